@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import json
+import tracemalloc
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import main
+import pytest
+import records
+from conftest import DEFAULTS, Load
+from records import parse
+from stageio import StageError
+
+Lines = Callable[..., Path]
+
+REVIEW = {
+    "reviewerID": "A1YJEY40YUW4SE",
+    "asin": "7806397051",
+    "reviewerName": 'Andrea "Andi", \\o/',
+    "helpful": [3, 4],
+    "reviewText": "Very oily.\nNot nice,\r\nreally.\rNo \u2028 \u0000 \U0001f600 &#34;x&#34;",
+    "overall": 1.0,
+    "summary": '"Don\'t waste your money"',
+    "unixReviewTime": 1391040000,
+    "reviewTime": "01 30, 2014",
+}
+
+
+def test_a_review_of_the_2014_files_goes_through_unchanged(load: Load, lines: Lines) -> None:
+    rows = load(lines(json.dumps(REVIEW), json.dumps(REVIEW, ensure_ascii=False)))
+    expected = {**REVIEW, "helpful": "[3,4]", "overall": "1.0", "unixReviewTime": "1391040000"}
+    assert rows == [expected, expected]
+    assert list(rows[0]) == list(REVIEW)
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ('"text"', "text"),
+        ('""', ""),
+        ("null", ""),
+        ("true", "true"),
+        ("5.0", "5.0"),
+        ("1.10", "1.10"),
+        ("1E400", "1E400"),
+        ("-0", "-0"),
+        ("12345678901234567890.12345678901234567890", "12345678901234567890.12345678901234567890"),
+        ("9" * 5000, "9" * 5000),
+        ("[]", "[]"),
+        ("[2, 3.50]", "[2,3.50]"),
+        (
+            '{"a": [null, true, "\\u00e9\\n\\u0000\\""], "b": {}}',
+            '{"a":[null,true,"é\\n\\u0000\\""],"b":{}}',
+        ),
+        ('"\\ud83d\\ude00"', "\U0001f600"),
+    ],
+)
+def test_a_value_becomes_the_text_of_a_cell(value: str, cell: str) -> None:
+    assert parse(f'{{"x": {value}}}'.encode()) == {"x": cell}
+
+
+def test_of_a_repeated_key_the_last_value_counts() -> None:
+    assert parse(b'{"a": 1, "b": 2, "a": 3}') == {"a": "3", "b": "2"}
+
+
+MALFORMED = [
+    (b'{"a": 1', "not JSON: Expecting ',' delimiter at column"),
+    (b'{"a": 1} {"a": 2}', "not JSON: Extra data at column 10"),
+    (b"[1, 2]", "expected an object, got [1, 2]"),
+    (b'"text"', 'expected an object, got "text"'),
+    (b'{"a": NaN}', "NaN is not JSON"),
+    (b'{"a": [-Infinity]}', "-Infinity is not JSON"),
+    (b'{"a": "\xff"}', "not UTF-8: invalid start byte at byte 8"),
+    (b'{"a": "\\ud800"}', "half of a surrogate pair"),
+    (b'{"a": [{"\\uDC00": 1}]}', "half of a surrogate pair"),
+    (b'{"a": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", "nested too deeply"),
+]
+
+
+@pytest.mark.parametrize(("line", "reason"), MALFORMED)
+def test_a_malformed_line_is_an_error_with_file_and_line(
+    load: Load, lines: Lines, output: Path, line: bytes, reason: str
+) -> None:
+    source = lines('{"a": 0}', "", line)
+    with pytest.raises(StageError) as caught:
+        load(source)
+    assert caught.value.message.startswith(f"{source}: line 3: ")
+    assert reason in caught.value.message
+    assert caught.value.hint
+    assert list(output.iterdir()) == []
+
+
+@pytest.mark.parametrize(("line", "reason"), MALFORMED)
+def test_a_malformed_line_can_be_counted_and_skipped(
+    load: Load, lines: Lines, capsys: pytest.CaptureFixture[str], line: bytes, reason: str
+) -> None:
+    source = lines('{"a": 0}', line, '{"a": 1}')
+    assert load(source, on_error="skip") == [{"a": "0"}, {"a": "1"}]
+    log = capsys.readouterr().err.splitlines()
+    assert log[0].startswith(f"skipped: {source}: line 2: ")
+    assert reason in log[0]
+    assert log[-1] == "records: 2, malformed lines skipped: 1"
+
+
+def test_only_the_first_few_skipped_lines_are_shown(
+    load: Load, lines: Lines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The field b makes a second pass necessary: it must not count or show anything twice.
+    load(lines('{"a": 0}', *["x"] * 9, '{"b": 1}'), on_error="skip")
+    log = capsys.readouterr().err.splitlines()
+    assert len(log) == 6
+    assert log[-1] == "records: 2, malformed lines skipped: 9"
+
+
+def test_a_json_array_gets_a_hint(load: Load, lines: Lines) -> None:
+    with pytest.raises(StageError) as caught:
+        load(lines("[", '{"a": 1}', "]"))
+    assert "jq" in caught.value.hint
+
+
+def test_blank_lines_windows_line_ends_and_a_byte_order_mark_do_not_matter(
+    load: Load, lines: Lines
+) -> None:
+    source = lines(b'\xef\xbb\xbf{"a": 1}\r', "", " \t\r", '  {"a": 2} ')
+    source.write_bytes(source.read_bytes() + b'{"a": 3}')
+    assert load(source) == [{"a": "1"}, {"a": "2"}, {"a": "3"}]
+
+
+def test_a_file_without_line_breaks_does_not_fill_the_memory(
+    load: Load, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "_LONGEST_LINE", 1 << 20)
+    source = lines('{"a": 1}', b"x" * (2 << 20))
+    with pytest.raises(StageError, match="line 2: longer than 1 MiB"):
+        load(source, on_error="skip")
+
+
+def test_gzip_is_recognised_by_its_content(load: Load, lines: Lines) -> None:
+    assert load(lines('{"a": 1}', name="packed.json", packed=True)) == [{"a": "1"}]
+
+
+def test_a_name_that_ends_in_gz_is_no_sign_of_gzip(load: Load, lines: Lines) -> None:
+    assert load(lines('{"a": 1}', name="plain.json.gz")) == [{"a": "1"}]
+
+
+def test_a_gzip_file_may_have_several_members(load: Load, lines: Lines) -> None:
+    source = lines('{"a": 1}', packed=True)
+    source.write_bytes(source.read_bytes() * 2)
+    assert load(source) == [{"a": "1"}, {"a": "1"}]
+
+
+@pytest.fixture
+def cut_off(lines: Lines) -> tuple[Path, int]:
+    """A gzip file that is cut off, and the number of its lines that are whole."""
+    source = lines(*(f'{{"a": {number * 7919}}}' for number in range(2000)), packed=True)
+    content = source.read_bytes()
+    source.write_bytes(content[: len(content) * 2 // 3])
+    text = zlib.decompressobj(wbits=31).decompress(source.read_bytes())
+    return source, text.count(b"\n")
+
+
+def test_a_gzip_file_that_is_cut_off_is_an_error(
+    load: Load, output: Path, cut_off: tuple[Path, int]
+) -> None:
+    source, _ = cut_off
+    with pytest.raises(StageError, match=r"after line \d+: damaged gzip file") as caught:
+        load(source)
+    assert caught.value.message.startswith(f"{source}: ")
+    assert list(output.iterdir()) == []
+
+
+def test_of_a_gzip_file_that_is_cut_off_all_whole_lines_can_be_loaded(
+    load: Load, lines: Lines, cut_off: tuple[Path, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, whole = cut_off
+    rows = load(source, on_error="skip")
+    assert len(rows) == whole > 1000
+    assert rows[-1] == {"a": str((whole - 1) * 7919)}
+    assert capsys.readouterr().err.endswith(f"records: {whole}, malformed lines skipped: 1\n")
+
+
+def test_a_flipped_bit_in_a_gzip_file_is_an_error(load: Load, lines: Lines) -> None:
+    source = lines(*['{"a": 1}'] * 100, packed=True)
+    content = bytearray(source.read_bytes())
+    content[-6] ^= 1
+    source.write_bytes(content)
+    with pytest.raises(StageError, match="damaged gzip file"):
+        load(source)
+
+
+def test_memory_does_not_grow_with_the_file(lines: Lines) -> None:
+    # The last line brings a new field, so that both passes over the file are measured.
+    source = lines(*[f'{{"a": "{"x" * 2000}"}}'] * 5_000, '{"b": 1}', packed=True)
+    tracemalloc.start()
+    try:
+        main.main(input=source, output=source.parent, **DEFAULTS)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (source.parent / "records.csv").stat().st_size > 10_000_000
+    assert peak < 5_000_000

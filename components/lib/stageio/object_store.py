@@ -1,0 +1,209 @@
+"""Inputs and outputs in an S3 bucket: `s3://bucket/prefix`, through boto3.
+
+The store is MinIO at MINIO_ENDPOINT with MINIO_ACCESS_KEY and MINIO_SECRET_KEY; whatever of these
+is not set is found the usual AWS way (environment, profile, role of the machine). boto3 is
+imported only here, and only when such a path is used.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from .errors import StageError
+
+SCHEME = "s3://"
+
+_TRANSFERS_AT_ONCE = 8
+_DENIED = {
+    "401",
+    "403",
+    "AccessDenied",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+    "InvalidToken",
+    "AllAccessDisabled",
+}
+_CREDENTIALS_HINT = (
+    "check MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or the AWS credentials, and what they may do"
+)
+
+
+@dataclass(frozen=True)
+class Location:
+    """A bucket and a prefix in it, without slashes at its ends; "" is the whole bucket."""
+
+    bucket: str
+    prefix: str
+
+    @classmethod
+    def parse(cls, text: str) -> Location:
+        """The location `s3://bucket/prefix`. Raises StageError when there is no bucket in it."""
+        bucket, _, prefix = text.removeprefix(SCHEME).partition("/")
+        if not bucket:
+            raise StageError(f"{text}: no bucket", "write s3://BUCKET/PREFIX")
+        return cls(bucket, prefix.strip("/"))
+
+    def __str__(self) -> str:
+        return f"{SCHEME}{self.bucket}/{self.prefix}"
+
+    def key(self, name: str) -> str:
+        """The key of the file `name` (a relative path with slashes) below this location."""
+        return f"{self.prefix}/{name}" if self.prefix else name
+
+
+def download(source: Location, directory: Path) -> None:
+    """Bring the objects below `source`, or the one object of that very key, into `directory`.
+
+    Raises StageError when there are none, when a key is not the path of a file, and when the
+    store cannot be used (unreachable, no such bucket, access denied).
+    """
+    with _reported(source):
+        client = _client()
+        names = dict(_listed(client, source))
+        if not names:
+            raise StageError(f"{source}: no objects there", "check the bucket and the prefix")
+        for name in names:
+            _check_name(source, name)
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+
+        def fetch(name: str) -> None:
+            with (directory / name).open("wb") as file:
+                client.download_fileobj(source.bucket, names[name], file)
+
+        with ThreadPoolExecutor(_TRANSFERS_AT_ONCE) as pool:
+            list(pool.map(fetch, sorted(names)))
+
+
+def check_empty(target: Location) -> None:
+    """Make sure that `target` can be reached and that there is nothing below it.
+
+    Raises StageError when there is, and when the store cannot be used.
+    """
+    with _reported(target):
+        first = next(_listed(_client(), target), None)
+    if first:
+        raise StageError(
+            f"{target}: not empty, it holds {first[0]}", "choose a prefix that holds nothing yet"
+        )
+
+
+def upload(directory: Path, target: Location) -> None:
+    """Put each file below `directory` under its relative path below `target`.
+
+    Where that fails, what has been put there is taken away again as far as the store lets it.
+    Raises StageError when the store cannot be used.
+    """
+    names = sorted(
+        path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()
+    )
+    with _reported(target):
+        client = _client()
+
+        def put(name: str) -> None:
+            with (directory / name).open("rb") as file:
+                client.upload_fileobj(file, target.bucket, target.key(name))
+
+        try:
+            with ThreadPoolExecutor(_TRANSFERS_AT_ONCE) as pool:
+                list(pool.map(put, names))
+        except BaseException:
+            _remove(client, target, names)
+            raise
+
+
+def _client() -> Any:
+    import boto3
+    from botocore.config import Config
+
+    endpoint = os.environ.get("MINIO_ENDPOINT") or None
+    if endpoint and "://" not in endpoint:
+        endpoint = f"http://{endpoint}"
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        aws_access_key_id=os.environ.get("MINIO_ACCESS_KEY") or None,
+        aws_secret_access_key=os.environ.get("MINIO_SECRET_KEY") or None,
+        config=Config(
+            connect_timeout=10,
+            retries={"mode": "standard", "max_attempts": 3},
+            max_pool_connections=4 * _TRANSFERS_AT_ONCE,
+            # A store of one's own rarely has a host name for each bucket.
+            s3={"addressing_style": "path"} if endpoint else {},
+        ),
+    )
+
+
+def _listed(client: Any, location: Location) -> Iterator[tuple[str, str]]:
+    """Yield (relative name, key) of the objects below `location`, without directory markers."""
+    pages = client.get_paginator("list_objects_v2").paginate(
+        Bucket=location.bucket, Prefix=location.prefix
+    )
+    for page in pages:
+        for item in page.get("Contents", ()):
+            key = item["Key"]
+            if key == location.prefix:
+                yield key.rpartition("/")[2], key
+            elif key.startswith(location.key("")) and not key.endswith("/"):
+                yield key[len(location.key("")) :], key
+
+
+def _check_name(source: Location, name: str) -> None:
+    if any(segment in ("", ".", "..") for segment in name.split("/")):
+        raise StageError(
+            f"{source}: the key {source.key(name)!r} is not the path of a file",
+            "rename or remove that object",
+        )
+
+
+def _remove(client: Any, target: Location, names: list[str]) -> None:
+    for name in names:
+        with suppress(Exception):
+            client.delete_object(Bucket=target.bucket, Key=target.key(name))
+
+
+@contextmanager
+def _reported(location: Location) -> Iterator[None]:
+    """Turn whatever boto3 raises into a StageError that names `location` and no secret."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from s3transfer.exceptions import RetriesExceededError
+
+    try:
+        yield
+    except ClientError as error:
+        raise _refused(location, error.response.get("Error", {})) from None
+    except (BotoCoreError, RetriesExceededError, ValueError) as error:
+        raise _unusable(location, error) from None
+
+
+def _refused(location: Location, answer: dict[str, Any]) -> StageError:
+    code = str(answer.get("Code", "unknown"))
+    if code == "NoSuchBucket":
+        return StageError(f"{location}: no bucket {location.bucket}", "check its name, or make it")
+    if code in _DENIED:
+        return StageError(f"{location}: access denied ({code})", _CREDENTIALS_HINT)
+    return StageError(f"{location}: the store answers {code}: {answer.get('Message', '')}")
+
+
+def _unusable(location: Location, error: Exception) -> StageError:
+    from botocore import exceptions
+
+    endpoint = os.environ.get("MINIO_ENDPOINT", "")
+    if isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
+        return StageError(f"{location}: no credentials", _CREDENTIALS_HINT)
+    if isinstance(error, exceptions.ConnectionError | exceptions.HTTPClientError):
+        host = urlsplit(endpoint).hostname or endpoint or "the store"
+        return StageError(
+            f"{location}: cannot reach {host} ({type(error).__name__})",
+            "check MINIO_ENDPOINT and the network",
+        )
+    # An endpoint may hold a password: it stays out of the message.
+    reason = " ".join(str(error).replace(endpoint or "\0", "MINIO_ENDPOINT").split())
+    return StageError(f"{location}: {reason}")

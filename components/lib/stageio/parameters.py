@@ -1,0 +1,160 @@
+"""A component's command line, made from the `params` of its component.yaml."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import keyword
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from .errors import StageError
+
+Value = int | float | str | bool
+
+_NAME = re.compile("[a-z][a-z0-9_]*")
+_RESERVED = {"input", "output", "help"}
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """The content of the component.yaml at `path`.
+
+    Raises StageError when it is missing, is not valid YAML or does not hold a mapping.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_bytes())
+    except FileNotFoundError:
+        raise StageError(
+            f"{path}: no such file", "a component's parameters are declared in component.yaml"
+        ) from None
+    except yaml.YAMLError as error:
+        raise StageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict) or not isinstance(content.get("params") or {}, dict):
+        raise StageError(f"{path}: expected a mapping with a mapping `params` in it")
+    return content
+
+
+def parse(description: Mapping[str, Any], argv: Sequence[str], program: str) -> dict[str, Value]:
+    """`input`, `output` and each declared parameter, from the arguments `argv`.
+
+    A flag is the parameter's name with dashes; underscores do as well. A parameter that is not
+    given has its default. Of a flag given twice the last counts.
+
+    Raises StageError for an unknown flag, a missing or an ill-typed value, and for a declaration
+    that makes no sense.
+    """
+    params = description.get("params") or {}
+    parser = _Parser(
+        prog=program,
+        description=str(description.get("description", "")),
+        allow_abbrev=False,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    for name, purpose in (("input", "read from"), ("output", "write to")):
+        parser.add_argument(
+            f"--{name}",
+            required=True,
+            metavar="DIR",
+            default=argparse.SUPPRESS,
+            help=f"directory to {purpose}, or s3://BUCKET/PREFIX",
+        )
+    for name, declared in params.items():
+        _add(parser, name, declared)
+    flags = [_flag(name) for name in ("input", "output", *params)]
+    values, unknown = parser.parse_known_args([_dashed(argument, flags) for argument in argv])
+    if unknown:
+        raise _unknown(unknown[0], flags)
+    return vars(values)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        hint = f"{self.prog} --help lists the parameters"
+        if "expected one argument" in message:
+            hint = "a value that starts with a dash is written --name=VALUE"
+        raise StageError(message, hint)
+
+
+def _add(parser: _Parser, name: object, declared: object) -> None:
+    place = f"component.yaml: params.{name}"
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise StageError(f"{place}: a name is made of lower case letters, digits and underscores")
+    if name in _RESERVED or keyword.iskeyword(name):
+        raise StageError(f"{place}: this name is reserved")
+    if not isinstance(declared, dict) or "default" not in declared:
+        raise StageError(f"{place}: expected a mapping with a type and a default")
+    if declared.get("type") not in _CONVERSIONS:
+        raise StageError(f"{place}: the type is one of {', '.join(_CONVERSIONS)}")
+    convert = _converter(declared["type"], declared.get("choices"))
+    try:
+        default = convert(str(declared["default"]))
+    except argparse.ArgumentTypeError as error:
+        raise StageError(f"{place}.default: {error}") from None
+    optional: dict[str, Any] = {"nargs": "?", "const": True} if declared["type"] == "bool" else {}
+    parser.add_argument(
+        _flag(name),
+        dest=name,
+        type=convert,
+        default=default,
+        metavar=declared["type"].upper(),
+        help=str(declared.get("help", " ")).replace("%", "%%"),
+        **optional,
+    )
+
+
+def _converter(kind: str, choices: Sequence[object] | None) -> Callable[[str], Value]:
+    def convert(text: str) -> Value:
+        try:
+            value = _CONVERSIONS[kind](text)
+        except ValueError:
+            expected = "true or false" if kind == "bool" else kind
+            raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}") from None
+        if choices and value not in choices:
+            listing = ", ".join(str(choice) for choice in choices)
+            raise argparse.ArgumentTypeError(f"expected one of {listing}, got {text!r}")
+        return value
+
+    return convert
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(text)
+    return text.lower() == "true"
+
+
+_CONVERSIONS: dict[str, Callable[[str], Value]] = {
+    "int": int,
+    "float": _finite,
+    "str": str,
+    "bool": _boolean,
+}
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _dashed(argument: str, flags: Sequence[str]) -> str:
+    name, equals, value = argument.partition("=")
+    flag = name[:2] + name[2:].replace("_", "-")
+    return flag + equals + value if flag in flags else argument
+
+
+def _unknown(argument: str, flags: Sequence[str]) -> StageError:
+    name = argument.partition("=")[0]
+    near = difflib.get_close_matches(name, flags, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"the flags are {', '.join(flags)}"
+    return StageError(f"unknown argument {name}", hint)

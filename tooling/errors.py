@@ -1,0 +1,92 @@
+"""The one error tree.
+
+Everything the tooling raises on purpose is a `DaintreeError`; adapters map foreign exceptions to it where they occur.
+
+    DaintreeError
+    ├── UsageError            the command line asks for something that does not exist
+    ├── SettingsError         pyproject.toml or a DAINTREE_* variable is wrong
+    ├── SpecError             a pipeline or component file is wrong
+    ├── SourceError           a pipeline's source is missing, empty, unreadable or changed meanwhile
+    ├── GitError              git is missing, this is no repository, or git refused
+    ├── VersionError          a component cannot be given a version
+    ├── StoreError            the artifact store cannot be read or written
+    │   └── ArtifactDamaged   a stored output is not what its record says
+    ├── ArtifactRejected      a stage wrote something that no store may hold
+    ├── EnvironmentFailed     a component's environment could not be made
+    ├── StageFailed           a stage ran and did not succeed
+    └── Interrupted           a signal ended the run
+"""
+
+from __future__ import annotations
+
+
+class DaintreeError(Exception):
+    """An error that its reader can act on: one message and, where there is something to do, a hint.
+
+    `message` says what is wrong and where; `hint` what to do about it (may be empty);
+    `exit_code` is what the process ends with.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(DaintreeError):
+    """The command line names a pipeline, stage, parameter or option that does not exist."""
+
+
+class SettingsError(DaintreeError):
+    """A setting in pyproject.toml or in the environment has a wrong name, type or value."""
+
+
+class SpecError(DaintreeError):
+    """A pipeline or component file cannot be read or says something impossible."""
+
+
+class SourceError(DaintreeError):
+    """A pipeline's source is missing, empty, unreadable, or changed while it was read."""
+
+
+class GitError(DaintreeError):
+    """git is missing, refuses, or there is no repository here."""
+
+
+class VersionError(DaintreeError):
+    """The files of a component do not make a version (a link out of it, a submodule, a clash)."""
+
+
+class StoreError(DaintreeError):
+    """The artifact store cannot be reached, read or written."""
+
+
+class ArtifactDamaged(StoreError):
+    """A stored output does not agree with its record; `kind` is "missing" or "damaged", `file` the file at fault."""
+
+    def __init__(self, message: str, *, file: str, kind: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.file = file
+        self.kind = kind
+
+
+class ArtifactRejected(DaintreeError):
+    """A directory holds something that cannot be an artifact: a link, a FIFO, a refused name, or nothing at all."""
+
+
+class EnvironmentFailed(DaintreeError):
+    """A component's environment could not be made."""
+
+
+class StageFailed(DaintreeError):
+    """A stage ran and did not succeed."""
+
+
+class Interrupted(DaintreeError):
+    """A signal ended the run; `exit_code` is 128 + the signal's number."""
+
+    def __init__(self, message: str, *, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number

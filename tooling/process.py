@@ -1,0 +1,49 @@
+"""The one way to run a child process: an argument list, never a shell."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a child left: its exit code (negative: the signal that killed it), stdout and stderr."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+    def complaint(self) -> str:
+        """stderr, or else stdout, as one stripped text."""
+        return (self.stderr.strip() or self.stdout.strip()).decode("utf-8", "replace")
+
+
+def capture(
+    arguments: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes | None = None,
+    pass_fds: Sequence[int] = (),
+) -> Finished:
+    """Run a program to its end and keep what it said.
+
+    The child gets exactly `env` (or this process's environment), `stdin` (or nothing) and the open
+    files `pass_fds`.
+    Raises FileNotFoundError when the program does not exist, OSError as starting it does.
+    """
+    done = subprocess.run(
+        [os.fspath(argument) for argument in arguments],
+        cwd=cwd,
+        env=env,
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        capture_output=True,
+        pass_fds=pass_fds,
+        check=False,
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)

@@ -1,0 +1,1 @@
+"""What people read: tables, lines of progress, graphs."""

@@ -1,0 +1,94 @@
+"""Past runs: a table of many, a page of one, both as JSON too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from tooling.digest import short
+from tooling.manifest import RunManifest
+from tooling.report.text import columns, count, duration, size
+from tooling.store.protocol import Store
+
+MOST_LOG_LINES = 200
+
+
+def history_table(runs: Sequence[RunManifest]) -> list[str]:
+    """One row per run."""
+    head = ["run", "stage", "result", "took", "by", "commit", "version", "reason"]
+    rows = [
+        [
+            run.run,
+            f"{run.pipeline}:{run.stage}",
+            "ok" if run.result == "succeeded" else "FAILED",
+            duration(run.seconds),
+            f"{run.user}@{run.host}",
+            _commit(run),
+            short(run.version, 8),
+            run.failure or run.reason,
+        ]
+        for run in runs
+    ]
+    return columns([head, *rows], indent="")
+
+
+def _commit(run: RunManifest) -> str:
+    return (run.commit[:8] + ("+" if run.dirty else "")) or "-"
+
+
+def run_as_json(run: RunManifest, store: Store, *, brief: bool) -> dict[str, Any]:
+    """The run's manifest with the paths of its output and log; `brief` leaves lists of files out."""
+    table: dict[str, Any] = {
+        name: msgspec.to_builtins(getattr(run, name)) for name in run.__struct_fields__
+    }
+    if brief:
+        table.pop("version_files")
+        if run.output:
+            table["output"] = {
+                "digest": run.output.digest,
+                "count": len(run.output.files),
+                "bytes": run.output.bytes,
+            }
+    table["path"] = str(store.output_path(run.location)) if run.output else None
+    table["log"] = str(store.log_path(run.location))
+    return table
+
+
+def run_page(run: RunManifest, store: Store) -> list[str]:
+    """Everything about one run, for reading."""
+    facts = [
+        ["run", run.run],
+        ["stage", f"{run.pipeline}:{run.stage}"],
+        ["result", "succeeded" if run.result == "succeeded" else f"failed: it {run.failure}"],
+        ["why", run.reason],
+        ["when", f"{run.started} to {run.finished} ({duration(run.seconds)})"],
+        ["where", f"{run.host}, runner {run.runner}, {run.environment}"],
+        ["by", run.user or "-"],
+        ["commit", (run.commit or "-") + (" with changes on top" if run.dirty else "")],
+        ["component", f"{run.component} at {run.version}"],
+        ["memory", size(run.peak_memory) if run.peak_memory else "-"],
+        ["recipe key", run.keys.recipe],
+        ["content key", run.keys.content],
+    ]
+    lines = columns(facts, indent="")
+    lines += ["parameters", *columns([[n, repr(v)] for n, v in sorted(run.parameters.items())])]
+    lines += ["inputs", *columns([[i.name or "source", i.digest, i.origin] for i in run.inputs])]
+    if run.output:
+        what = f"{count(len(run.output.files), 'file')}, {size(run.output.bytes)}"
+        lines += [f"output {run.output.digest} ({what})", f"  {store.output_path(run.location)}"]
+        lines += columns([[e.path, size(e.size), e.sha256] for e in run.output.files])
+    return lines + _log(run, store)
+
+
+def _log(run: RunManifest, store: Store) -> list[str]:
+    path = store.log_path(run.location)
+    try:
+        said = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return [f"log (missing: {path})"]
+    lines = [f"log {path}"]
+    if len(said) > MOST_LOG_LINES:
+        lines.append(f"  … {len(said) - MOST_LOG_LINES} lines before these")
+    return lines + [f"  {line}" for line in said[-MOST_LOG_LINES:]]

@@ -1,0 +1,277 @@
+"""Computing one stage: its input laid out, its component run, its output hashed and recorded."""
+
+from __future__ import annotations
+
+import getpass
+import platform
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from tooling import __version__
+from tooling.digest import short
+from tooling.errors import (
+    ArtifactDamaged,
+    ArtifactRejected,
+    DaintreeError,
+    SourceError,
+    StageFailed,
+)
+from tooling.git.commit_tree import head
+from tooling.manifest import Artifact, IndexRecord, InputRecord, Keys, RunManifest, index_record_of
+from tooling.plan import BoundStage
+from tooling.run.events import Listener
+from tooling.run.planning import Plan
+from tooling.runners.protocol import Job, Outcome
+from tooling.snapshot import make_snapshot
+from tooling.spec.values import as_argument
+from tooling.store.artifact import hash_artifact
+from tooling.store.protocol import Staging
+
+LAST_LINES = 12
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One stage about to be computed: on which inputs (by need, "" for the source), under which content key, and why."""
+
+    stage: BoundStage
+    inputs: Mapping[str, IndexRecord | None]
+    digests: Mapping[str, str]
+    content: str
+    reason: str
+
+
+def compute(
+    plan: Plan,
+    attempt: Attempt,
+    listener: Listener,
+    may_publish: Callable[[], bool],
+    cancelled: Callable[[], bool],
+) -> IndexRecord:
+    """Run the stage and keep the run, failed or not; return what the index should say of it.
+
+    The index itself is the caller's. Raises StageFailed when the stage does not succeed (the run is kept,
+    with its log), SourceError when the source changed meanwhile (nothing is kept).
+    """
+    stage = attempt.stage
+    version = plan.versions[stage.component]
+    snapshot = make_snapshot(version, plan.settings.root, plan.settings.snapshots)
+    plan.runner.prepare(snapshot, lambda text: listener.note(stage.name, text))
+    started = datetime.now(UTC)
+    run = run_id(started)
+    with plan.store.stage(run) as staging:
+        job = Job(
+            label=f"{plan.pipeline.name}:{stage.name}",
+            component=stage.component,
+            version=stage.version,
+            run=run,
+            snapshot=snapshot,
+            arguments=arguments_of(stage),
+            input=str(_lay_out(plan, attempt, staging)),
+            output=staging.output,
+            scratch=staging.scratch,
+            log=staging.log,
+            network=stage.spec.network,
+            resources=stage.resources,
+            cancelled=cancelled,
+        )
+        tail: deque[str] = deque(maxlen=LAST_LINES)
+
+        def on_line(text: str) -> None:
+            tail.append(text)
+            listener.line(stage.name, text)
+
+        outcome = plan.runner.execute(job, on_line)
+        output, failure = _judge(stage, outcome, staging)
+        _check_inputs(plan, attempt)
+        manifest = _manifest(plan, attempt, run, started, outcome, output, failure)
+        if not may_publish():
+            raise StageFailed(
+                f"stage {job.label} took so long that another run took over its place"
+            )
+        plan.store.publish_run(staging, manifest)
+    if failure:
+        raise _failed(plan, manifest, list(tail))
+    return index_record_of(manifest)
+
+
+def run_id(started: datetime) -> str:
+    """A new run id, `<UTC time>-<nonce>`: ids sort by time, and no two runs share one."""
+    import os
+
+    return f"{started:%Y%m%dT%H%M%S}{started.microsecond // 1000:03d}Z-{os.urandom(4).hex()}"
+
+
+def arguments_of(stage: BoundStage) -> tuple[str, ...]:
+    """The parameters as the component's command line takes them, sorted by name.
+
+    A value that begins with a dash is joined to its flag, so that no parser takes it for a flag of its own.
+    """
+    arguments: list[str] = []
+    for name, value in sorted(stage.parameters.items()):
+        flag, text = "--" + name.replace("_", "-"), as_argument(value)
+        arguments += [f"{flag}={text}"] if text.startswith("-") else [flag, text]
+    return tuple(arguments)
+
+
+def _lay_out(plan: Plan, attempt: Attempt, staging: Staging) -> Path:
+    """The directory the stage reads: a need's output in place, or links, one per need or source file."""
+    needs = {name: record for name, record in attempt.inputs.items() if record is not None}
+    if len(needs) == 1:
+        return plan.store.output_path(next(iter(needs.values())).location)
+    directory = staging.scratch.parent / "input"
+    directory.mkdir()
+    if needs:
+        for name, record in needs.items():
+            (directory / name).symlink_to(plan.store.output_path(record.location))
+    else:
+        plan.source.files(directory)
+    return directory
+
+
+def _judge(stage: BoundStage, outcome: Outcome, staging: Staging) -> tuple[Artifact | None, str]:
+    """The output of a stage that succeeded, or why it did not."""
+    if outcome.exit_code < 0:
+        return None, f"was killed by {_signal_name(-outcome.exit_code)}"
+    if outcome.exit_code:
+        return None, f"ended with exit code {outcome.exit_code}"
+    for name in stage.spec.outputs:
+        if not (staging.output / name).is_file():
+            return None, f"did not write {name}, which its component.yaml promises"
+    try:
+        return hash_artifact(staging.output), ""
+    except ArtifactRejected as error:
+        return None, error.message
+
+
+def _signal_name(number: int) -> str:
+    import signal
+
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    return name + (" (out of memory?)" if name == "SIGKILL" else "")
+
+
+def _check_inputs(plan: Plan, attempt: Attempt) -> None:
+    """Raise unless the inputs still are what they were when the stage began."""
+    label = f"stage {plan.pipeline.name}:{attempt.stage.name}"
+    if not attempt.stage.needs and not plan.source.unchanged():
+        raise SourceError(
+            f"{label}: the source {plan.identity.origin} changed while it was read; nothing is recorded",
+            hint="run again when whatever writes it is done",
+        )
+    for name, record in attempt.inputs.items():
+        if record is not None:
+            try:
+                plan.store.check(record, thorough=False)
+            except ArtifactDamaged as damage:
+                raise StageFailed(
+                    f"{label}: its input from {name} changed while it ran ({damage.message}); nothing is recorded",
+                    hint="a component must not write to its --input",
+                ) from None
+
+
+def _manifest(
+    plan: Plan,
+    attempt: Attempt,
+    run: str,
+    started: datetime,
+    outcome: Outcome,
+    output: Artifact | None,
+    failure: str,
+) -> RunManifest:
+    stage = attempt.stage
+    commit, dirty = _commit(plan, stage)
+    return RunManifest(
+        run=run,
+        location=_location(plan.settings.prefix, stage, started, run),
+        pipeline=plan.pipeline.name,
+        stage=stage.name,
+        component=stage.component,
+        version=stage.version,
+        version_files=dict(stage.files),
+        parameters=dict(stage.parameters),
+        ineffective=stage.ineffective,
+        environment=stage.environment,
+        runner=plan.runner.name,
+        keys=Keys(stage.recipe, attempt.content),
+        inputs=tuple(
+            InputRecord(name, digest, _origin(plan, attempt, name))
+            for name, digest in sorted(attempt.digests.items())
+        ),
+        output=output,
+        result="failed" if failure else "succeeded",
+        failure=failure,
+        reason=attempt.reason,
+        started=_timestamp(started),
+        finished=_timestamp(datetime.now(UTC)),
+        seconds=round(outcome.seconds, 3),
+        exit_code=outcome.exit_code,
+        peak_memory=outcome.peak_memory,
+        user=_user(),
+        host=platform.node(),
+        commit=commit,
+        dirty=dirty,
+        tooling=__version__,
+        python=platform.python_version(),
+    )
+
+
+def _origin(plan: Plan, attempt: Attempt, name: str) -> str:
+    record = attempt.inputs[name]
+    return plan.identity.origin if record is None else record.location
+
+
+def _commit(plan: Plan, stage: BoundStage) -> tuple[str, bool]:
+    """The commit the stage ran at, and whether its component's files differ from it; asked once a run."""
+    paths = [
+        f"components/{n}" for n in (stage.component, *plan.versions[stage.component].libraries)
+    ]
+    try:
+        return head(plan.settings.root, paths)
+    except DaintreeError:
+        return "", False
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
+
+
+def _timestamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _location(prefix: str, stage: BoundStage, started: datetime, run: str) -> str:
+    return prefix.format(
+        component=stage.component,
+        version=short(stage.version),
+        year=f"{started:%Y}",
+        month=f"{started:%m}",
+        day=f"{started:%d}",
+        timestamp=run,
+    )
+
+
+def _failed(plan: Plan, manifest: RunManifest, tail: list[str]) -> StageFailed:
+    said = "".join(f"\n    {line}" for line in tail)
+    log = plan.store.log_path(manifest.location)
+    return StageFailed(
+        f"stage {manifest.pipeline}:{manifest.stage} {manifest.failure}"
+        + (f"; the last it said:{said}" if said else "; it said nothing"),
+        hint=f"the whole log is {log}",
+    )
+
+
+def replace_inputs(record: IndexRecord, digests: Mapping[str, str]) -> IndexRecord:
+    """The record as this stage's recipe would have it: with its own names for the inputs."""
+    return msgspec.structs.replace(record, inputs=dict(digests))

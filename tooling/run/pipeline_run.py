@@ -1,0 +1,195 @@
+"""A pipeline being run: which stages are there, which are computed, and what happens to each in turn."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from tooling.errors import ArtifactDamaged, UsageError
+from tooling.manifest import IndexRecord
+from tooling.plan import FORCED, BoundStage, Decision, Hit, Miss, Pending, decide
+from tooling.run.compute import Attempt, compute, replace_inputs
+from tooling.run.events import Listener
+from tooling.run.planning import Plan
+
+# Inputs that are found damaged are computed anew; one that keeps changing meanwhile is given up.
+MOST_REPAIRS = 5
+
+
+class Result(msgspec.Struct, frozen=True):
+    """How a stage got its output in this run."""
+
+    status: Literal["hit", "run"]
+    record: IndexRecord
+
+
+class PipelineRun:
+    """Runs the stages of one plan; doit decides when, this class decides what.
+
+    `current` never waits and may be asked from doit's main thread; `execute` does all that takes time. Stages
+    that do not depend on each other may be executed from several threads.
+    """
+
+    def __init__(self, plan: Plan, listener: Listener) -> None:
+        self.plan = plan
+        self.results: dict[str, Result] = {}
+        self._listener = listener
+        self._stages = {stage.name: stage for stage in plan.stages}
+        self._decisions: dict[str, Decision] = dict(plan.decisions)
+        self._cancelled = threading.Event()
+
+    def cancel(self) -> None:
+        """Make every stage that is being computed, or waits, stop."""
+        self._cancelled.set()
+
+    def current(self, name: str) -> bool:
+        """Whether the stage's output is in the store; for a pending stage decided now that its needs have run."""
+        stage = self._stages[name]
+        decision = self._decisions[name]
+        if isinstance(decision, Pending):
+            decision = self._decide(stage)
+        if isinstance(decision, Hit):
+            self._settle(stage, decision, self._digests(stage))
+            return True
+        self._decisions[name] = decision
+        return False
+
+    def execute(self, name: str) -> None:
+        """Compute the stage, or take what another run has computed meanwhile.
+
+        Its inputs are verified byte by byte first; one that is not whole is computed again.
+        """
+        stage = self._stages[name]
+        for _ in range(MOST_REPAIRS):
+            if self._try(stage):
+                return
+        raise UsageError(
+            f"stage {name!r}: its inputs keep changing under it",
+            hint="is another program writing to the store?",
+        )
+
+    def _try(self, stage: BoundStage) -> bool:
+        """True when the stage has its output; False when an input had to be repaired and came out different."""
+        digests = self._digests(stage)
+        content = stage.content(digests)
+        with self.plan.store.lease(content, waiting=self._waiting(stage)) as lease:
+            fresh = self._decide_again(stage)
+            if isinstance(fresh, Hit):
+                self._settle(stage, fresh, digests)
+                return True
+            if isinstance(fresh, Miss) and fresh.damaged:
+                self._listener.warning(
+                    stage.name, f"stage {stage.name}: {fresh.reason}; computing it again"
+                )
+            if not self._inputs_whole(stage) and self._digests(stage) != digests:
+                return False
+            self._compute(stage, content, digests, fresh, lease.still_ours)
+        return True
+
+    def _compute(
+        self,
+        stage: BoundStage,
+        content: str,
+        digests: dict[str, str],
+        decision: Decision,
+        may_publish: Callable[[], bool],
+    ) -> None:
+        standing = self.plan.store.lookup([content])[0]
+        reason = self.plan.reason(stage, decision, digests)
+        self._listener.starting(stage.name, reason)
+        inputs = self._input_records(stage)
+        attempt = Attempt(stage, inputs, digests, content, reason)
+        record = compute(self.plan, attempt, self._listener, may_publish, self._cancelled.is_set)
+        winner = self.plan.store.publish_index(content, record, replacing=standing)
+        self._publish_recipe(stage, winner, digests)
+        self.results[stage.name] = Result("run", winner)
+        self._listener.computed(stage.name, winner)
+
+    def _settle(self, stage: BoundStage, hit: Hit, digests: dict[str, str]) -> None:
+        if hit.adopt:
+            self._publish_recipe(stage, hit.record, digests)
+        self.results[stage.name] = Result("hit", hit.record)
+        self._decisions[stage.name] = hit
+        self._listener.hit(stage.name, hit.record)
+
+    def _publish_recipe(
+        self, stage: BoundStage, record: IndexRecord, digests: dict[str, str]
+    ) -> None:
+        """The recipe record names the content key's winner."""
+        wanted = replace_inputs(record, digests)
+        standing = self.plan.store.lookup([stage.recipe])[0]
+        if standing != wanted:
+            self.plan.store.publish_index(stage.recipe, wanted, replacing=standing)
+
+    def _decide(self, stage: BoundStage) -> Decision:
+        """The stage's decision now that its needs are settled; looked up afresh."""
+        store = self.plan.store
+        return decide(
+            stage,
+            self._digests(stage),
+            (),
+            store.lookup([stage.recipe])[0],
+            lambda key: store.lookup([key])[0],
+            lambda record: store.check(record, thorough=False),
+        )
+
+    def _decide_again(self, stage: BoundStage) -> Decision:
+        """The decision once the lease is held: what another run has published meanwhile counts.
+
+        A forced stage stays a miss, and so does one whose bytes were found damaged while that same run
+        still stands in the index.
+        """
+        decision = self._decisions[stage.name]
+        if not isinstance(decision, Miss) or decision.reason == FORCED:
+            return decision
+        fresh = self._decide(stage)
+        if decision.damaged and isinstance(fresh, Hit) and fresh.record.run == decision.damaged.run:
+            return decision
+        return fresh
+
+    def _input_records(self, stage: BoundStage) -> dict[str, IndexRecord | None]:
+        if not stage.needs:
+            return {"": None}
+        return {need: self.results[need].record for need in stage.needs}
+
+    def _digests(self, stage: BoundStage) -> dict[str, str]:
+        """The digests of the stage's inputs, all of which are settled."""
+        if not stage.needs:
+            digest = self.plan.identity.digest
+            assert digest is not None
+            return {"": digest}
+        return {need: self.results[need].record.digest for need in stage.needs}
+
+    def _inputs_whole(self, stage: BoundStage) -> bool:
+        """Verify the inputs' bytes; compute the damaged ones again and return False when there was one."""
+        whole = True
+        for need, record in self._input_records(stage).items():
+            if record is None:
+                continue
+            try:
+                self.plan.store.check(record, thorough=True)
+            except ArtifactDamaged as damage:
+                whole = False
+                self._listener.warning(need, f"stage {need}: {damage.message}; computing it again")
+                self._decisions[need] = Miss(damage.message, damaged=record)
+                self.execute(need)
+        return whole
+
+    def _waiting(self, stage: BoundStage) -> Callable[[], None]:
+        """Called while another run computes the same: says so once, and gives up when this run is cancelled."""
+        said = False
+
+        def waiting() -> None:
+            nonlocal said
+            if self._cancelled.is_set():
+                raise KeyboardInterrupt
+            if not said:
+                said = True
+                self._listener.note(
+                    stage.name, "another run computes the same; waiting for its result"
+                )
+
+        return waiting

@@ -1,0 +1,179 @@
+"""From what somebody asked for to a plan: pipeline, versions, source and store brought together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from tooling.binding import bind, parse_overrides
+from tooling.errors import DaintreeError, SourceError, SpecError, UsageError
+from tooling.manifest import IndexRecord, RunManifest
+from tooling.plan import (
+    BoundStage,
+    Decision,
+    Hit,
+    Miss,
+    SourceIdentity,
+    decide_all,
+    inputs_of,
+)
+from tooling.reason import miss_reason
+from tooling.runners import open_runner
+from tooling.runners.protocol import Runner
+from tooling.settings import Settings
+from tooling.source import open_source
+from tooling.source.protocol import Source
+from tooling.spec.pipeline import Pipeline
+from tooling.spec.pipeline_reader import load_pipeline
+from tooling.store import open_store
+from tooling.store.protocol import Store
+from tooling.suggest import nearest
+from tooling.version import ComponentVersion, read_versions
+from tooling.version.discovery import DOCKERFILE, TOP
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody asked for: a pipeline and what differs from its file.
+
+    `source` and `output` are as typed, relative to `directory`; `set` are `stage.parameter=value` texts;
+    `force` the stages to compute although they hit; `only` the one stage to run alone.
+    """
+
+    pipeline: str
+    directory: Path
+    source: str = ""
+    output: str = ""
+    set: tuple[str, ...] = ()
+    force: tuple[str, ...] = ()
+    only: str = ""
+    runner: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A pipeline bound and decided, with all that running it takes.
+
+    `decisions` is by stage; `recipe_records` what the store held under each stage's recipe key.
+    """
+
+    request: Request
+    settings: Settings
+    pipeline: Pipeline
+    versions: dict[str, ComponentVersion]
+    source: Source
+    identity: SourceIdentity
+    stages: tuple[BoundStage, ...]
+    store: Store
+    runner: Runner
+    recipe_records: dict[str, IndexRecord | None]
+    decisions: dict[str, Decision]
+    last_runs: dict[str, RunManifest | None] = field(default_factory=dict)
+
+    def last_run(self, stage: BoundStage) -> RunManifest | None:
+        """The stage's latest run that succeeded, else the latest at all; read once."""
+        if stage.name not in self.last_runs:
+            self.last_runs[stage.name] = latest_run(self.store, self.pipeline.name, stage.name)
+        return self.last_runs[stage.name]
+
+    def reason(
+        self, stage: BoundStage, decision: Decision, inputs: Mapping[str, str] | None = None
+    ) -> str:
+        """Why the stage is what the plan says, in words; `inputs` as far as they are known better than to the plan."""
+        if isinstance(decision, Hit):
+            return "same inputs as an earlier run" if decision.adopt else "unchanged"
+        if isinstance(decision, Miss) and not decision.reason:
+            known = inputs or inputs_of(stage, self.decisions, self.identity)
+            return miss_reason(stage, known, self.last_run(stage))
+        return decision.reason
+
+
+def latest_run(store: Store, pipeline: str, stage: str) -> RunManifest | None:
+    """The stage's latest run that succeeded; else its latest; None when there is none."""
+    failed: RunManifest | None = None
+    for manifest in store.history(pipeline, stage):
+        if manifest.result == "succeeded":
+            return manifest
+        failed = failed or manifest
+    return failed
+
+
+def make_plan(
+    settings: Settings, request: Request, reserved: Collection[str], *, fetch: bool
+) -> Plan:
+    """Plan a pipeline; nothing runs. `fetch` allows a remote source to be downloaded into the store.
+
+    Raises the error of whatever is wrong: the pipeline file, a component, a parameter, the source, the store.
+    """
+    pipeline = load_pipeline(settings.root, request.pipeline, reserved)
+    overrides = parse_overrides(pipeline, request.set)
+    _check_stages(pipeline, (*request.force, *([request.only] if request.only else [])))
+    runner = open_runner(request.runner or settings.runner, settings.environments)
+    store = open_store(settings.store)
+    versions = _versions(settings, pipeline)
+    source, identity = _source(settings, request, pipeline, store, fetch)
+    stages = bind(pipeline, versions, overrides, runner.environment_class, identity)
+    keys = [stage.recipe for stage in stages]
+    recipe_records = dict(zip(keys, store.lookup(keys), strict=True))
+    decisions = decide_all(
+        stages,
+        identity,
+        recipe_records,
+        frozenset(request.force),
+        lambda key: store.lookup([key])[0],
+        lambda record: store.check(record, thorough=False),
+    )
+    return Plan(
+        request,
+        settings,
+        pipeline,
+        versions,
+        source,
+        identity,
+        stages,
+        store,
+        runner,
+        recipe_records,
+        decisions,
+    )
+
+
+def _versions(settings: Settings, pipeline: Pipeline) -> dict[str, ComponentVersion]:
+    """The version of each component; one that does not exist is the pipeline file's error, at its line."""
+    names = sorted({stage.component for stage in pipeline.stages})
+    try:
+        return read_versions(settings.root, names, platform=settings.platform, bases=settings.bases)
+    except DaintreeError as error:
+        for stage in pipeline.stages:
+            if not (settings.root / TOP / stage.component / DOCKERFILE).is_file():
+                raise SpecError(f"{stage.place}: {error.message}", hint=error.hint) from None
+        raise
+
+
+def _source(
+    settings: Settings, request: Request, pipeline: Pipeline, store: Store, fetch: bool
+) -> tuple[Source, SourceIdentity]:
+    """The source and its identity; what is wrong with it is the pipeline file's error, unless it was typed."""
+    try:
+        if request.source:
+            source = open_source(request.source, "", request.directory, store)
+        else:
+            source = open_source(pipeline.source, pipeline.source_sha256, settings.root, store)
+        identity = source.identify()
+        if fetch and identity.digest is None:
+            identity = source.fetch()
+    except SourceError as error:
+        place = "--source" if request.source else pipeline.file
+        raise SourceError(f"{place}: {error.message}", hint=error.hint) from None
+    return source, identity
+
+
+def _check_stages(pipeline: Pipeline, names: Collection[str]) -> None:
+    known = [stage.name for stage in pipeline.stages]
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"pipeline {pipeline.name!r} has no stage {name!r}", hint=nearest(name, known)
+            )

@@ -1,0 +1,76 @@
+"""The local runner: a component's main.py in a virtual environment on this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tooling.errors import StageFailed
+from tooling.runners.environments import Environments
+from tooling.runners.interpreter import environment_class
+from tooling.runners.protocol import Job, Outcome
+from tooling.runners.variables import stage_variables
+
+REQUIREMENTS = "requirements.txt"
+ENTRYPOINT = "main.py"
+
+
+class LocalRunner:
+    """Runs a stage as a process in the environment that its snapshot's requirements.txt asks for.
+
+    What a stage may use is not enforced here: `resources` and `network` are the docker runner's to
+    hold to.
+    """
+
+    def __init__(self, environments: Path, python: str | Path = sys.executable) -> None:
+        """Use the environments below `environments`, made for the interpreter `python`."""
+        self._environments = Environments(environments, python)
+
+    @property
+    def name(self) -> str:
+        """`local`."""
+        return "local"
+
+    @property
+    def environment_class(self) -> str:
+        """E.g. "venv-3.11-linux-x86_64". Raises EnvironmentFailed where Python does not work."""
+        return environment_class(self._environments.python)
+
+    def prepare(self, snapshot: Path, announce: Callable[[str], None]) -> None:
+        """Make the snapshot's environment; at once when it exists. Raises EnvironmentFailed."""
+        self._environments.ensure(snapshot / REQUIREMENTS, announce)
+
+    def execute(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
+        """Run the stage to its end; `run_child` says what holds for its processes and its log.
+
+        Raises StageFailed when it cannot be started or its log not be written, KeyboardInterrupt
+        when the job is cancelled.
+        """
+        from tooling.runners.child import ChildFailed, run_child
+
+        command, variables = self.command(job)
+        if not os.path.exists(command[0]):
+            raise StageFailed(
+                f"stage {job.label}: its environment is gone: {command[0]}",
+                hint="do not remove environments while a pipeline runs; run it again",
+            )
+        try:
+            return run_child(
+                command,
+                env=variables,
+                cwd=job.scratch,
+                log=job.log,
+                on_line=on_line,
+                cancelled=job.cancelled,
+            )
+        except ChildFailed as error:
+            raise StageFailed(f"stage {job.label}: {error}") from error
+
+    def command(self, job: Job) -> tuple[list[str], Mapping[str, str]]:
+        """The command and the variables `execute` uses; these hold the user's credentials."""
+        python = self._environments.locate(job.snapshot / REQUIREMENTS)
+        command = [str(python), str(job.snapshot / ENTRYPOINT)]
+        command += ["--input", job.input, "--output", str(job.output), *job.arguments]
+        return command, stage_variables(os.environ, python, job.scratch)

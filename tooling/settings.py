@@ -1,0 +1,234 @@
+"""The only reader of configuration: `[tool.daintree]` of pyproject.toml, and `DAINTREE_*` which wins.
+
+Every setting has a type, a default and a line of help, all here; `doit config` and the reference page are made from them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tooling.errors import SettingsError
+from tooling.suggest import nearest
+
+ENVIRONMENT_PREFIX = "DAINTREE_"
+PREFIX_FIELDS = ("component", "version", "year", "month", "day", "timestamp")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: its name in pyproject.toml, its help, its default, and how its value is read.
+
+    `read` takes what is given and the directory that a relative path in it starts at; it raises ValueError.
+    """
+
+    name: str
+    help: str
+    default: Callable[[Mapping[str, str]], Any]
+    read: Callable[[Any, Path], Any]
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that wins over pyproject.toml."""
+        return ENVIRONMENT_PREFIX + self.name.upper()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings in force for one project; `origins` says where each came from."""
+
+    root: Path
+    store: str
+    environments: Path
+    snapshots: Path
+    prefix: str
+    runner: str
+    platform: str
+    bases: Mapping[str, str]
+    jobs: int
+    origins: Mapping[str, str]
+
+    def value(self, name: str) -> Any:
+        """The value of the setting of this name. Raises AttributeError."""
+        return getattr(self, name)
+
+
+def cache_directory(environ: Mapping[str, str]) -> Path:
+    """The user's cache directory for this tooling: $XDG_CACHE_HOME or the platform's own place."""
+    base = environ.get("XDG_CACHE_HOME", "")
+    if base and os.path.isabs(base):
+        return Path(base) / "daintree"
+    home = Path(environ.get("HOME") or os.path.expanduser("~"))
+    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "daintree"
+
+
+def _text(value: Any, base: Path) -> str:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError("expected text")
+    return value
+
+
+def _directory(value: Any, base: Path) -> Path:
+    return Path(os.path.abspath(base / os.path.expanduser(_text(value, base))))
+
+
+def _store(value: Any, base: Path) -> str:
+    text = _text(value, base)
+    return text if "://" in text else str(_directory(text, base))
+
+
+def _count(value: Any, base: Path) -> int:
+    if isinstance(value, bool) or not str(value).isdecimal() or not 0 < int(value) < 1000:
+        raise ValueError("expected a whole number from 1 to 999")
+    return int(value)
+
+
+def _platform(value: Any, base: Path) -> str:
+    text = _text(value, base)
+    if not 2 <= len(text.split("/")) <= 3 or not all(text.split("/")):
+        raise ValueError("expected os/architecture, such as linux/amd64")
+    return text
+
+
+def _prefix(value: Any, base: Path) -> str:
+    text = _text(value, base)
+    segments = text.split("/")
+    if (
+        "{timestamp}" not in text
+        or "{component}" not in text
+        or not {"", ".", ".."}.isdisjoint(segments)
+    ):
+        raise ValueError("expected a relative path with {component} and {timestamp} in it")
+    if text.startswith("_"):
+        raise ValueError("expected a path that does not begin with _, as the store's own places do")
+    for field in PREFIX_FIELDS:
+        text = text.replace("{" + field + "}", "")
+    if "{" in text or "}" in text:
+        raise ValueError("expected only the fields " + ", ".join(PREFIX_FIELDS))
+    return str(value)
+
+
+def _bases(value: Any, base: Path) -> dict[str, str]:
+    if isinstance(value, str):
+        value = dict(pair.partition("=")[::2] for pair in value.split(",") if pair)
+    if not isinstance(value, dict):
+        raise ValueError("expected a table of image = digest")
+    pins: dict[str, str] = {}
+    for image, digest in value.items():
+        hexadecimal = str(digest).removeprefix("sha256:")
+        if len(hexadecimal) != 64 or any(digit not in "0123456789abcdef" for digit in hexadecimal):
+            raise ValueError(f"the pin of {image} must be sha256:<64 hex digits>")
+        pins[image] = f"sha256:{hexadecimal}"
+    return pins
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "store",
+        "where runs are kept: a directory (a leading ~ is your home)",
+        lambda environ: str(cache_directory(environ) / "store"),
+        _store,
+    ),
+    Setting(
+        "environments",
+        "where the local runner keeps its virtual environments",
+        lambda environ: cache_directory(environ) / "environments",
+        _directory,
+    ),
+    Setting(
+        "snapshots",
+        "where copies of exactly a version's files are kept",
+        lambda environ: cache_directory(environ) / "snapshots",
+        _directory,
+    ),
+    Setting(
+        "prefix",
+        "where in the store a run is put; runs written under another prefix are still found",
+        lambda environ: "{component}/{version}/{year}/{month}/{day}/{timestamp}",
+        _prefix,
+    ),
+    Setting(
+        "runner",
+        "what executes stages unless --runner says otherwise",
+        lambda environ: "local",
+        _text,
+    ),
+    Setting(
+        "platform",
+        "the one platform images are built for",
+        lambda environ: "linux/amd64",
+        _platform,
+    ),
+    Setting(
+        "bases", "base images' pins: image reference = sha256 digest", lambda environ: {}, _bases
+    ),
+    Setting(
+        "jobs",
+        "how many stages that do not depend on each other run side by side",
+        lambda environ: os.cpu_count() or 1,
+        _count,
+    ),
+)
+
+
+def read_settings(root: Path, environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings of the project at `root`.
+
+    A relative path starts at the project in pyproject.toml, at the current directory in the environment.
+    Raises SettingsError for an unknown name (with the nearest one), a wrong type or a wrong value.
+    """
+    environ = os.environ if environ is None else environ
+    table = _project_table(root)
+    names = [setting.name for setting in SETTINGS]
+    for name in table:
+        if name not in names:
+            raise SettingsError(
+                f"pyproject.toml: [tool.daintree] has no setting {name!r}",
+                hint=nearest(name, names),
+            )
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for setting in SETTINGS:
+        values[setting.name], origins[setting.name] = _value_of(setting, table, environ, root)
+    return Settings(root=root, origins=origins, **values)
+
+
+def _value_of(
+    setting: Setting, table: Mapping[str, Any], environ: Mapping[str, str], root: Path
+) -> tuple[Any, str]:
+    """The setting's value, and where it came from."""
+    if environ.get(setting.variable):
+        given, base, place = environ[setting.variable], Path.cwd(), setting.variable
+        origin = f"environment ({setting.variable})"
+    elif setting.name in table:
+        given, base, place = table[setting.name], root, f"pyproject.toml: {setting.name}"
+        origin = "pyproject.toml"
+    else:
+        return setting.default(environ), "default"
+    try:
+        return setting.read(given, base), origin
+    except ValueError as error:
+        raise SettingsError(f"{place}: {error}, got {given!r}", hint=setting.help) from None
+
+
+def _project_table(root: Path) -> dict[str, Any]:
+    try:
+        content = (root / "pyproject.toml").read_bytes()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise SettingsError(f"pyproject.toml cannot be read: {error.strerror}") from None
+    import tomllib
+
+    try:
+        tools = tomllib.loads(content.decode("utf-8")).get("tool", {})
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"pyproject.toml is not TOML: {error}") from None
+    table = tools.get("daintree", {}) if isinstance(tools, dict) else None
+    if not isinstance(table, dict):
+        raise SettingsError("pyproject.toml: [tool.daintree] must be a table")
+    return table

@@ -1,0 +1,28 @@
+"""The seam every kind of source keeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from tooling.plan import SourceIdentity
+
+
+class Source(Protocol):
+    """What a pipeline reads. Every method raises SourceError when the source is missing or unreadable."""
+
+    def identify(self) -> SourceIdentity:
+        """Its identity, without downloading anything; the digest is None while it would take a download."""
+        ...
+
+    def fetch(self) -> SourceIdentity:
+        """Its identity with the digest known; what must be downloaded for it is kept in the store."""
+        ...
+
+    def files(self, directory: Path) -> None:
+        """Fill an empty directory with links to the source's files, for a stage to read."""
+        ...
+
+    def unchanged(self) -> bool:
+        """Whether the source still is what `identify` or `fetch` said, as far as can be told without hashing it again."""
+        ...

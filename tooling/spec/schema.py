@@ -1,0 +1,22 @@
+"""JSON Schemas of the files people write, made from the types that read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tooling.spec.component import ComponentSpec
+from tooling.spec.pipeline import PipelineSpec
+
+KINDS: dict[str, tuple[type[msgspec.Struct], str]] = {
+    "pipeline": (PipelineSpec, "A pipeline: a source, stages, an output"),
+    "component": (ComponentSpec, "A component's description of itself"),
+}
+
+
+def json_schema(kind: str) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of pipeline or component files. Raises KeyError for another kind."""
+    spec, title = KINDS[kind]
+    schema = msgspec.json.schema(spec)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema}

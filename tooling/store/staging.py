@@ -1,0 +1,99 @@
+"""Staging places of a directory store: private directories whose owner's lock tells the living from the dead.
+
+_staging/<run id>.lock      held as long as the owner lives
+_staging/<run id>/run/      what becomes the run's place by one rename
+_staging/<run id>/scratch/  temporary files
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tooling.errors import StoreError
+from tooling.store.contents import remove_tree
+from tooling.store.foreign import mapped
+from tooling.store.locks import HeldLock, try_lock
+from tooling.store.names import check_identifier
+from tooling.store.records import LOG
+from tooling.store.stamp import OUTPUT
+
+_LOCK_SUFFIX = ".lock"
+
+
+@dataclass(frozen=True)
+class DirectoryStaging:
+    """A staging place on the store's own file system."""
+
+    directory: Path
+
+    @property
+    def run(self) -> Path:
+        """The directory that is published."""
+        return self.directory / "run"
+
+    @property
+    def output(self) -> Path:
+        """As `Staging.output`."""
+        return self.run / OUTPUT
+
+    @property
+    def scratch(self) -> Path:
+        """As `Staging.scratch`."""
+        return self.directory / "scratch"
+
+    @property
+    def log(self) -> Path:
+        """As `Staging.log`."""
+        return self.run / LOG
+
+
+@contextmanager
+def staging_place(place: Path, run: str, store: str) -> Iterator[DirectoryStaging]:
+    """A staging place in the directory `place`, removed in the end; those of dead owners are removed first.
+
+    Raises StoreError when it cannot be made, or when the run has one already.
+    """
+    staging = DirectoryStaging(place / check_identifier("run", run))
+    with mapped(store):
+        reap(place)
+        held = _own(place, run)
+    try:
+        with mapped(store):
+            staging.output.mkdir(parents=True)
+            staging.scratch.mkdir()
+        yield staging
+    finally:
+        with mapped(store):
+            _discard(staging.directory, held)
+
+
+def reap(place: Path) -> None:
+    """Remove the staging places whose owners have died. Raises OSError."""
+    if not place.is_dir():
+        return
+    for run in {path.name.removesuffix(_LOCK_SUFFIX) for path in place.iterdir()}:
+        held = try_lock(_lock(place, run))
+        if held:
+            _discard(place / run, held)
+
+
+def _own(place: Path, run: str) -> HeldLock:
+    held = try_lock(_lock(place, run))
+    if held is None:
+        raise StoreError(f"run {run} is being written by another process")
+    return held
+
+
+def _discard(directory: Path, held: HeldLock) -> None:
+    """The lock goes last: a directory without one would look like its owner's had died."""
+    try:
+        remove_tree(directory)
+    finally:
+        held.release()
+
+
+def _lock(place: Path, run: str) -> str:
+    return str(place / (run + _LOCK_SUFFIX))

@@ -1,0 +1,112 @@
+"""`doit config`, `doit schema` and `doit store`: what is set, what files may say, what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tooling.errors import UsageError
+from tooling.report.text import columns, count, size
+from tooling.settings import SETTINGS
+from tooling.store import open_store
+from tooling.tasks.command import JSON_OPTION, DaintreeCommand, option, print_json
+from tooling.tasks.names import COMMANDS
+
+
+class Config(DaintreeCommand):
+    """Prints each setting, its value, and where that came from."""
+
+    doc_purpose = COMMANDS["config"]
+    doc_usage = "[--json]"
+    cmd_options = (JSON_OPTION,)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Read and print."""
+        settings = self.settings
+        rows = [
+            {
+                "name": setting.name,
+                "value": _plain(settings.value(setting.name)),
+                "origin": settings.origins[setting.name],
+                "variable": setting.variable,
+            }
+            for setting in SETTINGS
+        ]
+        if options["json"]:
+            print_json({"root": str(self.root), "settings": rows})
+            return
+        table = [[str(row["name"]), _word(row["value"]), str(row["origin"])] for row in rows]
+        print("\n".join(columns([["setting", "value", "from"], *table], indent="")))
+
+
+def _plain(value: Any) -> Any:
+    return (
+        value
+        if isinstance(value, int | str)
+        else dict(value)
+        if isinstance(value, Mapping)
+        else str(value)
+    )
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={pin}" for key, pin in sorted(value.items())) or "-"
+    return str(value)
+
+
+class Schema(DaintreeCommand):
+    """Prints a JSON Schema, made from the types that read the files."""
+
+    doc_purpose = COMMANDS["schema"]
+    doc_usage = "pipeline | component"
+    names = (1, 1)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Make and print."""
+        from tooling.spec.schema import KINDS, json_schema
+
+        if names[0] not in KINDS:
+            raise UsageError(f"there is no schema of {names[0]!r}", hint="pipeline or component")
+        print_json(json_schema(names[0]))
+
+
+class Store(DaintreeCommand):
+    """Shows the artifact store; `--empty` removes what is in it."""
+
+    doc_purpose = COMMANDS["store"]
+    doc_usage = "[--empty --yes] [--json]"
+    cmd_options = (
+        option("empty", "remove every run from the store", type=bool),
+        option("yes", "with --empty: do it", type=bool, short="y"),
+        JSON_OPTION,
+    )
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Show or empty."""
+        store = open_store(self.settings.store)
+        runs, held = store.usage()
+        if options["empty"] and not options["yes"]:
+            raise UsageError(
+                f"this would remove {count(runs, 'run')} ({size(held)}) from {store.url}",
+                hint="doit store --empty --yes",
+            )
+        if options["empty"]:
+            store.empty()
+        if options["json"]:
+            kept = (0, 0) if options["empty"] else (runs, held)
+            print_json(
+                {
+                    "store": store.url,
+                    "origin": self.settings.origins["store"],
+                    "runs": kept[0],
+                    "bytes": kept[1],
+                }
+            )
+        elif options["empty"]:
+            print(f"removed {count(runs, 'run')} ({size(held)}) from {store.url}")
+        else:
+            print(
+                f"{store.url}: {count(runs, 'run')}, {size(held)} (set by: {self.settings.origins['store']})"
+            )
+            print("empty it with: doit store --empty --yes")

@@ -1,0 +1,40 @@
+"""The names that no pipeline may have: doit's commands, the tooling's, and the project's own tasks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+COMMANDS: dict[str, str] = {
+    "run": "run pipelines or tasks; stages whose output is in the store are skipped",
+    "plan": "show what a run would do, and why; runs nothing",
+    "graph": "draw a pipeline and its plan",
+    "path": "print where a stage's output lies, for notebooks",
+    "history": "list the runs of a pipeline or stage, failed ones too",
+    "show": "show one run whole: inputs, outputs, reason, log",
+    "affected": "name the components that a git change affects, and why",
+    "list": "show pipelines, tasks and commands",
+    "new": "write a component or a pipeline from a template",
+    "lock": "compile a component's requirements into one hash-locked file",
+    "store": "show where the artifact store is and how large; empty it",
+    "config": "print every setting and where its value comes from",
+    "schema": "print the JSON Schema of pipeline or component files",
+}
+DOIT_COMMANDS = (
+    "clean", "completion", "dumpdb", "forget", "help", "ignore", "info", "reset-dep", "strace", "tabcompletion",
+)  # fmt: skip
+LATER_COMMANDS = (
+    "argo", "build", "cancel", "doctor", "hooks", "logs", "metrics", "monitor", "pull", "push", "record",
+    "serve", "services", "shell", "submit", "watch",
+)  # fmt: skip
+
+_TASK = re.compile(rb"\btask_([A-Za-z0-9_]+)")
+
+
+def reserved_names(root: Path) -> frozenset[str]:
+    """Every name that is taken in this project; dodo.py is read, not run, so that a no-op stays quick."""
+    try:
+        tasks = [name.decode() for name in _TASK.findall((root / "dodo.py").read_bytes())]
+    except OSError:
+        tasks = []
+    return frozenset((*COMMANDS, *DOIT_COMMANDS, *LATER_COMMANDS, *tasks))

@@ -1,0 +1,129 @@
+"""`doit list`, and the overview that plain `doit` prints."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from doit.cmd_list import List as DoitList
+
+from tooling.errors import DaintreeError, UsageError
+from tooling.project import find_project, is_daintree
+from tooling.report.text import columns
+from tooling.spec.pipeline_reader import load_pipeline, pipeline_files
+from tooling.tasks.command import (
+    HELP_OPTION,
+    JSON_OPTION,
+    AnyOrderParse,
+    guarded,
+    print_json,
+    typed_arguments,
+)
+from tooling.tasks.names import COMMANDS, reserved_names
+from tooling.tasks.stock import at_project
+from tooling.version import discover_components, discover_libraries
+
+
+def pipeline_rows(root: Path, *, stages: bool) -> list[list[str]]:
+    """A row for each pipeline: its name, and its description or why it is broken; `stages` adds their rows."""
+    rows = []
+    reserved = reserved_names(root)
+    for name in pipeline_files(root):
+        try:
+            pipeline = load_pipeline(root, name, reserved)
+        except DaintreeError as error:
+            rows.append([name, f"BROKEN: {error.message}"])
+            continue
+        rows.append([name, pipeline.description or " → ".join(s.name for s in pipeline.stages)])
+        if stages:
+            rows += [[f"{name}:{stage.name}", stage.component] for stage in pipeline.stages]
+    return rows
+
+
+def print_overview(root: Path) -> int:
+    """What the project has and what to type; runs nothing."""
+    print("Pipelines")
+    print(
+        "\n".join(
+            columns(pipeline_rows(root, stages=False)) or ["  none yet: doit new pipeline NAME"]
+        )
+    )
+    name = next(iter(pipeline_files(root)), "PIPELINE")
+    steps = [
+        [f"doit run {name}", "run it; what is in the store is skipped"],
+        [f"doit plan {name}", "what a run would do, and why"],
+        [f"doit history {name}", "its runs"],
+        ["doit affected", "the components that your changes affect"],
+        ["doit new component group/name", "write a component from a template"],
+        ["doit list", "everything there is"],
+    ]
+    print("\nTo do")
+    print("\n".join(columns(steps)))
+    return 0
+
+
+class List(DoitList):  # type: ignore[misc]
+    """Lists pipelines, tasks, commands and components; with an option of doit's own list, that list."""
+
+    doc_purpose = COMMANDS["list"]
+    cmd_options = (*DoitList.cmd_options, JSON_OPTION, HELP_OPTION)
+
+    @cached_property
+    def cmdparser(self) -> AnyOrderParse:
+        """The parser of this command's options."""
+        parser = AnyOrderParse(self.get_options())
+        parser.overwrite_defaults(self.config_vals)
+        return parser
+
+    def parse_execute(self, in_args: Sequence[str]) -> int:
+        """Called by doit with the words after the command's name; returns the exit code."""
+        return guarded(lambda: self._dispatch(typed_arguments(in_args, sys.argv[1:])))
+
+    def _dispatch(self, arguments: Sequence[str]) -> int:
+        params, names = self.cmdparser.parse(arguments)
+        if params["help"]:
+            print(self.help())
+            return 0
+        params.update(self.opt_vals)
+        try:
+            root = find_project(Path.cwd())
+        except UsageError:
+            root = None
+        ours = root is not None and is_daintree(root) and not names
+        if not ours or params._non_default_keys - {"subtasks", "json"} or root is None:
+            return int(super().execute(at_project(params), names) or 0)
+        sections = self._sections(root, params["subtasks"])
+        if params["json"]:
+            print_json(
+                {title.split(" (")[0].lower(): dict(rows) for title, rows in sections.items()}
+            )
+            return 0
+        for title, rows in sections.items():
+            print(title)
+            print("\n".join(columns(rows) or ["  none"]))
+        return 0
+
+    def _sections(self, root: Path, stages: bool) -> dict[str, list[list[str]]]:
+        components = [*discover_components(root), *discover_libraries(root)]
+        return {
+            "Pipelines (doit run NAME)": pipeline_rows(root, stages=stages),
+            "Tasks (doit NAME)": self._task_rows(root, stages),
+            "Commands (doit help NAME)": [list(item) for item in COMMANDS.items()],
+            "Components and libraries": [[name, ""] for name in components],
+        }
+
+    def _task_rows(self, root: Path, subtasks: bool) -> list[list[str]]:
+        """dodo.py's tasks but for the pipelines'."""
+        params = {"dodoFile": str(root / "dodo.py"), "cwdPath": None, "seek_file": False}
+        self.loader.setup(params)
+        tasks = self.loader.load_tasks(self, [])
+        pipelines = pipeline_files(root)
+        return [
+            [task.name, task.doc or ""]
+            for task in tasks
+            if task.name.partition(":")[0] not in pipelines
+            and not task.name.startswith("_")
+            and (subtasks or not task.subtask_of)
+        ]

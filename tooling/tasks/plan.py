@@ -1,0 +1,44 @@
+"""`doit plan`: what a run would do, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tooling.errors import UsageError
+from tooling.report.plan_table import plan_as_json, plan_table
+from tooling.run.planning import Request, make_plan
+from tooling.tasks.command import JSON_OPTION, DaintreeCommand, print_json
+from tooling.tasks.names import COMMANDS, reserved_names
+from tooling.tasks.run import FORCE, RUNNER, SET, SOURCE
+
+
+class Plan(DaintreeCommand):
+    """Shows each stage as a hit, a miss or pending; runs and downloads nothing."""
+
+    doc_purpose = COMMANDS["plan"]
+    doc_usage = "PIPELINE [--set stage.parameter=value …] [--json]"
+    cmd_options = (SOURCE, SET, FORCE, RUNNER, JSON_OPTION)
+    names = (1, None)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Plan and print."""
+        pipeline, *words = names
+        if words and not (options["set"] or options["force"]):
+            raise UsageError(
+                f"doit plan: {words[0]!r} is one name too many", hint=f"doit plan {self.doc_usage}"
+            )
+        request = Request(
+            pipeline=pipeline,
+            directory=Path.cwd(),
+            source=options["source"],
+            set=(*options["set"], *(word for word in words if "=" in word)),
+            force=(*options["force"], *(word for word in words if "=" not in word)),
+            runner=options["runner"],
+        )
+        plan = make_plan(self.settings, request, reserved_names(self.root), fetch=False)
+        if options["json"]:
+            print_json(plan_as_json(plan))
+        else:
+            print("\n".join(plan_table(plan)))

@@ -1,0 +1,130 @@
+"""The trail: `doit history`, `doit show`, and `doit path`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tooling.errors import UsageError
+from tooling.manifest import RunManifest
+from tooling.plan import Hit
+from tooling.report.trail import history_table, run_as_json, run_page
+from tooling.run.planning import Request, latest_run, make_plan
+from tooling.store import open_store
+from tooling.store.protocol import Store
+from tooling.suggest import nearest
+from tooling.tasks.command import JSON_OPTION, DaintreeCommand, option, print_json
+from tooling.tasks.names import COMMANDS, reserved_names
+from tooling.tasks.run import RUNNER, SET, SOURCE
+
+LIMIT = 20
+
+
+class History(DaintreeCommand):
+    """Lists runs, newest first."""
+
+    doc_purpose = COMMANDS["history"]
+    doc_usage = "[PIPELINE[:STAGE]] [--limit N] [--json]"
+    cmd_options = (
+        option("limit", f"how many runs at most (default {LIMIT}, 0: all)", type=int, short="l"),
+        JSON_OPTION,
+    )
+    names = (0, 1)
+
+    def get_options(self) -> list[Any]:
+        """With the limit's default."""
+        options = super().get_options()
+        options[0].set_default(LIMIT)
+        return options
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Collect and print."""
+        store = open_store(self.settings.store)
+        pipeline, _, stage = (names[0] if names else "").partition(":")
+        runs = runs_of(store, pipeline, stage)
+        limit = options["limit"] or None
+        runs = list(islice(runs, limit))
+        if options["json"]:
+            print_json({"runs": [run_as_json(run, store, brief=True) for run in runs]})
+        elif runs:
+            print("\n".join(history_table(runs)))
+        else:
+            print("no run recorded")
+
+
+def runs_of(store: Store, pipeline: str, stage: str) -> list[RunManifest]:
+    """The runs of a pipeline ("" for all) or of one of its stages, newest first."""
+    pairs = store.stages_with_history(pipeline or None)
+    if pipeline and not pairs:
+        known = sorted({name for name, _ in store.stages_with_history()})
+        raise UsageError(
+            f"no run of a pipeline {pipeline!r} is recorded", hint=nearest(pipeline, known)
+        )
+    if stage and (pipeline, stage) not in pairs:
+        raise UsageError(
+            f"no run of a stage {stage!r} of {pipeline} is recorded",
+            hint=nearest(stage, [name for _, name in pairs]),
+        )
+    runs = [run for pair in pairs if not stage or pair[1] == stage for run in store.history(*pair)]
+    return sorted(runs, key=lambda run: run.run, reverse=True)
+
+
+class Show(DaintreeCommand):
+    """Shows one run whole."""
+
+    doc_purpose = COMMANDS["show"]
+    doc_usage = "RUN | PIPELINE:STAGE [--json]"
+    doc_description = "RUN is a run id, as `doit history` lists them, or its beginning; PIPELINE:STAGE is its latest run."
+    cmd_options = (JSON_OPTION,)
+    names = (1, 1)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Find and print."""
+        store = open_store(self.settings.store)
+        pipeline, colon, stage = names[0].partition(":")
+        run = latest_run(store, pipeline, stage) if colon else store.find_run(names[0])
+        if run is None:
+            raise UsageError(f"there is no run {names[0]!r}", hint="`doit history` lists the runs")
+        if options["json"]:
+            print_json(run_as_json(run, store, brief=False))
+        else:
+            print("\n".join(run_page(run, store)))
+
+
+class OutputPath(DaintreeCommand):
+    """Prints the path of a stage's output."""
+
+    name = "path"
+    doc_purpose = COMMANDS["path"]
+    doc_usage = "PIPELINE[:STAGE] [--set stage.parameter=value …]"
+    doc_description = "Prints one path alone: where the output lies that the plan finds for the stage (default: the last one)."
+    cmd_options = (SOURCE, SET, RUNNER)
+    names = (1, None)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Plan and print the path; an error when the stage has no output now."""
+        pipeline, _, stage = names[0].partition(":")
+        request = Request(
+            pipeline=pipeline,
+            directory=Path.cwd(),
+            source=options["source"],
+            set=(*options["set"], *names[1:]),
+            runner=options["runner"],
+        )
+        plan = make_plan(self.settings, request, reserved_names(self.root), fetch=False)
+        known = [bound.name for bound in plan.stages]
+        stage = stage or known[-1]
+        if stage not in known:
+            raise UsageError(
+                f"pipeline {pipeline!r} has no stage {stage!r}", hint=nearest(stage, known)
+            )
+        decision = plan.decisions[stage]
+        if not isinstance(decision, Hit):
+            bound = next(bound for bound in plan.stages if bound.name == stage)
+            raise UsageError(
+                f"{pipeline}:{stage} has no output in the store now: {plan.reason(bound, decision)}",
+                hint=f"doit run {pipeline}:{stage}",
+            )
+        print(plan.store.output_path(decision.record.location))

@@ -1,0 +1,13 @@
+"""Versions: the content addresses of components."""
+
+from tooling.version.component import ComponentVersion, VersionedFile
+from tooling.version.discovery import discover_components, discover_libraries
+from tooling.version.reading import read_versions
+
+__all__ = [
+    "ComponentVersion",
+    "VersionedFile",
+    "discover_components",
+    "discover_libraries",
+    "read_versions",
+]

@@ -1,0 +1,65 @@
+"""The versions of components as they lie in the working tree."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from tooling.errors import VersionError
+from tooling.git.working_tree import WorkingTree
+from tooling.version.component import ComponentVersion, Sources, component_version
+from tooling.version.discovery import DOCKERFILE, TOP, is_name
+from tooling.version.source import SPEC, specification
+
+
+def read_versions(
+    root: Path, names: Sequence[str], *, platform: str, bases: Mapping[str, str]
+) -> dict[str, ComponentVersion]:
+    """The version of each of these components in the working tree of the project at `root`.
+
+    A version is the same before and after its files are committed, in every clone and on every
+    machine. It is made of the files a build would see: tracked, or untracked and not ignored by
+    git. `bases` has base images' digests by reference. Raises UsageError for an unknown component;
+    VersionError, SpecError and GitError, with the file, for one that cannot be given a version.
+    """
+    for name in filter(is_name, names):
+        _check_not_inside(root, name)
+    tree = WorkingTree(root)
+    tree.load(
+        f"{TOP}/{name}" for name in {*names, *_libraries_on_disk(root, names)} if is_name(name)
+    )
+    sources = Sources(tree)
+    return {
+        name: component_version(sources, name, platform=platform, bases=bases) for name in names
+    }
+
+
+def _check_not_inside(root: Path, name: str) -> None:
+    parts = name.split("/")
+    for count in range(1, len(parts)):
+        outer = "/".join(parts[:count])
+        if os.path.isfile(root / TOP / outer / DOCKERFILE):
+            raise VersionError(
+                f"{TOP}/{name} lies inside the component {outer}",
+                hint="a component cannot hold another: move it out",
+            )
+
+
+def _libraries_on_disk(root: Path, names: Iterable[str]) -> set[str]:
+    """The libraries these seem to use, so that git can be asked for everything at once.
+
+    What is wrong or missing here is told later, when the version is made.
+    """
+    found: set[str] = set()
+    waiting = list(filter(is_name, names))
+    while waiting:
+        path = f"{TOP}/{waiting.pop()}/{SPEC}"
+        try:
+            content = b"" if (root / path).is_symlink() else (root / path).read_bytes()
+        except (OSError, ValueError):
+            continue
+        used = set(filter(is_name, specification(content, path).uses)) - found
+        found |= used
+        waiting += used
+    return found
