@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from tooling.errors import EnvironmentFailed
+from tooling.process import capture
+from tooling.runners.environments import (
+    Environments,
+    bytecode_directory,
+    environment_of,
+    site_packages,
+)
+from tooling.runners.installation import installed_size
+
+
+class Wheels(Protocol):
+    directory: Path
+
+    def add(self, name: str, version: str, **more: Any) -> str: ...
+
+
+@pytest.fixture
+def environments(tmp_path: Path, wheels: Wheels) -> Environments:
+    return Environments(tmp_path / "environments")
+
+
+def write(path: Path, *lines: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    return path
+
+
+def answer(python: Path, question: str) -> str:
+    done = capture([python, "-I", "-B", "-c", question])
+    assert done.code == 0, done.complaint()
+    return done.stdout.decode().strip()
+
+
+def silent(line: str) -> None:
+    raise AssertionError(f"nothing slow was to be said: {line}")
+
+
+def test_without_requirements_there_are_no_packages(
+    environments: Environments, tmp_path: Path
+) -> None:
+    python = environments.ensure(None, silent)
+    assert answer(python, "import importlib.metadata as m; print(list(m.distributions()))") == "[]"
+    comment = write(tmp_path / "requirements.txt", "# nothing")
+    assert environments.ensure(comment, silent) == python
+    assert environments.ensure(tmp_path / "missing.txt", silent) == python
+
+
+def test_it_holds_what_the_requirements_say(
+    environments: Environments, wheels: Wheels, tmp_path: Path
+) -> None:
+    lines = [wheels.add("beta", "2.0", requires=["alpha"]), wheels.add("alpha", "1.0")]
+    wheels.add("alpha", "1.1")
+    said: list[str] = []
+    python = environments.ensure(write(tmp_path / "requirements.txt", *lines), said.append)
+    assert python == environments.locate(tmp_path / "requirements.txt")
+    assert answer(python, "import alpha, beta; print(alpha.VERSION, beta.VERSION)") == "1.0 2.0"
+    assert (site_packages(python) / "beta.py").is_file()
+    assert said[0] == (
+        f"installing 2 packages (size not recorded) for {tmp_path}/requirements.txt,"
+        " the first time only"
+    )
+    assert said[1].startswith("installed ")
+    assert len(said) == 2
+
+
+def test_number_and_size_are_said_before(
+    environments: Environments, wheels: Wheels, tmp_path: Path
+) -> None:
+    requirements = write(
+        tmp_path / "requirements.txt",
+        "# made by: doit lock shop/rank",
+        "# installed size: 148 MB",
+        wheels.add("alpha", "1.0"),
+    )
+    said: list[str] = []
+    environments.ensure(requirements, said.append)
+    assert said[0] == "installing 1 package (148 MB) for shop/rank, the first time only"
+
+
+def test_the_second_time_nothing_is_made(
+    environments: Environments, wheels: Wheels, tmp_path: Path
+) -> None:
+    requirements = write(tmp_path / "requirements.txt", wheels.add("alpha", "1.0"))
+    python = environments.ensure(requirements, lambda line: None)
+    before = os.stat(environment_of(python)).st_ino
+    assert environments.ensure(requirements, silent) == python
+    assert os.stat(environment_of(python)).st_ino == before
+
+
+def test_it_is_shared_by_files_that_differ_in_comments(
+    environments: Environments, wheels: Wheels, tmp_path: Path
+) -> None:
+    line = wheels.add("alpha", "1.0")
+    one = write(tmp_path / "one.txt", "# for one", line, "    # via -r requirements.in")
+    other = write(tmp_path / "other.txt", line)
+    python = environments.ensure(one, lambda line: None)
+    assert environments.ensure(other, silent) == python
+
+
+def test_other_requirements_and_other_pythons_have_their_own(
+    environments: Environments, wheels: Wheels, tmp_path: Path
+) -> None:
+    one = write(tmp_path / "one.txt", wheels.add("alpha", "1.0"))
+    other = write(tmp_path / "other.txt", wheels.add("alpha", "1.1"))
+    python = tmp_path / "python"
+    python.write_text(
+        f"#!/bin/sh\nexec \"{sys.executable}\" -c \"print(3, 11, 0, 'linux', 'm68k', '/p', sep=chr(10))\"\n"
+    )
+    python.chmod(0o755)
+    strange = Environments(environments.directory, python)
+    places = {environments.locate(one), environments.locate(other), strange.locate(one)}
+    assert len(places) == 3
+    assert "venv-3.11-linux-m68k-" in str(strange.locate(one))
+
+
+def test_it_works_wherever_it_was_made(
+    environments: Environments, wheels: Wheels, tmp_path: Path
+) -> None:
+    script = {"alpha-1.0.dist-info/entry_points.txt": "[console_scripts]\nhello = alpha:hello\n"}
+    module = {"alpha.py": "def hello():\n    print('hello')\n"}
+    requirements = write(
+        tmp_path / "requirements.txt", wheels.add("alpha", "1.0", files=script | module)
+    )
+    python = environments.ensure(requirements, lambda line: None)
+    assert capture([python.parent / "hello"]).stdout == b"hello\n"
+
+
+def test_bytecode_is_kept_in_the_environment(environments: Environments) -> None:
+    python = environments.ensure(None, silent)
+    assert bytecode_directory(python).parent == environment_of(python)
+
+
+@pytest.mark.parametrize(
+    ("content", "message", "hint"),
+    [
+        ("alpha==1.0\n", "all requirements must have a hash", "doit lock"),
+        ("{beta}\n", "no trusted hash was provided for: `alpha`", "doit lock"),
+        ("alpha==1.0 --hash=sha256:" + "0" * 64 + "\n", "Hash mismatch for `alpha==1.0`", "index"),
+        ("{old}\n", "Python implementation tag", "another Python"),
+        ("gamma==1 --hash=sha256:" + "0" * 64 + "\n", "gamma", "UV_OFFLINE"),
+        ("alpha==1.0 nonsense\n", "Couldn't parse requirement", "doit lock"),
+        ("-r other.txt\n", "brings in another file: -r other.txt", "one file"),
+    ],
+)
+def test_what_cannot_be_installed_is_an_error_and_leaves_nothing(
+    environments: Environments,
+    wheels: Wheels,
+    tmp_path: Path,
+    content: str,
+    message: str,
+    hint: str,
+) -> None:
+    wheels.add("alpha", "1.0")
+    lines = {
+        "beta": wheels.add("beta", "1.0", requires=["alpha"]),
+        "old": wheels.add("old", "1.0", tag="cp27-cp27m-any"),
+    }
+    requirements = write(tmp_path / "requirements.txt", content.format(**lines))
+    with pytest.raises(EnvironmentFailed) as failure:
+        environments.ensure(requirements, lambda line: None)
+    assert message in failure.value.message
+    assert str(requirements) in failure.value.message
+    assert hint in failure.value.hint
+    assert not list(environments.directory.glob("*.partial"))
+    assert not environments.locate(None).exists()
+
+
+def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path, wheels: Wheels) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        EnvironmentFailed, match=r"file.*: (Not a directory|File exists)"
+    ) as failure:
+        Environments(tmp_path / "file" / "environments").ensure(None, silent)
+    assert "doit config" in failure.value.hint
+
+
+def test_unreadable_requirements_are_an_error(environments: Environments, tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").mkdir()
+    with pytest.raises(EnvironmentFailed, match=r"requirements.txt: Is a directory"):
+        environments.ensure(tmp_path / "requirements.txt", silent)
+
+
+def test_one_whose_python_has_gone_is_made_anew(
+    environments: Environments, wheels: Wheels, tmp_path: Path
+) -> None:
+    requirements = write(tmp_path / "requirements.txt", wheels.add("alpha", "1.0"))
+    python = environments.ensure(requirements, lambda line: None)
+    python.unlink()
+    python.symlink_to(tmp_path / "gone" / "python")
+    assert environments.ensure(requirements, lambda line: None) == python
+    assert answer(python, "import alpha; print(alpha.VERSION)") == "1.0"
+
+
+MAKE = """\
+import sys
+from pathlib import Path
+from tooling.runners.environments import Environments
+print("go", flush=True)
+Environments(Path(sys.argv[1])).ensure(Path(sys.argv[2]), lambda line: print(line, flush=True))
+"""
+
+
+def start(environments: Environments, requirements: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", MAKE, str(environments.directory), str(requirements)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_processes_that_start_together_make_it_once(
+    environments: Environments, wheels: Wheels, tmp_path: Path
+) -> None:
+    requirements = write(tmp_path / "requirements.txt", wheels.add("alpha", "1.0"))
+    makers = [start(environments, requirements) for _ in range(4)]
+    said = [maker.communicate(timeout=120)[0].splitlines() for maker in makers]
+    assert [maker.returncode for maker in makers] == [0] * 4
+    installing = [line for lines in said for line in lines if line.startswith("installing")]
+    waiting = [line for lines in said for line in lines if line.startswith("the environment")]
+    assert len(installing) == 1
+    assert set(waiting) <= {f"the environment for {requirements} is being made already; waiting"}
+
+
+def test_a_killed_maker_leaves_nothing_that_is_used(
+    environments: Environments, wheels: Wheels, tmp_path: Path
+) -> None:
+    requirements = write(tmp_path / "requirements.txt", wheels.add("alpha", "1.0"))
+    maker = start(environments, requirements)
+    assert maker.stdout is not None
+    for line in maker.stdout:
+        if line.startswith("installing"):
+            break
+    maker.send_signal(signal.SIGKILL)
+    maker.communicate(timeout=60)
+    python = environments.ensure(requirements, lambda line: None)
+    assert answer(python, "import alpha; print(alpha.VERSION)") == "1.0"
+    assert not list(environments.directory.glob("*.partial"))
+
+
+def test_what_is_left_of_a_killed_maker_is_thrown_away(
+    environments: Environments, wheels: Wheels, tmp_path: Path
+) -> None:
+    requirements = write(tmp_path / "requirements.txt", wheels.add("alpha", "1.0"))
+    final = environment_of(environments.locate(requirements))
+    stale = write(final.with_name(final.name + ".partial") / "lib" / "half", "half")
+    environments.ensure(requirements, lambda line: None)
+    assert not stale.exists()
+    assert not (final / "lib" / "half").exists()
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(0, "0 B"), (999, "999 B"), (26_400_000, "26 MB"), (1_250_000_000, "1.2 GB")],
+)
+def test_sizes_are_read_easily(tmp_path: Path, size: int, words: str) -> None:
+    (tmp_path / "lib").mkdir()
+    with open(tmp_path / "lib" / "package", "wb") as file:
+        file.truncate(size)
+    assert installed_size(tmp_path) == words

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tooling.errors import EnvironmentFailed
+from tooling.runners.interpreter import environment_class, inspect_interpreter
+
+
+def stand_in(path: Path, *lines: str) -> Path:
+    """A program that answers as a Python would."""
+    said = "\\n".join(lines)
+    path.write_text(f"#!/bin/sh\nprintf '{said}\\n'\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_the_environment_class_names_python_and_platform() -> None:
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    assert environment_class() == f"venv-{version}-{sys.platform}-{os.uname().machine}"
+
+
+def test_another_python_is_asked(tmp_path: Path) -> None:
+    python = stand_in(tmp_path / "python", "3", "13", "2", "darwin", "arm64", "/opt/python3.13")
+    assert environment_class(python) == "venv-3.13-darwin-arm64"
+    assert inspect_interpreter(str(python)) == ((3, 13, 2), "darwin-arm64", "/opt/python3.13")
+
+
+def test_asking_gives_what_the_running_one_knows(tmp_path: Path) -> None:
+    link = tmp_path / "python"
+    link.symlink_to(os.path.realpath(sys.executable))
+    assert inspect_interpreter(str(link)) == inspect_interpreter(sys.executable)
+
+
+def test_a_python_that_is_too_old(tmp_path: Path) -> None:
+    python = stand_in(tmp_path / "python", "3", "10", "9", "linux", "x86_64", "/p")
+    with pytest.raises(EnvironmentFailed, match=r"python: is Python 3\.10") as failure:
+        environment_class(python)
+    assert failure.value.hint == "the oldest supported is 3.11"
+
+
+def test_no_python_at_all(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFailed, match="No such file or directory"):
+        environment_class(tmp_path / "python")
+    with pytest.raises(EnvironmentFailed, match="is not a Python that works"):
+        environment_class(stand_in(tmp_path / "other", "hello"))
+
+
+def test_the_classes_cost_of_the_running_python_is_no_process() -> None:
+    """A no-op run asks for it: nothing may be started, nor what starts things be imported."""
+    source = (
+        "import sys\nfrom pathlib import Path\nfrom tooling.runners import open_runner\n"
+        "print(open_runner('local', Path('environments')).environment_class)\n"
+        "print(*sorted({'subprocess', 'shutil', 'uv', 'tooling.runners.child'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", source],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == [environment_class(), ""]

@@ -1,0 +1,343 @@
+"""Pipeline files: the short and the long form, and one clear error for everything else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tooling.errors import SpecError, UsageError
+from tooling.spec.component import Resources
+from tooling.spec.pipeline import Pipeline
+from tooling.spec.pipeline_reader import load_pipeline, pipeline_files, read_pipeline
+
+WHERE = "pipelines/x.yaml"
+SHORT = "source: data/x.json.gz\noutput: out\nstages: [common/load, common/clean]\n"
+
+
+def read(text: str, where: str = WHERE) -> Pipeline:
+    return read_pipeline(text.encode(), where, "x")
+
+
+def complaint(text: str) -> SpecError:
+    with pytest.raises(SpecError) as failure:
+        read(text)
+    return failure.value
+
+
+def test_the_short_form_is_a_sequence() -> None:
+    pipeline = read(SHORT)
+    assert (pipeline.name, pipeline.file, pipeline.description) == ("x", WHERE, "")
+    assert (pipeline.source, pipeline.source_sha256) == ("data/x.json.gz", "")
+    assert (pipeline.output, pipeline.output_stages, pipeline.output_split) == (
+        "out",
+        ("clean",),
+        False,
+    )
+    assert [(s.name, s.component, s.needs) for s in pipeline.stages] == [
+        ("load", "common/load", ()),
+        ("clean", "common/clean", ("load",)),
+    ]
+    assert pipeline.stage("clean").params == {}
+
+
+def test_json_reads_the_same() -> None:
+    as_json = json.dumps(yaml.safe_load(SHORT), indent=1)
+    one, other = read(SHORT), read(as_json, "pipelines/x.json")
+    assert [(s.name, s.component, s.needs) for s in one.stages] == [
+        (s.name, s.component, s.needs) for s in other.stages
+    ]
+    assert (other.source, other.output, other.file) == ("data/x.json.gz", "out", "pipelines/x.json")
+
+
+def test_the_long_form_has_names_parameters_needs_and_resources() -> None:
+    pipeline = read(
+        """
+description: a diamond
+source: {location: https://example.com/x, sha256: %s}
+output: {path: out, stages: [join, left]}
+stages:
+  - {name: join, component: a/join, needs: [left, right]}
+  - {name: left, component: a/work, needs: [], params: {k-core: 5, rate: 1e-3, mode: no}}
+  - {name: right, component: a/work, needs: [], resources: {cpu: 2, memory: 512Mi}}
+"""
+        % ("ab" * 32)
+    )
+    assert pipeline.description == "a diamond"
+    assert (pipeline.source, pipeline.source_sha256) == ("https://example.com/x", "ab" * 32)
+    assert (pipeline.output, pipeline.output_stages, pipeline.output_split) == (
+        "out",
+        ("join", "left"),
+        True,
+    )
+    assert [stage.name for stage in pipeline.stages] == ["left", "right", "join"]
+    assert pipeline.stage("left").params == {"k_core": 5, "rate": 0.001, "mode": "no"}
+    assert pipeline.stage("right").resources == Resources(cpu=2, memory="512Mi")
+    assert pipeline.stage("left").resources is None
+    assert pipeline.stage("join").needs == ("left", "right")
+    assert pipeline.stage("join").place == "pipelines/x.yaml:6"
+
+
+def test_a_stage_needs_the_one_written_before_it() -> None:
+    pipeline = read("source: s\nstages: [a, {component: b, needs: []}, c]\n")
+    assert [(stage.name, stage.needs) for stage in pipeline.stages] == [
+        ("a", ()),
+        ("b", ()),
+        ("c", ("b",)),
+    ]
+
+
+def test_without_an_output_the_last_stage_written_is_the_result() -> None:
+    pipeline = read("source: s\nstages: [{component: z, needs: [y]}, {component: y, needs: []}]\n")
+    assert [stage.name for stage in pipeline.stages] == ["y", "z"]
+    assert (pipeline.output, pipeline.output_stages) == ("", ("z",))
+
+
+def test_two_stages_of_one_component_need_two_names() -> None:
+    error = complaint("source: s\nstages:\n- a/load\n- b/load\n")
+    assert error.message == "pipelines/x.yaml:4: there are two stages called 'load'"
+    assert error.hint == "give one of them another name: `- {name: …, component: …}`"
+    assert "two stages called 'Load'" in complaint("source: s\nstages: [a/load, b/Load]\n").message
+
+
+@pytest.mark.parametrize("name", ["a b", "..", "a.b", "größe", "-a", "", "x" * 64])
+def test_a_stages_name_is_a_plain_word(name: str) -> None:
+    error = complaint(f"source: s\nstages:\n- {json.dumps({'component': 'c/' + name})}\n")
+    assert error.message.startswith("pipelines/x.yaml:3: ")
+    assert error.message.endswith("cannot be a stage's name")
+    assert error.hint == "letters, digits, - and _"
+
+
+@pytest.mark.parametrize("name", ["source", "output"])
+def test_a_stage_is_not_called_like_an_end_of_the_pipeline(name: str) -> None:
+    error = complaint(f"source: s\nstages: [{{component: c, name: {name}}}]\n")
+    assert (
+        error.message == f"pipelines/x.yaml:2: a stage cannot be called {name!r}: the word is taken"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", ": the key 'source' is missing"),
+        ("source: s\n", ":1: the key 'stages' is missing"),
+        ("stages: [a]\n", ":1: the key 'source' is missing"),
+        ("source: s\nstages: []\n", ":2: a pipeline needs at least one stage"),
+        ("source: s\nstages: a\n", ":2: expected a list, got text (at stages)"),
+        (
+            "source: s\nstages:\n- a\n- 3\n",
+            ":4: expected text or a mapping, got a whole number (at stages.1)",
+        ),
+        (
+            "source: 3\nstages: [a]\n",
+            ":1: expected text or a mapping, got a whole number (at source)",
+        ),
+        ("source:\nstages: [a]\n", ":1: expected text or a mapping, got nothing (at source)"),
+        ("source: ''\nstages: [a]\n", ":1: the source is empty"),
+        ("source: {location: ''}\nstages: [a]\n", ":1: the source is empty"),
+        ("source: {url: x}\nstages: [a]\n", ":1: unknown key 'url' (at source.url)"),
+        (
+            "source:\n  location: s\n  sha256: ABC\nstages: [a]\n",
+            ":3: sha256 must be 64 lower-case hex digits",
+        ),
+        ("source: s\nstages: [a]\nstage: [b]\n", ":3: unknown key 'stage' (at stage)"),
+        ("source: s\nsource: t\nstages: [a]\n", ":2: the key 'source' stands twice"),
+        ("source: s\nstages:\n- name: a\n", ":3: the key 'component' is missing (at stages.0)"),
+        (
+            "source: s\nstages:\n- component: a\n  parms: {}\n",
+            ":4: unknown key 'parms' (at stages.0.parms)",
+        ),
+        (
+            "source: s\nstages:\n- component: a\n  params:\n    x: 1\n    y: [2]\n",
+            ":6: expected text, a number, true or false, got a list (at stages.0.params.y)",
+        ),
+        (
+            "source: s\nstages:\n- component: a\n  params: {a-b: 1, a_b: 2}\n",
+            ":3: the parameter 'a_b' stands twice",
+        ),
+        (
+            "source: s\nstages: [{component: a, needs: b}]\n",
+            ":2: expected a list or nothing, got text (at stages.0.needs)",
+        ),
+        (
+            "source: s\nstages: [a, {component: b, needs: [a, a]}]\n",
+            ":2: stage 'b' names a need twice",
+        ),
+        (
+            "source: s\nstages: [{component: a, resources: {cpu: -1}}]\n",
+            ":2: cpu must not be negative",
+        ),
+        (
+            "source: s\nstages: [a]\noutput: 3\n",
+            ":3: expected text or a mapping or nothing, got a whole number (at output)",
+        ),
+        (
+            "source: s\nstages: [a]\noutput: {path: o}\n",
+            ":3: the key 'stages' is missing (at output)",
+        ),
+        (
+            "source: s\nstages: [a]\noutput: {path: '', stages: [a]}\n",
+            ":3: an output needs a path and at least one stage",
+        ),
+        (
+            "source: s\nstages: [a]\noutput: {path: o, stages: []}\n",
+            ":3: an output needs a path and at least one stage",
+        ),
+    ],
+)
+def test_an_error_names_file_line_and_key(text: str, message: str) -> None:
+    assert complaint(text).message == WHERE + message
+
+
+def test_an_error_in_json_names_the_key() -> None:
+    with pytest.raises(SpecError) as failure:
+        read(
+            '{"source": "s", "stages": ["a", {"component": "b", "resources": {"cpu": -1}}]}',
+            "pipelines/x.json",
+        )
+    assert failure.value.message == "pipelines/x.json (at stages.1): cpu must not be negative"
+    with pytest.raises(SpecError) as failure:
+        read('{"source": "s", "stages": ["a", 3]}', "pipelines/x.json")
+    assert (
+        failure.value.message
+        == "pipelines/x.json (at stages.1): expected text or a mapping, got a whole number"
+    )
+
+
+def test_an_unknown_need_suggests_the_nearest_stage() -> None:
+    error = complaint("source: s\nstages:\n- a/clean\n- {component: b, needs: [claen]}\n")
+    assert (
+        error.message
+        == "pipelines/x.yaml:4: stage 'b' needs 'claen', which is no stage of this pipeline"
+    )
+    assert error.hint == "did you mean 'clean'?"
+
+
+def test_an_unknown_output_stage_suggests_the_nearest() -> None:
+    error = complaint("source: s\nstages: [a/train]\noutput:\n  path: o\n  stages: [trian]\n")
+    assert error.message == "pipelines/x.yaml:5: 'trian' is no stage of this pipeline"
+    assert error.hint == "did you mean 'train'?"
+
+
+def test_a_circle_is_named_alone() -> None:
+    error = complaint("""source: s
+stages:
+- first
+- {component: after, needs: [two]}
+- {component: one, needs: [three, first]}
+- {component: two, needs: [one]}
+- {component: three, needs: [two]}
+""")
+    assert error.message == (
+        "pipelines/x.yaml:6: the stages' needs go round in a circle: two → one → three → two"
+    )
+    assert "circle: a → a" in complaint("source: s\nstages: [{component: a, needs: [a]}]\n").message
+
+
+@given(st.permutations(range(6)), st.data())
+def test_each_stage_comes_after_its_needs(order: list[int], data: st.DataObject) -> None:
+    needs = {
+        number: data.draw(st.lists(st.sampled_from(order[:place]), unique=True)) if place else []
+        for place, number in enumerate(order)
+    }
+    written = [{"component": f"c/s{n}", "needs": [f"s{m}" for m in needs[n]]} for n in range(6)]
+    pipeline = read(json.dumps({"source": "s", "stages": written}))
+    names = [stage.name for stage in pipeline.stages]
+    assert sorted(names) == [f"s{n}" for n in range(6)]
+    for place, stage in enumerate(pipeline.stages):
+        assert set(stage.needs) <= set(names[:place])
+
+
+def test_a_pipeline_of_thousands_of_stages_is_read() -> None:
+    stages = "".join(f"- c/s{number}\n" for number in range(3000))
+    pipeline = read(f"source: s\nstages:\n{stages}")
+    assert pipeline.stages[-1].needs == ("s2998",)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "pipelines").mkdir()
+    return tmp_path
+
+
+def test_pipeline_files_are_found_by_name(project: Path) -> None:
+    for name in ("b.yaml", "a.yml", "c.json", "b.json", "README.md", ".yaml", "x.yaml~"):
+        (project / "pipelines" / name).write_text("")
+    (project / "pipelines" / "samples.yaml").mkdir()
+    found = pipeline_files(project)
+    assert {name: [path.name for path in paths] for name, paths in found.items()} == {
+        "a": ["a.yml"],
+        "b": ["b.json", "b.yaml"],
+        "c": ["c.json"],
+    }
+    assert list(found) == ["a", "b", "c"]
+    assert pipeline_files(project / "elsewhere") == {}
+
+
+@pytest.mark.parametrize("suffix", [".yaml", ".yml", ".json"])
+def test_a_pipeline_is_loaded_by_name(project: Path, suffix: str) -> None:
+    (project / "pipelines" / f"x{suffix}").write_text('{"source": "s", "stages": ["a"]}')
+    pipeline = load_pipeline(project, "x", reserved=())
+    assert (pipeline.name, pipeline.file) == ("x", f"pipelines/x{suffix}")
+
+
+def test_a_broken_file_harms_no_other(project: Path) -> None:
+    (project / "pipelines/good.yaml").write_text(SHORT)
+    (project / "pipelines/bad.yaml").write_text("[")
+    assert load_pipeline(project, "good", reserved=()).name == "good"
+    with pytest.raises(SpecError, match=r"^pipelines/bad\.yaml:1: not YAML"):
+        load_pipeline(project, "bad", reserved=())
+
+
+def test_an_unknown_pipeline_suggests_the_nearest(project: Path) -> None:
+    (project / "pipelines/item2vec.yaml").write_text(SHORT)
+    with pytest.raises(UsageError) as failure:
+        load_pipeline(project, "item2vek", reserved=())
+    assert failure.value.message == "there is no pipeline 'item2vek' in pipelines/"
+    assert failure.value.hint == "did you mean 'item2vec'?"
+
+
+def test_a_project_without_pipelines_says_how_to_list_them(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as failure:
+        load_pipeline(tmp_path, "x", reserved=())
+    assert failure.value.hint == "`doit list` shows the pipelines there are"
+
+
+def test_two_files_of_one_name_are_an_error(project: Path) -> None:
+    for suffix in ("yaml", "json"):
+        (project / f"pipelines/x.{suffix}").write_text(SHORT)
+    with pytest.raises(SpecError) as failure:
+        load_pipeline(project, "x", reserved=())
+    assert (
+        failure.value.message
+        == "pipelines/x.yaml: pipelines/x.json describes a pipeline of the same name"
+    )
+
+
+def test_a_pipeline_is_not_called_like_a_command(project: Path) -> None:
+    (project / "pipelines/plan.yaml").write_text(SHORT)
+    with pytest.raises(SpecError) as failure:
+        load_pipeline(project, "plan", reserved={"plan", "run"})
+    assert (
+        failure.value.message == "pipelines/plan.yaml: 'plan' is the name of a doit command or task"
+    )
+    assert failure.value.hint == "rename the file: the pipeline's name is the file's"
+
+
+@pytest.mark.parametrize("name", ["two words", "größe", "a.b"])
+def test_a_pipelines_name_is_a_plain_word(project: Path, name: str) -> None:
+    (project / "pipelines" / f"{name}.yaml").write_text(SHORT)
+    with pytest.raises(SpecError) as failure:
+        load_pipeline(project, name, reserved=())
+    assert failure.value.message == f"pipelines/{name}.yaml: {name!r} cannot be a pipeline's name"
+    assert failure.value.hint == "letters, digits, - and _"
+
+
+def test_a_pipeline_is_not_looked_for_elsewhere(project: Path) -> None:
+    (project / "elsewhere.yaml").write_text(SHORT)
+    with pytest.raises(SpecError, match="cannot be a pipeline's name"):
+        load_pipeline(project, "../elsewhere", reserved=())

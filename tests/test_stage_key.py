@@ -1,0 +1,85 @@
+"""Stage keys are pinned, and differ exactly where a stage's output may differ."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tooling.stage_key import content_key, recipe_key
+
+VALUES = (
+    st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+)
+PARAMETERS = st.dictionaries(st.text(min_size=1), VALUES, max_size=4)
+RECIPE = {
+    "version": "sha256:" + "1" * 64,
+    "parameters": {"epochs": 50, "rate": 0.025, "name": "x", "flag": True},
+    "environment": "venv-3.11-linux-x86_64",
+    "needs": {"clean": "sha256:" + "2" * 64},
+    "source": "",
+}
+PINNED_RECIPE = "sha256:a32f89cb4303e277040d4ab94ff2736c5da24f3e93ad7136ef52c6278aceacfc"
+PINNED_CONTENT = "sha256:3ef95d3a9061e032556383552bccea66eb43bce899fb10f3f47c3737b643b75f"
+
+
+def test_the_recipe_key_is_what_it_always_was() -> None:
+    assert recipe_key(**RECIPE) == PINNED_RECIPE  # type: ignore[arg-type]
+
+
+def test_the_content_key_is_what_it_always_was() -> None:
+    key = content_key(
+        version=RECIPE["version"],  # type: ignore[arg-type]
+        parameters=RECIPE["parameters"],  # type: ignore[arg-type]
+        environment="image",
+        inputs={"a": "sha256:" + "3" * 64, "b": "sha256:" + "4" * 64},
+    )
+    assert key == PINNED_CONTENT
+
+
+def test_every_part_of_a_recipe_counts() -> None:
+    changes = {
+        "version": "sha256:" + "9" * 64,
+        "parameters": {**RECIPE["parameters"], "epochs": 20},  # type: ignore[dict-item]
+        "environment": "image",
+        "needs": {"other": "sha256:" + "2" * 64},
+        "source": "sha256:" + "5" * 64,
+    }
+    keys = {recipe_key(**{**RECIPE, name: value}) for name, value in changes.items()}  # type: ignore[arg-type]
+    assert len(keys | {PINNED_RECIPE}) == len(changes) + 1
+
+
+def test_a_single_input_has_no_name_but_several_have() -> None:
+    common = {"version": "v", "parameters": {}, "environment": "image"}
+    one = content_key(inputs={"load": "d"}, **common)  # type: ignore[arg-type]
+    assert one == content_key(inputs={"read": "d"}, **common)  # type: ignore[arg-type]
+    two = content_key(inputs={"a": "d", "b": "e"}, **common)  # type: ignore[arg-type]
+    assert two != content_key(inputs={"a": "e", "b": "d"}, **common)  # type: ignore[arg-type]
+
+
+@given(PARAMETERS, PARAMETERS)
+def test_different_parameters_have_different_keys(
+    one: dict[str, object], other: dict[str, object]
+) -> None:
+    def key(parameters: dict[str, object]) -> str:
+        return content_key(
+            version="v",
+            parameters=parameters,
+            environment="image",
+            inputs={"": "d"},  # type: ignore[arg-type]
+        )
+
+    same = repr(sorted(one.items())) == repr(sorted(other.items()))
+    assert (key(one) == key(other)) is same
+
+
+@given(PARAMETERS)
+def test_a_recipe_key_is_never_a_content_key(parameters: dict[str, object]) -> None:
+    content = content_key(version="v", parameters=parameters, environment="image", inputs={})  # type: ignore[arg-type]
+    recipe = recipe_key(
+        version="v",
+        parameters=parameters,
+        environment="image",
+        needs={},
+        source="",  # type: ignore[arg-type]
+    )
+    assert content != recipe
