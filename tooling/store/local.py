@@ -26,7 +26,7 @@ from tooling.manifest import SCHEMA, Artifact, IndexRecord, RunManifest, decode,
 from tooling.store.foreign import mapped
 from tooling.store.names import check_location, hexadecimal
 from tooling.store.objects import DirectoryObjects
-from tooling.store.records import LEASES, LOG, MANIFEST, SOURCES, STAGING, Records
+from tooling.store.records import LEASES, LOG, MANIFEST, SOURCES, STAGING, Records, history_path
 from tooling.store.stamp import Kept, looks_whole, verify, write_stamp
 
 if TYPE_CHECKING:
@@ -104,6 +104,9 @@ class DirectoryStore:
         at that location.
         """
         place, target = self._own(staging), self._root / check_location(manifest.location)
+        history_path(
+            manifest
+        )  # A run that no history could keep is refused before it is published.
         with mapped(self.url):
             if manifest.output is None:
                 # A stage that failed may have removed its output directory.

@@ -75,13 +75,12 @@ class Records:
 
     def add_history(self, manifest: RunManifest) -> None:
         """Let the history of the run's stage lead to the run."""
-        directory = _history(manifest.pipeline, manifest.stage)
         record = HistoryRecord(run=manifest.run, location=manifest.location)
-        self._objects.put(f"{directory}/{check_identifier('run', manifest.run)}", encode(record))
+        self._objects.put(history_path(manifest), encode(record))
 
     def history(self, pipeline: str, stage: str) -> Iterator[RunManifest]:
         """As `Store.history`: run ids begin with the time, so their order is the runs'."""
-        for path in sorted(self._objects.list(_history(pipeline, stage)), reverse=True):
+        for path in sorted(self._entries(_history(pipeline, stage)), reverse=True):
             manifest = self._follow(path)
             if manifest:
                 yield manifest
@@ -91,12 +90,12 @@ class Records:
         prefix = (
             HISTORY if pipeline is None else f"{HISTORY}/{check_identifier('pipeline', pipeline)}"
         )
-        stages = {tuple(path.split("/")[1:3]) for path in self._objects.list(prefix)}
-        return sorted((pair[0], pair[1]) for pair in stages)
+        parts = [path.split("/") for path in self._entries(prefix)]
+        return sorted({(part[1], part[2]) for part in parts})
 
     def find_run(self, run: str) -> RunManifest | None:
         """As `Store.find_run`; an id that is given whole is never ambiguous."""
-        paths = {path.rpartition("/")[2]: path for path in self._objects.list(HISTORY)}
+        paths = {path.rpartition("/")[2]: path for path in self._entries(HISTORY)}
         matching = [run] if run in paths else sorted(name for name in paths if name.startswith(run))
         if len(matching) > 1:
             more = ", …" if len(matching) > MOST_NAMED else ""
@@ -114,10 +113,19 @@ class Records:
         """As `Store.write_note`."""
         self._objects.put(f"{NOTES}/{check_note(name)}", content)
 
+    def _entries(self, prefix: str) -> list[str]:
+        """The paths of the history's entries; what file managers leave in a directory has another depth."""
+        return [path for path in self._objects.list(prefix) if path.count("/") == 3]
+
     def _follow(self, path: str) -> RunManifest | None:
         content = self._objects.get([path])[0]
         record = decode(HistoryRecord, content) if content else None
         return self.read_run(record.location) if record and _is_location(record.location) else None
+
+
+def history_path(manifest: RunManifest) -> str:
+    """Where the history keeps the run. Raises StoreError for names that are no safe path segments."""
+    return f"{_history(manifest.pipeline, manifest.stage)}/{check_identifier('run', manifest.run)}"
 
 
 def _index(key: str) -> str:
