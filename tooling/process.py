@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 
-@dataclass(frozen=True)
-class Finished:
+
+class Finished(msgspec.Struct, frozen=True):
     """What a child left: its exit code (negative: the signal that killed it), stdout and stderr."""
 
     code: int

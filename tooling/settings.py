@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from tooling.errors import SettingsError
 from tooling.suggest import nearest
@@ -19,8 +20,7 @@ ENVIRONMENT_PREFIX = "DAINTREE_"
 PREFIX_FIELDS = ("component", "version", "year", "month", "day", "timestamp")
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(msgspec.Struct, frozen=True):
     """One setting: its name in pyproject.toml, its help, its default, and how its value is read.
 
     `read` takes what is given and the directory that a relative path in it starts at; it raises ValueError.
@@ -37,8 +37,7 @@ class Setting:
         return ENVIRONMENT_PREFIX + self.name.upper()
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings in force for one project; `origins` says where each came from."""
 
     root: Path
@@ -51,6 +50,11 @@ class Settings:
     bases: Mapping[str, str]
     jobs: int
     origins: Mapping[str, str]
+
+    @property
+    def documents(self) -> Path:
+        """Where parsed specification files are remembered; beside the snapshots, as easily made again."""
+        return self.snapshots / "_documents"
 
     def value(self, name: str) -> Any:
         """The value of the setting of this name. Raises AttributeError."""

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
 from tooling import __version__
 from tooling.digest import short
 from tooling.errors import (
@@ -270,8 +268,3 @@ def _failed(plan: Plan, manifest: RunManifest, tail: list[str]) -> StageFailed:
         + (f"; the last it said:{said}" if said else "; it said nothing"),
         hint=f"the whole log is {log}",
     )
-
-
-def replace_inputs(record: IndexRecord, digests: Mapping[str, str]) -> IndexRecord:
-    """The record as this stage's recipe would have it: with its own names for the inputs."""
-    return msgspec.structs.replace(record, inputs=dict(digests))

@@ -11,7 +11,6 @@ import msgspec
 from tooling.errors import ArtifactDamaged, UsageError
 from tooling.manifest import IndexRecord
 from tooling.plan import FORCED, BoundStage, Decision, Hit, Miss, Pending, decide
-from tooling.run.compute import Attempt, compute, replace_inputs
 from tooling.run.events import Listener
 from tooling.run.planning import Plan
 
@@ -97,6 +96,8 @@ class PipelineRun:
         decision: Decision,
         may_publish: Callable[[], bool],
     ) -> None:
+        from tooling.run.compute import Attempt, compute
+
         standing = self.plan.store.lookup([content])[0]
         reason = self.plan.reason(stage, decision, digests)
         self._listener.starting(stage.name, reason)
@@ -118,8 +119,8 @@ class PipelineRun:
     def _publish_recipe(
         self, stage: BoundStage, record: IndexRecord, digests: dict[str, str]
     ) -> None:
-        """The recipe record names the content key's winner."""
-        wanted = replace_inputs(record, digests)
+        """The recipe record names the content key's winner, with this stage's own names for the inputs."""
+        wanted = msgspec.structs.replace(record, inputs=dict(digests))
         standing = self.plan.store.lookup([stage.recipe])[0]
         if standing != wanted:
             self.plan.store.publish_index(stage.recipe, wanted, replacing=standing)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -26,6 +25,7 @@ from tooling.runners.protocol import Runner
 from tooling.settings import Settings
 from tooling.source import open_source
 from tooling.source.protocol import Source
+from tooling.spec.parsed import remember_documents
 from tooling.spec.pipeline import Pipeline
 from tooling.spec.pipeline_reader import load_pipeline
 from tooling.store import open_store
@@ -52,8 +52,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     runner: str = ""
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """A pipeline bound and decided, with all that running it takes.
 
     `decisions` is by stage; `recipe_records` what the store held under each stage's recipe key.
@@ -70,7 +69,7 @@ class Plan:
     runner: Runner
     recipe_records: dict[str, IndexRecord | None]
     decisions: dict[str, Decision]
-    last_runs: dict[str, RunManifest | None] = field(default_factory=dict)
+    last_runs: dict[str, RunManifest | None] = msgspec.field(default_factory=dict)
 
     def last_run(self, stage: BoundStage) -> RunManifest | None:
         """The stage's latest run that succeeded, else the latest at all; read once."""
@@ -107,6 +106,7 @@ def make_plan(
 
     Raises the error of whatever is wrong: the pipeline file, a component, a parameter, the source, the store.
     """
+    remember_documents(settings.documents)
     pipeline = load_pipeline(settings.root, request.pipeline, reserved)
     overrides = parse_overrides(pipeline, request.set)
     _check_stages(pipeline, (*request.force, *([request.only] if request.only else [])))

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tooling.errors import StageFailed
-from tooling.runners.environments import Environments
 from tooling.runners.interpreter import environment_class
 from tooling.runners.protocol import Job, Outcome
 from tooling.runners.variables import stage_variables
+
+if TYPE_CHECKING:
+    from tooling.runners.environments import Environments
 
 REQUIREMENTS = "requirements.txt"
 ENTRYPOINT = "main.py"
@@ -26,7 +30,8 @@ class LocalRunner:
 
     def __init__(self, environments: Path, python: str | Path = sys.executable) -> None:
         """Use the environments below `environments`, made for the interpreter `python`."""
-        self._environments = Environments(environments, python)
+        self._directory = environments
+        self._python = os.fspath(python)
 
     @property
     def name(self) -> str:
@@ -36,7 +41,13 @@ class LocalRunner:
     @property
     def environment_class(self) -> str:
         """E.g. "venv-3.11-linux-x86_64". Raises EnvironmentFailed where Python does not work."""
-        return environment_class(self._environments.python)
+        return environment_class(self._python)
+
+    @cached_property
+    def _environments(self) -> Environments:
+        from tooling.runners.environments import Environments
+
+        return Environments(self._directory, self._python)
 
     def prepare(self, snapshot: Path, announce: Callable[[str], None]) -> None:
         """Make the snapshot's environment; at once when it exists. Raises EnvironmentFailed."""

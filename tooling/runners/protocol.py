@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from tooling.spec.component import Resources
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One execution of one stage, ready to go.
 
     `snapshot` holds exactly the version's files (main.py, requirements.txt, the libraries beside them), read-only.
@@ -32,12 +32,11 @@ class Job:
     scratch: Path
     log: Path
     network: bool = False
-    resources: Resources = field(default_factory=Resources)
+    resources: Resources = msgspec.field(default_factory=Resources)
     cancelled: Callable[[], bool] = lambda: False
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """How a stage ended: exit code (negative: the signal that killed it), wall seconds, peak resident bytes (0: unknown)."""
 
     exit_code: int

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tooling.errors import SpecError, UsageError
 from tooling.manifest import Scalar
-from tooling.spec.document import Document, parse_document
+from tooling.spec.document import Document
+from tooling.spec.parsed import parse_document
 from tooling.spec.pipeline import OutputSpec, Pipeline, PipelineSpec, SourceSpec, Stage, StageSpec
 from tooling.spec.reader import check_resources, convert
 from tooling.suggest import nearest

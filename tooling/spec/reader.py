@@ -9,7 +9,8 @@ import msgspec
 
 from tooling.errors import SpecError
 from tooling.spec.component import ComponentSpec, Param, ParamType
-from tooling.spec.document import Document, Path, dotted, parse_document
+from tooling.spec.document import Document, Path, dotted
+from tooling.spec.parsed import parse_document
 from tooling.spec.values import value_problem
 
 _Spec = TypeVar("_Spec", bound=msgspec.Struct)
