@@ -11,8 +11,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 DOCKERFILE = "FROM python:3.11-slim\nCOPY . /application/\n"
+
+# How long an example takes says more of what else the machine does than of the code. In CI the same examples each time.
+settings.register_profile(
+    "steady",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=(HealthCheck.too_slow,),
+)
+settings.load_profile("steady")
 
 
 class Monorepo:
