@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.privileges import file_modes_hold
 from tooling.errors import GitError
 from tooling.git.blob import blob_of
 from tooling.git.entry import EXECUTABLE, REGULAR, SUBMODULE, SYMLINK, Entry
@@ -313,10 +314,12 @@ def test_a_file_that_became_a_pipe(committed: Monorepo) -> None:
         files(committed)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_an_unreadable_file(monorepo: Monorepo) -> None:
     monorepo.write(FILE, "secret", mode=0)
-    with pytest.raises(GitError, match=r"components/a/f\.txt cannot be read: Permission denied"):
+    with (
+        file_modes_hold(),
+        pytest.raises(GitError, match=r"components/a/f\.txt cannot be read: Permission denied"),
+    ):
         files(monorepo)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.privileges import file_modes_hold
 from tooling.errors import SourceError
 from tooling.manifest import FileEntry, artifact_of
 from tooling.source import open_source
@@ -247,10 +248,10 @@ def test_a_directory_holds_regular_files_of_good_names_alone(
     assert error.hint
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_that_may_not_be_read_is_said(file: Path, store: Store) -> None:
     file.chmod(0)
-    error = complaint(at(file, store))
+    with file_modes_hold():
+        error = complaint(at(file, store))
     assert error.message == f"the source {file} cannot be read: Permission denied"
     assert error.hint == "check its permissions"
 

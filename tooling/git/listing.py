@@ -24,14 +24,17 @@ SKIPPED = b"S"
 class Listing(msgspec.Struct, frozen=True):
     """Everything git knows of the directories.
 
-    `tracked` is the index: records `<tag> <mode> <id> <stage>\\t<path>`, sorted by path, which
-    begins at `offset`. `changed` and `deleted` are the tracked paths whose file on disk is not the
+    `index` is the index as printed, `tracked` its records `<tag> <mode> <id> <stage>\\t<path>`, sorted
+    by path, which begins at `offset`; `doubtful` are those of them that git was told not to look at,
+    or that are not merged. `changed` and `deleted` are the tracked paths whose file on disk is not the
     index's, or not there. `untracked` are the other paths that git does not ignore, sorted; a `/`
     at the end tells a nested repository. `has_attribute_files`: whether any of these is one.
     """
 
     repository: Repository
+    index: bytes
     tracked: list[bytes]
+    doubtful: list[bytes]
     offset: int
     changed: frozenset[bytes]
     deleted: frozenset[bytes]
@@ -49,6 +52,20 @@ class Listing(msgspec.Struct, frozen=True):
             mode=record[2:8].decode("ascii"),
             blob=record[9 : self.offset - 3].decode("ascii"),
         )
+
+    def tracked_named(self, name: bytes) -> list[bytes]:
+        """The paths of the tracked files with this name, but for one at the top.
+
+        Searches the index as printed, which takes a tenth of the time that a look at each record does.
+        """
+        found: list[bytes] = []
+        end = b"/" + name + b"\0"
+        at = self.index.find(end)
+        while at >= 0:
+            record = self.index.rfind(b"\0", 0, at) + 1
+            found.append(self.index[record + self.offset : at + len(end) - 1])
+            at = self.index.find(end, at + 1)
+        return found
 
     def tracked_below(self, directory: bytes) -> list[bytes]:
         """The tracked records at or below a directory."""
@@ -80,6 +97,7 @@ _STATUS = ("--porcelain", "-z", "-uall", "--no-renames", "--ignore-submodules=al
 
 def _listing(repository: Repository, index: bytes, status: bytes) -> Listing:
     tracked = records(index)
+    plain = index.count(b"\0" + PLAIN + b" ") + index.startswith(PLAIN + b" ")
     skip = 3 + len(repository.prefix)
     changed: set[bytes] = set()
     deleted: set[bytes] = set()
@@ -94,7 +112,11 @@ def _listing(repository: Repository, index: bytes, status: bytes) -> Listing:
     suffix = FILE.encode("ascii")
     return Listing(
         repository=repository,
+        index=index,
         tracked=tracked,
+        doubtful=[]
+        if plain == len(tracked)
+        else [record for record in tracked if not record.startswith(PLAIN)],
         offset=tracked[0].index(b"\t") + 1 if tracked else 0,
         changed=frozenset(changed),
         deleted=frozenset(deleted),

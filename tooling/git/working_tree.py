@@ -78,8 +78,7 @@ class WorkingTree:
         """
         listing, (converted, rewritten) = self.listing, self._conversions
         paths = {*listing.changed, *listing.deleted, *listing.untracked, *rewritten}
-        doubtful = [record for record in listing.tracked if not record.startswith(PLAIN)]
-        for record in listing.tracked if converted else doubtful:
+        for record in listing.tracked if converted else listing.doubtful:
             path = listing.path(record)
             if path in paths or (record.startswith(PLAIN) and path not in converted):
                 continue

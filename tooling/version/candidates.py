@@ -21,7 +21,7 @@ def component_names(tree: WorkingTree, differing: Iterable[str]) -> set[str]:
     """The outermost directories that hold a Dockerfile in the working tree or the other state."""
     listing = tree.listing
     end = f"/{DOCKERFILE}".encode()
-    paths = [listing.path(record) for record in listing.tracked if record.endswith(end)]
+    paths = listing.tracked_named(DOCKERFILE.encode())
     paths += [path for path in listing.untracked if path.endswith(end)]
     held = {path_text(path) for path in paths} | set(differing)
     names = {
