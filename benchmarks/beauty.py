@@ -43,7 +43,7 @@ def main() -> None:
 def stages(project: Path, environment: Mapping[str, str]) -> list[dict[str, Any]]:
     """The pipeline's runs so far, oldest first."""
     printed = doit("history", "item2vec", "--json", project=project, environment=environment)
-    return sorted(json.loads(printed), key=lambda run: str(run["run"]))
+    return sorted(json.loads(printed)["runs"], key=lambda run: str(run["run"]))
 
 
 def doit(*arguments: str, project: Path, environment: Mapping[str, str]) -> bytes:
