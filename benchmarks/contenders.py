@@ -19,8 +19,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 def daintree() -> str:
-    """The `doit` of the environment this benchmark runs in, which has the project installed."""
-    return str(Path(sys.executable).parent / "doit")
+    """The `doit` of an environment with what `pip install -e .` gives a user, and no more."""
+    return str(_environment(PROJECT / "requirements" / "run.txt", project=True) / "bin" / "doit")
 
 
 def stock_doit() -> str:
@@ -38,9 +38,15 @@ def bare_python() -> str:
     return os.path.realpath(sys.executable)
 
 
-def _environment(requirements: Path) -> Path:
-    """A virtual environment with these requirements; made on first use and kept in the user's cache."""
-    name = sha256(requirements.read_bytes() + sys.version.encode("utf-8")).hexdigest()[:20]
+def _environment(requirements: Path, *, project: bool = False) -> Path:
+    """A virtual environment with these requirements, and this project if asked for.
+
+    Made on first use and kept in the user's cache.
+    """
+    parts = [requirements.read_bytes(), sys.version.encode("utf-8")]
+    if project:
+        parts += [os.fsencode(PROJECT), (PROJECT / "pyproject.toml").read_bytes()]
+    name = sha256(b"\0".join(parts)).hexdigest()[:20]
     directory = cache_directory(os.environ) / "benchmarks" / name
     whole = directory / "whole"
     if not whole.exists():
@@ -52,6 +58,12 @@ def _environment(requirements: Path) -> Path:
         subprocess.run(
             [*install, "--python", str(directory), "--requirements", str(requirements)], check=True
         )
+        if project:
+            editable = ["--no-deps", "--editable", str(PROJECT)]
+            subprocess.run(
+                [program, "pip", "install", "--quiet", "--python", str(directory), *editable],
+                check=True,
+            )
         whole.touch()
     return directory
 
