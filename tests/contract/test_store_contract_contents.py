@@ -23,7 +23,7 @@ from tests.contract.runs import (
 )
 from tests.contract.stores import Place
 from tooling.errors import ArtifactRejected, StoreError, UsageError
-from tooling.manifest import index_record_of
+from tooling.manifest import encode, index_record_of
 from tooling.store.artifact import hash_artifact
 from tooling.store.protocol import Store
 
@@ -291,11 +291,13 @@ class TestContents:
         assert fetched(other, record) == FILES
 
     def test_emptying_removes_nothing_else(self, place: Place, store: Store) -> None:
-        publish(store)
+        manifest = publish(store)
         kept = {
             "README": b"not ours",
             "shop/train/notes.txt": b"not a run",
             "somebody/else/a.csv": b"not ours either",
+            "somebody/else/run.json": b'{"a file of this name": "that no store wrote"}',
+            "a copy/run.json": encode(manifest),
         }
         for path, content in kept.items():
             place.write(path, content)

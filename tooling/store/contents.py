@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from tooling.errors import StoreError
+from tooling.manifest import RunManifest, decode
 from tooling.store.locks import try_lock
 from tooling.store.objects import MARKER
 from tooling.store.records import HISTORY, INDEX, LEASES, MANIFEST, NOTES, SOURCES
-from tooling.store.stamp import STAMP
+from tooling.store.stamp import STAMP, has_stamp
 
 
 def measure(root: Path) -> tuple[int, int]:
@@ -80,13 +81,22 @@ def remove_tree(path: Path) -> None:
 
 
 def _runs(root: Path) -> Iterator[Path]:
-    """The directories of the runs: those outside the store's own with a manifest or a stamp in them."""
+    """The directories of the runs: those outside the store's own with a run's manifest or a stamp in them."""
     for directory, inner, names in os.walk(root):
         if directory == str(root):
             inner[:] = [name for name in inner if not name.startswith("_")]
-        elif MANIFEST in names or STAMP in names:
+        elif _is_run(root, Path(directory), names):
             inner.clear()
             yield Path(directory)
+
+
+def _is_run(root: Path, directory: Path, names: Sequence[str]) -> bool:
+    """A `run.json` alone proves nothing: others write files of that name too."""
+    if MANIFEST in names:
+        manifest = decode(RunManifest, (directory / MANIFEST).read_bytes())
+        if manifest and manifest.location == directory.relative_to(root).as_posix():
+            return True
+    return STAMP in names and has_stamp(str(directory))
 
 
 def _prune(directory: Path, root: Path) -> None:

@@ -142,19 +142,24 @@ def _listing(kept: Kept) -> dict[str, Signature]:
 
     try:
         return dict(signatures())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
 
 
 def _record_signature(kept: Kept) -> Signature | None:
     try:
         return signature_of(os.lstat(f"{kept.directory}/{kept.record}"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 
 def _newest(found: Mapping[str, Signature]) -> int:
     return max((signature[2] for signature in found.values()), default=0)
+
+
+def has_stamp(directory: str) -> bool:
+    """Whether something that is kept, or was, lies in this directory: a stamp says so. Raises no OSError."""
+    return _read(Kept(directory, "")) is not None
 
 
 def _read(kept: Kept) -> Stamp | None:
@@ -175,9 +180,14 @@ def _read(kept: Kept) -> Stamp | None:
 def _write(kept: Kept, stamp: Stamp) -> None:
     path = f"{kept.directory}/{STAMP}"
     temporary = f"{path}.{os.urandom(6).hex()}"
-    with open(temporary, "wb") as file:
-        file.write(msgspec.json.encode(stamp))
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(msgspec.json.encode(stamp))
+        os.replace(temporary, path)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
 
 
 def _missing(path: str, what: str = "output file") -> ArtifactDamaged:

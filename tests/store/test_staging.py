@@ -1,0 +1,82 @@
+"""Staging places of a directory store: whose owner lives they stay, whose owner died they go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.contract.runs import FILES, RUN, fill
+from tooling.errors import StoreError
+from tooling.store.locks import try_lock
+from tooling.store.staging import reap, staging_place
+
+
+def leave_behind(place: Path, run: str, *, lock: bool) -> Path:
+    """What a process that was killed leaves."""
+    fill(place / run / "run/output", FILES)
+    if lock:
+        (place / f"{run}.lock").touch()
+    return place / run
+
+
+def test_its_parts_lie_where_publishing_is_one_rename(tmp_path: Path) -> None:
+    with staging_place(tmp_path / "_staging", RUN, "/store") as staging:
+        assert staging.directory == tmp_path / "_staging" / RUN
+        assert staging.output == staging.run / "output"
+        assert staging.log == staging.run / "log.txt"
+        assert not staging.scratch.is_relative_to(staging.run)
+        assert sorted(path.name for path in staging.run.iterdir()) == ["output"]
+    assert list((tmp_path / "_staging").iterdir()) == []
+
+
+def test_a_run_is_staged_once_at_a_time(tmp_path: Path) -> None:
+    with staging_place(tmp_path, RUN, "/store") as staging:
+        fill(staging.output, FILES)
+        with (
+            pytest.raises(StoreError, match=f"run {RUN} is being written by another process"),
+            staging_place(tmp_path, RUN, "/store"),
+        ):
+            pass
+        assert (staging.output / "a.csv").exists()
+    with staging_place(tmp_path, RUN, "/store") as again:
+        assert list(again.output.iterdir()) == []
+
+
+@pytest.mark.parametrize("lock", [True, False], ids=["with its lock file", "without"])
+def test_what_the_dead_left_is_removed_before_another_begins(tmp_path: Path, lock: bool) -> None:
+    left = leave_behind(tmp_path, "dead", lock=lock)
+    with staging_place(tmp_path, RUN, "/store"):
+        assert not left.exists()
+        assert not (tmp_path / "dead.lock").exists()
+
+
+def test_what_cannot_be_listed_is_removed_too(tmp_path: Path) -> None:
+    left = leave_behind(tmp_path, "dead", lock=True)
+    (left / "run/output/deep").chmod(0)
+    reap(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_living_are_left_alone(tmp_path: Path) -> None:
+    alive = leave_behind(tmp_path, "alive", lock=False)
+    held = try_lock(str(tmp_path / "alive.lock"))
+    assert held is not None
+    reap(tmp_path)
+    assert alive.exists()
+    held.release()
+    reap(tmp_path)
+    assert not alive.exists()
+
+
+def test_there_may_be_nothing_to_reap(tmp_path: Path) -> None:
+    reap(tmp_path / "not made yet")
+
+
+def test_a_place_that_cannot_be_made_is_the_stores_error(tmp_path: Path) -> None:
+    (tmp_path / "_staging").touch()
+    with (
+        pytest.raises(StoreError, match="should be a directory of the artifact store /store"),
+        staging_place(tmp_path / "_staging", RUN, "/store"),
+    ):
+        pass
