@@ -88,7 +88,7 @@ def test_a_refused_name_is_named(output: Path) -> None:
 
 def test_a_stage_must_write_something(tmp_path: Path) -> None:
     (tmp_path / "only/directories").mkdir(parents=True)
-    with pytest.raises(ArtifactRejected, match="^wrote nothing$") as raised:
+    with pytest.raises(ArtifactRejected, match=r"^wrote nothing$") as raised:
         hash_artifact(tmp_path)
     assert "at least one file" in raised.value.hint
 
@@ -111,7 +111,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
         return ["0" * 64 for _ in paths]
 
     monkeypatch.setattr(artifact, "digest_files", hash_slowly)
-    with pytest.raises(ArtifactRejected, match="'a.csv' changed while it was read"):
+    with pytest.raises(ArtifactRejected, match=r"'a\.csv' changed while it was read"):
         hash_artifact(output)
 
 
