@@ -145,9 +145,15 @@ def test_what_is_not_whole_or_of_another_kind_is_none(content: bytes) -> None:
     assert decode(IndexRecord, content) is None
 
 
-def test_a_newer_schema_is_not_guessed_at() -> None:
-    newer = msgspec.structs.replace(RECORD, schema=SCHEMA + 1)
-    assert decode(IndexRecord, encode(newer)) is None
+@pytest.mark.parametrize("record", [RECORD, MANIFEST])
+def test_a_newer_schema_is_not_guessed_at(record: IndexRecord | RunManifest) -> None:
+    newer = msgspec.structs.replace(record, schema=SCHEMA + 1)
+    assert decode(type(record), encode(newer)) is None
+
+
+@pytest.mark.parametrize("record", [RECORD, MANIFEST])
+def test_the_schema_is_always_written(record: IndexRecord | RunManifest) -> None:
+    assert b'"schema":%d' % SCHEMA in encode(record)
 
 
 def test_a_field_that_a_later_version_adds_is_passed_over() -> None:

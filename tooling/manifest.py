@@ -70,7 +70,8 @@ class RunManifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     `seconds` is the stage's own wall time, `peak_memory` bytes of resident memory at most (0: not known).
     """
 
-    schema: int = SCHEMA
+    # By a factory, so that it is written though it is the default: readers of an older schema must see it.
+    schema: int = msgspec.field(default_factory=lambda: SCHEMA)
     run: str
     location: str
     pipeline: str

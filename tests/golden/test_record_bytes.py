@@ -1,0 +1,104 @@
+"""The bytes of every record that a store keeps: who changes them changes what others have stored.
+
+A new field with a default is read from old records and belongs into a new file beside the old one, which stays: it
+must be readable for ever. Anything else needs a new schema number and a way to read the old.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tooling.manifest import (
+    FileEntry,
+    IndexRecord,
+    InputRecord,
+    Keys,
+    RunManifest,
+    artifact_of,
+    decode,
+    encode,
+    index_record_of,
+)
+from tooling.store.local import SourceRecord
+from tooling.store.records import HistoryRecord
+
+HERE = Path(__file__).parent
+RUN = "20260301T101500000Z-0a1b2c3d"
+LOCATION = f"item2vec/train/0123456789abcdef0123/2026/03/01/{RUN}"
+OUTPUT = artifact_of(
+    [
+        FileEntry("vectors.csv", 1024, "a" * 64),
+        FileEntry("sub/größe 1.csv", 0, "b" * 64),
+    ]
+)
+SUCCEEDED = RunManifest(
+    run=RUN,
+    location=LOCATION,
+    pipeline="item2vec",
+    stage="train",
+    component="item2vec/train",
+    version="sha256:" + "1" * 64,
+    version_files={"main.py": "2" * 40, "Dockerfile": "3" * 40},
+    parameters={"epochs": 50, "rate": 0.025, "flag": True, "name": 'a "b"\n', "threads": 4},
+    ineffective=("threads",),
+    environment="venv-3.11-linux-x86_64",
+    runner="local",
+    keys=Keys("sha256:" + "4" * 64, "sha256:" + "5" * 64),
+    inputs=(
+        InputRecord("clean", "sha256:" + "6" * 64, "common/clean-csv/somewhere"),
+        InputRecord("load", "sha256:" + "7" * 64, "common/load-jsonl/somewhere"),
+    ),
+    output=OUTPUT,
+    result="succeeded",
+    reason="params.epochs 20 → 50",
+    started="2026-03-01T10:15:00Z",
+    finished="2026-03-01T10:15:12Z",
+    seconds=12.375,
+    peak_memory=123456789,
+    user="ana",
+    host="laptop",
+    commit="8" * 40,
+    dirty=True,
+    tooling="0.1.0",
+    python="3.11.7",
+)
+FAILED = msgspec.structs.replace(
+    SUCCEEDED,
+    version_files={},
+    inputs=(),
+    output=None,
+    result="failed",
+    failure="was killed by SIGKILL (out of memory?)",
+    exit_code=-9,
+    dirty=False,
+)
+RECORDS: dict[str, msgspec.Struct] = {
+    "index_record.json": index_record_of(SUCCEEDED),
+    "run_succeeded.json": SUCCEEDED,
+    "run_failed.json": FAILED,
+    "history_record.json": HistoryRecord(run=RUN, location=LOCATION),
+    "source_record.json": SourceRecord(artifact=OUTPUT),
+}
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_record_has_the_bytes_it_always_had(name: str) -> None:
+    assert encode(RECORDS[name]) == (HERE / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_what_was_written_then_is_read_now(name: str) -> None:
+    kind = type(RECORDS[name])
+    assert decode(kind, (HERE / name).read_bytes()) == RECORDS[name]
+
+
+def test_every_file_here_is_compared() -> None:
+    assert {path.name for path in HERE.glob("*.json")} == set(RECORDS)
+
+
+def test_an_index_record_is_small() -> None:
+    assert isinstance(RECORDS["index_record.json"], IndexRecord)
+    assert len(encode(RECORDS["index_record.json"])) < 1024
