@@ -1,10 +1,9 @@
-"""Every command line shown in the documentation is run; the README's screens are what the program prints."""
+"""Everything the documentation shows is run, and its screens are what the program prints."""
 
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
 
 
 def _documentation() -> ModuleType:
@@ -27,43 +27,44 @@ def _documentation() -> ModuleType:
 
 
 documentation = _documentation()
+RUNNABLE = [page for page in PAGES if list(documentation.blocks(page.read_text("utf-8")))]
 
 
-def shop(directory: Path) -> tuple[Path, dict[str, str]]:
-    """A clone of the project as it is committed, and the environment of somebody new to it."""
-    clone = directory / "shop"
-    subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
-    environ = {
-        "HOME": str(directory),
-        "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
-        "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache/uv")),
-        "LANG": "C.UTF-8",
-        "GIT_AUTHOR_NAME": "Ana",
-        "GIT_AUTHOR_EMAIL": "ana@shop.example",
-        "GIT_COMMITTER_NAME": "Ana",
-        "GIT_COMMITTER_EMAIL": "ana@shop.example",
-        "USER": "ana",
-    }
-    passed = ("PIP_", "UV_", "SSL_", "HTTP", "http", "REQUESTS_", "no_proxy", "NO_PROXY")
-    environ |= {name: value for name, value in os.environ.items() if name.startswith(passed)}
-    return clone, environ
+def _name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
 
 
-def commands(page: Path) -> list[object]:
-    return [c for _, found in documentation.blocks(page.read_text("utf-8")) for c in found]
+@pytest.fixture
+def reader(tmp_path: Path) -> object:
+    return documentation.Reader(tmp_path)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_commands_of_a_page_work_as_shown(page: Path, tmp_path: Path) -> None:
-    clone, environ = shop(tmp_path)
-    for command in commands(page):
-        if documentation.SET_UP.match(command.text):  # type: ignore[attr-defined]
-            continue
-        printed = documentation.run(command.text, clone, environ)  # type: ignore[attr-defined]
-        if page.name == "README.md" and page.parent == ROOT:
-            shown = command.shown  # type: ignore[attr-defined]
-            assert documentation.agree(shown, printed), "\n".join(printed)
+@pytest.mark.parametrize("page", RUNNABLE, ids=_name)
+def test_a_page_can_be_followed_and_its_screens_are_true(page: Path, reader: object) -> None:
+    reader.catch_up(page)  # type: ignore[attr-defined]
+    for block in documentation.blocks(page.read_text("utf-8")):
+        for command, printed in reader.follow(block):  # type: ignore[attr-defined]
+            told = f"{command.text}\n" + "\n".join(printed)
+            assert documentation.agree(command.shown, printed), told
 
 
-def test_a_page_is_checked() -> None:
-    assert len(commands(ROOT / "README.md")) > 3
+def test_the_commands_in_running_text_work(reader: object) -> None:
+    spoken = dict.fromkeys(["doit run item2vec"])
+    for page in PAGES:
+        text = page.read_text("utf-8")
+        shown = {command.text for b in documentation.blocks(text) for command in b.commands}
+        spoken |= dict.fromkeys(c for c in documentation.spoken_commands(text) if c not in shown)
+    assert len(spoken) > 10
+    for text in spoken:
+        reader.printed(documentation.Command(text, ()))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in LINK.findall(page.read_text("utf-8")):
+        assert (page.parent / link).exists(), link
+
+
+def test_the_readme_is_run() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert sum(len(block.commands) for block in documentation.blocks(text)) > 3

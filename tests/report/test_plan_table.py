@@ -84,7 +84,7 @@ def test_a_first_run_costs_nobody_knows_what(planned: Callable[..., Plan]) -> No
         }
     )
     assert plan_table(plan)[-1] == (
-        "1 stage to run (duration unknown), 3 pending (at most duration unknown)"
+        "1 stage to run (duration unknown), 3 pending (duration unknown)"
     )
 
 

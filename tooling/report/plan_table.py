@@ -71,15 +71,15 @@ def _cost(plan: Plan) -> str:
         return f"nothing to run: {count(len(hits), 'hit')}, {_sum(hits)} saved"
     parts = [f"{count(len(misses), 'stage')} to run ({_sum(misses)})"]
     if pending:
-        parts.append(f"{len(pending)} pending (at most {_sum(pending)})")
+        parts.append(f"{len(pending)} pending ({_sum(pending, 'at most ')})")
     if hits:
         parts.append(f"{count(len(hits), 'hit')} (saves {_sum(hits)})")
     return ", ".join(parts)
 
 
-def _sum(seconds: list[float | None]) -> str:
+def _sum(seconds: list[float | None], bound: str = "") -> str:
     known = [value for value in seconds if value is not None]
     unknown = len(seconds) - len(known)
     if not known:
         return "duration unknown"
-    return duration(sum(known)) + (f" and {unknown} unknown" if unknown else "")
+    return bound + duration(sum(known)) + (f" and {unknown} unknown" if unknown else "")
