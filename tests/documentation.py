@@ -61,6 +61,7 @@ _VARYING = [
     (re.compile(r"(?<=/)[0-9a-f]{20}(?=/)"), "0" * 20),
     (re.compile(r"\b(?=[0-9a-f]*[0-9])[0-9a-f]{7,12}\b\+?"), "0a1b2c3d"),
     (re.compile(r"\b\d+(\.\d+)? (s|kB|MB|GB|B|min|h)\b"), r"0 \2"),
+    (re.compile(r"\bin \d+\.\d+s\b"), "in 0s"),
     (re.compile(r"\d+%"), "0%"),
     (re.compile(r"\b0\.\d{3,6}\b"), "0.0000"),
     (re.compile(r"venv-3\.\d+-\S+"), "venv-3.11-linux-x86_64"),
