@@ -1,15 +1,6 @@
 """What the documentation shows is run: screens, files, changes and notebook cells, page by page, in a fresh clone.
 
-| in a page | what is done with it |
-|---|---|
-| a `console` block | each line that begins with `$ ` is run by bash; the lines after it are what it prints |
-| `<!-- printed by: COMMAND -->` before any block | the command is run; the block is what it prints |
-| a block with `title=PATH` | is written to that file |
-| a `diff` block | is applied by git |
-| a `python` block | is run as a notebook cell, after the page's cells before it |
-| `<!-- after: PAGE -->` | that page is followed first |
-
-What differs from run to run (durations, sizes, ids) is brought to one form before it is compared; a line `…` stands for
+CONTRIBUTING lists what a page can hold. What differs from run to run (durations, sizes, ids) is brought to one form before it is compared; a line `…` stands for
 any lines. A command with nothing shown after it has to succeed; one that fails has to show that it does.
 
 `python -m tests.documentation PAGE…` writes what the program prints now into the pages, and keeps their `…`.

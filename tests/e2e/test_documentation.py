@@ -68,3 +68,51 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_the_readme_is_run() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     assert sum(len(block.commands) for block in documentation.blocks(text)) > 3
+
+
+SHOWN = ("load  done  1.16 s, 1 file, 255.5 kB", "…", "item2vec: 5 runs")
+
+
+@pytest.mark.parametrize(
+    ("printed", "true"),
+    [
+        (["load  done  9.99 s, 1 file, 1.5 kB", "item2vec: 5 runs"], True),
+        (["load  done  9.99 s, 1 file, 1.5 kB", "more", "and more", "item2vec: 5 runs"], True),
+        (["load  done  9.99 s, 2 files, 1.5 kB", "item2vec: 5 runs"], False),
+        (["load  done  9.99 s, 1 file, 1.5 kB", "item2vec: 4 runs"], False),
+        (["load  done  9.99 s, 1 file, 1.5 kB", "item2vec: 5 runs", "more"], False),
+        ([], False),
+    ],
+)
+def test_only_what_varies_may_differ(printed: list[str], true: bool) -> None:
+    assert documentation.agree(SHOWN, printed) is true
+
+
+@pytest.mark.parametrize(
+    ("shown", "renewed"),
+    [
+        ((), []),
+        (("?",), ["a", "b", "c", "d"]),
+        (("x", "…", "y"), ["a", "…", "d"]),
+        (("…",), ["…"]),
+        (("x", "…", "c", "gone", "…"), ["a", "…", "c", "…"]),
+    ],
+)
+def test_a_renewed_screen_keeps_its_elisions(shown: tuple[str, ...], renewed: list[str]) -> None:
+    assert documentation.renewed(shown, ["a", "b", "c", "d"]) == renewed
+
+
+def test_a_failure_that_a_page_does_not_show_is_one(reader: object) -> None:
+    with pytest.raises(AssertionError, match="exit code 1"):
+        reader.printed(documentation.Command("doit plan nothing", ()))  # type: ignore[attr-defined]
+    shown = ("error: …",)
+    assert reader.printed(documentation.Command("doit plan nothing", shown))  # type: ignore[attr-defined]
+
+
+def test_what_text_says_of_commands_is_run_or_looked_up() -> None:
+    text = "`doit plan item2vec`, `doit show RUN`, `doit store`, `doit test`, `doit`, `git log`"
+    assert documentation.spoken_commands(text) == [
+        "doit plan item2vec",
+        "doit help show",
+        "doit help store",
+    ]

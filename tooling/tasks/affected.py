@@ -17,6 +17,7 @@ class Affected(DaintreeCommand):
 
     doc_purpose = COMMANDS["affected"]
     doc_usage = "[--base REF] [--json]"
+    doc_description = "A component is affected when its version differs: its own files, a library's, or how its image is made."
     cmd_options = (
         option(
             "base",

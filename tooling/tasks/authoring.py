@@ -19,6 +19,10 @@ class New(DaintreeCommand):
 
     doc_purpose = COMMANDS["new"]
     doc_usage = "component GROUP/NAME | pipeline NAME [COMPONENT …]"
+    doc_description = (
+        "A component gets a program, its parameters, a Dockerfile and tests that pass; a pipeline runs the components "
+        "named, in this order, on the bundled sample."
+    )
     names = (2, None)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
@@ -43,6 +47,10 @@ class Lock(DaintreeCommand):
 
     doc_purpose = COMMANDS["lock"]
     doc_usage = "[COMPONENT …] [--upgrade] [--check]"
+    doc_description = (
+        "Without names, every component and library. requirements.in says what is imported; requirements.txt is "
+        "written: each package with its version and hashes, those of the libraries used included."
+    )
     cmd_options = (
         option("upgrade", "take the newest versions instead of keeping those locked", type=bool),
         option("check", "only say which files are out of date; needs no network", type=bool),

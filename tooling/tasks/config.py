@@ -76,6 +76,9 @@ class Store(DaintreeCommand):
 
     doc_purpose = COMMANDS["store"]
     doc_usage = "[--empty --yes] [--json]"
+    doc_description = (
+        "Without --yes, --empty only says what it would remove. Copies at `output:` stay."
+    )
     cmd_options = (
         option("empty", "remove every run from the store", type=bool),
         option("yes", "with --empty: do it", type=bool, short="y"),

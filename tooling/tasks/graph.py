@@ -18,6 +18,7 @@ class Graph(DaintreeCommand):
 
     doc_purpose = COMMANDS["graph"]
     doc_usage = "PIPELINE [--mermaid]"
+    doc_description = "What the stages read and write, and whether each is a hit, a miss or pending; runs nothing."
     cmd_options = (
         option("mermaid", "print a Mermaid flowchart, for Markdown pages", type=bool),
         SOURCE,

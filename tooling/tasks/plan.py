@@ -19,6 +19,10 @@ class Plan(DaintreeCommand):
 
     doc_purpose = COMMANDS["plan"]
     doc_usage = "PIPELINE [--set stage.parameter=value …] [--json]"
+    doc_description = (
+        "HIT: the output is in the store. MISS: the stage would run, for the reason given. PENDING: that depends on what "
+        "the stages before it write. The seconds are those of the stage's last run."
+    )
     cmd_options = (SOURCE, SET, FORCE, RUNNER, JSON_OPTION)
     names = (1, None)
 

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 
 import msgspec
 
-from tooling.manifest import IndexRecord, RunManifest
+from tooling.manifest import Artifact, FileEntry, IndexRecord, InputRecord, Keys, RunManifest
 from tooling.settings import SETTINGS
 from tooling.spec.component import ComponentSpec, Param, Resources
 from tooling.spec.pipeline import OutputSpec, PipelineSpec, SourceSpec, StageSpec
@@ -17,6 +17,32 @@ from tooling.spec.schema import KINDS, json_schema
 from tooling.tasks.names import COMMANDS
 
 DIRECTORY = Path("docs/reference")
+EXAMPLES = {
+    "Pipeline files": """\
+description: best sellers, from two kinds of cleaning
+source: https://shop.example/reviews.json.gz
+output: {path: output/compare, stages: [strict, lax]}
+stages:
+  - common/load-jsonl
+  - {name: lax, component: common/clean-csv, needs: [load-jsonl]}
+  - name: strict
+    component: common/clean-csv
+    params: {min_user: 5, min_item: 5}
+    needs: [load-jsonl]
+    resources: {cpu: 2, memory: 2Gi}
+""",
+    "component.yaml": """\
+description: the items with the most purchases
+uses: [lib/stageio]
+params:
+  top: {type: int, default: 10, help: how many items to list}
+  order: {type: str, default: most, choices: [most, least]}
+  threads: {type: int, default: 1, affects_output: false}
+network: false
+outputs: [best_sellers.csv]
+resources: {cpu: 1, memory: 512Mi}
+""",
+}
 _HEAD = "<!-- Made by `doit reference` from the code; edit that instead. -->\n\n"
 
 
@@ -56,6 +82,9 @@ def _commands() -> str:
         "",
         "Names and options stand in any order. doit's own commands are there as well: `doit help`.",
         "",
+        "Results go to stdout, progress and messages to stderr. The exit code is 0 when all went well, 1 when the input or a "
+        "stage is at fault (one message says which), 3 for a bug of the tooling, 130 or 143 after a signal.",
+        "",
     ]
     for name, purpose in COMMANDS.items():
         command: Any = classes[name].load()
@@ -68,9 +97,18 @@ def _commands() -> str:
 
 
 def _options(command: Any) -> list[str]:
-    described = [
-        option for option in command.cmd_options if option.get("long") and option["name"] != "help"
-    ]
+    """The command's own options, then those it has from a command of doit."""
+    described = [o for o in command.cmd_options if o.get("long") and o["name"] != "help"]
+    doits = {o["name"] for base in command.__mro__[1:] for o in getattr(base, "cmd_options", ())}
+    own = [o for o in described if o["name"] not in doits]
+    inherited = [o for o in described if o["name"] in doits]
+    lines = _option_table(own)
+    if inherited:
+        lines += ["Options that doit itself brings:", "", *_option_table(inherited)]
+    return lines
+
+
+def _option_table(described: list[dict[str, Any]]) -> list[str]:
     if not described:
         return []
     rows = ["| option | what it does |", "|---|---|"]
@@ -97,9 +135,9 @@ def _settings() -> str:
         default = str(setting.default(environ)).replace("/CACHE", "~/.cache")
         if setting.name == "jobs":
             default = "the number of cores"
-        lines.append(
-            f"| `{setting.name}` | `{setting.variable}` | {f'`{default}`' if default != '{}' else 'none'} | {setting.help} |"
-        )
+        else:
+            default = "none" if default == "{}" else f"`{default}`"
+        lines.append(f"| `{setting.name}` | `{setting.variable}` | {default} | {setting.help} |")
     return "\n".join(lines) + "\n"
 
 
@@ -107,7 +145,7 @@ def _formats() -> str:
     sections: dict[str, list[type[msgspec.Struct]]] = {
         "Pipeline files": [PipelineSpec, StageSpec, SourceSpec, OutputSpec],
         "component.yaml": [ComponentSpec, Param, Resources],
-        "Records in the store": [RunManifest, IndexRecord],
+        "Records in the store": [RunManifest, Keys, InputRecord, Artifact, FileEntry, IndexRecord],
     }
     lines = [
         _HEAD + "# Formats",
@@ -117,6 +155,8 @@ def _formats() -> str:
     ]
     for title, types in sections.items():
         lines += [f"## {title}", ""]
+        if title in EXAMPLES:
+            lines += ["```yaml", *EXAMPLES[title].splitlines(), "```", ""]
         for kind in types:
             lines += [
                 f"### {kind.__name__}",

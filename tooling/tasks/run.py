@@ -38,8 +38,10 @@ from tooling.tasks.quiet import QuietReporter
 
 SOURCE = option("source", "read this instead of the pipeline's source: a path or a URL")
 OUTPUT = option("output", "copy the output here instead of where the pipeline says")
-SET = option("set", "stage.parameter=value: another value for a parameter", type=list)
-FORCE = option("force", "compute this stage though it is a hit", type=list)
+SET = option(
+    "set", "stage.parameter=value: another value for a parameter; may be repeated", type=list
+)
+FORCE = option("force", "compute this stage though it is a hit; may be repeated", type=list)
 ONLY = option("only", "run this stage alone, on the outputs that its needs have already")
 RUNNER = option("runner", "what executes the stages (default: the setting `runner`)")
 

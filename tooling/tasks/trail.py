@@ -27,6 +27,7 @@ class History(DaintreeCommand):
 
     doc_purpose = COMMANDS["history"]
     doc_usage = "[PIPELINE[:STAGE]] [--limit N] [--json]"
+    doc_description = "Newest first. A stage that was a hit has not run, so it is not listed again."
     cmd_options = (
         option("limit", f"how many runs at most (default {LIMIT}, 0: all)", type=int, short="l"),
         JSON_OPTION,
