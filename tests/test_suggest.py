@@ -19,6 +19,11 @@ def test_the_nearest_name_or_else_all_of_them(name: str, hint: str) -> None:
     assert nearest(name, ["train", "clean", "evaluate"]) == hint
 
 
+def test_what_is_said_otherwise_stands_for_the_names() -> None:
+    assert nearest("zzz", ["train"], otherwise="doit list") == "doit list"
+    assert nearest("trian", ["train"], otherwise="doit list") == "did you mean 'train'?"
+
+
 def test_nothing_to_suggest_is_no_hint() -> None:
     assert nearest("x", []) == ""
 

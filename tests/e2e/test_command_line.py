@@ -107,6 +107,7 @@ def test_what_cannot_be_read_is_told(
         (["schema", "stage"], ["no schema of 'stage'"]),
         (["run", "words", "diamond", "--set", "count.top=1"], ["--set with several names"]),
         (["run", "words:count", "--only", "clean"], ["contradict each other"]),
+        (["run", "words", "--only", "count", "--force", "load"], ["contradict each other"]),
     ],
 )
 def test_what_does_not_exist_is_told(
@@ -154,7 +155,7 @@ def test_only_says_what_is_missing(project: Project) -> None:
     complaint = project.doit("run", "words", "--only", "count").complaint()
 
     assert "--only count: the store has no output of clean for it to read" in complaint
-    assert "hint: run words:clean first" in complaint
+    assert "hint: doit run words:clean first" in complaint
     assert project.doit("history").stdout == "no run recorded\n"
 
 

@@ -48,7 +48,7 @@ def publish_output(
     directory = Path(os.path.realpath(directory))
     _refuse_dangerous(directory, root, store)
     digests = {name: record.digest for name, record in records.items()}
-    marker = directory.with_name(f".{directory.name}.daintree.json")
+    marker = _marker(directory)
     if _is_copy(directory, _read(marker), digests):
         return False
     directory.parent.mkdir(parents=True, exist_ok=True)
@@ -71,6 +71,17 @@ def publish_output(
         finally:
             _remove(fresh)
     return True
+
+
+def check_place(directory: Path, store: Store, root: Path) -> None:
+    """Raise UsageError unless an output may be put into `directory`: what lies there now may be replaced by it."""
+    directory = Path(os.path.realpath(directory))
+    _refuse_dangerous(directory, root, store)
+    _replaceable(directory, _read(_marker(directory)))
+
+
+def _marker(directory: Path) -> Path:
+    return directory.with_name(f".{directory.name}.daintree.json")
 
 
 def _refuse_dangerous(directory: Path, root: Path, store: Store) -> None:

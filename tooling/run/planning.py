@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -39,7 +39,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody asked for: a pipeline and what differs from its file.
 
     `source` and `output` are as typed, relative to `directory`; `set` are `stage.parameter=value` texts;
-    `force` the stages to compute although they hit; `only` the one stage to run alone.
+    `force` the stages to compute although they hit, `always` says all of them; `only` the one stage to run alone.
     """
 
     pipeline: str
@@ -48,6 +48,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     output: str = ""
     set: tuple[str, ...] = ()
     force: tuple[str, ...] = ()
+    always: bool = False
     only: str = ""
     runner: str = ""
 
@@ -121,7 +122,7 @@ def make_plan(
         stages,
         identity,
         recipe_records,
-        frozenset(request.force),
+        _forced(request, stages),
         lambda key: store.lookup([key])[0],
         lambda record: store.check(record, thorough=False),
     )
@@ -138,6 +139,13 @@ def make_plan(
         recipe_records,
         decisions,
     )
+
+
+def _forced(request: Request, stages: Iterable[BoundStage]) -> frozenset[str]:
+    """The stages to compute although they hit; what `only` reads is never among them."""
+    if not request.always:
+        return frozenset(request.force)
+    return frozenset([request.only] if request.only else [stage.name for stage in stages])
 
 
 def _versions(settings: Settings, pipeline: Pipeline) -> dict[str, ComponentVersion]:

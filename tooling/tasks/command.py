@@ -7,6 +7,7 @@ line as it was typed.
 from __future__ import annotations
 
 import getopt
+import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -100,6 +101,9 @@ def guarded(action: Callable[[], int | None]) -> int:
     def terminate(number: int, frame: object) -> None:
         raise Terminated(number)
 
+    # A stream that was closed before the start (`>&-`) is None; what is written to it goes nowhere.
+    sys.stdout = sys.stdout or io.StringIO()
+    sys.stderr = sys.stderr or io.StringIO()
     previous = signal.signal(signal.SIGTERM, terminate)
     try:
         code = action() or 0
@@ -140,8 +144,8 @@ class Terminated(KeyboardInterrupt):
         self.number = number
 
 
-def foreign(error: OSError) -> DaintreeError:
-    """An operating system's error that no layer has given better words: what, where, and a hint."""
+def foreign(error: OSError, what: str = "") -> DaintreeError:
+    """An operating system's error that no layer has given better words: `what` failed, where, and a hint."""
     import errno
 
     hints = {
@@ -150,8 +154,9 @@ def foreign(error: OSError) -> DaintreeError:
         errno.EACCES: "check the permissions",
         errno.EROFS: "the file system is read-only",
     }
-    place = f"{error.filename}: " if error.filename else ""
-    return DaintreeError(f"{place}{error.strerror or error}", hint=hints.get(error.errno or 0, ""))
+    place = what or error.filename
+    said = f"{place}: {error.strerror or error}" if place else str(error.strerror or error)
+    return DaintreeError(said, hint=hints.get(error.errno or 0, ""))
 
 
 def complain(error: DaintreeError) -> None:

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from doit.cmd_list import List as DoitList
 
-from tooling.errors import DaintreeError, UsageError
+from tooling.errors import DaintreeError
 from tooling.project import find_project, is_daintree
 from tooling.report.text import columns
 from tooling.spec.pipeline_reader import load_pipeline, pipeline_files
-from tooling.tasks.command import (
-    HELP_OPTION,
-    JSON_OPTION,
-    AnyOrderParse,
-    guarded,
-    print_json,
-    typed_arguments,
-)
+from tooling.tasks.command import JSON_OPTION, print_json
 from tooling.tasks.names import COMMANDS, reserved_names
-from tooling.tasks.stock import at_project
+from tooling.tasks.stock import DODO, AtProject
 from tooling.version import discover_components, discover_libraries
 
 
@@ -64,36 +56,19 @@ def print_overview(root: Path) -> int:
     return 0
 
 
-class List(DoitList):  # type: ignore[misc]
+class List(AtProject, DoitList):  # type: ignore[misc]
     """Lists pipelines, tasks, commands and components; with an option of doit's own list, that list."""
 
     doc_purpose = COMMANDS["list"]
-    cmd_options = (*DoitList.cmd_options, JSON_OPTION, HELP_OPTION)
+    cmd_options = (*DoitList.cmd_options, JSON_OPTION)
 
-    @cached_property
-    def cmdparser(self) -> AnyOrderParse:
-        """The parser of this command's options."""
-        parser = AnyOrderParse(self.get_options())
-        parser.overwrite_defaults(self.config_vals)
-        return parser
-
-    def parse_execute(self, in_args: Sequence[str]) -> int:
-        """Called by doit with the words after the command's name; returns the exit code."""
-        return guarded(lambda: self._dispatch(typed_arguments(in_args, sys.argv[1:])))
-
-    def _dispatch(self, arguments: Sequence[str]) -> int:
-        params, names = self.cmdparser.parse(arguments)
-        if params["help"]:
-            print(self.help())
-            return 0
-        params.update(self.opt_vals)
-        try:
-            root = find_project(Path.cwd())
-        except UsageError:
-            root = None
-        ours = root is not None and is_daintree(root) and not names
-        if not ours or params._non_default_keys - {"subtasks", "json"} or root is None:
-            return int(super().execute(at_project(params), names) or 0)
+    def execute(self, params: Any, names: Sequence[str]) -> int:
+        """Print the list; returns the exit code."""
+        if params["dodoFile"] != DODO or names or params._non_default_keys - {"subtasks", "json"}:
+            return int(super().execute(params, names) or 0)
+        root = find_project(Path.cwd())
+        if not is_daintree(root):
+            return int(super().execute(params, names) or 0)
         sections = self._sections(root, params["subtasks"])
         if params["json"]:
             print_json(

@@ -72,21 +72,21 @@ def task_pipelines() -> Iterator[dict[str, Any]]:
     """run every pipeline"""
     root = find_project(Path.cwd())
     reserved = reserved_names(root)
-    names = []
+    yield {"basename": "pipelines", "name": None, "doc": "run every pipeline"}
     for name in pipeline_files(root):
         try:
             pipeline = load_pipeline(root, name, reserved)
+            what = f"run {name}"
+            yield from _pipeline_tasks(pipeline)
         except DaintreeError as error:
-            yield {
-                "basename": "pipelines",
-                "name": name,
-                "doc": f"BROKEN: {error.message}",
-                "actions": [],
-            }
-            continue
-        names.append(name)
-        yield from _pipeline_tasks(pipeline)
-    yield {"basename": "pipelines", "name": None, "doc": "run every pipeline", "task_dep": names}
+            what = f"BROKEN: {error.message}"
+        yield {
+            "basename": "pipelines",
+            "name": name,
+            "doc": what,
+            "actions": [[*_doit(), "run", name]],
+            "verbosity": 2,
+        }
 
 
 def _pipeline_tasks(pipeline: Pipeline) -> Iterator[dict[str, Any]]:

@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from doit.cmd_run import Run as DoitRun
-from doit.exceptions import InvalidCommand, InvalidDodoFile, InvalidTask
 
 from tooling.errors import DaintreeError, UsageError
 from tooling.project import find_project, is_daintree
 from tooling.report.progress import Progress
 from tooling.report.summary import run_as_json, run_summary
-from tooling.run.output import publish_output
+from tooling.run.output import check_place, publish_output
 from tooling.run.pipeline_run import PipelineRun
 from tooling.run.planning import Plan, Request, make_plan
 from tooling.settings import read_settings
 from tooling.spec.pipeline_reader import pipeline_files
 from tooling.suggest import nearest
-from tooling.tasks.command import (
-    HELP_OPTION,
-    JSON_OPTION,
-    AnyOrderParse,
-    guarded,
-    option,
-    print_json,
-    typed_arguments,
-)
+from tooling.tasks.command import JSON_OPTION, foreign, option, print_json
 from tooling.tasks.names import COMMANDS, reserved_names
 from tooling.tasks.pipeline_tasks import FixedTasks, memory_database, stage_tasks
 from tooling.tasks.quiet import QuietReporter
+from tooling.tasks.stock import DODO, AtProject
 
 SOURCE = option("source", "read this instead of the pipeline's source: a path or a URL")
 OUTPUT = option("output", "copy the output here instead of where the pipeline says")
@@ -46,7 +36,7 @@ ONLY = option("only", "run this stage alone, on the outputs that its needs have 
 RUNNER = option("runner", "what executes the stages (default: the setting `runner`)")
 
 
-class Run(DoitRun):  # type: ignore[misc]
+class Run(AtProject, DoitRun):  # type: ignore[misc]
     """doit's own run command, which also knows pipelines."""
 
     doc_purpose = "run pipelines (skipping stages whose output is in the store) or tasks"
@@ -64,31 +54,15 @@ class Run(DoitRun):  # type: ignore[misc]
         ONLY,
         RUNNER,
         JSON_OPTION,
-        HELP_OPTION,
     )
 
-    @cached_property
-    def cmdparser(self) -> AnyOrderParse:
-        """The parser of this command's options; doit's settings give its defaults."""
-        parser = AnyOrderParse(self.get_options())
-        parser.overwrite_defaults(self.config_vals)
-        return parser
-
-    def parse_execute(self, in_args: Sequence[str]) -> int:
-        """Called by doit with the words after the command's name; returns the exit code."""
-        return guarded(lambda: self._dispatch(typed_arguments(in_args, sys.argv[1:])))
-
-    def _dispatch(self, arguments: Sequence[str]) -> int:
-        params, names = self.cmdparser.parse(arguments)
-        params.update(self.opt_vals)
-        if params["help"]:
-            print(self.help())
-            return 0
-        if self.opt_vals.get("dodoFile") or os.environ.get("DOIT_FILE"):
-            return self._run_tasks(params, names, None)
+    def execute(self, params: Any, names: Sequence[str]) -> int:
+        """Run pipelines and tasks; returns the exit code. Without names, an overview."""
+        if params["dodoFile"] != DODO:
+            return self._run_tasks(params, names)
         root = find_project(Path.cwd())
         if not is_daintree(root):
-            return self._run_tasks(params, names, root)
+            return self._run_tasks(params, names)
         if not names:
             from tooling.tasks.overview import print_overview
 
@@ -97,43 +71,23 @@ class Run(DoitRun):  # type: ignore[misc]
 
     def _run_names(self, root: Path, params: Any, names: Sequence[str]) -> int:
         known = pipeline_files(root)
+        _refuse_command(names)
         targets = [name for name in names if name.partition(":")[0] in known]
         rest = [name for name in names if name not in targets]
         if not targets:
-            return self._run_tasks(params, rest, root)
+            return self._run_tasks(params, rest)
         stages, rest = _loose_words(params, rest)
         if len(targets) > 1 or rest:
             _refuse_shared_options(params, [*targets, *rest])
         # Tasks go first: a name that is none of them must be told before a pipeline has run for an hour.
-        code = self._run_tasks(params, rest, root) if rest else 0
+        code = self._run_tasks(params, rest) if rest else 0
         for target in targets:
             code = max(code, self._run_pipeline(root, params, target, stages))
         return code
 
-    def _run_tasks(self, params: Any, names: Sequence[str], root: Path | None) -> int:
-        """Ordinary doit tasks, from the project's dodo.py wherever below it we are."""
-        if root is not None:
-            params["dodoFile"] = str(root / "dodo.py")
-            if not os.path.isabs(params["dep_file"]):
-                params["dep_file"] = str(root / params["dep_file"])
-        if params["backend"] == "sqlite3":
-            _renew_database(Path(params["dep_file"]))
-        try:
-            return 1 if super().execute(params, list(names)) else 0
-        except (InvalidCommand, InvalidTask, InvalidDodoFile) as error:
-            raise self._refusal(str(error), names, root) from None
-
-    def _refusal(self, said: str, names: Sequence[str], root: Path | None) -> UsageError:
-        """What doit refuses, in our words: mostly a name that is neither a pipeline nor a task."""
-        tasks = [task.name for task in getattr(self, "task_list", [])]
-        known = [*COMMANDS, *(pipeline_files(root) if root else []), *tasks]
-        unknown = [name for name in names if name not in known]
-        if not unknown:
-            return UsageError(said.strip())
-        return UsageError(
-            f"there is no pipeline, task or command {unknown[0]!r}",
-            hint=nearest(unknown[0], known),
-        )
+    def _run_tasks(self, params: Any, names: Sequence[str]) -> int:
+        """Ordinary doit tasks."""
+        return 1 if super().execute(params, names) else 0
 
     def _run_pipeline(self, root: Path, params: Any, target: str, stages: Sequence[str]) -> int:
         began = time.perf_counter()
@@ -145,17 +99,20 @@ class Run(DoitRun):  # type: ignore[misc]
             output=params["output"],
             set=tuple(params["set"]),
             force=(*_split(params["force"]), *stages),
-            only=params["only"],
+            only=params["only"] or (_single(target) if params["single"] else ""),
+            always=params["always"],
             runner=params["runner"],
         )
         plan = make_plan(read_settings(root), request, reserved_names(root), fetch=True)
         _check_target(plan, stage)
+        # Told now: what is wrong with it must not come out after an hour of computing.
+        directory = None if stage or request.only else _output(plan)
         progress = Progress(plan, began)
         run = PipelineRun(plan, progress)
         self._execute_stages(
             run, params, f"{name}:{request.only or stage}".rstrip(":"), request.only
         )
-        copied = "" if stage or request.only else _publish(plan, run, request)
+        copied = _publish(plan, run, directory) if directory else ""
         if params["json"]:
             print_json(run_as_json(run))
         else:
@@ -171,9 +128,12 @@ class Run(DoitRun):  # type: ignore[misc]
         self.dep_manager = memory_database()
         params["reporter"] = QuietReporter()
         params["num_process"] = _threads(run, params)
+        # Both are in the plan by now; doit's own meaning would pass over the stages' needs.
+        params["always"] = params["single"] = False
         params["par_type"] = "thread"
         try:
-            code = super().execute(params, [task])
+            # Past AtProject: these tasks are not dodo.py's, and have no database.
+            code = DoitRun.execute(self, params, [task])
         except BaseException:
             run.cancel()
             raise
@@ -206,7 +166,7 @@ def _settle_needs(run: PipelineRun, only: str) -> None:
     if missing:
         raise UsageError(
             f"--only {only}: the store has no output of {', '.join(missing)} for it to read",
-            hint=f"run {run.plan.pipeline.name}:{missing[0]} first, or leave --only out",
+            hint=f"doit run {run.plan.pipeline.name}:{missing[0]} first, or leave --only out",
         )
 
 
@@ -225,25 +185,51 @@ def _check_target(plan: Plan, stage: str) -> None:
         raise UsageError(
             f"pipeline {plan.pipeline.name!r} has no stage {stage!r}", hint=nearest(stage, names)
         )
-    if stage and plan.request.only and plan.request.only != stage:
+    only = plan.request.only
+    if stage and only and only != stage:
+        raise UsageError(f"--only {only} and {plan.pipeline.name}:{stage} contradict each other")
+    others = [name for name in plan.request.force if only and name != only]
+    if others:
         raise UsageError(
-            f"--only {plan.request.only} and {plan.pipeline.name}:{stage} contradict each other"
+            f"--only {only} and --force {others[0]} contradict each other",
+            hint="--only runs that stage alone: force it, or leave --only out",
         )
 
 
-def _publish(plan: Plan, run: PipelineRun, request: Request) -> str:
-    """Copy the output where it was asked for; the directory's name, or "" when there is none."""
-    wanted = request.output or plan.pipeline.output
-    if not wanted:
-        return ""
-    directory = (request.directory if request.output else plan.settings.root) / Path(
-        wanted
-    ).expanduser()
+def _single(target: str) -> str:
+    """The stage that doit's own --single asks for: --only, in doit's words."""
+    stage = target.partition(":")[2]
+    if not stage:
+        raise UsageError(
+            f"--single needs a stage, and {target} is a whole pipeline", hint=f"{target}:STAGE"
+        )
+    return stage
+
+
+def _output(plan: Plan) -> Path | None:
+    """The directory that gets the output, None when none does. Raises UsageError for one that must not be replaced."""
+    request, pipeline, root = plan.request, plan.pipeline, plan.settings.root
+    if request.output:
+        directory = request.directory / Path(request.output).expanduser()
+    elif pipeline.output:
+        directory = root / Path(pipeline.output).expanduser()
+    else:
+        return None
+    check_place(directory, plan.store, root)
+    return directory
+
+
+def _publish(plan: Plan, run: PipelineRun, directory: Path) -> str:
+    """Copy the output there; the directory's name as it was given."""
     split = plan.pipeline.output_split
     records = {
         name if split else "": run.results[name].record for name in plan.pipeline.output_stages
     }
-    publish_output(directory, records, plan.store, plan.settings.root)
+    wanted = plan.request.output or plan.pipeline.output
+    try:
+        publish_output(directory, records, plan.store, plan.settings.root)
+    except OSError as error:
+        raise foreign(error, f"the output {wanted} cannot be written") from None
     return wanted
 
 
@@ -259,6 +245,14 @@ def _split(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(part for name in names for part in name.split(",") if part)
 
 
+def _refuse_command(names: Sequence[str]) -> None:
+    for name in names:
+        if name in COMMANDS:
+            raise UsageError(
+                f"{name!r} is a command, which comes first", hint=f"doit {name} NAME --OPTION …"
+            )
+
+
 def _refuse_shared_options(params: Mapping[str, Any], names: Sequence[str]) -> None:
     for name in ("source", "output", "set", "force", "only", "json"):
         if params[name]:
@@ -266,16 +260,3 @@ def _refuse_shared_options(params: Mapping[str, Any], names: Sequence[str]) -> N
                 f"--{name} with several names ({', '.join(names)}): which of them is it for?",
                 hint="run them one by one",
             )
-
-
-def _renew_database(path: Path) -> None:
-    """Remove doit's database when it is unreadable: it only remembers what can be found out again."""
-    import sqlite3
-
-    if not path.is_file():
-        return
-    try:
-        with sqlite3.connect(path) as connection:
-            connection.execute("pragma schema_version").fetchone()
-    except sqlite3.DatabaseError:
-        path.unlink()
