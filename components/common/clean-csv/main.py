@@ -13,9 +13,9 @@ from rules import Fault, Rules, column_index, column_indexes, column_types
 from stageio import StageError, numbered_rows, progress, read_header, run, table, write_rows
 
 _HINTS = {
-    "missing": "--on-missing drop leaves such rows out",
-    "invalid": "--on-invalid drop leaves such rows out",
-    "duplicate": "--duplicates drop keeps the first of equal rows",
+    "missing": "--on-missing drop (in a pipeline on_missing: drop) leaves such rows out",
+    "invalid": "--on-invalid drop (in a pipeline on_invalid: drop) leaves such rows out",
+    "duplicate": "--duplicates drop (in a pipeline duplicates: drop) keeps the first of equal rows",
 }
 
 

@@ -31,7 +31,7 @@ def main(
         if not written:
             raise StageError(
                 f"not a single record (files: {len(files)}, malformed lines: {records.skipped})",
-                "the source holds one JSON object a line, in files that are not hidden",
+                "the source holds one JSON object a line, in files neither hidden nor empty",
             )
     print(f"records: {written}, malformed lines skipped: {records.skipped}", file=sys.stderr)
 

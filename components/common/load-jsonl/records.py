@@ -68,7 +68,7 @@ class JsonLines:
 
     def _reject(self, problem: str, line: bytes = b"") -> None:
         if not self.skip_malformed:
-            hint = "--on-error skip leaves malformed lines out"
+            hint = "--on-error skip (in a pipeline on_error: skip) leaves malformed lines out"
             if line.lstrip().startswith(b"["):
                 hint = "write a JSON array as one object a line, e.g. with jq -c '.[]'"
             raise StageError(problem, hint)

@@ -62,7 +62,7 @@ def local_files(source: Path) -> list[SourceFile]:
     if source.is_file():
         return [SourceFile(source, str(source))]
     return [
-        SourceFile(path, str(path))
+        SourceFile(path, str(path.relative_to(source)))
         for path in sorted(source.rglob("*"))
         if path.is_file()
         and path.stat().st_size > 0

@@ -7,6 +7,7 @@ batch by batch on one thread; the vectors are those of gensim's loop with one wo
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -40,7 +41,7 @@ class Model:
 
 
 def train(sequences: Sequences, hyperparameters: Hyperparameters) -> Model:
-    """The model of these sequences; the loss of each epoch goes to stderr as it ends.
+    """The model of these sequences; losses go to stderr as epochs end.
 
     The same sequences and hyperparameters give the same model, bit by bit, on one kind of
     machine. Raises StageError when no item is left to train on.
@@ -95,12 +96,18 @@ def _epochs(
             train_batch_sg(word2vec, batch, hyperparameters.alpha - fall, work, True)
             loss += float(word2vec.running_training_loss)
             done += len(batch)
-        print(
-            f"epoch {epoch + 1} of {hyperparameters.epochs}: loss {loss / purchases:.4f}",
-            file=sys.stderr,
-            flush=True,
-        )
+        say_loss(epoch + 1, hyperparameters.epochs, loss / purchases)
         yield loss / purchases
+
+
+def say_loss(epoch: int, epochs: int, loss: float) -> None:
+    """Print the loss of an epoch, counted from 1, on stderr.
+
+    A terminal gets each; a log the first, the last, and about ten evenly between them.
+    """
+    pace = 1 if sys.stderr.isatty() else math.ceil(epochs / 10)
+    if epoch in (1, epochs) or epoch % pace == 0:
+        print(f"epoch {epoch} of {epochs}: loss {loss:.4f}", file=sys.stderr, flush=True)
 
 
 def batched(sequences: Sequences, purchases: int = MAX_WORDS_IN_BATCH) -> Iterator[Sequences]:

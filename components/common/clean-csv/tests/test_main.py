@@ -112,7 +112,10 @@ def test_a_value_of_another_type_is_an_error_with_its_line_or_drops_the_row(
     place = f"{tmp_path / 'input' / 'records.csv'}: line 4: b: '{cell[:40]}"
     assert caught.value.message.startswith(place)
     assert caught.value.message.endswith(f" is no {kind}")
-    assert caught.value.hint == "--on-invalid drop leaves such rows out"
+    assert (
+        caught.value.hint
+        == "--on-invalid drop (in a pipeline on_invalid: drop) leaves such rows out"
+    )
     assert list(output.iterdir()) == []
     (tmp_path / "input" / "records.csv").unlink()
     (tmp_path / "input").rmdir()
@@ -215,7 +218,7 @@ def test_it_works_as_a_process(tmp_path: Path, output: Path) -> None:
     assert failed.returncode == 1
     assert failed.stderr.splitlines() == [
         f"error: {tmp_path / 'records.csv'}: line 3: b is empty",
-        "hint: --on-missing drop leaves such rows out",
+        "hint: --on-missing drop (in a pipeline on_missing: drop) leaves such rows out",
     ]
     assert list(output.iterdir()) == []
     subprocess.run([*command, "--types", "a:float"], check=True)

@@ -89,7 +89,7 @@ def test_it_works_as_a_process(lines: Lines, output: Path) -> None:
     assert failed.stderr.splitlines() == [
         f"error: {source}: line 2: not JSON: Expecting property name enclosed in double quotes"
         " at column 2",
-        "hint: --on-error skip leaves malformed lines out",
+        "hint: --on-error skip (in a pipeline on_error: skip) leaves malformed lines out",
     ]
     assert list(output.iterdir()) == []
     subprocess.run([*command, "--on-error", "skip"], check=True)
