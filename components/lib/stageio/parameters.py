@@ -20,14 +20,15 @@ _RESERVED = {"input", "output", "help"}
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """The content of the component.yaml at `path`.
+    """The content of the component.yaml at `path`, each scalar as the text it is written as.
 
-    Raises StageError when it is missing, is not valid YAML or does not hold a mapping.
+    As text, `no` and `1e-3` mean what the tooling takes them for; YAML 1.1, which PyYAML knows,
+    makes them false and text. Raises StageError when it is missing, is not valid YAML or does not hold a mapping.
     """
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_bytes())
+        content = yaml.load(path.read_bytes(), Loader=yaml.BaseLoader)
     except FileNotFoundError:
         raise StageError(
             f"{path}: no such file", "a component's parameters are declared in component.yaml"
@@ -43,7 +44,7 @@ def parse(description: Mapping[str, Any], argv: Sequence[str], program: str) -> 
     """`input`, `output` and each declared parameter, from the arguments `argv`.
 
     A flag is the parameter's name with dashes; underscores do as well. A parameter that is not
-    given has its default. Of a flag given twice the last counts.
+    given has its default, and must be given where it has none. Of a flag given twice the last counts.
 
     Raises StageError for an unknown flag, a missing or an ill-typed value, and for a declaration
     that makes no sense.
@@ -86,37 +87,43 @@ def _add(parser: _Parser, name: object, declared: object) -> None:
         raise StageError(f"{place}: a name is made of lower case letters, digits and underscores")
     if name in _RESERVED or keyword.iskeyword(name):
         raise StageError(f"{place}: this name is reserved")
-    if not isinstance(declared, dict) or "default" not in declared:
-        raise StageError(f"{place}: expected a mapping with a type and a default")
-    if declared.get("type") not in _CONVERSIONS:
-        raise StageError(f"{place}: the type is one of {', '.join(_CONVERSIONS)}")
-    convert = _converter(declared["type"], declared.get("choices"))
+    if not isinstance(declared, dict) or declared.get("type") not in _CONVERSIONS:
+        types = ", ".join(_CONVERSIONS)
+        raise StageError(f"{place}: expected a mapping with a type, which is one of {types}")
     try:
-        default = convert(str(declared["default"]))
+        convert = _converter(declared["type"], declared.get("choices") or ())
+        default = convert(declared["default"]) if "default" in declared else argparse.SUPPRESS
     except argparse.ArgumentTypeError as error:
-        raise StageError(f"{place}.default: {error}") from None
+        raise StageError(f"{place}: {error}") from None
     optional: dict[str, Any] = {"nargs": "?", "const": True} if declared["type"] == "bool" else {}
     parser.add_argument(
         _flag(name),
         dest=name,
         type=convert,
+        required="default" not in declared,
         default=default,
         metavar=declared["type"].upper(),
-        help=str(declared.get("help", " ")).replace("%", "%%"),
+        help=declared.get("help", " ").replace("%", "%%"),
         **optional,
     )
 
 
-def _converter(kind: str, choices: Sequence[object] | None) -> Callable[[str], Value]:
-    def convert(text: str) -> Value:
+def _converter(kind: str, choices: Sequence[str]) -> Callable[[str], Value]:
+    """What makes a value of a text, or raises ArgumentTypeError."""
+
+    def plain(text: str) -> Value:
         try:
-            value = _CONVERSIONS[kind](text)
+            return _CONVERSIONS[kind](text)
         except ValueError:
             expected = "true or false" if kind == "bool" else kind
             raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}") from None
-        if choices and value not in choices:
-            listing = ", ".join(str(choice) for choice in choices)
-            raise argparse.ArgumentTypeError(f"expected one of {listing}, got {text!r}")
+
+    allowed = [plain(choice) for choice in choices]
+
+    def convert(text: str) -> Value:
+        value = plain(text)
+        if allowed and value not in allowed:
+            raise argparse.ArgumentTypeError(f"expected one of {', '.join(choices)}, got {text!r}")
         return value
 
     return convert

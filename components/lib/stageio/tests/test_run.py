@@ -101,9 +101,11 @@ def test_help_lists_the_parameters(stage: Stage) -> None:
         ("Epochs: {type: int, default: 1}", "params.Epochs: a name is made of"),
         ("input: {type: int, default: 1}", "params.input: this name is reserved"),
         ("lambda: {type: int, default: 1}", "params.lambda: this name is reserved"),
-        ("epochs: {type: int}", "params.epochs: expected a mapping with a type and a default"),
-        ("epochs: {type: date, default: 1}", "the type is one of int, float, str, bool"),
-        ("epochs: {type: int, default: x}", "params.epochs.default: expected int, got 'x'"),
+        ("epochs: 50", "params.epochs: expected a mapping with a type, which is one of int"),
+        ("epochs: {type: date, default: 1}", "a type, which is one of int, float, str, bool"),
+        ("epochs: {type: int, default: x}", "params.epochs: expected int, got 'x'"),
+        ("epochs: {type: int, default: 1, choices: [2]}", "epochs: expected one of 2, got '1'"),
+        ("epochs: {type: int, default: 1, choices: [x]}", "epochs: expected int, got 'x'"),
         ("epochs: [", "component.yaml: not valid YAML"),
         ("more: {type: int, default: 1}", "component.yaml and main() differ: "),
     ],
@@ -119,6 +121,37 @@ def test_a_wrong_declaration_is_an_error_with_its_key(
     assert answer.returncode == 1
     assert message in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("declared", "value"),
+    [
+        ("{type: str, default: no, choices: [no, on]}", "no"),
+        ("{type: str, default: 1:30}", "1:30"),
+        ("{type: str, default: 2026-03-01}", "2026-03-01"),
+        ("{type: float, default: 1e-3}", 0.001),
+        ("{type: int, default: 3, choices: [1, 3]}", 3),
+        ("{type: bool, default: true}", True),
+    ],
+)
+def test_a_default_is_what_the_text_says(
+    stage: Stage, source: Path, declared: str, value: object
+) -> None:
+    answer = stage(
+        "--input", source, "--output", source.with_name("output"),
+        description=f"params:\n  x: {declared}\n",
+    )  # fmt: skip
+    assert answer.stderr == ""
+    assert json.loads(answer.stdout)["x"] == value
+
+
+def test_a_parameter_without_a_default_must_be_given(stage: Stage, source: Path) -> None:
+    flags = ["--input", source, "--output", source.with_name("output")]
+    description = "params:\n  rows: {type: int}\n"
+    assert json.loads(stage(*flags, "--rows=2", description=description).stdout)["rows"] == 2
+    answer = stage(*flags, description=description)
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("error: the following arguments are required: --rows\n")
 
 
 @pytest.mark.parametrize(
