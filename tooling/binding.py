@@ -76,21 +76,24 @@ def bind(
     return tuple(bound.values())
 
 
-def _parameters(
-    stage: Stage, spec: ComponentSpec, overrides: Mapping[str, str]
-) -> dict[str, Scalar]:
-    values = {name: param.default for name, param in spec.params.items()}
-    known = list(spec.params)
+def check_parameters(stage: Stage, spec: ComponentSpec) -> None:
+    """Raise SpecError for a parameter in the pipeline file that the component does not take, or not with that value."""
     for name, value in stage.params.items():
         if name not in spec.params:
             raise SpecError(
                 f"{stage.place}: component {stage.component} has no parameter {name!r}",
-                hint=nearest(name, known) or "it takes no parameters",
+                hint=nearest(name, list(spec.params)) or "it takes no parameters",
             )
         problem = value_problem(value, spec.params[name])
         if problem:
             raise SpecError(f"{stage.place}: parameter {name!r} of stage {stage.name!r}: {problem}")
-        values[name] = value
+
+
+def _parameters(
+    stage: Stage, spec: ComponentSpec, overrides: Mapping[str, str]
+) -> dict[str, Scalar]:
+    check_parameters(stage, spec)
+    values = {name: param.default for name, param in spec.params.items()} | stage.params
     for name, text in overrides.items():
         values[name] = _override(stage, name, text, spec)
     for name, given in values.items():

@@ -53,13 +53,14 @@ def changed_parameters(last: RunManifest, stage: BoundStage) -> list[str]:
     if last.component != stage.component:
         return []
     return [
-        f"params.{name} {_word(before.get(name))} → {_word(now.get(name))}"
+        f"params.{name} {word(before.get(name))} → {word(now.get(name))}"
         for name in sorted(before.keys() | now.keys())
         if before.get(name) != now.get(name) or type(before.get(name)) is not type(now.get(name))
     ]
 
 
-def _word(value: Scalar | None) -> str:
+def word(value: Scalar | None) -> str:
+    """A parameter's value as it is written in a pipeline, text in quotes; "(none)" for none."""
     if value is None:
         return "(none)"
     return repr(value) if isinstance(value, str) else str(value).lower()

@@ -211,6 +211,26 @@ def test_a_broken_pipeline_harms_only_commands_that_name_it(project: Project) ->
         assert "pipelines/broken.yaml" in project.doit(command, "broken").complaint()
 
 
+def test_what_is_wrong_with_a_stage_is_in_the_list(project: Project) -> None:
+    project.pipeline("unknown", "text/laod")
+    project.pipeline("parameter", "text/load", {"component": "text/clean", "params": {"x": 1}})
+    project.pipeline("value", "text/load", {"component": "text/clean", "params": {"fold": 1}})
+    project.write("components/text/join/component.yaml", "description: [x]\n")
+    rows = project.doit("list", "--json").json()
+
+    broken = rows["pipelines"]
+    assert broken["unknown"].endswith(": there is no component 'text/laod'")
+    assert broken["unknown"].startswith("BROKEN: pipelines/unknown.json (at stages.0)")
+    assert "component text/clean has no parameter 'x'" in broken["parameter"]
+    assert "parameter 'fold' of stage 'clean': expected bool, got int 1" in broken["value"]
+    assert broken["diamond"].startswith("BROKEN: components/text/join/component.yaml:1: ")
+    assert broken["words"] == "the most frequent words"
+    components = rows["components and libraries"]
+    assert components["text/join"].startswith("BROKEN: components/text/join/component.yaml:1: ")
+    assert components["text/load"] == "the source's lines"
+    assert components["lib/textio"] == "lines of text in directories"
+
+
 COMPONENT: dict[str, tuple[str, list[str]]] = {
     "unknown key": ("parms: {}\n", ["components/text/clean/component.yaml:1", "'parms'"]),
     "unknown type": (

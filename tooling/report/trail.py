@@ -9,6 +9,7 @@ import msgspec
 
 from tooling.digest import short
 from tooling.manifest import RunManifest
+from tooling.reason import word
 from tooling.report.text import columns, count, duration, size
 from tooling.store.protocol import Store
 
@@ -73,7 +74,7 @@ def run_page(run: RunManifest, store: Store) -> list[str]:
         ["content key", run.keys.content],
     ]
     lines = columns(facts, indent="")
-    lines += ["parameters", *columns([[n, repr(v)] for n, v in sorted(run.parameters.items())])]
+    lines += ["parameters", *columns([[n, word(v)] for n, v in sorted(run.parameters.items())])]
     lines += ["inputs", *columns([[i.name or "source", i.digest, i.origin] for i in run.inputs])]
     if run.output:
         what = f"{count(len(run.output.files), 'file')}, {size(run.output.bytes)}"

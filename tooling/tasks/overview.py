@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from doit.cmd_list import List as DoitList
 
-from tooling.errors import DaintreeError
+from tooling.binding import check_parameters
+from tooling.errors import DaintreeError, SpecError
 from tooling.project import find_project, is_daintree
 from tooling.report.text import columns
+from tooling.spec.component import ComponentSpec
+from tooling.spec.pipeline import Stage
 from tooling.spec.pipeline_reader import load_pipeline, pipeline_files
+from tooling.spec.reader import read_component
 from tooling.tasks.command import JSON_OPTION, print_json
 from tooling.tasks.names import COMMANDS, reserved_names
 from tooling.tasks.stock import DODO, AtProject
 from tooling.version import discover_components, discover_libraries
+from tooling.version.discovery import TOP
+from tooling.version.source import SPEC
 
 
 def pipeline_rows(root: Path, *, stages: bool) -> list[list[str]]:
     """A row for each pipeline: its name, and its description or why it is broken; `stages` adds their rows."""
     rows = []
     reserved = reserved_names(root)
+    components = discover_components(root)
     for name in pipeline_files(root):
         try:
             pipeline = load_pipeline(root, name, reserved)
+            for stage in pipeline.stages:
+                _check_stage(root, stage, components)
         except DaintreeError as error:
             rows.append([name, f"BROKEN: {error.message}"])
             continue
@@ -32,6 +41,33 @@ def pipeline_rows(root: Path, *, stages: bool) -> list[list[str]]:
         if stages:
             rows += [[f"{name}:{stage.name}", stage.component] for stage in pipeline.stages]
     return rows
+
+
+def _check_stage(root: Path, stage: Stage, components: Collection[str]) -> None:
+    if stage.component not in components:
+        raise SpecError(f"{stage.place}: there is no component {stage.component!r}")
+    check_parameters(stage, _spec(root, stage.component))
+
+
+def _component_rows(root: Path) -> list[list[str]]:
+    rows = []
+    for name in [*discover_components(root), *discover_libraries(root)]:
+        try:
+            rows.append([name, _spec(root, name).description])
+        except DaintreeError as error:
+            rows.append([name, f"BROKEN: {error.message}"])
+    return rows
+
+
+def _spec(root: Path, name: str) -> ComponentSpec:
+    """What a component or library on disk says of itself."""
+    where = f"{TOP}/{name}/{SPEC}"
+    try:
+        return read_component((root / where).read_bytes(), where)
+    except FileNotFoundError:
+        return ComponentSpec()
+    except OSError as error:
+        raise SpecError(f"{where}: cannot be read: {error.strerror}") from None
 
 
 def print_overview(root: Path) -> int:
@@ -81,12 +117,11 @@ class List(AtProject, DoitList):  # type: ignore[misc]
         return 0
 
     def _sections(self, root: Path, stages: bool) -> dict[str, list[list[str]]]:
-        components = [*discover_components(root), *discover_libraries(root)]
         return {
             "Pipelines (doit run NAME)": pipeline_rows(root, stages=stages),
             "Tasks (doit NAME)": self._task_rows(root, stages),
             "Commands (doit help NAME)": [list(item) for item in COMMANDS.items()],
-            "Components and libraries": [[name, ""] for name in components],
+            "Components and libraries": _component_rows(root),
         }
 
     def _task_rows(self, root: Path, subtasks: bool) -> list[list[str]]:

@@ -71,7 +71,7 @@ class Run(AtProject, DoitRun):  # type: ignore[misc]
 
     def _run_names(self, root: Path, params: Any, names: Sequence[str]) -> int:
         known = pipeline_files(root)
-        _refuse_command(names)
+        _refuse_commands([name for name in names if name not in known])
         targets = [name for name in names if name.partition(":")[0] in known]
         rest = [name for name in names if name not in targets]
         if not targets:
@@ -245,7 +245,7 @@ def _split(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(part for name in names for part in name.split(",") if part)
 
 
-def _refuse_command(names: Sequence[str]) -> None:
+def _refuse_commands(names: Sequence[str]) -> None:
     for name in names:
         if name in COMMANDS:
             raise UsageError(
