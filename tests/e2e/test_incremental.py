@@ -16,6 +16,19 @@ ALL_HITS = {"load": "hit", "clean": "hit", "count": "hit"}
 ALL_RUN = {"load": "run", "clean": "run", "count": "run"}
 ONCE_EACH = ["clean", "count", "load"]
 
+HEAVY = {
+    "boto3",
+    "botocore",
+    "docker",
+    "git",
+    "hera",
+    "http",
+    "obstore",
+    "sqlite3",
+    "urllib3",
+    "yaml",
+}
+
 
 def test_a_second_run_is_all_hits(ran: Project) -> None:
     assert ran.plan("words") == ALL_HITS
@@ -54,6 +67,16 @@ def test_a_no_op_starts_the_same_few_programs_however_many_stages(ran: Project) 
 
     assert watched["words"] == watched["long"]
     assert set(watched["words"]) <= {"git"}
+
+
+def test_a_no_op_imports_nothing_that_only_other_work_needs(ran: Project) -> None:
+    for arguments in (["run", "words"], ["plan", "words"]):
+        finished = ran.doit(*arguments, env={"PYTHONPROFILEIMPORTTIME": "1"})
+        lines = [line for line in finished.stderr.splitlines() if line.startswith("import time:")]
+        imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
+
+        assert "tooling" in imported
+        assert imported.isdisjoint(HEAVY)
 
 
 def test_a_no_op_needs_no_environment_that_works(project: Project) -> None:

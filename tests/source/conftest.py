@@ -1,60 +1,15 @@
-"""A store of its own for each test, and an HTTP server that says exactly what the test wants."""
+"""A store of its own for each test, and a web server."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.web_server import Server, web_server
 from tooling.store import open_store
 from tooling.store.protocol import Store
-
-
-@dataclass
-class Answer:
-    """What the server says of one path: a `length` beyond the content's breaks it off, -1 says none."""
-
-    content: bytes
-    status: int
-    headers: dict[str, str]
-    length: int | None
-    head_status: int | None
-
-
-NOT_FOUND = Answer(b"", 404, {}, None, None)
-
-
-@dataclass
-class Server:
-    """A running server: its address, what it answers by path, and what it was asked."""
-
-    address: str
-    answers: dict[str, Answer] = field(default_factory=dict)
-    asked: list[tuple[str, str, str]] = field(default_factory=list)
-
-    def serve(
-        self,
-        path: str,
-        content: bytes = b"",
-        *,
-        status: int = 200,
-        headers: Mapping[str, str] | None = None,
-        length: int | None = None,
-        head_status: int | None = None,
-    ) -> str:
-        """Answer so at this path from now on; its URL."""
-        self.answers[path] = Answer(content, status, dict(headers or {}), length, head_status)
-        return f"http://{self.address}{path}"
-
-    def requests(self) -> list[str]:
-        """What was asked since the last time, e.g. "GET /a.json"."""
-        words = [f"{method} {path}" for method, path, _ in self.asked]
-        self.asked.clear()
-        return words
 
 
 @pytest.fixture
@@ -64,32 +19,5 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            answer = state.answers.get(self.path.partition("?")[0], NOT_FOUND)
-            state.asked.append((self.command, self.path, self.headers.get("Authorization", "")))
-            status = answer.status if self.command == "GET" else answer.head_status or answer.status
-            self.send_response(status)
-            for name, text in answer.headers.items():
-                self.send_header(name, text)
-            if "Content-Length" not in answer.headers and answer.length != -1:
-                self.send_header("Content-Length", str(answer.length or len(answer.content)))
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(answer.content)
-
-        do_HEAD = do_GET
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            return
-
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state = Server(f"127.0.0.1:{listening.server_port}")
-    thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield state
-    finally:
-        listening.shutdown()
-        thread.join()
-        listening.server_close()
+    with web_server() as running:
+        yield running

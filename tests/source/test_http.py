@@ -18,7 +18,7 @@ from tooling.source.protocol import Source
 from tooling.store.protocol import Store
 
 if TYPE_CHECKING:
-    from tests.source.conftest import Server
+    from tests.web_server import Server
 
 CONTENT = b'{"a": 1}\n'
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
