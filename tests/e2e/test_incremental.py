@@ -16,18 +16,8 @@ ALL_HITS = {"load": "hit", "clean": "hit", "count": "hit"}
 ALL_RUN = {"load": "run", "clean": "run", "count": "run"}
 ONCE_EACH = ["clean", "count", "load"]
 
-HEAVY = {
-    "boto3",
-    "botocore",
-    "docker",
-    "git",
-    "hera",
-    "http",
-    "obstore",
-    "sqlite3",
-    "urllib3",
-    "yaml",
-}
+# Not obstore: a source written a moment ago is hashed anew, and the new hash is put into the store.
+HEAVY = {"boto3", "botocore", "docker", "git", "hera", "http", "sqlite3", "urllib3", "yaml"}
 
 
 def test_a_second_run_is_all_hits(ran: Project) -> None:
@@ -76,7 +66,7 @@ def test_a_no_op_imports_nothing_that_only_other_work_needs(ran: Project) -> Non
         imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
 
         assert "tooling" in imported
-        assert imported.isdisjoint(HEAVY)
+        assert imported & HEAVY == set()
 
 
 def test_a_no_op_needs_no_environment_that_works(project: Project) -> None:

@@ -21,6 +21,7 @@ from doit.cmdparse import CmdParse
 from tooling.errors import DaintreeError, UsageError
 from tooling.project import find_project
 from tooling.settings import Settings, read_settings
+from tooling.suggest import nearest
 
 JSON_OPTION = {
     "name": "json",
@@ -70,9 +71,11 @@ class AnyOrderParse(CmdParse):  # type: ignore[misc]
         try:
             options, names = getopt.gnu_getopt(list(in_args), self.get_short(), self.get_long())
         except getopt.GetoptError as error:
-            raise UsageError(
-                str(error), hint="`doit help COMMAND` shows a command's options"
-            ) from None
+            hint = "`doit help COMMAND` shows a command's options"
+            if "not recognized" in str(error):
+                known = [f"--{name.rstrip('=')}" for name in self.get_long()]
+                hint = nearest(f"--{error.opt}", known, otherwise=hint)
+            raise UsageError(str(error), hint=hint) from None
         for flag, text in options:
             described, inverse = self.get_option(flag)
             if described.type is bool:

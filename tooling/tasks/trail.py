@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +41,12 @@ class History(DaintreeCommand):
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         """Collect and print."""
+        limit = options["limit"]
+        if limit < 0:
+            raise UsageError(f"--limit {limit}: expected 0 or more", hint="0 lists all runs")
         store = open_store(self.settings.store)
         pipeline, _, stage = (names[0] if names else "").partition(":")
-        runs = runs_of(store, pipeline, stage)
-        limit = options["limit"] or None
-        runs = list(islice(runs, limit))
+        runs = runs_of(store, pipeline, stage)[: limit or None]
         if options["json"]:
             print_json({"runs": [run_as_json(run, store, brief=True) for run in runs]})
         elif runs:
