@@ -6,6 +6,7 @@ line as it was typed.
 
 from __future__ import annotations
 
+import contextlib
 import getopt
 import io
 import os
@@ -116,10 +117,7 @@ def guarded(action: Callable[[], int | None]) -> int:
         complain(error)
         return error.exit_code
     except BrokenPipeError:
-        # What is still buffered must not fail again when Python closes the streams.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(nowhere, stream.fileno())
+        _drop_output()
         return 128 + signal.SIGPIPE
     except Terminated as signalled:
         print("error: terminated; nothing half-made was kept", file=sys.stderr)
@@ -137,6 +135,15 @@ def guarded(action: Callable[[], int | None]) -> int:
         return 3
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def _drop_output() -> None:
+    """What is still buffered must not fail again when Python closes the streams."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        # One that was closed from the start has no number.
+        with contextlib.suppress(io.UnsupportedOperation):
+            os.dup2(nowhere, stream.fileno())
 
 
 class Terminated(KeyboardInterrupt):
