@@ -36,9 +36,27 @@ def keep_log(run: RunManifest, store: Store, content: bytes) -> None:
 
 def test_a_row_says_what_when_by_whom_and_why(manifest: RunManifest, failed: RunManifest) -> None:
     assert history_table([manifest, failed]) == [
-        "run                           stage   result  took    by          commit     version   reason",
-        "20240102T030405006Z-0a1b2c3d  x:join  ok      12.3 s  ada@engine  ffffffff+  77777777  params.rate 1.0 → 0.5",
-        "r2                            x:join  FAILED  12.3 s  @engine     -          77777777  ended with exit code 3",
+        "run                           stage   result  took    by          commit     version   parameters  reason",
+        "20240102T030405006Z-0a1b2c3d  x:join  ok      12.3 s  ada@engine  ffffffff+  77777777  -           params.rate 1.0 → 0.5",
+        "r2                            x:join  FAILED  12.3 s  @engine     -          77777777  -           ended with exit code 3",
+    ]
+
+
+def test_rows_of_a_stage_show_the_parameters_that_differ(
+    manifest: RunManifest, failed: RunManifest
+) -> None:
+    other = msgspec.structs.replace(failed, parameters={"rate": 1.0, "name": "a b", "loud": True})
+    louder = msgspec.structs.replace(other, parameters={**other.parameters, "loud": False})
+    elsewhere = msgspec.structs.replace(other, stage="split", parameters={"rate": 2.0})
+
+    head, *rows = history_table([manifest, other, louder, elsewhere])
+
+    start, end = head.index("parameters"), head.index("reason")
+    assert [row[start:end].strip() for row in rows] == [
+        "rate=0.5",
+        "loud=true rate=1.0",
+        "loud=false rate=1.0",
+        "-",
     ]
 
 

@@ -17,8 +17,9 @@ MOST_LOG_LINES = 200
 
 
 def history_table(runs: Sequence[RunManifest]) -> list[str]:
-    """One row per run."""
-    head = ["run", "stage", "result", "took", "by", "commit", "version", "reason"]
+    """One row per run, with the parameters in which the runs of one stage differ."""
+    head = ["run", "stage", "result", "took", "by", "commit", "version", "parameters", "reason"]
+    varied = _varied(runs)
     rows = [
         [
             run.run,
@@ -28,11 +29,30 @@ def history_table(runs: Sequence[RunManifest]) -> list[str]:
             f"{run.user}@{run.host}",
             _commit(run),
             short(run.version, 8),
+            _parameters(run, varied[run.pipeline, run.stage]),
             run.failure or run.reason,
         ]
         for run in runs
     ]
     return columns([head, *rows], indent="")
+
+
+def _varied(runs: Sequence[RunManifest]) -> dict[tuple[str, str], list[str]]:
+    """For each stage the parameters that do not have one value in all its runs, sorted."""
+    values: dict[tuple[str, str], dict[str, set[str]]] = {}
+    for run in runs:
+        seen = values.setdefault((run.pipeline, run.stage), {})
+        for name, value in run.parameters.items():
+            seen.setdefault(name, set()).add(word(value))
+    return {
+        stage: sorted(name for name, words in seen.items() if len(words) > 1)
+        for stage, seen in values.items()
+    }
+
+
+def _parameters(run: RunManifest, names: Sequence[str]) -> str:
+    given = [f"{name}={word(run.parameters[name])}" for name in names if name in run.parameters]
+    return " ".join(given) or "-"
 
 
 def _commit(run: RunManifest) -> str:
