@@ -16,7 +16,15 @@ FAILURES = {
     "exception": ("raise KeyError('userId')", "ended with exit code 1"),
     "kill": ("os.kill(os.getpid(), signal.SIGKILL)", "was killed by SIGKILL (out of memory?)"),
     "segmentation fault": ("os.kill(os.getpid(), signal.SIGSEGV)", "was killed by SIGSEGV"),
-    "nothing": ("pass", "wrote nothing"),
+    "nothing": ("pass", "wrote nothing (a stage must leave at least one file in --output)"),
+    "path outside": (
+        "(output / 'a.txt').write_text('a'); (output / '../b.txt').write_text('b')",
+        "wrote 'b.txt' beside its output directory, not into it",
+    ),
+    "a manifest of its own": (
+        "(output / 'a.txt').write_text('a'); (output / '../run.json').write_text('{}')",
+        "wrote 'run.json' beside its output directory",
+    ),
     "empty directory": ("(output / 'empty').mkdir()", "wrote nothing"),
     "symlink": (
         "(output / 'a.txt').write_text('a'); (output / 'link').symlink_to('a.txt')",

@@ -142,9 +142,14 @@ def _judge(stage: BoundStage, outcome: Outcome, staging: Staging) -> tuple[Artif
         if not (staging.output / name).is_file():
             return None, f"did not write {name}, which its component.yaml promises"
     try:
-        return hash_artifact(staging.output), ""
+        output = hash_artifact(staging.output)
     except ArtifactRejected as error:
-        return None, error.message
+        return None, error.message + (f" ({error.hint})" if error.hint else "")
+    beside = {path.name for path in staging.output.parent.iterdir()}
+    strays = sorted(beside - {staging.output.name, staging.log.name})
+    if strays:
+        return None, f"wrote {strays[0]!r} beside its output directory, not into it"
+    return output, ""
 
 
 def _signal_name(number: int) -> str:
