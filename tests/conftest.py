@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ("tests.services.engine", "tests.services.registry")
+
 DOCKERFILE = "FROM python:3.11-slim\nCOPY . /application/\n"
 
 # How long an example takes says more of what else the machine does than of the code. In CI the same examples each time.

@@ -12,6 +12,9 @@ Everything the tooling raises on purpose is a `DaintreeError`; adapters map fore
     ├── StoreError            the artifact store cannot be read or written
     │   └── ArtifactDamaged   a stored output is not what its record says
     ├── ArtifactRejected      a stage wrote something that no store may hold
+    ├── ImageError            an image cannot be named, built, pushed or believed
+    │   ├── EngineError       the Docker engine cannot be reached, or refuses
+    │   └── RegistryError     the image registry cannot be reached, or refuses
     ├── EnvironmentFailed     a component's environment could not be made
     ├── StageFailed           a stage ran and did not succeed
     └── Interrupted           a signal ended the run
@@ -74,6 +77,18 @@ class ArtifactDamaged(StoreError):
 
 class ArtifactRejected(DaintreeError):
     """A directory holds something that cannot be an artifact: a link, a FIFO, a refused name, or nothing at all."""
+
+
+class ImageError(DaintreeError):
+    """An image cannot be named, built, pushed, or is not what its tag says."""
+
+
+class EngineError(ImageError):
+    """The Docker engine is not there, does not answer, or refuses."""
+
+
+class RegistryError(ImageError):
+    """The image registry does not answer, refuses, or answers what cannot be believed."""
 
 
 class EnvironmentFailed(DaintreeError):

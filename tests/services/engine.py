@@ -1,0 +1,51 @@
+"""The machine's Docker engine, and what tests leave in it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.services.availability import unavailable
+from tooling.errors import EngineError
+from tooling.image.engine import connect
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+BASE_IMAGE = "python:3.11-slim"
+# On every container that a test makes itself, so that it can be found and removed.
+TEST_LABEL = "ml.daintree.test"
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[DockerClient]:
+    """A client of the engine, which has the base image; the test is skipped where there is none."""
+    import docker.errors
+
+    try:
+        client = connect()
+    except EngineError as error:
+        unavailable(f"no Docker engine: {error.message}")
+    with contextlib.closing(client):
+        try:
+            client.images.get(BASE_IMAGE)
+        except docker.errors.ImageNotFound:
+            unavailable(f"the engine has no image {BASE_IMAGE} (.ci/services makes one)")
+        yield client
+
+
+def remove_images(client: DockerClient, *, reference: str = "", label: str = "") -> None:
+    """Remove the images with this label, or whose name fits this pattern; containers of theirs too."""
+    import docker.errors
+
+    filters = {key: value for key, value in (("reference", reference), ("label", label)) if value}
+    assert filters, "that would remove every image"
+    for image in client.api.images(filters=filters):
+        for name in image["RepoTags"] or [image["Id"]]:
+            try:
+                client.api.remove_image(name, force=True)
+            except docker.errors.ImageNotFound:
+                continue
