@@ -153,6 +153,48 @@ def test_a_wrong_value_in_the_environment_is_said_with_its_variable(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
+    "registry",
+    [
+        "registry.example/ml",
+        "localhost",
+        "localhost:5000",
+        "127.0.0.1:5000/a/b-c.d__e",
+        "[::1]:5000/ml",
+        "ghcr.io/team/ml",
+    ],
+)
+def test_a_registry(tmp_path: Path, registry: str) -> None:
+    assert configured(tmp_path, f"registry = '{registry}/'").registry == registry
+
+
+@pytest.mark.parametrize(
+    "registry",
+    [
+        "https://registry.example",
+        "user@registry.example",
+        "registry.example/ML",
+        "registry.example//ml",
+        "registry.example/ml:latest",
+        "team/ml",
+        "registry.example/../ml",
+        "-x.example",
+    ],
+)
+def test_what_can_be_no_registry_is_refused(tmp_path: Path, registry: str) -> None:
+    error = complaint(tmp_path, f"registry = '{registry}'")
+    assert error.message.startswith("pyproject.toml: registry: expected host[:port][/path]")
+
+
+def test_a_switch(tmp_path: Path) -> None:
+    assert not configured(tmp_path, "").registry_plain_http
+    assert configured(tmp_path, "registry_plain_http = true").registry_plain_http
+    variable = {"DAINTREE_REGISTRY_PLAIN_HTTP": "False"}
+    assert not configured(tmp_path, "registry_plain_http = true", variable).registry_plain_http
+    error = complaint(tmp_path, "registry_plain_http = 1")
+    assert error.message == "pyproject.toml: registry_plain_http: expected true or false, got 1"
+
+
+@pytest.mark.parametrize(
     "prefix",
     [
         "/{component}/{timestamp}",
@@ -248,5 +290,12 @@ def test_any_environment_gives_settings_or_one_error_that_names_a_variable(
 
 
 def _well_typed(name: str, value: Any) -> bool:
-    kinds: dict[str, type] = {"environments": Path, "snapshots": Path, "jobs": int, "bases": dict}
+    kinds: dict[str, type] = {
+        "environments": Path,
+        "snapshots": Path,
+        "images": Path,
+        "jobs": int,
+        "bases": dict,
+        "registry_plain_http": bool,
+    }
     return isinstance(value, kinds.get(name, str))

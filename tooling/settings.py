@@ -6,6 +6,7 @@ Every setting has a type, a default and a line of help, all here; `doit config` 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ from tooling.errors import SettingsError
 from tooling.suggest import nearest
 
 ENVIRONMENT_PREFIX = "DAINTREE_"
+_SEGMENT = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
+_REGISTRY = re.compile(rf"(?:[a-z0-9][a-z0-9.-]*|\[[0-9a-f:]+\])(?::\d+)?(?:/{_SEGMENT})*")
 PREFIX_FIELDS = ("component", "version", "year", "month", "day", "timestamp")
 
 
@@ -44,10 +47,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     store: str
     environments: Path
     snapshots: Path
+    images: Path
     prefix: str
     runner: str
     platform: str
     bases: Mapping[str, str]
+    registry: str
+    registry_plain_http: bool
     jobs: int
     origins: Mapping[str, str]
 
@@ -96,6 +102,21 @@ def _platform(value: Any, base: Path) -> str:
     if not 2 <= len(text.split("/")) <= 3 or not all(text.split("/")):
         raise ValueError("expected os/architecture, such as linux/amd64")
     return text
+
+
+def _registry(value: Any, base: Path) -> str:
+    text = _text(value, base).rstrip("/")
+    host = text.partition("/")[0]
+    # Docker takes a first part without any of these for a name on Docker Hub.
+    if not _REGISTRY.fullmatch(text) or not ({".", ":"} & set(host) or host == "localhost"):
+        raise ValueError("expected host[:port][/path] in small letters, without https://")
+    return text
+
+
+def _switch(value: Any, base: Path) -> bool:
+    if str(value).lower() not in ("true", "false"):
+        raise ValueError("expected true or false")
+    return str(value).lower() == "true"
 
 
 def _prefix(value: Any, base: Path) -> str:
@@ -150,6 +171,12 @@ SETTINGS: tuple[Setting, ...] = (
         _directory,
     ),
     Setting(
+        "images",
+        "where it is remembered which images of the registry are the versions their tags say",
+        lambda environ: cache_directory(environ) / "images",
+        _directory,
+    ),
+    Setting(
         "prefix",
         "where in the store a run is put; runs written under another prefix are still found",
         lambda environ: "{component}/{version}/{year}/{month}/{day}/{timestamp}",
@@ -171,8 +198,20 @@ SETTINGS: tuple[Setting, ...] = (
         "bases", "base images' pins: image reference = sha256 digest", lambda environ: {}, _bases
     ),
     Setting(
+        "registry",
+        "where images are pushed to and looked for, such as registry.example/ml; none: the Docker engine alone",
+        lambda environ: "",
+        _registry,
+    ),
+    Setting(
+        "registry_plain_http",
+        "speak plain HTTP to a registry that is not on this machine",
+        lambda environ: False,
+        _switch,
+    ),
+    Setting(
         "jobs",
-        "how many stages that do not depend on each other run side by side",
+        "how many stages or builds that do not depend on each other run side by side",
         lambda environ: os.cpu_count() or 1,
         _count,
     ),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tooling.version.dockerfile import base_images
+from tooling.version.dockerfile import base_images, with_pins
 
 
 def built_on(dockerfile: str, **build_args: str) -> list[str]:
@@ -70,3 +72,31 @@ def test_images_that_files_are_copied_from() -> None:
         "COPY main.py /\n"
     )
     assert base_images(dockerfile.encode(), {}).copied_from == ("busybox:1",)
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "expected"),
+    [
+        ("FROM python\nRUN true\n", "FROM python@sha256:1\nRUN true\n"),
+        ("FROM other\n", "FROM other\n"),
+        ("# x\r\nFROM other\r\nRUN a \\\r\n b", "# x\r\nFROM other\r\nRUN a \\\r\n b"),
+        (
+            "from --platform=python python as python\nFROM python\n",
+            "FROM --platform=python python@sha256:1 as python\nFROM python\n",
+        ),
+        (
+            "ARG V=python\nFROM \\\n  # why\n  ${V} \\\n  AS x\nRUN <<A\nFROM python\nA\nFROM python\n",
+            "ARG V=python\nFROM python@sha256:1 AS x\nRUN <<A\nFROM python\nA\nFROM python@sha256:1\n",
+        ),
+        ("FROM a\nARG V=python\nFROM $V\n", "FROM a\nARG V=python\nFROM $V\n"),
+    ],
+)
+def test_pins_are_written_into_what_a_dockerfile_starts_from(
+    dockerfile: str, expected: str
+) -> None:
+    assert with_pins(dockerfile.encode(), {}, {"python": "python@sha256:1"}).decode() == expected
+
+
+@given(st.binary())
+def test_without_a_pin_a_dockerfile_keeps_every_byte(content: bytes) -> None:
+    assert with_pins(content, {}, {"python": "python"}) == content

@@ -50,9 +50,11 @@ def _plain(value: Any) -> Any:
 
 
 def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, dict):
         return ", ".join(f"{key}={pin}" for key, pin in sorted(value.items())) or "-"
-    return str(value)
+    return str(value) or "-"
 
 
 class Schema(DaintreeCommand):

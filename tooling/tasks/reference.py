@@ -132,13 +132,19 @@ def _settings() -> str:
     ]
     environ = {"XDG_CACHE_HOME": "/CACHE"}
     for setting in SETTINGS:
-        default = str(setting.default(environ)).replace("/CACHE", "~/.cache")
+        default = _word(setting.default(environ)).replace("/CACHE", "~/.cache")
         if setting.name == "jobs":
             default = "the number of cores"
         else:
-            default = "none" if default == "{}" else f"`{default}`"
+            default = f"`{default}`" if default else "none"
         lines.append(f"| `{setting.name}` | `{setting.variable}` | {default} | {setting.help} |")
     return "\n".join(lines) + "\n"
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if value else ""
 
 
 def _formats() -> str:

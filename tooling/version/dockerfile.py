@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -21,6 +21,15 @@ class BaseImages(msgspec.Struct, frozen=True):
     copied_from: tuple[str, ...]
 
 
+class _Instruction(msgspec.Struct, frozen=True):
+    """Its name in capitals, the rest of its line with continuations joined, and the lines it takes up."""
+
+    name: str
+    rest: str
+    start: int
+    end: int
+
+
 def base_images(content: bytes, build_args: Mapping[str, str]) -> BaseImages:
     """The images that a Dockerfile names, its own stages and `scratch` left out.
 
@@ -31,35 +40,72 @@ def base_images(content: bytes, build_args: Mapping[str, str]) -> BaseImages:
     stages: set[str] = set()
     built_on: set[str] = set()
     copied_from: set[str] = set()
-    for name, rest in _instructions(content.decode("utf-8", "replace")):
-        if name == "ARG" and not stages:
-            arguments |= _declared(rest, build_args, arguments)
-        elif name == "FROM":
-            image, stage = _from(rest)
+    for found in _instructions(content.decode("utf-8", "replace")):
+        if found.name == "ARG" and not stages:
+            arguments |= _declared(found.rest, build_args, arguments)
+        elif found.name == "FROM":
+            image, stage = _from(found.rest)
             reference = _substitute(image, arguments)
             if reference.lower() not in {*stages, "scratch", ""}:
                 built_on.add(reference)
             stages.add(stage.lower() or f"stage {len(stages)}")
-        elif name == "COPY":
-            copied_from |= {_substitute(image, arguments) for image in _copied(rest, stages)}
+        elif found.name == "COPY":
+            copied_from |= {_substitute(image, arguments) for image in _copied(found.rest, stages)}
     return BaseImages(tuple(sorted(built_on)), tuple(sorted(copied_from)))
 
 
-def _instructions(text: str) -> Iterator[tuple[str, str]]:
-    """Each instruction's name, in capitals, and the rest of its line, continuations joined."""
-    lines = iter(text.splitlines())
+def with_pins(content: bytes, build_args: Mapping[str, str], pins: Mapping[str, str]) -> bytes:
+    """The Dockerfile whose FROMs name, instead of an image in `pins`, what `pins` has for it.
+
+    Everything else stays as it is written; without such an image, every byte.
+    """
+    text = content.decode("utf-8", "surrogateescape")
+    lines = text.splitlines(keepends=True)
+    arguments: dict[str, str] = {}
+    stages: set[str] = set()
+    for found in _instructions(text):
+        if found.name == "ARG" and not stages:
+            arguments |= _declared(found.rest, build_args, arguments)
+        elif found.name == "FROM":
+            image, stage = _from(found.rest)
+            reference = _substitute(image, arguments)
+            if reference.lower() not in stages and pins.get(reference, reference) != reference:
+                words = found.rest.split()
+                words[words.index(image)] = pins[reference]
+                joined = [f"FROM {' '.join(words)}\n", *[""] * (found.end - found.start - 1)]
+                lines[found.start : found.end] = joined
+            stages.add(stage.lower() or f"stage {len(stages)}")
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _instructions(text: str) -> Iterator[_Instruction]:
+    lines = _Counted(text.splitlines())
     escape = re.escape(_escape(text))
     continues = re.compile(rf"(?<!{escape}){escape}\Z")
     for line in lines:
+        start = lines.count - 1
         whole = line.strip()
         if not whole or whole.startswith("#"):
             continue
         while continues.search(whole):
             whole = whole[:-1].rstrip() + " " + _continuation(lines)
         name, *rest = whole.split(None, 1)
-        yield name.upper(), "".join(rest)
+        yield _Instruction(name.upper(), "".join(rest), start, lines.count)
         if name.upper() in _WITH_HEREDOCS:
             _skip_heredocs("".join(rest), lines)
+
+
+class _Counted(Iterator[str]):
+    """An iterator that counts what it has given."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self.count = 0
+        self._lines = iter(lines)
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.count += 1
+        return line
 
 
 def _escape(text: str) -> str:

@@ -1,0 +1,135 @@
+"""HTTP requests on connections that are kept open, one a thread and host: a round of many costs one handshake a thread.
+
+The standard library's client, because a check with nothing to do imports nothing else; proxies are those of the environment.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import threading
+import time
+from collections.abc import Mapping
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+import msgspec
+
+TIMEOUT_SECONDS = 30
+ATTEMPTS = 3
+PAUSE_SECONDS = 0.25
+PASSING_FAULTS = frozenset({429, 502, 503, 504})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+MOST_REDIRECTS = 5
+# What cannot be told apart from a connection that the server had closed between two requests.
+_BROKEN = (ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected)
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a server answered; header names are in lower case. A HEAD's body is empty."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class _Kept(threading.local):
+    def __init__(self) -> None:
+        self.open: dict[tuple[str, str], http.client.HTTPConnection] = {}
+
+
+class Connections:
+    """Open connections. May be used from any number of threads; each has connections of its own."""
+
+    def __init__(self) -> None:
+        self._kept = _Kept()
+
+    def ask(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
+    ) -> Answer:
+        """One answer, redirects followed; no Authorization is handed on to another host.
+
+        A broken connection and an answer of a passing fault (429, 502 to 504) are tried again, ATTEMPTS times in all.
+        Raises OSError and http.client.HTTPException as the connection does.
+        """
+        answer = self._ask_again(method, url, headers, body)
+        for _ in range(MOST_REDIRECTS):
+            target = answer.headers.get("location", "")
+            if answer.status not in REDIRECTS or not target or method not in ("GET", "HEAD"):
+                break
+            here, there = urlsplit(url), urlsplit(urljoin(url, target))
+            if (here.scheme, here.netloc) != (there.scheme, there.netloc):
+                headers = {k: v for k, v in headers.items() if k.lower() != "authorization"}
+            url = there.geturl()
+            answer = self._ask_again(method, url, headers, body)
+        return answer
+
+    def _ask_again(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Answer:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                answer = self._ask_once(method, urlsplit(url), headers, body)
+            except _BROKEN:
+                if attempt == ATTEMPTS:
+                    raise
+                continue
+            if answer.status not in PASSING_FAULTS:
+                break
+            if attempt < ATTEMPTS:
+                time.sleep(PAUSE_SECONDS * attempt)
+        return answer
+
+    def _ask_once(
+        self, method: str, url: SplitResult, headers: Mapping[str, str], body: bytes | None
+    ) -> Answer:
+        connection = self._connection(url)
+        path = (url.path or "/") + (f"?{url.query}" if url.query else "")
+        try:
+            connection.request(method, path, body, dict(headers))
+            response = connection.getresponse()
+            found = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, found, response.read())
+        except BaseException:
+            connection.close()
+            raise
+
+    def _connection(self, url: SplitResult) -> http.client.HTTPConnection:
+        place = (url.scheme, url.netloc)
+        if place not in self._kept.open:
+            self._kept.open[place] = _connect(url)
+        return self._kept.open[place]
+
+
+def _connect(url: SplitResult) -> http.client.HTTPConnection:
+    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+    host = url.hostname or ""
+    proxy = _proxy(url.scheme, host)
+    if not proxy:
+        return kind(host, url.port, timeout=TIMEOUT_SECONDS)
+    connection = kind(proxy.hostname or "", proxy.port, timeout=TIMEOUT_SECONDS)
+    connection.set_tunnel(host, url.port, _proxy_headers(proxy))
+    return connection
+
+
+def _proxy(scheme: str, host: str) -> SplitResult | None:
+    """The proxy that the environment names for requests to `host`."""
+    if not any(name.lower() in (f"{scheme}_proxy", "all_proxy") for name in os.environ):
+        return None
+    # Imported here: most have no proxy, and need not pay for it.
+    from urllib.request import getproxies, proxy_bypass
+
+    proxies = getproxies()
+    named = proxies.get(scheme) or proxies.get("all", "")
+    if not named or host == "localhost" or proxy_bypass(host):
+        return None
+    return urlsplit(named if "://" in named else f"http://{named}")
+
+
+def _proxy_headers(proxy: SplitResult) -> dict[str, str]:
+    if not proxy.username:
+        return {}
+    import base64
+    from urllib.parse import unquote
+
+    pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+    return {"Proxy-Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
