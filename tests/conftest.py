@@ -14,7 +14,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ("tests.services.engine", "tests.services.registry")
+pytest_plugins = (
+    "tests.services.engine",
+    "tests.services.registry",
+    "tests.services.image_project",
+)
 
 DOCKERFILE = "FROM python:3.11-slim\nCOPY . /application/\n"
 

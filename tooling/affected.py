@@ -65,13 +65,20 @@ class _State:
         return {entry.path for name in directories for entry in self.tree.files(f"{TOP}/{name}")}
 
 
-def affected(root: Path, base: str | None, *, platform: str, bases: Mapping[str, str]) -> Affected:
+def affected(
+    root: Path,
+    base: str | None,
+    *,
+    platform: str,
+    bases: Mapping[str, str],
+    only: Collection[str] | None = None,
+) -> Affected:
     """The components whose version differs from `base` to the working tree, and why, in words.
 
     Without `base`: since the merge base with the upstream branch, or where there is no upstream
-    since HEAD; before any commit every component is affected. Raises UsageError for a base that git
-    does not know, GitError when there is no repository, and for an affected component that has no
-    version VersionError or SpecError.
+    since HEAD; before any commit every component is affected. `only` names the components to look at;
+    without it, all. Raises UsageError for a base that git does not know, GitError when there is no
+    repository, and for an affected component that has no version VersionError or SpecError.
     """
     tree = WorkingTree(root)
     tree.load([TOP, PROJECT_FILE])
@@ -80,7 +87,8 @@ def affected(root: Path, base: str | None, *, platform: str, bases: Mapping[str,
     commit = _base(root, base)
     if not commit:
         listing.result()
-        present = sorted(filter(after.has, component_names(tree, ())))
+        names = component_names(tree, ())
+        present = sorted(filter(after.has, names if only is None else names & {*only}))
         return Affected(
             "", tuple(_affected(after.version(name), ["no commit yet"]) for name in present)
         )
@@ -94,6 +102,7 @@ def affected(root: Path, base: str | None, *, platform: str, bases: Mapping[str,
     names = component_names(tree, paths)
     if not _anything_may_differ(before, after, [*changed, *paths]):
         names = candidates(tree, names, paths)
+    names = names if only is None else names & {*only}
     past.load((f"{TOP}/{name}" for name in names), contents=READ_WHOLE)
     compared = (_compare(name, before, after) for name in sorted(names))
     return Affected(commit, tuple(found for found in compared if found))

@@ -14,3 +14,5 @@ IMAGE_VERSION = "org.opencontainers.image.version"
 REVISION = "org.opencontainers.image.revision"
 SOURCE = "org.opencontainers.image.source"
 CREATED = "org.opencontainers.image.created"
+# Which tooling built it.
+BUILT_BY = "ml.daintree.built-by"

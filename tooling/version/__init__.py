@@ -2,12 +2,13 @@
 
 from tooling.version.component import ComponentVersion, VersionedFile
 from tooling.version.discovery import discover_components, discover_libraries
-from tooling.version.reading import read_versions
+from tooling.version.reading import read_each_version, read_versions
 
 __all__ = [
     "ComponentVersion",
     "VersionedFile",
     "discover_components",
     "discover_libraries",
+    "read_each_version",
     "read_versions",
 ]

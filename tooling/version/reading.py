@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from tooling.errors import VersionError
+from tooling.errors import DaintreeError, SpecError, UsageError, VersionError
 from tooling.git.working_tree import WorkingTree
 from tooling.version.component import ComponentVersion, Sources, component_version
 from tooling.version.discovery import DOCKERFILE, TOP, is_name
@@ -23,16 +23,35 @@ def read_versions(
     git. `bases` has base images' digests by reference. Raises UsageError for an unknown component;
     VersionError, SpecError and GitError, with the file, for one that cannot be given a version.
     """
-    for name in filter(is_name, names):
-        _check_not_inside(root, name)
+    found = read_each_version(root, names, platform=platform, bases=bases)
+    versions: dict[str, ComponentVersion] = {}
+    for name, version in found.items():
+        if isinstance(version, DaintreeError):
+            raise version
+        versions[name] = version
+    return versions
+
+
+def read_each_version(
+    root: Path, names: Sequence[str], *, platform: str, bases: Mapping[str, str]
+) -> dict[str, ComponentVersion | DaintreeError]:
+    """As `read_versions`, with the error in place of the version where one cannot be given a version.
+
+    What is wrong with one component harms no other. Raises GitError as git does.
+    """
     tree = WorkingTree(root)
-    tree.load(
-        f"{TOP}/{name}" for name in {*names, *_libraries_on_disk(root, names)} if is_name(name)
-    )
+    known = _libraries_on_disk(root, names)
+    tree.load(f"{TOP}/{name}" for name in {*names, *known} if is_name(name))
     sources = Sources(tree)
-    return {
-        name: component_version(sources, name, platform=platform, bases=bases) for name in names
-    }
+    found: dict[str, ComponentVersion | DaintreeError] = {}
+    for name in names:
+        try:
+            if is_name(name):
+                _check_not_inside(root, name)
+            found[name] = component_version(sources, name, platform=platform, bases=bases)
+        except (UsageError, VersionError, SpecError) as error:
+            found[name] = error
+    return found
 
 
 def _check_not_inside(root: Path, name: str) -> None:
@@ -59,7 +78,14 @@ def _libraries_on_disk(root: Path, names: Iterable[str]) -> set[str]:
             content = b"" if (root / path).is_symlink() else (root / path).read_bytes()
         except (OSError, ValueError):
             continue
-        used = set(filter(is_name, specification(content, path).uses)) - found
+        used = set(filter(is_name, _used(content, path))) - found
         found |= used
         waiting += used
     return found
+
+
+def _used(content: bytes, path: str) -> Sequence[str]:
+    try:
+        return specification(content, path).uses
+    except SpecError:
+        return ()

@@ -1,0 +1,301 @@
+"""`doit build` with a real engine and a real registry."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.services.image_project import COMPONENTS, NO_ENGINE, USERS, all_components
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+    from tests.services.image_project import ImageProject
+
+
+def test_what_is_missing_is_built_and_pushed_once(image_project: ImageProject) -> None:
+    assert image_project.actions("--dry-run") == all_components("would-build")
+    first = image_project.build("--push")
+    assert {name: (c["action"], c["pushed"]) for name, c in first.items()} == dict.fromkeys(
+        COMPONENTS, ("built", True)
+    )
+    for name, component in first.items():
+        tag = component["version"].removeprefix("sha256:")[:20]
+        reference = f"{image_project.registry.address}/{image_project.prefix}/{name}:{tag}"
+        assert component["image"] == reference
+        assert component["digest"] == image_project.digest(name, tag)
+        assert image_project.tags(name) == sorted([tag, image_project.head(), "latest"])
+
+    again = image_project.build("--push", env=NO_ENGINE)
+    assert {name: (c["action"], c["pushed"]) for name, c in again.items()} == dict.fromkeys(
+        COMPONENTS, ("present", False)
+    )
+    assert {name: c["digest"] for name, c in again.items()} == {
+        name: c["digest"] for name, c in first.items()
+    }
+
+
+def test_another_clone_builds_nothing_and_needs_no_engine(
+    image_project: ImageProject, tmp_path: Path
+) -> None:
+    image_project.build("--push")
+    image_project.project.git("clone", "--quiet", ".", tmp_path / "clone")
+    elsewhere = image_project.project.elsewhere(
+        tmp_path / "clone", XDG_CACHE_HOME=str(tmp_path / "cache of the clone"), **NO_ENGINE
+    )
+    found = elsewhere.doit("build", "--push", "--json").json()["components"]
+    assert {c["name"]: c["action"] for c in found} == all_components("present")
+
+
+def test_an_edit_builds_one_image_and_a_library_its_users(image_project: ImageProject) -> None:
+    image_project.build("--push")
+    image_project.edit("text/clean")
+    image_project.project.commit()
+    built = image_project.build("--push")
+    assert [name for name, c in built.items() if c["action"] == "built"] == ["text/clean"]
+
+    library = image_project.project.root / "components/lib/textio/__init__.py"
+    library.write_text(library.read_text() + "# changed\n")
+    image_project.project.commit()
+    built = image_project.build("--push")
+    assert [name for name, c in built.items() if c["action"] == "built"] == [*USERS]
+
+    image_project.project.git("revert", "--no-edit", "HEAD")
+    assert image_project.actions("--push", env=NO_ENGINE) == all_components("present")
+
+
+def test_reasons_are_in_words(image_project: ImageProject) -> None:
+    image_project.build("--push")
+    image_project.edit("text/join")
+    library = image_project.project.root / "components/lib/textio/__init__.py"
+    library.write_text(library.read_text() + "# changed\n")
+    reasons = {name: c["reasons"] for name, c in image_project.build("--dry-run").items()}
+    assert reasons["text/join"] == ["affected: main.py changed since HEAD"]
+    assert reasons["text/load"] == [
+        "affected: uses lib/textio, which changed: __init__.py since HEAD"
+    ]
+    image_project.project.git("branch", "before")
+    image_project.project.commit()
+    narrowed = image_project.build("--dry-run", "--base", "before", "text/join")
+    assert narrowed["text/join"]["reasons"] == ["affected: main.py changed since before"]
+    unexplained = image_project.build("--dry-run", "text/join")
+    assert unexplained["text/join"]["reasons"] == ["the registry has no image of this version"]
+
+
+def test_a_base_narrows_to_what_is_affected(image_project: ImageProject) -> None:
+    image_project.edit("text/clean")
+    assert image_project.actions("--base", "HEAD", "--dry-run") == {"text/clean": "would-build"}
+    image_project.project.commit()
+    assert image_project.actions("--base", "HEAD") == {}
+    assert image_project.actions("--base", "HEAD^", "--dry-run") == {"text/clean": "would-build"}
+    assert "git knows no commit 'nowhere'" in image_project.refused("--base", "nowhere")
+
+
+def test_a_push_refuses_what_is_not_committed(image_project: ImageProject) -> None:
+    image_project.edit("text/clean")
+    told = image_project.refused("--push")
+    assert "error: text/clean is not committed: main.py changed" in told
+    assert "hint: commit it and push then" in told
+    assert image_project.tags("text/clean") == []
+    # The others are clean, whatever else lies in the tree.
+    assert image_project.actions("--push", "text/load", env=NO_ENGINE) == {"text/load": "present"}
+    image_project.project.write("components/text/load/tests/test_more.py", "")
+    assert image_project.actions("--push", "text/load", env=NO_ENGINE) == {"text/load": "present"}
+
+
+def test_latest_moves_only_forward(image_project: ImageProject) -> None:
+    first = image_project.head()
+    old = image_project.build("--push")["text/clean"]["digest"]
+    image_project.edit("text/clean")
+    image_project.project.commit()
+    new = image_project.build("--push")["text/clean"]["digest"]
+    assert image_project.digest("text/clean", "latest") == new != old
+    assert image_project.digest("text/clean", first) == old
+
+    image_project.project.git("checkout", "--quiet", first)
+    done = image_project.project.doit("build", "--push")
+    assert done.code == 0
+    assert ":latest stays where it is: it is at the later commit" in done.stderr
+    assert image_project.digest("text/clean", "latest") == new
+
+    image_project.project.git("checkout", "--quiet", "main")
+    image_project.project.git("revert", "--no-edit", "HEAD")
+    image_project.build("--push", env=NO_ENGINE)
+    assert image_project.digest("text/clean", "latest") == old
+    assert image_project.digest("text/clean", image_project.head()) == old
+    # The commit before the revert is older now, though its own image is the newer one.
+    image_project.project.git("checkout", "--quiet", "HEAD^")
+    image_project.build("--push", env=NO_ENGINE)
+    assert image_project.digest("text/clean", "latest") == old
+
+
+def test_latest_is_the_main_branches(image_project: ImageProject) -> None:
+    old = image_project.build("--push")["text/clean"]["digest"]
+    image_project.project.git("checkout", "--quiet", "-b", "feature")
+    image_project.edit("text/clean")
+    image_project.project.commit()
+    done = image_project.project.doit("build", "--push")
+    assert ":latest stays where it is: this commit is not on the main branch" in done.stderr
+    assert image_project.digest("text/clean", "latest") == old
+    assert image_project.digest("text/clean", image_project.head()) not in ("", old)
+
+
+def test_a_clone_that_is_behind_leaves_latest_alone_and_a_force_push_does_not_stop_it(
+    image_project: ImageProject, tmp_path: Path
+) -> None:
+    project = image_project.project
+    image_project.build("--push")
+    project.git("clone", "--quiet", ".", tmp_path / "behind")
+    behind = project.elsewhere(tmp_path / "behind")
+    behind.write("components/text/clean/more.py", "")
+    behind.git("add", "--all")
+    old_date = {"GIT_COMMITTER_DATE": "2020-01-01T00:00:00Z"}
+    project.elsewhere(behind.root, **old_date).git("commit", "--quiet", "-m", "earlier")
+    image_project.edit("text/clean")
+    project.commit()
+    new = image_project.build("--push")["text/clean"]["digest"]
+
+    done = behind.doit("build", "--push")
+    assert done.code == 0, done.stderr
+    assert "which this clone does not have (git fetch)" in done.stderr
+    assert image_project.digest("text/clean", "latest") == new
+
+    behind.write("components/text/clean/more.py", "# later\n")
+    behind.git("add", "--all")
+    later = {"GIT_COMMITTER_DATE": "2100-01-01T00:00:00Z"}
+    project.elsewhere(behind.root, **later).git("commit", "--quiet", "-m", "later")
+    found = behind.doit("build", "--push", "--json").json()["components"]
+    digests = {c["name"]: c["digest"] for c in found}
+    assert image_project.digest("text/clean", "latest") == digests["text/clean"] != new
+
+
+def test_all_builds_anew_and_never_overwrites_a_versions_tag(image_project: ImageProject) -> None:
+    old = image_project.build("--push", "text/load")["text/load"]["digest"]
+    found = image_project.build("--push", "--all", "text/load")["text/load"]
+    assert (found["action"], found["pushed"], found["digest"]) == ("built", False, old)
+    assert found["reasons"] == [
+        "--all builds it anew",
+        "the registry has this version, whose tag is never overwritten",
+    ]
+
+
+def test_another_image_under_a_versions_tag_is_not_believed(image_project: ImageProject) -> None:
+    image_project.build("--push", "text/load", "text/join")
+    load, join = (image_project.build(name)[name] for name in ("text/load", "text/join"))
+    path = f"/v2/{image_project.prefix}/text/load"
+    tag = load["image"].rpartition(":")[2]
+    image_project.edit("text/load")
+    image_project.project.commit()
+    other = image_project.build("--push", "text/load")["text/load"]
+    _, _, manifest = image_project.registry.ask("GET", f"{path}/manifests/{other['digest']}")
+    image_project.registry.ask("PUT", f"{path}/manifests/{tag}", manifest)
+    image_project.project.git("revert", "--no-edit", "HEAD")
+    told = image_project.refused("--push", env=NO_ENGINE)
+    assert f"{load['image']} is not the image of text/load {load['version']}" in told
+    assert f"its label says {other['version']}" in told
+    assert image_project.build("text/join", env=NO_ENGINE)["text/join"]["digest"] == join["digest"]
+
+
+def test_labels(image_project: ImageProject) -> None:
+    secret = "hunter2"
+    image_project.project.git(
+        "remote", "add", "origin", f"https://ana:{secret}@git.example/shop?token={secret}"
+    )
+    built = image_project.build("--push", "text/load", env={"MINIO_SECRET_KEY": secret})
+    component = built["text/load"]
+    labels = image_project.registry.labels(f"{image_project.prefix}/text/load", "latest")
+    assert labels["ml.daintree.component"] == labels["org.opencontainers.image.title"]
+    assert labels["ml.daintree.component"] == "text/load"
+    assert labels["ml.daintree.version"] == component["version"]
+    assert labels["org.opencontainers.image.version"] == component["image"].rpartition(":")[2]
+    assert labels["org.opencontainers.image.revision"] == image_project.head()
+    assert labels["org.opencontainers.image.source"] == "https://git.example/shop"
+    assert labels["org.opencontainers.image.description"] == "the source's lines"
+    spec = json.loads(labels["ml.daintree.component-spec"])
+    assert spec["params"]["limit"]["type"] == "int"
+    assert secret not in json.dumps(labels)
+
+
+def test_without_a_push_images_stay_here(image_project: ImageProject, engine: DockerClient) -> None:
+    built = image_project.build("text/load")["text/load"]
+    assert (built["action"], built["pushed"], built["digest"]) == ("built", False, None)
+    assert image_project.tags("text/load") == []
+    image = engine.images.get(built["image"])
+    assert built["image"].rpartition(":")[0] + ":dev" in image.tags
+    assert "org.opencontainers.image.revision" in image.labels
+    # What the engine has is pushed as it is.
+    again = image_project.build("--push", "text/load")["text/load"]
+    assert again["pushed"]
+    assert again["reasons"][-1] == "the engine had it already"
+
+
+def test_what_is_not_committed_has_no_commit_in_its_labels(
+    image_project: ImageProject, engine: DockerClient
+) -> None:
+    image_project.edit("text/load")
+    image = engine.images.get(image_project.build("text/load")["text/load"]["image"])
+    assert "org.opencontainers.image.revision" not in image.labels
+
+
+def test_the_engine_alone(image_project: ImageProject, engine: DockerClient) -> None:
+    project = image_project.project
+    name = f"text/only{image_project.prefix}"
+    project.write(f"components/{name}/Dockerfile", "FROM scratch\nCOPY . /\n")
+    local = {"DAINTREE_REGISTRY": ""}
+    assert image_project.actions(name, "--dry-run", env=local) == {name: "would-build"}
+    try:
+        first = image_project.build(name, env=local)[name]
+        assert (first["action"], first["image"].partition(":")[0]) == ("built", name)
+        assert image_project.actions(name, env=local) == {name: "present"}
+        assert engine.images.get(f"{name}:dev").labels["ml.daintree.component"] == name
+        told = image_project.refused(name, "--push", env=local)
+        assert "error: --push needs a registry\nhint: set DAINTREE_REGISTRY" in told
+        told = image_project.refused(name, env={**local, **NO_ENGINE})
+        assert "error: the Docker engine is not running" in told
+    finally:
+        from tests.services.engine import remove_images
+
+        remove_images(engine, label=f"ml.daintree.component={name}")
+
+
+def test_one_that_fails_harms_no_other(image_project: ImageProject) -> None:
+    project = image_project.project
+    project.write("components/text/join/Dockerfile", "FROM scratch\nCOPY nothing /\n")
+    project.write("components/text/count/component.yaml", "params: 3\n")
+    project.commit()
+    done = project.doit("build", "--push", "--json")
+    found = {c["name"]: c["action"] for c in json.loads(done.stdout)["components"]}
+    assert done.code == 1
+    assert found == {
+        "text/clean": "built",
+        "text/count": "failed",
+        "text/join": "failed",
+        "text/load": "built",
+    }
+    assert "COPY failed" in done.stderr
+    assert "| Step 2/" in done.stderr
+    assert "components/text/count/component.yaml" in done.stderr
+
+
+def test_bad_requests(image_project: ImageProject) -> None:
+    told = image_project.refused("text/laod")
+    assert "there is no component 'text/laod'" in told
+    assert "did you mean 'text/load'?" in told
+    assert "--jobs 'many': expected int" in image_project.refused("--jobs", "many")
+    nowhere = {"DAINTREE_REGISTRY": "127.0.0.1:1/ml"}
+    told = image_project.refused(env=nowhere)
+    assert "error: the registry 127.0.0.1:1 cannot be reached: Connection refused" in told
+    image_project.project.write("components/Text/Load/Dockerfile", "FROM scratch\n")
+    told = image_project.refused("Text/Load")
+    assert "components/Text/Load: 'Text' can be no part of an image's name" in told
+
+
+def test_lines_and_a_table(image_project: ImageProject) -> None:
+    done = image_project.project.doit("build", "text/load", "--push")
+    assert done.code == 0
+    steps = [line.split("  ", 2)[-1].strip() for line in done.stderr.splitlines()]
+    assert any(step.startswith("Step 2/") for step in steps)
+    assert "text/load  built" in done.stdout
+    assert done.stdout.splitlines()[-1] == "1 built, 1 pushed, 2 tags set"
+    assert "\033[" not in done.stderr

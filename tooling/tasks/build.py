@@ -1,0 +1,87 @@
+"""`doit build`: images of components, built where they are missing, and pushed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from tooling.build.build import Build
+from tooling.build.memory import Seen
+from tooling.build.protocol import Request, Result
+from tooling.image.builder import EngineBuilder
+from tooling.image.registry import HttpRegistry
+from tooling.report.build import build_as_json, build_table, complaints, progress
+from tooling.settings import Settings
+from tooling.tasks.command import JSON_OPTION, DaintreeCommand, option, print_json
+from tooling.tasks.names import COMMANDS
+from tooling.version import discover_components
+
+
+class BuildImages(DaintreeCommand):
+    """Builds the images of components whose version has none yet."""
+
+    doc_purpose = COMMANDS["build"]
+    doc_usage = "[COMPONENT …] [--base REF] [--push] [--all] [--jobs N] [--dry-run] [--json]"
+    doc_description = (
+        "An image is missing when the registry (without one, the Docker engine) has no tag of the component's version. "
+        "What is there already is left alone, and no engine is needed to find that out."
+    )
+    cmd_options = (
+        option("base", "only the components that differ since this commit"),
+        option("push", "push to the registry; refuses what is not committed", type=bool),
+        option("all", "build anew what is there already, too", type=bool),
+        option(
+            "jobs", "how many are built at the same time (default: the setting `jobs`)", type=int
+        ),
+        option("dry_run", "only say what would be built", type=bool),
+        JSON_OPTION,
+    )
+    names = (0, None)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> int:
+        """Build, and print what became of each component; exit code 1 when one has failed."""
+        settings = self.settings
+        request = Request(
+            names=tuple(name.removeprefix("components/").rstrip("/") for name in names),
+            base=options["base"],
+            push=options["push"],
+            everything=options["all"],
+            dry_run=options["dry_run"],
+            jobs=_jobs(options["jobs"], settings),
+        )
+        results = run_build(settings, request)
+        if options["json"]:
+            print_json(build_as_json(results))
+        else:
+            print("\n".join(build_table(results)))
+        errors = complaints(results)
+        print("\n".join(errors), end="\n" if errors else "", file=sys.stderr)
+        return 1 if errors else 0
+
+
+def run_build(settings: Settings, request: Request) -> list[Result]:
+    """Build in the project that the settings are of, with progress on stderr. Raises as Build.run does."""
+    width = max(map(len, request.names or discover_components(settings.root)), default=0)
+    return Build(
+        settings=settings,
+        request=request,
+        registry=registry_of(settings),
+        builder=EngineBuilder(),
+        listener=progress(width, sys.stderr),
+        seen=Seen(settings.images),
+    ).run()
+
+
+def registry_of(settings: Settings) -> HttpRegistry | None:
+    """The registry that the settings name, if any."""
+    host = settings.registry.partition("/")[0]
+    return HttpRegistry(host, plain_http=settings.registry_plain_http) if host else None
+
+
+def _jobs(given: int, settings: Settings) -> int:
+    if given < 0:
+        from tooling.errors import UsageError
+
+        raise UsageError(f"--jobs {given}: expected a number from 1 on")
+    return given or settings.jobs
