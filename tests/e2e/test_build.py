@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.services.engine import remove_images
 from tests.services.image_project import COMPONENTS, NO_ENGINE, USERS, all_components
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def test_a_clone_that_is_behind_leaves_latest_alone_and_a_force_push_does_not_st
 
     behind.write("components/text/clean/more.py", "# later\n")
     behind.git("add", "--all")
-    later = {"GIT_COMMITTER_DATE": "2100-01-01T00:00:00Z"}
+    later = {"GIT_COMMITTER_DATE": "2090-01-01T00:00:00Z"}
     project.elsewhere(behind.root, **later).git("commit", "--quiet", "-m", "later")
     found = behind.doit("build", "--push", "--json").json()["components"]
     digests = {c["name"]: c["digest"] for c in found}
@@ -191,7 +192,7 @@ def test_another_image_under_a_versions_tag_is_not_believed(image_project: Image
     _, _, manifest = image_project.registry.ask("GET", f"{path}/manifests/{other['digest']}")
     image_project.registry.ask("PUT", f"{path}/manifests/{tag}", manifest)
     image_project.project.git("revert", "--no-edit", "HEAD")
-    told = image_project.refused("--push", env=NO_ENGINE)
+    told = image_project.refused("--push", "text/load", "text/join", env=NO_ENGINE)
     assert f"{load['image']} is not the image of text/load {load['version']}" in told
     assert f"its label says {other['version']}" in told
     assert image_project.build("text/join", env=NO_ENGINE)["text/join"]["digest"] == join["digest"]
@@ -254,8 +255,6 @@ def test_the_engine_alone(image_project: ImageProject, engine: DockerClient) -> 
         told = image_project.refused(name, env={**local, **NO_ENGINE})
         assert "error: the Docker engine is not running" in told
     finally:
-        from tests.services.engine import remove_images
-
         remove_images(engine, label=f"ml.daintree.component={name}")
 
 

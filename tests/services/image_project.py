@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from tests.services.registry import Registry
 
 COMPONENTS = ("text/clean", "text/count", "text/join", "text/load")
-# Three of them use lib/textio.
-USERS = ("text/clean", "text/count", "text/load")
+# These use lib/textio.
+USERS = ("text/clean", "text/load")
 DOCKERFILE = 'FROM scratch\nCOPY . /application/\nENTRYPOINT ["/application/main.py"]\n'
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
 

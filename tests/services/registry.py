@@ -17,6 +17,8 @@ import pytest
 
 from tests.services.availability import unavailable
 from tests.services.engine import remove_images
+from tooling.errors import EngineError
+from tooling.image.engine import connect
 
 PROGRAMS = ("docker-registry", "registry")
 PATIENCE_SECONDS = 30
@@ -108,13 +110,10 @@ def wait_until_open(address: str, process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.fixture(scope="session")
-def registry(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[Registry]:
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """A registry for all tests of this worker; images that were named after it are removed from the engine."""
     with serve(tmp_path_factory.mktemp("registry")) as served:
         yield served
-        with contextlib.suppress(pytest.skip.Exception, pytest.fail.Exception):
-            client = request.getfixturevalue("engine")
-            remove_images(client, reference=f"{served.address}/**/*")
-            remove_images(client, reference=f"{served.address}/*")
+    with contextlib.suppress(EngineError), contextlib.closing(connect()) as client:
+        for pattern in ("*", "*/*", "*/*/*", "*/*/*/*"):
+            remove_images(client, reference=f"{served.address}/{pattern}")

@@ -162,6 +162,12 @@ class HttpRegistry:
             )
 
 
+def open_registry(registry: str, *, plain_http: bool) -> HttpRegistry | None:
+    """The registry that a setting (`host[:port][/prefix]`) names; None where it names none."""
+    host = registry.partition("/")[0]
+    return HttpRegistry(host, plain_http=plain_http) if host else None
+
+
 def is_loopback(host: str) -> bool:
     """Whether a registry's host (with its port) is this machine."""
     name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host

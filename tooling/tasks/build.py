@@ -9,8 +9,9 @@ from typing import Any
 from tooling.build.build import Build
 from tooling.build.memory import Seen
 from tooling.build.protocol import Request, Result
+from tooling.errors import UsageError
 from tooling.image.builder import EngineBuilder
-from tooling.image.registry import HttpRegistry
+from tooling.image.registry import open_registry
 from tooling.report.build import build_as_json, build_table, complaints, progress
 from tooling.settings import Settings
 from tooling.tasks.command import JSON_OPTION, DaintreeCommand, option, print_json
@@ -50,7 +51,7 @@ class BuildImages(DaintreeCommand):
             dry_run=options["dry_run"],
             jobs=_jobs(options["jobs"], settings),
         )
-        results = run_build(settings, request)
+        results = _build(settings, request)
         if options["json"]:
             print_json(build_as_json(results))
         else:
@@ -60,28 +61,20 @@ class BuildImages(DaintreeCommand):
         return 1 if errors else 0
 
 
-def run_build(settings: Settings, request: Request) -> list[Result]:
+def _build(settings: Settings, request: Request) -> list[Result]:
     """Build in the project that the settings are of, with progress on stderr. Raises as Build.run does."""
     width = max(map(len, request.names or discover_components(settings.root)), default=0)
     return Build(
         settings=settings,
         request=request,
-        registry=registry_of(settings),
+        registry=open_registry(settings.registry, plain_http=settings.registry_plain_http),
         builder=EngineBuilder(),
         listener=progress(width, sys.stderr),
         seen=Seen(settings.images),
     ).run()
 
 
-def registry_of(settings: Settings) -> HttpRegistry | None:
-    """The registry that the settings name, if any."""
-    host = settings.registry.partition("/")[0]
-    return HttpRegistry(host, plain_http=settings.registry_plain_http) if host else None
-
-
 def _jobs(given: int, settings: Settings) -> int:
     if given < 0:
-        from tooling.errors import UsageError
-
         raise UsageError(f"--jobs {given}: expected a number from 1 on")
     return given or settings.jobs

@@ -14,6 +14,7 @@ COMMANDS: dict[str, str] = {
     "show": "show one run whole: inputs, outputs, reason, log",
     "affected": "name the components that a git change affects, and why",
     "build": "build the images that are missing, and push them",
+    "hooks": "build images after each commit: switch git hooks on or off",
     "list": "show pipelines, tasks and commands",
     "new": "write a component or a pipeline from a template",
     "lock": "compile a component's requirements into one hash-locked file",
@@ -25,7 +26,7 @@ DOIT_COMMANDS = (
     "clean", "completion", "dumpdb", "forget", "help", "ignore", "info", "reset-dep", "strace", "tabcompletion",
 )  # fmt: skip
 LATER_COMMANDS = (
-    "argo", "cancel", "doctor", "hooks", "logs", "metrics", "monitor", "pull", "push", "record",
+    "argo", "cancel", "doctor", "logs", "metrics", "monitor", "pull", "push", "record",
     "serve", "services", "shell", "submit", "watch",
 )  # fmt: skip
 
