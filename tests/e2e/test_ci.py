@@ -1,0 +1,58 @@
+"""The workflow and the scripts around it: what can be checked of them without running them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.services.availability import unavailable
+
+ROOT = Path(__file__).parents[2]
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+SCRIPTS = [ROOT / ".ci/run", ROOT / ".ci/services", *sorted((ROOT / ".githooks").iterdir())]
+
+
+def test_actionlint_finds_nothing() -> None:
+    program = shutil.which("actionlint") or shutil.which(
+        "actionlint", path=str(Path.home() / "go/bin")
+    )
+    if program is None:
+        unavailable("actionlint is not installed (.ci/services builds it)")
+    done = subprocess.run([program, *WORKFLOWS], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned_by_commit(workflow: Path) -> None:
+    used = re.findall(r"uses: *(\S+)(.*)", workflow.read_text(encoding="utf-8"))
+    assert used
+    for action, comment in used:
+        assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action), action
+        assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment), action
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_can_be_read_by_their_shell(script: Path) -> None:
+    shell = "bash" if b"bash" in script.read_bytes().split(b"\n")[0] else "sh"
+    done = subprocess.run([shell, "-n", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_services_are_refused_without_a_known_action() -> None:
+    done = subprocess.run([ROOT / ".ci/services", "dance"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "services: what is 'dance'? start or stop\n",
+    )
+
+
+def test_the_local_script_runs_what_the_workflow_runs() -> None:
+    """Every doit command of the workflow, in the order it has there."""
+    script = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    for workflow in WORKFLOWS:
+        for command in re.findall(r"run: (doit .+)", workflow.read_text(encoding="utf-8")):
+            assert command in script, command
