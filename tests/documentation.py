@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 ELISION = "…"
 UNKNOWN = "?"
 SHOWN_DAY = datetime(2026, 3, 1, tzinfo=UTC)
+SHOWN_REGISTRY = "registry.example/ml"
 CELL_PACKAGES = ("pandas",)
 
 _BLOCK = re.compile(
@@ -33,6 +34,7 @@ _BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _AFTER = re.compile(r"^<!-- after: (\S+) -->$", re.MULTILINE)
+_NEEDS = re.compile(r"^<!-- needs: (\S+) -->$", re.MULTILINE)
 _FAILURE = re.compile(r"error: |.*: out of date$")
 _TITLE = re.compile(r"\btitle=(\S+)")
 _SPOKEN = re.compile(r"`(doit(?: [^`]*)?)`")
@@ -49,7 +51,7 @@ _VARYING = [
     (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "2026-03-01T10:15:00Z"),
     (re.compile(r"sha256:[0-9a-f]{64}"), "sha256:" + "0" * 64),
     (re.compile(r"\b[0-9a-f]{40}\b|\b[0-9a-f]{64}\b"), "0" * 64),
-    (re.compile(r"(?<=/)[0-9a-f]{20}(?=/)"), "0" * 20),
+    (re.compile(r"(?<=[/:])[0-9a-f]{20}\b"), "0" * 20),
     (re.compile(r"\b(?=[0-9a-f]*[0-9])[0-9a-f]{7,12}\b\+?"), "0a1b2c3d"),
     (re.compile(r"\b\d+(\.\d+)? (s|kB|MB|GB|B|min|h)\b"), r"0 \2"),
     (re.compile(r"\bin \d+\.\d+s\b"), "in 0s"),
@@ -111,6 +113,11 @@ def blocks(page: str) -> Iterator[Block]:
         yield Block(kind, subject, match["body"], match.span("body"))
 
 
+def needs_registry(page: str) -> bool:
+    """Whether a page's commands need an image registry (and a Docker engine)."""
+    return "registry" in _NEEDS.findall(page)
+
+
 def spoken_commands(page: str) -> list[str]:
     """What to run for the command lines of doit in a page's text: those lines, or help where one only names a command."""
     found = _SPOKEN.findall(_BLOCK.sub("", page))
@@ -129,6 +136,7 @@ class Reader:
     environ: dict[str, str] = field(init=False)
     days: set[datetime] = field(default_factory=set)
     cells: list[str] = field(default_factory=list)
+    registry: str = ""
 
     def __post_init__(self) -> None:
         passed = ("PIP_", "UV_", "SSL_", "HTTP", "http", "REQUESTS_", "no_proxy", "NO_PROXY")
@@ -158,6 +166,11 @@ class Reader:
     def clone(self) -> Path:
         """The project as it is committed."""
         return self.home / "shop"
+
+    def use_registry(self, registry: str) -> None:
+        """Let images go to this registry, which is shown under another name."""
+        self.registry = registry
+        self.environ["DAINTREE_REGISTRY"] = registry
 
     def catch_up(self, page: Path) -> None:
         """Do what the pages say that this one builds on."""
@@ -212,6 +225,7 @@ class Reader:
         """What was printed, as Ana sees it on her laptop on one day in March."""
         host = platform.node()
         text = text.replace(str(self.home), "/home/ana")
+        text = text.replace(self.registry or SHOWN_REGISTRY, SHOWN_REGISTRY)
         if f"ana@{host}" in text:
             text = text.replace("by".ljust(len(host) + 4), "by".ljust(len("ana@laptop")))
             text = text.replace(f"ana@{host}", "ana@laptop")
@@ -290,7 +304,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("pages", metavar="PAGE", nargs="+", type=Path)
     for path in parser.parse_args(arguments).pages:
         page = path.read_text(encoding="utf-8")
-        with laptop() as reader:
+        with laptop() as reader, ExitStack() as services:
+            if needs_registry(page):
+                from tests.services.registry import serve
+
+                (reader.home / "registry").mkdir()
+                served = services.enter_context(serve(reader.home / "registry"))
+                reader.use_registry(f"{served.address}/ml")
             reader.catch_up(path)
             path.write_text(rewritten(page, reader), encoding="utf-8")
         print(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import sys
 from pathlib import Path
@@ -40,7 +41,13 @@ def reader(tmp_path: Path) -> object:
 
 
 @pytest.mark.parametrize("page", RUNNABLE, ids=_name)
-def test_a_page_can_be_followed_and_its_screens_are_true(page: Path, reader: object) -> None:
+def test_a_page_can_be_followed_and_its_screens_are_true(
+    page: Path, reader: object, request: pytest.FixtureRequest
+) -> None:
+    if documentation.needs_registry(page.read_text("utf-8")):
+        request.getfixturevalue("engine")
+        address = request.getfixturevalue("registry").address
+        reader.use_registry(f"{address}/{os.urandom(6).hex()}")  # type: ignore[attr-defined]
     reader.catch_up(page)  # type: ignore[attr-defined]
     for block in documentation.blocks(page.read_text("utf-8")):
         for command, printed in reader.follow(block):  # type: ignore[attr-defined]
