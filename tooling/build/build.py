@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from tooling.build.candidates import Considered, consider, failure
-from tooling.build.making import Maker, with_aliases
 from tooling.build.memory import Seen
 from tooling.build.presence import THREADS, Candidate, Published, impostors, published
 from tooling.build.protocol import Listener, Request, Result
@@ -116,6 +115,8 @@ class Build(msgspec.Struct, frozen=True):
         missing: Sequence[Candidate],
         reasons: Mapping[str, tuple[str, ...]],
     ) -> list[Result]:
+        from tooling.build.making import Maker
+
         self._warn(missing)
         maker = Maker(
             settings=self.settings,
@@ -159,6 +160,8 @@ class Build(msgspec.Struct, frozen=True):
         registry, commit = self.registry, considered.commit
         if registry is None or not commit or self.request.dry_run:
             return [*results]
+        from tooling.build.making import with_aliases
+
         candidates = {candidate.name: candidate for candidate in considered.candidates}
 
         def named(result: Result) -> Result:

@@ -1,18 +1,22 @@
 """HTTP requests on connections that are kept open, one a thread and host: a round of many costs one handshake a thread.
 
 The standard library's client, because a check with nothing to do imports nothing else; proxies are those of the environment.
+It is imported where it is used, so that a caller can import it while it waits for something else.
 """
 
 from __future__ import annotations
 
-import http.client
 import os
 import threading
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import msgspec
+
+if TYPE_CHECKING:
+    import http.client
 
 TIMEOUT_SECONDS = 30
 ATTEMPTS = 3
@@ -21,7 +25,7 @@ PASSING_FAULTS = frozenset({429, 502, 503, 504})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_REDIRECTS = 5
 # What cannot be told apart from a connection that the server had closed between two requests.
-_BROKEN = (ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected)
+_BROKEN = (ConnectionResetError, BrokenPipeError)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -101,6 +105,8 @@ class Connections:
 
 
 def _connect(url: SplitResult) -> http.client.HTTPConnection:
+    import http.client
+
     kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
     host = url.hostname or ""
     proxy = _proxy(url.scheme, host)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import re
-import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +11,7 @@ from urllib.parse import urljoin
 
 import msgspec
 
-from tooling.errors import RegistryError
+from tooling.errors import DaintreeError, RegistryError
 from tooling.image.authorization import Authorization
 from tooling.image.connection import Answer, Connections
 from tooling.image.protocol import Manifest
@@ -155,7 +153,9 @@ class HttpRegistry:
         if answer.status == 404:
             raise RegistryError(f"the registry {self.host} has no {what}")
         if answer.status >= 300:
-            phrase = http.client.responses.get(answer.status, "")
+            from http.client import responses
+
+            phrase = responses.get(answer.status, "")
             raise RegistryError(
                 f"the registry {self.host} answers {answer.status} {phrase} for {what}",
                 hint="try again later" if answer.status >= 429 else "",
@@ -179,25 +179,38 @@ def _mapped(host: str) -> Iterator[None]:
     """Raise RegistryError for whatever a connection raises."""
     try:
         yield
-    except ssl.SSLCertVerificationError as error:
-        raise RegistryError(
+    except DaintreeError:
+        raise
+    except Exception as error:
+        translated = _translated(host, error)
+        if translated is None:
+            raise
+        raise translated from error
+
+
+def _translated(host: str, error: Exception) -> RegistryError | None:
+    """The error of a connection in our words; None for one that is no connection's."""
+    import ssl
+    from http.client import HTTPException
+
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return RegistryError(
             f"the certificate of the registry {host} is not to be trusted: {error.verify_message}",
             hint="SSL_CERT_FILE names a file of the authorities that you trust",
-        ) from error
-    except ssl.SSLError as error:
-        raise RegistryError(
+        )
+    if isinstance(error, ssl.SSLError):
+        return RegistryError(
             f"the registry {host} does not speak TLS: {error.reason or error}",
             hint="if it speaks plain HTTP in a network you trust: registry_plain_http = true",
-        ) from error
-    except TimeoutError as error:
-        raise RegistryError(f"the registry {host} does not answer", hint=_SETTING) from error
-    except OSError as error:
+        )
+    if isinstance(error, TimeoutError):
+        return RegistryError(f"the registry {host} does not answer", hint=_SETTING)
+    if isinstance(error, OSError):
         reason = error.strerror or str(error)
-        raise RegistryError(
-            f"the registry {host} cannot be reached: {reason}", hint=_SETTING
-        ) from error
-    except http.client.HTTPException as error:
-        raise RegistryError(f"{host} does not answer as a registry", hint=_SETTING) from error
+        return RegistryError(f"the registry {host} cannot be reached: {reason}", hint=_SETTING)
+    if isinstance(error, HTTPException):
+        return RegistryError(f"{host} does not answer as a registry", hint=_SETTING)
+    return None
 
 
 def _digest_of(body: bytes) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from tooling.build.build import Build
 from tooling.build.memory import Seen
 from tooling.build.protocol import Request, Result
 from tooling.errors import UsageError
+from tooling.git.background import Background
 from tooling.image.builder import EngineBuilder
 from tooling.image.registry import open_registry
 from tooling.report.build import build_as_json, build_table, complaints, progress
@@ -63,6 +65,9 @@ class BuildImages(DaintreeCommand):
 
 def _build(settings: Settings, request: Request) -> list[Result]:
     """Build in the project that the settings are of, with progress on stderr. Raises as Build.run does."""
+    if settings.registry:
+        # Imported while git lists the files.
+        Background(lambda: import_module("http.client"))
     width = max(map(len, request.names or discover_components(settings.root)), default=0)
     return Build(
         settings=settings,
