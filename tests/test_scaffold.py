@@ -9,10 +9,12 @@ import pytest
 from tooling.component_tests import run_component_tests
 from tooling.errors import SpecError, UsageError
 from tooling.lock import staleness
-from tooling.runners import open_runner
+from tooling.runners.local import LocalRunner
 from tooling.runners.protocol import Job
 from tooling.scaffold import new_component, new_pipeline
+from tooling.spec.component import ComponentSpec
 from tooling.spec.pipeline_reader import load_pipeline
+from tooling.version import ComponentVersion
 from tooling.version.discovery import discover_components
 
 REPOSITORY = Path(__file__).parents[1]
@@ -77,17 +79,28 @@ def test_a_new_component_runs(project: Path, environments: Path, tmp_path: Path)
     for part in ("input", "output", "scratch"):
         (tmp_path / part).mkdir()
     (tmp_path / "input/records.csv").write_text("a,b\n1,2\n3,\n,\n")
-    runner = open_runner("local", environments)
+    runner = LocalRunner(environments)
     said: list[str] = []
-    runner.prepare(snapshot, said.append)
+    version = ComponentVersion(
+        name="shop/rank",
+        digest="",
+        files=(),
+        spec=ComponentSpec(),
+        libraries=(),
+        bases=(),
+        platform="",
+        warnings=(),
+    )
+    prepared = runner.prepare(version, lambda: snapshot, said.append)
     job = Job(
         label="new:rank",
         component="shop/rank",
         version="",
         run="",
-        snapshot=snapshot,
+        prepared=prepared,
         arguments=("--filled", "2"),
         input=str(tmp_path / "input"),
+        places={"": tmp_path / "input"},
         output=tmp_path / "output",
         scratch=tmp_path / "scratch",
         log=tmp_path / "log.txt",

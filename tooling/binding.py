@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from tooling.errors import SpecError, UsageError
 from tooling.manifest import Scalar
 from tooling.plan import BoundStage, SourceIdentity, recipe_of
-from tooling.spec.component import ComponentSpec
 from tooling.spec.pipeline import Pipeline, Stage
 from tooling.spec.values import canonical, parse_value, value_problem
 from tooling.suggest import nearest
@@ -45,18 +44,18 @@ def bind(
     environment: str,
     source: SourceIdentity,
 ) -> tuple[BoundStage, ...]:
-    """The pipeline's stages, bound, in the pipeline's order.
+    """The pipeline's stages, bound, in the pipeline's order; `versions` are by what names each stage's code.
 
     Raises SpecError for a parameter in the pipeline file that its component does not take, UsageError for one
     on the command line.
     """
     bound: dict[str, BoundStage] = {}
     for stage in pipeline.stages:
-        version = versions[stage.component]
-        parameters = _parameters(stage, version.spec, overrides.get(stage.name, {}))
+        version = versions[stage.code]
+        parameters = _parameters(stage, version, overrides.get(stage.name, {}))
         bound[stage.name] = BoundStage(
             name=stage.name,
-            component=stage.component,
+            component=version.name,
             version=version.digest,
             files={file.path: f"{file.mode} {file.blob}" for file in version.files},
             spec=version.spec,
@@ -76,12 +75,12 @@ def bind(
     return tuple(bound.values())
 
 
-def check_parameters(stage: Stage, spec: ComponentSpec) -> None:
+def check_parameters(stage: Stage, spec: ComponentSpec, component: str) -> None:
     """Raise SpecError for a parameter in the pipeline file that the component does not take, or not with that value."""
     for name, value in stage.params.items():
         if name not in spec.params:
             raise SpecError(
-                f"{stage.place}: component {stage.component} has no parameter {name!r}",
+                f"{stage.place}: component {component} has no parameter {name!r}",
                 hint=nearest(name, list(spec.params)) or "it takes no parameters",
             )
         problem = value_problem(value, spec.params[name])
@@ -90,12 +89,13 @@ def check_parameters(stage: Stage, spec: ComponentSpec) -> None:
 
 
 def _parameters(
-    stage: Stage, spec: ComponentSpec, overrides: Mapping[str, str]
+    stage: Stage, version: ComponentVersion, overrides: Mapping[str, str]
 ) -> dict[str, Scalar]:
-    check_parameters(stage, spec)
+    spec = version.spec
+    check_parameters(stage, spec, version.name)
     values = {name: param.default for name, param in spec.params.items()} | stage.params
     for name, text in overrides.items():
-        values[name] = _override(stage, name, text, spec)
+        values[name] = _override(stage, name, text, version)
     for name, given in values.items():
         if given is None:
             raise SpecError(
@@ -105,11 +105,12 @@ def _parameters(
     return {n: canonical(v, spec.params[n]) for n, v in sorted(values.items()) if v is not None}
 
 
-def _override(stage: Stage, name: str, text: str, spec: ComponentSpec) -> Scalar:
+def _override(stage: Stage, name: str, text: str, version: ComponentVersion) -> Scalar:
+    spec = version.spec
     target = f"--set {stage.name}.{name}"
     if name not in spec.params:
         raise UsageError(
-            f"{target}: component {stage.component} has no parameter {name!r}",
+            f"{target}: component {version.name} has no parameter {name!r}",
             hint=nearest(name, list(spec.params)) or "it takes no parameters",
         )
     try:

@@ -67,6 +67,7 @@ class RunManifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     `run` is the run id, `location` its place in the store. A failed run has no output and is in no index.
     `parameters` are all the stage's parameters; `ineffective` names those that stay out of the key.
+    `image` is the digest of the image it ran in, as the registry says, else the image's id ("" for none).
     `seconds` is the stage's own wall time, `peak_memory` bytes of resident memory at most (0: not known).
     """
 
@@ -83,6 +84,7 @@ class RunManifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     ineffective: tuple[str, ...] = ()
     environment: str
     runner: str
+    image: str = ""
     keys: Keys
     inputs: tuple[InputRecord, ...] = ()
     output: Artifact | None = None

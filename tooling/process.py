@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,24 @@ class Finished(msgspec.Struct, frozen=True):
     def complaint(self) -> str:
         """stderr, or else stdout, as one stripped text."""
         return (self.stderr.strip() or self.stdout.strip()).decode("utf-8", "replace")
+
+
+def hand_over(arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> int:
+    """Run a program on this process's own input and output, to its end; its exit code as a shell tells it.
+
+    Interrupts are the program's alone. To be called from the main thread. Raises OSError as starting it does.
+    """
+
+    def leave_it(number: int, frame: object) -> None:
+        return
+
+    # Not ignored but handled: what is ignored would be ignored by the program as well.
+    previous = signal.signal(signal.SIGINT, leave_it)
+    try:
+        code = subprocess.call(list(arguments), cwd=cwd, env=dict(env))
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    return code if code >= 0 else 128 - code
 
 
 def capture(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tooling.digest import short
 from tooling.manifest import RunManifest, Scalar
 from tooling.plan import BoundStage
 
@@ -22,6 +23,11 @@ def miss_reason(
     causes: list[str] = []
     if last.component != stage.component:
         causes.append(f"component {last.component} → {stage.component}")
+    elif last.version != stage.version and not (last.version_files and stage.files):
+        # One of the two was read from an image, which does not tell its files.
+        causes.append(
+            f"component {stage.component} {short(last.version, 8)} → {short(stage.version, 8)}"
+        )
     elif last.version != stage.version:
         changed = changed_files(last.version_files, stage.files)
         detail = f": {changed}" if changed else ": base image, platform or build arguments"

@@ -1,24 +1,35 @@
-"""What every runner guarantees. A new runner joins by an entry in RUNNERS."""
+"""What every runner guarantees. A new runner joins by an entry in tooling.runners.RUNNERS."""
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.services.engine import remove_images
 from tooling.errors import StageFailed
-from tooling.runners import open_runner
+from tooling.runners import RUNNERS, open_runner
 from tooling.runners.protocol import Job, Outcome, Runner
+from tooling.settings import read_settings
+from tooling.spec.component import ComponentSpec
+from tooling.version import ComponentVersion, VersionedFile
 
-RUNNERS = ("local",)
+COMPONENT = "contract/stage"
+DOCKERFILE = """\
+FROM python:3.11-slim
+COPY . /application/
+ENTRYPOINT ["python", "/application/main.py"]
+"""
 
 TELL = "import json, os, sys\nopen(sys.argv[4] + '/told.json', 'w').write(json.dumps({}))\n"
 # A descendant that would live for minutes, and holds a lock for as long as it lives.
@@ -37,35 +48,43 @@ class Laboratory:
         self.runner = runner
         self.directory = directory
         self.lines: list[str] = []
+        self.announced: list[str] = []
 
     def job(self, source: str, *arguments: str, name: str = "stage", **more: Any) -> Job:
-        """A job whose main.py is `source`; a library `shared` lies beside it."""
+        """A job, prepared, whose main.py is `source`; a library `shared` lies beside it."""
         place = self.directory / name
-        snapshot = place / "snapshot"
-        (snapshot / "shared").mkdir(parents=True)
-        (snapshot / "main.py").write_text(source, encoding="utf-8")
-        (snapshot / "shared" / "__init__.py").write_text("NAME = 'shared'\n", encoding="utf-8")
-        (snapshot / "requirements.txt").touch()
+        snapshot = self.snapshot(place, source)
+        version = version_of(source)
         for part in ("input", "output", "scratch"):
             (place / part).mkdir()
         (place / "input" / "given.csv").write_text("x\n1\n", encoding="utf-8")
         return Job(
             label="pipeline:stage",
-            component="group/name",
-            version="sha256:" + "0" * 64,
-            run="20200101T000000000Z-00000000",
-            snapshot=snapshot,
+            component=version.name,
+            version=version.digest,
+            run=f"20200101T000000000Z-{os.urandom(4).hex()}",
+            prepared=self.runner.prepare(version, lambda: snapshot, self.announced.append),
             arguments=arguments,
             input=str(place / "input"),
+            places={"": place / "input"},
             output=place / "output",
             scratch=place / "scratch",
             log=place / "log.txt",
             **more,
         )
 
+    def snapshot(self, place: Path, source: str) -> Path:
+        """The files of the version whose main.py is `source`."""
+        snapshot = place / "snapshot"
+        (snapshot / "shared").mkdir(parents=True)
+        (snapshot / "main.py").write_text(source, encoding="utf-8")
+        (snapshot / "shared" / "__init__.py").write_text("NAME = 'shared'\n", encoding="utf-8")
+        (snapshot / "requirements.txt").touch()
+        (snapshot / "Dockerfile").write_text(DOCKERFILE, encoding="utf-8")
+        return snapshot
+
     def run(self, job: Job, on_line: Callable[[str], None] | None = None) -> Outcome:
-        """Prepare and execute the job; what it says is kept in `lines`."""
-        self.runner.prepare(job.snapshot, self.lines.append)
+        """Execute the job; what it says is kept in `lines`."""
         return self.runner.execute(job, on_line or self.lines.append)
 
     def told(self, expression: str, *arguments: str) -> Any:
@@ -75,14 +94,42 @@ class Laboratory:
         return json.loads((job.output / "told.json").read_text(encoding="utf-8"))
 
 
-@pytest.fixture(scope="session")
-def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("environments")
+def version_of(source: str) -> ComponentVersion:
+    """A version that stands for this main.py."""
+    digest = hashlib.sha256((DOCKERFILE + source).encode()).hexdigest()
+    return ComponentVersion(
+        name=COMPONENT,
+        digest=f"sha256:{digest}",
+        files=tuple(
+            VersionedFile(path, "100644", "", path)
+            for path in ("Dockerfile", "main.py", "requirements.txt", "shared/__init__.py")
+        ),
+        spec=ComponentSpec(),
+        libraries=(),
+        bases=(("python:3.11-slim", "python:3.11-slim"),),
+        platform="linux/amd64",
+        warnings=(),
+    )
 
 
-@pytest.fixture(params=RUNNERS)
-def laboratory(request: pytest.FixtureRequest, environments: Path, tmp_path: Path) -> Laboratory:
-    return Laboratory(open_runner(request.param, environments), tmp_path)
+@pytest.fixture(scope="session", params=RUNNERS)
+def runner(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Runner]:
+    """Each runner; of the docker runner's images none is left in the end."""
+    directory = tmp_path_factory.mktemp("runner")
+    environ = {"HOME": str(directory)}
+    if request.param != "docker":
+        yield open_runner(request.param, read_settings(directory, environ))
+        return
+    client = request.getfixturevalue("engine")
+    yield open_runner(request.param, read_settings(directory, environ))
+    remove_images(client, reference=f"{COMPONENT}:*")
+
+
+@pytest.fixture
+def laboratory(runner: Runner, tmp_path: Path) -> Laboratory:
+    return Laboratory(runner, tmp_path)
 
 
 def released(job: Job) -> bool:
@@ -156,9 +203,12 @@ def test_all_it_says_goes_to_the_log_and_the_listener_in_order(laboratory: Labor
     source = "import sys\nfor i in range(3): print('out', i); print('err', i, file=sys.stderr)\n"
     job = laboratory.job(source)
     laboratory.run(job)
-    said = [f"{stream} {count}" for count in range(3) for stream in ("out", "err")]
-    assert laboratory.lines == said
-    assert job.log.read_text(encoding="utf-8").splitlines() == said
+    # A container's two streams are two: their lines may change places, those of one never do.
+    for stream in ("out", "err"):
+        said = [line for line in laboratory.lines if line.startswith(stream)]
+        assert said == [f"{stream} {count}" for count in range(3)]
+    assert len(laboratory.lines) == 6
+    assert job.log.read_text(encoding="utf-8").splitlines() == laboratory.lines
 
 
 def test_a_line_is_given_on_before_the_stage_ends(laboratory: Laboratory) -> None:
@@ -207,26 +257,27 @@ def test_what_surrounds_it_stays_outside(
     ]
     for name in names:
         monkeypatch.setenv(name, "/from/outside")
-    monkeypatch.setenv("MINIO_ENDPOINT", "store:9000")
     told = laboratory.told("dict(os.environ)")
     assert not set(names) & set(told)
-    assert told["MINIO_ENDPOINT"] == "store:9000"
 
 
-def test_temporary_files_and_relative_paths_land_in_scratch(laboratory: Laboratory) -> None:
-    source = "import tempfile\nopen('here', 'w')\ntempfile.mkstemp(prefix='temporary-')\n"
-    job = laboratory.job(source)
+def test_temporary_files_land_in_scratch(laboratory: Laboratory) -> None:
+    job = laboratory.job("import tempfile\ntempfile.mkstemp(prefix='temporary-')\n")
     assert laboratory.run(job).exit_code == 0
-    names = sorted(path.name.partition("-")[0] for path in job.scratch.iterdir())
-    assert names == ["here", "temporary"]
+    assert [path.name.partition("-")[0] for path in job.scratch.iterdir()] == ["temporary"]
     assert not any(job.output.iterdir())
+
+
+def test_it_has_a_home(laboratory: Laboratory) -> None:
+    assert laboratory.told("os.access(os.path.expanduser('~'), os.W_OK)") is True
 
 
 def test_the_snapshot_stays_as_it_is(laboratory: Laboratory) -> None:
     job = laboratory.job("import shared\n")
-    before = sorted(job.snapshot.rglob("*"))
+    snapshot = laboratory.directory / "stage" / "snapshot"
+    before = sorted(snapshot.rglob("*"))
     assert laboratory.run(job).exit_code == 0
-    assert sorted(job.snapshot.rglob("*")) == before
+    assert sorted(snapshot.rglob("*")) == before
 
 
 def test_its_memory_is_measured(laboratory: Laboratory) -> None:
@@ -267,13 +318,14 @@ def test_it_ends_when_it_is_cancelled(laboratory: Laboratory) -> None:
 def test_several_run_side_by_side(laboratory: Laboratory) -> None:
     # Each waits for the file of the other: one after the other they would never end.
     source = (
-        "import os, sys\nmine, other = sys.argv[5:7]\nopen(mine, 'w')\n"
+        "import os, sys\nos.chdir(os.environ['TMPDIR'])\nmine, other = sys.argv[5:7]\nopen(mine, 'w')\n"
         "while not os.path.exists(other): pass\n"
     )
-    places = [str(laboratory.directory / name) for name in ("a", "b")]
+    shared = laboratory.directory / "shared"
+    shared.mkdir()
     jobs = [
-        laboratory.job(source, *order, name=f"stage-{index}")
-        for index, order in enumerate((places, places[::-1]))
+        replace(laboratory.job(source, *order, name=f"stage-{order[0]}"), scratch=shared)
+        for order in (("a", "b"), ("b", "a"))
     ]
     outcomes: list[Outcome] = []
     threads = [
@@ -313,7 +365,6 @@ def test_the_command_can_be_repeated_by_hand(laboratory: Laboratory) -> None:
     from tooling.process import capture
 
     job = laboratory.job(TELL.format("sys.argv[5:]"), "--name", "a value")
-    laboratory.runner.prepare(job.snapshot, laboratory.lines.append)
     command, variables = laboratory.runner.command(job)
     assert capture(command, env=variables, cwd=job.scratch).code == 0
     assert json.loads((job.output / "told.json").read_text()) == ["--name", "a value"]

@@ -11,9 +11,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.services.engine import TEST_LABEL, remove_images
+
+if TYPE_CHECKING:
+    from docker import DockerClient
 
 REPOSITORY = Path(__file__).parents[2]
 TEMPLATE = Path(__file__).parent / "project"
@@ -273,6 +278,24 @@ def ran(project: Project) -> Project:
     """The project after a first run of `words`."""
     assert project.run("words") == {"load": "run", "clean": "run", "count": "run"}
     return project
+
+
+@pytest.fixture(scope="session")
+def image_label(engine: DockerClient) -> Iterator[str]:
+    """A label that this session's images carry; in the end none of them is left in the engine."""
+    label = f"{TEST_LABEL}={os.urandom(6).hex()}"
+    yield label
+    remove_images(engine, label=label)
+
+
+@pytest.fixture
+def contained(project: Project, image_label: str) -> Project:
+    """The project whose stages run in containers, of images that no other session has."""
+    for dockerfile in project.root.glob("components/**/Dockerfile"):
+        with dockerfile.open("a", encoding="utf-8") as file:
+            file.write(f"LABEL {image_label}\n")
+    project.commit()
+    return project.elsewhere(project.root, DAINTREE_RUNNER="docker")
 
 
 @pytest.fixture

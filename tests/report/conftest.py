@@ -11,7 +11,7 @@ from tooling.binding import bind
 from tooling.manifest import Artifact, FileEntry, IndexRecord, InputRecord, Keys, RunManifest
 from tooling.plan import Decision, Hit, SourceIdentity
 from tooling.run.planning import Plan, Request
-from tooling.runners import open_runner
+from tooling.runners.local import LocalRunner
 from tooling.settings import read_settings
 from tooling.source import open_source
 from tooling.spec.component import ComponentSpec
@@ -89,7 +89,7 @@ def planned(tmp_path: Path, store: Store) -> Callable[..., Plan]:
             identity=IDENTITY,
             stages=bind(read, versions, {}, "image", IDENTITY),
             store=store,
-            runner=open_runner("local", tmp_path / "environments"),
+            runner=LocalRunner(tmp_path / "environments"),
             recipe_records={},
             decisions=dict(decisions),
             last_runs=dict(last or {}),

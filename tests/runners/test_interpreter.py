@@ -53,8 +53,8 @@ def test_no_python_at_all(tmp_path: Path) -> None:
 def test_the_classes_cost_of_the_running_python_is_no_process() -> None:
     """A no-op run asks for it: nothing may be started, nor what starts things be imported."""
     source = (
-        "import sys\nfrom pathlib import Path\nfrom tooling.runners import open_runner\n"
-        "print(open_runner('local', Path('environments')).environment_class)\n"
+        "import sys\nfrom pathlib import Path\nfrom tooling.runners.local import LocalRunner\n"
+        "print(LocalRunner(Path('environments')).environment_class)\n"
         "print(*sorted({'subprocess', 'shutil', 'uv', 'tooling.runners.child'} & set(sys.modules)))\n"
     )
     done = subprocess.run(

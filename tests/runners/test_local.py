@@ -6,30 +6,58 @@ import pytest
 
 from tooling.errors import StageFailed, UsageError
 from tooling.runners import open_runner
-from tooling.runners.protocol import Job
+from tooling.runners.local import LocalRunner
+from tooling.runners.protocol import Job, Prepared
+from tooling.settings import read_settings
+
+INTERLEAVED = """\
+import sys
+for i in range(3):
+    print("out", i)
+    print("err", i, file=sys.stderr)
+open("here", "w").close()
+"""
 
 
-def test_an_unknown_runner_is_named_with_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is no runner 'kubernetes'") as failure:
-        open_runner("kubernetes", tmp_path)
-    assert failure.value.hint == "there are: local"
-    with pytest.raises(UsageError) as failure:
-        open_runner("locl", tmp_path)
-    assert failure.value.hint == "did you mean 'local'?"
-
-
-def test_an_environment_that_has_gone_is_said(tmp_path: Path) -> None:
-    job = Job(
+def job(place: Path, source: str = "") -> Job:
+    (place / "main.py").write_text(source)
+    (place / "scratch").mkdir()
+    return Job(
         label="pipeline:stage",
         component="group/name",
         version="",
         run="",
-        snapshot=tmp_path,
+        prepared=Prepared(snapshot=place),
         arguments=(),
-        input="",
-        output=tmp_path,
-        scratch=tmp_path,
-        log=tmp_path / "log.txt",
+        input=str(place),
+        places={"": place},
+        output=place,
+        scratch=place / "scratch",
+        log=place / "log.txt",
     )
+
+
+def test_an_unknown_runner_is_named_with_those_there_are(tmp_path: Path) -> None:
+    settings = read_settings(tmp_path, {"HOME": str(tmp_path)})
+    with pytest.raises(UsageError, match="there is no runner 'kubernetes'") as failure:
+        open_runner("kubernetes", settings)
+    assert failure.value.hint == "there are: docker, local"
+    with pytest.raises(UsageError) as failure:
+        open_runner("locl", settings)
+    assert failure.value.hint == "did you mean 'local'?"
+
+
+def test_an_environment_that_has_gone_is_said(tmp_path: Path) -> None:
     with pytest.raises(StageFailed, match=r"stage pipeline:stage: its environment is gone: /"):
-        open_runner("local", tmp_path / "environments").execute(job, print)
+        LocalRunner(tmp_path / "environments").execute(job(tmp_path), print)
+
+
+def test_its_two_streams_keep_their_order_and_relative_paths_land_in_scratch(
+    tmp_path: Path,
+) -> None:
+    runner, said = LocalRunner(tmp_path / "environments"), []
+    made = job(tmp_path, INTERLEAVED)
+    runner._environments.ensure(None, print)
+    assert runner.execute(made, said.append).exit_code == 0
+    assert said == [f"{stream} {count}" for count in range(3) for stream in ("out", "err")]
+    assert [path.name for path in made.scratch.iterdir()] == ["here"]

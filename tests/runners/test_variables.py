@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tooling.runners.variables import stage_variables
+from tooling.runners.variables import container_variables, stage_variables
 
 PYTHON = Path("/environments/one/bin/python")
 SCRATCH = Path("/scratch")
@@ -55,3 +55,17 @@ def test_the_environments_programs_come_first(outside: dict[str, str], path: str
 def test_bytecode_goes_to_the_environment() -> None:
     variables = stage_variables({}, PYTHON, SCRATCH)
     assert variables["PYTHONPYCACHEPREFIX"] == "/environments/one/bytecode"
+
+
+def test_in_a_container_nothing_of_the_user_is_there_but_the_name() -> None:
+    outside = dict.fromkeys(("PATH", "HOME", "OMP_NUM_THREADS", "HF_TOKEN"), "outside")
+    found = container_variables(
+        {**outside, "LOGNAME": "ana"}, home="/tmp", scratch="/s", network=True, object_store=True
+    )
+    assert "outside" not in found.values()
+    assert (found["HOME"], found["USER"], found["TMPDIR"], found["TZ"]) == (
+        "/tmp",
+        "ana",
+        "/s",
+        "UTC",
+    )

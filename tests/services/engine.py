@@ -44,8 +44,10 @@ def remove_images(client: DockerClient, *, reference: str = "", label: str = "")
     filters = {key: value for key, value in (("reference", reference), ("label", label)) if value}
     assert filters, "that would remove every image"
     for image in client.api.images(filters=filters):
-        for name in image["RepoTags"] or [image["Id"]]:
+        named = [name for name in image["RepoTags"] or () if name != "<none>:<none>"]
+        for name in named or [image["Id"]]:
             try:
                 client.api.remove_image(name, force=True)
-            except docker.errors.ImageNotFound:
+            except docker.errors.NotFound:
+                # Another worker was faster.
                 continue

@@ -137,8 +137,9 @@ def test_a_stage_gets_a_link_to_the_copy(server: Server, store: Store, tmp_path:
     source.fetch()
     server.requests()
     (tmp_path / "input").mkdir()
-    source.files(tmp_path / "input")
+    places = source.files(tmp_path / "input")
     (link,) = (tmp_path / "input").iterdir()
+    assert places == {link.name: link.readlink()}
     assert link.name == "a b?.json.gz"
     assert link.is_symlink()
     assert link.read_bytes() == CONTENT

@@ -145,7 +145,9 @@ def test_a_stage_gets_links_to_the_files(
     kind: str, file: Path, directory: Path, store: Store, tmp_path: Path
 ) -> None:
     (tmp_path / "input").mkdir()
-    at(file if kind == "file" else directory, store).files(tmp_path / "input")
+    given = file if kind == "file" else directory
+    places = at(given, store).files(tmp_path / "input")
+    assert places == {"a b.json" if kind == "file" else "": given}
     found = {
         str(path.relative_to(tmp_path / "input")): path.read_bytes()
         for path in sorted((tmp_path / "input").rglob("*"))

@@ -146,7 +146,10 @@ def test_a_stage_is_not_called_like_an_end_of_the_pipeline(name: str) -> None:
         ),
         ("source: s\nstages: [a]\nstage: [b]\n", ":3: unknown key 'stage' (at stage)"),
         ("source: s\nsource: t\nstages: [a]\n", ":2: the key 'source' stands twice"),
-        ("source: s\nstages:\n- name: a\n", ":3: the key 'component' is missing (at stages.0)"),
+        (
+            "source: s\nstages:\n- name: a\n",
+            ":3: the key 'component' is missing, or 'image' in its place",
+        ),
         (
             "source: s\nstages:\n- component: a\n  parms: {}\n",
             ":4: unknown key 'parms' (at stages.0.parms)",

@@ -43,6 +43,8 @@ def _keeps(
             return accepts(root["$defs"][rule.removeprefix("#/$defs/")], value, root)
         case "anyOf":
             return any(accepts(option, value, root) for option in rule)
+        case "oneOf":
+            return [accepts(option, value, root) for option in rule].count(True) == 1
         case "type":
             return isinstance(value, TYPES[rule]) and (
                 rule == "boolean" or not isinstance(value, bool)
@@ -78,7 +80,10 @@ PIPELINES: list[tuple[bool, Any]] = [
     (False, {"source": 3, "stages": ["a"]}),
     (False, {"source": "a", "stages": "a"}),
     (False, {"source": "a", "stages": ["a"], "stage": []}),
+    (True, {"source": "a", "stages": [{"component": "a", "version": "0" * 20}]}),
+    (True, {"source": "a", "stages": [{"image": "registry:5000/a@sha256:" + "0" * 64}]}),
     (False, {"source": "a", "stages": [{"name": "a"}]}),
+    (False, {"source": "a", "stages": [{"component": "a", "image": "a@sha256:" + "0" * 64}]}),
     (False, {"source": "a", "stages": [{"component": "a", "params": {"x": [1]}}]}),
     (False, {"source": "a", "stages": [{"component": "a", "parms": {}}]}),
     (False, {"source": "a", "output": {"path": "o"}, "stages": ["a"]}),

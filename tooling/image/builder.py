@@ -86,9 +86,9 @@ class EngineBuilder:
         host = repository.partition("/")[0]
         digest = ""
         with _connected(f"push {reference}") as client:
-            events = client.api.push(
-                repository, tag, stream=True, decode=True, auth_config=_login(host)
-            )
+            known = stored_credentials(host)
+            login = known.for_engine(host) if known else None
+            events = client.api.push(repository, tag, stream=True, decode=True, auth_config=login)
             for event in events:
                 if "error" in event:
                     raise _push_failure(reference, host, str(event["error"]))
@@ -104,16 +104,6 @@ class EngineBuilder:
 def _connected(what: str) -> Iterator[DockerClient]:
     with contextlib.closing(connect()) as client, mapped(what):
         yield client
-
-
-def _login(host: str) -> dict[str, str] | None:
-    """The credentials in the form the engine takes them; None when there are none."""
-    known = stored_credentials(host)
-    if known is None:
-        return None
-    if known.identity_token:
-        return {"identitytoken": known.identity_token, "serveraddress": host}
-    return {"username": known.user, "password": known.password, "serveraddress": host}
 
 
 def _build_failure(what: str, event: Mapping[str, Any], last: Iterable[str]) -> ImageError:

@@ -28,6 +28,12 @@ class Credentials(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return "Credentials(…)"
 
+    def for_engine(self, host: str) -> dict[str, str]:
+        """In the form that the Docker engine takes them for its own requests to `host`."""
+        if self.identity_token:
+            return {"identitytoken": self.identity_token, "serveraddress": host}
+        return {"username": self.user, "password": self.password, "serveraddress": host}
+
 
 def stored_credentials(host: str, environ: Mapping[str, str] | None = None) -> Credentials | None:
     """What `docker login HOST` has kept; None when nobody has logged in there.

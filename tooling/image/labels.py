@@ -7,6 +7,8 @@ VERSION = "ml.daintree.version"
 SPEC = "ml.daintree.component-spec"
 # On containers: the run they compute.
 RUN = "ml.daintree.run"
+# On containers: the process that started them, so that they can be removed once it has died.
+OWNER = "ml.daintree.owner"
 
 TITLE = "org.opencontainers.image.title"
 DESCRIPTION = "org.opencontainers.image.description"

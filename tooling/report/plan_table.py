@@ -8,6 +8,7 @@ from typing import Any
 from tooling.manifest import RunManifest
 from tooling.plan import BoundStage, Decision, Hit
 from tooling.report.text import colour, columns, count, duration
+from tooling.run.elsewhere import elsewhere
 from tooling.run.planning import Plan
 
 _SHADES = {"hit": "green", "miss": "red", "pending": "yellow"}
@@ -21,9 +22,17 @@ def last_seconds(plan: Plan, stage: BoundStage, decision: Decision) -> float | N
     return last.seconds if last else None
 
 
+def reasons(plan: Plan) -> dict[str, str]:
+    """Why each stage is what the plan says, and where another runner has what it misses."""
+    others = elsewhere(plan)
+    found = {stage.name: plan.reason(stage, plan.decisions[stage.name]) for stage in plan.stages}
+    return {name: "; ".join(filter(None, (found[name], others.get(name)))) for name in found}
+
+
 def plan_as_json(plan: Plan) -> dict[str, Any]:
     """The plan as `doit plan --json` prints it."""
     stages = []
+    why = reasons(plan)
     for stage in plan.stages:
         decision = plan.decisions[stage.name]
         stages.append(
@@ -32,7 +41,7 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
                 "component": stage.component,
                 "version": stage.version,
                 "status": decision.status,
-                "reason": plan.reason(stage, decision),
+                "reason": why[stage.name],
                 "key": stage.recipe,
                 "run": decision.record.run if isinstance(decision, Hit) else None,
                 "last_seconds": last_seconds(plan, stage, decision),
@@ -45,11 +54,12 @@ def plan_table(plan: Plan) -> list[str]:
     """The plan's lines: a head, one row per stage, and what it will cost."""
     head = ["stage", "status", "last", "reason"]
     rows = []
+    why = reasons(plan)
     for stage in plan.stages:
         decision = plan.decisions[stage.name]
         seconds = last_seconds(plan, stage, decision)
         last = "-" if seconds is None else duration(seconds)
-        rows.append([stage.name, decision.status.upper(), last, plan.reason(stage, decision)])
+        rows.append([stage.name, decision.status.upper(), last, why[stage.name]])
     lines = columns([head, *rows])
     start = lines[0].index(head[1])
     shaded = []

@@ -90,6 +90,7 @@ def run_page(run: RunManifest, store: Store) -> list[str]:
         ["commit", (run.commit or "-") + (" with changes on top" if run.dirty else "")],
         ["component", f"{run.component} at {run.version}"],
         ["memory", size(run.peak_memory) if run.peak_memory else "-"],
+        *([["image", run.image]] if run.image else []),
         ["recipe key", run.keys.recipe],
         ["content key", run.keys.content],
     ]

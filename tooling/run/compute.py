@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from tooling import __version__
 from tooling.digest import short
@@ -23,10 +22,9 @@ from tooling.git.commit_tree import head
 from tooling.manifest import Artifact, IndexRecord, InputRecord, Keys, RunManifest, index_record_of
 from tooling.plan import BoundStage
 from tooling.run.events import Listener
+from tooling.run.job import job_of, prepare
 from tooling.run.planning import Plan
-from tooling.runners.protocol import Job, Outcome
-from tooling.snapshot import make_snapshot
-from tooling.spec.values import as_argument
+from tooling.runners.protocol import Outcome, Prepared
 from tooling.store.artifact import hash_artifact
 from tooling.store.protocol import Staging
 
@@ -57,27 +55,12 @@ def compute(
     with its log), SourceError when the source changed meanwhile (nothing is kept).
     """
     stage = attempt.stage
-    version = plan.versions[stage.component]
-    snapshot = make_snapshot(version, plan.settings.root, plan.settings.snapshots)
-    plan.runner.prepare(snapshot, lambda text: listener.note(stage.name, text))
+    prepared = prepare(plan, stage, lambda text: listener.note(stage.name, text))
     started = datetime.now(UTC)
     run = run_id(started)
     with plan.store.stage(run) as staging:
-        job = Job(
-            label=f"{plan.pipeline.name}:{stage.name}",
-            component=stage.component,
-            version=stage.version,
-            run=run,
-            snapshot=snapshot,
-            arguments=arguments_of(stage),
-            input=str(_lay_out(plan, attempt, staging)),
-            output=staging.output,
-            scratch=staging.scratch,
-            log=staging.log,
-            network=stage.spec.network,
-            resources=stage.resources,
-            cancelled=cancelled,
-        )
+        records = {name: record for name, record in attempt.inputs.items() if record is not None}
+        job = job_of(plan, stage, run, prepared, records, staging, cancelled)
         tail: deque[str] = deque(maxlen=LAST_LINES)
 
         def on_line(text: str) -> None:
@@ -87,7 +70,7 @@ def compute(
         outcome = plan.runner.execute(job, on_line)
         output, failure = _judge(stage, outcome, staging)
         _check_inputs(plan, attempt)
-        manifest = _manifest(plan, attempt, run, started, outcome, output, failure)
+        manifest = _manifest(plan, attempt, run, started, prepared, outcome, output, failure)
         if not may_publish():
             raise StageFailed(
                 f"stage {job.label} took so long that another run took over its place"
@@ -105,35 +88,11 @@ def run_id(started: datetime) -> str:
     return f"{started:%Y%m%dT%H%M%S}{started.microsecond // 1000:03d}Z-{os.urandom(4).hex()}"
 
 
-def arguments_of(stage: BoundStage) -> tuple[str, ...]:
-    """The parameters as the component's command line takes them, sorted by name.
-
-    A value that begins with a dash is joined to its flag, so that no parser takes it for a flag of its own.
-    """
-    arguments: list[str] = []
-    for name, value in sorted(stage.parameters.items()):
-        flag, text = "--" + name.replace("_", "-"), as_argument(value)
-        arguments += [f"{flag}={text}"] if text.startswith("-") else [flag, text]
-    return tuple(arguments)
-
-
-def _lay_out(plan: Plan, attempt: Attempt, staging: Staging) -> Path:
-    """The directory the stage reads: a need's output in place, or links, one per need or source file."""
-    needs = {name: record for name, record in attempt.inputs.items() if record is not None}
-    if len(needs) == 1:
-        return plan.store.output_path(next(iter(needs.values())).location)
-    directory = staging.scratch.parent / "input"
-    directory.mkdir()
-    if needs:
-        for name, record in needs.items():
-            (directory / name).symlink_to(plan.store.output_path(record.location))
-    else:
-        plan.source.files(directory)
-    return directory
-
-
 def _judge(stage: BoundStage, outcome: Outcome, staging: Staging) -> tuple[Artifact | None, str]:
     """The output of a stage that succeeded, or why it did not."""
+    limit = stage.resources.memory
+    if outcome.exit_code and outcome.out_of_memory and limit:
+        return None, f"ran out of memory: limit {limit}; resources.memory in component.yaml"
     if outcome.exit_code < 0:
         return None, f"was killed by {_signal_name(-outcome.exit_code)}"
     if outcome.exit_code:
@@ -186,6 +145,7 @@ def _manifest(
     attempt: Attempt,
     run: str,
     started: datetime,
+    prepared: Prepared,
     outcome: Outcome,
     output: Artifact | None,
     failure: str,
@@ -204,6 +164,7 @@ def _manifest(
         ineffective=stage.ineffective,
         environment=stage.environment,
         runner=plan.runner.name,
+        image=prepared.digest or prepared.image,
         keys=Keys(stage.recipe, attempt.content),
         inputs=tuple(
             InputRecord(name, digest, _origin(plan, attempt, name))
@@ -234,9 +195,7 @@ def _origin(plan: Plan, attempt: Attempt, name: str) -> str:
 
 def _commit(plan: Plan, stage: BoundStage) -> tuple[str, bool]:
     """The commit the stage ran at, and whether its component's files differ from it; asked once a run."""
-    paths = [
-        f"components/{n}" for n in (stage.component, *plan.versions[stage.component].libraries)
-    ]
+    paths = [f"components/{n}" for n in (stage.component, *plan.version_of(stage).libraries)]
     try:
         return head(plan.settings.root, paths)
     except DaintreeError:

@@ -10,10 +10,10 @@ import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -36,18 +36,41 @@ class _Published(msgspec.Struct, frozen=True):
     files: _Files
 
 
+class Copied(NamedTuple):
+    """What is to be copied: its artifact digest, and what makes a verified copy of it at a path that does not exist."""
+
+    digest: str
+    write: Callable[[Path], None]
+
+
 def publish_output(
     directory: Path, records: Mapping[str, IndexRecord], store: Store, root: Path
 ) -> bool:
-    """Make `directory` a copy of these outputs, by subdirectory ("" for the directory itself); True if it was copied.
+    """Make `directory` a copy of these outputs, as `publish_copy` does; each file is verified while it is copied.
 
-    The old content stays until the new one is whole. Nothing happens when it already is this copy. Each file is
-    verified while it is copied. A link is followed, not replaced. Raises UsageError for a directory that holds
-    something else, ArtifactDamaged when a stored output is not whole, OSError as writing does.
+    Raises ArtifactDamaged when a stored output is not whole.
+    """
+    contents = {name: copy_of(record, store) for name, record in records.items()}
+    return publish_copy(directory, contents, store, root, option="--output")
+
+
+def copy_of(record: IndexRecord, store: Store) -> Copied:
+    """A stored output as what is to be copied."""
+    return Copied(record.digest, lambda target: _copy(record, target, store))
+
+
+def publish_copy(
+    directory: Path, contents: Mapping[str, Copied], store: Store, root: Path, *, option: str
+) -> bool:
+    """Make `directory` hold these, by subdirectory ("" for the directory itself); True if anything was copied.
+
+    The old content stays until the new one is whole. Nothing happens when it already is this copy. A link is
+    followed, not replaced. Raises UsageError for a directory that holds something else (its hint names the
+    `option` that names another), what copying raises, OSError as writing does.
     """
     directory = Path(os.path.realpath(directory))
     _refuse_dangerous(directory, root, store)
-    digests = {name: record.digest for name, record in records.items()}
+    digests = {name: content.digest for name, content in contents.items()}
     marker = _marker(directory)
     if _is_copy(directory, _read(marker), digests):
         return False
@@ -56,13 +79,13 @@ def publish_output(
         published = _read(marker)
         if _is_copy(directory, published, digests):
             return False
-        present = _replaceable(directory, published)
+        present = _replaceable(directory, published, option)
         if alone:
             _sweep(directory)
         fresh = _temporary(directory)
         try:
-            for name, record in records.items():
-                _copy(record, fresh / name, store)
+            for name, content in contents.items():
+                content.write(fresh / name)
             files = _listing(fresh)
             # Whoever is killed between these three leaves files that the next run knows as the tooling's own.
             _write(marker, _Published({}, {**present, **files}), _temporary(directory))
@@ -115,7 +138,7 @@ def _is_copy(directory: Path, published: _Published | None, digests: Mapping[str
     )
 
 
-def _replaceable(directory: Path, published: _Published | None) -> _Files:
+def _replaceable(directory: Path, published: _Published | None, option: str) -> _Files:
     """The files in the directory, all of which the tooling has put there. Raises UsageError otherwise."""
     if not os.path.lexists(directory):
         return {}
@@ -126,7 +149,7 @@ def _replaceable(directory: Path, published: _Published | None) -> _Files:
         what = "is a file" if strange == ["."] else f"holds {strange[0]!r}"
         raise UsageError(
             f"the output {directory} {what}, which no run has put there",
-            hint="name another directory with --output, or move this away",
+            hint=f"name another directory with {option}, or move this away",
         )
     return present
 

@@ -56,7 +56,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 class Plan(msgspec.Struct, frozen=True):
     """A pipeline bound and decided, with all that running it takes.
 
-    `decisions` is by stage; `recipe_records` what the store held under each stage's recipe key.
+    `versions` are by what names a stage's code; `decisions` is by stage; `recipe_records` what the store held under each stage's recipe key.
     """
 
     request: Request
@@ -71,6 +71,10 @@ class Plan(msgspec.Struct, frozen=True):
     recipe_records: dict[str, IndexRecord | None]
     decisions: dict[str, Decision]
     last_runs: dict[str, RunManifest | None] = msgspec.field(default_factory=dict)
+
+    def version_of(self, stage: BoundStage) -> ComponentVersion:
+        """The version of the component that the stage runs."""
+        return self.versions[self.pipeline.stage(stage.name).code]
 
     def last_run(self, stage: BoundStage) -> RunManifest | None:
         """The stage's latest run that succeeded, else the latest at all; read once."""
@@ -111,7 +115,7 @@ def make_plan(
     pipeline = load_pipeline(settings.root, request.pipeline, reserved)
     overrides = parse_overrides(pipeline, request.set)
     _check_stages(pipeline, (*request.force, *([request.only] if request.only else [])))
-    runner = open_runner(request.runner or settings.runner, settings.environments)
+    runner = open_runner(request.runner or settings.runner, settings)
     store = open_store(settings.store)
     versions = _versions(settings, pipeline)
     source, identity = _source(settings, request, pipeline, store, fetch)
@@ -149,12 +153,28 @@ def _forced(request: Request, stages: Iterable[BoundStage]) -> frozenset[str]:
 
 
 def _versions(settings: Settings, pipeline: Pipeline) -> dict[str, ComponentVersion]:
-    """The version of each component; one that does not exist is the pipeline file's error, at its line."""
-    names = sorted({stage.component for stage in pipeline.stages})
+    """The version of each stage's code; a component that does not exist is the pipeline file's error, at its line."""
+    here = [stage for stage in pipeline.stages if stage.code == stage.component]
+    elsewhere = {stage.code: stage for stage in pipeline.stages if stage not in here}
+    names = sorted({stage.component for stage in here})
+    versions: dict[str, ComponentVersion] = {}
+    if elsewhere:
+        from tooling.published import published_versions
+
+        versions = published_versions(list(elsewhere.values()), settings)
+    if not names:
+        return versions
     try:
-        return read_versions(settings.root, names, platform=settings.platform, bases=settings.bases)
+        return versions | read_versions(
+            settings.root, names, platform=settings.platform, bases=settings.bases
+        )
     except DaintreeError as error:
-        for stage in pipeline.stages:
+        for stage in here:
+            if not (settings.root / TOP).is_dir():
+                raise SpecError(
+                    f"{stage.place}: there is no component {stage.component!r} in this project, which has none",
+                    hint="say which version of it: `version: …`; or in its place `image: …@sha256:…`",
+                ) from None
             if not (settings.root / TOP / stage.component / DOCKERFILE).is_file():
                 raise SpecError(f"{stage.place}: {error.message}", hint=error.hint) from None
         raise

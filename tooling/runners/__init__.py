@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from tooling.errors import UsageError
 from tooling.runners.protocol import Runner
+from tooling.settings import Settings
 from tooling.suggest import nearest
 
 
-def open_runner(name: str, environments: Path) -> Runner:
-    """The runner of this name; `environments` is where the local one keeps virtual environments.
+def open_runner(name: str, settings: Settings) -> Runner:
+    """The runner of this name; nothing is connected to before it is used.
 
     Raises UsageError for a name that is none.
     """
     if name not in RUNNERS:
         raise UsageError(f"there is no runner {name!r}", hint=nearest(name, list(RUNNERS)))
-    return RUNNERS[name](environments)
+    return RUNNERS[name](settings)
 
 
-def _local(environments: Path) -> Runner:
+def _local(settings: Settings) -> Runner:
     from tooling.runners.local import LocalRunner
 
-    return LocalRunner(environments)
+    return LocalRunner(settings.environments)
 
 
-RUNNERS: dict[str, Callable[[Path], Runner]] = {"local": _local}
+def _docker(settings: Settings) -> Runner:
+    from tooling.runners.docker import DockerRunner
+
+    return DockerRunner(settings)
+
+
+RUNNERS: dict[str, Callable[[Settings], Runner]] = {"local": _local, "docker": _docker}

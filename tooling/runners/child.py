@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from tooling.runners.lines import Lines
+from tooling.runners.log import Log
 from tooling.runners.memory import PeakMemory
 from tooling.runners.protocol import Outcome
 from tooling.runners.watch import watch
@@ -27,7 +28,7 @@ _PIPE_CAPACITY = 1_048_576
 
 
 class ChildFailed(Exception):
-    """A child could not be started, or what it says could not be kept."""
+    """A child could not be started."""
 
 
 def run_child(
@@ -48,11 +49,12 @@ def run_child(
     this, but holds up nothing.
 
     May be called from any thread; installs no signal handler. Raises ChildFailed when the command
-    cannot be started or the log cannot be written, KeyboardInterrupt once `cancelled` is true.
+    cannot be started, LogFailed when the log cannot be written, KeyboardInterrupt once `cancelled`
+    is true.
     """
     started = time.monotonic()
     lines = Lines()
-    with _Log(log) as kept, _Child(command, env, cwd) as child:
+    with Log(log) as kept, _Child(command, env, cwd) as child:
 
         def say(texts: Sequence[str]) -> None:
             kept.add(texts)
@@ -63,34 +65,6 @@ def run_child(
             say(lines.feed(chunk))
         say(lines.finish())
     return Outcome(child.exit_code, child.ended - started, child.memory.peak)
-
-
-class _Log:
-    """A file that lines are added to; closed when the context is left. Raises ChildFailed."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> _Log:
-        try:
-            self._file = open(self._path, "ab", buffering=0)
-        except OSError as error:
-            raise self._failed(error) from error
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self._file.close()
-
-    def add(self, texts: Sequence[str]) -> None:
-        rest = memoryview("".join(f"{text}\n" for text in texts).encode("utf-8"))
-        try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
-        except OSError as error:
-            raise self._failed(error) from error
-
-    def _failed(self, error: OSError) -> ChildFailed:
-        return ChildFailed(f"cannot write the log {self._path}: {error.strerror}")
 
 
 class _Child:

@@ -9,13 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tooling.errors import StageFailed
+from tooling.errors import EnvironmentFailed, StageFailed
 from tooling.runners.interpreter import environment_class
-from tooling.runners.protocol import Job, Outcome
+from tooling.runners.protocol import Job, Outcome, Prepared, Shell
 from tooling.runners.variables import stage_variables
 
 if TYPE_CHECKING:
     from tooling.runners.environments import Environments
+    from tooling.version import ComponentVersion
 
 REQUIREMENTS = "requirements.txt"
 ENTRYPOINT = "main.py"
@@ -49,9 +50,24 @@ class LocalRunner:
 
         return Environments(self._directory, self._python)
 
-    def prepare(self, snapshot: Path, announce: Callable[[str], None]) -> None:
-        """Make the snapshot's environment; at once when it exists. Raises EnvironmentFailed."""
-        self._environments.ensure(snapshot / REQUIREMENTS, announce)
+    def prepare(
+        self,
+        version: ComponentVersion,
+        snapshot: Callable[[], Path],
+        announce: Callable[[str], None],
+    ) -> Prepared:
+        """Make the snapshot's environment; at once when it exists.
+
+        Raises EnvironmentFailed, also for a version that is known by its image alone.
+        """
+        if version.image:
+            raise EnvironmentFailed(
+                f"{version.name} is here as an image alone, so it can only run in a container",
+                hint='--runner docker, or runner = "docker" in [tool.daintree]',
+            )
+        made = snapshot()
+        self._environments.ensure(made / REQUIREMENTS, announce)
+        return Prepared(snapshot=made)
 
     def execute(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
         """Run the stage to its end; `run_child` says what holds for its processes and its log.
@@ -60,6 +76,7 @@ class LocalRunner:
         when the job is cancelled.
         """
         from tooling.runners.child import ChildFailed, run_child
+        from tooling.runners.log import LogFailed
 
         command, variables = self.command(job)
         if not os.path.exists(command[0]):
@@ -76,12 +93,26 @@ class LocalRunner:
                 on_line=on_line,
                 cancelled=job.cancelled,
             )
-        except ChildFailed as error:
+        except (ChildFailed, LogFailed) as error:
             raise StageFailed(f"stage {job.label}: {error}") from error
 
     def command(self, job: Job) -> tuple[list[str], Mapping[str, str]]:
         """The command and the variables `execute` uses; these hold the user's credentials."""
-        python = self._environments.locate(job.snapshot / REQUIREMENTS)
-        command = [str(python), str(job.snapshot / ENTRYPOINT)]
+        snapshot = job.prepared.snapshot
+        assert snapshot is not None
+        python = self._environments.locate(snapshot / REQUIREMENTS)
+        command = [str(python), str(snapshot / ENTRYPOINT)]
         command += ["--input", job.input, "--output", str(job.output), *job.arguments]
         return command, stage_variables(os.environ, python, job.scratch)
+
+    def shell(self, job: Job, *, terminal: bool) -> Shell:
+        """A shell of this machine with the environment's Python first, in the snapshot's directory."""
+        from tooling.runners.shell import shell_command
+
+        assert job.prepared.snapshot is not None
+        command, variables = self.command(job)
+        start, more = shell_command(
+            job, command, input=job.input, output=str(job.output), place=str(job.scratch)
+        )
+        more["TERM"] = os.environ.get("TERM", "dumb")
+        return Shell(tuple(start), {**variables, **more}, job.prepared.snapshot, tuple(command))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import resource
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 # Linux counts ru_maxrss in KiB, macOS in bytes.
 _UNIT = 1 if sys.platform == "darwin" else 1024
@@ -28,7 +30,7 @@ class PeakMemory:
         self._parent = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
 
     def sample(self, process: int) -> None:
-        """Look at the child while it runs; where there is no /proc this does nothing."""
+        """Look at the child while it runs; where there is no such process, or no /proc, this does nothing."""
         try:
             with open(f"/proc/{process}/status", "rb", buffering=0) as status:
                 text = status.read(4096)
@@ -43,3 +45,40 @@ class PeakMemory:
         most = usage.ru_maxrss * _UNIT
         if most > self._parent + _BLUR_BYTES or not self.peak:
             self.peak = most
+
+
+class ContainerMemory:
+    """The most resident memory, in bytes, of the process that a container's init has started.
+
+    Stays 0 where the engine's processes are not this machine's, as where it runs in a virtual machine.
+    """
+
+    def __init__(self, container: Mapping[str, Any]) -> None:
+        """`container` is what the engine says of it, right after its start."""
+        self._id: str = container["Id"]
+        self._init: int = container["State"]["Pid"]
+        self._process = 0
+        self._memory = PeakMemory()
+
+    @property
+    def peak(self) -> int:
+        """In bytes; 0 while it is not known."""
+        return self._memory.peak
+
+    def sample(self) -> None:
+        """Look at the process while it runs."""
+        self._process = self._process or self._find()
+        if self._process:
+            self._memory.sample(self._process)
+
+    def _find(self) -> int:
+        try:
+            with open(f"/proc/{self._init}/cgroup", encoding="utf-8") as groups:
+                if self._id not in groups.read():
+                    return 0
+            with open(
+                f"/proc/{self._init}/task/{self._init}/children", encoding="ascii"
+            ) as started:
+                return int((started.read().split() or ["0"])[0])
+        except OSError:
+            return 0

@@ -1,4 +1,4 @@
-"""The environment variables that a stage gets."""
+"""The environment variables that a stage gets, as a process of this machine and in a container."""
 
 from __future__ import annotations
 
@@ -35,6 +35,9 @@ _FIXED = {
 }
 
 
+_STORE_PREFIXES = ("AWS_", "MINIO_")
+
+
 def stage_variables(outside: Mapping[str, str], python: Path, scratch: Path) -> dict[str, str]:
     """The variables of a stage run by an environment's `python`, `scratch` for temporary files.
 
@@ -62,3 +65,22 @@ def stage_variables(outside: Mapping[str, str], python: Path, scratch: Path) -> 
         # down.
         "PYTHONPYCACHEPREFIX": str(bytecode_directory(python)),
     }
+
+
+def container_variables(
+    outside: Mapping[str, str], *, home: str, scratch: str, network: bool, object_store: bool
+) -> dict[str, str]:
+    """The variables of a stage in a container, whose paths `home` and `scratch` are.
+
+    Nothing of the user's shell is in there, but the user's name; with a `network` also the proxies that lead
+    out of it, and only for a stage that reads an `object_store` the means to reach that: these are the user's
+    credentials, never to be shown or recorded.
+    """
+    passed = {
+        name: value
+        for name, value in outside.items()
+        if (network and name.lower() in _PROXIES)
+        or (object_store and name.startswith(_STORE_PREFIXES))
+    }
+    user = outside.get("USER") or outside.get("LOGNAME") or "stage"
+    return {**passed, **_FIXED, "HOME": home, "USER": user, "LOGNAME": user, "TMPDIR": scratch}

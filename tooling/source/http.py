@@ -9,6 +9,7 @@ import os
 import shutil
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
@@ -72,7 +73,7 @@ class HttpSource:
         assert self._known is not None
         return self._known
 
-    def files(self, directory: Path) -> None:
+    def files(self, directory: Path) -> Mapping[str, Path]:
         """A link to the file kept in the store, downloaded again if it is gone from there."""
         digest = self.identify().digest or self.fetch().digest
         assert digest is not None
@@ -85,6 +86,7 @@ class HttpSource:
         if kept is None:
             raise SourceError(f"the source {self._origin} is gone from the store", hint="run again")
         (directory / self._name).symlink_to(kept / self._name)
+        return {self._name: kept / self._name}
 
     def unchanged(self) -> bool:
         """True: the stage reads the copy that was fetched."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -66,12 +67,15 @@ class LocalSource:
         """The same: there is nothing to download."""
         return self.identify()
 
-    def files(self, directory: Path) -> None:
+    def files(self, directory: Path) -> Mapping[str, Path]:
         """One link for each file."""
-        for name, path in self._walk().items():
+        files = self._walk()
+        for name, path in files.items():
             link = directory / name
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(os.path.abspath(path))
+        whole = Path(os.path.abspath(self._path))
+        return dict.fromkeys(files, whole) if self._path in files.values() else {"": whole}
 
     def unchanged(self) -> bool:
         """True while the same files have the same inodes, sizes and times."""

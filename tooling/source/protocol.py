@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -19,8 +20,11 @@ class Source(Protocol):
         """Its identity with the digest known; what must be downloaded for it is kept in the store."""
         ...
 
-    def files(self, directory: Path) -> None:
-        """Fill an empty directory with links to the source's files, for a stage to read."""
+    def files(self, directory: Path) -> Mapping[str, Path]:
+        """Fill an empty directory with links to the source's files, for a stage to read.
+
+        Returns where they really are, by their names in the directory; "" stands for a directory as a whole.
+        """
         ...
 
     def unchanged(self) -> bool:

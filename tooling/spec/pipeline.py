@@ -11,12 +11,15 @@ from tooling.spec.component import Resources
 class StageSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One stage in the long form.
 
-    `component` is the component's name; `name` the stage's (default: the last part of the component's);
-    `params` the parameters that differ from the component's defaults; `needs` the stages whose outputs it
+    `component` is the component's name; where its sources are elsewhere, with the `version` to take, or in its
+    place the `image` by its digest (`registry/path/name@sha256:…`). `name` is the stage's (default: the last
+    part of the component's or image's); `params` the parameters that differ from the component's defaults; `needs` the stages whose outputs it
     reads (default: the stage before it; [] reads the source); `resources` replaces the component's.
     """
 
-    component: str
+    component: str = ""
+    version: str = ""
+    image: str = ""
     name: str = ""
     params: dict[str, Scalar] = {}
     needs: tuple[str, ...] | None = None
@@ -52,14 +55,27 @@ class PipelineSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
-    """A stage with every default filled in; `needs` are names of stages before it in the pipeline's order."""
+    """A stage with every default filled in; `needs` are names of stages before it in the pipeline's order.
+
+    `component` is "" where an `image` says what it runs; `version` is 20 to 64 hex digits, or "" for what lies
+    in this project.
+    """
 
     name: str
     component: str
+    version: str = ""
+    image: str = ""
     params: dict[str, Scalar]
     needs: tuple[str, ...]
     resources: Resources | None
     place: str
+
+    @property
+    def code(self) -> str:
+        """What names the code it runs: a component, a component at a version, or an image."""
+        return self.image or (
+            f"{self.component}@{self.version}" if self.version else self.component
+        )
 
 
 class Pipeline(msgspec.Struct, frozen=True, kw_only=True):

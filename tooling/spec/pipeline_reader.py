@@ -19,6 +19,8 @@ DIRECTORY = "pipelines"
 SUFFIXES = (".yaml", ".yml", ".json")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
 SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+VERSION = re.compile(r"[0-9a-f]{20,64}\Z")
+IMAGE = re.compile(r"[a-z0-9\[][a-z0-9._:/\[\]-]*@sha256:[0-9a-f]{64}\Z")
 RESERVED_STAGES = frozenset({"source", "output"})
 
 
@@ -103,7 +105,8 @@ def _stages(specs: Sequence[str | StageSpec], document: Document) -> list[Stage]
     for index, item in enumerate(specs):
         spec = item if isinstance(item, StageSpec) else StageSpec(component=item)
         place = document.place(("stages", index))
-        name = spec.name or spec.component.rsplit("/", 1)[-1]
+        version = _version(spec, place)
+        name = spec.name or (spec.component or spec.image.partition("@")[0]).rsplit("/", 1)[-1]
         _check_name(name, taken, place)
         taken.add(name.casefold())
         if spec.resources:
@@ -113,6 +116,8 @@ def _stages(specs: Sequence[str | StageSpec], document: Document) -> list[Stage]
             Stage(
                 name=name,
                 component=spec.component,
+                version=version,
+                image=spec.image,
                 params=_params(spec, place),
                 needs=before if spec.needs is None else spec.needs,
                 resources=spec.resources,
@@ -120,6 +125,26 @@ def _stages(specs: Sequence[str | StageSpec], document: Document) -> list[Stage]
             )
         )
     return stages
+
+
+def _version(spec: StageSpec, place: str) -> str:
+    """The hex digits of the version that the stage asks for, "" for none; what it runs must be clear."""
+    if not spec.component and not spec.image:
+        raise SpecError(f"{place}: the key 'component' is missing, or 'image' in its place")
+    if spec.component and spec.image:
+        raise SpecError(f"{place}: a stage has a component or an image, not both")
+    if spec.image and (spec.version or not IMAGE.match(spec.image)):
+        raise SpecError(
+            f"{place}: {spec.image!r} is no image by its digest",
+            hint="write registry.example/ml/name@sha256:<64 hex digits>, and no version with it",
+        )
+    digits = spec.version.removeprefix("sha256:")
+    if spec.version and not VERSION.match(digits):
+        raise SpecError(
+            f"{place}: {spec.version!r} is no version",
+            hint="20 to 64 hex digits, as `doit build` tells it",
+        )
+    return digits
 
 
 def _params(spec: StageSpec, place: str) -> dict[str, Scalar]:

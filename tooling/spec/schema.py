@@ -19,4 +19,7 @@ def json_schema(kind: str) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of pipeline or component files. Raises KeyError for another kind."""
     spec, title = KINDS[kind]
     schema = msgspec.json.schema(spec)
+    stage = schema.get("$defs", {}).get("StageSpec")
+    if stage:
+        stage["oneOf"] = [{"required": ["component"]}, {"required": ["image"]}]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema}

@@ -10,6 +10,8 @@ COMMANDS: dict[str, str] = {
     "plan": "show what a run would do, and why; runs nothing",
     "graph": "draw a pipeline and its plan",
     "path": "print where a stage's output lies, for notebooks",
+    "pull": "copy a stage's last inputs and output out of the store",
+    "shell": "open a stage's environment on its last inputs, its command ready",
     "history": "list the runs of a pipeline or stage, failed ones too",
     "show": "show one run whole: inputs, outputs, reason, log",
     "affected": "name the components that a git change affects, and why",

@@ -39,14 +39,17 @@ def pipeline_rows(root: Path, *, stages: bool) -> list[list[str]]:
             continue
         rows.append([name, pipeline.description or " → ".join(s.name for s in pipeline.stages)])
         if stages:
-            rows += [[f"{name}:{stage.name}", stage.component] for stage in pipeline.stages]
+            rows += [[f"{name}:{stage.name}", stage.code] for stage in pipeline.stages]
     return rows
 
 
 def _check_stage(root: Path, stage: Stage, components: Collection[str]) -> None:
+    if stage.code != stage.component:
+        # Its sources are elsewhere: its image would have to be asked.
+        return
     if stage.component not in components:
         raise SpecError(f"{stage.place}: there is no component {stage.component!r}")
-    check_parameters(stage, _spec(root, stage.component))
+    check_parameters(stage, _spec(root, stage.component), stage.component)
 
 
 def _component_rows(root: Path) -> list[list[str]]:

@@ -97,7 +97,7 @@ def _pipeline_tasks(pipeline: Pipeline) -> Iterator[dict[str, Any]]:
         yield {
             "basename": pipeline.name,
             "name": stage.name,
-            "doc": stage.component,
+            "doc": stage.code,
             "task_dep": [f"{pipeline.name}:{need}" for need in stage.needs],
             "actions": [[*_doit(), "run", target]],
             "verbosity": 2,

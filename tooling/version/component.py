@@ -39,7 +39,8 @@ class VersionedFile(msgspec.Struct, frozen=True):
 class ComponentVersion(msgspec.Struct, frozen=True, kw_only=True):
     """What one component is, in one state of the project.
 
-    `files` are sorted by path; a library's lie under its last name. `libraries` are the names of
+    `files` are sorted by path; a library's lie under its last name. One that was read from an `image`,
+    by its digest or the engine's id, has no files. `libraries` are the names of
     those used, directly or not, sorted. `bases` pairs each base image with the reference it is
     built with (with its digest where it is pinned). `digest` depends on the repository's object
     format: a SHA-1 and a SHA-256 repository give the same files different ids.
@@ -53,6 +54,7 @@ class ComponentVersion(msgspec.Struct, frozen=True, kw_only=True):
     bases: tuple[tuple[str, str], ...]
     platform: str
     warnings: tuple[str, ...]
+    image: str = ""
 
 
 class Sources:

@@ -16,6 +16,9 @@ from .errors import StageError
 Value = int | float | str | bool
 
 _NAME = re.compile("[a-z][a-z0-9_]*")
+# Where a container has what it reads and writes.
+DATA = Path("/application/data")
+
 _RESERVED = {"input", "output", "help"}
 
 
@@ -40,11 +43,15 @@ def read_description(path: Path) -> dict[str, Any]:
     return content
 
 
-def parse(description: Mapping[str, Any], argv: Sequence[str], program: str) -> dict[str, Value]:
+def parse(
+    description: Mapping[str, Any], argv: Sequence[str], program: str, data: Path = DATA
+) -> dict[str, Value]:
     """`input`, `output` and each declared parameter, from the arguments `argv`.
 
     A flag is the parameter's name with dashes; underscores do as well. A parameter that is not
-    given has its default, and must be given where it has none. Of a flag given twice the last counts.
+    given has its default, and must be given where it has none. Of a flag given twice the last
+    counts. In a container where `data` is mounted, `input` and `output` are those in it unless they
+    are given; elsewhere they must be.
 
     Raises StageError for an unknown flag, a missing or an ill-typed value, and for a declaration
     that makes no sense.
@@ -59,9 +66,9 @@ def parse(description: Mapping[str, Any], argv: Sequence[str], program: str) -> 
     for name, purpose in (("input", "read from"), ("output", "write to")):
         parser.add_argument(
             f"--{name}",
-            required=True,
+            required=not data.is_dir(),
             metavar="DIR",
-            default=argparse.SUPPRESS,
+            default=str(data / name) if data.is_dir() else argparse.SUPPRESS,
             help=f"directory to {purpose}, or s3://BUCKET/PREFIX",
         )
     for name, declared in params.items():

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from conftest import PRINTS_ARGUMENTS, Stage
+from stageio import StageError
+from stageio.parameters import parse
 
 FAILS = """\
 from stageio import StageError, run
@@ -244,3 +246,15 @@ def test_a_connector_is_given_a_file_a_directory_or_a_url(
     given = given if "://" in given else str(source / given)
     answer = stage("--input", given, "--output", source.with_name("output"), source=connector)
     assert answer.stdout == f"{kind} {given.removesuffix('/.')}\n"
+
+
+def test_where_data_is_mounted_its_directories_are_input_and_output(tmp_path: Path) -> None:
+    values = parse({}, [], "main.py", tmp_path)
+    assert values == {"input": f"{tmp_path}/input", "output": f"{tmp_path}/output"}
+    values = parse({}, ["--input", "s3://bucket/in"], "main.py", tmp_path)
+    assert values == {"input": "s3://bucket/in", "output": f"{tmp_path}/output"}
+
+
+def test_elsewhere_input_and_output_must_be_given(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="the following arguments are required: --input, --output"):
+        parse({}, [], "main.py", tmp_path / "missing")

@@ -1,0 +1,110 @@
+"""What the docker runner takes for a stage, from finding its image to its container's end, against `docker run` by hand."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from contenders import variables, workspace
+from projects import COMPONENT, PIPELINE, chain
+from timing import parser, race, ratio, row
+
+from tooling.run.job import job_of, prepare
+from tooling.run.planning import Plan, Request, make_plan
+from tooling.runners.protocol import Job
+from tooling.settings import read_settings
+
+DOCKERFILE = """\
+FROM python:3.11-slim
+COPY . /application/
+ENTRYPOINT ["python", "/application/main.py"]
+"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one execution writes."""
+
+    directory: Path
+
+    @property
+    def output(self) -> Path:
+        """Its output."""
+        return self.directory / "output"
+
+    @property
+    def scratch(self) -> Path:
+        """Its temporary files."""
+        return self.directory / "scratch"
+
+    @property
+    def log(self) -> Path:
+        """What it says."""
+        return self.directory / "log.txt"
+
+
+class Stage:
+    """One stage of a plan, executed again and again in places of their own."""
+
+    def __init__(self, plan: Plan, directory: Path) -> None:
+        self._plan = plan
+        self._stage = plan.stages[0]
+        self._places = (directory / str(number) for number in itertools.count())
+
+    def by_runner(self) -> float:
+        """Prepare and execute it; the seconds that took."""
+        started = time.perf_counter()
+        job = self._job()
+        outcome = self._plan.runner.execute(job, print)
+        taken = time.perf_counter() - started
+        _check(outcome.exit_code, job)
+        return taken
+
+    def by_hand(self) -> float:
+        """The same container through the `docker` command; the seconds that took."""
+        job = self._job()
+        command, environment = self._plan.runner.command(job)
+        started = time.perf_counter()
+        code = subprocess.call(command, env=environment, stdin=subprocess.DEVNULL)
+        taken = time.perf_counter() - started
+        _check(code, job)
+        return taken
+
+    def _job(self) -> Job:
+        place = Place(next(self._places))
+        for directory in (place.output, place.scratch):
+            directory.mkdir(parents=True)
+        prepared = prepare(self._plan, self._stage, lambda text: None)
+        # Two containers of one name cannot be.
+        run = f"benchmark-{os.urandom(4).hex()}"
+        return job_of(self._plan, self._stage, run, prepared, {}, place)
+
+
+def _check(code: int, job: Job) -> None:
+    if code or not (job.output / "content").is_file():
+        raise SystemExit(f"error: the stage ended with exit code {code}")
+
+
+def main() -> None:
+    """Measure, and print one row."""
+    arguments = parser(__doc__).parse_args()
+    with workspace() as directory:
+        project = chain(directory / "chain", 1)
+        (project / f"components/{COMPONENT}-0/Dockerfile").write_text(DOCKERFILE, encoding="utf-8")
+        settings = read_settings(project, variables(directory / "cache"))
+        request = Request(pipeline=PIPELINE, directory=project, runner="docker")
+        plan = make_plan(settings, request, (), fetch=True)
+        stage = Stage(plan, directory / "runs")
+        rounds = 5 if arguments.quick else 20
+        times = race({"runner": stage.by_runner, "docker run": stage.by_hand}, rounds)
+    runner, hand = times["runner"], times["docker run"]
+    what = "a trivial stage in a container"
+    row(what, "`docker run` by hand", "≤ 1.2", ratio(runner, hand), f"{runner} against {hand}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""Each component's image by itself, as `docker run` alone uses it: on a mounted directory, and on an object store."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e.conftest import DOIT, REPOSITORY
+from tests.services.availability import unavailable
+from tests.services.registry import free_port, wait_until_open
+from tooling.version import discover_components
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+# In the order in which each reads what the one before has written.
+CHAIN = (
+    "common/load-jsonl",
+    "common/clean-csv",
+    "item2vec/preprocess",
+    "item2vec/train",
+    "item2vec/evaluate",
+)
+SAMPLE = REPOSITORY / "pipelines/samples/purchases.json.gz"
+RECORDS = 1200
+KEYS = {"MINIO_ACCESS_KEY": "by-hand", "MINIO_SECRET_KEY": "by-hand-secret"}
+BUCKET = "by-hand"
+VARIABLES = ("MINIO_ENDPOINT", *KEYS)
+
+
+@pytest.fixture(scope="session")
+def images(engine: DockerClient, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The image of each of the project's own components. They stay in the engine: making them takes minutes."""
+    home = tmp_path_factory.mktemp("home")
+    environ = {**os.environ, "HOME": str(home), "PATH": f"{DOIT.parent}:{os.environ['PATH']}"}
+    environ.pop("DAINTREE_REGISTRY", None)
+    done = subprocess.run(
+        [DOIT, "build", "--json"], cwd=REPOSITORY, env=environ, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return {found["name"]: found["image"] for found in json.loads(done.stdout)["components"]}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A directory with a small source, as the first component reads it."""
+    directory = tmp_path / "source"
+    directory.mkdir()
+    with gzip.open(SAMPLE, "rb") as lines, open(directory / "purchases.json", "wb") as file:
+        file.writelines(line for line, _ in zip(lines, range(RECORDS), strict=False))
+    return directory
+
+
+@pytest.fixture(scope="session")
+def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A MinIO with an empty bucket, as the variables that lead there."""
+    program = shutil.which("minio", path=f"{os.environ['PATH']}:{Path.home()}/go/bin")
+    if program is None:
+        unavailable("no object store: minio is not installed")
+    directory = tmp_path_factory.mktemp("minio")
+    address = f"127.0.0.1:{free_port()}"
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(directory),
+        "MINIO_ROOT_USER": KEYS["MINIO_ACCESS_KEY"],
+        "MINIO_ROOT_PASSWORD": KEYS["MINIO_SECRET_KEY"],
+    }
+    command = [program, "server", "--quiet", "--address", address, directory / "kept"]
+    with open(directory / "log", "wb") as log:
+        process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
+    try:
+        wait_until_open(address, process)
+        variables = {"MINIO_ENDPOINT": f"http://{address}", **KEYS}
+        client(variables).create_bucket(Bucket=BUCKET)
+        yield variables
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def client(variables: Mapping[str, str]) -> Any:
+    """A client of the store that knows nothing but these variables."""
+    import boto3
+
+    return boto3.client(
+        "s3",
+        endpoint_url=variables["MINIO_ENDPOINT"],
+        aws_access_key_id=variables["MINIO_ACCESS_KEY"],
+        aws_secret_access_key=variables["MINIO_SECRET_KEY"],
+        region_name="us-east-1",
+    )
+
+
+def by_hand(arguments: list[str], **variables: str) -> str:
+    """`docker run --rm …`, which must succeed; what it printed."""
+    done = subprocess.run(
+        ["docker", "run", "--rm", *arguments],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def test_the_chain_has_every_component() -> None:
+    assert sorted(CHAIN) == discover_components(REPOSITORY)
+
+
+def test_on_a_mounted_directory_without_an_argument(
+    images: dict[str, str], source: Path, tmp_path: Path
+) -> None:
+    before = source
+    for component in CHAIN:
+        place = tmp_path / component
+        shutil.copytree(before, place / "data/input")
+        by_hand(["-v", f"{place}/data:/application/data", images[component]])
+        before = place / "data/output"
+    assert {path.name for path in before.iterdir()} == {"metrics.csv", "metrics.json"}
+
+
+def test_from_and_to_an_object_store(
+    images: dict[str, str], source: Path, minio: dict[str, str]
+) -> None:
+    store = client(minio)
+    store.upload_file(str(source / "purchases.json"), BUCKET, "source/purchases.json")
+    given = [argument for name in VARIABLES for argument in ("-e", name)]
+    before = f"s3://{BUCKET}/source"
+    for component in CHAIN:
+        after = f"s3://{BUCKET}/{component}"
+        more = ["--epochs", "1"] if component == "item2vec/train" else []
+        places = ["--input", before, "--output", after, *more]
+        # The store listens on this machine alone.
+        said = by_hand(["--network=host", *given, images[component], *places], **minio)
+        assert minio["MINIO_SECRET_KEY"] not in said
+        before = after
+    listed = store.list_objects_v2(Bucket=BUCKET, Prefix="item2vec/evaluate/")["Contents"]
+    assert [item["Key"] for item in listed] == [
+        "item2vec/evaluate/metrics.csv",
+        "item2vec/evaluate/metrics.json",
+    ]
+
+
+def test_any_user_can_run_it_on_a_read_only_root(
+    images: dict[str, str], source: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "data/output").mkdir(parents=True)
+    shutil.copytree(source, tmp_path / "data/input")
+    os.chmod(tmp_path / "data/output", 0o777)
+    options = ["--read-only", "--user=54321:54321", "--tmpfs=/tmp"]
+    mount = f"{tmp_path}/data:/application/data"
+    by_hand([*options, "-v", mount, images[CHAIN[0]]])
+    assert (tmp_path / "data/output/records.csv").is_file()
+
+
+def test_what_is_missing_is_said(images: dict[str, str]) -> None:
+    done = subprocess.run(
+        ["docker", "run", "--rm", images[CHAIN[0]]], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "the following arguments are required: --input, --output" in done.stderr
+
+
+def test_no_layer_and_no_label_holds_a_secret(images: dict[str, str], engine: DockerClient) -> None:
+    for image in images.values():
+        config = engine.api.inspect_image(image)["Config"]
+        names = {variable.partition("=")[0] for variable in config["Env"]}
+        assert not {name for name in names if name.startswith(("MINIO_", "AWS_", "PIP_INDEX"))}

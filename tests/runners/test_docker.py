@@ -1,0 +1,136 @@
+"""The docker runner on a real engine: what the contract does not say."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from tests.services.engine import BASE_IMAGE, TEST_LABEL
+from tooling.errors import EngineError, StageFailed
+from tooling.image import labels
+from tooling.runners.docker import DockerRunner, _usable
+from tooling.runners.leftovers import remove_leftovers
+from tooling.runners.owner import this_process, write_owner
+from tooling.runners.protocol import Job, Prepared
+from tooling.settings import read_settings
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+
+@pytest.fixture
+def runner(engine: DockerClient, tmp_path: Path) -> DockerRunner:
+    return DockerRunner(read_settings(tmp_path, {"HOME": str(tmp_path)}))
+
+
+def job(place: Path, image: str, **more: Any) -> Job:
+    """A job whose command line the image does not read."""
+    for part in ("input", "output", "scratch"):
+        (place / part).mkdir()
+    given: dict[str, Any] = {
+        "label": "pipeline:stage",
+        "component": "group/name",
+        "version": "",
+        "run": f"test-{os.urandom(4).hex()}",
+        "prepared": Prepared(image=image),
+        "arguments": (),
+        "input": str(place / "input"),
+        "places": {"": place / "input"},
+        "output": place / "output",
+        "scratch": place / "scratch",
+        "log": place / "log.txt",
+        **more,
+    }
+    return Job(**given)
+
+
+def test_an_image_that_is_gone_is_said(runner: DockerRunner, tmp_path: Path) -> None:
+    gone = job(tmp_path, "sha256:" + "0" * 64)
+    with pytest.raises(StageFailed, match="stage pipeline:stage: cannot be started: No such image"):
+        runner.execute(gone, print)
+
+
+def test_an_image_without_a_program_is_said_and_leaves_no_container(
+    runner: DockerRunner, engine: DockerClient, tmp_path: Path
+) -> None:
+    # Its command is this stage's first argument, which is no program.
+    made = job(tmp_path, engine.images.get(BASE_IMAGE).id)
+    said: list[str] = []
+    assert runner.execute(made, said.append).exit_code == 127
+    assert "exec --input failed: No such file or directory" in said[0]
+    named = engine.api.containers(all=True, filters={"label": f"{labels.RUN}={made.run}"})
+    assert named == []
+
+
+def test_an_engine_that_does_not_see_the_directories_is_said(
+    runner: DockerRunner, engine: DockerClient, tmp_path: Path
+) -> None:
+    made = job(tmp_path, engine.images.get(BASE_IMAGE).id, places={"": tmp_path / "elsewhere"})
+    with pytest.raises(StageFailed, match="the Docker engine does not see this machine's dir") as e:
+        runner.execute(made, print)
+    assert e.value.hint == "use an engine on this machine that shares them, or --runner local"
+
+
+@pytest.mark.parametrize("option", ["name=rootless", "name=userns"])
+def test_an_engine_with_other_users_is_refused(option: str) -> None:
+    with pytest.raises(EngineError, match="other user ids") as failure:
+        _usable({"NCPU": 2, "SecurityOptions": ["name=seccomp,profile=default", option]})
+    assert failure.value.hint == "use an engine that runs as root, or --runner local"
+    assert _usable({"NCPU": 2, "SecurityOptions": ["name=seccomp,profile=default"]}) == 2
+
+
+@contextmanager
+def container(engine: DockerClient, owner: str) -> Iterator[str]:
+    made = engine.api.create_container(
+        BASE_IMAGE, ["true"], labels={TEST_LABEL: "owner", labels.OWNER: owner}
+    )
+    try:
+        yield made["Id"]
+    finally:
+        for found in engine.api.containers(all=True, filters={"id": made["Id"]}):
+            engine.api.remove_container(found["Id"], force=True)
+
+
+def is_there(engine: DockerClient, name: str) -> bool:
+    return bool(engine.api.containers(all=True, filters={"id": name}))
+
+
+def dead_owner() -> str:
+    source = "from tooling.runners.owner import this_process, write_owner\nprint(write_owner(this_process()))"
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_containers_of_the_dead_are_removed(engine: DockerClient) -> None:
+    with container(engine, dead_owner()) as left:
+        remove_leftovers(engine)
+        assert not is_there(engine, left)
+
+
+def test_containers_of_the_living_and_of_others_stay(engine: DockerClient) -> None:
+    elsewhere = msgspec.structs.replace(this_process(), machine="elsewhere")
+    for owner in (write_owner(this_process()), write_owner(elsewhere), "of nobody"):
+        with container(engine, owner) as kept:
+            remove_leftovers(engine)
+            assert is_there(engine, kept)
+
+
+def test_of_an_earlier_start_of_this_machine_the_ended_ones_go(engine: DockerClient) -> None:
+    before = write_owner(msgspec.structs.replace(this_process(), boot="another start"))
+    with container(engine, before) as left:
+        remove_leftovers(engine)
+        assert is_there(engine, left)
+        engine.api.start(left)
+        engine.api.wait(left)
+        remove_leftovers(engine)
+        assert not is_there(engine, left)

@@ -1,0 +1,58 @@
+"""A stage's environment opened for somebody to work in: its inputs in place, an output of its own."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tooling.errors import ArtifactDamaged, StoreError
+from tooling.run.cached import Cached
+from tooling.run.job import job_of, prepare
+from tooling.run.planning import Plan
+from tooling.runners.protocol import Job
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Directories for a job that is never published."""
+
+    directory: Path
+
+    @property
+    def output(self) -> Path:
+        return self.directory / "output"
+
+    @property
+    def scratch(self) -> Path:
+        return self.directory / "scratch"
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "log.txt"
+
+
+@contextmanager
+def workbench(plan: Plan, cached: Cached, announce: Callable[[str], None]) -> Iterator[Job]:
+    """The stage as a job on its cached inputs, whose bytes are verified; its output is removed in the end.
+
+    Raises StoreError when an input is not whole, and as preparing the environment does.
+    """
+    for need, record in cached.needs.items():
+        try:
+            plan.store.check(record, thorough=True)
+        except ArtifactDamaged as damage:
+            raise StoreError(
+                f"the output of {need}: {damage.message}",
+                hint=f"doit run {plan.pipeline.name}:{need}",
+            ) from None
+    prepared = prepare(plan, cached.stage, announce)
+    with tempfile.TemporaryDirectory(prefix="daintree-") as name:
+        place = _Place(Path(name))
+        place.output.mkdir()
+        place.scratch.mkdir()
+        run = f"shell-{os.urandom(4).hex()}"
+        yield job_of(plan, cached.stage, run, prepared, cached.needs, place)

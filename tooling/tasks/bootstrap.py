@@ -1,0 +1,98 @@
+"""`doit pull` and `doit shell`: one stage by itself, on what the store has for it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tooling.errors import UsageError
+from tooling.process import hand_over
+from tooling.report.text import count, say, size
+from tooling.run.cached import Cached, copy_cached, last_cached
+from tooling.run.planning import Plan, Request, make_plan
+from tooling.run.workbench import workbench
+from tooling.tasks.command import DaintreeCommand, option
+from tooling.tasks.names import COMMANDS, reserved_names
+from tooling.tasks.run import RUNNER, SET, SOURCE
+
+
+class _OneStage(DaintreeCommand):
+    """A command on one stage of one pipeline."""
+
+    doc_usage = "PIPELINE:STAGE [--set stage.parameter=value …]"
+    cmd_options: tuple[dict[str, Any], ...] = (SOURCE, SET, RUNNER)
+    names = (1, None)
+
+    def cached(self, options: Mapping[str, Any], names: list[str]) -> tuple[Plan, Cached]:
+        """The plan, and what the store has for the stage that is named."""
+        pipeline, _, stage = names[0].partition(":")
+        if not stage:
+            raise UsageError(
+                f"doit {self.name} {names[0]}: which stage?",
+                hint=f"doit {self.name} PIPELINE:STAGE",
+            )
+        request = Request(
+            pipeline=pipeline,
+            directory=Path.cwd(),
+            source=options["source"],
+            set=(*options["set"], *names[1:]),
+            runner=options["runner"],
+        )
+        plan = make_plan(self.settings, request, reserved_names(self.root), fetch=True)
+        return plan, last_cached(plan, stage)
+
+
+class Pull(_OneStage):
+    """Copies a stage's last inputs and output out of the store."""
+
+    doc_purpose = COMMANDS["pull"]
+    doc_description = (
+        "Fetches the inputs that the stage would read now, or else those of its last run, and the output that came "
+        "of them, into DIR/input and DIR/output. Every file is verified; files that are not its own are never touched."
+    )
+    cmd_options = (
+        *_OneStage.cmd_options,
+        option("to", "the directory (default: pull/PIPELINE/STAGE in the project)"),
+    )
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Find, copy, and print where."""
+        plan, cached = self.cached(options, names)
+        default = self.root / "pull" / plan.pipeline.name / cached.stage.name
+        directory = Path(options["to"]).expanduser().absolute() if options["to"] else default
+        copy_cached(plan, cached, directory)
+        read = cached.needs.values()
+        print(f"{directory}/input" + (f"  {_what(*read)}" if read else "  the source"))
+        if cached.output:
+            print(f"{directory / 'output'}  {_what(cached.output)}")
+        else:
+            say(f"no run of {names[0]} on these inputs is recorded: there is no output")
+
+
+class OpenShell(_OneStage):
+    """Opens a shell in a stage's environment, on its last inputs, with its command ready."""
+
+    name = "shell"
+    doc_purpose = COMMANDS["shell"]
+    doc_description = (
+        "The shell runs where the stage would: in its virtual environment or, with the docker runner, in a container. "
+        "$RUN runs the stage's command, $INPUT is what it reads, $OUTPUT an empty directory that is removed at the end. "
+        "What comes on stdin is run, where that is no terminal."
+    )
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> int:
+        """Open it; the exit code is the shell's."""
+        plan, cached = self.cached(options, names)
+        with workbench(plan, cached, say) as job:
+            shell = plan.runner.shell(job, terminal=sys.stdin.isatty())
+            say(f"{job.label} in its environment ({plan.runner.name}); $RUN runs")
+            say(f"  {shlex.join(shell.command)}")
+            return hand_over(shell.start, cwd=shell.directory, env=shell.variables)
+
+
+def _what(*records: Any) -> str:
+    files, total = sum(r.count for r in records), sum(r.bytes for r in records)
+    return f"{count(files, 'file')}, {size(total)}"
