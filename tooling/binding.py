@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from tooling.errors import SpecError, UsageError
 from tooling.manifest import Scalar
 from tooling.plan import BoundStage, SourceIdentity, recipe_of
+from tooling.spec.component import ComponentSpec
 from tooling.spec.pipeline import Pipeline, Stage
 from tooling.spec.values import canonical, parse_value, value_problem
 from tooling.suggest import nearest

@@ -100,7 +100,7 @@ def check_place(directory: Path, store: Store, root: Path) -> None:
     """Raise UsageError unless an output may be put into `directory`: what lies there now may be replaced by it."""
     directory = Path(os.path.realpath(directory))
     _refuse_dangerous(directory, root, store)
-    _replaceable(directory, _read(_marker(directory)))
+    _replaceable(directory, _read(_marker(directory)), "--output")
 
 
 def _marker(directory: Path) -> Path:

@@ -23,7 +23,6 @@ class _OneStage(DaintreeCommand):
     """A command on one stage of one pipeline."""
 
     doc_usage = "PIPELINE:STAGE [--set stage.parameter=value …]"
-    cmd_options: tuple[dict[str, Any], ...] = (SOURCE, SET, RUNNER)
     names = (1, None)
 
     def cached(self, options: Mapping[str, Any], names: list[str]) -> tuple[Plan, Cached]:
@@ -54,7 +53,9 @@ class Pull(_OneStage):
         "of them, into DIR/input and DIR/output. Every file is verified; files that are not its own are never touched."
     )
     cmd_options = (
-        *_OneStage.cmd_options,
+        SOURCE,
+        SET,
+        RUNNER,
         option("to", "the directory (default: pull/PIPELINE/STAGE in the project)"),
     )
 
@@ -82,6 +83,7 @@ class OpenShell(_OneStage):
         "$RUN runs the stage's command, $INPUT is what it reads, $OUTPUT an empty directory that is removed at the end. "
         "What comes on stdin is run, where that is no terminal."
     )
+    cmd_options = (SOURCE, SET, RUNNER)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
         """Open it; the exit code is the shell's."""
