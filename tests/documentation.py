@@ -118,6 +118,11 @@ def needs_registry(page: str) -> bool:
     return "registry" in _NEEDS.findall(page)
 
 
+def needs_engine(page: str) -> bool:
+    """Whether a page's commands need a Docker engine."""
+    return "engine" in _NEEDS.findall(page)
+
+
 def spoken_commands(page: str) -> list[str]:
     """What to run for the command lines of doit in a page's text: those lines, or help where one only names a command."""
     found = _SPOKEN.findall(_BLOCK.sub("", page))

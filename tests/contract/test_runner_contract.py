@@ -10,10 +10,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.services.engine import remove_images
@@ -324,7 +325,9 @@ def test_several_run_side_by_side(laboratory: Laboratory) -> None:
     shared = laboratory.directory / "shared"
     shared.mkdir()
     jobs = [
-        replace(laboratory.job(source, *order, name=f"stage-{order[0]}"), scratch=shared)
+        msgspec.structs.replace(
+            laboratory.job(source, *order, name=f"stage-{order[0]}"), scratch=shared
+        )
         for order in (("a", "b"), ("b", "a"))
     ]
     outcomes: list[Outcome] = []

@@ -44,6 +44,8 @@ def reader(tmp_path: Path) -> object:
 def test_a_page_can_be_followed_and_its_screens_are_true(
     page: Path, reader: object, request: pytest.FixtureRequest
 ) -> None:
+    if documentation.needs_engine(page.read_text("utf-8")):
+        request.getfixturevalue("engine")
     if documentation.needs_registry(page.read_text("utf-8")):
         request.getfixturevalue("engine")
         address = request.getfixturevalue("registry").address

@@ -1,21 +1,11 @@
-"""What a run is called, and how a stage's parameters reach its command line."""
+"""What a run is called."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from types import SimpleNamespace
-from typing import Any, cast
 
-import pytest
-
-from tooling.plan import BoundStage
-from tooling.run.compute import arguments_of, run_id
-
-
-def stage(**parameters: Any) -> BoundStage:
-    """A stage of which only the parameters matter."""
-    return cast(BoundStage, SimpleNamespace(parameters=parameters))
+from tooling.run.compute import run_id
 
 
 def test_a_run_id_says_when_and_is_unique() -> None:
@@ -35,24 +25,3 @@ def test_run_ids_sort_by_time() -> None:
     ]
     ids = [run_id(moment) for moment in moments]
     assert ids == sorted(ids)
-
-
-@pytest.mark.parametrize(
-    ("parameters", "arguments"),
-    [
-        ({}, ()),
-        ({"epochs": 50}, ("--epochs", "50")),
-        ({"b": "x", "a": "y"}, ("--a", "y", "--b", "x")),
-        ({"min_count": 5}, ("--min-count", "5")),
-        ({"rate": -0.5}, ("--rate=-0.5",)),
-        ({"name": "--output"}, ("--name=--output",)),
-        ({"name": "-"}, ("--name=-",)),
-        ({"name": ""}, ("--name", "")),
-        ({"name": "a b; touch c"}, ("--name", "a b; touch c")),
-        ({"flag": True}, ("--flag", "true")),
-    ],
-)
-def test_parameters_become_arguments(
-    parameters: dict[str, Any], arguments: tuple[str, ...]
-) -> None:
-    assert arguments_of(stage(**parameters)) == arguments
