@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-
 from pathlib import Path
 from typing import Any
 
