@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -282,12 +284,49 @@ def test_bad_requests(image_project: ImageProject) -> None:
     assert "there is no component 'text/laod'" in told
     assert "did you mean 'text/load'?" in told
     assert "--jobs 'many': expected int" in image_project.refused("--jobs", "many")
+    assert "--jobs -1: expected a number from 1 on" in image_project.refused("--jobs=-1")
     nowhere = {"DAINTREE_REGISTRY": "127.0.0.1:1/ml"}
     told = image_project.refused(env=nowhere)
     assert "error: the registry 127.0.0.1:1 cannot be reached: Connection refused" in told
     image_project.project.write("components/Text/Load/Dockerfile", "FROM scratch\n")
     told = image_project.refused("Text/Load")
     assert "components/Text/Load: 'Text' can be no part of an image's name" in told
+
+
+def test_a_build_with_nothing_to_do_imports_no_client(image_project: ImageProject) -> None:
+    image_project.build("--push", "text/load")
+    done = image_project.project.doit(
+        "build", "text/load", env={"PYTHONPROFILEIMPORTTIME": "1", **NO_ENGINE}
+    )
+    assert done.code == 0
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "tooling.build.build" in imported
+    assert not imported & {"docker", "urllib3", "requests", "git", "boto3", "obstore", "tarfile"}
+
+
+def test_an_interrupt_ends_the_build_in_the_engine_too(
+    image_project: ImageProject, engine: DockerClient
+) -> None:
+    project = image_project.project
+    mark = f"sleep 600 # {image_project.prefix}"
+    project.write("components/text/load/Dockerfile", f"FROM python:3.11-slim\nRUN {mark}\n")
+    process = project.start("build", "text/load")
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "Step 2/" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    done = project.finish(process)
+    assert done.code == 130
+    assert "error: interrupted" in done.stderr
+    # The engine notices that nobody listens any more.
+    for _ in range(600):
+        containers = engine.api.containers(all=True)
+        if not any(mark in container["Command"] for container in containers):
+            break
+        threading.Event().wait(0.1)
+    else:
+        raise AssertionError("the build goes on")
 
 
 def test_lines_and_a_table(image_project: ImageProject) -> None:
