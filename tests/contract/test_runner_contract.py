@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.services.engine import remove_images
+from tests.services.engine import TEST_LABEL, remove_images
 from tooling.errors import StageFailed
 from tooling.runners import RUNNERS, open_runner
 from tooling.runners.protocol import Job, Outcome, Runner
@@ -25,9 +25,12 @@ from tooling.spec.component import ComponentSpec
 from tooling.version import ComponentVersion, VersionedFile
 
 COMPONENT = "contract/stage"
-DOCKERFILE = """\
+# Nobody else's: what one worker removes in the end, no other is still using.
+LABEL = f"{TEST_LABEL}={os.urandom(6).hex()}"
+DOCKERFILE = f"""\
 FROM python:3.11-slim
 COPY . /application/
+LABEL {LABEL}
 ENTRYPOINT ["python", "/application/main.py"]
 """
 
@@ -124,7 +127,7 @@ def runner(
         return
     client = request.getfixturevalue("engine")
     yield open_runner(request.param, read_settings(directory, environ))
-    remove_images(client, reference=f"{COMPONENT}:*")
+    remove_images(client, label=LABEL)
 
 
 @pytest.fixture

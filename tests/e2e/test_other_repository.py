@@ -178,6 +178,21 @@ def test_a_component_at_a_version_is_the_same(shared: Shared) -> None:
     assert shared.monorepo.run("words") == HIT
 
 
+def test_without_a_registry_the_engine_knows_the_versions(
+    contained: Project, other: OtherRepository
+) -> None:
+    assert contained.run("words") == RAN
+    report = contained.doit("plan", "words", "--json").json()
+    stages = "".join(
+        f"  - {{component: {stage['component']}, version: {stage['version']}}}\n"
+        for stage in report["stages"]
+    )
+    other.pipeline(f"source: corpus.txt\nstages:\n{stages}")
+    assert other.statuses("run") == HIT
+    again = other.doit("run", "words", "--json", "--force", "count").json()
+    assert [stage["status"] for stage in again["stages"]] == ["hit", "hit", "run"]
+
+
 def test_a_run_with_nothing_to_do_asks_nobody(shared: Shared) -> None:
     shared.by_image()
     shared.other.statuses("run")
