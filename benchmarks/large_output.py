@@ -12,8 +12,8 @@ from contenders import workspace
 from timing import parser, race, ratio, row
 
 from tooling.manifest import IndexRecord, Keys, RunManifest, index_record_of
-from tooling.store import open_store
 from tooling.store.artifact import hash_artifact
+from tooling.store.local import DirectoryStore
 from tooling.store.protocol import Store
 
 MIB = 1 << 20
@@ -63,7 +63,7 @@ def main() -> None:
     arguments = parser(__doc__).parse_args()
     size, rounds = (256 * MIB, 5) if arguments.quick else (2048 * MIB, 9)
     with workspace() as directory:
-        measured = Round(open_store(str(directory / "store")), size)
+        measured = Round(DirectoryStore(directory / "store"), size)
         measured.publish()
         contenders = {
             "hand on": measured.hand_on,

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 pytest_plugins = (
     "tests.services.engine",
     "tests.services.registry",
+    "tests.services.minio",
     "tests.services.image_project",
 )
 

@@ -171,6 +171,7 @@ def test_the_index_says_what_a_listing_must_agree_with() -> None:
         bytes=30,
         inputs={"clean": "sha256:" + "2" * 64},
         seconds=1.5,
+        manifest_bytes=len(encode(MANIFEST)),
     )
 
 

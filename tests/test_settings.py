@@ -291,6 +291,7 @@ def test_any_environment_gives_settings_or_one_error_that_names_a_variable(
 
 def _well_typed(name: str, value: Any) -> bool:
     kinds: dict[str, type] = {
+        "cache": Path,
         "environments": Path,
         "snapshots": Path,
         "images": Path,

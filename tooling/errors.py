@@ -10,7 +10,9 @@ Everything the tooling raises on purpose is a `DaintreeError`; adapters map fore
     ├── GitError              git is missing, this is no repository, or git refused
     ├── VersionError          a component cannot be given a version
     ├── StoreError            the artifact store cannot be read or written
-    │   └── ArtifactDamaged   a stored output is not what its record says
+    │   ├── ArtifactDamaged   a stored output is not what its record says
+    │   ├── StoreUnavailable  a shared store's server cannot be reached, or cannot serve now
+    │   └── StoreForbidden    a shared store's server does not let this key do what was asked
     ├── ArtifactRejected      a stage wrote something that no store may hold
     ├── ImageError            an image cannot be named, built, pushed or believed
     │   ├── EngineError       the Docker engine cannot be reached, or refuses
@@ -64,6 +66,14 @@ class VersionError(DaintreeError):
 
 class StoreError(DaintreeError):
     """The artifact store cannot be reached, read or written."""
+
+
+class StoreUnavailable(StoreError):
+    """The server of a shared store cannot be reached, or answers that it cannot serve now."""
+
+
+class StoreForbidden(StoreError):
+    """The server of a shared store knows the key and does not let it do what was asked."""
 
 
 class ArtifactDamaged(StoreError):

@@ -109,6 +109,7 @@ class IndexRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     `digest`, `count` and `bytes` describe the output; `inputs` are the digests the run read, by need
     ("" for a source); `seconds` is what computing it took; `run` makes the record unique.
+    `manifest_bytes` is the size of the run's `run.json` (0: not known).
     """
 
     schema: int = SCHEMA
@@ -119,6 +120,7 @@ class IndexRecord(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     inputs: dict[str, str]
     seconds: float
+    manifest_bytes: int = 0
 
 
 def index_record_of(manifest: RunManifest) -> IndexRecord:
@@ -133,6 +135,7 @@ def index_record_of(manifest: RunManifest) -> IndexRecord:
         bytes=manifest.output.bytes,
         inputs={record.name: record.digest for record in manifest.inputs},
         seconds=manifest.seconds,
+        manifest_bytes=len(encode(manifest)),
     )
 
 

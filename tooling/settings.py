@@ -45,6 +45,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     root: Path
     store: str
+    cache: Path
+    when_unavailable: str
     environments: Path
     snapshots: Path
     images: Path
@@ -89,6 +91,12 @@ def _directory(value: Any, base: Path) -> Path:
 def _store(value: Any, base: Path) -> str:
     text = _text(value, base)
     return text if "://" in text else str(_directory(text, base))
+
+
+def _unavailable(value: Any, base: Path) -> str:
+    if value not in ("fail", "local"):
+        raise ValueError("expected fail or local")
+    return str(value)
 
 
 def _count(value: Any, base: Path) -> int:
@@ -154,9 +162,21 @@ def _bases(value: Any, base: Path) -> dict[str, str]:
 SETTINGS: tuple[Setting, ...] = (
     Setting(
         "store",
-        "where runs are kept: a directory (a leading ~ is your home)",
+        "where runs are kept: a directory (a leading ~ is your home), or s3://bucket[/prefix] to share them",
         lambda environ: str(cache_directory(environ) / "store"),
         _store,
+    ),
+    Setting(
+        "cache",
+        "the directory in front of a store in a bucket; what was fetched and computed here is kept there too",
+        lambda environ: cache_directory(environ) / "store",
+        _directory,
+    ),
+    Setting(
+        "when_unavailable",
+        "when the server of a store in a bucket cannot be reached: fail, or local to go on with the cache alone",
+        lambda environ: "fail",
+        _unavailable,
     ),
     Setting(
         "environments",

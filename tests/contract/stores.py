@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
+from tests.services.minio import running_server
+from tooling.s3_access import S3Access
+from tooling.store.bucket import Bucket
 from tooling.store.local import DirectoryStore
 from tooling.store.protocol import Store
+from tooling.store.shared import SharedStore
 
 
 class Place(Protocol):
@@ -81,4 +86,46 @@ class DirectoryPlace(msgspec.Struct, frozen=True):
         os.unlink(Path(self.root, path))
 
 
-STORES: dict[str, type[Place]] = {"directory": DirectoryPlace}
+class BucketPlace(msgspec.Struct, frozen=True):
+    """A bucket on a real MinIO with a cache in front: machines share the bucket, each has a cache of its own."""
+
+    url: str
+    access: S3Access
+    caches: str
+    machine: int = 0
+
+    @classmethod
+    def make(cls, directory: Path) -> BucketPlace:
+        """A fresh bucket; the store is below a prefix in it."""
+        server = running_server()
+        return cls(f"s3://{server.bucket()}/a/prefix", server.access, str(directory))
+
+    def open(self) -> Store:
+        """As `Place.open`; leases that run out soon, so that tests need not wait long."""
+        cache = Path(self.caches, f"cache-{self.machine}")
+        return SharedStore(self.url, self.access, cache, lease_seconds=LEASE_SECONDS)
+
+    def elsewhere(self) -> BucketPlace:
+        """As `Place.elsewhere`."""
+        return msgspec.structs.replace(self, machine=next(MACHINES))
+
+    def read(self, path: str) -> bytes | None:
+        """As `Place.read`."""
+        return self._bucket.get([path])[0]
+
+    def write(self, path: str, content: bytes) -> None:
+        """As `Place.write`."""
+        self._bucket.put(path, content)
+
+    def delete(self, path: str) -> None:
+        """As `Place.delete`."""
+        self._bucket.delete([path])
+
+    @property
+    def _bucket(self) -> Bucket:
+        return Bucket(self.url, self.access)
+
+
+LEASE_SECONDS = 2.0
+MACHINES = itertools.count(1)
+STORES: dict[str, type[Place]] = {"bucket": BucketPlace, "directory": DirectoryPlace}

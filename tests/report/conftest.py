@@ -16,7 +16,7 @@ from tooling.settings import read_settings
 from tooling.source import open_source
 from tooling.spec.component import ComponentSpec
 from tooling.spec.pipeline_reader import read_pipeline
-from tooling.store import open_store
+from tooling.store.local import DirectoryStore
 from tooling.store.protocol import Store
 from tooling.version import ComponentVersion
 
@@ -53,7 +53,7 @@ def hit() -> Callable[[str, float], Hit]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return open_store(str(tmp_path / "store"))
+    return DirectoryStore(tmp_path / "store")
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import pytest
 from tooling.errors import ArtifactDamaged, ArtifactRejected, UsageError
 from tooling.manifest import Artifact, IndexRecord, Keys, RunManifest, index_record_of
 from tooling.run.output import publish_output
-from tooling.store import open_store
 from tooling.store.artifact import hash_artifact
+from tooling.store.local import DirectoryStore
 from tooling.store.protocol import Store
 
 Files: TypeAlias = Mapping[str, str]
@@ -31,10 +31,10 @@ import os, signal, sys
 from pathlib import Path
 from tooling.manifest import index_record_of
 from tooling.run.output import publish_output
-from tooling.store import open_store
+from tooling.store.local import DirectoryStore
 
 root, location, steps = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-store = open_store(str(root / "store"))
+store = DirectoryStore(root / "store")
 record = index_record_of(store.read_run(location))
 
 def changes(event, arguments):
@@ -75,7 +75,7 @@ def manifest_of(run: str, output: Artifact) -> RunManifest:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return open_store(str(tmp_path / "store"))
+    return DirectoryStore(tmp_path / "store")
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.web_server import Server, web_server
-from tooling.store import open_store
+from tooling.store.local import DirectoryStore
 from tooling.store.protocol import Store
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return open_store(str(tmp_path / "store"))
+    return DirectoryStore(tmp_path / "store")
 
 
 @pytest.fixture

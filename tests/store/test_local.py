@@ -30,6 +30,7 @@ from tests.contract.runs import (
 )
 from tooling.errors import ArtifactDamaged, StoreError
 from tooling.manifest import encode, index_record_of
+from tooling.settings import read_settings
 from tooling.store import open_store
 from tooling.store.artifact import hash_artifact
 from tooling.store.local import DirectoryStore
@@ -192,7 +193,7 @@ def test_a_relative_directory_is_meant_from_where_it_was_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    store = open_store("here/store")
+    store = open_store(read_settings(tmp_path, {"HOME": "/", "DAINTREE_STORE": "here/store"}))
     monkeypatch.chdir("/")
     assert store.url == str(tmp_path / "here/store")
     publish(store)
@@ -209,9 +210,10 @@ def test_a_store_can_be_moved(root: Path, store: DirectoryStore, tmp_path: Path)
     assert contents(moved.output_path(record.location)) == FILES
 
 
-def test_a_scheme_that_no_store_serves_is_refused() -> None:
+def test_a_scheme_that_no_store_serves_is_refused(tmp_path: Path) -> None:
+    settings = read_settings(tmp_path, {"HOME": "/", "DAINTREE_STORE": "ftp://somewhere/else"})
     with pytest.raises(StoreError, match=r"no artifact store is known for ftp://") as raised:
-        open_store("ftp://somewhere/else")
+        open_store(settings)
     assert "set DAINTREE_STORE" in raised.value.hint
 
 
@@ -247,8 +249,10 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(small_disk: Path) -
 def test_finding_a_whole_run_imports_nothing_heavy(root: Path, store: DirectoryStore) -> None:
     manifest, _ = publish_indexed(store)
     ask = (
-        "import sys; before = set(sys.modules); from tooling.store import open_store\n"
-        "store = open_store(sys.argv[1]); [record] = store.lookup([sys.argv[2]])\n"
+        "import sys; from pathlib import Path; from tooling.settings import read_settings\n"
+        "settings = read_settings(Path('/'), {'HOME': '/', 'DAINTREE_STORE': sys.argv[1]})\n"
+        "before = set(sys.modules); from tooling.store import open_store\n"
+        "store = open_store(settings); [record] = store.lookup([sys.argv[2]])\n"
         "store.check(record, thorough=False)\n"
         "print(*sorted({'obstore', 'asyncio', 'logging', 'tooling.store.seal',\n"
         "  'concurrent.futures', 'subprocess', 'unicodedata', 'fcntl'} & set(sys.modules) - before))"

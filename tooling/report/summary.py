@@ -43,4 +43,4 @@ def run_as_json(run: PipelineRun) -> dict[str, Any]:
 
 
 def _path(run: PipelineRun, result: Result) -> str:
-    return str(run.plan.store.output_path(result.record.location))
+    return run.plan.store.address(result.record.location)

@@ -12,6 +12,7 @@ from tooling.manifest import RunManifest
 from tooling.reason import word
 from tooling.report.text import columns, count, duration, size
 from tooling.store.protocol import Store
+from tooling.store.records import LOG
 
 MOST_LOG_LINES = 200
 
@@ -72,8 +73,8 @@ def run_as_json(run: RunManifest, store: Store, *, brief: bool) -> dict[str, Any
                 "count": len(run.output.files),
                 "bytes": run.output.bytes,
             }
-    table["path"] = str(store.output_path(run.location)) if run.output else None
-    table["log"] = str(store.log_path(run.location))
+    table["path"] = store.address(run.location) if run.output else None
+    table["log"] = store.address(run.location, LOG)
     return table
 
 
@@ -99,7 +100,7 @@ def run_page(run: RunManifest, store: Store) -> list[str]:
     lines += ["inputs", *columns([[i.name or "source", i.digest, i.origin] for i in run.inputs])]
     if run.output:
         what = f"{count(len(run.output.files), 'file')}, {size(run.output.bytes)}"
-        lines += [f"output {run.output.digest} ({what})", f"  {store.output_path(run.location)}"]
+        lines += [f"output {run.output.digest} ({what})", f"  {store.address(run.location)}"]
         lines += columns([[e.path, size(e.size), e.sha256] for e in run.output.files])
     return lines + _log(run, store)
 

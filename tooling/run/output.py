@@ -109,7 +109,7 @@ def _marker(directory: Path) -> Path:
 
 def _refuse_dangerous(directory: Path, root: Path, store: Store) -> None:
     root, kept, home = (
-        Path(os.path.realpath(p)) for p in (root, store.url, os.path.expanduser("~"))
+        Path(os.path.realpath(p)) for p in (root, store.directory, os.path.expanduser("~"))
     )
     protected = {root: "the project", kept: "the artifact store", home: "your home directory"}
     for path, name in protected.items():

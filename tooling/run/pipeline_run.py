@@ -45,16 +45,23 @@ class PipelineRun:
         self._cancelled.set()
 
     def current(self, name: str) -> bool:
-        """Whether the stage's output is in the store; for a pending stage decided now that its needs have run."""
+        """Whether the stage's output is in the store; for a pending stage decided now that its needs have run.
+
+        A hit that is still to be published for others is `execute`'s: that takes time.
+        """
         stage = self._stages[name]
         decision = self._decisions[name]
         if isinstance(decision, Pending):
             decision = self._decide(stage)
-        if isinstance(decision, Hit):
-            self._settle(stage, decision, self._digests(stage))
-            return True
         self._decisions[name] = decision
-        return False
+        if not isinstance(decision, Hit) or not self.plan.store.holds(decision.record):
+            return False
+        self._settle(stage, decision, self._digests(stage))
+        return True
+
+    def is_hit(self, name: str) -> bool:
+        """Whether the stage, whose needs are settled, would be executed only to publish what this machine has."""
+        return isinstance(self._decisions[name], Hit)
 
     def execute(self, name: str) -> None:
         """Compute the stage, or take what another run has computed meanwhile.
@@ -110,11 +117,27 @@ class PipelineRun:
         self._listener.computed(stage.name, winner)
 
     def _settle(self, stage: BoundStage, hit: Hit, digests: dict[str, str]) -> None:
-        if hit.adopt:
-            self._publish_recipe(stage, hit.record, digests)
-        self.results[stage.name] = Result("hit", hit.record)
-        self._decisions[stage.name] = hit
-        self._listener.hit(stage.name, hit.record)
+        record = hit.record
+        if not self.plan.store.holds(record):
+            record = self.plan.store.share(stage.content(digests), stage.recipe, record)
+        elif hit.adopt:
+            self._publish_recipe(stage, record, digests)
+        self.results[stage.name] = Result("hit", record)
+        self._decisions[stage.name] = Hit(record)
+        if record.digest != hit.record.digest:
+            self._reconsider_after(stage)
+        self._listener.hit(stage.name, record)
+
+    def _reconsider_after(self, stage: BoundStage) -> None:
+        """Another's output took the place of the one that the plan counted on: what needs it is decided anew."""
+        changed = {stage.name}
+        for later in self.plan.stages:
+            waits_for = tuple(need for need in later.needs if need in changed)
+            forced = self._decisions[later.name] == Miss(FORCED)
+            if waits_for:
+                changed.add(later.name)
+                if not forced:
+                    self._decisions[later.name] = Pending(waits_for)
 
     def _publish_recipe(
         self, stage: BoundStage, record: IndexRecord, digests: dict[str, str]

@@ -20,6 +20,7 @@ from tooling.plan import (
     inputs_of,
 )
 from tooling.reason import miss_reason
+from tooling.run.deciding import decide_in_rounds
 from tooling.runners import open_runner
 from tooling.runners.protocol import Runner
 from tooling.settings import Settings
@@ -116,19 +117,16 @@ def make_plan(
     overrides = parse_overrides(pipeline, request.set)
     _check_stages(pipeline, (*request.force, *([request.only] if request.only else [])))
     runner = open_runner(request.runner or settings.runner, settings)
-    store = open_store(settings.store)
+    store = open_store(settings)
     versions = _versions(settings, pipeline)
     source, identity = _source(settings, request, pipeline, store, fetch)
     stages = bind(pipeline, versions, overrides, runner.environment_class, identity)
     keys = [stage.recipe for stage in stages]
     recipe_records = dict(zip(keys, store.lookup(keys), strict=True))
-    decisions = decide_all(
-        stages,
-        identity,
-        recipe_records,
-        _forced(request, stages),
-        lambda key: store.lookup([key])[0],
-        lambda record: store.check(record, thorough=False),
+    forced = _forced(request, stages)
+    decisions = decide_in_rounds(
+        store,
+        lambda lookup, check: decide_all(stages, identity, recipe_records, forced, lookup, check),
     )
     return Plan(
         request,

@@ -143,7 +143,7 @@ class LocalSource:
         return [FileEntry(name, self._seen[name].size, remembered[name].sha256) for name in files]
 
     def _recall(self) -> list[_Remembered]:
-        content = self._store.read_note(self._note)
+        content = self._store.read_note(self._note, shared=False)
         try:
             return msgspec.json.decode(content, type=list[_Remembered]) if content else []
         except msgspec.DecodeError:
@@ -151,7 +151,7 @@ class LocalSource:
 
     def _remember(self, items: list[_Remembered]) -> None:
         try:
-            self._store.write_note(self._note, msgspec.json.encode(items))
+            self._store.write_note(self._note, msgspec.json.encode(items), shared=False)
         except StoreError:
             # Only speed is lost; a store that cannot be written says so where it matters.
             return

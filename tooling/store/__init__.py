@@ -5,37 +5,43 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tooling.errors import StoreError
+from tooling.settings import Settings
 from tooling.store.protocol import Store
 
 
-def open_store(url: str) -> Store:
-    """The store at `url`: a directory's path, or `<scheme>://…`. Nothing is read or written yet.
+def open_store(settings: Settings) -> Store:
+    """The store that the settings name: a directory's path, or `<scheme>://…`. Nothing is read or written yet.
 
-    Raises StoreError for a scheme that no implementation serves.
+    Raises StoreError for a scheme that no implementation serves, SettingsError for what reaches no server.
     """
-    scheme, mark, _ = url.partition("://")
+    scheme, mark, _ = settings.store.partition("://")
     implementation = IMPLEMENTATIONS.get(scheme if mark else "")
     if implementation is None:
         raise StoreError(
             f"no artifact store is known for {scheme}://",
-            hint="set DAINTREE_STORE, or store in pyproject.toml, to a directory",
+            hint="set DAINTREE_STORE, or store in pyproject.toml, to a directory or to s3://bucket",
         )
-    return implementation(url)
+    return implementation(settings)
 
 
-def _directory(path: str) -> Store:
+def _directory(settings: Settings) -> Store:
     from pathlib import Path
 
     from tooling.store.local import DirectoryStore
 
-    return DirectoryStore(Path(path))
+    return DirectoryStore(Path(settings.store))
 
 
-def _s3(url: str) -> Store:
-    raise StoreError(
-        f"the artifact store {url}: s3:// is not supported by this version",
-        hint="set DAINTREE_STORE, or store in pyproject.toml, to a directory",
+def _s3(settings: Settings) -> Store:
+    from tooling.s3_access import read_s3_access
+    from tooling.store.shared import SharedStore
+
+    return SharedStore(
+        settings.store,
+        read_s3_access(),
+        settings.cache,
+        alone_allowed=settings.when_unavailable == "local",
     )
 
 
-IMPLEMENTATIONS: dict[str, Callable[[str], Store]] = {"": _directory, "s3": _s3}
+IMPLEMENTATIONS: dict[str, Callable[[Settings], Store]] = {"": _directory, "s3": _s3}

@@ -94,6 +94,11 @@ def hash_artifact(directory: Path) -> Artifact:
     return artifact_of(_hash(directory, found))
 
 
+def remember_hashed(status: os.stat_result, sha256: str) -> None:
+    """Remember that the file with this inode was a moment ago, when it had this status, of this SHA-256."""
+    _hashed[status.st_dev, status.st_ino] = (signature_of(status), sha256)
+
+
 def hashed_as(status: os.stat_result, sha256: str) -> bool:
     """Whether this process has hashed this very file to `sha256` and it has not changed since; forgets it."""
     known = _hashed.pop((status.st_dev, status.st_ino), None)
@@ -110,7 +115,7 @@ def _hash(directory: Path, found: list[tuple[str, os.stat_result]]) -> Iterator[
     for (path, before), after, sha256 in zip(found, now, digests, strict=True):
         if signature_of(before) != signature_of(after):
             raise ArtifactRejected(f"{path!r} changed while it was read")
-        _hashed[after.st_dev, after.st_ino] = (signature_of(after), sha256)
+        remember_hashed(after, sha256)
         yield FileEntry(path, after.st_size, sha256)
 
 

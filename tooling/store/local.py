@@ -27,7 +27,7 @@ from tooling.store.foreign import mapped
 from tooling.store.names import check_location, hexadecimal
 from tooling.store.objects import DirectoryObjects
 from tooling.store.records import LEASES, LOG, MANIFEST, SOURCES, STAGING, Records, history_path
-from tooling.store.stamp import Kept, looks_whole, verify, write_stamp
+from tooling.store.stamp import OUTPUT, Kept, looks_whole, verify, write_stamp
 
 if TYPE_CHECKING:
     from tooling.store.protocol import Lease, Staging
@@ -51,13 +51,18 @@ class DirectoryStore:
 
     def __init__(self, root: Path) -> None:
         self._root = Path(os.path.abspath(root))
-        self._objects = DirectoryObjects(self._root)
-        self._records = Records(self._objects)
+        self.objects = DirectoryObjects(self._root)
+        self._records = Records(self.objects)
 
     @property
     def url(self) -> str:
         """The directory's absolute path."""
         return str(self._root)
+
+    @property
+    def directory(self) -> Path:
+        """As `Store.directory`."""
+        return self._root
 
     def lookup(self, keys: Sequence[str]) -> list[IndexRecord | None]:
         """As `Store.lookup`."""
@@ -78,6 +83,18 @@ class DirectoryStore:
                 output = manifest.output if manifest else None
                 verify(kept, output, record.digest, thorough=thorough)
 
+    def check_all(self, records: Sequence[IndexRecord]) -> list[ArtifactDamaged | None]:
+        """As `Store.check_all`; one after the other, since each takes a look at some inodes."""
+        return [self._damage(record) for record in records]
+
+    def holds(self, record: IndexRecord) -> bool:
+        """As `Store.holds`: always."""
+        return True
+
+    def share(self, content_key: str, recipe_key: str, record: IndexRecord) -> IndexRecord:
+        """As `Store.share`: there is nobody else to share with."""
+        return record
+
     def read_run(self, location: str) -> RunManifest | None:
         """As `Store.read_run`."""
         return self._records.read_run(location)
@@ -85,6 +102,10 @@ class DirectoryStore:
     def output_path(self, location: str) -> Path:
         """As `Store.output_path`."""
         return Path(Kept(f"{self._root}/{check_location(location)}", MANIFEST).output)
+
+    def address(self, location: str, part: str = OUTPUT) -> str:
+        """As `Store.address`."""
+        return f"{self._root}/{check_location(location)}/{part}"
 
     def log_path(self, location: str) -> Path:
         """As `Store.log_path`."""
@@ -94,7 +115,7 @@ class DirectoryStore:
         """As `Store.stage`. Raises StoreError for a run that is being staged already."""
         from tooling.store.staging import staging_place
 
-        self._objects.prepare()
+        self.objects.prepare()
         return staging_place(self._root / STAGING, run, self.url)
 
     def publish_run(self, staging: Staging, manifest: RunManifest) -> None:
@@ -118,6 +139,20 @@ class DirectoryStore:
             _enter(place.run, target)
         self._records.add_history(manifest)
 
+    def keep_copy(self, staging: Staging, manifest: RunManifest) -> None:
+        """Keep the staged copy of a run that another store has; what stands at its place and is not whole is replaced.
+
+        Raises ArtifactRejected when the staged files are not the run's.
+        """
+        place, target = self._own(staging), self._root / check_location(manifest.location)
+        assert manifest.output is not None
+        with mapped(self.url):
+            self._seal(place, manifest.output, MANIFEST, manifest)
+            if target.exists():
+                os.rename(target, place.directory / "replaced")
+            _enter(place.run, target)
+        self._records.add_history(manifest)
+
     def history(self, pipeline: str, stage: str) -> Iterator[RunManifest]:
         """As `Store.history`."""
         return self._records.history(pipeline, stage)
@@ -136,7 +171,7 @@ class DirectoryStore:
         """As `Store.lease`."""
         from tooling.store.locks import lease
 
-        self._objects.prepare()
+        self.objects.prepare()
         return lease(f"{self._root}/{LEASES}/{hexadecimal(content_key)}", self.url, waiting)
 
     def source_path(self, digest: str) -> Path | None:
@@ -144,7 +179,7 @@ class DirectoryStore:
         kept = Kept(f"{self._root}/{SOURCES}/{hexadecimal(digest)}", SOURCE)
         with mapped(self.url):
             if not looks_whole(kept, digest):
-                content = self._objects.get([f"{SOURCES}/{hexadecimal(digest)}/{SOURCE}"])[0]
+                content = self.objects.get([f"{SOURCES}/{hexadecimal(digest)}/{SOURCE}"])[0]
                 record = decode(SourceRecord, content) if content else None
                 try:
                     verify(kept, record.artifact if record else None, digest, thorough=False)
@@ -169,11 +204,11 @@ class DirectoryStore:
                 _enter(place.run, target)
         return Path(Kept(str(target), SOURCE).output)
 
-    def read_note(self, name: str) -> bytes | None:
+    def read_note(self, name: str, *, shared: bool = True) -> bytes | None:
         """As `Store.read_note`."""
         return self._records.read_note(name)
 
-    def write_note(self, name: str, content: bytes) -> None:
+    def write_note(self, name: str, content: bytes, *, shared: bool = True) -> None:
         """As `Store.write_note`."""
         self._records.write_note(name, content)
 
@@ -195,6 +230,13 @@ class DirectoryStore:
         with mapped(self.url):
             empty(self._root)
             reap(self._root / STAGING)
+
+    def _damage(self, record: IndexRecord) -> ArtifactDamaged | None:
+        try:
+            self.check(record, thorough=False)
+        except ArtifactDamaged as damage:
+            return damage
+        return None
 
     def _own(self, staging: Staging) -> DirectoryStaging:
         from tooling.store.staging import DirectoryStaging

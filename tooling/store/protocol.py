@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from tooling.errors import ArtifactDamaged
 from tooling.manifest import Artifact, IndexRecord, RunManifest
 
 
@@ -40,7 +41,22 @@ class Staging(Protocol):
         ...
 
 
-class Store(Protocol):
+class Notes(Protocol):
+    """Small records kept under names (`[a-z0-9/_.-]+`)."""
+
+    def read_note(self, name: str, *, shared: bool = True) -> bytes | None:
+        """A small record, e.g. a URL's validators; None where there is none.
+
+        One that is not `shared` is of use on this machine alone, and no other is asked for it.
+        """
+        ...
+
+    def write_note(self, name: str, content: bytes, *, shared: bool = True) -> None:
+        """Keep a small record, whole or not at all; the last writer wins."""
+        ...
+
+
+class Store(Notes, Protocol):
     """Where runs are kept, found and verified.
 
     A location is the path of a run below the store, `<component>/<version>/<year>/<month>/<day>/<run id>` by
@@ -51,6 +67,11 @@ class Store(Protocol):
     @property
     def url(self) -> str:
         """Where the store is, as its reader would write it; without credentials."""
+        ...
+
+    @property
+    def directory(self) -> Path:
+        """The directory on this machine that the store keeps things in."""
         ...
 
     def lookup(self, keys: Sequence[str]) -> list[IndexRecord | None]:
@@ -80,12 +101,34 @@ class Store(Protocol):
         """
         ...
 
+    def check_all(self, records: Sequence[IndexRecord]) -> list[ArtifactDamaged | None]:
+        """What `check` without `thorough` says of each record, in order, in one parallel round; None: it agrees."""
+        ...
+
+    def holds(self, record: IndexRecord) -> bool:
+        """Whether all who share this store find what `lookup` found here; told without asking a server."""
+        ...
+
+    def share(self, content_key: str, recipe_key: str, record: IndexRecord) -> IndexRecord:
+        """Publish a hit that this machine alone knows (`holds` is false), run and keys; return the record that stands.
+
+        Another's record that came first wins. Where nothing can be published, `record` itself.
+        """
+        ...
+
     def read_run(self, location: str) -> RunManifest | None:
         """The manifest at a location; None where there is none or it is not readable."""
         ...
 
     def output_path(self, location: str) -> Path:
-        """The local directory where the run's output can be read (never written) in place."""
+        """The local directory where the run's output can be read (never written) in place; fetched there if need be.
+
+        Raises ArtifactDamaged when it cannot be fetched whole.
+        """
+        ...
+
+    def address(self, location: str, part: str = "output") -> str:
+        """Where a part of the run (`output`, `log.txt`) is now, for people: a local path, else a URL; fetches nothing."""
         ...
 
     def log_path(self, location: str) -> Path:
@@ -136,14 +179,6 @@ class Store(Protocol):
 
     def add_source(self, staging: Staging, artifact: Artifact) -> Path:
         """Keep the staged output as the source with this artifact's digest; return its local directory."""
-        ...
-
-    def read_note(self, name: str) -> bytes | None:
-        """A small record kept under a name (`[a-z0-9/_.-]+`), e.g. a URL's validators; None where there is none."""
-        ...
-
-    def write_note(self, name: str, content: bytes) -> None:
-        """Keep a small record under a name, whole or not at all; the last writer wins."""
         ...
 
     def usage(self) -> tuple[int, int]:

@@ -89,7 +89,7 @@ class Store(DaintreeCommand):
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         """Show or empty."""
-        store = open_store(self.settings.store)
+        store = open_store(self.settings)
         runs, held = store.usage()
         if options["empty"] and not options["yes"]:
             raise UsageError(

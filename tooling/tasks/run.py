@@ -160,8 +160,10 @@ def _settle_needs(run: PipelineRun, only: str) -> None:
     stage = run.plan.pipeline.stage(only)
     ancestors = _ancestors(run.plan, only)
     for before in run.plan.stages:
-        if before.name in ancestors and run.results.keys() >= set(before.needs):
-            run.current(before.name)
+        if before.name not in ancestors or not run.results.keys() >= set(before.needs):
+            continue
+        if not run.current(before.name) and run.is_hit(before.name):
+            run.execute(before.name)
     missing = [need for need in stage.needs if need not in run.results]
     if missing:
         raise UsageError(

@@ -44,7 +44,7 @@ class History(DaintreeCommand):
         limit = options["limit"]
         if limit < 0:
             raise UsageError(f"--limit {limit}: expected 0 or more", hint="0 lists all runs")
-        store = open_store(self.settings.store)
+        store = open_store(self.settings)
         pipeline, _, stage = (names[0] if names else "").partition(":")
         runs = runs_of(store, pipeline, stage)[: limit or None]
         if options["json"]:
@@ -83,7 +83,7 @@ class Show(DaintreeCommand):
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         """Find and print."""
-        store = open_store(self.settings.store)
+        store = open_store(self.settings)
         pipeline, colon, stage = names[0].partition(":")
         run = latest_run(store, pipeline, stage) if colon else store.find_run(names[0])
         if run is None:
