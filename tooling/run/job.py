@@ -37,7 +37,10 @@ def job_of(
     `place` has the directories for its output, its temporary files and its log; the input is laid out beside
     its `scratch`.
     """
-    directory, places = _lay_out(plan, needs, place.scratch.with_name("input"))
+    url = "" if needs else plan.source.url
+    directory, places = (
+        (url, {}) if url else _lay_out(plan, needs, place.scratch.with_name("input"))
+    )
     return Job(
         label=f"{plan.pipeline.name}:{stage.name}",
         component=stage.component,
@@ -50,7 +53,8 @@ def job_of(
         output=place.output,
         scratch=place.scratch,
         log=place.log,
-        network=stage.spec.network,
+        # Whoever reads a URL needs the network for it.
+        network=stage.spec.network or bool(url),
         resources=stage.resources,
         cancelled=cancelled,
     )

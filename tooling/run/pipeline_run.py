@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import msgspec
@@ -76,6 +76,11 @@ class PipelineRun:
             f"stage {name!r}: its inputs keep changing under it",
             hint="is another program writing to the store?",
         )
+
+    def make_whole(self, names: Iterable[str]) -> None:
+        """Verify the outputs of settled stages byte by byte, and compute those again that are not whole."""
+        for name in names:
+            self._whole(name)
 
     def _try(self, stage: BoundStage) -> bool:
         """True when the stage has its output; False when an input had to be repaired and came out different."""
@@ -189,18 +194,19 @@ class PipelineRun:
 
     def _inputs_whole(self, stage: BoundStage) -> bool:
         """Verify the inputs' bytes; compute the damaged ones again and return False when there was one."""
-        whole = True
-        for need, record in self._input_records(stage).items():
-            if record is None:
-                continue
-            try:
-                self.plan.store.check(record, thorough=True)
-            except ArtifactDamaged as damage:
-                whole = False
-                self._listener.warning(need, f"stage {need}: {damage.message}; computing it again")
-                self._decisions[need] = Miss(damage.message, damaged=record)
-                self.execute(need)
-        return whole
+        whole = [self._whole(need) for need in stage.needs]
+        return all(whole)
+
+    def _whole(self, name: str) -> bool:
+        """Verify a settled stage's output byte by byte; compute a damaged one again and return False."""
+        record = self.results[name].record
+        try:
+            self.plan.store.check(record, thorough=True)
+        except ArtifactDamaged as damage:
+            self._decisions[name] = Miss(damage.message, damaged=record)
+            self.execute(name)
+            return False
+        return True
 
     def _waiting(self, stage: BoundStage) -> Callable[[], None]:
         """Called while another run computes the same: says so once, and gives up when this run is cancelled."""

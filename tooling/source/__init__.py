@@ -12,7 +12,7 @@ from tooling.store.protocol import Store
 
 
 def open_source(location: str, sha256: str, directory: Path, store: Store) -> Source:
-    """The source at a location: a path (relative to `directory`) or an http(s):// URL.
+    """The source at a location: a path (relative to `directory`) an http(s):// or an s3:// URL.
 
     `sha256` is what the pipeline declares of its one file ("" for nothing). Raises SourceError for other kinds.
     """
@@ -23,6 +23,11 @@ def open_source(location: str, sha256: str, directory: Path, store: Store) -> So
         from tooling.source.http import HttpSource
 
         return HttpSource(location, sha256, store)
+    if scheme.lower() == "s3":
+        from tooling.s3_access import read_s3_access
+        from tooling.source.bucket import BucketSource
+
+        return BucketSource(location, sha256, read_s3_access())
     if scheme.lower() == "file":
         from urllib.parse import unquote
 
@@ -35,5 +40,5 @@ def open_source(location: str, sha256: str, directory: Path, store: Store) -> So
     # The location itself may hold a password.
     raise SourceError(
         f"a source of the kind {scheme}:// cannot be read",
-        hint="use a path, http:// or https://; or copy the objects to a directory first",
+        hint="use a path, http://, https:// or s3://; or copy the objects to a directory first",
     )

@@ -57,6 +57,11 @@ class HttpSource:
         self._store = store
         self._known: SourceIdentity | None = None
 
+    @property
+    def url(self) -> str:
+        """Nothing: a stage gets files."""
+        return ""
+
     def identify(self) -> SourceIdentity:
         """Asks the server for its validators (HEAD), unless they count for nothing."""
         if self._known is None:

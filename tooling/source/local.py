@@ -50,6 +50,11 @@ class LocalSource:
         key = digest_record("source-path", 1, os.path.abspath(path))
         self._note = "sources/" + key.removeprefix("sha256:")
 
+    @property
+    def url(self) -> str:
+        """Nothing: a stage gets files."""
+        return ""
+
     def identify(self) -> SourceIdentity:
         """Hashes what changed since it was last hashed; the rest is known by its inode's times."""
         files = self._walk()

@@ -12,6 +12,11 @@ from tooling.plan import SourceIdentity
 class Source(Protocol):
     """What a pipeline reads. Every method raises SourceError when the source is missing or unreadable."""
 
+    @property
+    def url(self) -> str:
+        """What a stage is given to read by itself instead of a directory; "" where `files` fills one."""
+        ...
+
     def identify(self) -> SourceIdentity:
         """Its identity, without downloading anything; the digest is None while it would take a download."""
         ...

@@ -16,6 +16,7 @@ from tooling.store.bucket_errors import bucket_error, is_no_bucket
 from tooling.store.objects import create_object
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import S3Store
 
 SCHEME = "s3://"
@@ -109,12 +110,25 @@ class Bucket:
         return list(self.sizes(prefix))
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
-        """The bytes of each object in the directory `prefix` and below, by path; one request per 1,000 objects."""
+        """The bytes of each object in the directory `prefix` and below, by path."""
+        return {entry["path"]: entry["size"] for entry in self.entries(prefix)}
+
+    def entries(self, prefix: str = "") -> Sequence[ObjectMeta]:
+        """What a listing says of the objects in the directory `prefix` and below; one request per 1,000 of them."""
         import obstore
 
         with self.answering():
-            found = obstore.list(self.small, prefix or None).collect()
-        return {entry["path"]: entry["size"] for entry in found}
+            return obstore.list(self.small, prefix or None).collect()
+
+    def entry(self, path: str) -> Sequence[ObjectMeta]:
+        """What the server says of the object of this very key; nothing where there is none."""
+        import obstore
+
+        try:
+            with self.answering():
+                return [obstore.head(self.small, path)]
+        except FileNotFoundError:
+            return []
 
     def delete(self, paths: Sequence[str]) -> None:
         """Remove objects; those that are not there do not matter."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tooling.manifest import decode
-from tooling.store.bucket import Bucket
+from tooling.parallel import side_by_side
+from tooling.store.bucket import AT_ONCE, Bucket
 from tooling.store.bucket_lease import LeaseRecord
-from tooling.store.records import HISTORY, INDEX, LEASES, MANIFEST, NOTES, SOURCES
+from tooling.store.records import HISTORY, INDEX, LEASES, MANIFEST, NOTES, SOURCES, Records
 
 
 def measure(bucket: Bucket) -> tuple[int, int]:
     """(runs, bytes of all objects). Raises StoreError."""
     sizes = bucket.sizes()
-    return len(_runs(sizes)), sum(sizes.values())
+    return len(_runs(bucket, sizes)), sum(sizes.values())
 
 
 def empty(bucket: Bucket) -> None:
@@ -22,7 +23,7 @@ def empty(bucket: Bucket) -> None:
     In this order, so that being stopped midway leaves no record of a run that is gone. Raises StoreError.
     """
     paths = sorted(bucket.sizes())
-    runs = _runs(paths)
+    runs = _runs(bucket, paths)
     for part in (INDEX, HISTORY):
         bucket.delete([path for path in paths if path.startswith(f"{part}/")])
     bucket.delete([path for path in paths if _run_of(path, runs)])
@@ -34,17 +35,20 @@ def empty(bucket: Bucket) -> None:
     bucket.delete([path for path, record in given_back if record and not record.seconds])
 
 
-def _runs(paths: Iterable[str]) -> set[str]:
-    """The locations of the runs: those outside the store's own places with a manifest, and in no other run."""
-    found: set[str] = set()
-    locations = [
+def _runs(bucket: Bucket, paths: Iterable[str]) -> set[str]:
+    """The locations of the runs. A `run.json` alone proves nothing: others write files of that name too."""
+    places = [
         path.removesuffix(f"/{MANIFEST}")
         for path in paths
         if path.endswith(f"/{MANIFEST}") and not path.startswith("_")
     ]
-    for location in sorted(locations, key=len):
-        if not _run_of(location, found):
-            found.add(location)
+    found: set[str] = set()
+    manifests = side_by_side(Records(bucket).read_run, places, AT_ONCE)
+    for place, manifest in sorted(
+        zip(places, manifests, strict=True), key=lambda pair: len(pair[0])
+    ):
+        if manifest and not _run_of(place, found):
+            found.add(place)
     return found
 
 

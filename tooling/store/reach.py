@@ -49,8 +49,8 @@ class Reach:
             try:
                 self._prove()
                 return action()
-            except StoreForbidden as error:
-                self._publish_nothing(error)
+            except StoreForbidden:
+                self._publish_nothing()
             except StoreUnavailable as error:
                 self._do_without(error)
         return otherwise()
@@ -72,12 +72,12 @@ class Reach:
                 self._notes.write_note(note, b"honours If-None-Match", shared=False)
             self._proved = True
 
-    def _publish_nothing(self, error: StoreForbidden) -> None:
+    def _publish_nothing(self) -> None:
         with self._lock:
             said, self._read_only = self._read_only, True
         if not said:
             self._say(
-                f"note: nothing is published to {self._bucket.url}: {error.message}; results stay in the cache"
+                f"note: nothing is published to {self._bucket.url}, where this key may not write; results stay in the cache"
             )
 
     def _do_without(self, error: StoreUnavailable) -> None:

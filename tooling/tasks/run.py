@@ -10,7 +10,8 @@ from typing import Any
 
 from doit.cmd_run import Run as DoitRun
 
-from tooling.errors import DaintreeError, UsageError
+from tooling.errors import ArtifactDamaged, DaintreeError, UsageError
+from tooling.manifest import IndexRecord
 from tooling.project import find_project, is_daintree
 from tooling.report.progress import Progress
 from tooling.report.summary import run_as_json, run_summary
@@ -223,16 +224,22 @@ def _output(plan: Plan) -> Path | None:
 
 def _publish(plan: Plan, run: PipelineRun, directory: Path) -> str:
     """Copy the output there; the directory's name as it was given."""
-    split = plan.pipeline.output_split
-    records = {
-        name if split else "": run.results[name].record for name in plan.pipeline.output_stages
-    }
     wanted = plan.request.output or plan.pipeline.output
     try:
-        publish_output(directory, records, plan.store, plan.settings.root)
+        try:
+            publish_output(directory, _outputs(plan, run), plan.store, plan.settings.root)
+        except ArtifactDamaged:
+            run.make_whole(plan.pipeline.output_stages)
+            publish_output(directory, _outputs(plan, run), plan.store, plan.settings.root)
     except OSError as error:
         raise foreign(error, f"the output {wanted} cannot be written") from None
     return wanted
+
+
+def _outputs(plan: Plan, run: PipelineRun) -> dict[str, IndexRecord]:
+    """The records of the stages whose outputs are wanted, by subdirectory."""
+    split = plan.pipeline.output_split
+    return {name if split else "": run.results[name].record for name in plan.pipeline.output_stages}
 
 
 def _loose_words(params: Any, rest: Sequence[str]) -> tuple[list[str], list[str]]:

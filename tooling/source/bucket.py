@@ -1,0 +1,84 @@
+"""A source in an S3 bucket: known by a listing, and read in place by the stage itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tooling.digest import digest_record
+from tooling.errors import SourceError, StoreError
+from tooling.plan import SourceIdentity
+from tooling.s3_access import S3Access
+from tooling.store.bucket import SCHEME, Bucket
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+
+
+class BucketSource:
+    """The objects below s3://bucket/prefix, or the one object of that very key.
+
+    Its identity is the digest of what a listing says of each: key, size, ETag and version id.
+    """
+
+    def __init__(self, url: str, sha256: str, access: S3Access) -> None:
+        """Raises SourceError for a URL without a bucket, and for a declared sha256, which no listing can tell."""
+        name, _, prefix = url.partition("://")[2].partition("/")
+        self._prefix = prefix.strip("/")
+        self._origin = f"{SCHEME}{name}/{self._prefix}".rstrip("/")
+        if sha256:
+            raise SourceError(
+                f"the source {self._origin} is known by its listing: sha256 cannot be declared of it",
+                hint="leave sha256 out",
+            )
+        try:
+            self._bucket = Bucket(f"{SCHEME}{name}", access)
+        except StoreError as error:
+            raise SourceError(
+                f"the source {error.message}", hint="write s3://bucket/prefix"
+            ) from None
+        self._known: SourceIdentity | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL, which the stage reads with the credentials of its environment."""
+        return self._origin
+
+    def identify(self) -> SourceIdentity:
+        """Lists the objects, once."""
+        if self._known is None:
+            digest = self._listed()
+            self._known = SourceIdentity(digest, digest, self._origin)
+        return self._known
+
+    def fetch(self) -> SourceIdentity:
+        """The same: nothing is downloaded."""
+        return self.identify()
+
+    def files(self, directory: Path) -> dict[str, Path]:
+        """Raises SourceError: the stage reads the URL."""
+        raise SourceError(f"the source {self._origin} is read in place")
+
+    def unchanged(self) -> bool:
+        """Lists the objects again."""
+        return self._listed() == self.identify().digest
+
+    def _listed(self) -> str:
+        try:
+            entries = list(self._bucket.entries(self._prefix))
+            if self._prefix:
+                entries += self._bucket.entry(self._prefix)
+        except StoreError as error:
+            raise SourceError(
+                f"the source {self._origin} cannot be listed: {error.message}", hint=error.hint
+            ) from None
+        if not entries:
+            raise SourceError(
+                f"the source {self._origin} holds no object", hint="check the bucket and the prefix"
+            )
+        return digest_record("source-listing", 1, sorted(map(_said, entries)))
+
+
+def _said(entry: ObjectMeta) -> list[str]:
+    version = entry.get("version") or ""
+    return [entry["path"], str(entry["size"]), entry["e_tag"] or "", version]
