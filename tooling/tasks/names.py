@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "new": "write a component or a pipeline from a template",
     "lock": "compile a component's requirements into one hash-locked file",
     "store": "show where the artifact store is and how large; empty it",
+    "services": "check which services can be reached; make the store's bucket",
     "config": "print every setting and where its value comes from",
     "schema": "print the JSON Schema of pipeline or component files",
 }
@@ -29,7 +30,7 @@ DOIT_COMMANDS = (
 )  # fmt: skip
 LATER_COMMANDS = (
     "argo", "cancel", "doctor", "logs", "metrics", "monitor", "pull", "push", "record",
-    "serve", "services", "shell", "submit", "watch",
+    "serve", "shell", "submit", "watch",
 )  # fmt: skip
 
 _TASK = re.compile(rb"\btask_([A-Za-z0-9_]+)")
