@@ -42,7 +42,8 @@ class Bucket:
         """`url` is s3://bucket[/prefix]. Raises StoreError for one without a bucket; nothing is asked yet."""
         name, _, prefix = url.removeprefix(SCHEME).partition("/")
         self.name, self.prefix = name, prefix.strip("/")
-        if not name or any(part in ("", ".", "..") for part in self.prefix.split("/")[:-1]):
+        strange = {"", ".", ".."} & set(self.prefix.split("/")) if self.prefix else set()
+        if not name or strange:
             raise StoreError(
                 f"{url} names no bucket", hint="write s3://bucket or s3://bucket/prefix"
             )

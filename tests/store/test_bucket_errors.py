@@ -1,0 +1,87 @@
+"""Every answer of a server, in our words."""
+
+from __future__ import annotations
+
+import pytest
+
+from tooling.errors import StoreError, StoreForbidden, StoreUnavailable
+from tooling.s3_access import S3Access
+from tooling.store.bucket_errors import bucket_error
+
+ACCESS = S3Access(
+    endpoint="http://minio:9000", region="us-east-1", access_key="a", secret_key="secret"
+)
+URL = "s3://ml-artifacts/team"
+
+
+def answer(status: str, code: str, said: str = "said") -> Exception:
+    """An error as obstore words it."""
+    body = f'<?xml version="1.0"?>\n<Error><Code>{code}</Code><Message>{said}</Message></Error>'
+    return RuntimeError(
+        f"Generic S3 error: Error performing GET http://minio:9000/x in 1ms - Server returned non-2xx status code: {status}: {body}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message", "hint"),
+    [
+        (
+            answer("404 Not Found", "NoSuchBucket"),
+            StoreError,
+            "there is no bucket ml-artifacts at http://minio:9000",
+            "`doit services --make-bucket` makes it",
+        ),
+        (
+            answer("403 Forbidden", "RequestTimeTooSkewed"),
+            StoreError,
+            "because of its clock",
+            "set the clock",
+        ),
+        (
+            answer("403 Forbidden", "InvalidAccessKeyId"),
+            StoreError,
+            "http://minio:9000 does not accept the key (InvalidAccessKeyId)",
+            "check MINIO_ACCESS_KEY and MINIO_SECRET_KEY",
+        ),
+        (
+            answer("403 Forbidden", "AccessDenied"),
+            StoreForbidden,
+            "the key may not do this in s3://ml-artifacts/team (AccessDenied)",
+            "ask whoever manages the bucket",
+        ),
+        (
+            answer("507 Insufficient Storage", "XMinioStorageFull"),
+            StoreError,
+            "the disk behind s3://ml-artifacts/team is full",
+            "free some space",
+        ),
+        (
+            answer("503 Service Unavailable", "SlowDown"),
+            StoreUnavailable,
+            "s3://ml-artifacts/team is not to be had: http://minio:9000 answers SlowDown",
+            "`doit services`",
+        ),
+        (
+            RuntimeError("Generic S3 error: … - HTTP error: error sending request\n\nDebug"),
+            StoreUnavailable,
+            "http://minio:9000 cannot be reached",
+            "DAINTREE_WHEN_UNAVAILABLE=local",
+        ),
+        (
+            answer("400 Bad Request", "InvalidBucketName", "The bucket is not valid."),
+            StoreError,
+            "failed: the server answers InvalidBucketName The bucket is not valid.",
+            "",
+        ),
+        (RuntimeError("something else\nDebug: dump"), StoreError, "failed: something else", ""),
+    ],
+)
+def test_it_says_what_where_and_what_to_do(
+    error: Exception, kind: type[StoreError], message: str, hint: str
+) -> None:
+    told = bucket_error(URL, ACCESS, error)
+    assert type(told) is kind
+    assert message in told.message
+    assert hint in told.hint
+    assert "\n" not in told.message
+    assert "secret" not in told.message + told.hint
