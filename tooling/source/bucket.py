@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ from tooling.store.bucket import SCHEME, Bucket
 if TYPE_CHECKING:
     from obstore import ObjectMeta
 
+# Amazon's rules for the names of buckets, which other servers keep as well.
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+
 
 class BucketSource:
     """The objects below s3://bucket/prefix, or the one object of that very key.
@@ -22,8 +26,14 @@ class BucketSource:
     """
 
     def __init__(self, url: str, sha256: str, access: S3Access) -> None:
-        """Raises SourceError for a URL without a bucket, and for a declared sha256, which no listing can tell."""
+        """Raises SourceError for a URL that is no plain s3://bucket/prefix, and for a declared sha256, which no listing can tell."""
         name, _, prefix = url.partition("://")[2].partition("/")
+        if not _BUCKET.fullmatch(name) or "?" in prefix:
+            # What else stands there may be a password or a signature.
+            raise SourceError(
+                "an s3:// source has another form than s3://bucket/prefix",
+                hint="keys come from MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or from AWS's own settings",
+            )
         self._prefix = prefix.strip("/")
         self._origin = f"{SCHEME}{name}/{self._prefix}".rstrip("/")
         if sha256:

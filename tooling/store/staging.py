@@ -7,6 +7,7 @@ _staging/<run id>/scratch/  temporary files
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from tooling.store.records import LOG
 from tooling.store.stamp import OUTPUT
 
 _LOCK_SUFFIX = ".lock"
+_MOST_LOOKS = 1000
+_LOOK_SECONDS = 0.005
 
 
 @dataclass(frozen=True)
@@ -81,10 +84,15 @@ def reap(place: Path) -> None:
 
 
 def _own(place: Path, run: str) -> HeldLock:
-    held = try_lock(_lock(place, run))
-    if held is None:
-        raise StoreError(f"run {run} is being written by another process")
-    return held
+    """The run's lock. Whoever is looking for dead owners may hold it for a moment, before there is a directory."""
+    for _ in range(_MOST_LOOKS):
+        held = try_lock(_lock(place, run))
+        if held is not None:
+            return held
+        if (place / run).exists():
+            break
+        time.sleep(_LOOK_SECONDS)
+    raise StoreError(f"run {run} is being written by another process")
 
 
 def _discard(directory: Path, held: HeldLock) -> None:
