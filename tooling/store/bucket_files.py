@@ -1,79 +1,59 @@
-"""Whole files to and from a bucket, side by side, each verified against its SHA-256 while its bytes pass."""
+"""Whole files to and from a bucket, side by side, several parts of a large one at a time."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tooling.errors import ArtifactDamaged, ArtifactRejected
+from tooling.errors import ArtifactDamaged
 from tooling.manifest import FileEntry
 from tooling.parallel import side_by_side
 from tooling.store.artifact import remember_hashed
 from tooling.store.bucket import Bucket
 from tooling.store.progress import Progress
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
 FILES_AT_ONCE = 16
-# A file up to this size is one request; a larger one is sent in parts, several of them under way at a time.
-PART_BYTES = 16 << 20
+# A file up to this size is one request; a larger one goes in parts, several of them under way at a time. Each part has its
+# own time and its own retries.
+PART_BYTES = 8 << 20
 PARTS_AT_ONCE = 4
-CHUNK_BYTES = 1 << 20
+LARGE_AT_ONCE = 2
 # A file that comes broken is fetched once more: it may be the way and not the object.
 ATTEMPTS = 2
 
 
 def upload(
-    bucket: Bucket,
-    directory: Path,
-    place: str,
-    files: Sequence[FileEntry],
-    progress: Progress,
+    bucket: Bucket, directory: Path, place: str, files: Sequence[FileEntry], progress: Progress
 ) -> None:
     """Put these files of `directory` below `place`.
 
-    Raises ArtifactRejected when a file is not what its entry says (nothing of that file is put), StoreError as the
-    bucket does.
+    Each request is signed with the SHA-256 of what it carries, and the server refuses what does not arrive as it was read. That
+    the files are still what was hashed is the caller's to make sure of, afterwards. Raises StoreError as the bucket
+    does, OSError as reading does.
     """
-
-    def put(entry: FileEntry) -> None:
-        chunks = _checked(directory / entry.path, entry, progress)
-        path = f"{place}/{entry.path}"
-        _send(bucket, path, entry.size, chunks)
-        progress.file()
-
-    # The large ones first, so that no core waits for the last of them.
-    side_by_side(put, sorted(files, key=lambda entry: -entry.size), FILES_AT_ONCE)
-
-
-def _send(bucket: Bucket, path: str, size: int, chunks: Iterator[bytes]) -> None:
     import obstore
 
-    with bucket.answering():
-        if size <= PART_BYTES:
-            obstore.put(bucket.large, path, b"".join(chunks), use_multipart=False)
-        else:
+    def put(entry: FileEntry) -> None:
+        with bucket.answering():
             obstore.put(
                 bucket.large,
-                path,
-                chunks,
-                use_multipart=True,
+                f"{place}/{entry.path}",
+                directory / entry.path,
+                use_multipart=entry.size > PART_BYTES,
                 chunk_size=PART_BYTES,
                 max_concurrency=PARTS_AT_ONCE,
             )
+        progress.bytes(entry.size)
+        progress.file()
 
-
-def _checked(path: Path, entry: FileEntry, progress: Progress) -> Iterator[bytes]:
-    """The file's bytes; raises ArtifactRejected at their end unless they are those of the entry."""
-    digest, size = hashlib.sha256(), 0
-    with open(path, "rb", buffering=0) as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-            size += len(chunk)
-            progress.bytes(len(chunk))
-            yield chunk
-    if (size, digest.hexdigest()) != (entry.size, entry.sha256):
-        raise ArtifactRejected(f"{entry.path!r} changed after it was hashed")
+    _each(put, files)
 
 
 def download(
@@ -99,31 +79,86 @@ def download(
             if attempt == ATTEMPTS:
                 raise damaged(entry.path)
 
-    side_by_side(get, sorted(files, key=lambda entry: -entry.size), FILES_AT_ONCE)
+    _each(get, files)
+
+
+def _each(transfer: Callable[[FileEntry], None], files: Sequence[FileEntry]) -> None:
+    """Large files first, few at a time since each has parts under way; then the small ones."""
+    large = [entry for entry in files if entry.size > PART_BYTES]
+    side_by_side(transfer, large, LARGE_AT_ONCE)
+    small = [entry for entry in files if entry.size <= PART_BYTES]
+    side_by_side(transfer, small, FILES_AT_ONCE)
 
 
 def _receive(bucket: Bucket, path: str, entry: FileEntry, file: Path, progress: Progress) -> bool:
     """Write one object to a file; whether it is what its entry says."""
-    import obstore
-
-    digest = hashlib.sha256()
     try:
-        with bucket.answering():
-            found = obstore.get(bucket.large, path)
-            if found.meta["size"] != entry.size:
-                return False
-            with open(file, "wb", buffering=0) as target:
-                for chunk in found.stream(min_chunk_size=CHUNK_BYTES):
-                    digest.update(chunk)
-                    target.write(chunk)
-                    progress.bytes(len(chunk))
-                written = os.fstat(target.fileno())
+        with bucket.answering(), open(file, "wb", buffering=0) as target:
+            parts = _Parts(bucket, path, target.fileno(), progress)
+            received = parts.receive(entry.size)
+            written = os.fstat(target.fileno())
     except FileNotFoundError:
         raise missing(entry.path) from None
-    if digest.hexdigest() != entry.sha256:
+    if received != entry.sha256:
         return False
     remember_hashed(written, entry.sha256)
     return True
+
+
+class _Parts:
+    """An object on its way to a file: several parts at a time, hashed in their order as they come."""
+
+    def __init__(self, bucket: Bucket, path: str, file: int, progress: Progress) -> None:
+        self._bucket, self._path, self._file, self._progress = bucket, path, file, progress
+        self._digest = hashlib.sha256()
+        self._turn = threading.Condition()
+        self._hashed = 0
+        self._broken = False
+
+    def receive(self, size: int) -> str:
+        """Write the object, which should have so many bytes; its SHA-256, "" where it has not.
+
+        Raises FileNotFoundError where there is no such object.
+        """
+        import obstore
+
+        if size <= PART_BYTES:
+            content = obstore.get(self._bucket.large, self._path).bytes()
+            self._pass(0, content)
+            return self._digest.hexdigest()
+        if obstore.head(self._bucket.large, self._path)["size"] != size:
+            return ""
+        starts = range(0, size, PART_BYTES)
+        side_by_side(lambda start: self._part(start, size), starts, PARTS_AT_ONCE)
+        return self._digest.hexdigest()
+
+    def _part(self, start: int, size: int) -> None:
+        import obstore
+
+        try:
+            length = min(PART_BYTES, size - start)
+            content = obstore.get_range(self._bucket.large, self._path, start=start, length=length)
+            self._pass(start, content)
+        except BaseException:
+            with self._turn:
+                self._broken = True
+                self._turn.notify_all()
+            raise
+
+    def _pass(self, start: int, content: Buffer) -> None:
+        """Write a part, and hash it once all before it are. Parts begin in order, so the first of them waits for none."""
+        view = memoryview(content)
+        written = 0
+        while written < len(view):
+            written += os.pwrite(self._file, view[written:], start + written)
+        with self._turn:
+            self._turn.wait_for(lambda: self._broken or self._hashed == start)
+        if not self._broken:
+            self._digest.update(view)
+            with self._turn:
+                self._hashed = start + len(view)
+                self._turn.notify_all()
+        self._progress.bytes(len(view))
 
 
 def missing(path: str, what: str = "output file") -> ArtifactDamaged:

@@ -6,7 +6,7 @@ whatever is interrupted, a record never leads to what is not there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tooling.errors import ArtifactDamaged, ArtifactRejected, StoreError
@@ -40,10 +40,13 @@ class RemoteRuns:
         """What a listing of each run says, in one parallel round: None where it agrees with the record."""
         return side_by_side(self._check, records, AT_ONCE)
 
-    def publish(self, directory: Path, manifest: RunManifest) -> None:
+    def publish(
+        self, directory: Path, manifest: RunManifest, unchanged: Callable[[], None]
+    ) -> None:
         """Put the run in `directory` (output, log) at its location; nothing where it is already.
 
-        Raises StoreError where another run is at that location.
+        `unchanged` is asked between the files and their record, and raises where the files are not the manifest's any
+        more. Raises StoreError where another run is at that location.
         """
         location = check_location(manifest.location)
         standing = self.records.read_run(location)
@@ -51,6 +54,7 @@ class RemoteRuns:
             self.refuse_taken(location)
             files = manifest.output.files if manifest.output else ()
             self._upload(directory, location, files, f"{manifest.stage}: publishing")
+            unchanged()
             if (directory / LOG).is_file():
                 self.bucket.put(f"{location}/{LOG}", (directory / LOG).read_bytes())
             if not self.bucket.create(f"{location}/{MANIFEST}", encode(manifest)):
@@ -94,8 +98,10 @@ class RemoteRuns:
             return None
         return artifact
 
-    def add_source(self, directory: Path, artifact: Artifact) -> None:
-        """Put a source's files, those in `directory`, unless they are there; its record comes last."""
+    def add_source(
+        self, directory: Path, artifact: Artifact, unchanged: Callable[[], None]
+    ) -> None:
+        """Put a source's files, those in `directory`, unless they are there; as `publish` otherwise."""
         place = f"{SOURCES}/{hexadecimal(artifact.digest)}"
         sizes = _below(self.bucket.sizes(f"{place}/{OUTPUT}"), f"{place}/{OUTPUT}")
         if sizes == _sizes(artifact) and self._source(place) == artifact:
@@ -103,6 +109,7 @@ class RemoteRuns:
         strange = sizes.keys() - _sizes(artifact).keys()
         self.bucket.delete([f"{place}/{OUTPUT}/{path}" for path in strange])
         self._upload(directory.parent, place, artifact.files, "source: publishing")
+        unchanged()
         self.bucket.put(f"{place}/{SOURCE}", encode(SourceRecord(artifact=artifact)))
 
     def _source(self, place: str) -> Artifact | None:

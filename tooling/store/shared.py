@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tooling.digest import digest_record
-from tooling.errors import ArtifactDamaged, StoreUnavailable
+from tooling.errors import ArtifactDamaged, StoreError, StoreUnavailable
 from tooling.manifest import Artifact, IndexRecord, RunManifest, index_record_of
 from tooling.s3_access import S3Access
 from tooling.store.bucket import Bucket
@@ -169,9 +169,8 @@ class SharedStore:
         self._reach.ask(lambda: self._remote.refuse_taken(manifest.location), None)
         self._cache.publish_run(staging, manifest)
         self._index_near(manifest)
-        place = self._cache.log_path(manifest.location).parent
         try:
-            self._reach.tell(lambda: self._remote.publish(place, manifest), lambda: None)
+            self._reach.tell(lambda: self._publish(manifest), lambda: None)
         except StoreUnavailable as error:
             raise StoreUnavailable(
                 f"{error.message}; run {manifest.run} is kept in {self.directory} and not published",
@@ -213,7 +212,12 @@ class SharedStore:
     def add_source(self, staging: Staging, artifact: Artifact) -> Path:
         """As `Store.add_source`."""
         path = self._cache.add_source(staging, artifact)
-        self._reach.tell(lambda: self._remote.add_source(path, artifact), lambda: None)
+
+        def unchanged() -> None:
+            if self._cache.source_path(artifact.digest) is None:
+                raise StoreError(f"the source in {path} was changed while it was published")
+
+        self._reach.tell(lambda: self._remote.add_source(path, artifact, unchanged), lambda: None)
         return path
 
     def read_note(self, name: str, *, shared: bool = True) -> bytes | None:
@@ -254,7 +258,7 @@ class SharedStore:
             manifest = self._cache.read_run(record.location)
             if manifest is None:
                 return record
-            self._remote.publish(self._cache.log_path(record.location).parent, manifest)
+            self._publish(manifest)
             winner = records.publish_index(content_key, record, standing)
         assert winner is not None
         wanted = msgspec.structs.replace(winner, inputs=record.inputs)
@@ -262,6 +266,16 @@ class SharedStore:
             records.publish_index(recipe_key, wanted, recipe)
         self._unshared.discard(record.location)
         return winner
+
+    def _publish(self, manifest: RunManifest) -> None:
+        """Put the cache's copy of a run into the bucket, if it is whole before and after."""
+
+        def unchanged() -> None:
+            if manifest.output:
+                self._cache.check(index_record_of(manifest), thorough=False)
+
+        directory = self._cache.log_path(manifest.location).parent
+        self._remote.publish(directory, manifest, unchanged)
 
     def _index_near(self, manifest: RunManifest) -> None:
         """Let the cache's index lead to a run, so that it is found whatever becomes of the bucket."""
