@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperparameters import Hyperparameters
+from item2vec_model import write_description
 from sequences import read_sequences
 from skipgram import Matrix, Model, train
 from stageio import run, table, write_rows
@@ -27,6 +28,7 @@ def main(*, input: Path, output: Path, **parameters: Any) -> None:
     for name in SPLIT_FILES:
         shutil.copyfile(table(input, name), output / name)
     write_model(output, train(sequences, hyperparameters))
+    write_description(output)
 
 
 def write_model(output: Path, model: Model) -> None:
