@@ -35,7 +35,8 @@ class ComponentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """A component's own description; every part has a default, so the file may be missing.
 
     `uses` names the libraries whose sources lie beside main.py; `network` whether the stage needs one;
-    `outputs` the files its output must hold; `build_args` go to the image build.
+    `outputs` the files its output must hold; `build_args` go to the image build. `serves` makes it a service: it
+    answers requests until it is stopped, from what the stage it names, as PIPELINE:STAGE, has written.
     """
 
     description: str = ""
@@ -44,4 +45,5 @@ class ComponentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     network: bool = False
     resources: Resources = Resources()
     outputs: tuple[str, ...] = ()
+    serves: str = ""
     build_args: dict[str, str] = {}

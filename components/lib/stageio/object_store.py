@@ -82,6 +82,33 @@ def download(source: Location, directory: Path) -> None:
             list(pool.map(fetch, sorted(names)))
 
 
+def object_names(source: Location) -> list[str]:
+    """The relative names of the objects below `source`, sorted; none where there are none.
+
+    Raises StageError when the store cannot be used.
+    """
+    with _reported(source):
+        return sorted(name for name, _ in _listed(_client(), source))
+
+
+def read_object(source: Location) -> bytes | None:
+    """The content of the one object at `source`, None where there is none.
+
+    Raises StageError when the store cannot be used.
+    """
+    from botocore.exceptions import ClientError
+
+    with _reported(source):
+        try:
+            answer = _client().get_object(Bucket=source.bucket, Key=source.prefix)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in ("NoSuchKey", "404"):
+                return None
+            raise
+        content: bytes = answer["Body"].read()
+        return content
+
+
 def check_empty(target: Location) -> None:
     """Make sure that `target` can be reached and that there is nothing below it.
 

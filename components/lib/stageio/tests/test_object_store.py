@@ -10,7 +10,7 @@ import pytest
 import s3_server
 from conftest import Stage
 from stageio import StageError
-from stageio.object_store import Location
+from stageio.object_store import Location, object_names, read_object
 
 COPIES = """\
 import shutil
@@ -230,3 +230,18 @@ def test_a_key_that_leaves_the_input_is_an_error(
 def test_a_location_needs_a_bucket() -> None:
     with pytest.raises(StageError, match="no bucket"):
         Location.parse("s3://")
+
+
+def test_single_objects_are_read_and_names_listed(
+    client: Any, bucket: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    for key in ("runs/b/run.json", "runs/a", "runs/b/", "runsnot/c"):
+        client.put_object(Bucket=bucket, Key=key, Body=key.encode())
+    assert object_names(Location(bucket, "runs")) == ["a", "b/run.json"]
+    assert object_names(Location(bucket, "none")) == []
+    assert read_object(Location(bucket, "runs/a")) == b"runs/a"
+    assert read_object(Location(bucket, "runs/c")) is None
+    with pytest.raises(StageError, match="no bucket none-of-these"):
+        read_object(Location("none-of-these", "a"))

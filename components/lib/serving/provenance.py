@@ -1,0 +1,144 @@
+"""Which run a model comes from, and whether its files are what that run wrote.
+
+A run lies in the artifact store as `run.json` beside `output/`; `_history/PIPELINE/STAGE/RUN` says
+where. Nothing else of the store is known here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stageio import StageError
+
+from .places import OUTPUT, Place, open_place
+
+Record = dict[str, Any]
+
+METRICS = "metrics.json"
+_MANIFEST = "run.json"
+_HISTORY = "_history"
+_REFERENCE = re.compile(r"[\w.-]+:[\w.-]+|\d{8}T\d{9}Z-[0-9a-f]{8}")
+# How many of the pipeline's latest runs are looked through for the model's metrics.
+_RUNS_LOOKED_AT = 100
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a model was read from, the run that wrote it and its metrics, where these are known."""
+
+    place: str
+    run: Record | None = None
+    metrics: Record | None = None
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run, "" where it is not known."""
+        return str(self.run["run"]) if self.run else ""
+
+
+@contextmanager
+def opened(reference: str, store: str) -> Iterator[tuple[Path, Provenance]]:
+    """A local directory with the files of a model, and its provenance.
+
+    `reference` is a directory, `s3://BUCKET/PREFIX`, or, looked up in the artifact store `store`,
+    a run id or PIPELINE:STAGE, which is the latest run of that stage that succeeded. A directory
+    may be that of a run. Raises StageError when there is no such model, and when the files are
+    not what their run wrote.
+    """
+    files, provenance = _located(reference, store)
+    with files.fetched() as directory:
+        if provenance.run:
+            _check_files(directory, provenance.run)
+        yield directory, provenance
+
+
+def _located(reference: str, store: str) -> tuple[Place, Provenance]:
+    if _REFERENCE.fullmatch(reference) and not Path(reference).is_dir():
+        if not store:
+            raise StageError(
+                f"--input {reference}: a run is looked up in a store, and none is given",
+                "give --store DIR or --store s3://BUCKET, or a model's directory as --input",
+            )
+        return _looked_up(reference, open_place(store))
+    place = open_place(reference)
+    run = _read_run(place)
+    if run is not None:
+        return place.below(OUTPUT), Provenance(str(place), run)
+    parent = place.parent()
+    return place, Provenance(str(place), _read_run(parent) if parent else None)
+
+
+def _looked_up(reference: str, store: Place) -> tuple[Place, Provenance]:
+    names = store.below(_HISTORY).names()
+    wanted = reference.replace(":", "/")
+    # Ids begin with the time: backwards is newest first.
+    for name in reversed(names):
+        if wanted in (name.rpartition("/")[0], name.rpartition("/")[2]):
+            place = _location(store, name)
+            run = _read_run(place) if place else None
+            if place and run and run.get("result") == "succeeded":
+                return place.below(OUTPUT), Provenance(str(place), run, _metrics(store, run))
+    raise StageError(
+        f"--input {reference}: no such run that succeeded in {store}",
+        "`doit history` lists the runs",
+    )
+
+
+def _location(store: Place, name: str) -> Place | None:
+    """Where the run lies that the history holds under `name`."""
+    location = _json(store.read(f"{_HISTORY}/{name}")).get("location")
+    if not isinstance(location, str) or ".." in location.split("/") or location.startswith("/"):
+        return None
+    return store.below(location)
+
+
+def _metrics(store: Place, model: Record) -> Record | None:
+    """What another stage of the same pipeline measured on the output of the run `model`."""
+    pipeline = str(model["pipeline"])
+    names = store.below(_HISTORY).below(pipeline).names()
+    others = [name for name in names if name.partition("/")[0] != model["stage"]]
+    others.sort(key=lambda name: name.rpartition("/")[2], reverse=True)
+    for name in others[:_RUNS_LOOKED_AT]:
+        place = _location(store, f"{pipeline}/{name}")
+        run = _read_run(place) if place else None
+        read = [given.get("digest") for given in (run or {}).get("inputs", ())]
+        if place and model["output"]["digest"] in read:
+            metrics = _json(place.below(OUTPUT).read(METRICS))
+            if metrics:
+                return metrics
+    return None
+
+
+def _read_run(place: Place) -> Record | None:
+    run = _json(place.read(_MANIFEST))
+    return run if isinstance(run.get("run"), str) else None
+
+
+def _json(content: bytes | None) -> Record:
+    try:
+        value = json.loads(content or b"null")
+    except (ValueError, RecursionError):
+        value = None
+    return value if isinstance(value, dict) else {}
+
+
+def _check_files(directory: Path, run: Record) -> None:
+    for entry in (run.get("output") or {}).get("files", ()):
+        path = directory / entry["path"]
+        try:
+            with path.open("rb") as file:
+                same = hashlib.file_digest(file, "sha256").hexdigest() == entry["sha256"]
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise StageError(
+                f"{path}: not the file that run {run['run']} wrote",
+                "run the pipeline again: it finds the damage and repairs it",
+            )
