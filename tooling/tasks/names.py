@@ -12,6 +12,7 @@ COMMANDS: dict[str, str] = {
     "path": "print where a stage's output lies, for notebooks",
     "pull": "copy a stage's last inputs and output out of the store",
     "shell": "open a stage's environment on its last inputs, its command ready",
+    "serve": "serve a pipeline's latest model over HTTP on this machine",
     "history": "list the runs of a pipeline or stage, failed ones too",
     "show": "show one run whole: inputs, outputs, reason, log",
     "affected": "name the components that a git change affects, and why",
@@ -30,7 +31,7 @@ DOIT_COMMANDS = (
 )  # fmt: skip
 LATER_COMMANDS = (
     "argo", "cancel", "doctor", "logs", "metrics", "monitor", "pull", "push", "record",
-    "serve", "shell", "submit", "watch",
+    "shell", "submit", "watch",
 )  # fmt: skip
 
 _TASK = re.compile(rb"\btask_([A-Za-z0-9_]+)")

@@ -56,7 +56,9 @@ def _component_rows(root: Path) -> list[list[str]]:
     rows = []
     for name in [*discover_components(root), *discover_libraries(root)]:
         try:
-            rows.append([name, _spec(root, name).description])
+            spec = _spec(root, name)
+            serves = f" (doit serve {name})" if spec.serves else ""
+            rows.append([name, spec.description + serves])
         except DaintreeError as error:
             rows.append([name, f"BROKEN: {error.message}"])
     return rows
