@@ -6,43 +6,79 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 # One thread sums in one order: the metrics must not depend on the number of cores.
 os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"))
 
-from metrics import NAMES, Metrics, summarise
-from model import read_model
-from ranking import item2vec_scores, popularity_scores, rank_targets
+from card import model_card
+from charts import draw_charts
+from item2vec_model import Model, Scoring, read_description, read_model, scorer_of
+from metrics import NAMES, by_history_length, spread, summarise
+from ranking import model_scores, popularity_scores, rank_targets, recommended
 from split import Split, read_split
-from stageio import StageError, run, write_rows
+from stageio import StageError, numbered_rows, run, table, write_rows
+
+RECOMMENDED = 10
 
 
-def main(*, input: Path, output: Path, decay: float, last_items: int) -> None:
-    """Evaluate the model and the popularity baseline; write metrics.json and metrics.csv.
+def main(
+    *,
+    input: Path,
+    output: Path,
+    decay: float,
+    last_items: int,
+    cooccurrence: float,
+    fail_below_baseline: bool,
+) -> None:
+    """Evaluate the model and its baselines; write metrics, charts and the model card.
 
-    Raises StageError when a parameter is out of range, the model or the split is malformed, or
-    no purchase is held out.
+    Raises StageError when a parameter is out of range, the model or the split is malformed, no
+    purchase is held out, or the model is worse than popularity and must not be.
     """
-    check_parameters(decay, last_items)
+    scoring = Scoring(decay, last_items, cooccurrence)
+    scoring.check()
     split = read_split(input)
     check_cases(input, split)
-    model = item2vec_scores(read_model(input, split.items), decay, last_items)
-    results = {
-        ("item2vec", "test"): summarise(rank_targets(split.test, model, len(split.items))),
-        ("item2vec", "valid"): summarise(rank_targets(split.valid, model, len(split.items))),
-        ("popularity", "test"): summarise(
-            rank_targets(split.test, popularity_scores(split.train_purchases), len(split.items))
-        ),
+    losses = read_losses(table(input, "training.csv"))
+    model = read_model(input)
+    document = evaluate(input, split, model, scoring)
+    say(document)
+    if fail_below_baseline:
+        check_baseline(document)
+    write_metrics(output, document)
+    draw_charts(output, document["by_history_length"], losses, model, split)
+    parameters = {"train": read_description(input)["parameters"], "evaluate": vars(scoring)}
+    card = model_card(document, parameters, len(model.items))
+    (output / "model_card.md").write_text(card, encoding="utf-8", newline="\n")
+
+
+def evaluate(directory: Path, split: Split, model: Model, scoring: Scoring) -> dict[str, Any]:
+    """The content of metrics.json."""
+    scorer = scorer_of(model, directory, scoring)
+    vectors = scorer_of(model, directory, Scoring(scoring.decay, scoring.last_items, 0))
+    items = len(split.items)
+    scores = model_scores(model, scorer.scores, split.items)
+    baselines = {
+        "popularity": popularity_scores(split.train_purchases),
+        "cooccurrence": model_scores(model, scorer.counts, split.items),
+        "vectors": model_scores(model, vectors.scores, split.items),
     }
-    write_metrics(output, split, results)
-
-
-def check_parameters(decay: float, last_items: int) -> None:
-    """Raise StageError, which names the flag, for a parameter that is out of its range."""
-    if not 0 <= decay <= 1:
-        raise StageError(f"--decay {decay}: out of range", "give 0 to 1")
-    if not 1 <= last_items <= 10_000:
-        raise StageError(f"--last-items {last_items}: out of range", "give 1 to 10,000")
+    ranks = rank_targets(split.test, scores, items)
+    times = recommended(split.test, scores, items, RECOMMENDED)
+    return {
+        "test": summarise(ranks),
+        "valid": summarise(rank_targets(split.valid, scores, items)),
+        "baselines": {
+            name: summarise(rank_targets(split.test, baseline, items))
+            for name, baseline in baselines.items()
+        },
+        f"recommended@{RECOMMENDED}": spread(times, split.train_purchases, split.test.targets),
+        "by_history_length": by_history_length(ranks, split.test.lengths),
+        "users": split.users,
+        "items": items,
+        "cases": len(split.test),
+    }
 
 
 def check_cases(input: Path, split: Split) -> None:
@@ -55,21 +91,49 @@ def check_cases(input: Path, split: Split) -> None:
             )
 
 
-def write_metrics(output: Path, split: Split, results: dict[tuple[str, str], Metrics]) -> None:
-    """Write the metrics twice: metrics.json for programs, metrics.csv as a table."""
-    document = {
-        "test": results["item2vec", "test"],
-        "valid": results["item2vec", "valid"],
-        "baselines": {"popularity": results["popularity", "test"]},
-        "users": split.users,
-        "items": len(split.items),
-        "cases": len(split.test),
-    }
+def check_baseline(document: dict[str, Any]) -> None:
+    """Raise StageError when popularity ranks what was bought as high as the model, or higher."""
+    model, popularity = document["test"]["ndcg@10"], document["baselines"]["popularity"]["ndcg@10"]
+    if model <= popularity:
+        raise StageError(
+            f"the model does not beat the popularity baseline: NDCG@10 {model} against {popularity}",
+            "train longer or on more data; without --fail-below-baseline the metrics are written",
+        )
+
+
+def read_losses(path: Path) -> list[float]:
+    """The loss of each epoch, in order. Raises StageError when the table is malformed."""
+    rows = numbered_rows(path)
+    _, header = next(rows)
+    try:
+        return [float(cells[header.index("loss")]) for _, cells in rows]
+    except ValueError as error:
+        raise StageError(f"{path}: {error}", "take the file as train writes it") from None
+
+
+def write_metrics(output: Path, document: dict[str, Any]) -> None:
+    """Write metrics.json for programs, metrics.csv and by_history_length.csv as tables."""
     text = json.dumps(document, indent=2, sort_keys=True)
     (output / "metrics.json").write_text(text + "\n", encoding="utf-8", newline="\n")
-    rows = [(*key, *(metrics[name] for name in NAMES)) for key, metrics in results.items()]
+    rows = [
+        (model, part, *(metrics[name] for name in NAMES))
+        for model, part, metrics in parts(document)
+    ]
     write_rows(output / "metrics.csv", ("model", "part", *NAMES), rows)
-    for (name, part), metrics in results.items():
+    columns = ("from", "to", "cases", *NAMES)
+    lengths = [[part[name] for name in columns] for part in document["by_history_length"]]
+    write_rows(output / "by_history_length.csv", columns, lengths)
+
+
+def parts(document: dict[str, Any]) -> list[tuple[str, str, dict[str, float]]]:
+    """(model, part, metrics) of all that was measured."""
+    measured = [("item2vec", part, document[part]) for part in ("test", "valid")]
+    return measured + [(name, "test", found) for name, found in document["baselines"].items()]
+
+
+def say(document: dict[str, Any]) -> None:
+    """Print the two metrics that others publish on stderr."""
+    for name, part, metrics in parts(document):
         print(
             f"{name} {part}: HR@10 {metrics['hr@10']:.4f}, NDCG@10 {metrics['ndcg@10']:.4f}",
             file=sys.stderr,

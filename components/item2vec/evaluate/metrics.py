@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 CUTOFFS = (5, 10, 20)
 NAMES = (*(f"{metric}@{cutoff}" for metric in ("hr", "ndcg") for cutoff in CUTOFFS), "mrr")
+# The fewest purchases of each part of the histories by length.
+LENGTHS = (1, 5, 10, 20, 50)
 
 Metrics = dict[str, float]
 
@@ -25,3 +27,38 @@ def summarise(ranks: NDArray[np.int64]) -> Metrics:
         means[f"hr@{cutoff}"] = np.mean(within)
         means[f"ndcg@{cutoff}"] = np.mean(np.where(within, gains, 0))
     return {name: round(float(means[name]), 6) for name in NAMES}
+
+
+def by_history_length(
+    ranks: NDArray[np.int64], lengths: NDArray[np.int64]
+) -> list[dict[str, float]]:
+    """The metrics of the cases with short, longer and long histories, shortest first.
+
+    Each part says from how many purchases it goes to how many, and how many cases it has; a part
+    without a case is left out.
+    """
+    parts = []
+    for least, most in zip(LENGTHS, (*(length - 1 for length in LENGTHS[1:]), None), strict=True):
+        within = (lengths >= least) & (lengths <= (most or lengths.max()))
+        if within.any():
+            longest = int(lengths[within].max()) if most is None else most
+            span = {"from": least, "to": longest, "cases": int(within.sum())}
+            parts.append({**span, **summarise(ranks[within])})
+    return parts
+
+
+def spread(
+    times: NDArray[np.int64], purchases: NDArray[np.int64], targets: NDArray[np.int64]
+) -> Metrics:
+    """How widely recommendations spread over the items, given how often each was recommended.
+
+    `coverage` is the share of all items that were recommended at least once. `popularity_bias`
+    is the mean number of training purchases of what was recommended, divided by that of what was
+    really bought (`targets`): 1 favours popular items no more than the users do.
+    """
+    bought = float(np.mean(purchases[targets]))
+    shown = float(np.sum(purchases * times)) / max(int(times.sum()), 1)
+    return {
+        "coverage": round(float(np.mean(times > 0)), 6),
+        "popularity_bias": round(shown / bought, 6) if bought else 0.0,
+    }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from model import Model
+from item2vec_model import Model
 from numpy.typing import NDArray
 from split import Cases, Indices
+from stageio import StageError
 
 # A row for each history, a column for each item; the higher, the sooner recommended.
 ScoreMatrix = NDArray[np.float32] | NDArray[np.float64]
@@ -17,23 +18,27 @@ Scores = Callable[[Sequence[Indices]], ScoreMatrix]
 SCORES_AT_ONCE = 4_000_000
 
 
-def item2vec_scores(model: Model, decay: float, last_items: int) -> Scores:
-    """Scores of the items after a history: its query's dot products with the context vectors.
+def model_scores(model: Model, row_scores: Scores, items: Mapping[str, int]) -> Scores:
+    """The scores of a model as scores of the items of a data set, which the model need not know all.
 
-    The query is the sum of the input vectors of the last `last_items` purchases, each weighing
-    `decay` times as much as the one after it. An item without vectors adds nothing to a query and
-    is scored below all others.
+    An item that the model does not know is left out of a history, and is scored below all others.
+
+    Raises StageError when the model has an item that `items` has not.
     """
-    weights = (decay ** np.arange(last_items)).astype(np.float32)
-    untrained = np.flatnonzero(~model.trained)
+    for item in model.items:
+        if item not in items:
+            raise StageError(
+                f"vectors.csv: item {item[:40]!r} is not in items.csv",
+                "take the model and the split from one run of train",
+            )
+    columns = np.array([items[item] for item in model.items])
+    rows = np.full(len(items), -1)
+    rows[columns] = np.arange(len(columns))
 
     def scores(histories: Sequence[Indices]) -> ScoreMatrix:
-        queries = np.empty((len(histories), model.vectors.shape[1]), dtype=np.float32)
-        for row, history in enumerate(histories):
-            recent = history[::-1][:last_items]
-            queries[row] = weights[: len(recent)] @ model.vectors[recent]
-        result = queries @ model.context_vectors.T
-        result[:, untrained] = -np.inf
+        known = [rows[history][rows[history] >= 0] for history in histories]
+        result = np.full((len(histories), len(items)), -np.inf, dtype=np.float32)
+        result[:, columns] = row_scores(known)
         return result
 
     return scores
@@ -66,10 +71,32 @@ def rank_targets(
     return ranks
 
 
+def recommended(
+    cases: Cases, scores: Scores, items: int, k: int, scores_at_once: int = SCORES_AT_ONCE
+) -> Indices:
+    """How many cases have each item among the `k` best of those not in their history."""
+    times = np.zeros(items, dtype=np.int64)
+    batch = max(1, scores_at_once // items)
+    for start in range(0, len(cases), batch):
+        histories = cases.histories[start : start + batch]
+        table = scores(histories)
+        table[_places(histories)] = -np.inf
+        best = np.argpartition(table, -min(k, items), axis=1)[:, -min(k, items) :]
+        scored = np.isfinite(np.take_along_axis(table, best, axis=1))
+        times += np.bincount(best[scored], minlength=items)
+    return times
+
+
 def _ranks(scores: ScoreMatrix, histories: Sequence[Indices], targets: Indices) -> list[int]:
     cases = np.arange(len(histories))
     wanted = scores[cases, targets]
     # NaN is never as high as any score, not even as -inf.
-    scores[np.repeat(cases, [len(h) for h in histories]), np.concatenate(histories)] = np.nan
+    scores[_places(histories)] = np.nan
     scores[cases, targets] = wanted
     return [int(np.count_nonzero(row >= score)) for row, score in zip(scores, wanted, strict=True)]
+
+
+def _places(histories: Sequence[Indices]) -> tuple[Indices, Indices]:
+    """The cells of a matrix of scores that stand for what was bought already."""
+    rows = np.repeat(np.arange(len(histories)), [len(history) for history in histories])
+    return rows, np.concatenate(histories)

@@ -25,6 +25,11 @@ class Cases:
     def __len__(self) -> int:
         return len(self.histories)
 
+    @property
+    def lengths(self) -> Indices:
+        """The number of purchases in each history."""
+        return np.array([len(history) for history in self.histories], dtype=np.int64)
+
 
 @dataclass(frozen=True)
 class Split:

@@ -28,7 +28,7 @@ def main(*, input: Path, output: Path, **parameters: Any) -> None:
     for name in SPLIT_FILES:
         shutil.copyfile(table(input, name), output / name)
     write_model(output, train(sequences, hyperparameters))
-    write_description(output)
+    write_description(output, parameters)
 
 
 def write_model(output: Path, model: Model) -> None:

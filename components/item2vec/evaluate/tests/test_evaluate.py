@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import main
 import numpy as np
 import pytest
+import yaml
+from item2vec_model import write_description
 from stageio import run, write_rows
 
 PART_COLUMNS = ("user", "item", "time")
@@ -34,6 +39,8 @@ def write_model(
         header = ("item", *(f"v{index}" for index in range(width)))
         rows_ = [(item, *vector) for item, vector in content.items()]
         write_rows(directory / f"{name}.csv", header, rows_)
+    write_rows(directory / "training.csv", ("epoch", "loss"), [(1, 2.5), (2, 1.25)])
+    write_description(directory, {"epochs": 2})
     return directory
 
 
@@ -59,9 +66,13 @@ def walks(count: int, users: int) -> Sequences:
 
 def test_the_document_has_the_agreed_form(tmp_path: Path) -> None:
     document = evaluate(tmp_path, write_model(tmp_path / "m", walks(30, 40), *successors(30)))
-    assert set(document) == {"test", "valid", "baselines", "users", "items", "cases"}
+    assert set(document) == {
+        *("test", "valid", "baselines", "users", "items", "cases"),
+        *("by_history_length", "recommended@10"),
+    }
     assert set(document["test"]) == set(document["valid"]) == METRICS
-    assert set(document["baselines"]) == {"popularity"}
+    assert set(document["baselines"]) == {"popularity", "cooccurrence", "vectors"}
+    assert all(set(found) == METRICS for found in document["baselines"].values())
     assert (document["users"], document["items"], document["cases"]) == (40, 30, 40)
 
 
@@ -69,7 +80,8 @@ def test_the_table_holds_the_same_metrics(tmp_path: Path) -> None:
     document = evaluate(tmp_path, write_model(tmp_path / "m", walks(30, 40), *successors(30)))
     with (tmp_path / "output" / "metrics.csv").open(newline="") as file:
         rows = {(row.pop("model"), row.pop("part")): row for row in csv.DictReader(file)}
-    assert set(rows) == {("item2vec", "test"), ("item2vec", "valid"), ("popularity", "test")}
+    baselines = {(name, "test") for name in ("popularity", "cooccurrence", "vectors")}
+    assert set(rows) == {("item2vec", "test"), ("item2vec", "valid"), *baselines}
     for part in ("test", "valid"):
         written = {name: float(cell) for name, cell in rows["item2vec", part].items()}
         assert written == document[part]
@@ -115,13 +127,120 @@ def test_the_popularity_baseline_counts_the_training_part_alone(tmp_path: Path) 
     assert document["baselines"]["popularity"]["hr@20"] == round(50 / 52, 6)
 
 
+def test_the_parts_of_the_blend_are_measured_alone(tmp_path: Path) -> None:
+    # The vectors know the next item, the counts of a single user's walk know nothing.
+    model = write_model(tmp_path / "m", walks(30, 40), *successors(30))
+    (model / "train.csv").write_text(
+        "user,item,time\n" + "".join(f"u{user},i{(user + 2) % 30:03},0\n" for user in range(40))
+    )
+    document = evaluate(tmp_path, model, "--last-items=1")
+    assert document["baselines"]["vectors"]["hr@5"] == 1.0
+    assert document["baselines"]["cooccurrence"]["mrr"] < 0.1
+
+
+def test_at_weight_zero_the_model_is_its_vectors(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "m", walks(30, 40), *successors(30))
+    document = evaluate(tmp_path, model, "--cooccurrence=0", "--decay=0.9")
+    assert document["test"] == document["baselines"]["vectors"]
+
+
+def test_the_metrics_by_length_of_history_add_up(tmp_path: Path) -> None:
+    sequences = walks(30, 40) | {"long": [f"i{n % 30:03}" for n in range(60)]}
+    document = evaluate(tmp_path, write_model(tmp_path / "m", sequences, *successors(30)))
+    parts = document["by_history_length"]
+    assert [(part["from"], part["to"], part["cases"]) for part in parts] == [
+        (1, 4, 40),
+        (50, 59, 1),
+    ]
+    mean = sum(part["hr@10"] * part["cases"] for part in parts) / 41
+    assert mean == pytest.approx(document["test"]["hr@10"], abs=1e-5)
+    with (tmp_path / "output" / "by_history_length.csv").open(newline="") as file:
+        assert [int(row["cases"]) for row in csv.DictReader(file)] == [40, 1]
+
+
+def test_one_item_for_all_is_little_coverage_and_much_bias(tmp_path: Path) -> None:
+    hits = {f"i{n}": [0.0] for n in range(40)} | {f"p{n}": [1.0] for n in range(10)}
+    sequences = {f"u{n}": [f"i{n}", f"i{(n + 1) % 40}", f"i{(n + 2) % 40}"] for n in range(40)}
+    sequences |= {f"v{n}": [f"p{n % 10}"] * 4 for n in range(100)}
+    ones = {item: [1.0] for item in hits}
+    model = write_model(tmp_path / "m", sequences, ones, hits)
+    found = evaluate(tmp_path, model, "--cooccurrence=0")["recommended@10"]
+    assert found["coverage"] < 0.5
+    assert found["popularity_bias"] > 1
+
+
+def test_a_model_below_popularity_fails_when_asked_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The item looked for scores below all others; by purchases it is the first.
+    sequences = {f"u{n}": [f"i{n}", "best", f"i{(n + 1) % 30}", "best"] for n in range(30)}
+    vectors = {item: [1.0] for items in sequences.values() for item in items}
+    context = vectors | {"best": [-1.0]}
+    model = write_model(tmp_path / "m", sequences, vectors, context)
+    flags = ["--cooccurrence=0"]
+    evaluate(tmp_path / "let", model, *flags)
+    with pytest.raises(SystemExit) as exit_:
+        evaluate(tmp_path / "fail", model, *flags, "--fail-below-baseline")
+    assert exit_.value.code == 1
+    *_, error, hint = capsys.readouterr().err.splitlines()
+    assert "does not beat the popularity baseline: NDCG@10 " in error
+    assert hint.startswith("hint: ")
+    assert list((tmp_path / "fail" / "output").iterdir()) == []
+
+
+def test_a_model_above_popularity_passes(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "m", walks(30, 40), *successors(30))
+    assert evaluate(tmp_path, model, "--fail-below-baseline")["test"]["hr@10"] == 1.0
+
+
+def test_the_card_says_data_parameters_metrics_and_limits_but_no_time(tmp_path: Path) -> None:
+    evaluate(tmp_path, write_model(tmp_path / "m", walks(30, 40), *successors(30)))
+    card = (tmp_path / "output" / "model_card.md").read_text()
+    for line in (
+        "| users | 40 |",
+        "| items with vectors | 30 |",
+        "| train | epochs | 2 |",
+        "| evaluate | cooccurrence | 8.0 |",
+        "| item2vec, test | 1.0000 | 1.0000 | 1.0000 |",
+        "## Limits",
+    ):
+        assert line in card.splitlines()
+    assert "202" not in card
+
+
+def test_all_outputs_are_declared(tmp_path: Path) -> None:
+    evaluate(tmp_path, write_model(tmp_path / "m", walks(30, 40), *successors(30)))
+    declared = yaml.safe_load(Path("component.yaml").read_text())["outputs"]
+    assert sorted(declared) == sorted(path.name for path in (tmp_path / "output").iterdir())
+
+
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     model = write_model(tmp_path / "m", walks(30, 40), *successors(30))
-    for run_ in ("1", "2"):
-        evaluate(tmp_path / run_, model)
-    for name in ("metrics.json", "metrics.csv"):
-        first, second = (tmp_path / run_ / "output" / name for run_ in ("1", "2"))
-        assert first.read_bytes() == second.read_bytes()
+    for name, seed in (("1", "1"), ("2", "2")):
+        subprocess.run(
+            [sys.executable, "main.py", "--input", model, "--output", tmp_path / name],
+            env={**os.environ, "PYTHONHASHSEED": seed, "HOME": str(tmp_path / name / "home")},
+            check=True,
+            capture_output=True,
+        )
+    first, second = (tmp_path / name for name in ("1", "2"))
+    names = sorted(path.name for path in first.iterdir())
+    assert len(names) == 10
+    for name in names:
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+
+
+def test_charts_are_pictures(tmp_path: Path) -> None:
+    evaluate(tmp_path, write_model(tmp_path / "m", walks(30, 40), *successors(30)))
+    for name in ("metric_by_history_length", "training_loss", "item_map"):
+        assert (tmp_path / "output" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert b"<svg" in (tmp_path / "output" / f"{name}.svg").read_bytes()
+
+
+def test_one_item_is_enough(tmp_path: Path) -> None:
+    sequences = {f"u{n}": ["only"] * 3 for n in range(3)}
+    model = write_model(tmp_path / "m", sequences, {"only": [1.0]}, {"only": [1.0]})
+    assert evaluate(tmp_path, model)["test"]["hr@5"] == 1.0
 
 
 def broken(model: Path, name: str, line: int, text: str) -> None:
@@ -136,7 +255,9 @@ def broken(model: Path, name: str, line: int, text: str) -> None:
         ("vectors.csv", 3, "i001,0,nan,0", "vectors.csv: line 3: a number of the vector is not"),
         ("vectors.csv", 3, "i001,0,1e99,0", "vectors.csv: line 3: a number of the vector is not"),
         ("vectors.csv", 3, "i001,0,one,0", "line 3: could not convert string to float: 'one'"),
-        ("vectors.csv", 3, "other,0,1,0", "line 3: item 'other' is not in items.csv"),
+        ("vectors.csv", 3, "other,0,1,0", "not of the same items and length as vectors.csv"),
+        ("training.csv", 2, "1,high", "training.csv: could not convert string to float: 'high'"),
+        ("model.json", 1, '{"kind": "item2vec", "schema": 99}', "a model of schema 99"),
         ("vectors.csv", 3, "i000,0,1,0", "not of the same items and length as vectors.csv"),
         ("vectors.csv", 1, "id,v0,v1,v2", "vectors.csv: line 1: expected the column item"),
         ("train.csv", 2, "u0,other,0", "train.csv: line 2: item 'other' is not in items.csv"),
@@ -164,7 +285,9 @@ def test_a_malformed_model_is_one_clear_error_and_leaves_no_output(
     assert list((tmp_path / "output").iterdir()) == []
 
 
-@pytest.mark.parametrize("flag", ["--decay=1.5", "--decay=-0.1", "--last-items=0"])
+@pytest.mark.parametrize(
+    "flag", ["--decay=1.5", "--decay=-0.1", "--last-items=0", "--cooccurrence=-1"]
+)
 def test_a_parameter_out_of_range_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str
 ) -> None:
@@ -182,7 +305,13 @@ def test_nothing_held_out_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "test.csv: no purchase to evaluate on" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["vectors.csv", "context_vectors.csv", "valid.csv", "items.csv"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("vectors.csv", "context_vectors.csv", "training.csv"),
+        *("train.csv", "valid.csv", "items.csv", "model.json"),
+    ],
+)
 def test_a_missing_file_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:

@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from metrics import summarise
-from model import Model
-from ranking import Scores, item2vec_scores, popularity_scores, rank_targets
+from item2vec_model import Model, Scorer, Scoring, followers_of
+from metrics import by_history_length, spread, summarise
+from ranking import Scores, model_scores, popularity_scores, rank_targets, recommended
 from split import Cases, Indices
+from stageio import StageError
 
 
 def indices(*values: int) -> Indices:
@@ -56,47 +57,62 @@ def ranked_one_by_one(cases: Cases, scores: Scores) -> list[int]:
     return ranks
 
 
+def small_model(draw: np.random.Generator) -> tuple[Model, Scores]:
+    """A model of 25 of 30 items whose vectors are small whole numbers: ties are frequent."""
+    items = [f"i{n:02}" for n in range(25)]
+    vectors, context = (draw.integers(-2, 3, (25, 4)).astype(np.float32) for _ in range(2))
+    model = Model(items, {item: row for row, item in enumerate(items)}, vectors, context)
+    scoring = Scoring(decay=0.5, last_items=3, cooccurrence=1)
+    sequences = [draw.integers(0, 25, 6).tolist() for _ in range(20)]
+    return model, Scorer(model, followers_of(sequences, 25, scoring), scoring).scores
+
+
 @pytest.mark.parametrize("scores_at_once", [1, 70, 1_000_000])
 def test_the_ranks_are_those_of_the_definition_in_batches_of_any_size(scores_at_once: int) -> None:
     draw = np.random.default_rng(1)
     histories = [draw.integers(0, 30, size) for size in draw.integers(1, 15, 50)]
     cases = Cases(histories, draw.integers(0, 30, 50))
-    # Small whole numbers: sums are exact and ties are frequent.
-    vectors, context = (draw.integers(-2, 3, (30, 4)).astype(np.float32) for _ in range(2))
-    model = Model(vectors, context, draw.random(30) < 0.8)
-    scores = item2vec_scores(model, 0.5, 3)
+    scores = model_scores(*small_model(draw), {f"i{n:02}": n for n in range(30)})
     ranks = rank_targets(cases, scores, 30, scores_at_once)
     assert ranks.tolist() == ranked_one_by_one(cases, scores)
 
 
-@pytest.mark.parametrize(
-    ("decay", "last_items", "expected"),
-    [
-        (0.5, 10, [0.25, 0.5, 1.0]),
-        (0.5, 2, [0.0, 0.5, 1.0]),
-        (1.0, 3, [1.0, 1.0, 1.0]),
-        (0.0, 3, [0.0, 0.0, 1.0]),
-    ],
-)
-def test_an_older_purchase_weighs_less_in_the_query(
-    decay: float, last_items: int, expected: list[float]
-) -> None:
-    unit = np.eye(3, dtype=np.float32)
-    scores = item2vec_scores(Model(unit, unit, np.ones(3, dtype=np.bool_)), decay, last_items)
-    assert scores([indices(0, 1, 2)]).tolist() == [expected]
+def echo(histories: object) -> np.ndarray:
+    """Scores that say which rows of the model each history was made of."""
+    return np.array([[sum(10**row for row in history)] * 2 for history in histories], dtype="f4")  # type: ignore[attr-defined]
 
 
-def test_the_query_is_of_input_vectors_and_the_score_of_context_vectors() -> None:
-    vectors = np.array([[1, 0], [0, 1]], dtype=np.float32)
-    context = np.array([[2, 3], [5, 7]], dtype=np.float32)
-    scores = item2vec_scores(Model(vectors, context, np.ones(2, dtype=np.bool_)), 0.4, 10)
-    assert scores([indices(0), indices(1)]).tolist() == [[2, 5], [3, 7]]
+def test_items_are_placed_and_those_unknown_to_the_model_left_out() -> None:
+    model = Model(["b", "c"], {"b": 0, "c": 1}, np.ones((2, 1), "f4"), np.ones((2, 1), "f4"))
+    scores = model_scores(model, echo, {"a": 0, "b": 1, "c": 2})
+    found = scores([indices(2, 0), indices(1, 2, 0), indices(0)])
+    assert found.tolist() == [[-math.inf, 10, 10], [-math.inf, 11, 11], [-math.inf, 0, 0]]
 
 
-def test_an_item_that_was_not_trained_has_no_score() -> None:
-    unit = np.eye(2, dtype=np.float32)
-    scores = item2vec_scores(Model(unit, unit, np.array([True, False])), 0.4, 10)
-    assert scores([indices(0)]).tolist() == [[1.0, -math.inf]]
+@pytest.mark.parametrize("scores_at_once", [1, 1000])
+def test_what_is_recommended_is_the_best_that_was_not_bought(scores_at_once: int) -> None:
+    cases = Cases([indices(0), indices(1, 2)], indices(3, 3))
+    times = recommended(cases, fixed(9.0, 8.0, 7.0, 6.0, -math.inf), 5, 2, scores_at_once)
+    assert times.tolist() == [1, 1, 1, 1, 0]
+
+
+def test_more_is_not_recommended_than_there_is() -> None:
+    times = recommended(Cases([indices(0)], indices(1)), fixed(9.0, 8.0, -math.inf), 3, 10)
+    assert times.tolist() == [0, 1, 0]
+
+
+def test_spread_over_the_items() -> None:
+    found = spread(indices(4, 0, 0, 2), indices(10, 1, 1, 4), indices(1, 3))
+    assert found == {"coverage": 0.5, "popularity_bias": round((40 + 8) / 6 / 2.5, 6)}
+
+
+def test_histories_go_to_the_part_of_their_length() -> None:
+    parts = by_history_length(indices(1, 30, 30, 1), indices(4, 5, 9, 70))
+    assert [(p["from"], p["to"], p["cases"], p["hr@10"]) for p in parts] == [
+        (1, 4, 1, 1.0),
+        (5, 9, 2, 0.0),
+        (50, 70, 1, 1.0),
+    ]
 
 
 def test_popularity_ranks_by_training_purchases_whatever_the_history() -> None:
@@ -115,3 +131,9 @@ def test_metrics_of_known_ranks() -> None:
         "ndcg@20": round((1 + 1 / math.log2(3) + 1 / math.log2(7) + 1 / math.log2(21)) / 5, 6),
         "mrr": round((1 + 1 / 2 + 1 / 6 + 1 / 20 + 1 / 21) / 5, 6),
     }
+
+
+def test_an_item_of_the_model_that_the_split_lacks_is_named() -> None:
+    model = Model(["a", "b"], {"a": 0, "b": 1}, np.ones((2, 1), "f4"), np.ones((2, 1), "f4"))
+    with pytest.raises(StageError, match=r"item .b. is not in items\.csv"):
+        model_scores(model, echo, {"a": 0})

@@ -22,7 +22,8 @@ def directory(tmp_path: Path) -> Path:
 
 def test_a_description_that_was_written_is_accepted(tmp_path: Path) -> None:
     write_description(tmp_path)
-    assert (tmp_path / DESCRIPTION).read_text() == '{"kind": "item2vec", "schema": 1}\n'
+    written = (tmp_path / DESCRIPTION).read_text()
+    assert written == '{"kind": "item2vec", "parameters": {}, "schema": 1}\n'
     check_description(tmp_path)
 
 

@@ -1,0 +1,74 @@
+"""The model card: what the model is made of, how well it does, and what it cannot do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+COLUMNS = ("hr@10", "ndcg@10", "mrr")
+LIMITS = """\
+- An item without a purchase in the training part is never recommended; it comes last in the ranking and its cases count as missed.
+- A user is known by purchases alone: without one, there is nothing to go by.
+- The scores blend the skip-gram's vectors with counts of what was bought after what. `vectors` and `cooccurrence` above show what each reaches alone.
+- Purchases of one and the same time stand in the order of the source. Where that order means nothing, the counts say less.
+- The metrics are offline, of one purchase a user; they say how well past purchases are foretold, not what a shop would sell.
+- An item that a user has bought before is not recommended again."""
+
+
+def model_card(
+    document: Mapping[str, Any], parameters: Mapping[str, Mapping[str, Any]], trained: int
+) -> str:
+    """The card as Markdown, of the content of metrics.json and the parameters by stage."""
+    data = [
+        ("users", f"{document['users']:,}"),
+        ("items", f"{document['items']:,}"),
+        ("items with vectors", f"{trained:,}"),
+        ("test purchases", f"{document['cases']:,}"),
+    ]
+    measured = {"item2vec, test": document["test"], "item2vec, validation": document["valid"]}
+    measured |= {f"{name}, test": found for name, found in document["baselines"].items()}
+    lines = [
+        "# Model card: item2vec",
+        "",
+        "Recommends the next item to buy from the items bought before: item vectors (skip-gram with negative sampling), blended with counts of what was bought after what.",
+        "",
+        *_section("Data", ("what", "count"), data),
+        "The last purchase of each user with three or more is the test purchase, the one before it the validation purchase. Training and counts see neither.",
+        "",
+        *_section(
+            "Parameters",
+            ("stage", "parameter", "value"),
+            [(s, n, v) for s, chosen in parameters.items() for n, v in sorted(chosen.items())],
+        ),
+        *_section(
+            "Metrics",
+            ("model, part", *(name.upper() for name in COLUMNS)),
+            [(name, *(f"{m[c]:.4f}" for c in COLUMNS)) for name, m in measured.items()],
+        ),
+        *_spread(document["recommended@10"]),
+        *_section(
+            "By length of history",
+            ("purchases", "cases", *(name.upper() for name in COLUMNS)),
+            [
+                (f"{p['from']} to {p['to']}", f"{p['cases']:,}", *(f"{p[c]:.4f}" for c in COLUMNS))
+                for p in document["by_history_length"]
+            ],
+        ),
+        "## Limits",
+        "",
+        LIMITS,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _spread(recommended: Mapping[str, float]) -> list[str]:
+    return [
+        f"All items are ranked but those in the history. The ten best of all test cases cover {recommended['coverage']:.1%} of the items; "
+        f"what they hold is {recommended['popularity_bias']:.2f} times as popular as what was bought.",
+        "",
+    ]
+
+
+def _section(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    table = [head, ["---"] * len(head), *rows]
+    return [f"## {title}", "", *("| " + " | ".join(map(str, row)) + " |" for row in table), ""]

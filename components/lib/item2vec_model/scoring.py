@@ -1,0 +1,141 @@
+"""What to recommend after a history: item vectors, blended with what was bought after what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from stageio import StageError, numbered_rows, table
+
+from .vectors import Matrix, Model
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How a history becomes scores. The defaults stand in the component.yaml of who scores.
+
+    A purchase counts `decay` times as much as the one after it, up to `last_items` purchases
+    back. `cooccurrence` is the weight of the followers beside the vectors; at 0, the vectors
+    score alone.
+    """
+
+    decay: float
+    last_items: int
+    cooccurrence: float
+
+    def check(self) -> None:
+        """Raise StageError, which names the flag, for a parameter that is out of its range."""
+        if not 0 <= self.decay <= 1:
+            raise StageError(f"--decay {self.decay}: out of range", "give 0 to 1")
+        if not 1 <= self.last_items <= 10_000:
+            raise StageError(f"--last-items {self.last_items}: out of range", "give 1 to 10,000")
+        if not 0 <= self.cooccurrence <= 1_000_000:
+            raise StageError(
+                f"--cooccurrence {self.cooccurrence}: out of range", "give 0 to 1,000,000"
+            )
+
+
+@dataclass(frozen=True)
+class Followers:
+    """For each item, the items bought after it by the same user, and how much each counts.
+
+    Those of item `i` stand from `starts[i]` to before `starts[i + 1]`, each item once.
+    """
+
+    starts: Indices
+    items: Indices
+    weights: Matrix
+
+    def add_to(self, row: Matrix, item: int, weight: float) -> None:
+        """Add the followers of an item to a row of counts with one place for each item."""
+        place = slice(self.starts[item], self.starts[item + 1])
+        row[self.items[place]] += np.float32(weight) * self.weights[place]
+
+
+def followers_of(sequences: Iterable[Sequence[int]], items: int, scoring: Scoring) -> Followers:
+    """The followers in sequences of items, oldest first, of which there are `items` in all.
+
+    An item bought right after another counts 1, one step later `decay`, and so on, up to
+    `last_items` steps.
+    """
+    kept = [sequence for sequence in sequences if len(sequence)]
+    flat = np.fromiter(chain.from_iterable(kept), dtype=np.int64)
+    users = np.repeat(np.arange(len(kept)), [len(sequence) for sequence in kept])
+    pairs, weights = [np.empty(0, dtype=np.int64)], [np.empty(0)]
+    longest = max(map(len, kept), default=1)
+    for distance in range(1, min(scoring.last_items, longest - 1) + 1):
+        same = users[:-distance] == users[distance:]
+        found = (flat[:-distance] * items + flat[distance:])[same]
+        pairs.append(found)
+        weights.append(np.full(len(found), scoring.decay ** (distance - 1)))
+    unique, places = np.unique(np.concatenate(pairs), return_inverse=True)
+    summed = np.bincount(places, np.concatenate(weights), minlength=len(unique))
+    starts = np.searchsorted(unique, np.arange(items + 1) * items)
+    return Followers(starts, unique % items, summed.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A model with all it takes to score. Histories hold rows of the model, oldest first."""
+
+    model: Model
+    followers: Followers
+    scoring: Scoring
+
+    def scores(self, histories: Sequence[Sequence[int] | Indices]) -> Matrix:
+        """A row for each history: the score of each of the model's items as the next purchase.
+
+        The score of the vectors, plus `cooccurrence` times log(1 + count of the followers).
+        After an empty history, all items score 0.
+        """
+        result: Matrix = self._queries(histories) @ self.model.context_vectors.T
+        if self.scoring.cooccurrence:
+            counts = self.counts(histories)
+            seen = counts > 0
+            result[seen] += np.float32(self.scoring.cooccurrence) * np.log1p(counts[seen])
+        return result
+
+    def counts(self, histories: Sequence[Sequence[int] | Indices]) -> Matrix:
+        """A row for each history: how often each item followed one of it, decayed by both gaps."""
+        counts = np.zeros((len(histories), len(self.model.items)), dtype=np.float32)
+        for row, history in zip(counts, histories, strict=True):
+            for back, item in enumerate(history[::-1][: self.scoring.last_items]):
+                self.followers.add_to(row, item, self.scoring.decay**back)
+        return counts
+
+    def _queries(self, histories: Sequence[Sequence[int] | Indices]) -> Matrix:
+        queries = np.zeros((len(histories), self.model.vectors.shape[1]), dtype=np.float32)
+        decay, last_items = self.scoring.decay, self.scoring.last_items
+        for row, history in zip(queries, histories, strict=True):
+            if len(history):
+                row[:] = self.model.query(history, decay=decay, last_items=last_items)
+        return queries
+
+
+def scorer_of(model: Model, directory: Path, scoring: Scoring) -> Scorer:
+    """The scorer of a model, its followers counted in the train.csv in `directory`.
+
+    Raises StageError when a parameter is out of range, or train.csv is missing or malformed.
+    Items that the model does not know are left out.
+    """
+    scoring.check()
+    path = table(directory, "train.csv")
+    rows = numbered_rows(path)
+    _, header = next(rows)
+    for name in ("user", "item"):
+        if name not in header:
+            raise StageError(
+                f"{path}: line 1: no column {name!r}", f"there are {', '.join(header)}"
+            )
+    user, item = header.index("user"), header.index("item")
+    sequences: dict[str, list[int]] = {}
+    for _, cells in rows:
+        if cells[item] in model.index:
+            sequences.setdefault(cells[user], []).append(model.index[cells[item]])
+    return Scorer(model, followers_of(sequences.values(), len(model.items), scoring), scoring)
