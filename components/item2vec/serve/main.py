@@ -9,6 +9,7 @@ from typing import Annotated, Any
 os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"))
 
 from fastapi import Query
+from item2vec_model import Scoring
 from pydantic import Discriminator, Field, Tag
 from recommender import Ranked, Recommender, read_recommender
 from serving import Answer, Count, Name, NotKnown, Question, Service, serve
@@ -61,9 +62,10 @@ class Items(Answer):
     run: str
 
 
-def main(service: Service, *, decay: float, last_items: int) -> None:
+def main(service: Service, *, decay: float, last_items: int, cooccurrence: float) -> None:
     """Add the routes to `service`."""
-    models = service.models(lambda directory: read_recommender(directory, decay, last_items))
+    scoring = Scoring(decay, last_items, cooccurrence)
+    models = service.models(lambda directory: read_recommender(directory, scoring))
 
     def answer(ranked: Ranked, asked: list[str], unknown: list[str]) -> Items:
         service.served(asked, unknown, [item for item, _ in ranked])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from item2vec_model import Model, read_model
+from item2vec_model import Scorer, Scoring, read_model, scorer_of
 from numpy.typing import NDArray
 from stageio import StageError, numbered_rows, table
 
@@ -21,13 +21,16 @@ Ranked = list[tuple[str, float]]
 
 @dataclass(frozen=True)
 class Recommender:
-    """A model, its directions for likeness, and what each user bought, oldest first."""
+    """A model's scores, its directions for likeness, and what each user bought, oldest first."""
 
-    model: Model
+    scorer: Scorer
     directions: NDArray[np.float32]
     histories: dict[str, list[str]]
-    decay: float
-    last_items: int
+
+    @property
+    def index(self) -> dict[str, int]:
+        """The row of each item."""
+        return self.scorer.model.index
 
     def history(self, user: str) -> list[str]:
         """What a user bought, oldest first; nothing for a user who is not known."""
@@ -35,21 +38,21 @@ class Recommender:
 
     def known(self, items: Sequence[str]) -> tuple[list[str], list[str]]:
         """Those of `items` that the model knows, and those that it does not, in their order."""
-        index = self.model.index
+        index = self.index
         known = [item for item in items if item in index]
         return known, [item for item in items if item not in index]
 
     def recommend(self, items: Sequence[str], k: int, exclude: Sequence[str]) -> Ranked:
         """At most `k` items to buy after `items`, all known: none of these, nor of `exclude`."""
-        index = self.model.index
+        index = self.index
         history = [index[item] for item in items]
-        query = self.model.query(history, decay=self.decay, last_items=self.last_items)
         left_out = [index[item] for item in exclude if item in index]
-        return self._best(self.model.scores(query), k, history + left_out)
+        [scores] = self.scorer.scores([history])
+        return self._best(scores, k, history + left_out)
 
     def similar(self, item: str, k: int) -> Ranked:
         """At most `k` other items by the cosine of their input vectors with that of `item`."""
-        row = self.model.index[item]
+        row = self.index[item]
         return self._best(self.directions @ self.directions[row], k, [row])
 
     def _best(self, scores: NDArray[np.float32], k: int, left_out: Sequence[int]) -> Ranked:
@@ -57,7 +60,7 @@ class Recommender:
         scores[left_out] = -np.inf
         rows = np.flatnonzero(scores >= _bound(scores, k))
         best = rows[np.argsort(-scores[rows], kind="stable")][:k]
-        items, values = self.model.items, scores[best].tolist()
+        items, values = self.scorer.model.items, scores[best].tolist()
         ranked = zip(best.tolist(), values, strict=True)
         return [(items[row], score) for row, score in ranked if score > -np.inf]
 
@@ -71,19 +74,16 @@ def _bound(scores: NDArray[np.float32], k: int) -> float:
     return float(np.partition(tops, -k)[-k]) if k <= len(tops) else -np.inf
 
 
-def read_recommender(directory: Path, decay: float, last_items: int) -> Recommender:
+def read_recommender(directory: Path, scoring: Scoring) -> Recommender:
     """The recommender in a directory that item2vec/train wrote.
 
     Raises StageError when a parameter is out of range or a file is missing or malformed.
     """
-    if not 0 <= decay <= 1:
-        raise StageError(f"--decay {decay}: out of range", "give 0 to 1")
-    if not 1 <= last_items <= 10_000:
-        raise StageError(f"--last-items {last_items}: out of range", "give 1 to 10,000")
     model = read_model(directory)
     norms = np.linalg.norm(model.vectors, axis=1, keepdims=True)
     directions = model.vectors / np.where(norms > 0, norms, 1)
-    return Recommender(model, directions, _read_histories(directory), decay, last_items)
+    scorer = scorer_of(model, directory, scoring)
+    return Recommender(scorer, directions, _read_histories(directory))
 
 
 def _read_histories(directory: Path) -> dict[str, list[str]]:

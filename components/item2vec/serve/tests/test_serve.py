@@ -12,13 +12,16 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from item2vec_model import write_description
+from item2vec_model import Scoring, write_description
 from recommender import Recommender, read_recommender
 from stageio import StageError, write_rows
 
 MAIN = Path(__file__).parents[1] / "main.py"
 # Each item's output vector is the input vector of the item before it: after i001 comes i002.
 ITEMS = ["a/b c", *(f"i{number:03}" for number in range(1, 50))]
+
+
+VECTORS_ALONE = Scoring(decay=0.4, last_items=10, cooccurrence=0)
 
 
 @pytest.fixture
@@ -40,7 +43,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def recommender(model: Path) -> Recommender:
-    return read_recommender(model, 0.4, 10)
+    return read_recommender(model, VECTORS_ALONE)
 
 
 def test_the_next_item_comes_first_and_older_ones_weigh_less(recommender: Recommender) -> None:
@@ -75,19 +78,18 @@ def test_similar_items_have_like_directions(model: Path) -> None:
     rows = [("a", 1, 0), ("b", 0, 1), ("c", 9, 1), ("d", 0, 0)]
     for name in ("vectors", "context_vectors"):
         write_rows(model / f"{name}.csv", ("item", "v0", "v1"), rows)
-    ranked = read_recommender(model, 0.4, 10).similar("a", 2)
+    ranked = read_recommender(model, VECTORS_ALONE).similar("a", 2)
     assert ranked == [("c", pytest.approx(9 / 82**0.5)), ("b", 0)]
 
 
-@pytest.mark.parametrize(
-    ("decay", "last_items", "message"),
-    [(1.5, 10, "--decay 1.5: out of range"), (0.4, 0, "--last-items 0: out of range")],
-)
-def test_a_parameter_out_of_range_is_named(
-    model: Path, decay: float, last_items: int, message: str
-) -> None:
-    with pytest.raises(StageError, match=message):
-        read_recommender(model, decay, last_items)
+def test_a_parameter_out_of_range_is_named(model: Path) -> None:
+    with pytest.raises(StageError, match=r"--decay 1\.5: out of range"):
+        read_recommender(model, Scoring(1.5, 10, 0))
+
+
+def test_what_was_bought_after_what_counts_as_well(model: Path) -> None:
+    ranked = read_recommender(model, Scoring(0.4, 10, 100)).recommend(["i001"], 2, [])
+    assert ranked[0] == ("i002", pytest.approx(1 + 100 * np.log(2)))
 
 
 def test_the_history_of_a_user_has_all_parts_in_order(recommender: Recommender) -> None:
