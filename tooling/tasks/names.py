@@ -14,6 +14,7 @@ COMMANDS: dict[str, str] = {
     "shell": "open a stage's environment on its last inputs, its command ready",
     "serve": "serve a pipeline's latest model over HTTP on this machine",
     "history": "list the runs of a pipeline or stage, failed ones too",
+    "metrics": "table what past runs measured, best first",
     "show": "show one run whole: inputs, outputs, reason, log",
     "affected": "name the components that a git change affects, and why",
     "build": "build the images that are missing, and push them",
@@ -30,8 +31,7 @@ DOIT_COMMANDS = (
     "clean", "completion", "dumpdb", "forget", "help", "ignore", "info", "reset-dep", "strace", "tabcompletion",
 )  # fmt: skip
 LATER_COMMANDS = (
-    "argo", "cancel", "doctor", "logs", "metrics", "monitor", "pull", "push", "record",
-    "shell", "submit", "watch",
+    "argo", "cancel", "doctor", "logs", "monitor", "push", "record", "submit", "watch",
 )  # fmt: skip
 
 _TASK = re.compile(rb"\btask_([A-Za-z0-9_]+)")
