@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 import os
 import random
 import subprocess
@@ -67,6 +68,18 @@ def test_every_item_has_both_vectors_also_when_it_was_bought_once(tmp_path: Path
         header, *rows = read(output / name)
         assert header == ["item", *(f"v{index}" for index in range(8))]
         assert [row[0] for row in rows] == items
+
+
+def test_an_id_may_be_a_million_characters_long(tmp_path: Path) -> None:
+    item = "x" * 1_000_000
+    output = run_train(tmp_path, write_split(tmp_path / "split", [[item, "a", item, "b"]]))
+    assert [row[0] for row in read(output / "vectors.csv")[1:]] == ["a", "b", item]
+
+
+def test_the_parameters_stand_in_the_description(tmp_path: Path) -> None:
+    output = run_train(tmp_path, write_split(tmp_path / "split", two_worlds()))
+    described = json.loads((output / "model.json").read_text())
+    assert described["parameters"] == dataclasses.asdict(hyperparameters())
 
 
 def test_the_written_vectors_read_back_to_the_same_float32(tmp_path: Path) -> None:
