@@ -112,7 +112,7 @@ def serve(
     too, the service is asked to end, and is gone. Raises as `model_run` and as making its
     environment does.
     """
-    store = open_store(settings.store)
+    store = open_store(settings)
     model = model_run(store, service, run)
     version = read_versions(
         settings.root, [service.component], platform=settings.platform, bases=settings.bases

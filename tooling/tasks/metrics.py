@@ -55,7 +55,7 @@ class MetricsCommand(DaintreeCommand):
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         """Read, sort and print."""
-        store = open_store(self.settings.store)
+        store = open_store(self.settings)
         pipeline, _, stage = names[0].partition(":")
         read = [(run, _read(run, store)) for run in runs_of(store, pipeline, stage)]
         rows = measured([(run, found) for run, found in read if found is not None], store)
