@@ -28,6 +28,7 @@ STAGING = "_staging"
 
 MOST_ATTEMPTS = 1000
 MOST_NAMED = 5
+MOST_TOGETHER = 32
 
 
 class HistoryRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,9 +70,7 @@ class Records:
 
     def read_run(self, location: str) -> RunManifest | None:
         """As `Store.read_run`."""
-        content = self._objects.get([f"{check_location(location)}/{MANIFEST}"])[0]
-        manifest = decode(RunManifest, content) if content else None
-        return manifest if manifest and manifest.location == location else None
+        return self._read_runs([location])[0]
 
     def add_history(self, manifest: RunManifest) -> None:
         """Let the history of the run's stage lead to the run."""
@@ -80,10 +79,13 @@ class Records:
 
     def history(self, pipeline: str, stage: str) -> Iterator[RunManifest]:
         """As `Store.history`: run ids begin with the time, so their order is the runs'."""
-        for path in sorted(self._entries(_history(pipeline, stage)), reverse=True):
-            manifest = self._follow(path)
-            if manifest:
-                yield manifest
+        paths = sorted(self._entries(_history(pipeline, stage)), reverse=True)
+        most = 1
+        while paths:
+            yield from self._follow(paths[:most])
+            del paths[:most]
+            # Whoever takes one more will take several: where each answer takes time, they are asked together.
+            most = min(2 * most, MOST_TOGETHER)
 
     def stages_with_history(self, pipeline: str | None) -> list[tuple[str, str]]:
         """As `Store.stages_with_history`."""
@@ -103,7 +105,7 @@ class Records:
                 f"{len(matching)} runs begin with {run!r}",
                 hint="give more of the id: " + ", ".join(matching[:MOST_NAMED]) + more,
             )
-        return self._follow(paths[matching[0]]) if matching else None
+        return next(iter(self._follow([paths[matching[0]]])), None) if matching else None
 
     def read_note(self, name: str) -> bytes | None:
         """As `Store.read_note`."""
@@ -117,10 +119,20 @@ class Records:
         """The paths of the history's entries; what file managers leave in a directory has another depth."""
         return [path for path in self._objects.list(prefix) if path.count("/") == 3]
 
-    def _follow(self, path: str) -> RunManifest | None:
-        content = self._objects.get([path])[0]
-        record = decode(HistoryRecord, content) if content else None
-        return self.read_run(record.location) if record and _is_location(record.location) else None
+    def _follow(self, paths: Sequence[str]) -> list[RunManifest]:
+        """The runs that these entries of the history lead to, in two rounds; entries and runs that are unreadable are left out."""
+        contents = self._objects.get(paths)
+        records = [decode(HistoryRecord, content) for content in contents if content]
+        places = [record.location for record in records if record and _is_location(record.location)]
+        return [manifest for manifest in self._read_runs(places) if manifest]
+
+    def _read_runs(self, locations: Sequence[str]) -> list[RunManifest | None]:
+        contents = self._objects.get([f"{check_location(place)}/{MANIFEST}" for place in locations])
+        manifests = [decode(RunManifest, content) if content else None for content in contents]
+        return [
+            manifest if manifest and manifest.location == place else None
+            for place, manifest in zip(locations, manifests, strict=True)
+        ]
 
 
 def history_path(manifest: RunManifest) -> str:
