@@ -244,6 +244,20 @@ def test_a_server_that_is_not_there_is_an_error_or_done_without(
     assert len(runs_in(bucket)) == 6
 
 
+def test_a_source_in_a_bucket_is_read_in_place_and_known_by_its_listing(
+    ours: Project, bucket: Bucket
+) -> None:
+    bucket.put("reviews/a.json", b"{}")
+    source = f"{bucket.url}/reviews"
+    ours.component("text/fetch", "(output / 'input').write_text(arguments.input)")
+    ours.pipeline("remote", "text/fetch", source=source)
+    assert ours.run("remote") == {"fetch": "run"}
+    assert ours.run("remote") == {"fetch": "hit"}
+    assert (ours.output("remote:fetch") / "input").read_text() == source
+    bucket.put("reviews/a.json", b"[]")
+    assert ours.plan("remote") == {"fetch": "miss"}
+
+
 def _statuses(report: object) -> dict[str, str]:
     assert isinstance(report, dict)
     return {stage["name"]: stage["status"] for stage in report["stages"]}

@@ -62,7 +62,8 @@ def test_it_may_be_one_object_or_a_whole_bucket(bucket: Bucket) -> None:
     [
         ("{bucket}/nothing", "", "/nothing holds no object"),
         ("s3://never-made/x", "", "there is no bucket never-made"),
-        ("s3:///x", "", "names no bucket"),
+        ("s3:///x", "", "has another form than s3://bucket/prefix"),
+        ("s3://key:word@bucket/x", "", "has another form than s3://bucket/prefix"),
         ("{bucket}/reviews", "0" * 64, "sha256 cannot be declared"),
     ],
 )

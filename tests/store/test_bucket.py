@@ -38,10 +38,13 @@ def test_a_prefix_is_not_left(bucket: Bucket, minio: Minio) -> None:
     assert Bucket(f"s3://{bucket.name}/tea", minio.access).sizes() == {}
 
 
-@pytest.mark.parametrize("url", ["s3://", "s3:///x", "s3://b/../x", "s3://b/x//y", "s3://b/x/.."])
+@pytest.mark.parametrize(
+    "url", ["s3://key:word@bucket", "s3://", "s3:///x", "s3://b/../x", "s3://b/x//y", "s3://b/x/.."]
+)
 def test_a_url_without_a_bucket_is_refused(url: str, minio: Minio) -> None:
-    with pytest.raises(StoreError, match="names no bucket"):
+    with pytest.raises(StoreError, match="has another form") as raised:
         Bucket(url, minio.access)
+    assert "word" not in raised.value.message + raised.value.hint
 
 
 def test_a_missing_bucket_is_said_by_every_operation(minio: Minio) -> None:

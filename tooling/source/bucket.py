@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,13 +9,10 @@ from tooling.digest import digest_record
 from tooling.errors import SourceError, StoreError
 from tooling.plan import SourceIdentity
 from tooling.s3_access import S3Access
-from tooling.store.bucket import SCHEME, Bucket
+from tooling.store.bucket import BUCKET_NAME, KEYS_ELSEWHERE, SCHEME, Bucket
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
-
-# Amazon's rules for the names of buckets, which other servers keep as well.
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 class BucketSource:
@@ -28,11 +24,11 @@ class BucketSource:
     def __init__(self, url: str, sha256: str, access: S3Access) -> None:
         """Raises SourceError for a URL that is no plain s3://bucket/prefix, and for a declared sha256, which no listing can tell."""
         name, _, prefix = url.partition("://")[2].partition("/")
-        if not _BUCKET.fullmatch(name) or "?" in prefix:
+        if not BUCKET_NAME.fullmatch(name) or "?" in prefix:
             # What else stands there may be a password or a signature.
             raise SourceError(
                 "an s3:// source has another form than s3://bucket/prefix",
-                hint="keys come from MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or from AWS's own settings",
+                hint=KEYS_ELSEWHERE,
             )
         self._prefix = prefix.strip("/")
         self._origin = f"{SCHEME}{name}/{self._prefix}".rstrip("/")
@@ -41,12 +37,7 @@ class BucketSource:
                 f"the source {self._origin} is known by its listing: sha256 cannot be declared of it",
                 hint="leave sha256 out",
             )
-        try:
-            self._bucket = Bucket(f"{SCHEME}{name}", access)
-        except StoreError as error:
-            raise SourceError(
-                f"the source {error.message}", hint="write s3://bucket/prefix"
-            ) from None
+        self._bucket = Bucket(f"{SCHEME}{name}", access)
         self._known: SourceIdentity | None = None
 
     @property

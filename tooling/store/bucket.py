@@ -5,6 +5,7 @@ Two connections are kept: one for small objects, which answer soon or not at all
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from obstore.store import S3Store
 
 SCHEME = "s3://"
+KEYS_ELSEWHERE = "keys come from MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or from AWS's own settings"
+# Amazon's rules for the names of buckets, which other servers keep as well.
+BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 AT_ONCE = 32
 
 # Seconds. A small request is given up after `answer`, and no attempt begins later than `retry` after the first; of a
@@ -39,13 +43,14 @@ class Bucket:
     """
 
     def __init__(self, url: str, access: S3Access) -> None:
-        """`url` is s3://bucket[/prefix]. Raises StoreError for one without a bucket; nothing is asked yet."""
+        """`url` is s3://bucket[/prefix]. Raises StoreError for one of another form; nothing is asked yet."""
         name, _, prefix = url.removeprefix(SCHEME).partition("/")
         self.name, self.prefix = name, prefix.strip("/")
         strange = {"", ".", ".."} & set(self.prefix.split("/")) if self.prefix else set()
-        if not name or strange:
+        if not BUCKET_NAME.fullmatch(name) or strange or "?" in prefix:
+            # What else stands there may be a password or a signature: it is not repeated.
             raise StoreError(
-                f"{url} names no bucket", hint="write s3://bucket or s3://bucket/prefix"
+                "the URL of a bucket has another form than s3://bucket/prefix", hint=KEYS_ELSEWHERE
             )
         self.access = access
         self._connections: dict[str, S3Store] = {}
