@@ -75,10 +75,13 @@ class Bucket:
         return side_by_side(self._read, paths, AT_ONCE)
 
     def create(self, path: str, content: bytes) -> bool:
-        """As `Objects.create`; when the answer is lost, what stands there tells whether it was ours."""
+        """As `Objects.create`; when the answer is lost or no, what stands there tells whether it was ours.
+
+        A no may be to a second try: the first was done, and answered by an error.
+        """
         try:
             with self.answering():
-                return create_object(self.small, path, content)
+                return create_object(self.small, path, content) or self._read(path) == content
         except StoreUnavailable:
             standing = self._read(path)
             if standing is None:
@@ -104,8 +107,11 @@ class Bucket:
                     return False
                 obstore.put(self.small, path, new, mode={"e_tag": found.meta["e_tag"]})
                 return True
-        except (FileNotFoundError, PreconditionError):
+        except FileNotFoundError:
             return False
+        except PreconditionError:
+            # As with `create`.
+            return self._read(path) == new
         except StoreUnavailable:
             if self._read(path) != new:
                 raise

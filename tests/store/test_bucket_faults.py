@@ -1,0 +1,174 @@
+"""A bucket behind a server, or a way to it, that fails: what is asked again, what is told, and that it ends."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.services.minio import Minio
+from tests.services.proxy import (
+    Fault,
+    Proxy,
+    busy,
+    busy_when_done,
+    cut,
+    dated,
+    proxy,
+    reset,
+    reset_when_done,
+    stall,
+)
+from tooling.errors import StoreError, StoreUnavailable
+from tooling.manifest import FileEntry
+from tooling.store import bucket as bucket_module
+from tooling.store.bucket import MOST_RETRIES, Bucket
+from tooling.store.bucket_files import PART_BYTES, download, upload
+from tooling.store.progress import progress
+
+Action = Callable[[Bucket], object]
+
+ACTIONS: dict[str, Action] = {
+    "get": lambda bucket: bucket.get(["a"]),
+    "list": lambda bucket: bucket.sizes(),
+    "put": lambda bucket: bucket.put("b", b"1"),
+    "create": lambda bucket: bucket.create("b", b"1"),
+    "replace": lambda bucket: bucket.replace("a", b"1", b"2"),
+    "delete": lambda bucket: bucket.delete(["a"]),
+}
+
+
+@pytest.fixture
+def way(minio: Minio) -> Iterator[Proxy]:
+    """The way to the server."""
+    with proxy(minio.access.endpoint) as made:
+        yield made
+
+
+@pytest.fixture
+def straight(minio: Minio) -> Bucket:
+    """A fresh bucket that holds the object a."""
+    made = Bucket(f"s3://{minio.bucket()}/team", minio.access)
+    made.put("a", b"1")
+    return made
+
+
+@pytest.fixture
+def bucket(straight: Bucket, way: Proxy) -> Bucket:
+    """The same bucket, reached through the proxy."""
+    return Bucket(straight.url, msgspec.structs.replace(straight.access, endpoint=way.endpoint))
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times so short that a test can wait for them to run out."""
+    short = {"answer": 1, "retry": 1}
+    monkeypatch.setattr(bucket_module, "SMALL", short)
+    monkeypatch.setattr(bucket_module, "LARGE", short)
+
+
+@pytest.mark.parametrize("fault", [reset_when_done, busy_when_done])
+def test_what_was_written_although_its_answer_was_lost_is_ours(
+    bucket: Bucket, straight: Bucket, way: Proxy, fault: Fault
+) -> None:
+    way.when("^PUT .*/team/", fault, times=1)
+    assert bucket.create("b", b"our nonce")
+    way.when("^PUT .*/team/", fault, times=1)
+    assert bucket.replace("b", b"our nonce", b"our next")
+    assert straight.get(["b"]) == [b"our next"]
+
+
+@pytest.mark.parametrize("fault", [reset_when_done, busy_when_done])
+def test_what_another_wrote_is_not_ours_when_the_answer_is_lost(
+    bucket: Bucket, straight: Bucket, way: Proxy, fault: Fault
+) -> None:
+    way.when("^PUT .*/team/", fault, times=1)
+    assert not bucket.create("a", b"our nonce")
+    assert straight.get(["a"]) == [b"1"]
+
+
+@pytest.mark.parametrize("fault", [busy, reset])
+@pytest.mark.parametrize("name", ["get", "list", "put"])
+def test_a_fault_that_passes_is_not_noticed(
+    bucket: Bucket, way: Proxy, name: str, fault: Fault
+) -> None:
+    met = way.when("team", fault, times=2)
+    ACTIONS[name](bucket)
+    assert met.times == 0
+    assert len(way.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"), [(busy, "answers SlowDown"), (reset, "cannot be reached")]
+)
+@pytest.mark.parametrize("name", sorted(ACTIONS))
+@pytest.mark.usefixtures("impatient")
+def test_a_fault_that_stays_is_told_after_a_bounded_number_of_requests(
+    bucket: Bucket, way: Proxy, name: str, fault: Fault, says: str
+) -> None:
+    way.when("", fault)
+    with pytest.raises(StoreUnavailable) as caught:
+        ACTIONS[name](bucket)
+    assert caught.value.message == (
+        f"the artifact store {bucket.url} is not to be had: {way.endpoint} {says}"
+    )
+    assert "DAINTREE_WHEN_UNAVAILABLE=local" in caught.value.hint
+    # One that writes on a condition reads back what stands there.
+    assert len(way.requests) <= 2 * (MOST_RETRIES + 1)
+
+
+@pytest.mark.parametrize("name", ["get", "create"])
+@pytest.mark.usefixtures("impatient")
+def test_a_server_that_stalls_is_given_up(bucket: Bucket, way: Proxy, name: str) -> None:
+    way.when("", stall)
+    with pytest.raises(StoreUnavailable, match=f"{way.endpoint} cannot be reached"):
+        ACTIONS[name](bucket)
+
+
+@pytest.mark.parametrize("name", sorted(ACTIONS))
+def test_a_clock_that_is_off_by_years_is_said(bucket: Bucket, way: Proxy, name: str) -> None:
+    way.when("", dated("20200101T000000Z"))
+    with pytest.raises(StoreError) as caught:
+        ACTIONS[name](bucket)
+    assert caught.value.message == (
+        f"{way.endpoint} refuses this machine's requests because of its clock: it is too far from the server's"
+    )
+    assert "set the clock" in caught.value.hint
+
+
+def file_of(directory: Path, size: int) -> FileEntry:
+    """A file of so many bytes in a directory."""
+    content = bytes(range(256)) * (size // 256)
+    directory.mkdir()
+    (directory / "file").write_bytes(content)
+    return FileEntry("file", len(content), hashlib.sha256(content).hexdigest())
+
+
+@pytest.mark.parametrize("fault", [busy, reset, cut])
+def test_a_file_passes_in_spite_of_faults(
+    bucket: Bucket, way: Proxy, tmp_path: Path, fault: Fault
+) -> None:
+    entry = file_of(tmp_path / "from", 3 * PART_BYTES)
+    (tmp_path / "to").mkdir()
+    sent = way.when("partNumber=2", busy if fault is cut else fault, times=1)
+    got = way.when("^GET .*/file", fault, times=1)
+    with progress("a test", 1, entry.size) as shown:
+        upload(bucket, tmp_path / "from", "x", [entry], shown)
+        download(bucket, "x", [entry], tmp_path / "to", shown)
+    assert (sent.times, got.times) == (0, 0)
+    assert (tmp_path / "to/file").read_bytes() == (tmp_path / "from/file").read_bytes()
+
+
+@pytest.mark.parametrize("fault", [busy, reset, stall])
+@pytest.mark.usefixtures("impatient")
+def test_a_file_whose_parts_do_not_pass_is_no_object(
+    bucket: Bucket, straight: Bucket, way: Proxy, tmp_path: Path, fault: Fault
+) -> None:
+    entry = file_of(tmp_path / "from", 3 * PART_BYTES)
+    way.when("partNumber=2", fault)
+    with progress("a test", 1, entry.size) as shown, pytest.raises(StoreUnavailable):
+        upload(bucket, tmp_path / "from", "x", [entry], shown)
+    assert straight.sizes() == {"a": 1}
