@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -166,7 +166,9 @@ class SharedStore:
 
         Raises StoreError when there is a run at that location, or it could not be published.
         """
-        self._reach.ask(lambda: self._remote.refuse_taken(manifest.location), None)
+        # A server that is gone by now must not cost what was computed: that is told once it is kept.
+        with suppress(StoreUnavailable):
+            self._reach.ask(lambda: self._remote.refuse_taken(manifest.location), None)
         self._cache.publish_run(staging, manifest)
         self._index_near(manifest)
         try:
