@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = (
+    "tests.small_disk",
     "tests.services.engine",
     "tests.services.registry",
     "tests.services.minio",

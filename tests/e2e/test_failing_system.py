@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.small_disk import fill
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Project
@@ -26,31 +27,6 @@ def unprivileged() -> tuple[str, ...]:
     if not shutil.which("setpriv") or subprocess.run(probe, check=False).returncode:
         pytest.skip("root reads every file, and setpriv cannot take that away here")
     return DROP_OVERRIDE
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one megabyte."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-    if os.geteuid() != 0 or not shutil.which("mount"):
-        pytest.skip("only root can mount a small file system")
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a file system cannot be mounted here")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Leave no room on a file system."""
-    filler = disk / "filler"
-    with open(filler, "wb", buffering=0) as writer:
-        try:
-            while True:
-                writer.write(b"x" * 4096)
-        except OSError:
-            return filler
 
 
 def test_a_store_on_a_full_disk(project: Project, small_disk: Path) -> None:

@@ -22,6 +22,7 @@ from tests.services.proxy import (
     reset_when_done,
     stall,
 )
+from tests.small_disk import fill
 from tooling.manifest import encode
 from tooling.store.bucket import Bucket
 from tooling.store.bucket_lease import LeaseRecord
@@ -285,3 +286,41 @@ def test_a_plan_in_which_all_is_found_takes_two_rounds_of_a_request_a_stage(
     assert len(way.asked("^GET .*/_cache/")) == STAGES
     assert len(way.asked("^GET .*list-type=2")) == STAGES
     assert len(way.requests) == 2 * STAGES
+
+
+def test_a_hit_that_does_not_fit_into_the_cache_is_said_and_comes_whole_when_there_is_room(
+    project: Project, bucket: Bucket, small_disk: Path
+) -> None:
+    ours = machine(project, bucket, "ours")
+    ours.run("words")
+    theirs = machine(project, bucket, "theirs")
+    theirs = theirs.elsewhere(project.root, DAINTREE_CACHE=str(small_disk / "cache"))
+    assert theirs.run("words:load") == {"load": "hit"}
+    filler = fill(small_disk)
+
+    complaint = theirs.doit("path", "words:clean").complaint()
+
+    assert f"error: the disk of the artifact store {small_disk / 'cache'} is full" in complaint
+    assert "hint: free some disk space" in complaint
+    filler.unlink()
+    assert theirs.run("words") == ALL_HITS
+    for stage in ALL_HITS:
+        one, two = (each.output(f"words:{stage}") for each in (ours, theirs))
+        assert ours.contents(one) == theirs.contents(two)
+
+
+def test_an_output_that_does_not_fit_into_the_cache_is_not_published(
+    project: Project, bucket: Bucket, small_disk: Path
+) -> None:
+    project.component("odd/large", f"(output / 'large').write_bytes(bytes({LARGE_BYTES}))")
+    project.pipeline("large", "text/load", "odd/large")
+    ours = machine(project, bucket, "ours")
+    ours = ours.elsewhere(project.root, DAINTREE_CACHE=str(small_disk / "cache"))
+
+    complaint = ours.doit("run", "large").complaint()
+
+    [error] = [line for line in complaint.splitlines() if line.startswith("error: ")]
+    assert "error: stage large:large" in error
+    assert "No space left on device" in complaint
+    assert ours.plan("large") == {"load": "hit", "large": "miss"}
+    assert machine(project, bucket, "theirs").run("large") == {"load": "hit", "large": "run"}

@@ -14,6 +14,7 @@ from tooling.digest import digest_record
 from tooling.errors import ArtifactDamaged
 from tooling.manifest import SCHEMA, IndexRecord, RunManifest, decode, encode, index_record_of
 from tooling.store.bucket_files import damaged, missing
+from tooling.store.foreign import mapped
 from tooling.store.local import DirectoryStore
 from tooling.store.reach import Reach
 from tooling.store.records import MANIFEST
@@ -79,12 +80,13 @@ class Copies:
 
     def fetch_source(self, digest: str) -> Path | None:
         """The directory of a source, fetched into the cache; None where the bucket does not have it whole."""
-        with self._cache.stage(f"source-{os.urandom(8).hex()}") as staging:
+        name = f"source-{os.urandom(8).hex()}"
+        with mapped(self._cache.url), self._cache.stage(name) as staging:
             artifact = self._remote.fetch_source(digest, staging.output)
             return self._cache.add_source(staging, artifact) if artifact else None
 
     def _fetch(self, manifest: RunManifest) -> None:
-        with self._cache.stage(f"copy-{os.urandom(8).hex()}") as staging:
+        with mapped(self._cache.url), self._cache.stage(f"copy-{os.urandom(8).hex()}") as staging:
             try:
                 self._remote.fetch(manifest, staging.output.parent)
             except ArtifactDamaged as damage:
