@@ -33,6 +33,12 @@ def dvc() -> str:
     return str(_environment(PROJECT / "benchmarks" / "requirements.txt") / "bin" / "dvc")
 
 
+def s5cmd() -> str:
+    """The `s5cmd` that benchmarks/requirements.txt locks: the program itself, without its start through Python."""
+    scripts = _environment(PROJECT / "benchmarks" / "requirements.txt")
+    return str(next(scripts.glob("lib/python*/site-packages/s5cmd/bin/s5cmd")))
+
+
 def bare_python() -> str:
     """The interpreter below this environment's: nothing is installed in it that would slow its start."""
     return os.path.realpath(sys.executable)
