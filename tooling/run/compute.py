@@ -73,7 +73,8 @@ def compute(
         manifest = _manifest(plan, attempt, run, started, prepared, outcome, output, failure)
         if not may_publish():
             raise StageFailed(
-                f"stage {job.label} took so long that another run took over its place"
+                f"stage {job.label} took so long that another run took over its place",
+                hint="run it again: what the other run publishes is a hit",
             )
         plan.store.publish_run(staging, manifest)
     if failure:
