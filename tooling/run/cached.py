@@ -14,7 +14,6 @@ from tooling.plan import BoundStage, Hit, inputs_of
 from tooling.run.output import Copied, copy_of, publish_copy
 from tooling.run.planning import Plan
 from tooling.store.artifact import hash_artifact
-from tooling.suggest import nearest
 
 
 class Cached(msgspec.Struct, frozen=True):
@@ -31,7 +30,7 @@ def last_cached(plan: Plan, name: str) -> Cached:
     The output is the one that came of these inputs: a hit's, else that of the last run if it read the same.
     Raises UsageError for an unknown stage, and where there is nothing at all.
     """
-    stage = _stage(plan, name)
+    stage = plan.stage(name)
     decision = plan.decisions[name]
     digests = inputs_of(stage, plan.decisions, plan.identity)
     last = plan.last_run(stage)
@@ -68,16 +67,6 @@ def copy_cached(plan: Plan, cached: Cached, directory: Path) -> bool:
     if cached.output:
         contents["output"] = copy_of(cached.output, plan.store)
     return publish_copy(directory, contents, plan.store, plan.settings.root, option="--to")
-
-
-def _stage(plan: Plan, name: str) -> BoundStage:
-    for stage in plan.stages:
-        if stage.name == name:
-            return stage
-    raise UsageError(
-        f"pipeline {plan.pipeline.name!r} has no stage {name!r}",
-        hint=nearest(name, [stage.name for stage in plan.stages]),
-    )
 
 
 def _inputs_of_run(plan: Plan, run: RunManifest) -> dict[str, IndexRecord]:

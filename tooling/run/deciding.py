@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from tooling.errors import ArtifactDamaged
 from tooling.manifest import IndexRecord
-from tooling.plan import Check, Lookup
+from tooling.plan import BoundStage, Check, Decision, Lookup, SourceIdentity, decide_all
 from tooling.store.protocol import Store
 
 Decided = TypeVar("Decided")
+
+
+def decided(
+    store: Store,
+    stages: Sequence[BoundStage],
+    identity: SourceIdentity,
+    forced: frozenset[str] = frozenset(),
+) -> tuple[dict[str, IndexRecord | None], dict[str, Decision]]:
+    """What the store holds under each stage's recipe key, and what that makes of each stage, by name."""
+    keys = [stage.recipe for stage in stages]
+    recipe_records = dict(zip(keys, store.lookup(keys), strict=True))
+    decisions = decide_in_rounds(
+        store,
+        lambda lookup, check: decide_all(stages, identity, recipe_records, forced, lookup, check),
+    )
+    return recipe_records, decisions
 
 
 def decide_in_rounds(store: Store, decide: Callable[[Lookup, Check], Decided]) -> Decided:

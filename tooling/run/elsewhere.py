@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from tooling.errors import EnvironmentFailed
-from tooling.plan import BoundStage, Hit, Miss, decide_all, recipe_of
+from tooling.plan import BoundStage, Hit, Miss, recipe_of
+from tooling.run.deciding import decided
 from tooling.run.planning import Plan
 from tooling.runners import open_runner
 
@@ -27,15 +28,7 @@ def elsewhere(plan: Plan) -> dict[str, str]:
         stages = _bound_to(plan, open_runner(runner, plan.settings).environment_class)
     except EnvironmentFailed:
         return {}
-    keys = [stage.recipe for stage in stages]
-    decisions = decide_all(
-        stages,
-        plan.identity,
-        dict(zip(keys, plan.store.lookup(keys), strict=True)),
-        frozenset(),
-        lambda key: plan.store.lookup([key])[0],
-        lambda record: plan.store.check(record, thorough=False),
-    )
+    decisions = decided(plan.store, stages, plan.identity)[1]
     return {
         name: f"{what} exists: --runner {runner}"
         for name in missed

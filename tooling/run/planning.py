@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from tooling.binding import bind, parse_overrides
-from tooling.errors import DaintreeError, SourceError, SpecError, UsageError
+from tooling.errors import DaintreeError, SourceError, SpecError
 from tooling.manifest import IndexRecord, RunManifest
 from tooling.plan import (
     BoundStage,
@@ -16,11 +16,10 @@ from tooling.plan import (
     Hit,
     Miss,
     SourceIdentity,
-    decide_all,
     inputs_of,
 )
 from tooling.reason import miss_reason
-from tooling.run.deciding import decide_in_rounds
+from tooling.run.deciding import decided
 from tooling.runners import open_runner
 from tooling.runners.protocol import Runner
 from tooling.settings import Settings
@@ -31,7 +30,6 @@ from tooling.spec.pipeline import Pipeline
 from tooling.spec.pipeline_reader import load_pipeline
 from tooling.store import open_store
 from tooling.store.protocol import Store
-from tooling.suggest import nearest
 from tooling.version import ComponentVersion, read_versions
 from tooling.version.discovery import DOCKERFILE, TOP
 
@@ -72,6 +70,11 @@ class Plan(msgspec.Struct, frozen=True):
     recipe_records: dict[str, IndexRecord | None]
     decisions: dict[str, Decision]
     last_runs: dict[str, RunManifest | None] = msgspec.field(default_factory=dict)
+
+    def stage(self, name: str) -> BoundStage:
+        """The stage of this name. Raises UsageError, with the nearest name, where there is none."""
+        self.pipeline.stage(name)
+        return next(stage for stage in self.stages if stage.name == name)
 
     def version_of(self, stage: BoundStage) -> ComponentVersion:
         """The version of the component that the stage runs."""
@@ -115,19 +118,14 @@ def make_plan(
     remember_documents(settings.documents)
     pipeline = load_pipeline(settings.root, request.pipeline, reserved)
     overrides = parse_overrides(pipeline, request.set)
-    _check_stages(pipeline, (*request.force, *([request.only] if request.only else [])))
+    for name in (*request.force, *([request.only] if request.only else [])):
+        pipeline.stage(name)
     runner = open_runner(request.runner or settings.runner, settings)
     store = open_store(settings)
     versions = _versions(settings, pipeline)
     source, identity = _source(settings, request, pipeline, store, fetch)
     stages = bind(pipeline, versions, overrides, runner.environment_class, identity)
-    keys = [stage.recipe for stage in stages]
-    recipe_records = dict(zip(keys, store.lookup(keys), strict=True))
-    forced = _forced(request, stages)
-    decisions = decide_in_rounds(
-        store,
-        lambda lookup, check: decide_all(stages, identity, recipe_records, forced, lookup, check),
-    )
+    recipe_records, decisions = decided(store, stages, identity, _forced(request, stages))
     return Plan(
         request,
         settings,
@@ -194,12 +192,3 @@ def _source(
         place = "--source" if request.source else pipeline.file
         raise SourceError(f"{place}: {error.message}", hint=error.hint) from None
     return source, identity
-
-
-def _check_stages(pipeline: Pipeline, names: Collection[str]) -> None:
-    known = [stage.name for stage in pipeline.stages]
-    for name in names:
-        if name not in known:
-            raise UsageError(
-                f"pipeline {pipeline.name!r} has no stage {name!r}", hint=nearest(name, known)
-            )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from tooling.errors import UsageError
 from tooling.manifest import Scalar
 from tooling.spec.component import Resources
+from tooling.suggest import nearest
 
 
 class StageSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -96,5 +98,11 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     stages: tuple[Stage, ...]
 
     def stage(self, name: str) -> Stage:
-        """The stage of this name. Raises KeyError."""
-        return {stage.name: stage for stage in self.stages}[name]
+        """The stage of this name. Raises UsageError, with the nearest name, where there is none."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise UsageError(
+            f"pipeline {self.name!r} has no stage {name!r}",
+            hint=nearest(name, [stage.name for stage in self.stages]),
+        )

@@ -62,7 +62,7 @@ def lease(path: str, store: str, waiting: Callable[[], None]) -> Iterator[HeldLo
 
     Raises StoreError when the lock file in the store at `store` cannot be made.
     """
-    held = _wait_for(path, store, waiting)
+    held = wait_for(path, store, waiting)
     try:
         yield held
     finally:
@@ -70,7 +70,11 @@ def lease(path: str, store: str, waiting: Callable[[], None]) -> Iterator[HeldLo
             held.release()
 
 
-def _wait_for(path: str, store: str, waiting: Callable[[], None]) -> HeldLock:
+def wait_for(path: str, store: str, waiting: Callable[[], None]) -> HeldLock:
+    """The lock of `path` once it is free; `waiting` is called before each pause and may raise.
+
+    Raises StoreError when the lock file in the store at `store` cannot be made.
+    """
     pause = FIRST_PAUSE_SECONDS
     while True:
         with mapped(store):

@@ -7,7 +7,6 @@ _staging/<run id>/scratch/  temporary files
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,14 +15,12 @@ from pathlib import Path
 from tooling.errors import StoreError
 from tooling.store.contents import remove_tree
 from tooling.store.foreign import mapped
-from tooling.store.locks import HeldLock, try_lock
+from tooling.store.locks import HeldLock, try_lock, wait_for
 from tooling.store.names import check_identifier
 from tooling.store.records import LOG
 from tooling.store.stamp import OUTPUT
 
 _LOCK_SUFFIX = ".lock"
-_MOST_LOOKS = 1000
-_LOOK_SECONDS = 0.005
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ def staging_place(place: Path, run: str, store: str) -> Iterator[DirectoryStagin
     staging = DirectoryStaging(place / check_identifier("run", run))
     with mapped(store):
         reap(place)
-        held = _own(place, run)
+        held = _own(place, run, store)
     try:
         with mapped(store):
             staging.output.mkdir(parents=True)
@@ -83,16 +80,14 @@ def reap(place: Path) -> None:
             _discard(place / run, held)
 
 
-def _own(place: Path, run: str) -> HeldLock:
+def _own(place: Path, run: str, store: str) -> HeldLock:
     """The run's lock. Whoever is looking for dead owners may hold it for a moment, before there is a directory."""
-    for _ in range(_MOST_LOOKS):
-        held = try_lock(_lock(place, run))
-        if held is not None:
-            return held
+
+    def waiting() -> None:
         if (place / run).exists():
-            break
-        time.sleep(_LOOK_SECONDS)
-    raise StoreError(f"run {run} is being written by another process")
+            raise StoreError(f"run {run} is being written by another process")
+
+    return wait_for(_lock(place, run), store, waiting)
 
 
 def _discard(directory: Path, held: HeldLock) -> None:

@@ -12,10 +12,11 @@ from tooling.errors import UsageError
 from tooling.process import hand_over
 from tooling.report.text import count, say, size
 from tooling.run.cached import Cached, copy_cached, last_cached
-from tooling.run.planning import Plan, Request, make_plan
+from tooling.run.planning import Plan
 from tooling.run.workbench import workbench
 from tooling.tasks.command import DaintreeCommand, option
-from tooling.tasks.names import COMMANDS, reserved_names
+from tooling.tasks.names import COMMANDS
+from tooling.tasks.planned import planned
 from tooling.tasks.run import RUNNER, SET, SOURCE
 
 
@@ -33,14 +34,7 @@ class _OneStage(DaintreeCommand):
                 f"doit {self.name} {names[0]}: which stage?",
                 hint=f"doit {self.name} PIPELINE:STAGE",
             )
-        request = Request(
-            pipeline=pipeline,
-            directory=Path.cwd(),
-            source=options["source"],
-            set=(*options["set"], *names[1:]),
-            runner=options["runner"],
-        )
-        plan = make_plan(self.settings, request, reserved_names(self.root), fetch=True)
+        plan = planned(self.settings, pipeline, options, set=names[1:], fetch=True)
         return plan, last_cached(plan, stage)
 
 

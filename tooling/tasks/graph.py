@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from tooling.report.graph import mermaid, text_graph
-from tooling.run.planning import Request, make_plan
 from tooling.tasks.command import DaintreeCommand, option
-from tooling.tasks.names import COMMANDS, reserved_names
+from tooling.tasks.names import COMMANDS
+from tooling.tasks.planned import planned
 from tooling.tasks.run import RUNNER, SET, SOURCE
 
 
@@ -29,12 +28,5 @@ class Graph(DaintreeCommand):
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         """Plan and draw."""
-        request = Request(
-            pipeline=names[0],
-            directory=Path.cwd(),
-            source=options["source"],
-            set=tuple(options["set"]),
-            runner=options["runner"],
-        )
-        plan = make_plan(self.settings, request, reserved_names(self.root), fetch=False)
+        plan = planned(self.settings, names[0], options)
         print("\n".join((mermaid if options["mermaid"] else text_graph)(plan)))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from tooling.errors import UsageError
 from tooling.report.plan_table import plan_as_json, plan_table
-from tooling.run.planning import Request, make_plan
 from tooling.tasks.command import JSON_OPTION, DaintreeCommand, print_json
-from tooling.tasks.names import COMMANDS, reserved_names
+from tooling.tasks.names import COMMANDS
+from tooling.tasks.planned import planned
 from tooling.tasks.run import FORCE, RUNNER, SET, SOURCE
 
 
@@ -33,15 +32,13 @@ class Plan(DaintreeCommand):
             raise UsageError(
                 f"doit plan: {words[0]!r} is one name too many", hint=f"doit plan {self.doc_usage}"
             )
-        request = Request(
-            pipeline=pipeline,
-            directory=Path.cwd(),
-            source=options["source"],
-            set=(*options["set"], *(word for word in words if "=" in word)),
+        plan = planned(
+            self.settings,
+            pipeline,
+            options,
+            set=(word for word in words if "=" in word),
             force=(*options["force"], *(word for word in words if "=" not in word)),
-            runner=options["runner"],
         )
-        plan = make_plan(self.settings, request, reserved_names(self.root), fetch=False)
         if options["json"]:
             print_json(plan_as_json(plan))
         else:

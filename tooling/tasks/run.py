@@ -20,7 +20,6 @@ from tooling.run.pipeline_run import PipelineRun
 from tooling.run.planning import Plan, Request, make_plan
 from tooling.settings import read_settings
 from tooling.spec.pipeline_reader import pipeline_files
-from tooling.suggest import nearest
 from tooling.tasks.command import JSON_OPTION, foreign, option, print_json
 from tooling.tasks.names import COMMANDS, reserved_names
 from tooling.tasks.pipeline_tasks import FixedTasks, memory_database, stage_tasks
@@ -183,11 +182,8 @@ def _ancestors(plan: Plan, name: str) -> set[str]:
 
 
 def _check_target(plan: Plan, stage: str) -> None:
-    names = [known.name for known in plan.stages]
-    if stage and stage not in names:
-        raise UsageError(
-            f"pipeline {plan.pipeline.name!r} has no stage {stage!r}", hint=nearest(stage, names)
-        )
+    if stage:
+        plan.stage(stage)
     only = plan.request.only
     if stage and only and only != stage:
         raise UsageError(f"--only {only} and {plan.pipeline.name}:{stage} contradict each other")

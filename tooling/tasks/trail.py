@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from tooling.errors import UsageError
 from tooling.manifest import RunManifest
 from tooling.plan import Hit
 from tooling.report.trail import history_table, run_as_json, run_page
-from tooling.run.planning import Request, latest_run, make_plan
+from tooling.run.planning import latest_run
 from tooling.store import open_store
 from tooling.store.protocol import Store
 from tooling.suggest import nearest
 from tooling.tasks.command import JSON_OPTION, DaintreeCommand, option, print_json
-from tooling.tasks.names import COMMANDS, reserved_names
+from tooling.tasks.names import COMMANDS
+from tooling.tasks.planned import planned
 from tooling.tasks.run import RUNNER, SET, SOURCE
 
 LIMIT = 20
@@ -107,25 +107,12 @@ class OutputPath(DaintreeCommand):
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         """Plan and print the path; an error when the stage has no output now."""
         pipeline, _, stage = names[0].partition(":")
-        request = Request(
-            pipeline=pipeline,
-            directory=Path.cwd(),
-            source=options["source"],
-            set=(*options["set"], *names[1:]),
-            runner=options["runner"],
-        )
-        plan = make_plan(self.settings, request, reserved_names(self.root), fetch=False)
-        known = [bound.name for bound in plan.stages]
-        stage = stage or known[-1]
-        if stage not in known:
-            raise UsageError(
-                f"pipeline {pipeline!r} has no stage {stage!r}", hint=nearest(stage, known)
-            )
-        decision = plan.decisions[stage]
+        plan = planned(self.settings, pipeline, options, set=names[1:])
+        bound = plan.stage(stage) if stage else plan.stages[-1]
+        decision = plan.decisions[bound.name]
         if not isinstance(decision, Hit):
-            bound = next(bound for bound in plan.stages if bound.name == stage)
             raise UsageError(
-                f"{pipeline}:{stage} has no output in the store now: {plan.reason(bound, decision)}",
-                hint=f"doit run {pipeline}:{stage}",
+                f"{pipeline}:{bound.name} has no output in the store now: {plan.reason(bound, decision)}",
+                hint=f"doit run {pipeline}:{bound.name}",
             )
         print(plan.store.output_path(decision.record.location))
