@@ -6,7 +6,6 @@ import itertools
 import os
 import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from contenders import variables, workspace
@@ -15,6 +14,7 @@ from timing import parser, race, ratio, row
 
 from tooling.run.job import job_of, prepare
 from tooling.run.planning import Plan, Request, make_plan
+from tooling.run.workbench import Place
 from tooling.runners.protocol import Job
 from tooling.settings import read_settings
 
@@ -23,28 +23,6 @@ FROM python:3.11-slim
 COPY . /application/
 ENTRYPOINT ["python", "/application/main.py"]
 """
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where one execution writes."""
-
-    directory: Path
-
-    @property
-    def output(self) -> Path:
-        """Its output."""
-        return self.directory / "output"
-
-    @property
-    def scratch(self) -> Path:
-        """Its temporary files."""
-        return self.directory / "scratch"
-
-    @property
-    def log(self) -> Path:
-        """What it says."""
-        return self.directory / "log.txt"
 
 
 class Stage:

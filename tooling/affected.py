@@ -87,8 +87,7 @@ def affected(
     commit = _base(root, base)
     if not commit:
         listing.result()
-        names = component_names(tree, ())
-        present = sorted(filter(after.has, names if only is None else names & {*only}))
+        present = sorted(filter(after.has, _wanted(component_names(tree, ()), only)))
         return Affected(
             "", tuple(_affected(after.version(name), ["no commit yet"]) for name in present)
         )
@@ -102,10 +101,14 @@ def affected(
     names = component_names(tree, paths)
     if not _anything_may_differ(before, after, [*changed, *paths]):
         names = candidates(tree, names, paths)
-    names = names if only is None else names & {*only}
-    past.load((f"{TOP}/{name}" for name in names), contents=READ_WHOLE)
-    compared = (_compare(name, before, after) for name in sorted(names))
+    wanted = sorted(_wanted(names, only))
+    past.load((f"{TOP}/{name}" for name in wanted), contents=READ_WHOLE)
+    compared = (_compare(name, before, after) for name in wanted)
     return Affected(commit, tuple(found for found in compared if found))
+
+
+def _wanted(names: set[str], only: Collection[str] | None) -> set[str]:
+    return names if only is None else names & {*only}
 
 
 def _base(root: Path, base: str | None) -> str:

@@ -42,6 +42,18 @@ class Attempt:
     reason: str
 
 
+@dataclass(frozen=True)
+class _Execution:
+    """How an attempt went: its run and when it began, what it ran in, how it ended, and its output or why it has none."""
+
+    run: str
+    started: datetime
+    prepared: Prepared
+    outcome: Outcome
+    output: Artifact | None
+    failure: str
+
+
 def compute(
     plan: Plan,
     attempt: Attempt,
@@ -70,7 +82,8 @@ def compute(
         outcome = plan.runner.execute(job, on_line)
         output, failure = _judge(stage, outcome, staging)
         _check_inputs(plan, attempt)
-        manifest = _manifest(plan, attempt, run, started, prepared, outcome, output, failure)
+        execution = _Execution(run, started, prepared, outcome, output, failure)
+        manifest = _manifest(plan, attempt, execution)
         if not may_publish():
             raise StageFailed(
                 f"stage {job.label} took so long that another run took over its place",
@@ -141,21 +154,12 @@ def _check_inputs(plan: Plan, attempt: Attempt) -> None:
                 ) from None
 
 
-def _manifest(
-    plan: Plan,
-    attempt: Attempt,
-    run: str,
-    started: datetime,
-    prepared: Prepared,
-    outcome: Outcome,
-    output: Artifact | None,
-    failure: str,
-) -> RunManifest:
-    stage = attempt.stage
+def _manifest(plan: Plan, attempt: Attempt, execution: _Execution) -> RunManifest:
+    stage, outcome = attempt.stage, execution.outcome
     commit, dirty = _commit(plan, stage)
     return RunManifest(
-        run=run,
-        location=_location(plan.settings.prefix, stage, started, run),
+        run=execution.run,
+        location=_location(plan.settings.prefix, stage, execution.started, execution.run),
         pipeline=plan.pipeline.name,
         stage=stage.name,
         component=stage.component,
@@ -165,17 +169,17 @@ def _manifest(
         ineffective=stage.ineffective,
         environment=stage.environment,
         runner=plan.runner.name,
-        image=prepared.digest or prepared.image,
+        image=execution.prepared.digest or execution.prepared.image,
         keys=Keys(stage.recipe, attempt.content),
         inputs=tuple(
             InputRecord(name, digest, _origin(plan, attempt, name))
             for name, digest in sorted(attempt.digests.items())
         ),
-        output=output,
-        result="failed" if failure else "succeeded",
-        failure=failure,
+        output=execution.output,
+        result="failed" if execution.failure else "succeeded",
+        failure=execution.failure,
         reason=attempt.reason,
-        started=_timestamp(started),
+        started=_timestamp(execution.started),
         finished=_timestamp(datetime.now(UTC)),
         seconds=round(outcome.seconds, 3),
         exit_code=outcome.exit_code,

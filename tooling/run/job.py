@@ -8,17 +8,24 @@ from pathlib import Path
 from tooling.manifest import IndexRecord
 from tooling.plan import BoundStage
 from tooling.run.planning import Plan
-from tooling.runners.protocol import Job, Prepared
+from tooling.runners.protocol import Job, Prepared, Runner
+from tooling.settings import Settings
 from tooling.snapshot import make_snapshot
 from tooling.spec.values import as_argument
 from tooling.store.protocol import Staging
+from tooling.version import ComponentVersion
 
 
 def prepare(plan: Plan, stage: BoundStage, announce: Callable[[str], None]) -> Prepared:
     """What the plan's runner runs the stage's version in. Raises EnvironmentFailed, VersionError."""
-    version = plan.version_of(stage)
-    settings = plan.settings
-    return plan.runner.prepare(
+    return prepare_version(plan.runner, plan.version_of(stage), plan.settings, announce)
+
+
+def prepare_version(
+    runner: Runner, version: ComponentVersion, settings: Settings, announce: Callable[[str], None]
+) -> Prepared:
+    """What the runner runs the version in; its snapshot is made if the runner needs one. Raises as `prepare` does."""
+    return runner.prepare(
         version, lambda: make_snapshot(version, settings.root, settings.snapshots), announce
     )
 

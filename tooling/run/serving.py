@@ -10,11 +10,11 @@ import msgspec
 
 from tooling.errors import ArtifactDamaged, SpecError, StoreError, UsageError
 from tooling.manifest import RunManifest, index_record_of
+from tooling.run.job import prepare_version
 from tooling.run.planning import latest_run
 from tooling.runners import open_runner
 from tooling.runners.protocol import Job, Outcome
 from tooling.settings import Settings
-from tooling.snapshot import make_snapshot
 from tooling.spec.reader import read_component
 from tooling.store import open_store
 from tooling.store.protocol import Store
@@ -114,13 +114,11 @@ def serve(
     """
     store = open_store(settings)
     model = model_run(store, service, run)
+    runner = open_runner(RUNNER, settings)
     version = read_versions(
         settings.root, [service.component], platform=settings.platform, bases=settings.bases
     )[service.component]
-    runner = open_runner(RUNNER, settings)
-    prepared = runner.prepare(
-        version, lambda: make_snapshot(version, settings.root, settings.snapshots), say
-    )
+    prepared = prepare_version(runner, version, settings, say)
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="daintree-") as name:
         scratch = Path(name)

@@ -17,21 +17,24 @@ from tooling.runners.protocol import Job
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Directories for a job that is never published."""
+class Place:
+    """Directories for a job that is never published: a `Staging` of no store."""
 
     directory: Path
 
     @property
     def output(self) -> Path:
+        """As `Staging.output`."""
         return self.directory / "output"
 
     @property
     def scratch(self) -> Path:
+        """As `Staging.scratch`."""
         return self.directory / "scratch"
 
     @property
     def log(self) -> Path:
+        """As `Staging.log`."""
         return self.directory / "log.txt"
 
 
@@ -51,7 +54,7 @@ def workbench(plan: Plan, cached: Cached, announce: Callable[[str], None]) -> It
             ) from None
     prepared = prepare(plan, cached.stage, announce)
     with tempfile.TemporaryDirectory(prefix="daintree-") as name:
-        place = _Place(Path(name))
+        place = Place(Path(name))
         place.output.mkdir()
         place.scratch.mkdir()
         run = f"shell-{os.urandom(4).hex()}"

@@ -9,7 +9,7 @@ from tooling.digest import digest_record
 from tooling.errors import SourceError, StoreError
 from tooling.plan import SourceIdentity
 from tooling.s3_access import S3Access
-from tooling.store.bucket import BUCKET_NAME, KEYS_ELSEWHERE, SCHEME, Bucket
+from tooling.store.bucket import KEYS_ELSEWHERE, SCHEME, Bucket, is_plain
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -24,8 +24,7 @@ class BucketSource:
     def __init__(self, url: str, sha256: str, access: S3Access) -> None:
         """Raises SourceError for a URL that is no plain s3://bucket/prefix, and for a declared sha256, which no listing can tell."""
         name, _, prefix = url.partition("://")[2].partition("/")
-        if not BUCKET_NAME.fullmatch(name) or "?" in prefix:
-            # What else stands there may be a password or a signature.
+        if not is_plain(name, prefix):
             raise SourceError(
                 "an s3:// source has another form than s3://bucket/prefix",
                 hint=KEYS_ELSEWHERE,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SCHEME = "s3://"
 KEYS_ELSEWHERE = "keys come from MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or from AWS's own settings"
 # Amazon's rules for the names of buckets, which other servers keep as well.
-BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 AT_ONCE = 32
 
 # Seconds. A small request is given up after `answer`, and no attempt begins later than `retry` after the first; of a
@@ -33,6 +33,14 @@ LARGE = {"answer": 120, "retry": 120}
 CONNECT_SECONDS = 5
 READ_SECONDS = 20
 MOST_RETRIES = 6
+
+
+def is_plain(name: str, prefix: str) -> bool:
+    """Whether these are a bucket's name and a prefix alone; what else stands there may be a password or a signature.
+
+    So whoever refuses them does not repeat them.
+    """
+    return _BUCKET_NAME.fullmatch(name) is not None and "?" not in prefix
 
 
 class Bucket:
@@ -47,8 +55,7 @@ class Bucket:
         name, _, prefix = url.removeprefix(SCHEME).partition("/")
         self.name, self.prefix = name, prefix.strip("/")
         strange = {"", ".", ".."} & set(self.prefix.split("/")) if self.prefix else set()
-        if not BUCKET_NAME.fullmatch(name) or strange or "?" in prefix:
-            # What else stands there may be a password or a signature: it is not repeated.
+        if strange or not is_plain(name, prefix):
             raise StoreError(
                 "the URL of a bucket has another form than s3://bucket/prefix", hint=KEYS_ELSEWHERE
             )
