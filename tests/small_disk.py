@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.services.availability import unavailable
 
 
 @pytest.fixture
@@ -18,9 +21,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
     if os.geteuid() != 0 or not shutil.which("mount"):
-        pytest.skip("only root can mount a small file system")
+        unavailable("only root can mount a small file system")
     if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a file system cannot be mounted here")
+        unavailable("a file system cannot be mounted here")
     yield place
     subprocess.run(["umount", "--lazy", str(place)], check=True)
 
@@ -32,5 +35,6 @@ def fill(disk: Path) -> Path:
         try:
             while True:
                 writer.write(b"x" * 4096)
-        except OSError:
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
             return filler

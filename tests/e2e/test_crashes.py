@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.e2e.slow_pipeline import kill, statuses, with_slow_pipeline
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Channel, Gate, Project
@@ -22,27 +23,13 @@ TARGET = ("words:clean", "--set", "load.limit=1")
 SHARDS = 4
 POINTS_PER_SHARD = 4
 DELAYS_PER_SHARD = 3
-# A stage that tells when it is there, holds the channel for as long as it lives, and waits at a gate, but for half a
-# minute at most.
-WAIT = """\
-signal.alarm(30)
-channel = open(arguments.channel, "w")
-print("here", end="", file=channel, flush=True)
-with open(arguments.gate, "rb", buffering=0) as gate:
-    gate.read(1)
-(output / "done.txt").write_text("done")
-"""
-SIDE = {"type": "str", "affects_output": False}
 BOTH_RUN = {"load": "run", "wait": "run"}
 
 
 @pytest.fixture
 def waiting(project: Project, channel: Channel, gate: Gate) -> Project:
-    """A project with a pipeline `slow` whose second stage waits at the gate."""
-    project.component("odd/wait", WAIT, channel=SIDE, gate=SIDE)
-    params = {"channel": str(channel.path), "gate": str(gate.path)}
-    project.pipeline("slow", "text/load", {"component": "odd/wait", "params": params})
-    return project
+    """The project with the pipeline `slow`."""
+    return with_slow_pipeline(project, channel, gate)
 
 
 def outputs(project: Project) -> dict[str, dict[str, bytes]]:
@@ -56,11 +43,6 @@ def apart(project: Project, name: object) -> Project:
     return project.elsewhere(
         project.root, DAINTREE_STORE=str(place / "store"), XDG_CACHE_HOME=str(place / "cache")
     )
-
-
-def kill(process: subprocess.Popen[str]) -> None:
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
 
 
 def kill_with_its_stage(process: subprocess.Popen[str], channel: Channel) -> None:
@@ -185,9 +167,3 @@ def test_many_runs_at_once_make_an_environment_once(project: Project) -> None:
 
     assert [fresh.finish(run).code for run in runs] == [0, 0, 0]
     assert len([path for path in environments.iterdir() if path.is_dir()]) == 1
-
-
-def statuses(project: Project, process: subprocess.Popen[str]) -> dict[str, str]:
-    """How each stage got its output in a run that must succeed."""
-    stages = project.finish(process).json()["stages"]
-    return {stage["name"]: stage["status"] for stage in stages}

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+
+from tests import documentation
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
 
 
-def _documentation() -> ModuleType:
-    """tests/documentation.py, which pytest's import mode does not put on the path."""
-    spec = importlib.util.spec_from_file_location("documentation", ROOT / "tests/documentation.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["documentation"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-documentation = _documentation()
 RUNNABLE = [page for page in PAGES if list(documentation.blocks(page.read_text("utf-8")))]
 
 
@@ -36,28 +23,28 @@ def _name(page: Path) -> str:
 
 
 @pytest.fixture
-def reader(tmp_path: Path) -> object:
+def reader(tmp_path: Path) -> documentation.Reader:
     return documentation.Reader(tmp_path)
 
 
 @pytest.mark.parametrize("page", RUNNABLE, ids=_name)
 def test_a_page_can_be_followed_and_its_screens_are_true(
-    page: Path, reader: object, request: pytest.FixtureRequest
+    page: Path, reader: documentation.Reader, request: pytest.FixtureRequest
 ) -> None:
     if documentation.needs_engine(page.read_text("utf-8")):
         request.getfixturevalue("engine")
     if documentation.needs_registry(page.read_text("utf-8")):
         request.getfixturevalue("engine")
         address = request.getfixturevalue("registry").address
-        reader.use_registry(f"{address}/{os.urandom(6).hex()}")  # type: ignore[attr-defined]
-    reader.catch_up(page)  # type: ignore[attr-defined]
+        reader.use_registry(f"{address}/{os.urandom(6).hex()}")
+    reader.catch_up(page)
     for block in documentation.blocks(page.read_text("utf-8")):
-        for command, printed in reader.follow(block):  # type: ignore[attr-defined]
+        for command, printed in reader.follow(block):
             told = f"{command.text}\n" + "\n".join(printed)
             assert documentation.agree(command.shown, printed), told
 
 
-def test_the_commands_in_running_text_work(reader: object) -> None:
+def test_the_commands_in_running_text_work(reader: documentation.Reader) -> None:
     spoken = dict.fromkeys(["doit run item2vec"])
     for page in PAGES:
         text = page.read_text("utf-8")
@@ -65,7 +52,7 @@ def test_the_commands_in_running_text_work(reader: object) -> None:
         spoken |= dict.fromkeys(c for c in documentation.spoken_commands(text) if c not in shown)
     assert len(spoken) > 10
     for text in spoken:
-        reader.printed(documentation.Command(text, ()))  # type: ignore[attr-defined]
+        reader.printed(documentation.Command(text, ()))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
@@ -111,11 +98,11 @@ def test_a_renewed_screen_keeps_its_elisions(shown: tuple[str, ...], renewed: li
     assert documentation.renewed(shown, ["a", "b", "c", "d"]) == renewed
 
 
-def test_a_failure_that_a_page_does_not_show_is_one(reader: object) -> None:
+def test_a_failure_that_a_page_does_not_show_is_one(reader: documentation.Reader) -> None:
     with pytest.raises(AssertionError, match="exit code 1"):
-        reader.printed(documentation.Command("doit plan nothing", ()))  # type: ignore[attr-defined]
+        reader.printed(documentation.Command("doit plan nothing", ()))
     shown = ("error: …",)
-    assert reader.printed(documentation.Command("doit plan nothing", shown))  # type: ignore[attr-defined]
+    assert reader.printed(documentation.Command("doit plan nothing", shown))
 
 
 def test_what_text_says_of_commands_is_run_or_looked_up() -> None:

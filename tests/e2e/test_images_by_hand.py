@@ -7,15 +7,14 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.e2e.conftest import DOIT, REPOSITORY
-from tests.services.availability import unavailable
-from tests.services.registry import free_port, wait_until_open
+from tests.services.minio import Minio, variables
 from tooling.version import discover_components
 
 if TYPE_CHECKING:
@@ -34,9 +33,6 @@ SERVICES = ("item2vec/serve",)
 WRITTEN = {"metrics.csv", "metrics.json", "model_card.md"}
 SAMPLE = REPOSITORY / "pipelines/samples/purchases.json.gz"
 RECORDS = 1200
-KEYS = {"MINIO_ACCESS_KEY": "by-hand", "MINIO_SECRET_KEY": "by-hand-secret"}
-BUCKET = "by-hand"
-VARIABLES = ("MINIO_ENDPOINT", *KEYS)
 
 
 @pytest.fixture(scope="session")
@@ -62,51 +58,24 @@ def source(tmp_path: Path) -> Path:
     return directory
 
 
-@pytest.fixture(scope="session")
-def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A MinIO with an empty bucket, as the variables that lead there."""
-    program = shutil.which("minio", path=f"{os.environ['PATH']}:{Path.home()}/go/bin")
-    if program is None:
-        unavailable("no object store: minio is not installed")
-    directory = tmp_path_factory.mktemp("minio")
-    address = f"127.0.0.1:{free_port()}"
-    environ = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(directory),
-        "MINIO_ROOT_USER": KEYS["MINIO_ACCESS_KEY"],
-        "MINIO_ROOT_PASSWORD": KEYS["MINIO_SECRET_KEY"],
-    }
-    command = [program, "server", "--quiet", "--address", address, directory / "kept"]
-    with open(directory / "log", "wb") as log:
-        process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
-    try:
-        wait_until_open(address, process)
-        variables = {"MINIO_ENDPOINT": f"http://{address}", **KEYS}
-        client(variables).create_bucket(Bucket=BUCKET)
-        yield variables
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def client(variables: Mapping[str, str]) -> Any:
+def client(reached: Mapping[str, str]) -> Any:
     """A client of the store that knows nothing but these variables."""
     import boto3
 
     return boto3.client(
         "s3",
-        endpoint_url=variables["MINIO_ENDPOINT"],
-        aws_access_key_id=variables["MINIO_ACCESS_KEY"],
-        aws_secret_access_key=variables["MINIO_SECRET_KEY"],
+        endpoint_url=reached["MINIO_ENDPOINT"],
+        aws_access_key_id=reached["MINIO_ACCESS_KEY"],
+        aws_secret_access_key=reached["MINIO_SECRET_KEY"],
         region_name="us-east-1",
     )
 
 
-def by_hand(arguments: list[str], **variables: str) -> str:
+def by_hand(arguments: list[str], **environ: str) -> str:
     """`docker run --rm …`, which must succeed; what it printed."""
     done = subprocess.run(
         ["docker", "run", "--rm", *arguments],
-        env={**os.environ, **variables},
+        env={**os.environ, **environ},
         capture_output=True,
         text=True,
     )
@@ -130,22 +99,21 @@ def test_on_a_mounted_directory_without_an_argument(
     assert {path.name for path in before.iterdir()} >= WRITTEN
 
 
-def test_from_and_to_an_object_store(
-    images: dict[str, str], source: Path, minio: dict[str, str]
-) -> None:
-    store = client(minio)
-    store.upload_file(str(source / "purchases.json"), BUCKET, "source/purchases.json")
-    given = [argument for name in VARIABLES for argument in ("-e", name)]
-    before = f"s3://{BUCKET}/source"
+def test_from_and_to_an_object_store(images: dict[str, str], source: Path, minio: Minio) -> None:
+    bucket, reached = minio.bucket(), variables(minio.access)
+    store = client(reached)
+    store.upload_file(str(source / "purchases.json"), bucket, "source/purchases.json")
+    given = [argument for name in reached for argument in ("-e", name)]
+    before = f"s3://{bucket}/source"
     for component in CHAIN:
-        after = f"s3://{BUCKET}/{component}"
+        after = f"s3://{bucket}/{component}"
         more = ["--epochs", "1"] if component == "item2vec/train" else []
         places = ["--input", before, "--output", after, *more]
         # The store listens on this machine alone.
-        said = by_hand(["--network=host", *given, images[component], *places], **minio)
-        assert minio["MINIO_SECRET_KEY"] not in said
+        said = by_hand(["--network=host", *given, images[component], *places], **reached)
+        assert reached["MINIO_SECRET_KEY"] not in said
         before = after
-    listed = store.list_objects_v2(Bucket=BUCKET, Prefix="item2vec/evaluate/")["Contents"]
+    listed = store.list_objects_v2(Bucket=bucket, Prefix="item2vec/evaluate/")["Contents"]
     assert {item["Key"] for item in listed} >= {f"item2vec/evaluate/{name}" for name in WRITTEN}
 
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from tests.e2e.conftest import Channel, Gate, Project
-from tests.e2e.test_crashes import SIDE, WAIT, kill, statuses
+from tests.e2e.slow_pipeline import SIDE, WAIT, kill, statuses, with_slow_pipeline
 from tests.services.minio import Minio, access_to, free_port, start, stop, variables
 from tests.services.proxy import (
     Proxy,
@@ -50,11 +50,8 @@ def way(minio: Minio) -> Iterator[Proxy]:
 
 @pytest.fixture
 def waiting(project: Project, channel: Channel, gate: Gate) -> Project:
-    """The project with a pipeline `slow` whose second stage waits at the gate."""
-    project.component("odd/wait", WAIT, channel=SIDE, gate=SIDE)
-    params = {"channel": str(channel.path), "gate": str(gate.path)}
-    project.pipeline("slow", "text/load", {"component": "odd/wait", "params": params})
-    return project
+    """The project with the pipeline `slow`."""
+    return with_slow_pipeline(project, channel, gate)
 
 
 def machine(project: Project, bucket: Bucket, name: str, way: Proxy | None = None) -> Project:

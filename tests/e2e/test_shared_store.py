@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.conftest import SCRIPT, Project
 from tests.services.minio import Minio, read_only, variables
-from tests.services.wiretap import wiretap
+from tests.services.proxy import proxy
 from tooling.s3_access import S3Access
 from tooling.store.bucket import Bucket
 
@@ -90,7 +90,7 @@ def test_a_hit_costs_two_requests_and_a_plan_two_rounds(
         project.replace("pipelines/words.yaml", "output: output/words\n", "")
     ours.run("words")
     for command in ("plan", "run"):
-        with wiretap(bucket.access.endpoint) as tap:
+        with proxy(bucket.access.endpoint) as tap:
             tapped = theirs.elsewhere(theirs.root, MINIO_ENDPOINT=tap.endpoint)
             assert tapped.doit(command, "words").code == 0
         lookups, listings = tap.requests[:3], tap.requests[3:]

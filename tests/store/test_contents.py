@@ -14,18 +14,6 @@ from tooling.store.local import DirectoryStore
 from tooling.store.locks import try_lock
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """The directory of a store."""
-    return tmp_path / "store"
-
-
-@pytest.fixture
-def store(root: Path) -> DirectoryStore:
-    """The store."""
-    return DirectoryStore(root)
-
-
 def test_where_there_is_nothing_there_is_nothing_to_do(root: Path) -> None:
     assert measure(root) == (0, 0)
     empty(root)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,38 +26,13 @@ from tests.contract.runs import (
     publish_indexed,
     record_of,
 )
+from tests.small_disk import fill as fill_disk
 from tooling.errors import ArtifactDamaged, StoreError
 from tooling.manifest import encode, index_record_of
 from tooling.settings import read_settings
 from tooling.store import open_store
 from tooling.store.artifact import hash_artifact
 from tooling.store.local import DirectoryStore
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """The directory of a store."""
-    return tmp_path / "store"
-
-
-@pytest.fixture
-def store(root: Path) -> DirectoryStore:
-    """The store."""
-    return DirectoryStore(root)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 200 kB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(place)]
-    if os.geteuid() != 0 or not shutil.which("mount"):
-        pytest.skip("only root can mount a small file system")
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a file system cannot be mounted here")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def test_each_thing_lies_where_the_layout_says(root: Path, store: DirectoryStore) -> None:
@@ -217,20 +190,10 @@ def test_a_scheme_that_no_store_serves_is_refused(tmp_path: Path) -> None:
     assert "set DAINTREE_STORE" in raised.value.hint
 
 
-def fill_up(disk: Path) -> None:
-    """Leave no room on a file system."""
-    with open(disk / "filler", "wb", buffering=0) as filler:
-        try:
-            while True:
-                filler.write(bytes(4096))
-        except OSError as error:
-            assert error.errno == errno.ENOSPC
-
-
 def test_a_full_disk_is_said_and_leaves_nothing_half_written(small_disk: Path) -> None:
     store = DirectoryStore(small_disk / "store")
     manifest, record = publish_indexed(store)
-    fill_up(small_disk)
+    fill_disk(small_disk)
 
     told = f"the disk of the artifact store {small_disk / 'store'} is full"
     with pytest.raises(StoreError, match=told) as raised:
