@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from contenders import workspace
-from timing import parser, race, ratio, row
+from timing import parser, race, ratio, row, timed
 
 from tooling.manifest import IndexRecord, Keys, RunManifest, index_record_of
 from tooling.store.artifact import hash_artifact
@@ -87,13 +86,6 @@ def main() -> None:
         ratio(handing, digest),
         f"{handing} against {digest}",
     )
-
-
-def timed(action: Callable[[], object]) -> float:
-    """The seconds an action takes."""
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started
 
 
 def file_digest(path: Path) -> str:

@@ -14,6 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 
+def timed(action: Callable[[], object]) -> float:
+    """The seconds an action takes."""
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
 @dataclass(frozen=True)
 class Process:
     """A whole process to be timed.

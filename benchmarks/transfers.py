@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from contenders import s5cmd, workspace
-from timing import parser, race, ratio, row
+from timing import parser, race, ratio, row, timed
 
-from tests.services.minio import access_to, free_port, start
+from tests.services.minio import Minio, running_server
 from tooling.manifest import FileEntry
-from tooling.s3_access import S3Access
 from tooling.store.artifact import hash_artifact
 from tooling.store.bucket import Bucket
 from tooling.store.bucket_files import download, upload
 from tooling.store.progress import Progress
 
-BUCKET = "transfers"
 MIB = 1 << 20
 
 
@@ -30,20 +25,21 @@ def main() -> None:
     """Measure, and print one row for each direction and each shape of output."""
     arguments = parser(__doc__).parse_args()
     large, count, rounds = (256 * MIB, 500, 3) if arguments.quick else (2048 * MIB, 5000, 5)
-    with workspace() as directory, server(directory) as access:
+    server = running_server()
+    with workspace() as directory:
         for name, sizes in {"large": [large], "small": [100 * 1024] * count}.items():
             source = directory / name
             write(source, sizes)
             shape = f"{len(sizes):,} files of {sizes[0] // 1024:,} KiB"
-            measure(Contest(access, source, directory / "down"), shape, rounds)
+            measure(Contest(server, source, directory / "down"), shape, rounds)
 
 
 class Contest:
     """One output on its way up and down, by us and by s5cmd; each way returns its seconds."""
 
-    def __init__(self, access: S3Access, source: Path, target: Path) -> None:
-        self._access, self._source, self._target = access, source, target
-        self._bucket = Bucket(f"s3://{BUCKET}", access)
+    def __init__(self, server: Minio, source: Path, target: Path) -> None:
+        self._access, self._source, self._target = server.access, source, target
+        self._bucket = Bucket(f"s3://{server.bucket()}", server.access)
         self._files: tuple[FileEntry, ...] = hash_artifact(source).files
 
     def up(self) -> float:
@@ -61,12 +57,12 @@ class Contest:
 
     def other_up(self) -> float:
         """s5cmd's."""
-        return timed(lambda: self._s5cmd(f"{self._source}/*", f"s3://{BUCKET}/theirs/"))
+        return timed(lambda: self._s5cmd(f"{self._source}/*", f"{self._bucket.url}/theirs/"))
 
     def other_down(self) -> float:
         """s5cmd's."""
         self._empty_target()
-        return timed(lambda: self._s5cmd(f"s3://{BUCKET}/theirs/*", f"{self._target}/"))
+        return timed(lambda: self._s5cmd(f"{self._bucket.url}/theirs/*", f"{self._target}/"))
 
     def _progress(self) -> Progress:
         return Progress("", len(self._files), sum(entry.size for entry in self._files))
@@ -103,36 +99,6 @@ def write(directory: Path, sizes: list[int]) -> None:
         with open(directory / f"file-{number:05}", "wb") as file:
             for at in range(0, size, MIB):
                 file.write(os.urandom(min(MIB, size - at)))
-
-
-@contextmanager
-def server(directory: Path) -> Iterator[S3Access]:
-    """A MinIO on a free port, with an empty bucket."""
-    import boto3
-
-    port = free_port()
-    process = start(directory, port)
-    try:
-        access = access_to(port)
-        client = boto3.client(
-            "s3",
-            endpoint_url=access.endpoint,
-            region_name=access.region,
-            aws_access_key_id=access.access_key,
-            aws_secret_access_key=access.secret_key,
-        )
-        client.create_bucket(Bucket=BUCKET)
-        yield access
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
-
-
-def timed(action: Callable[[], object]) -> float:
-    """The seconds an action takes."""
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started
 
 
 if __name__ == "__main__":
