@@ -35,11 +35,7 @@ def model_card(
         *_section("Data", ("what", "count"), data),
         "The last purchase of each user with three or more is the test purchase, the one before it the validation purchase. Training and counts see neither.",
         "",
-        *_section(
-            "Parameters",
-            ("stage", "parameter", "value"),
-            [(s, n, v) for s, chosen in parameters.items() for n, v in sorted(chosen.items())],
-        ),
+        *_chosen(parameters),
         *_section(
             "Metrics",
             ("model, part", *(name.upper() for name in COLUMNS)),
@@ -59,6 +55,11 @@ def model_card(
         LIMITS,
     ]
     return "\n".join(lines) + "\n"
+
+
+def _chosen(parameters: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    rows = [(s, n, v) for s, chosen in parameters.items() for n, v in sorted(chosen.items())]
+    return _section("Parameters", ("stage", "parameter", "value"), rows)
 
 
 def _spread(recommended: Mapping[str, float]) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from stageio import StageError, numbered_rows, table
+from stageio import StageError, numbered_cells, table
 
 Indices = NDArray[np.int64]
 Sequences = dict[str, list[int]]
@@ -76,27 +76,21 @@ def _cases(histories: Sequences, targets: Sequences) -> Cases:
 
 
 def _read_items(path: Path) -> dict[str, int]:
-    rows = numbered_rows(path)
-    _, header = next(rows)
-    (column,) = _positions(path, header, "item")
     items: dict[str, int] = {}
-    for _, cells in rows:
-        items.setdefault(cells[column], len(items))
+    for _, (item,) in numbered_cells(path, "item"):
+        items.setdefault(item, len(items))
     return items
 
 
 def _read_sequences(path: Path, items: Mapping[str, int]) -> Sequences:
-    rows = numbered_rows(path)
-    _, header = next(rows)
-    user, item = _positions(path, header, "user", "item")
     sequences: Sequences = {}
-    for line, cells in rows:
-        if cells[item] not in items:
+    for line, (user, item) in numbered_cells(path, "user", "item"):
+        if item not in items:
             raise StageError(
-                f"{path}: line {line}: item {cells[item][:40]!r} is not in items.csv",
+                f"{path}: line {line}: item {item[:40]!r} is not in items.csv",
                 "take all files of the split from one run of preprocess",
             )
-        sequences.setdefault(cells[user], []).append(items[cells[item]])
+        sequences.setdefault(user, []).append(items[item])
     return sequences
 
 
@@ -114,12 +108,3 @@ def _read_held_out(path: Path, items: Mapping[str, int], train: Sequences) -> Se
             "take all files of the split from one run of preprocess",
         )
     return held_out
-
-
-def _positions(path: Path, header: list[str], *names: str) -> list[int]:
-    for name in names:
-        if name not in header:
-            raise StageError(
-                f"{path}: line 1: no column {name!r}", f"there are {', '.join(header)}"
-            )
-    return [header.index(name) for name in names]

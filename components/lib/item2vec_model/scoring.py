@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from stageio import StageError, numbered_rows, table
+from stageio import StageError, numbered_cells, table
 
 from .vectors import Matrix, Model
 
@@ -125,17 +125,8 @@ def scorer_of(model: Model, directory: Path, scoring: Scoring) -> Scorer:
     Items that the model does not know are left out.
     """
     scoring.check()
-    path = table(directory, "train.csv")
-    rows = numbered_rows(path)
-    _, header = next(rows)
-    for name in ("user", "item"):
-        if name not in header:
-            raise StageError(
-                f"{path}: line 1: no column {name!r}", f"there are {', '.join(header)}"
-            )
-    user, item = header.index("user"), header.index("item")
     sequences: dict[str, list[int]] = {}
-    for _, cells in rows:
-        if cells[item] in model.index:
-            sequences.setdefault(cells[user], []).append(model.index[cells[item]])
+    for _, (user, item) in numbered_cells(table(directory, "train.csv"), "user", "item"):
+        if item in model.index:
+            sequences.setdefault(user, []).append(model.index[item])
     return Scorer(model, followers_of(sequences.values(), len(model.items), scoring), scoring)

@@ -79,6 +79,23 @@ def numbered_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise StageError(f"{path}: no header line", "a table starts with the names of its columns")
 
 
+def numbered_cells(path: Path, *columns: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, the cells of these columns) for each row of the table at `path`; other columns are ignored.
+
+    Raises StageError when a column is missing, and as `numbered_rows` does.
+    """
+    rows = numbered_rows(path)
+    _, header = next(rows)
+    for name in columns:
+        if name not in header:
+            raise StageError(
+                f"{path}: line 1: no column {name!r}", f"there are {', '.join(header)}"
+            )
+    positions = [header.index(name) for name in columns]
+    for line, cells in rows:
+        yield line, [cells[position] for position in positions]
+
+
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> int:
     """Write a table to `path` and return the number of rows, not counting the header.
 

@@ -4,7 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stageio import StageError, numbered_rows, read_header, read_rows, table, write_rows
+from stageio import (
+    StageError,
+    numbered_cells,
+    numbered_rows,
+    read_header,
+    read_rows,
+    table,
+    write_rows,
+)
 
 AWKWARD = [
     ["comma, quote \" and 'single'", "line\nfeed", "carriage\rreturn", "both\r\n"],
@@ -41,6 +49,18 @@ def test_a_table_of_one_column_keeps_its_empty_cells(tmp_path: Path) -> None:
 def test_rows_are_numbered_by_the_line_they_start_on(tmp_path: Path) -> None:
     path = written(tmp_path / "t.csv", b'a,b\n1,"x\ny"\n\n2,z\n')
     assert list(numbered_rows(path)) == [(1, ["a", "b"]), (2, ["1", "x\ny"]), (5, ["2", "z"])]
+
+
+def test_the_cells_of_chosen_columns_come_with_their_line(tmp_path: Path) -> None:
+    path = written(tmp_path / "t.csv", b'a,b,c\n1,"2\n2",3\n4,5,6\n')
+    assert list(numbered_cells(path, "c", "a")) == [(2, ["3", "1"]), (4, ["6", "4"])]
+
+
+def test_a_column_that_is_not_there_is_named_even_where_there_are_no_rows(tmp_path: Path) -> None:
+    path = written(tmp_path / "t.csv", b"a,b\n")
+    with pytest.raises(StageError, match=r"t\.csv: line 1: no column 'z'") as caught:
+        list(numbered_cells(path, "a", "z"))
+    assert caught.value.hint == "there are a, b"
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_understood(tmp_path: Path) -> None:
