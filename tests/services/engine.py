@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,14 +39,18 @@ def engine() -> Iterator[DockerClient]:
 
 
 def remove_images(client: DockerClient, *, reference: str = "", label: str = "") -> None:
-    """Remove the images with this label, or whose name fits this pattern; containers of theirs too."""
+    """Remove the images with this label, or the names that fit this pattern; containers of theirs too.
+
+    An image has other names where another test builds the same version: those stay.
+    """
     import docker.errors
 
     filters = {key: value for key, value in (("reference", reference), ("label", label)) if value}
     assert filters, "that would remove every image"
     for image in client.api.images(filters=filters):
         named = [name for name in image["RepoTags"] or () if name != "<none>:<none>"]
-        for name in named or [image["Id"]]:
+        fitting = [name for name in named if fnmatch(name, f"{reference or '*'}:*")]
+        for name in fitting or ([] if named else [image["Id"]]):
             try:
                 client.api.remove_image(name, force=True)
             except docker.errors.NotFound:

@@ -127,6 +127,9 @@ def _not_yaml(error: Any, text: str, where: str) -> SpecError:
     # The end of a file counts as a line of its own; people look for it in the last one.
     lines = text.splitlines() or [""]
     line = min(mark.line, len(lines) - 1)
+    if "nesting depth" in problem:
+        # Newer parsers have a limit of their own, which they meet while they read ahead of the events.
+        return SpecError(f"{where}:{line + 1}: nested deeper than {MAX_DEPTH} levels")
     since = f", begun in line {began.line + 1}" if began and began.line < line else ""
     return SpecError(
         f"{where}:{line + 1}: {problem}{since}",
