@@ -233,6 +233,21 @@ def test_without_a_push_images_stay_here(image_project: ImageProject, engine: Do
     assert again["reasons"][-1] == "the engine had it already"
 
 
+def test_what_the_engine_has_under_a_registrys_name_alone_gets_its_own(
+    image_project: ImageProject, engine: DockerClient
+) -> None:
+    built = image_project.build("text/load")["text/load"]
+    local = {"DAINTREE_REGISTRY": ""}
+    try:
+        here = image_project.build("text/load", "--dry-run", env=local)["text/load"]
+        assert (here["action"], here["image"].partition(":")[0]) == ("present", "text/load")
+        assert here["image"] not in engine.images.get(built["image"]).tags
+        assert image_project.build("text/load", env=local)["text/load"]["action"] == "present"
+        assert engine.images.get(here["image"]).id == engine.images.get(built["image"]).id
+    finally:
+        remove_images(engine, reference="text/load")
+
+
 def test_what_is_not_committed_has_no_commit_in_its_labels(
     image_project: ImageProject, engine: DockerClient
 ) -> None:

@@ -47,31 +47,42 @@ class Build(msgspec.Struct, frozen=True):
                 hint="set DAINTREE_REGISTRY, or registry in [tool.daintree], such as registry.example/ml",
             )
         considered = consider(self.settings, request)
-        found = self._found(considered)
+        here = self._local(considered.candidates) if self.registry is None else {}
+        found = self._found(considered, here)
         wrong = self._wrong(considered, found)
         sound = [c for c in considered.candidates if c.name not in wrong]
         missing = [c for c in sound if request.everything or not found[c.name].version]
         reasons = self._reasons(considered, missing, found)
         results = [*considered.failed]
         results += [failure(c, wrong[c.name]) for c in considered.candidates if c.name in wrong]
-        results += [self._present(c, found) for c in sound if c.name not in reasons]
+        present = [c for c in sound if c.name not in reasons]
+        results += [self._present(c, found) for c in present]
         if request.dry_run:
             results += [_would_build(candidate, reasons[candidate.name]) for candidate in missing]
-        elif missing:
-            results += self._make(considered, missing, reasons)
+        else:
+            self._name(present, here)
+            results += self._make(considered, missing, reasons) if missing else []
         results = self._named(considered, found, results)
         return sorted(results, key=lambda result: result.name)
 
-    def _found(self, considered: Considered) -> dict[str, Published]:
+    def _found(
+        self, considered: Considered, here: Mapping[str, LocalImage]
+    ) -> dict[str, Published]:
         """What there is of each component: in the registry, or in the engine, whose images' ids stand for digests then."""
         if self.registry is not None:
             return published(self.registry, considered.candidates, considered.commit)
-        here = self._local(considered.candidates)
         return {
             candidate.name: Published(here[digest].id if digest in here else "")
             for candidate in considered.candidates
             for digest in [candidate.version.digest]
         }
+
+    def _name(self, present: Sequence[Candidate], here: Mapping[str, LocalImage]) -> None:
+        """Give the engine's images their own names where they have others only, as a registry's."""
+        for candidate in present:
+            image = here.get(candidate.version.digest)
+            if image and candidate.image not in image.references:
+                self.builder.name(image.id, (candidate.image,))
 
     def _local(self, candidates: Sequence[Candidate]) -> dict[str, LocalImage]:
         versions = [candidate.version.digest for candidate in candidates]
