@@ -297,6 +297,8 @@ def _well_typed(name: str, value: Any) -> bool:
         "images": Path,
         "jobs": int,
         "bases": dict,
+        "argo_node_selector": dict,
+        "argo_deadline": int,
         "registry_plain_http": bool,
     }
     return isinstance(value, kinds.get(name, str))

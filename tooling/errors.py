@@ -17,6 +17,10 @@ Everything the tooling raises on purpose is a `DaintreeError`; adapters map fore
     ├── ImageError            an image cannot be named, built, pushed or believed
     │   ├── EngineError       the Docker engine cannot be reached, or refuses
     │   └── RegistryError     the image registry cannot be reached, or refuses
+    ├── ClusterError          the Kubernetes cluster cannot be reached, or refuses
+    │   ├── ClusterForbidden  its API does not let this account do what was asked
+    │   ├── ClusterConflict   there is an object of that name already
+    │   └── ClusterMissing    there is no such object, namespace or kind of object
     ├── EnvironmentFailed     a component's environment could not be made
     ├── StageFailed           a stage ran and did not succeed
     └── Interrupted           a signal ended the run
@@ -99,6 +103,22 @@ class EngineError(ImageError):
 
 class RegistryError(ImageError):
     """The image registry does not answer, refuses, or answers what cannot be believed."""
+
+
+class ClusterError(DaintreeError):
+    """The Kubernetes cluster is not configured, does not answer, or refuses."""
+
+
+class ClusterForbidden(ClusterError):
+    """The cluster's API knows the account, or not even that, and does not let it do what was asked."""
+
+
+class ClusterConflict(ClusterError):
+    """The cluster has an object of that name already, or the object has changed meanwhile."""
+
+
+class ClusterMissing(ClusterError):
+    """The cluster has no such object, no such namespace, or does not know that kind of object."""
 
 
 class EnvironmentFailed(DaintreeError):

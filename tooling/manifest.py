@@ -69,6 +69,7 @@ class RunManifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     `parameters` are all the stage's parameters; `ineffective` names those that stay out of the key.
     `image` is the digest of the image it ran in, as the registry says, else the image's id ("" for none).
     `seconds` is the stage's own wall time, `peak_memory` bytes of resident memory at most (0: not known).
+    `host` is the machine, a cluster's node; `workflow` and `pod` name what ran it there ("" elsewhere).
     """
 
     # By a factory, so that it is written though it is the default: readers of an older schema must see it.
@@ -98,6 +99,8 @@ class RunManifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     peak_memory: int = 0
     user: str = ""
     host: str = ""
+    workflow: str = ""
+    pod: str = ""
     commit: str = ""
     dirty: bool = False
     tooling: str = ""

@@ -6,7 +6,6 @@ Every setting has a type, a default and a line of help, all here; `doit config` 
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,13 +13,11 @@ from typing import Any
 
 import msgspec
 
+from tooling import setting_values
 from tooling.errors import SettingsError
 from tooling.suggest import nearest
 
 ENVIRONMENT_PREFIX = "DAINTREE_"
-_SEGMENT = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
-_REGISTRY = re.compile(rf"(?:[a-z0-9][a-z0-9.-]*|\[[0-9a-f:]+\])(?::\d+)?(?:/{_SEGMENT})*")
-PREFIX_FIELDS = ("component", "version", "year", "month", "day", "timestamp")
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -57,6 +54,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     registry: str
     registry_plain_http: bool
     jobs: int
+    argo_namespace: str
+    argo_endpoint: str
+    argo_image: str
+    argo_pull_secret: str
+    argo_node_selector: Mapping[str, str]
+    argo_deadline: int
     origins: Mapping[str, str]
 
     @property
@@ -78,162 +81,120 @@ def cache_directory(environ: Mapping[str, str]) -> Path:
     return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "daintree"
 
 
-def _text(value: Any, base: Path) -> str:
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise ValueError("expected text")
-    return value
-
-
-def _directory(value: Any, base: Path) -> Path:
-    return Path(os.path.abspath(base / os.path.expanduser(_text(value, base))))
-
-
-def _store(value: Any, base: Path) -> str:
-    text = _text(value, base)
-    return text if "://" in text else str(_directory(text, base))
-
-
-def _unavailable(value: Any, base: Path) -> str:
-    if value not in ("fail", "local"):
-        raise ValueError("expected fail or local")
-    return str(value)
-
-
-def _count(value: Any, base: Path) -> int:
-    if isinstance(value, bool) or not str(value).isdecimal() or not 0 < int(value) < 1000:
-        raise ValueError("expected a whole number from 1 to 999")
-    return int(value)
-
-
-def _platform(value: Any, base: Path) -> str:
-    text = _text(value, base)
-    if not 2 <= len(text.split("/")) <= 3 or not all(text.split("/")):
-        raise ValueError("expected os/architecture, such as linux/amd64")
-    return text
-
-
-def _registry(value: Any, base: Path) -> str:
-    text = _text(value, base).rstrip("/")
-    host = text.partition("/")[0]
-    # Docker takes a first part without any of these for a name on Docker Hub.
-    if not _REGISTRY.fullmatch(text) or not ({".", ":"} & set(host) or host == "localhost"):
-        raise ValueError("expected host[:port][/path] in small letters, without https://")
-    return text
-
-
-def _switch(value: Any, base: Path) -> bool:
-    if str(value).lower() not in ("true", "false"):
-        raise ValueError("expected true or false")
-    return str(value).lower() == "true"
-
-
-def _prefix(value: Any, base: Path) -> str:
-    text = _text(value, base)
-    segments = text.split("/")
-    if (
-        "{timestamp}" not in text
-        or "{component}" not in text
-        or not {"", ".", ".."}.isdisjoint(segments)
-    ):
-        raise ValueError("expected a relative path with {component} and {timestamp} in it")
-    if text.startswith("_"):
-        raise ValueError("expected a path that does not begin with _, as the store's own places do")
-    for field in PREFIX_FIELDS:
-        text = text.replace("{" + field + "}", "")
-    if "{" in text or "}" in text:
-        raise ValueError("expected only the fields " + ", ".join(PREFIX_FIELDS))
-    return str(value)
-
-
-def _bases(value: Any, base: Path) -> dict[str, str]:
-    if isinstance(value, str):
-        value = dict(pair.partition("=")[::2] for pair in value.split(",") if pair)
-    if not isinstance(value, dict):
-        raise ValueError("expected a table of image = digest")
-    pins: dict[str, str] = {}
-    for image, digest in value.items():
-        hexadecimal = str(digest).removeprefix("sha256:")
-        if len(hexadecimal) != 64 or any(digit not in "0123456789abcdef" for digit in hexadecimal):
-            raise ValueError(f"the pin of {image} must be sha256:<64 hex digits>")
-        pins[image] = f"sha256:{hexadecimal}"
-    return pins
-
-
 SETTINGS: tuple[Setting, ...] = (
     Setting(
         "store",
         "where runs are kept: a directory (a leading ~ is your home), or s3://bucket[/prefix] to share them",
         lambda environ: str(cache_directory(environ) / "store"),
-        _store,
+        setting_values.read_store,
     ),
     Setting(
         "cache",
         "the directory in front of a store in a bucket; what was fetched and computed here is kept there too",
         lambda environ: cache_directory(environ) / "store",
-        _directory,
+        setting_values.read_directory,
     ),
     Setting(
         "when_unavailable",
         "when the server of a store in a bucket cannot be reached: fail, or local to go on with the cache alone",
         lambda environ: "fail",
-        _unavailable,
+        setting_values.read_unavailable,
     ),
     Setting(
         "environments",
         "where the local runner keeps its virtual environments",
         lambda environ: cache_directory(environ) / "environments",
-        _directory,
+        setting_values.read_directory,
     ),
     Setting(
         "snapshots",
         "where copies of exactly a version's files are kept",
         lambda environ: cache_directory(environ) / "snapshots",
-        _directory,
+        setting_values.read_directory,
     ),
     Setting(
         "images",
         "where it is remembered which images of the registry are the versions their tags say",
         lambda environ: cache_directory(environ) / "images",
-        _directory,
+        setting_values.read_directory,
     ),
     Setting(
         "prefix",
         "where in the store a run is put; runs written under another prefix are still found",
         lambda environ: "{component}/{version}/{year}/{month}/{day}/{timestamp}",
-        _prefix,
+        setting_values.read_prefix,
     ),
     Setting(
         "runner",
         "what executes stages unless --runner says otherwise",
         lambda environ: "local",
-        _text,
+        setting_values.read_text,
     ),
     Setting(
         "platform",
         "the one platform images are built for",
         lambda environ: "linux/amd64",
-        _platform,
+        setting_values.read_platform,
     ),
     Setting(
-        "bases", "base images' pins: image reference = sha256 digest", lambda environ: {}, _bases
+        "bases",
+        "base images' pins: image reference = sha256 digest",
+        lambda environ: {},
+        setting_values.read_bases,
     ),
     Setting(
         "registry",
         "where images are pushed to and looked for, such as registry.example/ml; none: the Docker engine alone",
         lambda environ: "",
-        _registry,
+        setting_values.read_registry,
     ),
     Setting(
         "registry_plain_http",
         "speak plain HTTP to a registry that is not on this machine",
         lambda environ: False,
-        _switch,
+        setting_values.read_switch,
     ),
     Setting(
         "jobs",
         "how many stages or builds that do not depend on each other run side by side",
         lambda environ: os.cpu_count() or 1,
-        _count,
+        setting_values.read_count,
+    ),
+    Setting(
+        "argo_namespace",
+        "the Kubernetes namespace in which Workflows run",
+        lambda environ: "daintree",
+        setting_values.read_kubernetes_name,
+    ),
+    Setting(
+        "argo_endpoint",
+        "the store's server as pods reach it, such as http://minio.minio:9000 (default: as this machine does)",
+        lambda environ: "",
+        setting_values.read_endpoint,
+    ),
+    Setting(
+        "argo_image",
+        "the tooling's own image, which records and retrains in the cluster (default: the one that doit build pushes)",
+        lambda environ: "",
+        setting_values.read_text,
+    ),
+    Setting(
+        "argo_pull_secret",
+        "the secret with which pods pull images (default: none)",
+        lambda environ: "",
+        setting_values.read_kubernetes_name,
+    ),
+    Setting(
+        "argo_node_selector",
+        "labels of the nodes on which pods run: label = value",
+        lambda environ: {},
+        setting_values.read_labels,
+    ),
+    Setting(
+        "argo_deadline",
+        "seconds after which a Workflow that still runs is ended",
+        lambda environ: 24 * 60 * 60,
+        setting_values.read_seconds,
     ),
 )
 

@@ -11,7 +11,11 @@ from tooling.run.planning import Plan
 from tooling.runners import open_runner
 
 # By runner: the runner whose results are of the other kind, and what they are called.
-OTHERS = {"local": ("docker", "an image result"), "docker": ("local", "a result without an image")}
+OTHERS = {
+    "local": ("docker", "an image result"),
+    "docker": ("local", "a result without an image"),
+    "argo": ("local", "a result without an image"),
+}
 
 
 def elsewhere(plan: Plan) -> dict[str, str]:

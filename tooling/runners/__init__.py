@@ -32,4 +32,14 @@ def _docker(settings: Settings) -> Runner:
     return DockerRunner(settings)
 
 
-RUNNERS: dict[str, Callable[[Settings], Runner]] = {"local": _local, "docker": _docker}
+def _argo(settings: Settings) -> Runner:
+    from tooling.runners.argo import ArgoRunner
+
+    return ArgoRunner()
+
+
+RUNNERS: dict[str, Callable[[Settings], Runner]] = {
+    "local": _local,
+    "docker": _docker,
+    "argo": _argo,
+}

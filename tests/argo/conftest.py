@@ -1,0 +1,73 @@
+"""A submission of two stages that run and one that is a hit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tooling.argo.submission import (
+    Submission,
+    SubmittedHit,
+    SubmittedSource,
+    SubmittedStage,
+)
+
+PREFIX = "{component}/{version}/{year}/{month}/{day}/{timestamp}"
+
+
+def digest(character: str) -> str:
+    """A digest of one hex digit."""
+    return "sha256:" + character * 64
+
+
+def submitted_stage(name: str, **more: Any) -> SubmittedStage:
+    """A stage of component `text/NAME`, changed as told."""
+    values: dict[str, Any] = {
+        "name": name,
+        "task": name,
+        "template": f"text-{name}",
+        "component": f"text/{name}",
+        "version": digest("1"),
+        "version_files": {"main.py": "2" * 40},
+        "parameters": {"top": 3},
+        "ineffective": (),
+        "environment": "image",
+        "image": f"registry.example/ml/text/{name}@{digest('3')}",
+        "command": ("python", "/application/main.py"),
+        "arguments": (
+            *("--input", "/application/data/input", "--output", "/application/data/output"),
+            *("--top", "3"),
+        ),
+        "outputs": (),
+        "needs": (),
+        "recipe": digest("4"),
+        "reason": "no run recorded",
+    }
+    return SubmittedStage(**{**values, **more})
+
+
+def make_submission(*stages: SubmittedStage, **more: Any) -> Submission:
+    """A submission of these stages, changed as told."""
+    values: dict[str, Any] = {
+        "pipeline": "words",
+        "source": SubmittedSource(identity=digest("5"), digest=digest("5"), origin="corpus.txt"),
+        "prefix": PREFIX,
+        "stages": stages,
+        "hits": (),
+        "commit": "6" * 40,
+        "user": "ana",
+        "tooling": "0.1.0",
+    }
+    return Submission(**{**values, **more})
+
+
+@pytest.fixture
+def submission() -> Submission:
+    """load is a hit; clean and count run."""
+    hit = SubmittedHit(name="load", location="text/load/1/2026/03/01/run", digest=digest("7"))
+    return make_submission(
+        submitted_stage("clean", needs=("load",)),
+        submitted_stage("count", needs=("clean",)),
+        hits=(hit,),
+    )

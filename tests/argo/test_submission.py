@@ -1,0 +1,74 @@
+"""A submission's digest counts what is computed from what, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.argo.conftest import digest, make_submission, submitted_stage
+from tooling.argo.submission import Submission, SubmittedHit
+from tooling.manifest import decode, encode
+
+
+def with_stage(submission: Submission, **changes: Any) -> Submission:
+    """The submission with its first stage changed."""
+    first, *rest = submission.stages
+    stages = (msgspec.structs.replace(first, **changes), *rest)
+    return msgspec.structs.replace(submission, stages=stages)
+
+
+def test_its_digest_never_changes(submission: Submission) -> None:
+    assert submission.digest == (
+        "sha256:bb33f0ee23598c0893112497d77f5d2afe286ce105a5bf57152dacbd1c784d54"
+    )
+
+
+@pytest.mark.parametrize("change", [{"commit": ""}, {"user": "ben"}, {"tooling": "9"}])
+def test_who_asks_and_when_does_not_count(submission: Submission, change: Any) -> None:
+    assert msgspec.structs.replace(submission, **change).digest == submission.digest
+
+
+def test_a_reason_does_not_count(submission: Submission) -> None:
+    assert with_stage(submission, reason="forced").digest == submission.digest
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"recipe": digest("8")},
+        {"image": "registry.example/other@" + digest("3")},
+        {"replaces": "20260301T101500000Z-0a1b2c3d"},
+        {"parameters": {"top": 4}, "ineffective": ("top",)},
+    ],
+)
+def test_what_is_computed_counts(submission: Submission, change: Any) -> None:
+    assert with_stage(submission, **change).digest != submission.digest
+
+
+def test_what_is_read_counts(submission: Submission) -> None:
+    hit = SubmittedHit(name="load", location="elsewhere", digest=digest("7"))
+    assert msgspec.structs.replace(submission, hits=(hit,)).digest != submission.digest
+
+
+def test_it_is_read_as_it_was_written(submission: Submission) -> None:
+    assert decode(Submission, encode(submission)) == submission
+
+
+def test_a_workflow_is_named_after_its_pipeline_and_plan(submission: Submission) -> None:
+    name = submission.workflow()
+    assert name == f"words-{submission.digest[7:17]}"
+    assert submission.workflow(2) == f"{name}-2"
+
+
+def test_a_long_pipeline_has_a_workflow_whose_name_is_a_label() -> None:
+    name = make_submission(submitted_stage("load"), pipeline="P_" * 60).workflow(999)
+    assert len(name) <= 63
+
+
+def test_a_stage_is_found_by_name(submission: Submission) -> None:
+    found = submission.stage("count")
+    assert found is not None
+    assert found.task == "count"
+    assert submission.stage("load") is None

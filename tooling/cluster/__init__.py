@@ -1,0 +1,1 @@
+"""The Kubernetes cluster: the few calls that Workflows take, behind one Protocol."""
