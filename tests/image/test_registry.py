@@ -12,7 +12,7 @@ import pytest
 
 from tests.services.faulty_registry import Reply, Script, answering, as_json
 from tooling.errors import RegistryError
-from tooling.image.protocol import Manifest
+from tooling.image.protocol import ImageConfig, Manifest
 from tooling.image.reference import Repository
 from tooling.image.registry import INDEX_TYPES, HttpRegistry, is_loopback, open_registry
 
@@ -73,6 +73,20 @@ def test_digests_labels_and_tags(registry: Registry) -> None:
     assert client.tags(Repository(registry.address, "test/nothing")) == []
     with pytest.raises(RegistryError, match=r"has no .*test/labels manifests/three"):
         client.manifest(here, "three")
+
+
+def test_what_an_image_says_of_itself(registry: Registry) -> None:
+    client = HttpRegistry(registry.address)
+    here = Repository(registry.address, "test/config")
+    said = {"Labels": {"a": "b"}, "Entrypoint": ["python", "main.py"], "Cmd": ["--help"]}
+    digest = push(registry, here.name, "said", json.dumps({"config": said}).encode())
+    told = client.config(here, digest, "linux/amd64")
+    assert told == ImageConfig({"a": "b"}, ("python", "main.py"), ("--help",))
+    # What docker writes where an image has none of them.
+    push(registry, here.name, "nothing", b'{"config": {"Labels": null, "Entrypoint": null}}')
+    assert client.config(here, "nothing", "linux/amd64") == ImageConfig({}, (), ())
+    push(registry, here.name, "bare", b"{}")
+    assert client.config(here, "bare", "linux/amd64") == ImageConfig({}, (), ())
 
 
 def test_a_round_of_many_keeps_its_order(registry: Registry) -> None:

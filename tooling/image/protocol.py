@@ -18,6 +18,14 @@ class Manifest(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class ImageConfig(msgspec.Struct, frozen=True):
+    """What an image says of itself: its labels, its entrypoint, and the command that follows it; empty where it has none."""
+
+    labels: dict[str, str]
+    entrypoint: tuple[str, ...]
+    command: tuple[str, ...]
+
+
 class Registry(Protocol):
     """Where images are kept for everybody. Every method raises RegistryError."""
 
@@ -27,6 +35,10 @@ class Registry(Protocol):
 
     def manifest(self, repository: Repository, reference: str) -> Manifest:
         """The manifest that a tag or digest names."""
+        ...
+
+    def config(self, repository: Repository, reference: str, platform: str) -> ImageConfig:
+        """The configuration of an image, of its variant for `platform` where it has several."""
         ...
 
     def labels(self, repository: Repository, reference: str, platform: str) -> dict[str, str]:

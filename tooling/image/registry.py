@@ -14,7 +14,7 @@ import msgspec
 from tooling.errors import DaintreeError, RegistryError
 from tooling.image.authorization import Authorization
 from tooling.image.connection import Answer, Connections
-from tooling.image.protocol import Manifest
+from tooling.image.protocol import ImageConfig, Manifest
 from tooling.image.reference import Repository
 from tooling.parallel import side_by_side
 
@@ -63,8 +63,8 @@ class HttpRegistry:
         kind = answer.headers.get("content-type", MANIFEST_TYPES[0]).partition(";")[0].strip()
         return Manifest(kind, digest, answer.body)
 
-    def labels(self, repository: Repository, reference: str, platform: str) -> dict[str, str]:
-        """The labels of an image, of its variant for `platform` where it has several."""
+    def config(self, repository: Repository, reference: str, platform: str) -> ImageConfig:
+        """The configuration of an image, of its variant for `platform` where it has several."""
         manifest = self.manifest(repository, reference)
         if manifest.media_type in INDEX_TYPES:
             inner = _variant(_json(manifest.body, self.host), platform)
@@ -75,8 +75,16 @@ class HttpRegistry:
         body = self._found("GET", repository, f"blobs/{config}", {}).body
         if _digest_of(body) != config:
             raise RegistryError(f"the registry {self.host} answers with another blob than {config}")
-        labels = _json(body, self.host).get("config", {}).get("Labels") or {}
-        return {str(name): str(value) for name, value in labels.items()}
+        said = _json(body, self.host).get("config") or {}
+        return ImageConfig(
+            {str(name): str(value) for name, value in (said.get("Labels") or {}).items()},
+            tuple(map(str, said.get("Entrypoint") or ())),
+            tuple(map(str, said.get("Cmd") or ())),
+        )
+
+    def labels(self, repository: Repository, reference: str, platform: str) -> dict[str, str]:
+        """The labels of an image, of its variant for `platform` where it has several."""
+        return self.config(repository, reference, platform).labels
 
     def tags(self, repository: Repository) -> list[str]:
         """The tags of a repository; empty when there is no such repository."""
