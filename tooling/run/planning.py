@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -176,19 +177,43 @@ def _versions(settings: Settings, pipeline: Pipeline) -> dict[str, ComponentVers
         raise
 
 
+def identify_source(
+    settings: Settings, request: Request, reserved: Collection[str]
+) -> SourceIdentity:
+    """What the pipeline's source is now, by its validators alone; only one that has none is downloaded.
+
+    Raises SpecError for the pipeline file, SourceError, StoreError.
+    """
+    remember_documents(settings.documents)
+    pipeline = load_pipeline(settings.root, request.pipeline, reserved)
+    with _placed(request, pipeline):
+        source = _opened(settings, request, pipeline, open_store(settings))
+        identity = source.identify()
+        return identity if identity.identity else source.fetch()
+
+
 def _source(
     settings: Settings, request: Request, pipeline: Pipeline, store: Store, fetch: bool
 ) -> tuple[Source, SourceIdentity]:
-    """The source and its identity; what is wrong with it is the pipeline file's error, unless it was typed."""
-    try:
-        if request.source:
-            source = open_source(request.source, "", request.directory, store)
-        else:
-            source = open_source(pipeline.source, pipeline.source_sha256, settings.root, store)
+    with _placed(request, pipeline):
+        source = _opened(settings, request, pipeline, store)
         identity = source.identify()
         if fetch and identity.digest is None:
             identity = source.fetch()
+    return source, identity
+
+
+def _opened(settings: Settings, request: Request, pipeline: Pipeline, store: Store) -> Source:
+    if request.source:
+        return open_source(request.source, "", request.directory, store)
+    return open_source(pipeline.source, pipeline.source_sha256, settings.root, store)
+
+
+@contextmanager
+def _placed(request: Request, pipeline: Pipeline) -> Iterator[None]:
+    """What is wrong with the source is the pipeline file's error, unless it was typed."""
+    try:
+        yield
     except SourceError as error:
         place = "--source" if request.source else pipeline.file
         raise SourceError(f"{place}: {error.message}", hint=error.hint) from None
-    return source, identity

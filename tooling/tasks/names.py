@@ -7,6 +7,7 @@ from pathlib import Path
 
 COMMANDS: dict[str, str] = {
     "run": "run pipelines or tasks; stages whose output is in the store are skipped",
+    "watch": "run a pipeline whenever its source has changed",
     "plan": "show what a run would do, and why; runs nothing",
     "graph": "draw a pipeline and its plan",
     "path": "print where a stage's output lies, for notebooks",
@@ -31,7 +32,7 @@ DOIT_COMMANDS = (
     "clean", "completion", "dumpdb", "forget", "help", "ignore", "info", "reset-dep", "strace", "tabcompletion",
 )  # fmt: skip
 LATER_COMMANDS = (
-    "argo", "cancel", "doctor", "logs", "monitor", "push", "record", "submit", "watch",
+    "argo", "cancel", "doctor", "logs", "monitor", "push", "record", "submit",
 )  # fmt: skip
 
 _TASK = re.compile(rb"\btask_([A-Za-z0-9_]+)")

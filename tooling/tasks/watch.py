@@ -1,0 +1,121 @@
+"""`doit watch`: a pipeline run whenever its source has changed."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tooling.errors import UsageError
+from tooling.report.text import say
+from tooling.report.watch import WatchEvents, WatchLines, WatchReport
+from tooling.run.planning import Plan, Request, identify_source, make_plan
+from tooling.run.watching import Watch
+from tooling.tasks.command import DaintreeCommand, foreign, option
+from tooling.tasks.execution import carry_out
+from tooling.tasks.names import COMMANDS, reserved_names
+from tooling.tasks.run import OUTPUT, RUNNER, SET, SOURCE
+
+USUAL_SECONDS = 60.0
+LONGEST_SECONDS = 86_400.0
+
+
+class WatchCommand(DaintreeCommand):
+    """Runs a pipeline whenever its source has changed, until it is stopped."""
+
+    name = "watch"
+    doc_purpose = COMMANDS["watch"]
+    doc_usage = "PIPELINE [--interval SECONDS | --once] [--set stage.parameter=value …] [--json]"
+    doc_description = (
+        "At the start, it runs what the store lacks; then, once a change, whenever the source is another: a path is known "
+        "by its files' times and bytes, http(s):// by what the server says of it (ETag, Last-Modified), s3:// by a listing. "
+        "A run that fails is not tried again until the source changes; a source or server that is away is waited for. "
+        "SIGUSR1 makes it look at once. It ends with Ctrl-C or SIGTERM."
+    )
+    cmd_options = (
+        option(
+            "interval",
+            f"seconds between two looks (default: {USUAL_SECONDS:g})",
+            type=float,
+            default=USUAL_SECONDS,
+        ),
+        option("once", "look once, run if something changed, and end: for cron", type=bool),
+        SOURCE,
+        OUTPUT,
+        SET,
+        RUNNER,
+        option("json", "print each event as a line of JSON, for programs", type=bool),
+    )
+    names = (1, None)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> int:
+        """Watch until a signal; with --once, 1 where what is missing has failed before."""
+        interval = options["interval"]
+        if not 1 <= interval <= LONGEST_SECONDS:
+            raise UsageError(
+                f"--interval {interval:g}: out of range",
+                hint=f"give 1 to {LONGEST_SECONDS:,.0f} seconds",
+            )
+        pipeline, *words = names
+        for word in words:
+            if "=" not in word:
+                raise UsageError(
+                    f"doit watch: {word!r} is one name too many",
+                    hint=f"doit watch {self.doc_usage}",
+                )
+        request = Request(
+            pipeline=pipeline,
+            directory=Path.cwd(),
+            source=options["source"],
+            output=options["output"],
+            set=(*options["set"], *words),
+            runner=options["runner"],
+        )
+        report: WatchReport = WatchEvents(_print_line) if options["json"] else WatchLines()
+        watch = self._watch(request, report)
+        if options["once"]:
+            return 0 if watch.once() else 1
+        report.watching(pipeline, interval)
+        return _until_stopped(watch.look, interval)
+
+    def _watch(self, request: Request, report: WatchReport) -> Watch:
+        settings, reserved = self.settings, reserved_names(self.root)
+
+        def execute(plan: Plan) -> None:
+            try:
+                done = carry_out(plan, time.perf_counter())
+            except OSError as error:
+                raise foreign(error) from None
+            report.ran(done.run, done.seconds, done.copied)
+
+        return Watch(
+            lambda: identify_source(settings, request, reserved),
+            lambda: make_plan(settings, request, reserved, fetch=True),
+            execute,
+            report,
+        )
+
+
+def _until_stopped(look: Callable[[], None], interval: float) -> int:
+    """Look every `interval` seconds, and after SIGUSR1 at once; the exit code once a signal ends the waiting."""
+    wake = threading.Event()
+    previous = signal.signal(signal.SIGUSR1, lambda number, frame: wake.set())
+    try:
+        while True:
+            # Before the look: a signal that comes in the midst of it asks for another one.
+            wake.clear()
+            look()
+            try:
+                wake.wait(interval)
+            except KeyboardInterrupt as stopped:
+                say("stopped")
+                return 128 + getattr(stopped, "number", signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+
+
+def _print_line(text: str) -> None:
+    print(text, flush=True)
