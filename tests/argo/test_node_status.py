@@ -203,7 +203,7 @@ def test_a_workflow_that_was_refused_is_settled_without_tasks() -> None:
         ({"compressedNodes": "KLUv/QQAWQAA"}, "it is no gzip"),
         ({"compressedNodes": "!"}, "it is no gzip"),
         ({"nodes": {WORKFLOW: {"id": 3}}}, "cannot be read"),
-        ({"nodes": {WORKFLOW: {"id": WORKFLOW, "name": WORKFLOW, "phase": "Odd"}}}, "'odd'"),
+        ({"nodes": {WORKFLOW: {"id": WORKFLOW, "name": WORKFLOW, "phase": "Odd"}}}, "'Odd'"),
     ],
 )
 def test_a_status_that_cannot_be_read_is_said(status: dict[str, Any], said: str) -> None:
