@@ -28,6 +28,7 @@ STAGE_KEY = "ml.daintree/stage-key"
 COMPONENT = "ml.daintree/component"
 VERSION = "ml.daintree/version"
 COMMIT = "ml.daintree/commit"
+SOURCE = "ml.daintree/source"
 
 _OTHER = re.compile(r"[^a-z0-9]+")
 _LABEL = re.compile(r"[^A-Za-z0-9._-]+")

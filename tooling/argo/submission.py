@@ -57,13 +57,15 @@ class SubmittedHit(msgspec.Struct, frozen=True, kw_only=True):
 class SubmittedSource(msgspec.Struct, frozen=True, kw_only=True):
     """What the stages without needs read: its identity, its digest, where it is for people, and where pods find it.
 
-    `url` is s3://… where it is read in place, else "" and the source is in the store at `_sources/<digest>/output`.
+    `url` is s3://… where it is read in place, else "" and the source is in the store at `_sources/<digest>/output`;
+    `file` is the name of the file where that is one object and no prefix.
     """
 
     identity: str
     digest: str
     origin: str
     url: str = ""
+    file: str = ""
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +46,18 @@ class BucketSource:
         """The URL, which the stage reads with the credentials of its environment."""
         return self._origin
 
+    @property
+    def is_object(self) -> bool:
+        """Whether the URL is that of one object, and nothing lies below it. Raises SourceError where it is both."""
+        with self._listing():
+            alone = bool(self._prefix and self._bucket.entry(self._prefix))
+            if alone and self._bucket.entries(self._prefix):
+                raise SourceError(
+                    f"the source {self._origin} is an object, and there are objects below it",
+                    hint="name the one or the others",
+                )
+        return alone
+
     def identify(self) -> SourceIdentity:
         """Lists the objects, once."""
         if self._known is None:
@@ -64,19 +78,24 @@ class BucketSource:
         return self._listed() == self.identify().digest
 
     def _listed(self) -> str:
-        try:
+        with self._listing():
             entries = list(self._bucket.entries(self._prefix))
             if self._prefix:
                 entries += self._bucket.entry(self._prefix)
-        except StoreError as error:
-            raise SourceError(
-                f"the source {self._origin} cannot be listed: {error.message}", hint=error.hint
-            ) from None
         if not entries:
             raise SourceError(
                 f"the source {self._origin} holds no object", hint="check the bucket and the prefix"
             )
         return digest_record("source-listing", 1, sorted(map(_said, entries)))
+
+    @contextmanager
+    def _listing(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreError as error:
+            raise SourceError(
+                f"the source {self._origin} cannot be listed: {error.message}", hint=error.hint
+            ) from None
 
 
 def _said(entry: ObjectMeta) -> list[str]:

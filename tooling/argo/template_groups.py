@@ -1,0 +1,42 @@
+"""Which stages share a template: those of one component that differ in plain parameters only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tooling.argo.arguments import is_plain
+from tooling.argo.names import distinct_names
+from tooling.plan import BoundStage
+
+# The templates of every Workflow that are no component's.
+PIPELINE_TEMPLATE, RECORD_TEMPLATE = "pipeline", "record"
+_LONGEST = 63
+
+
+def template_names(stages: Iterable[BoundStage]) -> dict[str, str]:
+    """The name of each stage's template: its component's, with the stage's behind it where that one is taken.
+
+    A template of its own gets a stage whose parameters Argo's substitution could touch, one that reads several outputs (their
+    names are directories), and one with resources of its own.
+    """
+    texts: dict[str, str] = {}
+    by_shape: dict[object, str] = {}
+    for stage in stages:
+        taken = stage.component in by_shape.values()
+        text = f"{stage.component}/{stage.name}" if taken else stage.component
+        texts[stage.name] = by_shape.setdefault(_shape(stage), text)
+    names = distinct_names(
+        dict.fromkeys(texts.values()), _LONGEST, (PIPELINE_TEMPLATE, RECORD_TEMPLATE)
+    )
+    return {stage: names[text] for stage, text in texts.items()}
+
+
+def has_plain_parameters(stage: BoundStage) -> bool:
+    """Whether all its parameters may pass through Argo's own."""
+    return all(map(is_plain, stage.parameters.values()))
+
+
+def _shape(stage: BoundStage) -> object:
+    several = stage.needs if len(stage.needs) != 1 else ("",)
+    plain = has_plain_parameters(stage) or stage.name
+    return (stage.component, stage.version, stage.resources, several, plain)

@@ -1,0 +1,87 @@
+"""Manifests as YAML that a person would write: names first, strings quoted where some reader takes them for more than text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# What a person puts first in a mapping; the rest follows as it comes, but what is long comes last.
+_FIRST = ("apiVersion", "kind", "metadata", "spec", "name", "namespace", "template")
+_LAST = ("volumes", "templates")
+
+# Text that every YAML reader takes for text. Go's reads y, n, Y and N as truth values, others read 1_000, 1:30 and
+# 2026-03-01 as numbers and times.
+_SURE = re.compile(
+    r"[A-Za-z_/][A-Za-z0-9_./@-]*(?:[:=][A-Za-z0-9_./@-]+)*|\$?[A-Za-z/][A-Za-z0-9_./ @-]*[A-Za-z0-9_./@-]"
+)
+_WORDS = frozenset(
+    ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "none", "nan", "inf"]
+)
+
+
+def manifest_text(documents: Sequence[Mapping[str, Any]], comments: Sequence[str] = ()) -> str:
+    """The documents as YAML, `comments` above the first; equal documents give equal text, and reading it gives the documents."""
+    import yaml
+
+    dumper: Any = type("ManifestDumper", (getattr(yaml, "CSafeDumper", yaml.SafeDumper),), {})
+    dumper.ignore_aliases = lambda self, value: True
+    dumper.add_representer(str, _represent)
+    text = "---\n".join(
+        yaml.dump(
+            _arranged(document),
+            Dumper=dumper,
+            sort_keys=False,
+            allow_unicode=True,
+            default_flow_style=False,
+            width=1 << 20,
+        )
+        for document in documents
+    )
+    return "".join(f"# {comment}".rstrip() + "\n" for comment in _lines(comments)) + text
+
+
+def is_sure(text: str) -> bool:
+    """Whether every reader of YAML takes the bare text for text."""
+    return _SURE.fullmatch(text) is not None and text.lower() not in _WORDS
+
+
+def _represent(dumper: Any, text: str) -> Any:
+    if is_sure(text):
+        style = None
+    elif "\n" in text and _is_block(text):
+        style = "|"
+    else:
+        style = '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+def _is_block(text: str) -> bool:
+    """Whether the text may stand as a block: visible characters in lines that end as they look."""
+    lines = text.split("\n")
+    return (
+        all(line.isprintable() and line == line.rstrip() for line in lines)
+        and not text[:1].isspace()
+    )
+
+
+def _lines(comments: Sequence[str]) -> list[str]:
+    """Comments as single lines: what is not visible in them is shown by its escape."""
+    return [
+        "".join(c if c.isprintable() else repr(c)[1:-1] for c in comment) for comment in comments
+    ]
+
+
+def _arranged(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        names = sorted(value, key=_rank)
+        return {name: _arranged(value[name]) for name in names}
+    if isinstance(value, list | tuple):
+        return [_arranged(item) for item in value]
+    return value
+
+
+def _rank(name: str) -> tuple[int, int]:
+    if name in _FIRST:
+        return 0, _FIRST.index(name)
+    return (2, _LAST.index(name)) if name in _LAST else (1, 0)
