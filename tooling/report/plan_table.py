@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from tooling.manifest import RunManifest
-from tooling.plan import BoundStage, Decision, Hit
+from tooling.plan import BoundStage, Decision, Hit, Pending
 from tooling.report.text import colour, columns, count, duration
 from tooling.run.elsewhere import elsewhere
 from tooling.run.planning import Plan
@@ -25,8 +25,16 @@ def last_seconds(plan: Plan, stage: BoundStage, decision: Decision) -> float | N
 def reasons(plan: Plan) -> dict[str, str]:
     """Why each stage is what the plan says, and where another runner has what it misses."""
     others = elsewhere(plan)
-    found = {stage.name: plan.reason(stage, plan.decisions[stage.name]) for stage in plan.stages}
+    found = {stage.name: _reason(plan, stage) for stage in plan.stages}
     return {name: "; ".join(filter(None, (found[name], others.get(name)))) for name in found}
+
+
+def _reason(plan: Plan, stage: BoundStage) -> str:
+    decision = plan.decisions[stage.name]
+    if plan.runner.name == "argo" and isinstance(decision, Pending):
+        # A Workflow has no early cutoff: what is pending becomes a pod.
+        return f"runs after {', '.join(decision.on)}"
+    return plan.reason(stage, decision)
 
 
 def plan_as_json(plan: Plan) -> dict[str, Any]:

@@ -15,9 +15,10 @@ def open_runner(name: str, settings: Settings) -> Runner:
 
     Raises UsageError for a name that is none.
     """
-    if name not in RUNNERS:
-        raise UsageError(f"there is no runner {name!r}", hint=nearest(name, list(RUNNERS)))
-    return RUNNERS[name](settings)
+    known = {**RUNNERS, **CLUSTERS}
+    if name not in known:
+        raise UsageError(f"there is no runner {name!r}", hint=nearest(name, list(known)))
+    return known[name](settings)
 
 
 def _local(settings: Settings) -> Runner:
@@ -38,8 +39,6 @@ def _argo(settings: Settings) -> Runner:
     return ArgoRunner()
 
 
-RUNNERS: dict[str, Callable[[Settings], Runner]] = {
-    "local": _local,
-    "docker": _docker,
-    "argo": _argo,
-}
+# Those that execute stages on this machine, and those that take whole pipelines elsewhere.
+RUNNERS: dict[str, Callable[[Settings], Runner]] = {"local": _local, "docker": _docker}
+CLUSTERS: dict[str, Callable[[Settings], Runner]] = {"argo": _argo}

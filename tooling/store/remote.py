@@ -98,6 +98,13 @@ class RemoteRuns:
             return None
         return artifact
 
+    def has_source(self, digest: str) -> bool:
+        """Whether a source is there, whole as a listing tells."""
+        place = f"{SOURCES}/{hexadecimal(digest)}"
+        artifact = self._source(place)
+        sizes = _below(self.bucket.sizes(f"{place}/{OUTPUT}"), f"{place}/{OUTPUT}")
+        return artifact is not None and artifact.digest == digest and sizes == _sizes(artifact)
+
     def add_source(
         self, directory: Path, artifact: Artifact, unchanged: Callable[[], None]
     ) -> None:

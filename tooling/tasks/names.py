@@ -17,6 +17,7 @@ COMMANDS: dict[str, str] = {
     "history": "list the runs of a pipeline or stage, failed ones too",
     "metrics": "table what past runs measured, best first",
     "show": "show one run whole: inputs, outputs, reason, log",
+    "argo": "write what a pipeline misses as an Argo Workflow",
     "affected": "name the components that a git change affects, and why",
     "build": "build the images that are missing, and push them",
     "hooks": "build images after each commit: switch git hooks on or off",
@@ -32,7 +33,7 @@ DOIT_COMMANDS = (
     "clean", "completion", "dumpdb", "forget", "help", "ignore", "info", "reset-dep", "strace", "tabcompletion",
 )  # fmt: skip
 LATER_COMMANDS = (
-    "argo", "cancel", "doctor", "logs", "monitor", "push", "record", "submit",
+    "cancel", "doctor", "logs", "monitor", "push", "record", "submit",
 )  # fmt: skip
 
 _TASK = re.compile(rb"\btask_([A-Za-z0-9_]+)")

@@ -1,0 +1,75 @@
+"""`doit argo`: what a pipeline misses, as an Argo Workflow."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tooling.tasks.command import JSON_OPTION, DaintreeCommand, option, print_json
+from tooling.tasks.names import COMMANDS
+from tooling.tasks.ordered import NAMESPACE, ordered, say
+from tooling.tasks.run import FORCE, SET, SOURCE
+
+
+class Argo(DaintreeCommand):
+    """Writes a Workflow of the stages whose output the shared store does not have."""
+
+    doc_purpose = COMMANDS["argo"]
+    doc_usage = "PIPELINE [--out FILE] [--source s3://…] [--set stage.parameter=value …]"
+    doc_description = (
+        "Plans against the shared store; each stage that is not a hit becomes a pod. What the pods read is put into the store "
+        "first. Without --out the manifest is printed. Where every stage is a hit, nothing is written."
+    )
+    cmd_options = (
+        option("out", "write the manifest to this file"),
+        SOURCE,
+        SET,
+        FORCE,
+        NAMESPACE,
+        JSON_OPTION,
+    )
+    names = (1, 1)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Plan, hand over, write."""
+        from tooling.argo.hand_over import hand_over
+        from tooling.report.argo import order_as_json, order_summary
+
+        order = ordered(self.settings, names[0], options)
+        namespace = options["namespace"] or self.settings.argo_namespace
+        if order.submission.stages:
+            text = self._text(order, namespace)
+            hand_over(order, say)
+            self._write(text, options)
+        if options["json"]:
+            print_json(order_as_json(order, namespace, options["out"]))
+        else:
+            print(order_summary(order), file=sys.stderr)
+
+    def _text(self, order: Any, namespace: str) -> str:
+        from tooling.argo.manifest import workflow_manifest
+        from tooling.argo.yaml_text import manifest_text
+        from tooling.report.argo import order_comments
+        from tooling.tasks.ordered import access_of
+
+        manifest = workflow_manifest(order, access_of(self.settings, namespace))
+        return manifest_text([manifest], order_comments(order, namespace))
+
+    def _write(self, text: str, options: Mapping[str, Any]) -> None:
+        if options["out"]:
+            write_whole(Path.cwd() / options["out"], text)
+        elif not options["json"]:
+            sys.stdout.write(text)
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write a file whole or not at all. Raises OSError."""
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(file)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,63 @@
+"""The order that a command hands to a cluster, as its options ask for it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from tooling.errors import UsageError
+from tooling.settings import Settings
+from tooling.tasks.command import option
+from tooling.tasks.planned import planned
+
+if TYPE_CHECKING:
+    from tooling.argo.cluster_access import ClusterAccess
+    from tooling.argo.order import Order
+
+NAMESPACE = option(
+    "namespace", "the namespace in the cluster (default: the setting `argo_namespace`)"
+)
+INSTALL = "pip install 'daintree[argo]'"
+
+
+def ordered(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> Order:
+    """The order for what the pipeline misses, with the options `source`, `set` and `force`.
+
+    A hit that only this machine has is published first. Raises as `make_plan` and `order_of` do, UsageError where the
+    extra is not installed.
+    """
+    require_extra()
+    from tooling.argo.hand_over import share_hits
+    from tooling.argo.order import order_of
+
+    options = {**options, "runner": "argo"}
+    plan = planned(settings, pipeline, options, force=options["force"], fetch=True)
+    if share_hits(plan):
+        plan = planned(settings, pipeline, options, force=options["force"], fetch=True)
+    return order_of(plan)
+
+
+def access_of(settings: Settings, namespace: str) -> ClusterAccess:
+    """What manifests for this cluster say of it. Raises as `cluster_access` and `tooling_image` do."""
+    from tooling.argo.cluster_access import cluster_access
+    from tooling.argo.tooling_image import tooling_image
+    from tooling.s3_access import read_s3_access
+
+    return cluster_access(settings, read_s3_access(), tooling_image(settings), namespace)
+
+
+def require_extra() -> None:
+    """Raise UsageError, with the command that installs it, where what writes manifests is missing."""
+    import importlib.util
+
+    missing = [name for name in ("hera", "kubernetes") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"{' and '.join(missing)} is not installed, and Argo takes it", hint=INSTALL
+        )
+
+
+def say(text: str) -> None:
+    """A line of progress."""
+    print(text, file=sys.stderr)
