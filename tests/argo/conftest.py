@@ -12,6 +12,7 @@ from tooling.argo.submission import (
     SubmittedSource,
     SubmittedStage,
 )
+from tooling.spec.component import Resources
 
 PREFIX = "{component}/{version}/{year}/{month}/{day}/{timestamp}"
 
@@ -37,10 +38,11 @@ def submitted_stage(name: str, **more: Any) -> SubmittedStage:
         "command": ("python", "/application/main.py"),
         "arguments": (
             *("--input", "/application/data/input", "--output", "/application/data/output"),
-            *("--top", "3"),
+            "--top=3",
         ),
         "outputs": (),
         "needs": (),
+        "resources": Resources(),
         "recipe": digest("4"),
         "reason": "no run recorded",
     }

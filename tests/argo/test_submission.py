@@ -10,6 +10,7 @@ import pytest
 from tests.argo.conftest import digest, make_submission, submitted_stage
 from tooling.argo.submission import Submission, SubmittedHit
 from tooling.manifest import decode, encode
+from tooling.spec.component import Resources
 
 
 def with_stage(submission: Submission, **changes: Any) -> Submission:
@@ -21,7 +22,7 @@ def with_stage(submission: Submission, **changes: Any) -> Submission:
 
 def test_its_digest_never_changes(submission: Submission) -> None:
     assert submission.digest == (
-        "sha256:bb33f0ee23598c0893112497d77f5d2afe286ce105a5bf57152dacbd1c784d54"
+        "sha256:9ee7d644df9a7710b61f780d47e99ce03b4c4664c1f02d7cd5fbaccd26ea71f1"
     )
 
 
@@ -39,6 +40,7 @@ def test_a_reason_does_not_count(submission: Submission) -> None:
     [
         {"recipe": digest("8")},
         {"image": "registry.example/other@" + digest("3")},
+        {"resources": Resources(cpu=1)},
         {"replaces": "20260301T101500000Z-0a1b2c3d"},
         {"parameters": {"top": 4}, "ineffective": ("top",)},
     ],

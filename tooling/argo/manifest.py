@@ -1,4 +1,4 @@
-"""An order as a Workflow: the pipeline's stages as tasks in their order, one template a component, a record step at the end."""
+"""A submission as a Workflow: the pipeline's stages as tasks in their order, one template a component, a record step at the end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from hera.workflows import models as m
 from tooling.argo import names
 from tooling.argo.cluster_access import ClusterAccess
 from tooling.argo.names import distinct_names, label_value
-from tooling.argo.order import Order
 from tooling.argo.pods import (
     TOOLING_VOLUMES,
     container_security,
@@ -40,12 +39,13 @@ RECORD_RETRIES = 3
 _LONGEST_PARAMETER = 120
 
 
-def workflow_manifest(order: Order, access: ClusterAccess, attempt: int = 1) -> dict[str, Any]:
-    """The Workflow that computes the order's submission, as its API takes it; equal orders give equal manifests.
+def workflow_manifest(
+    submission: Submission, access: ClusterAccess, attempt: int = 1
+) -> dict[str, Any]:
+    """The Workflow that computes a submission, as the API takes it; equal submissions give equal manifests.
 
-    Raises ValueError for an order with nothing to compute.
+    Raises ValueError for one that computes nothing, SourceError for a source that pods cannot read.
     """
-    submission = order.submission
     if not submission.stages:
         raise ValueError("every stage is a hit")
     given = workflow_parameters(submission)
@@ -58,7 +58,7 @@ def workflow_manifest(order: Order, access: ClusterAccess, attempt: int = 1) -> 
             labels=_labels(submission),
             annotations=_annotations(submission),
         ),
-        spec=_spec(order, access, given),
+        spec=_spec(submission, access, given),
     )
     return plain(workflow)
 
@@ -80,9 +80,8 @@ def workflow_parameters(submission: Submission) -> dict[tuple[str, str], str]:
 
 
 def _spec(
-    order: Order, access: ClusterAccess, given: Mapping[tuple[str, str], str]
+    submission: Submission, access: ClusterAccess, given: Mapping[tuple[str, str], str]
 ) -> m.WorkflowSpec:
-    submission = order.submission
     return m.WorkflowSpec(
         entrypoint=PIPELINE_TEMPLATE,
         on_exit=RECORD_TEMPLATE,
@@ -103,7 +102,7 @@ def _spec(
         volumes=volumes(),
         templates=[
             _pipeline_template(submission, access, given),
-            *_stage_templates(order, access),
+            *_stage_templates(submission, access),
             _record_template(access),
         ],
     )
@@ -169,9 +168,8 @@ def _task_artifacts(
     return artifacts
 
 
-def _stage_templates(order: Order, access: ClusterAccess) -> list[m.Template]:
+def _stage_templates(submission: Submission, access: ClusterAccess) -> list[m.Template]:
     """One for each name, in the order of the first stage that has it."""
-    submission = order.submission
     first = {stage.template: stage for stage in reversed(submission.stages)}
     return [
         stage_template(
@@ -179,7 +177,6 @@ def _stage_templates(order: Order, access: ClusterAccess) -> list[m.Template]:
             prefix=submission.prefix,
             source=submission.source,
             commit=submission.commit,
-            limits=order.resources[stage.name],
             below=access.key(""),
         )
         for stage in sorted(first.values(), key=submission.stages.index)

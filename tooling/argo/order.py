@@ -24,7 +24,6 @@ from tooling.plan import BoundStage, Hit, Miss
 from tooling.run.planning import Plan
 from tooling.runners.container import INPUT, OUTPUT
 from tooling.source.bucket import BucketSource
-from tooling.spec.component import Resources
 from tooling.spec.values import as_argument
 from tooling.store.bucket import SCHEME
 
@@ -34,13 +33,11 @@ _LONGEST_TASK = 63
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What a cluster is asked for. Where `submission` has no stages there is nothing to do.
 
-    `resources` are by stage; `saved` are the seconds that the hits took when they were computed, `hits` the stages that are not
-    run at all, whether one that runs reads them or not.
+    `hits` are the stages that do not run, whether one that runs reads them or not; `saved` the seconds that computing them took.
     """
 
     plan: Plan
     submission: Submission
-    resources: Mapping[str, Resources]
     hits: tuple[str, ...]
     saved: float
 
@@ -71,7 +68,6 @@ def order_of(plan: Plan) -> Order:
             user=_user(),
             tooling=__version__,
         ),
-        resources={stage.name: stage.resources for stage in stages},
         hits=tuple(s.name for s in plan.stages if s not in stages),
         saved=sum(d.record.seconds for d in plan.decisions.values() if isinstance(d, Hit)),
     )
@@ -121,6 +117,7 @@ def _submitted(
             arguments=container_arguments(stage),
             outputs=stage.spec.outputs,
             needs=stage.needs,
+            resources=stage.resources,
             recipe=stage.recipe,
             reason=plan.reason(stage, plan.decisions[stage.name]),
             replaces=_replaces(plan, stage),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from hera.workflows import models as m
 
@@ -19,7 +19,7 @@ from tooling.argo.pods import (
 )
 from tooling.argo.submission import SubmittedSource, SubmittedStage
 from tooling.runners.container import INPUT, OUTPUT
-from tooling.spec.component import Resources
+from tooling.spec.values import as_argument
 
 INPUT_ARTIFACT, OUTPUT_ARTIFACT = "input", "output"
 STAGE, STAGE_KEY = "stage", "stage-key"
@@ -39,10 +39,9 @@ def input_artifacts(stage: SubmittedStage, source: SubmittedSource) -> dict[str,
 
 
 def parameter_names(stage: SubmittedStage) -> dict[str, str]:
-    """The template's own name for each parameter of the component; none for a stage whose values stand in its template."""
-    if not all(map(is_plain, stage.parameters.values())):
-        return {}
-    return distinct_names(stage.parameters, _LONGEST_PARAMETER, (STAGE, STAGE_KEY))
+    """The template's own name for each parameter that passes through Argo; any other value stands in the template."""
+    passed = [name for name, value in sorted(stage.parameters.items()) if is_plain(value)]
+    return distinct_names(passed, _LONGEST_PARAMETER, (STAGE, STAGE_KEY))
 
 
 def stage_template(
@@ -51,7 +50,6 @@ def stage_template(
     prefix: str,
     source: SubmittedSource,
     commit: str,
-    limits: Resources,
     below: str,
 ) -> m.Template:
     """The template of a stage and of those that share it; outputs go `below` a directory of the bucket ("" or "path/")."""
@@ -72,7 +70,7 @@ def stage_template(
             command=[written(word) for word in stage.command],
             args=arguments,
             env=stage_environment((*stage.command, *arguments)),
-            resources=resources(limits),
+            resources=resources(stage.resources),
             security_context=container_security(),
             volume_mounts=mounts(STAGE_VOLUMES),
         ),
@@ -91,11 +89,14 @@ def retries(policy: str, limit: int) -> m.RetryStrategy:
 
 
 def _arguments(stage: SubmittedStage, parameters: Mapping[str, str]) -> list[str]:
-    if not parameters:
-        return [written(word) for word in stage.arguments]
-    fixed = stage.arguments[: len(stage.arguments) - len(parameters)]
-    named: Sequence[str] = [flag(name, _parameter(parameters[name])) for name in sorted(parameters)]
-    return [*fixed, *named]
+    """The stage's own arguments, with what passes through Argo left to it."""
+    passed = {flag(name, as_argument(stage.parameters[name])): name for name in parameters}
+    return [
+        flag(passed[word], _parameter(parameters[passed[word]]))
+        if word in passed
+        else written(word)
+        for word in stage.arguments
+    ]
 
 
 def _parameter(name: str) -> str:

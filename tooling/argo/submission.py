@@ -11,6 +11,7 @@ import msgspec
 from tooling.argo.names import LONGEST_WORKFLOW, kubernetes_name
 from tooling.digest import Plain, digest_record, short
 from tooling.manifest import SCHEMA, Scalar
+from tooling.spec.component import Resources
 
 SUBMISSIONS = "_submissions"
 
@@ -41,6 +42,7 @@ class SubmittedStage(msgspec.Struct, frozen=True, kw_only=True):
     arguments: tuple[str, ...]
     outputs: tuple[str, ...]
     needs: tuple[str, ...]
+    resources: Resources
     recipe: str
     reason: str
     replaces: str = ""
@@ -90,6 +92,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
         computed: Plain = [
             [
                 *(stage.name, stage.recipe, stage.image, stage.replaces),
+                *(stage.resources.cpu, stage.resources.memory),
                 [[name, stage.parameters[name]] for name in stage.ineffective],
             ]
             for stage in self.stages

@@ -16,8 +16,8 @@ _LONGEST = 63
 def template_names(stages: Iterable[BoundStage]) -> dict[str, str]:
     """The name of each stage's template: its component's, with the stage's behind it where that one is taken.
 
-    A template of its own gets a stage whose parameters Argo's substitution could touch, one that reads several outputs (their
-    names are directories), and one with resources of its own.
+    A template of its own gets a stage with other values that Argo's substitution could touch, one that reads several outputs
+    (their names are directories), and one with resources of its own.
     """
     texts: dict[str, str] = {}
     by_shape: dict[object, str] = {}
@@ -31,12 +31,7 @@ def template_names(stages: Iterable[BoundStage]) -> dict[str, str]:
     return {stage: names[text] for stage, text in texts.items()}
 
 
-def has_plain_parameters(stage: BoundStage) -> bool:
-    """Whether all its parameters may pass through Argo's own."""
-    return all(map(is_plain, stage.parameters.values()))
-
-
 def _shape(stage: BoundStage) -> object:
     several = stage.needs if len(stage.needs) != 1 else ("",)
-    plain = has_plain_parameters(stage) or stage.name
-    return (stage.component, stage.version, stage.resources, several, plain)
+    literal = tuple((n, type(v), v) for n, v in stage.parameters.items() if not is_plain(v))
+    return (stage.component, stage.version, stage.resources, several, literal)

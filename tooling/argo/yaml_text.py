@@ -7,13 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 # What a person puts first in a mapping; the rest follows as it comes, but what is long comes last.
-_FIRST = ("apiVersion", "kind", "metadata", "spec", "name", "namespace", "template")
-_LAST = ("volumes", "templates")
+_FIRST = (
+    *("apiVersion", "kind", "name", "namespace", "metadata", "labels", "annotations", "spec"),
+    *("entrypoint", "onExit", "template", "dependencies", "image", "command", "args", "path"),
+    *("inputs", "outputs", "container"),
+)
+_LAST = ("volumes", "templates", "retryStrategy")
 
 # Text that every YAML reader takes for text. Go's reads y, n, Y and N as truth values, others read 1_000, 1:30 and
 # 2026-03-01 as numbers and times.
 _SURE = re.compile(
-    r"[A-Za-z_/][A-Za-z0-9_./@-]*(?:[:=][A-Za-z0-9_./@-]+)*|\$?[A-Za-z/][A-Za-z0-9_./ @-]*[A-Za-z0-9_./@-]"
+    r"[A-Za-z_/][A-Za-z0-9_./@-]*(?:[:=][A-Za-z0-9_./@-]+)*|--[a-z][A-Za-z0-9-]*(?:=[A-Za-z0-9_./-]+)?|[A-Za-z/][A-Za-z0-9_./ @-]*[A-Za-z0-9_./@-]"
 )
 _WORDS = frozenset(
     ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "none", "nan", "inf"]

@@ -54,7 +54,7 @@ class Argo(DaintreeCommand):
         from tooling.report.argo import order_comments
         from tooling.tasks.ordered import access_of
 
-        manifest = workflow_manifest(order, access_of(self.settings, namespace))
+        manifest = workflow_manifest(order.submission, access_of(self.settings, namespace))
         return manifest_text([manifest], order_comments(order, namespace))
 
     def _write(self, text: str, options: Mapping[str, Any]) -> None:
