@@ -6,8 +6,9 @@ import gzip
 import json
 import os
 import random
+import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from tests.e2e.conftest import DOIT, REPOSITORY
 
 SAMPLE = REPOSITORY / "pipelines/samples/purchases.json.gz"
+TOKEN = "a-token"
 QUICK = ("train.epochs=10", "train.dimension=16")
 MODEL_FILES = ("vectors.csv", "context_vectors.csv", "training.csv", "train.csv")
 
@@ -68,21 +70,25 @@ def metrics(outputs: dict[str, Path]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("settings", "held_out"),
     [
-        (),
-        ("train.window=1", "train.sample=0.01", "train.shrink_windows=false"),
-        ("train.min_count=3", "train.negative=1", "evaluate.cooccurrence=0"),
+        ((), (-2, -1)),
+        (("train.window=1", "train.sample=0.01", "train.shrink_windows=false"), (-2, -1)),
+        (("train.min_count=3", "train.negative=1", "evaluate.cooccurrence=0"), (-2, -1)),
+        (("preprocess.validation=false",), (-1,)),
     ],
 )
 def test_nothing_of_a_held_out_purchase_reaches_the_model(
-    tmp_path: Path, run: Callable[..., dict[str, Path]], settings: tuple[str, ...]
+    tmp_path: Path,
+    run: Callable[..., dict[str, Path]],
+    settings: tuple[str, ...],
+    held_out: tuple[int, ...],
 ) -> None:
-    # Items of their own stand in the places of the last two purchases: any trace of them would show.
+    # Items of their own stand in the places of what is held out: any trace of them would show.
     purchases = histories()
     before = run(source(tmp_path / "a.json", purchases), *settings)
     for user, records in purchases.items():
-        for place in (-2, -1):
+        for place in held_out:
             records[place] = {**records[place], "asin": f"held-out-{user}-{place}"}
     after = run(source(tmp_path / "b.json", purchases), *settings)
 
@@ -91,7 +97,8 @@ def test_nothing_of_a_held_out_purchase_reaches_the_model(
         assert (before["train"] / name).read_bytes() == (after["train"] / name).read_bytes(), name
         assert b"held-out" not in (after["train"] / name).read_bytes()
     found = metrics(after)
-    assert {model["hr@20"] for model in (found["test"], *found["baselines"].values())} == {0.0}
+    own = found["test"] if -2 in held_out else found["retrained"]
+    assert {model["hr@20"] for model in (own, *found["baselines"].values())} == {0.0}
 
 
 def test_with_random_last_purchases_hits_fall_to_chance(
@@ -118,3 +125,44 @@ def test_the_model_foretells_more_than_its_parts_and_than_popularity(
     assert (found["users"], found["items"], found["cases"]) == (600, 200, 600)
     assert found["test"]["hr@10"] > 0.85
     assert found["baselines"]["popularity"]["hr@10"] < 0.1
+
+
+@pytest.fixture
+def service(tmp_path: Path, run: Callable[..., dict[str, Path]]) -> Iterator[str]:
+    """The address of a service of the sample's model, with `TOKEN` to reload it."""
+    run(SAMPLE)
+    (tmp_path / "token").write_text(TOKEN)
+    arguments = ["--port=0", f"--output={tmp_path}", f"reload_token_file={tmp_path / 'token'}"]
+    process = subprocess.Popen(
+        [DOIT, "serve", "item2vec", *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, "DAINTREE_STORE": str(tmp_path / "store")},
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    try:
+        assert process.stderr is not None
+        said = next((line for line in process.stderr if line.startswith("serving ")), "")
+        yield said.partition(" at ")[2].split()[0]
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def test_the_service_does_what_its_openapi_says(tmp_path: Path, service: str) -> None:
+    # Of each route: the examples, the limits of each value, and what is drawn, right and wrong.
+    finished = subprocess.run(
+        [
+            *(DOIT.with_name("schemathesis"), "run", f"{service}/openapi.json"),
+            *("--header", f"Authorization: Bearer {TOKEN}"),
+            *("--max-examples", "25", "--seed", "1", "--no-color"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout
+    assert re.search(r"(\d+) generated, \1 passed", finished.stdout), finished.stdout
+    # The examples are items that the sample's model knows.
+    assert "Missing test data" not in finished.stdout

@@ -14,12 +14,10 @@ os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS
 from card import model_card
 from charts import draw_charts
 from item2vec_model import Model, Scoring, read_description, read_model, scorer_of
-from metrics import NAMES, by_history_length, spread, summarise
-from ranking import model_scores, popularity_scores, rank_targets, recommended
-from split import Split, read_split
+from metrics import NAMES, OF_RANKS, RECOMMENDED, Metrics, by_history_length, spread, summarise
+from ranking import Ranking, Scores, model_scores, popularity_scores, rank
+from split import Cases, Split, read_split
 from stageio import StageError, numbered_rows, run, table, write_rows
-
-RECOMMENDED = 10
 
 
 def main(
@@ -49,51 +47,68 @@ def main(
     write_metrics(output, document)
     draw_charts(output, document["by_history_length"], losses, model, split)
     parameters = {"train": read_description(input)["parameters"], "evaluate": vars(scoring)}
-    card = model_card(document, parameters, len(model.items))
+    card = model_card(document, parts(document), parameters, len(model.items))
     (output / "model_card.md").write_text(card, encoding="utf-8", newline="\n")
 
 
 def evaluate(directory: Path, split: Split, model: Model, scoring: Scoring) -> dict[str, Any]:
-    """The content of metrics.json."""
+    """The content of metrics.json.
+
+    Without validation purchases, these were trained on: what is measured on the test purchases is
+    then called "retrained", so that it is never taken for what others measure there.
+    """
     scorer = scorer_of(model, directory, scoring)
     vectors = scorer_of(model, directory, Scoring(scoring.decay, scoring.last_items, 0))
-    items = len(split.items)
     scores = model_scores(model, scorer.scores, split.items)
     baselines = {
         "popularity": popularity_scores(split.train_purchases),
         "cooccurrence": model_scores(model, scorer.counts, split.items),
         "vectors": model_scores(model, vectors.scores, split.items),
     }
-    ranks = rank_targets(split.test, scores, items)
-    times = recommended(split.test, scores, items, RECOMMENDED)
-    return {
-        "test": summarise(ranks),
-        "valid": summarise(rank_targets(split.valid, scores, items)),
+    ranking = ranked(split, split.test, scores)
+    document: dict[str, Any] = {
         "baselines": {
-            name: summarise(rank_targets(split.test, baseline, items))
+            name: measured(split, split.test, ranked(split, split.test, baseline))
             for name, baseline in baselines.items()
         },
-        f"recommended@{RECOMMENDED}": spread(times, split.train_purchases, split.test.targets),
-        "by_history_length": by_history_length(ranks, split.test.lengths),
+        "by_history_length": by_history_length(ranking.ranks, split.test.lengths),
         "users": split.users,
-        "items": items,
+        "items": len(split.items),
         "cases": len(split.test),
+    }
+    on_test = measured(split, split.test, ranking)
+    if not len(split.valid):
+        return {"retrained": on_test, **document}
+    on_valid = measured(split, split.valid, ranked(split, split.valid, scores))
+    return {"test": on_test, "valid": on_valid, **document}
+
+
+def ranked(split: Split, cases: Cases, scores: Scores) -> Ranking:
+    """The ranking of all items in these cases."""
+    return rank(cases, scores, len(split.items), RECOMMENDED)
+
+
+def measured(split: Split, cases: Cases, ranking: Ranking) -> Metrics:
+    """Every metric of a ranking."""
+    return {
+        **summarise(ranking.ranks),
+        **spread(ranking.times, split.train_purchases, cases.targets),
     }
 
 
 def check_cases(input: Path, split: Split) -> None:
-    """Raise StageError, which names the file, when a part holds no purchase to look for."""
-    for name, cases in (("valid.csv", split.valid), ("test.csv", split.test)):
-        if not len(cases):
-            raise StageError(
-                f"{input / name}: no purchase to evaluate on",
-                "purchases are held out of users with three or more of them",
-            )
+    """Raise StageError, which names the file, when there is no purchase to look for."""
+    if not len(split.test):
+        raise StageError(
+            f"{input / 'test.csv'}: no purchase to evaluate on",
+            "purchases are held out of users with three or more of them",
+        )
 
 
 def check_baseline(document: dict[str, Any]) -> None:
     """Raise StageError when popularity ranks what was bought as high as the model, or higher."""
-    model, popularity = document["test"]["ndcg@10"], document["baselines"]["popularity"]["ndcg@10"]
+    _, _, found = parts(document)[0]
+    model, popularity = found["ndcg@10"], document["baselines"]["popularity"]["ndcg@10"]
     if model <= popularity:
         raise StageError(
             f"the model does not beat the popularity baseline: NDCG@10 {model} against {popularity}",
@@ -120,15 +135,16 @@ def write_metrics(output: Path, document: dict[str, Any]) -> None:
         for model, part, metrics in parts(document)
     ]
     write_rows(output / "metrics.csv", ("model", "part", *NAMES), rows)
-    columns = ("from", "to", "cases", *NAMES)
+    columns = ("from", "to", "cases", *OF_RANKS)
     lengths = [[part[name] for name in columns] for part in document["by_history_length"]]
     write_rows(output / "by_history_length.csv", columns, lengths)
 
 
-def parts(document: dict[str, Any]) -> list[tuple[str, str, dict[str, float]]]:
-    """(model, part, metrics) of all that was measured."""
-    measured = [("item2vec", part, document[part]) for part in ("test", "valid")]
-    return measured + [(name, "test", found) for name, found in document["baselines"].items()]
+def parts(document: dict[str, Any]) -> list[tuple[str, str, Metrics]]:
+    """(model, part, metrics) of all that was measured: first the model on the test purchases."""
+    names = [name for name in ("test", "retrained", "valid") if name in document]
+    own = [("item2vec", name, document[name]) for name in names]
+    return own + [(name, names[0], found) for name, found in document["baselines"].items()]
 
 
 def say(document: dict[str, Any]) -> None:

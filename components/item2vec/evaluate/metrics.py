@@ -6,7 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 CUTOFFS = (5, 10, 20)
-NAMES = (*(f"{metric}@{cutoff}" for metric in ("hr", "ndcg") for cutoff in CUTOFFS), "mrr")
+# How many of the best items are what is recommended.
+RECOMMENDED = 10
+OF_RANKS = tuple(f"{metric}@{cutoff}" for metric in ("hr", "ndcg", "mrr") for cutoff in CUTOFFS)
+OF_SPREAD = (f"coverage@{RECOMMENDED}", f"popularity_bias@{RECOMMENDED}")
+NAMES = OF_RANKS + OF_SPREAD
 # The fewest purchases of each part of the histories by length.
 LENGTHS = (1, 5, 10, 20, 50)
 
@@ -14,19 +18,18 @@ Metrics = dict[str, float]
 
 
 def summarise(ranks: NDArray[np.int64]) -> Metrics:
-    """The mean over all cases of each metric in NAMES, rounded to six digits.
+    """The mean over all cases of each metric in OF_RANKS, rounded to six digits.
 
-    `ranks` holds the rank of the right item in each case, from 1, for at least one case. HR@k is
-    the share of ranks up to k; NDCG@k counts such a rank as 1 / log2(rank + 1), other ranks as 0;
-    MRR is the mean of 1 / rank, without a cutoff.
+    `ranks` holds the rank of the right item in each case, from 1, for at least one case. A rank up
+    to k counts for HR@k as 1, for NDCG@k as 1 / log2(rank + 1), for MRR@k as 1 / rank; one beyond
+    counts as 0.
     """
-    gains = 1 / np.log2(ranks + 1)
-    means = {"mrr": np.mean(1 / ranks)}
-    for cutoff in CUTOFFS:
-        within = ranks <= cutoff
-        means[f"hr@{cutoff}"] = np.mean(within)
-        means[f"ndcg@{cutoff}"] = np.mean(np.where(within, gains, 0))
-    return {name: round(float(means[name]), 6) for name in NAMES}
+    gains = {"hr": np.ones(len(ranks)), "ndcg": 1 / np.log2(ranks + 1), "mrr": 1 / ranks}
+    return {
+        f"{metric}@{cutoff}": round(float(np.mean(np.where(ranks <= cutoff, gain, 0))), 6)
+        for metric, gain in gains.items()
+        for cutoff in CUTOFFS
+    }
 
 
 def by_history_length(
@@ -58,7 +61,5 @@ def spread(
     """
     bought = float(np.mean(purchases[targets]))
     shown = float(np.sum(purchases * times)) / max(int(times.sum()), 1)
-    return {
-        "coverage": round(float(np.mean(times > 0)), 6),
-        "popularity_bias": round(shown / bought, 6) if bought else 0.0,
-    }
+    coverage, bias = float(np.mean(times > 0)), shown / bought if bought else 0.0
+    return {name: round(value, 6) for name, value in zip(OF_SPREAD, (coverage, bias), strict=True)}

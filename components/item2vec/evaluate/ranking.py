@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from item2vec_model import Model
@@ -53,47 +54,48 @@ def popularity_scores(train_purchases: Indices) -> Scores:
     return scores
 
 
-def rank_targets(
-    cases: Cases, scores: Scores, items: int, scores_at_once: int = SCORES_AT_ONCE
-) -> Indices:
-    """The rank of each case's target, from 1, among the items that are not in its history.
+@dataclass(frozen=True)
+class Ranking:
+    """The rank of each case's target, from 1, and in how many cases each item was recommended."""
+
+    ranks: Indices
+    times: Indices
+
+
+def rank(
+    cases: Cases, scores: Scores, items: int, k: int, scores_at_once: int = SCORES_AT_ONCE
+) -> Ranking:
+    """Rank all items that are not in a case's history; the `k` best of them are recommended.
 
     The target itself is always ranked, also when the user has bought it before. Ties count
     against the model: the target comes after all items with the same score, so that a model that
-    tells nothing apart gains nothing. An item without a score (-inf) ties with all such items.
+    tells nothing apart gains nothing. An item without a score (-inf) ties with all such items,
+    and is not recommended.
     """
     ranks = np.empty(len(cases), dtype=np.int64)
-    batch = max(1, scores_at_once // items)
-    for start in range(0, len(cases), batch):
-        stop = min(start + batch, len(cases))
-        histories, targets = cases.histories[start:stop], cases.targets[start:stop]
-        ranks[start:stop] = _ranks(scores(histories), histories, targets)
-    return ranks
-
-
-def recommended(
-    cases: Cases, scores: Scores, items: int, k: int, scores_at_once: int = SCORES_AT_ONCE
-) -> Indices:
-    """How many cases have each item among the `k` best of those not in their history."""
     times = np.zeros(items, dtype=np.int64)
     batch = max(1, scores_at_once // items)
     for start in range(0, len(cases), batch):
-        histories = cases.histories[start : start + batch]
+        part = slice(start, start + batch)
+        histories, targets = cases.histories[part], cases.targets[part]
         table = scores(histories)
-        table[_places(histories)] = -np.inf
-        best = np.argpartition(table, -min(k, items), axis=1)[:, -min(k, items) :]
-        scored = np.isfinite(np.take_along_axis(table, best, axis=1))
-        times += np.bincount(best[scored], minlength=items)
-    return times
+        own = np.arange(len(histories)), targets
+        wanted = table[own]
+        # NaN is never as high as any score, not even as -inf, and sorts behind all.
+        table[_places(histories)] = np.nan
+        times += _recommended(table, k)
+        table[own] = wanted
+        rows = zip(table, wanted, strict=True)
+        ranks[part] = [np.count_nonzero(row >= score) for row, score in rows]
+    return Ranking(ranks, times)
 
 
-def _ranks(scores: ScoreMatrix, histories: Sequence[Indices], targets: Indices) -> list[int]:
-    cases = np.arange(len(histories))
-    wanted = scores[cases, targets]
-    # NaN is never as high as any score, not even as -inf.
-    scores[_places(histories)] = np.nan
-    scores[cases, targets] = wanted
-    return [int(np.count_nonzero(row >= score)) for row, score in zip(scores, wanted, strict=True)]
+def _recommended(table: ScoreMatrix, k: int) -> Indices:
+    """In how many rows each column is among the `k` best."""
+    items = table.shape[1]
+    best = np.argpartition(-table, min(k, items) - 1, axis=1)[:, :k]
+    scored = np.isfinite(np.take_along_axis(table, best, axis=1))
+    return np.bincount(best[scored], minlength=items)
 
 
 def _places(histories: Sequence[Indices]) -> tuple[Indices, Indices]:

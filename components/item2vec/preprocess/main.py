@@ -16,7 +16,13 @@ Parts = dict[str, Sequence[Purchase]]
 
 
 def main(
-    *, input: Path, output: Path, user_column: str, item_column: str, time_column: str
+    *,
+    input: Path,
+    output: Path,
+    user_column: str,
+    item_column: str,
+    time_column: str,
+    validation: bool,
 ) -> None:
     """Split the purchases of records.csv and write one table for each part, items and counts.
 
@@ -24,7 +30,7 @@ def main(
     """
     columns = Columns(user=user_column, item=item_column, time=time_column)
     histories = read_histories(table(input, "records.csv"), columns)
-    split = {user: leave_one_out(history) for user, history in histories.items()}
+    split = {user: leave_one_out(history, validation) for user, history in histories.items()}
     for part in PARTS:
         write_part(output / f"{part}.csv", part, split)
     write_items(output / "items.csv", split)
@@ -32,15 +38,17 @@ def main(
     report(histories)
 
 
-def leave_one_out(history: Sequence[Purchase]) -> Parts:
-    """The parts of a user's purchases, oldest first: the last one is test, the one before valid.
+def leave_one_out(history: Sequence[Purchase], validation: bool) -> Parts:
+    """The parts of a user's purchases, oldest first: the last one is test.
 
-    A user with fewer than three purchases is in the training part only: a query for either of
-    the others needs a purchase to start from.
+    The one before it is valid with `validation`, else it is trained on. A user with fewer than
+    three purchases is in the training part only, either way: a query for each of the others needs
+    a purchase to start from.
     """
     if len(history) < 3:
         return {"train": history, "valid": (), "test": ()}
-    return {"train": history[:-2], "valid": history[-2:-1], "test": history[-1:]}
+    trained = len(history) - (2 if validation else 1)
+    return {"train": history[:trained], "valid": history[trained:-1], "test": history[-1:]}
 
 
 def write_part(path: Path, part: str, split: Mapping[str, Parts]) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from item2vec_model import Model, Scorer, Scoring, followers_of
 from metrics import by_history_length, spread, summarise
-from ranking import Scores, model_scores, popularity_scores, rank_targets, recommended
+from ranking import Scores, model_scores, popularity_scores, rank
 from split import Cases, Indices
 from stageio import StageError
 
@@ -23,28 +23,28 @@ def fixed(*scores: float) -> Scores:
     return lambda histories: np.tile(np.array(scores), (len(histories), 1))
 
 
-def rank(history: list[int], target: int, *scores: float) -> int:
-    return int(rank_targets(one_case(history, target), fixed(*scores), len(scores))[0])
+def rank_of(history: list[int], target: int, *scores: float) -> int:
+    return int(rank(one_case(history, target), fixed(*scores), len(scores), 1).ranks[0])
 
 
 def test_the_best_score_has_rank_one() -> None:
-    assert [rank([0], target, 9.0, 1.0, 3.0, 2.0) for target in (2, 3, 1)] == [1, 2, 3]
+    assert [rank_of([0], target, 9.0, 1.0, 3.0, 2.0) for target in (2, 3, 1)] == [1, 2, 3]
 
 
 def test_items_of_the_history_are_not_ranked() -> None:
-    assert rank([0, 2], 3, 9.0, 1.0, 3.0, 2.0) == 1
+    assert rank_of([0, 2], 3, 9.0, 1.0, 3.0, 2.0) == 1
 
 
 def test_a_target_that_was_bought_before_is_ranked() -> None:
-    assert rank([0, 2], 2, 9.0, 1.0, 3.0, 5.0) == 2
+    assert rank_of([0, 2], 2, 9.0, 1.0, 3.0, 5.0) == 2
 
 
 def test_the_target_comes_after_the_items_it_ties_with() -> None:
-    assert rank([0], 2, 9.0, 1.0, 1.0, 1.0, 0.0) == 3
+    assert rank_of([0], 2, 9.0, 1.0, 1.0, 1.0, 0.0) == 3
 
 
 def test_a_target_without_a_score_comes_last_of_all_that_are_ranked() -> None:
-    assert rank([0, 3], 1, 9.0, -math.inf, -math.inf, -math.inf, -9.0) == 3
+    assert rank_of([0, 3], 1, 9.0, -math.inf, -math.inf, -math.inf, -9.0) == 3
 
 
 def ranked_one_by_one(cases: Cases, scores: Scores) -> list[int]:
@@ -73,8 +73,8 @@ def test_the_ranks_are_those_of_the_definition_in_batches_of_any_size(scores_at_
     histories = [draw.integers(0, 30, size) for size in draw.integers(1, 15, 50)]
     cases = Cases(histories, draw.integers(0, 30, 50))
     scores = model_scores(*small_model(draw), {f"i{n:02}": n for n in range(30)})
-    ranks = rank_targets(cases, scores, 30, scores_at_once)
-    assert ranks.tolist() == ranked_one_by_one(cases, scores)
+    ranking = rank(cases, scores, 30, 10, scores_at_once)
+    assert ranking.ranks.tolist() == ranked_one_by_one(cases, scores)
 
 
 def echo(histories: object) -> np.ndarray:
@@ -92,18 +92,22 @@ def test_items_are_placed_and_those_unknown_to_the_model_left_out() -> None:
 @pytest.mark.parametrize("scores_at_once", [1, 1000])
 def test_what_is_recommended_is_the_best_that_was_not_bought(scores_at_once: int) -> None:
     cases = Cases([indices(0), indices(1, 2)], indices(3, 3))
-    times = recommended(cases, fixed(9.0, 8.0, 7.0, 6.0, -math.inf), 5, 2, scores_at_once)
-    assert times.tolist() == [1, 1, 1, 1, 0]
+    ranking = rank(cases, fixed(9.0, 8.0, 7.0, 6.0, -math.inf), 5, 2, scores_at_once)
+    assert ranking.times.tolist() == [1, 1, 1, 1, 0]
 
 
 def test_more_is_not_recommended_than_there_is() -> None:
-    times = recommended(Cases([indices(0)], indices(1)), fixed(9.0, 8.0, -math.inf), 3, 10)
-    assert times.tolist() == [0, 1, 0]
+    ranking = rank(one_case([0], 1), fixed(9.0, 8.0, -math.inf), 3, 10)
+    assert ranking.times.tolist() == [0, 1, 0]
+
+
+def test_what_was_bought_before_is_not_recommended_also_where_it_is_looked_for() -> None:
+    assert rank(one_case([0, 2], 2), fixed(9.0, 1.0, 5.0), 3, 1).times.tolist() == [0, 1, 0]
 
 
 def test_spread_over_the_items() -> None:
     found = spread(indices(4, 0, 0, 2), indices(10, 1, 1, 4), indices(1, 3))
-    assert found == {"coverage": 0.5, "popularity_bias": round((40 + 8) / 6 / 2.5, 6)}
+    assert found == {"coverage@10": 0.5, "popularity_bias@10": round((40 + 8) / 6 / 2.5, 6)}
 
 
 def test_histories_go_to_the_part_of_their_length() -> None:
@@ -117,7 +121,7 @@ def test_histories_go_to_the_part_of_their_length() -> None:
 
 def test_popularity_ranks_by_training_purchases_whatever_the_history() -> None:
     cases = Cases([indices(0), indices(3), indices(1)], indices(1, 2, 0))
-    assert rank_targets(cases, popularity_scores(indices(5, 7, 0, 0)), 4).tolist() == [1, 3, 1]
+    assert rank(cases, popularity_scores(indices(5, 7, 0, 0)), 4, 1).ranks.tolist() == [1, 3, 1]
 
 
 def test_metrics_of_known_ranks() -> None:
@@ -129,7 +133,9 @@ def test_metrics_of_known_ranks() -> None:
         "ndcg@5": round((1 + 1 / math.log2(3)) / 5, 6),
         "ndcg@10": round((1 + 1 / math.log2(3) + 1 / math.log2(7)) / 5, 6),
         "ndcg@20": round((1 + 1 / math.log2(3) + 1 / math.log2(7) + 1 / math.log2(21)) / 5, 6),
-        "mrr": round((1 + 1 / 2 + 1 / 6 + 1 / 20 + 1 / 21) / 5, 6),
+        "mrr@5": round((1 + 1 / 2) / 5, 6),
+        "mrr@10": round((1 + 1 / 2 + 1 / 6) / 5, 6),
+        "mrr@20": round((1 + 1 / 2 + 1 / 6 + 1 / 20) / 5, 6),
     }
 
 

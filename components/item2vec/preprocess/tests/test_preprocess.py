@@ -54,6 +54,17 @@ def test_the_last_two_purchases_are_held_out(tmp_path: Path) -> None:
     assert read(output / "test.csv") == [["u", "d", "40"]]
 
 
+def test_without_validation_all_but_the_last_purchase_are_trained_on(tmp_path: Path) -> None:
+    rows = purchases(("u", "c", 30), ("u", "a", 10), ("u", "b", 20), ("v", "a", 1), ("v", "b", 2))
+    output = preprocess(tmp_path, rows, "--validation=false")
+    assert read(output / "train.csv") == [
+        *(["u", "a", "10"], ["u", "b", "20"]),
+        *(["v", "a", "1"], ["v", "b", "2"]),
+    ]
+    assert (output / "valid.csv").read_text() == "user,item,time\n"
+    assert read(output / "test.csv") == [["u", "c", "30"]]
+
+
 def test_purchases_of_one_time_keep_the_order_of_the_file(tmp_path: Path) -> None:
     rows = purchases(*(("u", item, 7) for item in "zaybx"))
     output = preprocess(tmp_path, rows)
@@ -89,12 +100,19 @@ def test_training_holds_no_purchase_that_is_held_out(tmp_path: Path, seed: int) 
     assert all(int(time) >= valid_time[user] for user, _, time in test)
 
 
-def test_training_does_not_depend_on_what_is_held_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("validation", "trained"), [("true", 3), ("false", 4)])
+def test_training_does_not_depend_on_what_is_held_out(
+    tmp_path: Path, validation: str, trained: int
+) -> None:
     rows = purchases(*((user, f"{user}{time}", time) for user in "uvw" for time in range(5)))
     other = [
-        (user, f"other{time}" if time > 2 else item, 5.0, time) for user, item, _, time in rows
+        (user, f"other{time}" if time >= trained else item, 5.0, time)
+        for user, item, _, time in rows
     ]
-    first, second = preprocess(tmp_path / "1", rows), preprocess(tmp_path / "2", other)
+    first, second = (
+        preprocess(tmp_path / name, given, f"--validation={validation}")
+        for name, given in (("1", rows), ("2", other))
+    )
     assert (first / "train.csv").read_bytes() == (second / "train.csv").read_bytes()
     assert (first / "test.csv").read_bytes() != (second / "test.csv").read_bytes()
     counts = [

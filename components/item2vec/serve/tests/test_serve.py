@@ -135,6 +135,11 @@ def test_recommendations_by_items_and_by_user(port: int) -> None:
     assert answer["items"][0]["item"] == "a/b c"
 
 
+def test_a_whole_number_may_be_written_with_a_point(port: int) -> None:
+    status, answer = ask(port, "POST", "/recommend", {"items": ["i001"], "k": 3.0})
+    assert (status, len(answer["items"])) == (200, 3)
+
+
 def test_similar_takes_any_id(port: int) -> None:
     status, answer = ask(port, "GET", f"/similar/{quote('a/b c', safe='')}?k=3")
     assert status == 200
@@ -149,6 +154,13 @@ def test_similar_takes_any_id(port: int) -> None:
         ({"items": ["i001"], "k": 0}, 422, "invalid_request", "items.k: Input should be greater"),
         ({"items": ["i001"], "k": 10**9}, 422, "invalid_request", "items.k: Input should be less"),
         ({"items": ["i001"], "k": float("nan")}, 422, "invalid_request", "items.k: Input should"),
+        ({"items": ["i001"], "k": 3.5}, 422, "invalid_request", "items.k: Input should be a valid"),
+        (
+            {"items": ["i001"], "k": True},
+            422,
+            "invalid_request",
+            "items.k: Input should be a valid",
+        ),
         ({"items": ["i001"], "k": "3"}, 422, "invalid_request", "items.k: Input should be a valid"),
         ({"items": []}, 422, "invalid_request", "items.items: List should have at least 1"),
         ({"items": ["i"] * 101}, 422, "invalid_request", "items.items: List should have at most"),
@@ -174,8 +186,9 @@ def test_an_unknown_item_is_told_from_an_unknown_path(port: int) -> None:
 
 def test_openapi_has_examples(port: int) -> None:
     schemas = ask(port, "GET", "/openapi.json")[1]["components"]["schemas"]
-    assert schemas["ByItems"]["properties"]["items"]["items"]["examples"] == ["B004OHQR1Q"]
-    assert schemas["ByItems"]["properties"]["k"]["examples"] == [10]
+    assert schemas["ByItems"]["properties"]["items"]["items"]["examples"] == ["B0000200"]
+    k = schemas["ByItems"]["properties"]["k"]
+    assert (k["minimum"], k["maximum"], k["examples"]) == (1, 1000, [10])
 
 
 def test_a_model_of_another_schema_is_refused_at_start(model: Path, tmp_path: Path) -> None:
