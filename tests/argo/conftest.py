@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from tooling.argo.cluster_access import ClusterAccess, cluster_access
 from tooling.argo.submission import (
     Submission,
     SubmittedHit,
     SubmittedSource,
     SubmittedStage,
 )
+from tooling.s3_access import S3Access
+from tooling.settings import read_settings
 from tooling.spec.component import Resources
 
 PREFIX = "{component}/{version}/{year}/{month}/{day}/{timestamp}"
@@ -73,3 +78,21 @@ def submission() -> Submission:
         submitted_stage("count", needs=("clean",)),
         hits=(hit,),
     )
+
+
+def cluster(**settings: Any) -> ClusterAccess:
+    """The cluster of a project with these settings."""
+    values = {
+        "DAINTREE_STORE": "s3://ml-artifacts/team",
+        "DAINTREE_ARGO_ENDPOINT": "http://minio.minio:9000",
+        "HOME": "/nowhere",
+    }
+    access = S3Access(
+        endpoint="http://127.0.0.1:9000",
+        region="us-east-1",
+        access_key="the-access-key",
+        secret_key="the-secret-key",
+    )
+    read = msgspec.structs.replace(read_settings(Path("/nowhere"), values), **settings)
+    image = f"registry.example/ml/daintree/tooling@{digest('9')}"
+    return cluster_access(read, access, image)

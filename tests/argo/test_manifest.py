@@ -1,0 +1,216 @@
+"""Manifests: their very bytes, what Argo's own schema says of them, and any pipeline's."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.argo.conftest import cluster, digest, make_submission, submitted_stage
+from tests.services.argo_check import faults, read_documents, through_hera
+from tooling.argo.arguments import flag, received
+from tooling.argo.manifest import workflow_manifest
+from tooling.argo.submission import Submission, SubmittedHit, SubmittedSource, SubmittedStage
+from tooling.argo.yaml_text import manifest_text
+from tooling.errors import SourceError
+from tooling.spec.component import Resources
+from tooling.spec.values import as_argument
+
+GOLDEN = Path(__file__).parents[1] / "golden/argo"
+STRANGE = {
+    "braces": "{{workflow.name}}",
+    "dollars": "$(HOME) $$ $x",
+    "lines": "one\ntwo",
+    "quotes": "'; rm -rf / #\"",
+    "unicode": "größe \u200b",
+}
+
+
+def with_parameters(name: str, parameters: dict[str, Any], **more: Any) -> SubmittedStage:
+    """A stage with these parameters and the arguments that they make."""
+    given = (flag(key, as_argument(value)) for key, value in sorted(parameters.items()))
+    arguments = ("--input", "/application/data/input", "--output", "/application/data/output")
+    return submitted_stage(name, parameters=parameters, arguments=(*arguments, *given), **more)
+
+
+SEQUENCE = make_submission(
+    submitted_stage("load"),
+    submitted_stage("clean", needs=("load",)),
+    submitted_stage("count", needs=("clean",), resources=Resources(cpu=1.5, memory="2Gi")),
+)
+FAN_IN = make_submission(
+    submitted_stage("load"),
+    submitted_stage("strict", needs=("load",), template="text-clean", component="text/clean"),
+    submitted_stage(
+        "lax_one", needs=("load",), template="text-clean", component="text/clean", task="lax-one"
+    ),
+    submitted_stage("join", needs=("strict", "lax_one")),
+)
+PART_HITS = make_submission(
+    submitted_stage("count", needs=("clean",)),
+    submitted_stage("join", needs=("count", "clean")),
+    hits=(SubmittedHit(name="clean", location="text/clean/1/2026/03/01/run", digest=digest("7")),),
+)
+PARAMETERS = make_submission(with_parameters("load", STRANGE))
+IN_PLACE = make_submission(
+    submitted_stage("load"),
+    source=SubmittedSource(
+        identity=digest("5"),
+        digest=digest("5"),
+        origin="s3://raw/reviews/2026.json.gz",
+        url="s3://raw/reviews/2026.json.gz",
+        file="2026.json.gz",
+    ),
+)
+CASES: dict[str, tuple[Submission, dict[str, Any]]] = {
+    "sequence": (SEQUENCE, {}),
+    "fan_in": (FAN_IN, {}),
+    "part_hits": (PART_HITS, {}),
+    "parameters": (PARAMETERS, {}),
+    "source_in_place": (IN_PLACE, {}),
+    "secrets": (
+        make_submission(submitted_stage("load")),
+        {"argo_pull_secret": "registry-key", "argo_node_selector": {"pool": "batch"}},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_manifest_has_always_the_same_bytes(name: str) -> None:
+    submission, settings = CASES[name]
+    text = manifest_text([workflow_manifest(submission, cluster(**settings))], ["a comment"])
+    golden = GOLDEN / f"{name}.yaml"
+    if os.environ.get("RENEW_GOLDEN"):
+        golden.write_text(text, encoding="utf-8")
+    assert text == golden.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_argo_takes_it_and_hera_reads_it(name: str) -> None:
+    [document] = read_documents((GOLDEN / f"{name}.yaml").read_text(encoding="utf-8"))
+    assert faults(document) == []
+    assert through_hera(document) == document
+
+
+def test_nothing_to_compute_is_no_manifest() -> None:
+    with pytest.raises(ValueError, match="every stage is a hit"):
+        workflow_manifest(make_submission(), cluster())
+
+
+def test_a_further_attempt_differs_in_name_alone() -> None:
+    first, second = (workflow_manifest(SEQUENCE, cluster(), attempt) for attempt in (1, 2))
+    assert second["metadata"].pop("name") == first["metadata"].pop("name") + "-2"
+    assert first == second
+
+
+def test_no_secret_is_in_a_manifest() -> None:
+    text = manifest_text([workflow_manifest(SEQUENCE, cluster())])
+    assert "the-secret-key" not in text
+    assert "the-access-key" not in text
+
+
+def test_a_whole_bucket_is_no_source_for_pods() -> None:
+    source = msgspec.structs.replace(IN_PLACE.source, url="s3://raw", file="")
+    with pytest.raises(SourceError, match=r"^the source s3://raw is a whole bucket") as failure:
+        workflow_manifest(msgspec.structs.replace(IN_PLACE, source=source), cluster())
+    assert failure.value.hint == "name a prefix: s3://raw/…"
+
+
+def test_a_source_in_the_stores_own_bucket_is_read_through_its_repository() -> None:
+    source = msgspec.structs.replace(IN_PLACE.source, url="s3://ml-artifacts/raw", file="")
+    manifest = workflow_manifest(msgspec.structs.replace(IN_PLACE, source=source), cluster())
+    [artifact] = task(manifest, "load")["arguments"]["artifacts"]
+    assert artifact["s3"] == {"key": "raw"}
+
+
+def task(manifest: dict[str, Any], name: str) -> dict[str, Any]:
+    """A task of the pipeline's template."""
+    tasks = manifest["spec"]["templates"][0]["dag"]["tasks"]
+    return next(task for task in tasks if task["name"] == name)
+
+
+def arguments_received(manifest: dict[str, Any], name: str) -> list[str]:
+    """What the container of a task gets, as Argo and the kubelet make it."""
+    given = {
+        p["name"]: p["value"] for p in manifest["spec"].get("arguments", {}).get("parameters", [])
+    }
+    called = task(manifest, name)
+    inputs = {}
+    for parameter in called["arguments"]["parameters"]:
+        value = parameter["value"]
+        for key, text in given.items():
+            value = value.replace("{{workflow.parameters." + key + "}}", text)
+        inputs[parameter["name"]] = value
+    template = next(t for t in manifest["spec"]["templates"] if t["name"] == called["template"])
+    container = template["container"]
+    variables = {variable["name"]: variable["value"] for variable in container["env"]}
+    return [
+        received(text, inputs, variables) for text in (*container["command"], *container["args"])
+    ]
+
+
+def test_strange_values_reach_the_container_as_they_are() -> None:
+    manifest = workflow_manifest(PARAMETERS, cluster())
+    got = arguments_received(manifest, "load")
+    assert got[-len(STRANGE) :] == [f"--{name}={value}" for name, value in STRANGE.items()]
+
+
+NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}", fullmatch=True)
+VALUES = (
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.booleans()
+)
+
+
+@st.composite
+def submissions(draw: st.DrawFn) -> Submission:
+    """Any pipeline: stages with any names and parameters, each reading some that come before, or hits."""
+    from tooling.argo.names import distinct_names
+
+    names = draw(st.lists(NAMES, min_size=1, max_size=6, unique=True))
+    hits = draw(st.integers(0, len(names) - 1))
+    tasks = distinct_names(names, 63)
+    templates = distinct_names([f"text/{name}" for name in names], 63, ("pipeline", "record"))
+    stages = []
+    for place, name in list(enumerate(names))[hits:]:
+        needs = (
+            draw(st.lists(st.sampled_from(names[:place]), unique=True, max_size=3)) if place else []
+        )
+        parameters = draw(
+            st.dictionaries(
+                st.from_regex(r"[a-z][a-z0-9_]{0,30}", fullmatch=True), VALUES, max_size=4
+            )
+        )
+        stages.append(
+            with_parameters(
+                name,
+                parameters,
+                needs=tuple(needs),
+                task=tasks[name],
+                template=templates[f"text/{name}"],
+                resources=draw(st.sampled_from([Resources(), Resources(cpu=0.25, memory="64Mi")])),
+            )
+        )
+    found = [
+        SubmittedHit(name=n, location=f"text/{n}/run", digest=digest("7")) for n in names[:hits]
+    ]
+    return make_submission(*stages, pipeline=draw(NAMES), hits=tuple(found))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(submissions())
+def test_any_pipeline_is_a_workflow_that_argo_takes(submission: Submission) -> None:
+    manifest = workflow_manifest(submission, cluster())
+    [document] = read_documents(manifest_text([manifest]))
+    assert document == manifest
+    assert faults(document) == []
+    assert through_hera(document) == document
+    for stage in submission.stages:
+        assert arguments_received(manifest, stage.task) == [*stage.command, *stage.arguments]
