@@ -7,8 +7,6 @@ batch by batch on one thread; the vectors are those of gensim's loop with one wo
 
 from __future__ import annotations
 
-import math
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +17,7 @@ from gensim.models.word2vec import MAX_WORDS_IN_BATCH, Word2Vec  # type: ignore[
 from gensim.models.word2vec_inner import train_batch_sg  # type: ignore[import-untyped]
 from hyperparameters import Hyperparameters
 from numpy.typing import NDArray
-from stageio import StageError
+from stageio import StageError, progress
 
 Matrix = NDArray[np.float32]
 Sequences = list[list[str]]
@@ -41,13 +39,14 @@ class Model:
 
 
 def train(sequences: Sequences, hyperparameters: Hyperparameters) -> Model:
-    """The model of these sequences; losses go to stderr as epochs end.
+    """The model of these sequences; a progress bar on stderr has the loss of the latest epoch.
 
     The same sequences and hyperparameters give the same model, bit by bit, on one kind of
     machine. Raises StageError when no item is left to train on.
     """
     word2vec = _untrained(sequences, hyperparameters)
-    losses = list(_epochs(word2vec, sequences, hyperparameters))
+    epochs = _epochs(word2vec, sequences, hyperparameters)
+    losses = list(progress(epochs, hyperparameters.epochs, "epochs", note="loss {:.4f}".format))
     items = sorted(word2vec.wv.key_to_index)
     rows = [word2vec.wv.key_to_index[item] for item in items]
     return Model(items, word2vec.wv.vectors[rows], word2vec.syn1neg[rows], losses)
@@ -90,24 +89,13 @@ def _epochs(
     for epoch in range(hyperparameters.epochs):
         loss, done = 0.0, 0
         for batch in batches:
-            progress = (epoch + done / sequences_in_all) / hyperparameters.epochs
-            fall = (hyperparameters.alpha - hyperparameters.min_alpha) * progress
+            share = (epoch + done / sequences_in_all) / hyperparameters.epochs
+            fall = (hyperparameters.alpha - hyperparameters.min_alpha) * share
             word2vec.running_training_loss = 0.0
             train_batch_sg(word2vec, batch, hyperparameters.alpha - fall, work, True)
             loss += float(word2vec.running_training_loss)
             done += len(batch)
-        say_loss(epoch + 1, hyperparameters.epochs, loss / purchases)
         yield loss / purchases
-
-
-def say_loss(epoch: int, epochs: int, loss: float) -> None:
-    """Print the loss of an epoch, counted from 1, on stderr.
-
-    A terminal gets each; a log the first, the last, and about ten evenly between them.
-    """
-    pace = 1 if sys.stderr.isatty() else math.ceil(epochs / 10)
-    if epoch in (1, epochs) or epoch % pace == 0:
-        print(f"epoch {epoch} of {epochs}: loss {loss:.4f}", file=sys.stderr, flush=True)
 
 
 def batched(sequences: Sequences, purchases: int = MAX_WORDS_IN_BATCH) -> Iterator[Sequences]:

@@ -16,8 +16,8 @@ def test_a_log_gets_one_line_for_each_tenth(capsys: pytest.CaptureFixture[str]) 
     assert list(progress(range(200), total=200, label="pairs")) == list(range(200))
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 10
-    assert lines[0] == "pairs: 20 of 200 (10 %)"
-    assert lines[-1] == "pairs: 200 of 200 (100 %)"
+    assert lines[0] == "pairs: [##------------------] 20 of 200 (10 %)"
+    assert lines[-1] == "pairs: [####################] 200 of 200 (100 %)"
 
 
 @pytest.mark.parametrize("total", [None, 0])
@@ -32,5 +32,16 @@ def test_a_terminal_gets_one_line_that_is_redrawn(monkeypatch: pytest.MonkeyPatc
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     assert list(progress("abc", label="lines")) == ["a", "b", "c"]
-    assert terminal.getvalue().endswith("\rlines: 3\n")
+    assert terminal.getvalue().endswith("\r\033[Klines: 3\n")
     assert terminal.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize("stream", [Terminal(), io.StringIO()])
+def test_the_latest_item_says_how_it_goes(
+    monkeypatch: pytest.MonkeyPatch, stream: io.StringIO
+) -> None:
+    monkeypatch.setattr(sys, "stderr", stream)
+    losses = progress([2.5, 1.25], total=2, label="epochs", note="loss {}".format)
+    assert list(losses) == [2.5, 1.25]
+    last = stream.getvalue().splitlines()[-1]
+    assert last.endswith("epochs: [####################] 2 of 2 (100 %), loss 1.25")
