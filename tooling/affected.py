@@ -24,6 +24,7 @@ from tooling.version.candidates import candidates, component_names
 from tooling.version.component import ComponentVersion, Sources, component_version
 from tooling.version.difference import differences
 from tooling.version.discovery import TOP
+from tooling.version.own_image import DIRECTORY, NAME, places
 from tooling.version.source import READ_WHOLE
 
 PROJECT_FILE = "pyproject.toml"
@@ -60,9 +61,9 @@ class _State:
         return component_version(self._sources, name, platform=self.platform, bases=self.bases)
 
     def present(self, version: ComponentVersion) -> set[str]:
-        """Every path in the directories of a component and its libraries, versioned or not."""
-        directories = [version.name, *version.libraries]
-        return {entry.path for name in directories for entry in self.tree.files(f"{TOP}/{name}")}
+        """Every path of a component and its libraries, versioned or not."""
+        names = (version.name, *version.libraries)
+        return {entry.path for name in names for entry in self._sources.present(name)}
 
 
 def affected(
@@ -81,7 +82,8 @@ def affected(
     repository, and for an affected component that has no version VersionError or SpecError.
     """
     tree = WorkingTree(root)
-    tree.load([TOP, PROJECT_FILE])
+    own = places(NAME) if os.path.isdir(root / DIRECTORY) else ()
+    tree.load([TOP, PROJECT_FILE, *own])
     listing = Background(lambda: tree.listing)
     after = _State(tree, platform, bases)
     commit = _base(root, base)
@@ -102,7 +104,7 @@ def affected(
     if not _anything_may_differ(before, after, [*changed, *paths]):
         names = candidates(tree, names, paths)
     wanted = sorted(_wanted(names, only))
-    past.load((f"{TOP}/{name}" for name in wanted), contents=READ_WHOLE)
+    past.load((place for name in wanted for place in places(name)), contents=READ_WHOLE)
     compared = (_compare(name, before, after) for name in wanted)
     return Affected(commit, tuple(found for found in compared if found))
 

@@ -17,8 +17,9 @@ from tooling.runners.uv_command import access_hint, complaint, run_uv
 from tooling.settings import read_settings
 from tooling.spec.reader import read_component
 from tooling.suggest import nearest
-from tooling.version.discovery import TOP, discover_components, discover_libraries
+from tooling.version.discovery import TOP, discover_libraries
 from tooling.version.libraries import transitive_libraries
+from tooling.version.own_image import directory_of, discover_images
 
 OLDEST_PYTHON = "3.11"
 
@@ -53,9 +54,9 @@ def lock(
     if check:
         reason = staleness(root, name)
         if reason:
-            announce(f"{TOP}/{name}/{_LOCK} {reason}")
+            announce(f"{directory_of(name)}/{_LOCK} {reason}")
         return bool(reason)
-    target = root / TOP / name / _LOCK
+    target = root / directory_of(name) / _LOCK
     standing = _text(target)
     notes = _notes(root, inputs)
     announce(f"resolving what {name} requires")
@@ -75,7 +76,7 @@ def staleness(root: Path, name: str) -> str:
     Raises UsageError and SpecError as `lock` does.
     """
     now = _notes(root, _inputs(root, name))
-    target = root / TOP / name / _LOCK
+    target = root / directory_of(name) / _LOCK
     if not now:
         return ""
     if not target.exists():
@@ -115,12 +116,12 @@ def used_libraries(root: Path, name: str) -> tuple[str, ...]:
     unknown library, and for a circle of libraries.
     """
     libraries = discover_libraries(root)
-    known = [*discover_components(root), *libraries]
+    known = [*discover_images(root), *libraries]
     if name not in known:
         raise UsageError(f"there is no component or library {name!r}", hint=nearest(name, known))
 
     def uses(user: str) -> Sequence[str]:
-        where = f"{TOP}/{user}/component.yaml"
+        where = f"{directory_of(user)}/component.yaml"
         if not (root / where).exists():
             return ()
         named = read_component(_bytes(root / where, where), where).uses
@@ -137,7 +138,7 @@ def used_libraries(root: Path, name: str) -> tuple[str, ...]:
 
 def _inputs(root: Path, name: str) -> list[Path]:
     """The requirements.in of `name` and of its libraries, where there are some."""
-    paths = [root / TOP / user / _INPUT for user in (name, *used_libraries(root, name))]
+    paths = [root / directory_of(user) / _INPUT for user in (name, *used_libraries(root, name))]
     return [path for path in paths if path.exists()]
 
 

@@ -12,7 +12,7 @@ from tooling.build.reasons import Since, affected_since, dirty
 from tooling.errors import DaintreeError, ImageError, UsageError
 from tooling.image.reference import component_repository
 from tooling.settings import Settings
-from tooling.version import discover_components, read_each_version
+from tooling.version import discover_images, read_each_version
 
 
 class Considered(msgspec.Struct, frozen=True):
@@ -34,7 +34,7 @@ def consider(settings: Settings, request: Request) -> Considered:
     Raises UsageError for a component or commit that does not exist, GitError as git does.
     """
     root = settings.root
-    names = sorted(set(request.names)) or discover_components(root)
+    names = sorted(set(request.names)) or discover_images(root)
     versions = read_each_version(root, names, platform=settings.platform, bases=settings.bases)
     candidates: list[Candidate] = []
     failed: list[Result] = []

@@ -11,7 +11,7 @@ from tooling.report.text import say
 from tooling.scaffold import new_component, new_pipeline
 from tooling.tasks.command import DaintreeCommand, option
 from tooling.tasks.names import COMMANDS, reserved_names
-from tooling.version import discover_components, discover_libraries
+from tooling.version import discover_images, discover_libraries
 
 
 class New(DaintreeCommand):
@@ -59,7 +59,7 @@ class Lock(DaintreeCommand):
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
         """Lock each; with --check, exit code 1 when one is out of date."""
-        wanted = names or [*discover_libraries(self.root), *discover_components(self.root)]
+        wanted = names or [*discover_libraries(self.root), *discover_images(self.root)]
         stale = 0
         for name in wanted:
             changed = lock(self.root, name, say, upgrade=options["upgrade"], check=options["check"])

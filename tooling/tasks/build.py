@@ -18,7 +18,7 @@ from tooling.report.build import build_as_json, build_table, complaints, progres
 from tooling.settings import Settings
 from tooling.tasks.command import JSON_OPTION, DaintreeCommand, option, print_json
 from tooling.tasks.names import COMMANDS
-from tooling.version import discover_components
+from tooling.version import discover_images
 
 
 class BuildImages(DaintreeCommand):
@@ -68,7 +68,7 @@ def _build(settings: Settings, request: Request) -> list[Result]:
     if settings.registry:
         # Imported while git lists the files.
         Background(lambda: import_module("http.client"))
-    width = max(map(len, request.names or discover_components(settings.root)), default=0)
+    width = max(map(len, request.names or discover_images(settings.root)), default=0)
     return Build(
         settings=settings,
         request=request,

@@ -19,8 +19,8 @@ from tooling.spec.reader import read_component
 from tooling.tasks.command import JSON_OPTION, print_json
 from tooling.tasks.names import COMMANDS, reserved_names
 from tooling.tasks.stock import DODO, AtProject
-from tooling.version import discover_components, discover_libraries
-from tooling.version.discovery import TOP
+from tooling.version import discover_components, discover_images, discover_libraries
+from tooling.version.own_image import directory_of
 from tooling.version.source import SPEC
 
 
@@ -54,7 +54,7 @@ def _check_stage(root: Path, stage: Stage, components: Collection[str]) -> None:
 
 def _component_rows(root: Path) -> list[list[str]]:
     rows = []
-    for name in [*discover_components(root), *discover_libraries(root)]:
+    for name in [*discover_images(root), *discover_libraries(root)]:
         try:
             spec = _spec(root, name)
             serves = f" (doit serve {name})" if spec.serves else ""
@@ -66,7 +66,7 @@ def _component_rows(root: Path) -> list[list[str]]:
 
 def _spec(root: Path, name: str) -> ComponentSpec:
     """What a component or library on disk says of itself."""
-    where = f"{TOP}/{name}/{SPEC}"
+    where = f"{directory_of(name)}/{SPEC}"
     try:
         return read_component((root / where).read_bytes(), where)
     except FileNotFoundError:

@@ -14,6 +14,7 @@ from tooling.git.plumbing import path_text
 from tooling.git.working_tree import WorkingTree
 from tooling.version.discovery import DOCKERFILE, TOP
 from tooling.version.libraries import Uses, transitive_libraries
+from tooling.version.own_image import DIRECTORY, NAME, places
 from tooling.version.source import SPEC, specification
 
 
@@ -29,7 +30,8 @@ def component_names(tree: WorkingTree, differing: Iterable[str]) -> set[str]:
         for path in held
         if path.startswith(f"{TOP}/") and path.endswith(f"/{DOCKERFILE}") and path.count("/") > 1
     }
-    return {name for name in names if not covers(names, name.rpartition("/")[0])}
+    own = {NAME} if f"{DIRECTORY}/{DOCKERFILE}" in held else set()
+    return {name for name in names if not covers(names, name.rpartition("/")[0])} | own
 
 
 def candidates(tree: WorkingTree, names: Collection[str], differing: Iterable[str]) -> set[str]:
@@ -40,6 +42,8 @@ def candidates(tree: WorkingTree, names: Collection[str], differing: Iterable[st
     found: set[str] = set()
     outside: set[str] = set()
     for path in differing:
+        if NAME in names and covers(places(NAME), path):
+            found.add(NAME)
         inside = path.removeprefix(f"{TOP}/")
         owner = _owner(inside, names)
         if owner:

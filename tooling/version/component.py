@@ -9,7 +9,7 @@ import msgspec
 
 from tooling.digest import Plain, digest_record
 from tooling.errors import SpecError, UsageError, VersionError
-from tooling.git.entry import Tree
+from tooling.git.entry import Entry, Tree
 from tooling.spec.component import ComponentSpec
 from tooling.suggest import nearest
 from tooling.version.discovery import (
@@ -21,6 +21,7 @@ from tooling.version.discovery import (
 )
 from tooling.version.dockerfile import base_images
 from tooling.version.libraries import transitive_libraries
+from tooling.version.own_image import DIRECTORY, NAME, directory_of, discover_images
 from tooling.version.source import SPEC, Source, read_source
 
 
@@ -66,13 +67,20 @@ class Sources:
 
     def has_component(self, name: str) -> bool:
         """Whether there is a component of this name."""
-        return is_name(name) and bool(self.tree.files(f"{TOP}/{name}/{DOCKERFILE}"))
+        places = {f"{TOP}/{name}", directory_of(name)} if is_name(name) else ()
+        return any(self.tree.files(f"{place}/{DOCKERFILE}") for place in places)
 
     def component(self, name: str) -> Source:
         """The directory of a component.
 
-        Raises UsageError when there is no such component, and what read_source does.
+        Raises UsageError when there is no such component, VersionError for one that has the name of the tooling's own image,
+        and what read_source does.
         """
+        if name == NAME and self.tree.files(f"{TOP}/{name}"):
+            raise VersionError(
+                f"{TOP}/{name} has the name of the tooling's own image, {DIRECTORY}",
+                hint="rename the directory",
+            )
         if not self.has_component(name):
             raise self._no_component(name)
         source = self._source(name)
@@ -107,15 +115,20 @@ class Sources:
 
         return transitive_libraries(component, uses)
 
+    def present(self, name: str) -> tuple[Entry, ...]:
+        """Every file of a component or library, versioned or not; none when there is no such."""
+        source = self._source(name)
+        return source.present if source else ()
+
     def _source(self, name: str) -> Source | None:
         if name not in self._read:
             self._read[name] = read_source(self.tree, name)
         return self._read[name]
 
     def _no_component(self, name: str) -> UsageError | VersionError:
-        directory = f"{TOP}/{name}"
+        directory = directory_of(name)
         if not is_name(name) or not self.tree.files(directory):
-            known = discover_components(self.tree.root)
+            known = discover_images(self.tree.root)
             return UsageError(f"there is no component {name!r}", hint=nearest(name, known))
         if os.path.lexists(self.tree.root / directory / DOCKERFILE):
             return VersionError(

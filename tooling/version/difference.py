@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 from tooling.version.component import ComponentVersion, VersionedFile
 from tooling.version.discovery import TOP
+from tooling.version.own_image import directory_of
 from tooling.version.source import SPEC
 
 _MOST_LIBRARY_FILES = 5
@@ -38,11 +39,18 @@ def differences(
 
 
 def _own_files(version: ComponentVersion) -> Files:
-    return _files_in(version, version.name)
+    """The files that come from no library, by their path in the component's directory where they lie there."""
+    directory = f"{directory_of(version.name)}/"
+    libraries = tuple(f"{TOP}/{library}/" for library in version.libraries)
+    return {
+        file.origin.removeprefix(directory): file
+        for file in version.files
+        if not file.origin.startswith(libraries)
+    }
 
 
 def _files_in(version: ComponentVersion, name: str) -> Files:
-    """The files that come from a component's or library's directory, by their path in it."""
+    """The files that come from a library's directory, by their path in it."""
     directory = f"{TOP}/{name}/"
     return {
         file.origin.removeprefix(directory): file

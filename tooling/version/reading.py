@@ -10,6 +10,7 @@ from tooling.errors import DaintreeError, SpecError, UsageError, VersionError
 from tooling.git.working_tree import WorkingTree
 from tooling.version.component import ComponentVersion, Sources, component_version
 from tooling.version.discovery import DOCKERFILE, TOP, is_name
+from tooling.version.own_image import NAME, places
 from tooling.version.source import SPEC, specification
 
 
@@ -20,9 +21,11 @@ def read_versions(
 
     A version is the same before and after its files are committed, in every clone and on every
     machine. It is made of the files a build would see: tracked, or untracked and not ignored by
-    git. `bases` has base images' digests by reference. Raises UsageError for an unknown component;
+    git. `bases` has base images' digests by reference. Raises UsageError for what is no component;
     VersionError, SpecError and GitError, with the file, for one that cannot be given a version.
     """
+    if NAME in names:
+        raise UsageError(f"{NAME} is the tooling's own image, which no stage can be")
     found = read_each_version(root, names, platform=platform, bases=bases)
     versions: dict[str, ComponentVersion] = {}
     for name, version in found.items():
@@ -41,7 +44,8 @@ def read_each_version(
     """
     tree = WorkingTree(root)
     known = _libraries_on_disk(root, names)
-    tree.load(f"{TOP}/{name}" for name in {*names, *known} if is_name(name))
+    wanted = [name for name in {*names, *known} if is_name(name)]
+    tree.load([*(f"{TOP}/{name}" for name in wanted), *(p for n in wanted for p in places(n))])
     sources = Sources(tree)
     found: dict[str, ComponentVersion | DaintreeError] = {}
     for name in names:

@@ -11,9 +11,10 @@ from tooling.errors import VersionError
 from tooling.git.entry import SUBMODULE, SYMLINK, Entry, Tree
 from tooling.spec.component import ComponentSpec
 from tooling.spec.reader import read_component
-from tooling.version.discovery import DOCKERFILE, TOP
+from tooling.version.discovery import DOCKERFILE
 from tooling.version.dockerignore import Dockerignore
 from tooling.version.links import leaves
+from tooling.version.own_image import directory_of, places
 
 SPEC = "component.yaml"
 IGNORE = ".dockerignore"
@@ -39,32 +40,36 @@ class Source(msgspec.Struct, frozen=True):
     dockerfile: Entry | None
 
     def within(self, entry: Entry) -> str:
-        """An entry's path relative to this directory."""
-        return entry.path[len(self.directory) + 1 :]
+        """An entry's path relative to this directory; that of what lies elsewhere is the same in an image as here."""
+        return _within(self.directory, entry)
 
 
 def read_source(tree: Tree, name: str) -> Source | None:
-    """What lies in the directory `components/<name>`; None when there are no files.
+    """What lies in the directory of a component or library; None when there are no files.
 
     Its files count but for `tests/` and what `.dockerignore` leaves out; a Dockerfile always
     counts. Raises VersionError for what no build can copy faithfully: a submodule, a repository of
     its own, a link that leaves the directory, a component inside it; SpecError for a broken
     component.yaml.
     """
-    directory = f"{TOP}/{name}"
-    present = tree.files(directory)
+    directory = directory_of(name)
+    present = [*tree.files(directory)]
     if not present:
         return None
+    present += [entry for place in places(name)[1:] for entry in tree.files(place)]
     _check_directory(directory, present[0])
     special = {known: _regular(present, f"{directory}/{known}") for known in READ_WHOLE}
     ignore_file, spec_file = special[IGNORE], special[SPEC]
     ignore = Dockerignore(tree.content(ignore_file), ignore_file.path) if ignore_file else None
-    start = len(directory) + 1
-    counted = tuple(entry for entry in present if _counts(entry.path[start:], entry.mode, ignore))
+    counted = tuple(e for e in present if _counts(_within(directory, e), e.mode, ignore))
     _check_entries(directory, counted)
     _check_links(tree, directory, counted)
     spec = specification(tree.content(spec_file), spec_file.path) if spec_file else ComponentSpec()
     return Source(name, directory, tuple(present), counted, spec, special[DOCKERFILE])
+
+
+def _within(directory: str, entry: Entry) -> str:
+    return entry.path.removeprefix(f"{directory}/")
 
 
 def _check_directory(directory: str, first: Entry) -> None:
@@ -110,9 +115,8 @@ def _check_entries(directory: str, entries: Sequence[Entry]) -> None:
 
 
 def _check_links(tree: Tree, directory: str, entries: Sequence[Entry]) -> None:
-    start = len(directory) + 1
     targets = {
-        entry.path[start:]: tree.content(entry).decode("utf-8", "surrogateescape")
+        _within(directory, entry): tree.content(entry).decode("utf-8", "surrogateescape")
         for entry in entries
         if entry.mode == SYMLINK
     }
