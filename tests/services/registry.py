@@ -11,14 +11,17 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.services.availability import unavailable
-from tests.services.engine import remove_images
+from tests.services.engine import BASE_IMAGE, remove_images
 from tooling.errors import EngineError
 from tooling.image.engine import connect
+
+if TYPE_CHECKING:
+    from docker import DockerClient
 
 PROGRAMS = ("docker-registry", "registry")
 PATIENCE_SECONDS = 30
@@ -117,3 +120,13 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     with contextlib.suppress(EngineError), contextlib.closing(connect()) as client:
         for pattern in ("*", "*/*", "*/*/*", "*/*/*/*"):
             remove_images(client, reference=f"{served.address}/{pattern}")
+
+
+@pytest.fixture(scope="session")
+def based_registry(registry: Registry, engine: DockerClient) -> Registry:
+    """The registry with the base image's layers in it: what is pushed on top of them is small, and quick to push."""
+    name = f"{registry.address}/base"
+    engine.api.tag(BASE_IMAGE, name, "slim")
+    said = list(engine.api.push(name, "slim", stream=True, decode=True))
+    assert not [line for line in said if "error" in line], said
+    return registry

@@ -1,0 +1,214 @@
+"""`doit argo`: real images in a real registry, a real bucket, and pods as containers of this machine's engine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Project
+from tests.services.argo_check import faults, read_documents
+from tests.services.minio import Minio, variables
+from tests.services.one_machine_argo import OneMachineArgo
+from tests.services.registry import Registry
+from tooling.store.bucket import Bucket
+
+IMAGE = "registry.example/ml/daintree/tooling@sha256:" + "9" * 64
+STRANGE = '{{workflow.name}} $(HOME) $$ \'; touch /tmp/x; # "größe"\n\u200b\x07'
+
+
+@pytest.fixture
+def bucket(minio: Minio) -> Bucket:
+    """What the store of these tests holds."""
+    return Bucket(f"s3://{minio.bucket()}/store", minio.access)
+
+
+@pytest.fixture
+def clustered(contained: Project, based_registry: Registry, bucket: Bucket) -> Project:
+    """The project with its store in the bucket and its images to be pushed to the registry."""
+    return contained.elsewhere(
+        contained.root,
+        DAINTREE_STORE=bucket.url,
+        DAINTREE_REGISTRY=f"{based_registry.address}/{bucket.name}",
+        DAINTREE_ARGO_ENDPOINT="http://minio.minio:9000",
+        DAINTREE_ARGO_IMAGE=IMAGE,
+        **variables(bucket.access),
+    )
+
+
+@pytest.fixture
+def pushed(clustered: Project) -> Project:
+    """The project, its images pushed."""
+    finished = clustered.doit("build", "--push")
+    assert finished.code == 0, finished.stderr
+    return clustered
+
+
+def manifest_of(project: Project, *arguments: str) -> dict[str, Any]:
+    """The Workflow that `doit argo` prints, which must be sound."""
+    finished = project.doit("argo", *arguments)
+    assert finished.code == 0, finished.stderr
+    [document] = read_documents(finished.stdout)
+    assert faults(document) == []
+    return document
+
+
+def outputs(bucket: Bucket, workflow: dict[str, Any]) -> dict[str, dict[str, bytes]]:
+    """What each task that succeeded has put into the bucket: its files, by path."""
+    whole = Bucket(f"s3://{bucket.name}", bucket.access)
+    found = {}
+    for node in workflow["status"]["nodes"].values():
+        if node["type"] == "Retry" and node["phase"] == "Succeeded":
+            key = node["outputs"]["artifacts"][0]["s3"]["key"]
+            paths = list(whole.sizes(key))
+            contents = whole.get(paths)
+            found[node["displayName"]] = {
+                path.removeprefix(f"{key}/"): content or b""
+                for path, content in zip(paths, contents, strict=True)
+            }
+    return found
+
+
+def stage_keys(workflow: dict[str, Any]) -> dict[str, str]:
+    """The stage key that each task carries."""
+    tasks = workflow["spec"]["templates"][0]["dag"]["tasks"]
+    return {
+        task["name"]: parameter["value"]
+        for task in tasks
+        for parameter in task["arguments"]["parameters"]
+        if parameter["name"] == "stage-key"
+    }
+
+
+@pytest.mark.parametrize("pipeline", ["words", "diamond"])
+def test_pods_compute_what_the_docker_runner_computes_under_the_same_keys(
+    pushed: Project, bucket: Bucket, tmp_path: Path, pipeline: str
+) -> None:
+    manifest = manifest_of(pushed, pipeline)
+    argo = OneMachineArgo(bucket.access, bucket.name, tmp_path / "pods")
+    workflow = argo.run(manifest)
+    assert {node["phase"] for node in workflow["status"]["nodes"].values()} == {"Succeeded"}
+
+    here = pushed.elsewhere(pushed.root, DAINTREE_STORE=str(tmp_path / "alone"))
+    plan = here.doit("plan", pipeline, "--runner", "docker", "--json").json()
+    assert stage_keys(manifest) == {stage["name"]: stage["key"] for stage in plan["stages"]}
+    computed = here.outputs(pipeline, "--runner", "docker")
+    assert outputs(bucket, workflow) == {
+        name: here.contents(path) for name, path in computed.items()
+    }
+
+
+def test_the_same_plan_is_the_same_bytes_and_is_handed_over_once(
+    pushed: Project, bucket: Bucket
+) -> None:
+    first, second = (pushed.doit("argo", "words") for _ in range(2))
+    assert first.stdout == second.stdout
+    assert "putting the source corpus.txt into" in first.stderr
+    assert "putting" not in second.stderr
+    [submission] = bucket.list("_submissions")
+    told = json.loads((bucket.get([submission])[0] or b"").decode())
+    assert [stage["name"] for stage in told["stages"]] == ["load", "clean", "count"]
+    assert bucket.access.secret_key not in json.dumps(told) + first.stdout
+    assert len(bucket.list("_sources")) == 2
+
+
+def test_hits_are_read_from_where_they_lie_and_what_is_saved_is_said(pushed: Project) -> None:
+    pushed.run("words:clean", "--runner", "docker")
+    finished = pushed.doit("argo", "words", "--out", "words.yaml", "--json")
+    told = finished.json()
+    assert [stage["name"] for stage in told["stages"]] == ["count"]
+    assert told["hits"] == ["load", "clean"]
+    [document] = read_documents((pushed.root / "words.yaml").read_text(encoding="utf-8"))
+    [artifact] = document["spec"]["templates"][0]["dag"]["tasks"][0]["arguments"]["artifacts"]
+    place = pushed.output("words:clean", "--runner", "docker")
+    assert artifact["s3"]["key"].startswith("store/text/clean/")
+    assert str(place).endswith(artifact["s3"]["key"].removeprefix("store"))
+    summary = pushed.doit("argo", "words", "--out", "words.yaml").stderr
+    assert summary.startswith("words: 1 pod to run; 2 pods and ")
+
+
+def test_a_hit_that_only_this_machine_has_is_published_first(
+    pushed: Project, bucket: Bucket
+) -> None:
+    pushed.run("words:load", "--runner", "docker")
+    bucket.delete(list(bucket.sizes()))
+    told = pushed.doit("argo", "words", "--out", "words.yaml", "--json").json()
+    assert told["hits"] == ["load"]
+    assert any("/output/lines.txt" in path for path in bucket.sizes())
+
+
+def test_where_all_is_there_no_workflow_is_written(pushed: Project) -> None:
+    pushed.run("words", "--runner", "docker")
+    finished = pushed.doit("argo", "words", "--out", "words.yaml")
+    assert finished.code == 0
+    assert finished.stderr.startswith("words: nothing to run: 3 hits, 3 pods and ")
+    assert not (pushed.root / "words.yaml").exists()
+
+
+def test_a_strange_parameter_reaches_the_pod_as_it_is(
+    clustered: Project, bucket: Bucket, tmp_path: Path
+) -> None:
+    clustered.component(
+        "text/say",
+        "(output / 'said.txt').write_text(arguments.text)",
+        text={"type": "str"},
+    )
+    clustered.pipeline("say", {"component": "text/say", "params": {"text": STRANGE}})
+    clustered.commit()
+    assert clustered.doit("build", "--push", "text/say").code == 0
+    argo = OneMachineArgo(bucket.access, bucket.name, tmp_path / "pods")
+    workflow = argo.run(manifest_of(clustered, "say"))
+    assert outputs(bucket, workflow) == {"say": {"said.txt": STRANGE.encode()}}, argo.logs
+
+
+def test_the_plan_says_what_becomes_a_pod(pushed: Project) -> None:
+    finished = pushed.doit("plan", "words", "--runner", "argo")
+    lines = [line.split() for line in finished.stdout.splitlines()]
+    assert lines[2][:2] == ["load", "MISS"]
+    assert lines[3] == ["clean", "PENDING", "-", "runs", "after", "load"]
+
+
+def refused(project: Project, *arguments: str, **more: Any) -> str:
+    """What `doit argo` says that must fail."""
+    return project.doit("argo", *arguments, **more).complaint()
+
+
+def test_what_is_not_committed_is_refused(pushed: Project) -> None:
+    pushed.replace("components/text/count/main.py", '"""', '"""Another. ')
+    said = refused(pushed, "words")
+    assert "error: text/count is not committed: main.py changed" in said
+    assert "hint: commit it, then doit build --push" in said
+
+
+def test_an_image_that_is_not_pushed_is_named_with_the_command_that_pushes_it(
+    clustered: Project,
+) -> None:
+    said = refused(clustered, "words")
+    assert "error: the registry has no image " in said
+    assert "/text/load:" in said
+    assert " and 2 more: pods run what is pushed" in said
+    assert "hint: doit build --push text/load text/clean text/count" in said
+
+
+def test_a_directory_is_no_store_for_a_cluster(clustered: Project, tmp_path: Path) -> None:
+    said = refused(clustered, "words", env={"DAINTREE_STORE": str(tmp_path / "here")})
+    assert "is on this machine, where no pod can reach it" in said
+    assert "s3://bucket" in said
+
+
+def test_a_server_on_this_machine_is_none_for_pods(pushed: Project) -> None:
+    said = refused(pushed, "words", env={"DAINTREE_ARGO_ENDPOINT": ""})
+    assert "error: pods cannot reach the store's server at http://127.0.0.1:" in said
+    assert "DAINTREE_ARGO_ENDPOINT" in said
+
+
+def test_without_a_registry_there_is_nothing_for_pods_to_pull(clustered: Project) -> None:
+    said = refused(clustered, "words", env={"DAINTREE_REGISTRY": ""})
+    assert "error: pods pull their images from a registry, and none is set" in said
+
+
+def test_the_runner_takes_pipelines_and_no_stages(project: Project) -> None:
+    said = project.doit("run", "words", "--runner", "argo").complaint()
+    assert "hint: doit submit PIPELINE" in said

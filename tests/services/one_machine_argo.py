@@ -1,0 +1,290 @@
+"""A Workflow's pods as containers of this machine's engine, and the object that a cluster would then have.
+
+It does what was seen on a real cluster: tags are replaced in a template's JSON with Go's quoting, the kubelet expands
+arguments, inputs come as files that their owner alone reads, a failed step's output is uploaded all the same, and each
+attempt's under the key that holds its number. It is no cluster: one pod after the other, no deadlines.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tooling.s3_access import S3Access
+from tooling.store.bucket import Bucket
+
+NODE = "worker-1"
+USER = 1000
+_TAG = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
+
+Node = dict[str, Any]
+# (what docker printed, exit code) of a container, given docker's options, image and words.
+Container = Callable[[list[str]], "tuple[str, int]"]
+
+
+def docker_run(arguments: list[str]) -> tuple[str, int]:
+    """`docker run` with these arguments."""
+    done = subprocess.run(
+        ["docker", "run", "--rm", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return done.stdout, done.returncode
+
+
+@dataclass
+class OneMachineArgo:
+    """Runs Workflows whose default artifact repository is a bucket; `directory` holds the pods' volumes."""
+
+    access: S3Access
+    bucket: str
+    directory: Path
+    run_container: Container = docker_run
+    logs: dict[str, str] = field(default_factory=dict)
+
+    def run(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """The Workflow once its pipeline has run, as the cluster has it while its exit handler runs."""
+        created = datetime.now(UTC).replace(microsecond=0)
+        name = manifest["metadata"]["name"]
+        scope = _globals(manifest, created)
+        templates = {template["name"]: template for template in manifest["spec"]["templates"]}
+        tasks = templates[manifest["spec"]["entrypoint"]]["dag"]["tasks"]
+        nodes: dict[str, Node] = {}
+        finished: dict[str, Node] = {}
+        for task in _in_order(tasks):
+            needed = [finished[need] for need in task.get("dependencies", [])]
+            if any(node["phase"] != "Succeeded" for node in needed):
+                node = _node(name, task["name"], "Retry", "Omitted", task["template"], created)
+                node["message"] = "omitted: depends condition not met"
+            else:
+                node = self._attempts(
+                    name, task, templates[task["template"]], scope, finished, nodes, created
+                )
+            nodes[node["id"]] = finished[task["name"]] = node
+        failed = any(node["phase"] == "Failed" for node in finished.values())
+        phase = "Failed" if failed else "Succeeded"
+        top = _node(name, "", "DAG", phase, manifest["spec"]["entrypoint"], created)
+        nodes[name] = {**top, "id": name, "name": name, "displayName": name}
+        metadata = {**manifest["metadata"], "creationTimestamp": _time(created), "uid": "0-1"}
+        status = {"phase": "Running", "startedAt": _time(created), "nodes": nodes}
+        return {**manifest, "metadata": metadata, "status": status}
+
+    def _attempts(
+        self,
+        name: str,
+        task: Node,
+        template: Node,
+        scope: Mapping[str, str],
+        finished: Mapping[str, Node],
+        nodes: dict[str, Node],
+        created: datetime,
+    ) -> Node:
+        called = _replace(task["arguments"], scope, ignore_missing=True)
+        inputs = {
+            f"inputs.parameters.{p['name']}": p["value"] for p in called.get("parameters", [])
+        }
+        attempt = _node(name, f"{task['name']}(0)", "Pod", "Succeeded", template["name"], created)
+        filled = _replace(template, {**scope, **inputs, "retries": "0"})
+        artifacts = _located(filled, called, finished)
+        volume = self.directory / attempt["id"]
+        for artifact in artifacts:
+            self._load(artifact, volume)
+        said, code = self.run_container(_docker_arguments(filled, volume, artifacts))
+        self.logs[attempt["id"]] = said
+        outputs = [
+            self._save(artifact, filled, volume) for artifact in filled["outputs"]["artifacts"]
+        ]
+        attempt |= {
+            "phase": "Failed" if code else "Succeeded",
+            "hostNodeName": NODE,
+            "inputs": {"parameters": called.get("parameters", []), "artifacts": artifacts},
+            "outputs": {"exitCode": str(code), "artifacts": outputs},
+        }
+        if code:
+            attempt["message"] = f"main: Error (exit code {code})"
+        nodes[attempt["id"]] = attempt
+        retry = _node(name, task["name"], "Retry", attempt["phase"], template["name"], created)
+        shared = {key: attempt[key] for key in ("inputs", "outputs")}
+        return {**retry, **shared, "children": [attempt["id"]]}
+
+    def _load(self, artifact: Node, volume: Path) -> None:
+        """Bring an input artifact's objects to its place; fails as Argo does where there are none."""
+        bucket = Bucket(f"s3://{self.bucket}", self.access)
+        key = artifact["s3"]["key"]
+        found = list(bucket.sizes(key))
+        single = [] if found else [entry["path"] for entry in bucket.entry(key)]
+        assert found or single, f"NoSuchKey: {key}"
+        target = volume / artifact["path"].strip("/")
+        for path in [*found, *single]:
+            file = target / path[len(key) :].strip("/") if found else target
+            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            [content] = bucket.get([path])
+            assert content is not None
+            file.write_bytes(content)
+            file.chmod(0o600)
+
+    def _save(self, artifact: Node, template: Node, volume: Path) -> Node:
+        """Put what lies at an output artifact's path under its key, whatever became of the step."""
+        bucket = Bucket(f"s3://{self.bucket}", self.access)
+        top = volume / artifact["path"].strip("/")
+        for file in sorted(top.rglob("*")):
+            if file.is_file() and not file.is_symlink():
+                bucket.put(f"{artifact['s3']['key']}/{file.relative_to(top)}", file.read_bytes())
+        return artifact
+
+
+def _docker_arguments(template: Node, volume: Path, artifacts: list[Node]) -> list[str]:
+    """The pod as `docker run` takes it: its user, its mounts, its limits, and its words as the kubelet makes them."""
+    container = template["container"]
+    variables = {variable["name"]: variable["value"] for variable in container["env"]}
+    mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
+    mounts += [_mounted(artifact, volume) for artifact in artifacts]
+    for path in mounts:
+        (volume / path.strip("/")).mkdir(parents=True, exist_ok=True)
+    _give(volume)
+    arguments = ["--user", f"{USER}:{USER}", "--read-only", "--cap-drop", "ALL"]
+    for path in mounts:
+        arguments += ["--mount", f"type=bind,source={volume / path.strip('/')},target={path}"]
+    for name, value in variables.items():
+        arguments += ["--env", f"{name}={value}"]
+    limits = container.get("resources", {}).get("limits", {})
+    if "memory" in limits:
+        arguments += ["--memory", limits["memory"].rstrip("i")]
+    words = [kubelet(word, variables) for word in (*container["command"], *container["args"])]
+    return [*arguments, "--entrypoint", words[0], container["image"], *words[1:]]
+
+
+def _mounted(artifact: Node, volume: Path) -> str:
+    """The directory that is mounted for an input: its own, or that of the one file it is."""
+    path = str(artifact["path"])
+    return path if (volume / path.strip("/")).is_dir() else os.path.dirname(path)
+
+
+def _give(directory: Path) -> None:
+    """Make everything the pod's user's own, as the executor does, which runs as the same one."""
+    for path in (directory, *directory.rglob("*")):
+        os.chown(path, USER, USER)
+
+
+def kubelet(text: str, variables: Mapping[str, str]) -> str:
+    """The kubelet's expansion: a scan from left to right, nothing expanded twice."""
+    out, place = "", 0
+    while place < len(text):
+        end = text.find(")", place)
+        if text.startswith("$$", place):
+            out, place = out + "$", place + 2
+        elif text.startswith("$(", place) and end >= 0:
+            name = text[place + 2 : end]
+            out, place = out + variables.get(name, f"$({name})"), end + 1
+        else:
+            out, place = out + text[place], place + 1
+    return out
+
+
+def _globals(manifest: Mapping[str, Any], created: datetime) -> dict[str, str]:
+    given = manifest["spec"].get("arguments", {}).get("parameters", [])
+    return {
+        "workflow.name": manifest["metadata"]["name"],
+        "workflow.namespace": manifest["metadata"]["namespace"],
+        **{f"workflow.creationTimestamp.{c}": f"{created:%{c}}" for c in "YmdHMS"},
+        **{f"workflow.parameters.{p['name']}": p["value"] for p in given},
+    }
+
+
+def _replace(part: Any, scope: Mapping[str, str], *, ignore_missing: bool = False) -> Any:
+    """`part` with its tags replaced in its JSON, as Argo does it; an unknown tag is an error."""
+
+    def put_in(found: re.Match[str]) -> str:
+        if found[1] not in scope:
+            assert ignore_missing, f"failed to resolve {found[0]}"
+            return found[0]
+        return _go_quoted(scope[found[1]])
+
+    return json.loads(_TAG.sub(put_in, json.dumps(part, ensure_ascii=False)))
+
+
+def _go_quoted(text: str) -> str:
+    """Text as Go's strconv.Quote writes it, without the quotes; what is no JSON then fails as in Argo."""
+    simple = {
+        "\\": "\\\\",
+        '"': '\\"',
+        "\n": "\\n",
+        "\t": "\\t",
+        "\r": "\\r",
+        "\a": "\\a",
+        "\v": "\\v",
+    }
+    out = ""
+    for character in text:
+        number = ord(character)
+        if character in simple:
+            out += simple[character]
+        elif character.isprintable():
+            out += character
+        else:
+            out += (
+                f"\\x{number:02x}"
+                if number < 0x80
+                else f"\\u{number:04x}"
+                if number < 0x10000
+                else f"\\U{number:08x}"
+            )
+    return out
+
+
+def _located(template: Node, called: Node, finished: Mapping[str, Node]) -> list[Node]:
+    """The template's input artifacts, each with where it is."""
+    given = {artifact["name"]: artifact for artifact in called.get("artifacts", [])}
+    located = []
+    for artifact in template["inputs"]["artifacts"]:
+        place = given[artifact["name"]]
+        if "from" in place:
+            task, output = re.fullmatch(
+                r"\{\{tasks\.([^.]+)\.outputs\.artifacts\.([^.]+)\}\}", place["from"]
+            ).groups()  # type: ignore[union-attr]
+            outputs = finished[task]["outputs"]["artifacts"]
+            place = next(item for item in outputs if item["name"] == output)
+        located.append({**artifact, "s3": place["s3"]})
+    return located
+
+
+def _in_order(tasks: list[Node]) -> list[Node]:
+    done: list[Node] = []
+    while len(done) < len(tasks):
+        names = {task["name"] for task in done}
+        done += [t for t in tasks if t not in done and names.issuperset(t.get("dependencies", []))][
+            :1
+        ]
+    return done
+
+
+def _node(workflow: str, name: str, kind: str, phase: str, template: str, at: datetime) -> Node:
+    full = f"{workflow}.{name}"
+    number = 0x811C9DC5
+    for byte in full.encode():
+        number = ((number ^ byte) * 0x01000193) & 0xFFFFFFFF
+    return {
+        "id": f"{workflow}-{number}",
+        "name": full,
+        "displayName": name,
+        "type": kind,
+        "phase": phase,
+        "templateName": template,
+        "boundaryID": workflow,
+        "startedAt": _time(at),
+        "finishedAt": _time(datetime.now(UTC)),
+    }
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
