@@ -20,6 +20,7 @@ pytest_plugins = (
     "tests.services.registry",
     "tests.services.minio",
     "tests.services.image_project",
+    "tests.services.kubernetes_api",
 )
 
 DOCKERFILE = "FROM python:3.11-slim\nCOPY . /application/\n"

@@ -20,7 +20,8 @@ Everything the tooling raises on purpose is a `DaintreeError`; adapters map fore
     ├── ClusterError          the Kubernetes cluster cannot be reached, or refuses
     │   ├── ClusterForbidden  its API does not let this account do what was asked
     │   ├── ClusterConflict   there is an object of that name already
-    │   └── ClusterMissing    there is no such object, namespace or kind of object
+    │   ├── ClusterMissing    there is no such object, namespace or kind of object
+    │   └── ClusterUnavailable its API cannot be reached, or cannot serve now
     ├── EnvironmentFailed     a component's environment could not be made
     ├── StageFailed           a stage ran and did not succeed
     └── Interrupted           a signal ended the run
@@ -119,6 +120,10 @@ class ClusterConflict(ClusterError):
 
 class ClusterMissing(ClusterError):
     """The cluster has no such object, no such namespace, or does not know that kind of object."""
+
+
+class ClusterUnavailable(ClusterError):
+    """The cluster's API cannot be reached, breaks off, or answers that it cannot serve now."""
 
 
 class EnvironmentFailed(DaintreeError):
