@@ -84,13 +84,14 @@ def publish(project: Path, address: str, environment: dict[str, str]) -> list[st
     for component in json.loads(done.stdout)["components"]:
         name, _, tag = component["image"].removeprefix(f"{address}/").rpartition(":")
         labels = {"ml.daintree.version": component["version"]}
-        config = json.dumps({"config": {"Labels": labels}}).encode()
+        described = {"Labels": labels, "Entrypoint": ["python", "/application/main.py"]}
+        config = json.dumps({"config": described}).encode()
         digest = f"sha256:{sha256(config).hexdigest()}"
         _, place = _ask(connection, "POST", f"/v2/{name}/blobs/uploads/")
         _ask(connection, "PUT", f"{place}&digest={digest}", config)
         kind = "application/vnd.docker.distribution.manifest.v2+json"
-        described = {"mediaType": "application/json", "size": len(config), "digest": digest}
-        manifest = {"schemaVersion": 2, "mediaType": kind, "config": described, "layers": []}
+        blob = {"mediaType": "application/json", "size": len(config), "digest": digest}
+        manifest = {"schemaVersion": 2, "mediaType": kind, "config": blob, "layers": []}
         path = f"/v2/{name}/manifests/{tag}"
         status, _ = _ask(connection, "PUT", path, json.dumps(manifest).encode(), kind)
         assert status == 201, path

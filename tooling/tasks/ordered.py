@@ -28,6 +28,7 @@ def ordered(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> Or
     extra is not installed.
     """
     require_extra()
+    begin_import()
     from tooling.argo.hand_over import share_hits
     from tooling.argo.order import order_of
 
@@ -51,11 +52,27 @@ def require_extra() -> None:
     """Raise UsageError, with the command that installs it, where what writes manifests is missing."""
     import importlib.util
 
-    missing = [name for name in ("hera", "kubernetes") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UsageError(
-            f"{' and '.join(missing)} is not installed, and Argo takes it", hint=INSTALL
-        )
+    if importlib.util.find_spec("hera") is None:
+        raise UsageError("hera, which writes Workflows, is not installed", hint=INSTALL)
+
+
+def begin_import() -> None:
+    """Import hera on a thread of its own, while the plan waits for git, the store and the registry.
+
+    Its hundreds of models take longer to import than everything else a command does; making them leaves no garbage, for
+    which the collector would look again and again.
+    """
+    import gc
+    import threading
+
+    def work() -> None:
+        try:
+            import hera.workflows  # noqa: F401
+        finally:
+            gc.enable()
+
+    gc.disable()
+    threading.Thread(target=work, daemon=True).start()
 
 
 def say(text: str) -> None:
