@@ -198,6 +198,7 @@ class TestSources:
         [
             ("output/a.csv", None),
             ("output/a.csv", b"x"),
+            ("output/a.csv", FILES["a.csv"].swapcase()),
             ("output/more", b"more"),
             ("source.json", None),
             ("source.json", b"{"),

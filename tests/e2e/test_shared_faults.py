@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,9 +25,9 @@ from tests.services.proxy import (
     stall,
 )
 from tests.small_disk import fill
-from tooling.manifest import encode
+from tooling.manifest import decode, encode
 from tooling.store.bucket import Bucket
-from tooling.store.bucket_lease import LeaseRecord
+from tooling.store.bucket_lease import LEASE_SECONDS, LeaseRecord
 
 ALL_HITS = {"load": "hit", "clean": "hit", "count": "hit"}
 ALL_RUNS = {"load": "run", "clean": "run", "count": "run"}
@@ -33,6 +35,7 @@ LOAD = ("words:load", "--json")
 MACHINES = 10
 STAGES = 10
 LARGE_BYTES = 40_000_000
+BRIEF_SECONDS = 0.5
 
 
 @pytest.fixture
@@ -140,6 +143,50 @@ def test_many_machines_that_miss_the_same_at_once_compute_it_once(
     ended = [statuses(waiting, run)["wait"] for run in runs]
     assert sorted(ended) == ["hit"] * (MACHINES - 1) + ["run"]
     assert len(runs_in(bucket)) == 2
+
+
+def shorten_leases(bucket: Bucket) -> None:
+    """Let each lease that is held promise a moment only, as if most of its time were over; whose it is stays."""
+    for path in bucket.list("_leases"):
+        held = decode(LeaseRecord, bucket.get([path])[0] or b"")
+        assert held is not None
+        if held.seconds:
+            assert held.seconds == LEASE_SECONDS
+            bucket.put(path, encode(msgspec.structs.replace(held, seconds=BRIEF_SECONDS)))
+
+
+def test_who_is_killed_while_computing_is_waited_for_and_then_taken_over(
+    waiting: Project, bucket: Bucket, channel: Channel, gate: Gate
+) -> None:
+    process = machine(waiting, bucket, "ours").start("run", "slow")
+    assert channel.receive() == "here"
+    kill(process)
+    shorten_leases(bucket)
+    gate.open()
+
+    finished = machine(waiting, bucket, "theirs").doit("run", "slow", "--json")
+
+    assert [stage["status"] for stage in finished.json()["stages"]] == ["hit", "run"]
+    assert "wait  note  another run computes the same; waiting for its result" in finished.stderr
+    assert len(runs_in(bucket)) == 2
+
+
+def test_who_sleeps_while_computing_is_taken_over_and_comes_too_late(
+    waiting: Project, bucket: Bucket, channel: Channel, gate: Gate
+) -> None:
+    process = machine(waiting, bucket, "ours").start("run", "slow")
+    assert channel.receive() == "here"
+    os.killpg(process.pid, signal.SIGSTOP)
+    shorten_leases(bucket)
+    gate.open()
+    assert machine(waiting, bucket, "theirs").run("slow") == {"load": "hit", "wait": "run"}
+    published = runs_in(bucket)
+
+    os.killpg(process.pid, signal.SIGCONT)
+
+    complaint = waiting.finish(process).complaint()
+    assert "error: stage slow:wait took so long that another run took over its place" in complaint
+    assert runs_in(bucket) == published
 
 
 def test_who_lost_the_lease_comes_too_late_to_publish(

@@ -9,6 +9,7 @@ import pytest
 from tests.e2e.conftest import SCRIPT, Project
 from tests.services.minio import Minio, read_only, variables
 from tests.services.proxy import proxy
+from tests.web_server import web_server
 from tooling.s3_access import S3Access
 from tooling.store.bucket import Bucket
 
@@ -256,6 +257,45 @@ def test_a_source_in_a_bucket_is_read_in_place_and_known_by_its_listing(
     assert (ours.output("remote:fetch") / "input").read_text() == source
     bucket.put("reviews/a.json", b"[]")
     assert ours.plan("remote") == {"fetch": "miss"}
+
+
+def test_a_source_on_the_web_that_one_has_fetched_is_not_fetched_by_another(
+    ours: Project, theirs: Project
+) -> None:
+    with web_server() as server:
+        url = server.serve("/corpus.txt", b"to be or not\n", headers={"ETag": '"one"'})
+        assert ours.run("words", "--source", url) == ALL_RUNS
+        assert "GET /corpus.txt" in server.requests()
+
+        assert theirs.plan("words", "--source", url) == ALL_HITS
+        assert theirs.run("words", "--source", url) == ALL_HITS
+        assert {word.split()[0] for word in server.requests()} == {"HEAD"}
+        # Whoever has to read it gets it from the bucket.
+        assert theirs.run("words:load", "--source", url, "--set", "load.limit=1") == {"load": "run"}
+        assert {word.split()[0] for word in server.requests()} == {"HEAD"}
+
+        server.serve("/corpus.txt", b"something else\n", headers={"ETag": '"two"'})
+        assert theirs.run("words", "--source", url) == ALL_RUNS
+        assert ours.run("words", "--source", url) == ALL_HITS
+
+
+def test_a_source_on_the_web_that_is_damaged_in_the_bucket_is_fetched_again(
+    ours: Project, theirs: Project, bucket: Bucket
+) -> None:
+    with web_server() as server:
+        url = server.serve("/corpus.txt", b"to be or not\n", headers={"ETag": '"one"'})
+        assert ours.run("words:load", "--source", url) == {"load": "run"}
+        [path] = [path for path in bucket.sizes("_sources") if path.endswith("/corpus.txt")]
+        bucket.put(path, b"to be or NOT\n")
+        server.requests()
+
+        finished = theirs.doit("run", "words", "--source", url, "--set", "load.limit=1", "--json")
+
+        assert _statuses(finished.json()) == ALL_RUNS
+        said = "warning: source: output file corpus.txt is damaged in the store; fetching it again"
+        assert said in finished.stderr
+        assert "GET /corpus.txt" in server.requests()
+        assert bucket.get([path]) == [b"to be or not\n"]
 
 
 def _statuses(report: object) -> dict[str, str]:

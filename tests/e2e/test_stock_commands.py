@@ -81,6 +81,15 @@ def test_an_empty_word_is_told(project: Project, arguments: list[str]) -> None:
     )
 
 
+@pytest.mark.parametrize("directory", ["", "components/text"])
+def test_a_database_that_doit_cannot_dump_is_told(greeting: Project, directory: str) -> None:
+    for _ in range(2):
+        complaint = greeting.doit("dumpdb", cwd=greeting.root / directory).complaint()
+        assert complaint.startswith("error: doit dumpdb cannot read .doit.db, which is an SQLite")
+        assert "`doit history` what has run" in complaint
+        assert greeting.doit("greet").code == 0
+
+
 @pytest.mark.parametrize(
     "arguments", [["--json", "plan", "words"], ["--set=a.b=1", "run", "words"]]
 )

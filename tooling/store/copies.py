@@ -11,8 +11,16 @@ from typing import Literal
 import msgspec
 
 from tooling.digest import digest_record
-from tooling.errors import ArtifactDamaged
-from tooling.manifest import SCHEMA, IndexRecord, RunManifest, decode, encode, index_record_of
+from tooling.errors import ArtifactDamaged, StoreError
+from tooling.manifest import (
+    SCHEMA,
+    Artifact,
+    IndexRecord,
+    RunManifest,
+    decode,
+    encode,
+    index_record_of,
+)
 from tooling.store.bucket_files import damaged, missing
 from tooling.store.foreign import mapped
 from tooling.store.local import DirectoryStore
@@ -36,6 +44,8 @@ class Copies:
         self, remote: RemoteRuns, cache: DirectoryStore, reach: Reach, say: Callable[[str], None]
     ) -> None:
         self._remote, self._cache, self._reach, self._say = remote, cache, reach, say
+        # Digests of sources whose bytes in the bucket were found to be others; no listing shows it.
+        self._damaged_sources: set[str] = set()
 
     def check_far(
         self, doubtful: Sequence[tuple[IndexRecord, ArtifactDamaged | None]]
@@ -82,8 +92,26 @@ class Copies:
         """The directory of a source, fetched into the cache; None where the bucket does not have it whole."""
         name = f"source-{os.urandom(8).hex()}"
         with mapped(self._cache.url), self._cache.stage(name) as staging:
-            artifact = self._remote.fetch_source(digest, staging.output)
+            try:
+                artifact = self._remote.fetch_source(digest, staging.output)
+            except ArtifactDamaged as damage:
+                self._damaged_sources.add(digest)
+                self._say(f"warning: source: {damage.message}; fetching it again")
+                return None
             return self._cache.add_source(staging, artifact) if artifact else None
+
+    def publish_source(self, directory: Path, artifact: Artifact) -> None:
+        """Put a source of the cache, which has it in `directory`, into the bucket: unless it is there and not known as damaged.
+
+        Raises StoreError when it is not whole any more.
+        """
+
+        def unchanged() -> None:
+            if self._cache.source_path(artifact.digest) is None:
+                raise StoreError(f"the source in {directory} was changed while it was published")
+
+        anew = artifact.digest in self._damaged_sources
+        self._remote.add_source(directory, artifact, unchanged, anew=anew)
 
     def _fetch(self, manifest: RunManifest) -> None:
         with mapped(self._cache.url), self._cache.stage(f"copy-{os.urandom(8).hex()}") as staging:

@@ -86,16 +86,16 @@ class RemoteRuns:
         return self.bucket.get([f"{check_location(location)}/{LOG}"])[0]
 
     def fetch_source(self, digest: str, directory: Path) -> Artifact | None:
-        """Bring a source's files to `directory`, verified; None where it is not there whole."""
+        """Bring a source's files to `directory`, verified; None where a listing says that it is not there whole.
+
+        Raises ArtifactDamaged when its bytes are not what its record says.
+        """
         place = f"{SOURCES}/{hexadecimal(digest)}"
         artifact = self._source(place)
         sizes = _below(self.bucket.sizes(f"{place}/{OUTPUT}"), f"{place}/{OUTPUT}")
         if artifact is None or artifact.digest != digest or sizes != _sizes(artifact):
             return None
-        try:
-            self._download(f"{place}/{OUTPUT}", artifact, directory, "source: fetching")
-        except ArtifactDamaged:
-            return None
+        self._download(f"{place}/{OUTPUT}", artifact, directory, "source: fetching")
         return artifact
 
     def has_source(self, digest: str) -> bool:
@@ -106,12 +106,20 @@ class RemoteRuns:
         return artifact is not None and artifact.digest == digest and sizes == _sizes(artifact)
 
     def add_source(
-        self, directory: Path, artifact: Artifact, unchanged: Callable[[], None]
+        self,
+        directory: Path,
+        artifact: Artifact,
+        unchanged: Callable[[], None],
+        *,
+        anew: bool = False,
     ) -> None:
-        """Put a source's files, those in `directory`, unless they are there; as `publish` otherwise."""
+        """Put a source's files, those in `directory`, unless a listing says that they are there; as `publish` otherwise.
+
+        `anew`: whatever a listing says.
+        """
         place = f"{SOURCES}/{hexadecimal(artifact.digest)}"
         sizes = _below(self.bucket.sizes(f"{place}/{OUTPUT}"), f"{place}/{OUTPUT}")
-        if sizes == _sizes(artifact) and self._source(place) == artifact:
+        if not anew and sizes == _sizes(artifact) and self._source(place) == artifact:
             return
         strange = sizes.keys() - _sizes(artifact).keys()
         self.bucket.delete([f"{place}/{OUTPUT}/{path}" for path in strange])

@@ -214,12 +214,7 @@ class SharedStore:
     def add_source(self, staging: Staging, artifact: Artifact) -> Path:
         """As `Store.add_source`."""
         path = self._cache.add_source(staging, artifact)
-
-        def unchanged() -> None:
-            if self._cache.source_path(artifact.digest) is None:
-                raise StoreError(f"the source in {path} was changed while it was published")
-
-        self._reach.tell(lambda: self._remote.add_source(path, artifact, unchanged), lambda: None)
+        self._reach.tell(lambda: self._copies.publish_source(path, artifact), lambda: None)
         return path
 
     def read_note(self, name: str, *, shared: bool = True) -> bytes | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from doit.cmd_base import check_tasks_exist
 from doit.cmd_clean import Clean as DoitClean
+from doit.cmd_dumpdb import DumpDB as DoitDumpDB
 from doit.cmd_forget import Forget as DoitForget
 from doit.cmd_ignore import Ignore as DoitIgnore
 from doit.cmd_info import Info as DoitInfo
@@ -85,6 +86,17 @@ class AtProject:
 
 class Clean(AtProject, DoitClean):  # type: ignore[misc]
     """doit clean; the artifact store is not touched."""
+
+
+class DumpDB(AtProject, DoitDumpDB):  # type: ignore[misc]
+    """doit dumpdb, refused: it reads other kinds of databases than the one that doit is told to keep here."""
+
+    def execute(self, params: Any, names: Sequence[str]) -> Any:
+        """Raises UsageError."""
+        raise UsageError(
+            f"doit dumpdb cannot read {params['dep_file']}, which is an SQLite database",
+            hint="nothing in it decides what runs: `doit plan` says that, and `doit history` what has run",
+        )
 
 
 class Forget(AtProject, DoitForget):  # type: ignore[misc]
