@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tooling.digest import digest_record
-from tooling.errors import ArtifactDamaged, StoreError, StoreUnavailable
+from tooling.errors import ArtifactDamaged, StoreUnavailable
 from tooling.manifest import Artifact, IndexRecord, RunManifest, index_record_of
 from tooling.s3_access import S3Access
 from tooling.store.bucket import Bucket
