@@ -22,7 +22,7 @@ def with_stage(submission: Submission, **changes: Any) -> Submission:
 
 def test_its_digest_never_changes(submission: Submission) -> None:
     assert submission.digest == (
-        "sha256:9ee7d644df9a7710b61f780d47e99ce03b4c4664c1f02d7cd5fbaccd26ea71f1"
+        "sha256:d27287287c9222cc7796c59a749ec9a079de1e11c3fb46d18706dcc2ebcaa66c"
     )
 
 

@@ -212,3 +212,22 @@ def test_without_a_registry_there_is_nothing_for_pods_to_pull(clustered: Project
 def test_the_runner_takes_pipelines_and_no_stages(project: Project) -> None:
     said = project.doit("run", "words", "--runner", "argo").complaint()
     assert "hint: doit submit PIPELINE" in said
+
+
+def test_pipelines_in_another_repository_are_the_same_submission(
+    pushed: Project, tmp_path: Path
+) -> None:
+    stages = pushed.doit("plan", "words", "--json").json()["stages"]
+    root = tmp_path / "other"
+    root.mkdir()
+    other = pushed.elsewhere(root)
+    other.write("dodo.py", "from tooling.tasks.project_tasks import task_pipelines\n")
+    other.write("corpus.txt", (pushed.root / "corpus.txt").read_text(encoding="utf-8"))
+    other.pipeline(
+        "words",
+        *({"component": stage["component"], "version": stage["version"]} for stage in stages),
+    )
+    here, there = (manifest_of(project, "words") for project in (pushed, other))
+    assert stage_keys(there) == stage_keys(here)
+    assert there["metadata"]["name"] == here["metadata"]["name"]
+    assert there["spec"]["arguments"] == here["spec"]["arguments"]

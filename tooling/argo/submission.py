@@ -92,7 +92,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
         computed: Plain = [
             [
                 *(stage.name, stage.recipe, stage.image, stage.replaces),
-                *(stage.resources.cpu, stage.resources.memory),
+                *(float(stage.resources.cpu), stage.resources.memory),
                 [[name, stage.parameters[name]] for name in stage.ineffective],
             ]
             for stage in self.stages

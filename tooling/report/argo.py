@@ -35,7 +35,7 @@ def order_comments(order: Order, namespace: str) -> list[str]:
 def order_summary(order: Order) -> str:
     """What the cluster does, and what it is spared, in one line; seconds are those of the last runs."""
     name, stages = order.plan.pipeline.name, order.submission.stages
-    saved = f"{count(len(order.hits), 'pod')} and {duration(order.saved)} of pods saved"
+    saved = f"{count(len(order.hits), 'pod')} and {duration(order.saved)} of pod time saved"
     if not stages:
         return f"{name}: nothing to run: {count(len(order.hits), 'hit')}, {saved}; no Workflow is needed"
     return f"{name}: {count(len(stages), 'pod')} to run{_last(order)}; {saved}"
