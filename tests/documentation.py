@@ -57,7 +57,7 @@ _VARYING = [
     (re.compile(r"\b(\d+ h \d\d min|\d+ min \d\d s)\b"), "0 s"),
     (re.compile(r"\b\d+(\.\d+)? (s|kB|MB|GB|B|min|h)\b"), r"0 \2"),
     (re.compile(r"\bin \d+\.\d+s\b"), "in 0s"),
-    (re.compile(r"\d+%"), "0%"),
+    (re.compile(r"\b\d+(\.\d+)?%"), "0%"),
     (re.compile(r"\b0\.\d{3,6}\b"), "0.0000"),
     (re.compile(r"venv-3\.\d+-\S+"), "venv-3.11-linux-x86_64"),
     (re.compile(r"(Python |python-?)3\.\d+(\.\d+)?"), r"\g<1>3.11"),

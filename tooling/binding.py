@@ -79,12 +79,18 @@ def bind(
 def check_parameters(stage: Stage, spec: ComponentSpec, component: str) -> None:
     """Raise SpecError for a parameter in the pipeline file that the component does not take, or not with that value.
 
-    A component that serves is refused: it never ends, so no stage can come of it.
+    A component that serves is refused: it never ends, so no stage can come of it. One that monitors reads what
+    no stage has written.
     """
     if spec.serves:
         raise SpecError(
             f"{stage.place}: component {stage.component} is a service, and a stage has to end",
             hint=f"leave it out, and serve what {spec.serves} writes: doit serve {stage.component}",
+        )
+    if spec.monitors:
+        raise SpecError(
+            f"{stage.place}: component {stage.component} is a monitor, which reads what a service has served",
+            hint=f"leave it out: doit monitor {stage.component}",
         )
     for name, value in stage.params.items():
         if name not in spec.params:

@@ -28,8 +28,8 @@ CHAIN = (
     "item2vec/train",
     "item2vec/evaluate",
 )
-# They answer requests instead of writing an output.
-SERVICES = ("item2vec/serve",)
+# They work beside the pipeline: one answers requests, one judges the answers.
+BESIDE = ("item2vec/monitor", "item2vec/serve")
 WRITTEN = {"metrics.csv", "metrics.json", "model_card.md"}
 SAMPLE = REPOSITORY / "pipelines/samples/purchases.json.gz"
 RECORDS = 1200
@@ -84,7 +84,7 @@ def by_hand(arguments: list[str], **environ: str) -> str:
 
 
 def test_the_chain_has_every_component() -> None:
-    assert sorted((*CHAIN, *SERVICES)) == discover_components(REPOSITORY)
+    assert sorted((*CHAIN, *BESIDE)) == discover_components(REPOSITORY)
 
 
 def test_on_a_mounted_directory_without_an_argument(

@@ -2,77 +2,20 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import msgspec
-
-from tooling.errors import ArtifactDamaged, SpecError, StoreError, UsageError
+from tooling.errors import ArtifactDamaged, StoreError, UsageError
 from tooling.manifest import RunManifest, index_record_of
-from tooling.run.job import prepare_version
+from tooling.run.attached import Attached, run_attached
 from tooling.run.planning import latest_run
-from tooling.runners import open_runner
-from tooling.runners.protocol import Job, Outcome
+from tooling.runners.protocol import Outcome
 from tooling.settings import Settings
-from tooling.spec.reader import read_component
 from tooling.store import open_store
 from tooling.store.protocol import Store
-from tooling.suggest import nearest
-from tooling.version import discover_components, read_versions
-from tooling.version.discovery import TOP
-from tooling.version.source import SPEC
-
-# In a container a service has to publish its port, which no stage does: `docker run -p` does it.
-RUNNER = "local"
 
 
-class Service(msgspec.Struct, frozen=True):
-    """A component that serves, and the stage whose output it serves."""
-
-    component: str
-    pipeline: str
-    stage: str
-
-
-def services(root: Path) -> list[Service]:
-    """The components with `serves` in their component.yaml, sorted by name. Raises SpecError."""
-    found = []
-    for name in discover_components(root):
-        where = f"{TOP}/{name}/{SPEC}"
-        try:
-            content = (root / where).read_bytes()
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise SpecError(f"{where}: cannot be read: {error.strerror}") from None
-        serves = read_component(content, where).serves
-        if serves:
-            pipeline, _, stage = serves.partition(":")
-            found.append(Service(name, pipeline, stage))
-    return found
-
-
-def find_service(root: Path, name: str) -> Service:
-    """The service of this name, or the only one of the pipeline of this name.
-
-    Raises UsageError where there is none or more than one.
-    """
-    known = services(root)
-    found = [service for service in known if name in (service.component, service.pipeline)]
-    if not found:
-        names = sorted({each for s in known for each in (s.component, s.pipeline)})
-        raise UsageError(
-            f"there is no service of {name!r}",
-            hint=nearest(name, names) or "a service names what it serves in its component.yaml",
-        )
-    if len(found) > 1:
-        named = ", ".join(service.component for service in found)
-        raise UsageError(f"{name} has several services: {named}", hint="name the one you mean")
-    return found[0]
-
-
-def model_run(store: Store, service: Service, run: str) -> RunManifest:
+def model_run(store: Store, service: Attached, run: str) -> RunManifest:
     """The run to be served: the one of this id, or ("") the stage's latest; its bytes are verified.
 
     Raises UsageError where there is none that succeeded, StoreError for one that is not whole.
@@ -99,7 +42,7 @@ def model_run(store: Store, service: Service, run: str) -> RunManifest:
 
 def serve(
     settings: Settings,
-    service: Service,
+    service: Attached,
     run: str,
     output: Path,
     arguments: Sequence[str],
@@ -114,26 +57,12 @@ def serve(
     """
     store = open_store(settings)
     model = model_run(store, service, run)
-    runner = open_runner(RUNNER, settings)
-    version = read_versions(
-        settings.root, [service.component], platform=settings.platform, bases=settings.bases
-    )[service.component]
-    prepared = prepare_version(runner, version, settings, say)
-    output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="daintree-") as name:
-        scratch = Path(name)
-        job = Job(
-            label=service.component,
-            component=service.component,
-            version=version.digest,
-            run=model.run,
-            prepared=prepared,
-            arguments=("--store", store.url, *arguments),
-            input=model.run if run else f"{service.pipeline}:{service.stage}",
-            places={},
-            output=output,
-            scratch=scratch,
-            log=scratch / "log.txt",
-            network=True,
-        )
-        return runner.execute(job, say)
+    served = model.run if run else f"{service.pipeline}:{service.stage}"
+    return run_attached(
+        settings, service.component, served, output, ("--store", store.url, *arguments), say
+    )
+
+
+def request_log(root: Path, service: Attached) -> Path:
+    """The directory in which `doit serve` has the requests logged by default."""
+    return root / "output" / "serve" / service.pipeline

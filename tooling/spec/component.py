@@ -36,7 +36,8 @@ class ComponentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     `uses` names the libraries whose sources lie beside main.py; `network` whether the stage needs one;
     `outputs` the files its output must hold; `build_args` go to the image build. `serves` makes it a service: it
-    answers requests until it is stopped, from what the stage it names, as PIPELINE:STAGE, has written.
+    answers requests until it is stopped, from what the stage it names, as PIPELINE:STAGE, has written. `monitors`
+    makes it a monitor: it compares what a service of that stage has served with what the model was trained on.
     """
 
     description: str = ""
@@ -46,4 +47,5 @@ class ComponentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     resources: Resources = Resources()
     outputs: tuple[str, ...] = ()
     serves: str = ""
+    monitors: str = ""
     build_args: dict[str, str] = {}

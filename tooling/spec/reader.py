@@ -17,7 +17,7 @@ _Spec = TypeVar("_Spec", bound=msgspec.Struct)
 
 PARAM_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 RESERVED_PARAMS = frozenset({"input", "output", "help"})
-SERVED = re.compile(r"[^:\s]+:[^:\s]+\Z")
+STAGE = re.compile(r"[^:\s]+:[^:\s]+\Z")
 MEMORY = re.compile(r"[0-9]+(Ki|Mi|Gi)\Z")
 
 _COMPLAINT = re.compile(r"(?s)(.*?)(?: - at `(\$.*)`)?\Z")
@@ -131,11 +131,12 @@ def read_component(content: bytes, where: str) -> ComponentSpec:
     for name, param in spec.params.items():
         _check_param(name, param, document)
     check_resources(spec.resources.memory, spec.resources.cpu, document.place(("resources",)))
-    if spec.serves and not SERVED.match(spec.serves):
-        raise SpecError(
-            f"{document.place(('serves',))}: {spec.serves!r} names no stage",
-            hint="write PIPELINE:STAGE, e.g. serves: item2vec:train",
-        )
+    for key, stage in (("serves", spec.serves), ("monitors", spec.monitors)):
+        if stage and not STAGE.match(stage):
+            raise SpecError(
+                f"{document.place((key,))}: {stage!r} names no stage",
+                hint=f"write PIPELINE:STAGE, e.g. {key}: item2vec:train",
+            )
     for output in spec.outputs:
         if output.startswith("/") or ".." in output.split("/") or not output:
             raise SpecError(

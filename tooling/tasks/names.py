@@ -14,6 +14,7 @@ COMMANDS: dict[str, str] = {
     "pull": "copy a stage's last inputs and output out of the store",
     "shell": "open a stage's environment on its last inputs, its command ready",
     "serve": "serve a pipeline's latest model over HTTP on this machine",
+    "monitor": "compare what a service has served with what its model was trained on",
     "history": "list the runs of a pipeline or stage, failed ones too",
     "metrics": "table what past runs measured, best first",
     "show": "show one run whole: inputs, outputs, reason, log",
@@ -33,7 +34,7 @@ DOIT_COMMANDS = (
     "clean", "completion", "dumpdb", "forget", "help", "ignore", "info", "reset-dep", "strace", "tabcompletion",
 )  # fmt: skip
 LATER_COMMANDS = (
-    "cancel", "doctor", "logs", "monitor", "push", "record", "submit",
+    "cancel", "doctor", "logs", "push", "record", "submit",
 )  # fmt: skip
 
 _TASK = re.compile(rb"\btask_([A-Za-z0-9_]+)")

@@ -57,8 +57,9 @@ def _component_rows(root: Path) -> list[list[str]]:
     for name in [*discover_images(root), *discover_libraries(root)]:
         try:
             spec = _spec(root, name)
-            serves = f" (doit serve {name})" if spec.serves else ""
-            rows.append([name, spec.description + serves])
+            roles = {"serve": spec.serves, "monitor": spec.monitors}
+            used = "".join(f" (doit {command} {name})" for command, stage in roles.items() if stage)
+            rows.append([name, spec.description + used])
         except DaintreeError as error:
             rows.append([name, f"BROKEN: {error.message}"])
     return rows

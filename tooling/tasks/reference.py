@@ -83,7 +83,7 @@ def _commands() -> str:
         "Names and options stand in any order. doit's own commands are there as well: `doit help`.",
         "",
         "Results go to stdout, progress and messages to stderr. The exit code is 0 when all went well, 1 when the input or a "
-        "stage is at fault (one message says which), 3 for a bug of the tooling, 130 or 143 after a signal.",
+        "stage is at fault (one message says which), 2 for an alert of `doit monitor`, 3 for a bug of the tooling, 130 or 143 after a signal.",
         "",
     ]
     for name, purpose in COMMANDS.items():

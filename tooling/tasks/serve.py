@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tooling.errors import UsageError
 from tooling.report.text import say
-from tooling.run.serving import find_service, serve
+from tooling.run.attached import find_attached
+from tooling.run.serving import request_log, serve
 from tooling.tasks.command import DaintreeCommand, option
 from tooling.tasks.names import COMMANDS
 
@@ -36,16 +37,9 @@ class Serve(DaintreeCommand):
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
         """Serve until it is stopped; the exit code is the service's."""
         arguments = [f"--{name}={options[name]}" for name in ("host", "port") if options[name]]
-        for text in (*options["set"], *names[1:]):
-            parameter, equals, value = text.partition("=")
-            if not (parameter and equals):
-                raise UsageError(
-                    f"--set {text!r} cannot be read",
-                    hint="write --set parameter=value, e.g. --set decay=0.5",
-                )
-            arguments.append(f"--{parameter}={value}")
-        service = find_service(self.root, names[0])
-        default = self.root / "output" / "serve" / service.pipeline
+        arguments += assignments((*options["set"], *names[1:]))
+        service = find_attached(self.root, "serves", names[0])
+        default = request_log(self.root, service)
         output = Path(options["output"]).expanduser().absolute() if options["output"] else default
         try:
             outcome = serve(self.settings, service, options["run"], output, arguments, say)
@@ -53,3 +47,17 @@ class Serve(DaintreeCommand):
             say("stopped")
             return 128 + getattr(stopped, "number", signal.SIGINT)
         return outcome.exit_code if outcome.exit_code >= 0 else 128 - outcome.exit_code
+
+
+def assignments(texts: Iterable[str]) -> list[str]:
+    """`parameter=value` texts as the component's command line takes them. Raises UsageError."""
+    arguments = []
+    for text in texts:
+        parameter, equals, value = text.partition("=")
+        if not (parameter and equals):
+            raise UsageError(
+                f"--set {text!r} cannot be read",
+                hint="write --set parameter=value, e.g. --set decay=0.5",
+            )
+        arguments.append(f"--{parameter}={value}")
+    return arguments

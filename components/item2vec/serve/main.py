@@ -9,7 +9,7 @@ from typing import Annotated, Any
 os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"))
 
 from fastapi import Query
-from item2vec_model import Scoring
+from item2vec_model import Scoring, trained_purchases
 from pydantic import Discriminator, Field, Tag
 from recommender import Ranked, Recommender, read_recommender
 from serving import Answer, Count, Name, NotKnown, Question, Service, serve
@@ -65,7 +65,9 @@ class Items(Answer):
 def main(service: Service, *, decay: float, last_items: int, cooccurrence: float) -> None:
     """Add the routes to `service`."""
     scoring = Scoring(decay, last_items, cooccurrence)
-    models = service.models(lambda directory: read_recommender(directory, scoring))
+    models = service.models(
+        lambda directory: read_recommender(directory, scoring), trained_purchases
+    )
 
     def answer(ranked: Ranked, asked: list[str], unknown: list[str]) -> Items:
         service.served(asked, unknown, [item for item, _ in ranked])

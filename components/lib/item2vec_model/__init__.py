@@ -1,7 +1,8 @@
-"""The model that item2vec/train writes: its schema, its vectors, the scores it gives."""
+"""The model that item2vec/train writes: its schema, its vectors, the scores it gives, what it was trained on."""
 
 from .schema import DESCRIPTION, SCHEMA, check_description, read_description, write_description
 from .scoring import Followers, Scorer, Scoring, followers_of, scorer_of
+from .training import trained_purchases
 from .vectors import Model, read_model
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "read_description",
     "read_model",
     "scorer_of",
+    "trained_purchases",
     "write_description",
 ]

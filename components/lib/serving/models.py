@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from stageio import StageError
 
 from .provenance import Provenance, opened
+from .stability import tenths_of
 
 Model = TypeVar("Model")
+# How often each item occurs in the data that a model was trained on.
+Counts = Mapping[str, int]
 
 
 class Models(Generic[Model]):
@@ -21,12 +24,18 @@ class Models(Generic[Model]):
     step; where loading fails, the old one stays.
     """
 
-    def __init__(self, load: Callable[[Path], Model], reference: str, store: str) -> None:
+    def __init__(
+        self,
+        load: Callable[[Path], Model],
+        reference: str,
+        store: str,
+        trained: Callable[[Path], Counts] | None = None,
+    ) -> None:
         """Load the model that `reference` names (see `provenance.opened`) by `load`.
 
         Raises StageError.
         """
-        self._load = load
+        self._load, self._trained = load, trained
         self._reference, self._store = reference, store
         self._loading = asyncio.Lock()
         self._standing = self._read()
@@ -41,6 +50,11 @@ class Models(Generic[Model]):
         """Where the current model comes from."""
         return self._standing[1]
 
+    @property
+    def tenths(self) -> Mapping[str, int]:
+        """The tenth of the current model's training data that each item is in, as far as it is known."""
+        return self._standing[2]
+
     async def reload(self) -> Provenance:
         """Load again what the reference names by now; one such call at a time.
 
@@ -50,10 +64,12 @@ class Models(Generic[Model]):
             self._standing = await asyncio.to_thread(self._read)
             return self.provenance
 
-    def _read(self) -> tuple[Model, Provenance]:
+    def _read(self) -> tuple[Model, Provenance, Mapping[str, int]]:
         with opened(self._reference, self._store) as (directory, provenance):
             try:
-                return self._load(directory), provenance
+                model = self._load(directory)
+                tenths = tenths_of(self._trained(directory)) if self._trained else {}
+                return model, provenance, tenths
             except (OSError, ValueError) as error:
                 raise StageError(
                     f"{provenance.place}: not a model that can be read: {error}",

@@ -24,7 +24,8 @@ Record = dict[str, Any]
 METRICS = "metrics.json"
 _MANIFEST = "run.json"
 _HISTORY = "_history"
-_REFERENCE = re.compile(r"[\w.-]+:[\w.-]+|\d{8}T\d{9}Z-[0-9a-f]{8}")
+_STAGE = r"[\w.-]+:[\w.-]+"
+_REFERENCE = re.compile(rf"{_STAGE}|\d{{8}}T\d{{9}}Z-[0-9a-f]{{8}}")
 # How many of the pipeline's latest runs are looked through for the model's metrics.
 _RUNS_LOOKED_AT = 100
 
@@ -41,6 +42,11 @@ class Provenance:
     def run_id(self) -> str:
         """The id of the run, "" where it is not known."""
         return str(self.run["run"]) if self.run else ""
+
+
+def is_stage(reference: str) -> bool:
+    """Whether a reference to a model is PIPELINE:STAGE."""
+    return bool(re.fullmatch(_STAGE, reference)) and not Path(reference).is_dir()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from stageio import StageError
 
 from .bodies import Answer
-from .models import Models
+from .models import Counts, Models
 from .problems import Problem, answer_problems, problem, responses
 from .request_log import RequestLog
 from .telemetry import Measured, Telemetry
@@ -83,22 +83,25 @@ class Service:
         answer_problems(self.app)
         self._add_routes()
 
-    def models(self, load: Callable[[Path], Model]) -> Models[Model]:
+    def models(
+        self, load: Callable[[Path], Model], trained: Callable[[Path], Counts] | None = None
+    ) -> Models[Model]:
         """The models of this service, each made by `load` from the directory it lies in.
 
-        Loads the first one. `load` raises StageError for what is no model. To be called once.
+        Loads the first one. `trained` reads there how often each item occurs in the training data,
+        for the counters that monitoring reads. Both raise StageError for what is no model. To be
+        called once.
         """
-        models = Models(load, self.options.input, self.options.store)
+        models = Models(load, self.options.input, self.options.store, trained)
         self._models = models
-        self._telemetry.model(models.provenance)
+        self._telemetry.model(models.provenance, models.tenths)
         return models
 
     def served(
         self, asked: Sequence[str] = (), unknown: Sequence[str] = (), answered: Sequence[str] = ()
     ) -> None:
         """Count and log what one request asked with, which of it is unknown, and the answer."""
-        self._telemetry.asked.inc(len(asked))
-        self._telemetry.unknown.inc(len(unknown))
+        self._telemetry.served(self.run, asked, unknown, answered)
         if self._log is not None:
             self._log.add(self.run, asked, unknown, answered)
 
@@ -117,7 +120,7 @@ class Service:
             print(f"reload failed, the model stays: {error.message}", file=sys.stderr)
             raise
         self._telemetry.reloads.labels("done").inc()
-        self._telemetry.model(provenance)
+        self._telemetry.model(provenance, self._loaded.tenths)
         print(f"reloaded: {provenance.place}", file=sys.stderr)
         return Reloaded(before=before or None, now=provenance.run_id or None)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import os
@@ -19,6 +20,9 @@ import pytest
 sys.path.append(str(Path(__file__).absolute().parents[2]))
 
 import serving
+
+MODEL_RUN = "20260301T101500000Z-0a1b2c3d"
+NEWER_RUN = "20260302T101500000Z-0a1b2c3d"
 
 LIBRARY_PARENT = Path(serving.__file__).absolute().parents[1]
 
@@ -56,7 +60,8 @@ def read_prices(directory):
 
 
 def main(service, *, factor):
-    models = service.models(read_prices)
+    # In the training data, a occurs 7 times, the others as often as they cost.
+    models = service.models(read_prices, lambda directory: read_prices(directory) | {"a": 7})
 
     @service.app.post("/price", responses=responses(404))
     async def price(asked: Asked) -> Price:
@@ -196,6 +201,33 @@ def write_prices(directory: Path, schema: int = 1, **prices: int) -> Path:
 def model(tmp_path: Path) -> Path:
     """A model directory that knows a and b."""
     return write_prices(tmp_path / "model", a=1, b=2)
+
+
+def write_run(
+    store: Path, run: str, stage: str, files: dict[str, str], *, reads: str = "", result: str = ""
+) -> Path:
+    """A run as the artifact store keeps it; its digest is `sha256:<run>`."""
+    location = f"group/{stage}/{run}"
+    output = store / location / "output"
+    output.mkdir(parents=True)
+    entries = []
+    for name, content in files.items():
+        (output / name).write_text(content)
+        digest = hashlib.sha256(content.encode()).hexdigest()
+        entries.append({"path": name, "size": len(content), "sha256": digest})
+    manifest = {
+        "run": run,
+        "pipeline": "shop",
+        "stage": stage,
+        "result": result or "succeeded",
+        "inputs": [{"name": "train", "digest": reads, "origin": ""}],
+        "output": {"digest": f"sha256:{run}", "files": entries},
+    }
+    (store / location / "run.json").write_text(json.dumps(manifest))
+    history = store / "_history" / "shop" / stage
+    history.mkdir(parents=True, exist_ok=True)
+    (history / run).write_text(json.dumps({"schema": 1, "run": run, "location": location}))
+    return store / location
 
 
 @pytest.fixture(scope="session")

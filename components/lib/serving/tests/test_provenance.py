@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import uuid
@@ -8,38 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import MODEL_RUN, NEWER_RUN, write_run
 from serving.provenance import opened
 from stageio import StageError
-
-MODEL_RUN = "20260301T101500000Z-0a1b2c3d"
-NEWER_RUN = "20260302T101500000Z-0a1b2c3d"
-
-
-def write_run(
-    store: Path, run: str, stage: str, files: dict[str, str], *, reads: str = "", result: str = ""
-) -> Path:
-    """A run as the artifact store keeps it; its digest is `sha256:<run>`."""
-    location = f"group/{stage}/{run}"
-    output = store / location / "output"
-    output.mkdir(parents=True)
-    entries = []
-    for name, content in files.items():
-        (output / name).write_text(content)
-        digest = hashlib.sha256(content.encode()).hexdigest()
-        entries.append({"path": name, "size": len(content), "sha256": digest})
-    manifest = {
-        "run": run,
-        "pipeline": "shop",
-        "stage": stage,
-        "result": result or "succeeded",
-        "inputs": [{"name": "train", "digest": reads, "origin": ""}],
-        "output": {"digest": f"sha256:{run}", "files": entries},
-    }
-    (store / location / "run.json").write_text(json.dumps(manifest))
-    history = store / "_history" / "shop" / stage
-    history.mkdir(parents=True, exist_ok=True)
-    (history / run).write_text(json.dumps({"schema": 1, "run": run, "location": location}))
-    return store / location
 
 
 @pytest.fixture
