@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from item2vec_model import Model
@@ -69,8 +70,8 @@ def rank(
 
     The target itself is always ranked, also when the user has bought it before. Ties count
     against the model: the target comes after all items with the same score, so that a model that
-    tells nothing apart gains nothing. An item without a score (-inf) ties with all such items,
-    and is not recommended.
+    tells nothing apart gains nothing; and of items that tie for the last places none is
+    recommended. An item without a score (-inf) ties with all such items, and never is.
     """
     ranks = np.empty(len(cases), dtype=np.int64)
     times = np.zeros(items, dtype=np.int64)
@@ -91,11 +92,12 @@ def rank(
 
 
 def _recommended(table: ScoreMatrix, k: int) -> Indices:
-    """In how many rows each column is among the `k` best."""
-    items = table.shape[1]
-    best = np.argpartition(-table, min(k, items) - 1, axis=1)[:, :k]
-    scored = np.isfinite(np.take_along_axis(table, best, axis=1))
-    return np.bincount(best[scored], minlength=items)
+    """In how many rows each column is among the `k` best: above the one that comes after these."""
+    after: Any = -np.inf
+    if k < table.shape[1]:
+        # NaN where there are no more: then all that have a score.
+        after = np.fmax(-np.partition(-table, k, axis=1)[:, k, None], -np.inf)
+    return np.count_nonzero(table > after, axis=0)
 
 
 def _places(histories: Sequence[Indices]) -> tuple[Indices, Indices]:

@@ -101,6 +101,12 @@ def test_more_is_not_recommended_than_there_is() -> None:
     assert ranking.times.tolist() == [0, 1, 0]
 
 
+def test_of_items_that_tie_for_the_last_place_none_is_recommended() -> None:
+    scores = fixed(7.0, 9.0, 5.0, 5.0, 1.0)
+    assert rank(one_case([0], 1), scores, 5, 2).times.tolist() == [0, 1, 0, 0, 0]
+    assert rank(one_case([0], 1), scores, 5, 3).times.tolist() == [0, 1, 1, 1, 0]
+
+
 def test_what_was_bought_before_is_not_recommended_also_where_it_is_looked_for() -> None:
     assert rank(one_case([0, 2], 2), fixed(9.0, 1.0, 5.0), 3, 1).times.tolist() == [0, 1, 0]
 
