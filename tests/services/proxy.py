@@ -114,6 +114,23 @@ def cut(exchange: Exchange) -> None:
     exchange.hang_up()
 
 
+def dry_up(count: int) -> Fault:
+    """Hand on so many bytes of the answer's body, and then say nothing until the proxy ends."""
+
+    def fault(exchange: Exchange) -> None:
+        response, body = exchange.ask()
+        exchange.handler.send_response(response.status)
+        for name, value in response.getheaders():
+            exchange.handler.send_header(name, value)
+        exchange.handler.end_headers()
+        exchange.handler.wfile.write(body[:count])
+        exchange.handler.wfile.flush()
+        exchange.released.wait()
+        exchange.hang_up()
+
+    return fault
+
+
 def dated(stamp: str) -> Fault:
     """Hand the request on as a client sends it whose clock says `stamp`, e.g. 20200101T000000Z."""
 

@@ -17,16 +17,17 @@ from tests.services.proxy import (
     busy_when_done,
     cut,
     dated,
+    dry_up,
     proxy,
     reset,
     reset_when_done,
     stall,
 )
-from tooling.errors import StoreError, StoreUnavailable
+from tooling.errors import ArtifactDamaged, StoreError, StoreUnavailable
 from tooling.manifest import FileEntry
 from tooling.store import bucket as bucket_module
 from tooling.store.bucket import MOST_RETRIES, Bucket
-from tooling.store.bucket_files import PART_BYTES, download, upload
+from tooling.store.bucket_files import PART_BYTES, PART_BYTES_DOWN, download, upload
 from tooling.store.progress import progress
 
 Action = Callable[[Bucket], object]
@@ -172,3 +173,42 @@ def test_a_file_whose_parts_do_not_pass_is_no_object(
     with progress("a test", 1, entry.size) as shown, pytest.raises(StoreUnavailable):
         upload(bucket, tmp_path / "from", "x", [entry], shown)
     assert straight.sizes() == {"a": 1}
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_part_of_which_enough_came_goes_on_where_it_was(
+    bucket: Bucket, straight: Bucket, way: Proxy, tmp_path: Path
+) -> None:
+    entry = file_of(tmp_path / "from", PART_BYTES_DOWN + 3 * PART_BYTES)
+    (tmp_path / "to").mkdir()
+    with progress("a test", 1, entry.size) as shown:
+        upload(straight, tmp_path / "from", "x", [entry], shown)
+        way.when("^GET .*/file", dry_up(2 * PART_BYTES), times=2)
+        download(bucket, "x", [entry], tmp_path / "to", shown)
+    assert (tmp_path / "to/file").read_bytes() == (tmp_path / "from/file").read_bytes()
+    assert len(way.asked("^GET .*/file")) == 4
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_part_of_which_too_little_comes_is_given_up(
+    bucket: Bucket, straight: Bucket, way: Proxy, tmp_path: Path
+) -> None:
+    entry = file_of(tmp_path / "from", 3 * PART_BYTES)
+    (tmp_path / "to").mkdir()
+    way.when("^GET .*/file", dry_up(PART_BYTES // 2))
+    with progress("a test", 1, entry.size) as shown:
+        upload(straight, tmp_path / "from", "x", [entry], shown)
+        with pytest.raises(StoreUnavailable):
+            download(bucket, "x", [entry], tmp_path / "to", shown)
+
+
+def test_a_large_file_that_is_not_what_its_entry_says_is_damaged(
+    straight: Bucket, tmp_path: Path
+) -> None:
+    entry = file_of(tmp_path / "from", 3 * PART_BYTES)
+    (tmp_path / "to").mkdir()
+    other = FileEntry("file", entry.size, "0" * 64)
+    with progress("a test", 1, entry.size) as shown:
+        upload(straight, tmp_path / "from", "x", [entry], shown)
+        with pytest.raises(ArtifactDamaged, match="file is damaged in the store"):
+            download(straight, "x", [other], tmp_path / "to", shown)

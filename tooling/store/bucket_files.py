@@ -25,6 +25,10 @@ FILES_AT_ONCE = 16
 PART_BYTES = 8 << 20
 PARTS_AT_ONCE = 4
 LARGE_AT_ONCE = 2
+# On the way down a part is written in pieces as it comes. So it may be large, which costs the server fewer requests, and takes
+# no memory, whose allocation would cost more than all the rest.
+PART_BYTES_DOWN = 32 << 20
+PIECE_BYTES = 256 << 10
 # A file that comes broken is fetched once more: it may be the way and not the object.
 ATTEMPTS = 2
 
@@ -93,7 +97,7 @@ def _each(transfer: Callable[[FileEntry], None], files: Sequence[FileEntry]) -> 
 def _receive(bucket: Bucket, path: str, entry: FileEntry, file: Path, progress: Progress) -> bool:
     """Write one object to a file; whether it is what its entry says."""
     try:
-        with bucket.answering(), open(file, "wb", buffering=0) as target:
+        with bucket.answering(), open(file, "w+b", buffering=0) as target:
             parts = _Parts(bucket, path, target.fileno(), progress)
             received = parts.receive(entry.size)
             written = os.fstat(target.fileno())
@@ -106,12 +110,16 @@ def _receive(bucket: Bucket, path: str, entry: FileEntry, file: Path, progress: 
 
 
 class _Parts:
-    """An object on its way to a file: several parts at a time, hashed in their order as they come."""
+    """An object on its way to a file: several parts at a time, hashed in their order as they come.
+
+    `_first` is where the first part that is under way begins; `_hashed`, how far the file is hashed.
+    """
 
     def __init__(self, bucket: Bucket, path: str, file: int, progress: Progress) -> None:
         self._bucket, self._path, self._file, self._progress = bucket, path, file, progress
         self._digest = hashlib.sha256()
         self._turn = threading.Condition()
+        self._first = 0
         self._hashed = 0
         self._broken = False
 
@@ -124,41 +132,74 @@ class _Parts:
 
         if size <= PART_BYTES:
             content = obstore.get(self._bucket.large, self._path).bytes()
-            self._pass(0, content)
-            return self._digest.hexdigest()
+            self._write(content, 0)
+            return hashlib.sha256(content).hexdigest()
         if obstore.head(self._bucket.large, self._path)["size"] != size:
             return ""
-        starts = range(0, size, PART_BYTES)
+        starts = range(0, size, PART_BYTES_DOWN)
         side_by_side(lambda start: self._part(start, size), starts, PARTS_AT_ONCE)
         return self._digest.hexdigest()
 
     def _part(self, start: int, size: int) -> None:
-        import obstore
-
+        """Parts begin in order, so the first of those under way waits for none, and is hashed while it comes."""
+        end, at = min(start + PART_BYTES_DOWN, size), start
         try:
-            length = min(PART_BYTES, size - start)
-            content = obstore.get_range(self._bucket.large, self._path, start=start, length=length)
-            self._pass(start, content)
-        except BaseException:
+            while at < end:
+                at = self._fetch(start, at, end)
             with self._turn:
-                self._broken = True
-                self._turn.notify_all()
+                self._turn.wait_for(lambda: self._broken or self._first == start)
+            if not self._broken:
+                self._hash(end)
+                self._pass_on(end)
+        except BaseException:
+            self._broken = True
+            self._pass_on(start)
             raise
 
-    def _pass(self, start: int, content: Buffer) -> None:
-        """Write a part, and hash it once all before it are. Parts begin in order, so the first of them waits for none."""
+    def _fetch(self, part: int, start: int, end: int) -> int:
+        """Write of a part what begins at `start`; how far it came. Raises where it came to less than what one request has to bring."""
+        import obstore
+        from obstore.exceptions import BaseError
+
+        at = start
+        try:
+            answer = obstore.get(self._bucket.large, self._path, options={"range": (start, end)})
+            for piece in answer.stream(min_chunk_size=PIECE_BYTES):
+                at = self._write(piece, at)
+                if self._first == part:
+                    self._hash(at)
+        except BaseError:
+            if at - start < PART_BYTES:
+                raise
+            return at
+        return end
+
+    def _write(self, content: Buffer, start: int) -> int:
+        """Write what begins at `start`; where it ends."""
         view = memoryview(content)
         written = 0
         while written < len(view):
             written += os.pwrite(self._file, view[written:], start + written)
+        self._progress.bytes(written)
+        return start + written
+
+    def _hash(self, end: int) -> None:
+        """Hash what is written, up to `end`: read again, since what the file holds is what counts. For the first part alone.
+
+        Where less came than was asked for, less is hashed, and the digest tells.
+        """
+        while self._hashed < end:
+            content = os.pread(self._file, min(PIECE_BYTES, end - self._hashed), self._hashed)
+            if not content:
+                return
+            self._digest.update(content)
+            self._hashed += len(content)
+
+    def _pass_on(self, first: int) -> None:
+        """Let the part that begins at `first` be the first."""
         with self._turn:
-            self._turn.wait_for(lambda: self._broken or self._hashed == start)
-        if not self._broken:
-            self._digest.update(view)
-            with self._turn:
-                self._hashed = start + len(view)
-                self._turn.notify_all()
-        self._progress.bytes(len(view))
+            self._first = first
+            self._turn.notify_all()
 
 
 def missing(path: str, what: str = "output file") -> ArtifactDamaged:
