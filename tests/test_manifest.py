@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -186,3 +188,33 @@ def test_an_entry_speaks_of_the_files_bytes(tmp_path: Path) -> None:
     path.write_bytes(b"abc")
     artifact = Artifact("sha256:" + "0" * 64, (FileEntry("a.csv", 3, digest_file(path)),))
     assert (artifact.bytes, len(artifact.files[0].sha256)) == (3, 64)
+
+
+FIRST_READS = """
+import sys, threading, msgspec
+from tooling.manifest import decode
+
+def read_at_once():
+    inner = msgspec.defstruct("Inner", [("text", str), ("numbers", dict[str, int])])
+    kind = msgspec.defstruct("Record", [("schema", int), ("inner", tuple[inner, ...])])
+    content = b'{"schema": 1, "inner": [{"text": "a", "numbers": {"b": 1}}]}'
+    start, found = threading.Barrier(4), []
+    def read():
+        start.wait()
+        found.append(decode(kind, content))
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [kind(1, (inner("a", {"b": 1}),))] * 4
+
+sys.setswitchinterval(1e-6)
+for _ in range(100):
+    read_at_once()
+"""
+
+
+def test_threads_may_be_the_first_to_read_a_kind_of_record_together() -> None:
+    done = subprocess.run([sys.executable, "-c", FIRST_READS], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -5,6 +5,7 @@ All are frozen, versioned (`schema`) and written as JSON with sorted keys, so th
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from typing import Any, Literal, TypeVar
 
@@ -145,6 +146,8 @@ def index_record_of(manifest: RunManifest) -> IndexRecord:
 _Record = TypeVar("_Record", bound=msgspec.Struct)
 
 _encoder = msgspec.json.Encoder(order="sorted")
+_decoders: dict[type[msgspec.Struct], msgspec.json.Decoder[Any]] = {}
+_decoder_lock = threading.Lock()
 
 
 def encode(record: msgspec.Struct) -> bytes:
@@ -155,7 +158,15 @@ def encode(record: msgspec.Struct) -> bytes:
 def decode(kind: type[_Record], content: bytes) -> _Record | None:
     """The record in `content`; None when it is not whole, not of this kind, or of a newer schema."""
     try:
-        record: Any = msgspec.json.decode(content, type=kind)
+        record: Any = _decoder(kind).decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return record if record.schema <= SCHEMA else None
+
+
+def _decoder(kind: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
+    """The decoder of a kind of record, made by one thread: msgspec crashes where another meets a type half described."""
+    with _decoder_lock:
+        if kind not in _decoders:
+            _decoders[kind] = msgspec.json.Decoder(kind)
+        return _decoders[kind]

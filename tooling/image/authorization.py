@@ -24,6 +24,10 @@ class _Token(msgspec.Struct):
     access_token: str = ""
 
 
+# Made before there are threads: msgspec crashes where one meets a type that another is describing.
+_TOKEN = msgspec.json.Decoder(_Token)
+
+
 class Authorization:
     """The Authorization headers for one registry, learnt from its challenges. May be used from any number of threads."""
 
@@ -102,7 +106,7 @@ class Authorization:
             headers = {"Authorization": basic} if basic else {}
             answer = self._connections.ask("GET", url.geturl(), headers)
         try:
-            found = msgspec.json.decode(answer.body, type=_Token) if answer.status == 200 else None
+            found = _TOKEN.decode(answer.body) if answer.status == 200 else None
         except msgspec.DecodeError:
             found = None
         if found is None or not (found.token or found.access_token):

@@ -21,6 +21,10 @@ class Owner(msgspec.Struct, frozen=True, array_like=True):
     began: str
 
 
+# Made before there are threads: msgspec crashes where one meets a type that another is describing.
+_OWNER = msgspec.json.Decoder(Owner)
+
+
 def this_process() -> Owner:
     """The owner of what this process starts."""
     return Owner(platform.node(), _boot(), os.getpid(), _began(os.getpid()))
@@ -34,7 +38,7 @@ def write_owner(owner: Owner) -> str:
 def read_owner(text: str) -> Owner | None:
     """The owner in a label's value; None where there is none."""
     try:
-        return msgspec.json.decode(text.encode(), type=Owner)
+        return _OWNER.decode(text.encode())
     except msgspec.DecodeError:
         return None
 
