@@ -86,8 +86,38 @@ def test_nothing_to_pull_is_said(project: Project) -> None:
     assert "hint: doit run words:clean" in complaint
 
 
-def test_a_stage_must_be_named(project: Project) -> None:
-    assert "which stage?" in project.doit("pull", "words").complaint()
+def test_of_a_whole_pipeline_it_takes_the_outputs(ran: Project) -> None:
+    finished = ran.doit("pull", "words")
+    place = ran.root / "pull/words"
+    assert finished.stdout.splitlines() == [
+        f"{place}/load/output  1 file, 72 B",
+        f"{place}/clean/output  1 file, 72 B",
+        f"{place}/count/output  1 file, 27 B",
+    ]
+    for stage in ("load", "clean", "count"):
+        assert ran.contents(place / stage / "output") == ran.contents(ran.output(f"words:{stage}"))
+
+
+def test_of_a_whole_pipeline_what_would_be_computed_is_left_out_and_said(
+    ran: Project, tmp_path: Path
+) -> None:
+    ran.write("components/text/count/main.py", "broken\n")
+    finished = ran.doit("pull", "words", "--to", tmp_path / "there")
+    assert finished.code == 0
+    assert "words:count has no output in the store: doit run words" in finished.stderr
+    assert sorted(path.name for path in (tmp_path / "there").iterdir() if path.is_dir()) == [
+        "clean",
+        "load",
+    ]
+
+
+def test_a_pipeline_that_never_ran_has_nothing_to_pull(project: Project) -> None:
+    complaint = project.doit("pull", "words").complaint()
+    assert "the store has no output of words as it is now" in complaint
+    assert "hint: doit run words" in complaint
+
+
+def test_a_stage_must_be_one_of_the_pipeline_s(project: Project) -> None:
     complaint = project.doit("pull", "words:cuont").complaint()
     assert "pipeline 'words' has no stage 'cuont'" in complaint
     assert "hint: did you mean 'count'?" in complaint

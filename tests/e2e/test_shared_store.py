@@ -100,6 +100,17 @@ def test_a_hit_costs_two_requests_and_a_plan_two_rounds(
         assert len(listings) == 3
 
 
+def test_all_outputs_come_into_a_fresh_clone_by_one_command(
+    ours: Project, theirs: Project, tmp_path: Path
+) -> None:
+    ours.run("words")
+    finished = theirs.doit("pull", "words", "--to", tmp_path / "all")
+    assert finished.code == 0, finished.stderr
+    for stage in ALL_HITS:
+        pulled = ours.contents(tmp_path / "all" / stage / "output")
+        assert pulled == ours.contents(ours.output(f"words:{stage}"))
+
+
 @pytest.mark.parametrize(
     ("content", "word"), [(None, "missing"), (b"", "damaged"), (b"{}", "damaged")]
 )

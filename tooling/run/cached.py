@@ -1,4 +1,4 @@
-"""What the store has for one stage alone: its last inputs, and the output that came of them."""
+"""What the store has for one stage alone: its last inputs, and the output that came of them; or for all, their outputs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import msgspec
 
 from tooling.errors import SourceError, StoreError, UsageError
 from tooling.manifest import IndexRecord, RunManifest, index_record_of
+from tooling.parallel import side_by_side
 from tooling.plan import BoundStage, Hit, inputs_of
 from tooling.run.output import Copied, copy_of, publish_copy
 from tooling.run.planning import Plan
 from tooling.store.artifact import hash_artifact
+
+FETCHED_TOGETHER = 4
 
 
 class Cached(msgspec.Struct, frozen=True):
@@ -67,6 +70,29 @@ def copy_cached(plan: Plan, cached: Cached, directory: Path) -> bool:
     if cached.output:
         contents["output"] = copy_of(cached.output, plan.store)
     return publish_copy(directory, contents, plan.store, plan.settings.root, option="--to")
+
+
+def cached_outputs(plan: Plan) -> dict[str, IndexRecord]:
+    """The output of each stage that a run would not compute, by stage. Raises UsageError where there is none at all."""
+    found = {name: d.record for name, d in plan.decisions.items() if isinstance(d, Hit)}
+    if not found:
+        raise UsageError(
+            f"the store has no output of {plan.pipeline.name} as it is now",
+            hint=f"doit run {plan.pipeline.name}",
+        )
+    return found
+
+
+def copy_outputs(plan: Plan, outputs: Mapping[str, IndexRecord], directory: Path) -> None:
+    """Make `directory/<stage>/output` a verified copy of each output; those the cache lacks are fetched together.
+
+    Raises ArtifactDamaged where one is not whole in the store, and as `publish_copy` does.
+    """
+    locations = {record.location for record in outputs.values()}
+    side_by_side(plan.store.output_path, locations, FETCHED_TOGETHER)
+    for name, record in outputs.items():
+        content = {"output": copy_of(record, plan.store)}
+        publish_copy(directory / name, content, plan.store, plan.settings.root, option="--to")
 
 
 def _inputs_of_run(plan: Plan, run: RunManifest) -> dict[str, IndexRecord]:

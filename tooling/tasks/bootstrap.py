@@ -1,4 +1,4 @@
-"""`doit pull` and `doit shell`: one stage by itself, on what the store has for it."""
+"""`doit pull` and `doit shell`: one stage by itself, or all of them, on what the store has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from tooling.errors import UsageError
 from tooling.process import hand_over
 from tooling.report.text import count, say, size
-from tooling.run.cached import Cached, copy_cached, last_cached
+from tooling.run.cached import Cached, cached_outputs, copy_cached, copy_outputs, last_cached
 from tooling.run.planning import Plan
 from tooling.run.workbench import workbench
 from tooling.tasks.command import DaintreeCommand, option
@@ -39,25 +39,29 @@ class _OneStage(DaintreeCommand):
 
 
 class Pull(_OneStage):
-    """Copies a stage's last inputs and output out of the store."""
+    """Copies a stage's last inputs and output, or the outputs of all stages, out of the store."""
 
     doc_purpose = COMMANDS["pull"]
+    doc_usage = "PIPELINE[:STAGE] [--set stage.parameter=value …]"
     doc_description = (
         "Fetches the inputs that the stage would read now, or else those of its last run, and the output that came "
-        "of them, into DIR/input and DIR/output. Every file is verified; files that are not its own are never touched."
+        "of them, into DIR/input and DIR/output. Of a whole pipeline: the output of each stage that a run would not "
+        "compute, into DIR/STAGE/output. Every file is verified; files that are not its own are never touched."
     )
     cmd_options = (
         SOURCE,
         SET,
         RUNNER,
-        option("to", "the directory (default: pull/PIPELINE/STAGE in the project)"),
+        option("to", "the directory (default: pull/PIPELINE[/STAGE] in the project)"),
     )
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         """Find, copy, and print where."""
+        if ":" not in names[0]:
+            self._pull_outputs(options, names)
+            return
         plan, cached = self.cached(options, names)
-        default = self.root / "pull" / plan.pipeline.name / cached.stage.name
-        directory = Path(options["to"]).expanduser().absolute() if options["to"] else default
+        directory = self._directory(options, plan, cached.stage.name)
         copy_cached(plan, cached, directory)
         read = cached.needs.values()
         print(f"{directory}/input" + (f"  {_what(*read)}" if read else "  the source"))
@@ -65,6 +69,22 @@ class Pull(_OneStage):
             print(f"{directory / 'output'}  {_what(cached.output)}")
         else:
             say(f"no run of {names[0]} on these inputs is recorded: there is no output")
+
+    def _pull_outputs(self, options: Mapping[str, Any], names: list[str]) -> None:
+        plan = planned(self.settings, names[0], options, set=names[1:], fetch=True)
+        directory = self._directory(options, plan)
+        outputs = cached_outputs(plan)
+        copy_outputs(plan, outputs, directory)
+        for stage in plan.stages:
+            if stage.name in outputs:
+                print(f"{directory / stage.name / 'output'}  {_what(outputs[stage.name])}")
+            else:
+                say(f"{names[0]}:{stage.name} has no output in the store: doit run {names[0]}")
+
+    def _directory(self, options: Mapping[str, Any], plan: Plan, stage: str = "") -> Path:
+        if options["to"]:
+            return Path(options["to"]).expanduser().absolute()
+        return self.root / "pull" / plan.pipeline.name / stage
 
 
 class OpenShell(_OneStage):
