@@ -29,6 +29,29 @@ arguments.output.mkdir(parents=True, exist_ok=True)
 line = f"{arguments.step}\\n".encode()
 (arguments.output / "content").write_bytes(source.read_bytes() + line)
 '''
+REMOTE = "minio"
+FILLED = "filled"
+FILL_SCRIPT = '''"""Write a large file and many small ones, of bytes that are random and the same each time."""
+
+import argparse
+import random
+from pathlib import Path
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--input", type=Path, required=True)
+parser.add_argument("--output", type=Path, required=True)
+parser.add_argument("--step", type=int, required=True)
+parser.add_argument("--mebibytes", type=int, required=True)
+parser.add_argument("--files", type=int, required=True)
+arguments = parser.parse_args()
+numbers = random.Random(arguments.step)
+arguments.output.mkdir(parents=True, exist_ok=True)
+with open(arguments.output / "large", "wb") as large:
+    for _ in range(arguments.mebibytes):
+        large.write(numbers.randbytes(1 << 20))
+for number in range(arguments.files):
+    (arguments.output / f"small-{number:05}").write_bytes(numbers.randbytes(100 << 10))
+'''
 
 
 def commit(directory: Path) -> None:
@@ -80,15 +103,31 @@ def chain(target: Path, stages: int, *, components: int = 1) -> Path:
     return target
 
 
-def write_component(directory: Path) -> None:
-    """The trivial component: one script of the standard library alone."""
+def filled(target: Path, stages: int, mebibytes: int, files: int) -> Path:
+    """A project whose pipeline `filled` has stages that write a file of so many MiB and so many of 100 KiB each."""
+    new_project(target)
+    sizes = {"mebibytes": mebibytes, "files": files}
+    write_component(target / "components" / "bench" / "fill", FILL_SCRIPT, ("step", *sizes))
+    listed = [
+        {"name": f"s{step}", "component": "bench/fill", "params": {"step": step, **sizes}}
+        for step in range(stages)
+    ]
+    _write_json(target / "pipelines" / f"{FILLED}.json", {"source": "start.txt", "stages": listed})
+    (target / "start.txt").write_text("start\n", encoding="utf-8")
+    commit(target)
+    return target
+
+
+def write_component(
+    directory: Path, script: str = SCRIPT, parameters: Sequence[str] = ("step",)
+) -> None:
+    """A component of one script of the standard library alone, with these numbers for parameters; the trivial one by default."""
     directory.mkdir(parents=True)
-    (directory / "main.py").write_text(SCRIPT, encoding="utf-8")
+    (directory / "main.py").write_text(script, encoding="utf-8")
     (directory / "requirements.txt").touch()
     (directory / "Dockerfile").write_text("FROM python:3.11-slim\n", encoding="utf-8")
-    (directory / "component.yaml").write_text(
-        "params:\n  step: {type: int, default: 0}\n", encoding="utf-8"
-    )
+    lines = "".join(f"  {name}: {{type: int, default: 0}}\n" for name in parameters)
+    (directory / "component.yaml").write_text(f"params:\n{lines}", encoding="utf-8")
 
 
 def dvc_chain(target: Path, stages: int, environment: Mapping[str, str]) -> Path:
@@ -122,6 +161,37 @@ def dvc_item2vec(target: Path, environment: Mapping[str, str]) -> Path:
         table[stage.name] = _dvc_stage(before, stage.name, code, step)
         before = stage.name
     return _dvc_repository(target, table, environment)
+
+
+def dvc_twin(
+    target: Path,
+    project: Path,
+    pipeline: str,
+    outputs: Path,
+    remote: Mapping[str, str],
+    environment: Mapping[str, str],
+) -> Path:
+    """A pipeline as a DVC pipeline with a remote: stages that depend on the same files and copy what ours have written.
+
+    `outputs` holds that, as `doit pull` has left it.
+    """
+    loaded = load_pipeline(project, pipeline, reserved=())
+    shutil.copytree(project / "components", target / "components")
+    (target / "start").mkdir()
+    shutil.copy(project / loaded.source, target / "start")
+    before, table = "start", {}
+    for stage in loaded.stages:
+        table[stage.name] = {
+            "cmd": f"cp -R {outputs / stage.name / 'output'} {stage.name}",
+            "deps": [f"components/{stage.component}", before],
+            "outs": [stage.name],
+        }
+        before = stage.name
+    _dvc_repository(target, table, environment)
+    options = "".join(f"    {name} = {value}\n" for name, value in remote.items())
+    with open(target / ".dvc" / "config", "a", encoding="utf-8") as config:
+        config.write(f"    remote = {REMOTE}\n['remote \"{REMOTE}\"']\n{options}")
+    return target
 
 
 def _dvc_stage(before: str, after: str, code: Sequence[str], step: int) -> dict[str, object]:
