@@ -16,6 +16,16 @@ Result = TypeVar("Result")
 PROBE = "_probe"
 
 
+def prove(bucket: Bucket) -> None:
+    """Have the server refuse to create an object that exists. Raises StoreError where it does not."""
+    bucket.create(PROBE, b"1")
+    if bucket.create(PROBE, b"2"):
+        raise StoreError(
+            f"{bucket.access.server} ignores If-None-Match: two that publish at once would overwrite each other",
+            hint="use a server that honours conditional writes (MinIO, AWS S3), or a key that may only read",
+        )
+
+
 class Reach:
     """Lets actions on a bucket happen, or something else in their place.
 
@@ -56,19 +66,14 @@ class Reach:
         return otherwise()
 
     def _prove(self) -> None:
-        """Have the server refuse to create an object that exists, once for each bucket and machine."""
+        """Prove the server, once for each bucket and machine."""
         with self._lock:
             if self._proved:
                 return
             place = digest_record("probe", 1, [self._bucket.access.endpoint, self._bucket.url])
             note = f"probes/{short(place)}"
             if self._notes.read_note(note, shared=False) is None:
-                self._bucket.create(PROBE, b"1")
-                if self._bucket.create(PROBE, b"2"):
-                    raise StoreError(
-                        f"{self._bucket.access.server} ignores If-None-Match: two that publish at once would overwrite each other",
-                        hint="use a server that honours conditional writes (MinIO, AWS S3), or a key that may only read",
-                    )
+                prove(self._bucket)
                 self._notes.write_note(note, b"honours If-None-Match", shared=False)
             self._proved = True
 

@@ -61,6 +61,21 @@ class RemoteRuns:
                 self.refuse_taken(location)
         self.records.add_history(manifest)
 
+    def adopt(self, manifest: RunManifest, log: Callable[[], bytes | None]) -> None:
+        """Make a run of the files that lie at its location already; nothing where it is one. Several may do so at once.
+
+        `log` gives what is kept as its log, None for nothing; one that is there already stays. Raises StoreError where another
+        run is at that location.
+        """
+        location = check_location(manifest.location)
+        if self.records.read_run(location) != manifest:
+            said = log()
+            if said is not None:
+                self.bucket.create(f"{location}/{LOG}", said)
+            if not self.bucket.create(f"{location}/{MANIFEST}", encode(manifest)):
+                self.refuse_taken(location)
+        self.records.add_history(manifest)
+
     def refuse_taken(self, location: str) -> None:
         """Raise StoreError where there is a run, readable or not, at a location."""
         if self.bucket.get([f"{check_location(location)}/{MANIFEST}"])[0] is not None:
