@@ -21,6 +21,7 @@ from tests.argo.workflows import (
     workflow,
 )
 from tooling.argo.node_status import read_status
+from tooling.argo.nodes import Place
 from tooling.errors import ClusterError
 
 
@@ -37,7 +38,7 @@ def test_a_task_without_a_retry_strategy_is_its_own_attempt() -> None:
     assert (status.name, status.created, status.phase) == (WORKFLOW, CREATED, "Succeeded")
     assert task.state == "succeeded"
     assert task.successful == task.attempts[0]
-    assert (task.attempts[0].number, task.attempts[0].output) == (0, "p/load/output")
+    assert (task.attempts[0].number, task.attempts[0].output) == (0, Place("p/load/output"))
 
 
 def test_of_several_attempts_the_one_that_succeeded_counts() -> None:
@@ -54,7 +55,7 @@ def test_of_several_attempts_the_one_that_succeeded_counts() -> None:
         "OOMKilled (exit code 137)",
     ]
     assert task.successful == task.attempts[2]
-    assert task.attempts[2].output == "p/load-2/output"
+    assert task.attempts[2].output == Place("p/load-2/output")
 
 
 def test_attempts_are_in_the_order_of_their_numbers() -> None:
@@ -73,13 +74,13 @@ def test_an_attempt_tells_what_it_ran_on() -> None:
     }
     [attempt] = read_status(workflow(good("load", inputs=inputs))).tasks["load"].attempts
     assert attempt.parameters == {"top": "3", "none": ""}
-    assert attempt.artifacts == {"clean": "p/clean/output", "raw": ""}
+    assert attempt.artifacts == {"clean": Place("p/clean/output"), "raw": Place()}
     assert (attempt.host, attempt.template) == (HOST, "text-load")
     assert str(attempt.started) == "2026-03-01 10:15:19+00:00"
     assert str(attempt.finished) == "2026-03-01 10:15:26+00:00"
 
 
-def test_what_lies_in_another_bucket_has_no_key_and_a_bucket_alone_changes_nothing() -> None:
+def test_what_lies_in_another_bucket_says_so_and_a_bucket_alone_changes_nothing() -> None:
     elsewhere = {"key": "p", "bucket": "theirs", "endpoint": "s3.example"}
     inputs = {
         "artifacts": [
@@ -88,7 +89,7 @@ def test_what_lies_in_another_bucket_has_no_key_and_a_bucket_alone_changes_nothi
         ]
     }
     [attempt] = read_status(workflow(good("load", inputs=inputs))).tasks["load"].attempts
-    assert attempt.artifacts == {"elsewhere": "", "ignored": "p"}
+    assert attempt.artifacts == {"elsewhere": Place("p", "theirs"), "ignored": Place("p")}
 
 
 def test_a_pod_is_named_after_workflow_template_and_node() -> None:

@@ -9,6 +9,7 @@ from hera.workflows import models as m
 
 from tooling.argo import names
 from tooling.argo.cluster_access import ClusterAccess
+from tooling.argo.container import OUTPUT_ARTIFACT
 from tooling.argo.names import distinct_names, label_value
 from tooling.argo.pods import (
     TOOLING_VOLUMES,
@@ -19,7 +20,6 @@ from tooling.argo.pods import (
     volumes,
 )
 from tooling.argo.stage_templates import (
-    OUTPUT_ARTIFACT,
     input_artifacts,
     parameter_names,
     retries,

@@ -16,14 +16,13 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from tooling.argo.nodes import Metadata, Node, Values, read_nodes
+from tooling.argo.container import OUTPUT_ARTIFACT
+from tooling.argo.nodes import Metadata, Node, Place, Values, read_nodes
 from tooling.cluster.protocol import Object
 
 State: TypeAlias = Literal[
     "pending", "running", "succeeded", "failed", "error", "omitted", "skipped"
 ]
-
-OUTPUT = "output"
 
 _STATES: Mapping[str, State] = {
     "": "pending",
@@ -43,9 +42,9 @@ _EXIT_CODE = re.compile(r"-?[0-9]+")
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One pod of a task; `number` counts from 0, as `{{retries}}` does.
 
-    `output` is the key of its output artifact `output`, `artifacts` those of its input artifacts, by name: as they stand in
-    the bucket, "" for what lies anywhere but in the Workflow's own repository. `exit_code` is None where Argo tells none;
-    `memoized` says that no pod ran and the outputs are another's. `node` is the node's id, `host` the cluster's node ("" before it is known).
+    `output` is where its output artifact `output` lies, if it has put one out; `artifacts` are its inputs, by name. `exit_code` is
+    None where Argo tells none; `memoized` says that no pod ran and the outputs are another's. `node` is the node's id, `host`
+    the cluster's node ("" before it is known).
     """
 
     number: int
@@ -58,9 +57,9 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     finished: datetime | None
     host: str
     exit_code: int | None
-    output: str
+    output: Place
     parameters: Mapping[str, str]
-    artifacts: Mapping[str, str]
+    artifacts: Mapping[str, Place]
     memoized: bool
 
 
@@ -163,9 +162,9 @@ def _attempt(metadata: Metadata, node: Node, number: int) -> Attempt:
         finished=node.finished_at,
         host=node.host_node_name,
         exit_code=int(code) if _EXIT_CODE.fullmatch(code) else None,
-        output=outputs.keys.get(OUTPUT, ""),
+        output=outputs.places.get(OUTPUT_ARTIFACT, Place()),
         parameters=inputs.texts,
-        artifacts=inputs.keys,
+        artifacts=inputs.places,
         memoized=node.memoized,
     )
 

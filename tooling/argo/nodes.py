@@ -20,9 +20,22 @@ _POD_NAMES = "workflows.argoproj.io/pod-name-format"
 _LONGEST_POD_STEM = 242
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Where an artifact lies: its key in that bucket, or, without one, in the Workflow's own repository; no key: in no bucket."""
+
+    key: str = ""
+    bucket: str = ""
+
+
 class _S3(msgspec.Struct, frozen=True):
     key: str = ""
+    bucket: str = ""
     endpoint: str = ""
+
+    @property
+    def place(self) -> Place:
+        """Argo looks at a bucket only where an endpoint stands beside it."""
+        return Place(self.key, self.bucket if self.endpoint else "")
 
 
 class _Artifact(msgspec.Struct, frozen=True):
@@ -49,15 +62,9 @@ class Values(msgspec.Struct, frozen=True, rename="camel"):
         return {name: "" if value is None else str(value) for name, value in found.items()}
 
     @property
-    def keys(self) -> dict[str, str]:
-        """The artifacts' keys in the Workflow's own repository; "" for one that lies elsewhere.
-
-        Argo looks at a bucket only where an endpoint stands beside it.
-        """
-        return {
-            artifact.name: artifact.s3.key if artifact.s3 and not artifact.s3.endpoint else ""
-            for artifact in self.artifacts or ()
-        }
+    def places(self) -> dict[str, Place]:
+        """Where the artifacts lie."""
+        return {one.name: one.s3.place if one.s3 else Place() for one in self.artifacts or ()}
 
 
 class _Flag(msgspec.Struct, frozen=True):

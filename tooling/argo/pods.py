@@ -7,17 +7,15 @@ from collections.abc import Iterable, Mapping
 from hera.workflows import models as m
 
 from tooling.argo import names
-from tooling.argo.arguments import BRACE_VARIABLES, needs_brace
-from tooling.runners.container import OUTPUT, SCRATCH, TEMPORARY
-from tooling.runners.variables import container_variables
+from tooling.argo.container import STAGE_VOLUMES, stage_variables
+from tooling.runners.container import TEMPORARY
 from tooling.settings import Settings
 from tooling.spec.component import Resources
 
 # Any user but root: what a pod writes is read by the executor, which runs as the same one.
 USER = 1000
 
-# The volumes of a pod, each empty and gone with it, and where they are mounted.
-STAGE_VOLUMES = {"output": OUTPUT, "scratch": SCRATCH, "temporary": TEMPORARY}
+# The volumes of a pod of the tooling, as STAGE_VOLUMES are a stage's.
 TOOLING_VOLUMES = {"temporary": TEMPORARY}
 
 
@@ -53,12 +51,7 @@ def mounts(chosen: Mapping[str, str]) -> list[m.VolumeMount]:
 
 def stage_environment(texts: Iterable[str]) -> list[m.EnvVar]:
     """What a stage's container gets, as in every runner; `texts` are its arguments as they are written."""
-    variables = container_variables(
-        {}, home=TEMPORARY, scratch=SCRATCH, network=False, object_store=False
-    )
-    if needs_brace(tuple(texts)):
-        variables = {**variables, **BRACE_VARIABLES}
-    return environment(variables)
+    return environment(stage_variables(texts))
 
 
 def environment(variables: Mapping[str, str]) -> list[m.EnvVar]:

@@ -8,20 +8,19 @@ from hera.workflows import models as m
 
 from tooling.argo import names
 from tooling.argo.arguments import flag, is_plain, written
+from tooling.argo.container import OUTPUT_ARTIFACT, STAGE_VOLUMES, input_places
 from tooling.argo.names import distinct_names, label_value
 from tooling.argo.places import location_template
 from tooling.argo.pods import (
-    STAGE_VOLUMES,
     container_security,
     mounts,
     resources,
     stage_environment,
 )
 from tooling.argo.submission import SubmittedSource, SubmittedStage
-from tooling.runners.container import INPUT, OUTPUT
+from tooling.runners.container import OUTPUT
 from tooling.spec.values import as_argument
 
-INPUT_ARTIFACT, OUTPUT_ARTIFACT = "input", "output"
 STAGE, STAGE_KEY = "stage", "stage-key"
 # Attempts after the first, where the cluster failed and not the stage.
 RETRIES = 2
@@ -30,12 +29,8 @@ _LONGEST_PARAMETER = 100
 
 def input_artifacts(stage: SubmittedStage, source: SubmittedSource) -> dict[str, m.Artifact]:
     """The stage's input artifacts by need ("" for the source), each with the path where the container has it."""
-    if len(stage.needs) > 1:
-        artifacts = distinct_names(stage.needs, _LONGEST_PARAMETER)
-        return {need: _input(name, f"{INPUT}/{need}") for need, name in artifacts.items()}
-    if stage.needs:
-        return {stage.needs[0]: _input(INPUT_ARTIFACT, INPUT)}
-    return {"": _input(INPUT_ARTIFACT, f"{INPUT}/{source.file}".rstrip("/"))}
+    places = input_places(stage, source)
+    return {need: m.Artifact(name=at.artifact, path=at.path) for need, at in places.items()}
 
 
 def parameter_names(stage: SubmittedStage) -> dict[str, str]:
@@ -101,10 +96,6 @@ def _arguments(stage: SubmittedStage, parameters: Mapping[str, str]) -> list[str
 
 def _parameter(name: str) -> str:
     return "{{inputs.parameters." + name + "}}"
-
-
-def _input(name: str, path: str) -> m.Artifact:
-    return m.Artifact(name=name, path=path)
 
 
 def _output(key: str) -> m.Artifact:
