@@ -21,7 +21,7 @@ from tooling.s3_access import S3Access
 from tooling.store.bucket import Bucket
 
 NODE = "worker-1"
-USER = 1000
+USER = os.getuid() or 1000
 _TAG = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
 
 Node = dict[str, Any]
@@ -64,15 +64,15 @@ class OneMachineArgo:
         for task in _in_order(tasks):
             needed = [finished[need] for need in task.get("dependencies", [])]
             if any(node["phase"] != "Succeeded" for node in needed):
-                node = _node(name, task["name"], "Retry", "Omitted", task["template"], created)
+                node = _node(name, task["name"], "Skipped", "Omitted", task["template"], created)
                 node["message"] = "omitted: depends condition not met"
             else:
                 node = self._attempts(
                     name, task, templates[task["template"]], scope, finished, nodes, created
                 )
             nodes[node["id"]] = finished[task["name"]] = node
-        failed = any(node["phase"] == "Failed" for node in finished.values())
-        phase = "Failed" if failed else "Succeeded"
+        succeeded = all(node["phase"] == "Succeeded" for node in finished.values())
+        phase = "Succeeded" if succeeded else "Failed"
         top = _node(name, "", "DAG", phase, manifest["spec"]["entrypoint"], created)
         nodes[name] = {**top, "id": name, "name": name, "displayName": name}
         metadata = {**manifest["metadata"], "creationTimestamp": _time(created), "uid": "0-1"}
@@ -90,37 +90,58 @@ class OneMachineArgo:
         created: datetime,
     ) -> Node:
         called = _replace(task["arguments"], scope, ignore_missing=True)
+        retried = int(template.get("retryStrategy", {}).get("limit", 0))
+        attempts: list[Node] = []
+        while len(attempts) <= retried and all(one["phase"] == "Error" for one in attempts):
+            named = _node(
+                name, f"{task['name']}({len(attempts)})", "Pod", "", template["name"], created
+            )
+            filling = {**scope, "retries": str(len(attempts))}
+            attempts.append(self._attempt(named, template, called, filling, finished))
+            nodes[named["id"]] = attempts[-1]
+        last = attempts[-1]
+        retry = _node(name, task["name"], "Retry", last["phase"], template["name"], created)
+        shared = {key: last[key] for key in ("inputs", "outputs")}
+        return {**retry, **shared, "children": [attempt["id"] for attempt in attempts]}
+
+    def _attempt(
+        self,
+        node: Node,
+        template: Node,
+        called: Node,
+        scope: Mapping[str, str],
+        finished: Mapping[str, Node],
+    ) -> Node:
+        """One pod; a negative exit code is that of one which the cluster lost: an Error, which is tried again."""
         inputs = {
             f"inputs.parameters.{p['name']}": p["value"] for p in called.get("parameters", [])
         }
-        attempt = _node(name, f"{task['name']}(0)", "Pod", "Succeeded", template["name"], created)
-        filled = _replace(template, {**scope, **inputs, "retries": "0"})
+        filled = _replace(template, {**scope, **inputs})
         artifacts = _located(filled, called, finished)
-        volume = self.directory / attempt["id"]
+        volume = self.directory / node["id"]
         for artifact in artifacts:
             self._load(artifact, volume)
         said, code = self.run_container(_docker_arguments(filled, volume, artifacts))
-        self.logs[attempt["id"]] = said
+        self.logs[node["id"]] = said
         outputs = [
             self._save(artifact, filled, volume) for artifact in filled["outputs"]["artifacts"]
         ]
-        attempt |= {
-            "phase": "Failed" if code else "Succeeded",
+        message = "pod deleted" if code < 0 else f"main: Error (exit code {code})"
+        return {
+            **node,
+            "phase": "Error" if code < 0 else "Failed" if code else "Succeeded",
+            "nodeFlag": {"retried": True},
             "hostNodeName": NODE,
             "inputs": {"parameters": called.get("parameters", []), "artifacts": artifacts},
-            "outputs": {"exitCode": str(code), "artifacts": outputs},
+            "outputs": {"artifacts": outputs, **({"exitCode": str(code)} if code >= 0 else {})},
+            **({"message": message} if code else {}),
         }
-        if code:
-            attempt["message"] = f"main: Error (exit code {code})"
-        nodes[attempt["id"]] = attempt
-        retry = _node(name, task["name"], "Retry", attempt["phase"], template["name"], created)
-        shared = {key: attempt[key] for key in ("inputs", "outputs")}
-        return {**retry, **shared, "children": [attempt["id"]]}
 
     def _load(self, artifact: Node, volume: Path) -> None:
         """Bring an input artifact's objects to its place; fails as Argo does where there are none."""
-        bucket = Bucket(f"s3://{self.bucket}", self.access)
-        key = artifact["s3"]["key"]
+        place = artifact["s3"]
+        name = place["bucket"] if "endpoint" in place else self.bucket
+        bucket, key = Bucket(f"s3://{name}", self.access), place["key"]
         found = list(bucket.sizes(key))
         single = [] if found else [entry["path"] for entry in bucket.entry(key)]
         assert found or single, f"NoSuchKey: {key}"
