@@ -92,14 +92,18 @@ class Project:
             start_new_session=True,
         )
 
-    def doit(self, *arguments: str | Path, **more: Any) -> Finished:
+    def doit(
+        self, *arguments: str | Path, patience: float = PATIENCE_SECONDS, **more: Any
+    ) -> Finished:
         """Run `doit` to its end; takes what `start` takes."""
-        return self.finish(self.start(*arguments, **more))
+        return self.finish(self.start(*arguments, **more), patience)
 
-    def finish(self, process: subprocess.Popen[str]) -> Finished:
-        """Wait for a process."""
+    def finish(
+        self, process: subprocess.Popen[str], patience: float = PATIENCE_SECONDS
+    ) -> Finished:
+        """Wait for a process, so many seconds at most."""
         try:
-            stdout, stderr = process.communicate(timeout=PATIENCE_SECONDS)
+            stdout, stderr = process.communicate(timeout=patience)
         except subprocess.TimeoutExpired:
             process.kill()
             raise

@@ -16,6 +16,8 @@ from tests.services.registry import Registry
 from tooling.store.bucket import Bucket
 
 IMAGE = "registry.example/ml/daintree/tooling@sha256:" + "9" * 64
+# Four images built and pushed, while other tests run.
+BUILD_SECONDS = 300
 STRANGE = '{{workflow.name}} $(HOME) $$ \'; touch /tmp/x; # "größe"\n\u200b\x07'
 
 
@@ -41,7 +43,7 @@ def clustered(contained: Project, based_registry: Registry, bucket: Bucket) -> P
 @pytest.fixture
 def pushed(clustered: Project) -> Project:
     """The project, its images pushed."""
-    finished = clustered.doit("build", "--push")
+    finished = clustered.doit("build", "--push", patience=BUILD_SECONDS)
     assert finished.code == 0, finished.stderr
     return clustered
 
@@ -157,7 +159,7 @@ def test_a_strange_parameter_reaches_the_pod_as_it_is(
     )
     clustered.pipeline("say", {"component": "text/say", "params": {"text": STRANGE}})
     clustered.commit()
-    assert clustered.doit("build", "--push", "text/say").code == 0
+    assert clustered.doit("build", "--push", "text/say", patience=BUILD_SECONDS).code == 0
     argo = OneMachineArgo(bucket.access, bucket.name, tmp_path / "pods")
     workflow = argo.run(manifest_of(clustered, "say"))
     assert outputs(bucket, workflow) == {"say": {"said.txt": STRANGE.encode()}}, argo.logs

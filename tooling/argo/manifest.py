@@ -90,6 +90,7 @@ def _spec(
         artifact_repository_ref=m.ArtifactRepositoryRef(
             config_map=names.REPOSITORIES, key=names.REPOSITORY
         ),
+        pod_metadata=m.Metadata(labels=_labels(submission)),
         security_context=pod_security(),
         image_pull_secrets=access.pull_secrets,
         node_selector=dict(access.node_selector) or None,
