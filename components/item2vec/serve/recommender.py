@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from item2vec_model import Scorer, Scoring, read_model, scorer_of
 from numpy.typing import NDArray
-from stageio import StageError, numbered_rows, table
+from stageio import numbered_cells, table
 
 # Of what a user bought, in the order of time.
 PARTS = ("train.csv", "valid.csv", "test.csv")
@@ -89,14 +89,6 @@ def read_recommender(directory: Path, scoring: Scoring) -> Recommender:
 def _read_histories(directory: Path) -> dict[str, list[str]]:
     histories: dict[str, list[str]] = {}
     for part in PARTS:
-        path = table(directory, part)
-        rows = numbered_rows(path)
-        _, header = next(rows)
-        if header[:2] != ["user", "item"]:
-            raise StageError(
-                f"{path}: line 1: expected the columns user and item first",
-                f"there are {', '.join(header[:5])}",
-            )
-        for _, (user, item, *_rest) in rows:
+        for _, (user, item) in numbered_cells(table(directory, part), "user", "item"):
             histories.setdefault(user, []).append(item)
     return histories

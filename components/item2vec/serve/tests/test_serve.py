@@ -24,9 +24,7 @@ ITEMS = ["a/b c", *(f"i{number:03}" for number in range(1, 50))]
 VECTORS_ALONE = Scoring(decay=0.4, last_items=10, cooccurrence=0)
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    directory = tmp_path / "model"
+def write_model(directory: Path) -> Path:
     directory.mkdir()
     write_description(directory)
     unit = np.eye(len(ITEMS), dtype=int)
@@ -39,6 +37,11 @@ def model(tmp_path: Path) -> Path:
         rows = [(user, item, 0) for user, item in parts.get(part, [])]
         write_rows(directory / f"{part}.csv", ("user", "item", "time"), rows)
     return directory
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "model")
 
 
 @pytest.fixture
@@ -97,10 +100,13 @@ def test_the_history_of_a_user_has_all_parts_in_order(recommender: Recommender) 
     assert recommender.history("nobody") == []
 
 
-@pytest.fixture
-def port(model: Path, tmp_path: Path) -> Iterator[int]:
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Where a service of the model answers, the same for all tests: none changes it."""
+    place = tmp_path_factory.mktemp("service")
+    model, output = write_model(place / "model"), place / "output"
     process = subprocess.Popen(
-        [sys.executable, MAIN, "--input", model, "--output", tmp_path / "output", "--port", "0"],
+        [sys.executable, MAIN, "--input", model, "--output", output, "--port", "0"],
         stderr=subprocess.PIPE,
         encoding="utf-8",
     )
