@@ -143,6 +143,7 @@ def service(tmp_path: Path, run: Callable[..., dict[str, Path]]) -> Iterator[str
     try:
         assert process.stderr is not None
         said = next((line for line in process.stderr if line.startswith("serving ")), "")
+        assert said, "the service ended before it listened"
         yield said.partition(" at ")[2].split()[0]
     finally:
         process.terminate()
