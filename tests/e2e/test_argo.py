@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.conftest import Project
 from tests.services.argo_check import faults, read_documents
+from tests.services.kubernetes_api import KubernetesServer
 from tests.services.minio import Minio, variables
 from tests.services.one_machine_argo import OneMachineArgo
 from tests.services.registry import Registry
@@ -100,6 +101,36 @@ def test_pods_compute_what_the_docker_runner_computes_under_the_same_keys(
     assert outputs(bucket, workflow) == {
         name: here.contents(path) for name, path in computed.items()
     }
+
+
+def test_what_pods_have_computed_is_recorded_and_a_hit_for_every_machine(
+    pushed: Project, bucket: Bucket, kubernetes: KubernetesServer, tmp_path: Path
+) -> None:
+    argo = OneMachineArgo(bucket.access, bucket.name, tmp_path / "pods")
+    workflow = argo.run(manifest_of(pushed, "words"))
+    kubernetes.put("Workflow", workflow)
+    name = workflow["metadata"]["name"]
+    configured = {"KUBECONFIG": str(kubernetes.kubeconfig(tmp_path / "config"))}
+
+    first = pushed.doit("record", name, env=configured)
+    assert first.code == 0, first.stderr
+    assert [line.split(":")[0].split() for line in first.stdout.splitlines()] == [
+        [stage, "recorded"] for stage in ("load", "clean", "count")
+    ]
+    told = pushed.doit("record", name, "--json", env=configured).json()
+    assert [stage["status"] for stage in told["stages"]] == ["known"] * 3
+
+    laptop = pushed.elsewhere(pushed.root, DAINTREE_CACHE=str(tmp_path / "cache"))
+    for runner in ("argo", "docker"):
+        plan = laptop.doit("plan", "words", "--runner", runner, "--json").json()
+        assert [stage["status"] for stage in plan["stages"]] == ["hit"] * 3
+    pulled = laptop.doit("pull", "words:count", "--runner", "argo", "--to", tmp_path / "pulled")
+    assert pulled.code == 0, pulled.stderr
+    assert {
+        path.name: path.read_bytes() for path in (tmp_path / "pulled/output").iterdir()
+    } == outputs(bucket, workflow)["count"]
+    shown = laptop.doit("show", "words:count").stdout
+    assert "runner argo" in shown
 
 
 def test_the_same_plan_is_the_same_bytes_and_is_handed_over_once(

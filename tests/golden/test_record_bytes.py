@@ -75,10 +75,26 @@ FAILED = msgspec.structs.replace(
     exit_code=-9,
     dirty=False,
 )
+IN_CLUSTER = msgspec.structs.replace(
+    SUCCEEDED,
+    run="20260301T101500000Z-item2vec-0123456789-train-1",
+    location="item2vec/train/0123456789abcdef0123/2026/03/01/20260301T101500000Z-item2vec-0123456789-train-1",
+    environment="image",
+    runner="argo",
+    image="sha256:" + "9" * 64,
+    seconds=12.0,
+    peak_memory=0,
+    host="node-7",
+    workflow="item2vec-0123456789",
+    pod="item2vec-0123456789-item2vec-train-2172006682",
+    dirty=False,
+    python="",
+)
 RECORDS: dict[str, msgspec.Struct] = {
     "index_record.json": index_record_of(SUCCEEDED),
     "run_succeeded.json": SUCCEEDED,
     "run_failed.json": FAILED,
+    "run_in_cluster.json": IN_CLUSTER,
     "history_record.json": HistoryRecord(run=RUN, location=LOCATION),
     "source_record.json": SourceRecord(artifact=OUTPUT),
 }

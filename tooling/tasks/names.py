@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "metrics": "table what past runs measured, best first",
     "show": "show one run whole: inputs, outputs, reason, log",
     "argo": "write what a pipeline misses as an Argo Workflow",
+    "record": "record what a Workflow's stages have put out, so that it is a hit",
     "affected": "name the components that a git change affects, and why",
     "build": "build the images that are missing, and push them",
     "hooks": "build images after each commit: switch git hooks on or off",
@@ -34,7 +35,7 @@ DOIT_COMMANDS = (
     "clean", "completion", "dumpdb", "forget", "help", "ignore", "info", "reset-dep", "strace", "tabcompletion",
 )  # fmt: skip
 LATER_COMMANDS = (
-    "cancel", "doctor", "logs", "push", "record", "submit",
+    "cancel", "doctor", "logs", "push", "submit",
 )  # fmt: skip
 
 _TASK = re.compile(rb"\btask_([A-Za-z0-9_]+)")
