@@ -16,15 +16,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.services.engine import TEST_LABEL, remove_images
+from tests.services.minio import variables
+from tooling.store.bucket import Bucket
 
 if TYPE_CHECKING:
     from docker import DockerClient
+
+    from tests.services.minio import Minio
+    from tests.services.registry import Registry
 
 REPOSITORY = Path(__file__).parents[2]
 TEMPLATE = Path(__file__).parent / "project"
 WATCH = Path(__file__).parent / "watch"
 DOIT = Path(sys.executable).with_name("doit")
 PATIENCE_SECONDS = 60
+# Four images built and pushed, while other tests run.
+BUILD_SECONDS = 300
+TOOLING_IMAGE = "registry.example/ml/daintree/tooling@sha256:" + "9" * 64
 READERS = 64
 
 collect_ignore = ["project", "watch"]
@@ -316,3 +324,30 @@ def gate(tmp_path: Path) -> Iterator[Gate]:
     made = Gate(tmp_path / "gate")
     yield made
     made.close()
+
+
+@pytest.fixture
+def bucket(minio: Minio) -> Bucket:
+    """What the store of these tests holds."""
+    return Bucket(f"s3://{minio.bucket()}/store", minio.access)
+
+
+@pytest.fixture
+def clustered(contained: Project, based_registry: Registry, bucket: Bucket) -> Project:
+    """The project with its store in the bucket and its images to be pushed to the registry."""
+    return contained.elsewhere(
+        contained.root,
+        DAINTREE_STORE=bucket.url,
+        DAINTREE_REGISTRY=f"{based_registry.address}/{bucket.name}",
+        DAINTREE_ARGO_ENDPOINT="http://minio.minio:9000",
+        DAINTREE_ARGO_IMAGE=TOOLING_IMAGE,
+        **variables(bucket.access),
+    )
+
+
+@pytest.fixture
+def pushed(clustered: Project) -> Project:
+    """The project, its images pushed."""
+    finished = clustered.doit("build", "--push", patience=BUILD_SECONDS)
+    assert finished.code == 0, finished.stderr
+    return clustered

@@ -8,45 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Project
+from tests.e2e.conftest import BUILD_SECONDS, Project
 from tests.services.argo_check import faults, read_documents
 from tests.services.kubernetes_api import KubernetesServer
-from tests.services.minio import Minio, variables
 from tests.services.one_machine_argo import OneMachineArgo
-from tests.services.registry import Registry
 from tooling.store.bucket import Bucket
 
-IMAGE = "registry.example/ml/daintree/tooling@sha256:" + "9" * 64
-# Four images built and pushed, while other tests run.
-BUILD_SECONDS = 300
 STRANGE = '{{workflow.name}} $(HOME) $$ \'; touch /tmp/x; # "größe"\n\u200b\x07'
-
-
-@pytest.fixture
-def bucket(minio: Minio) -> Bucket:
-    """What the store of these tests holds."""
-    return Bucket(f"s3://{minio.bucket()}/store", minio.access)
-
-
-@pytest.fixture
-def clustered(contained: Project, based_registry: Registry, bucket: Bucket) -> Project:
-    """The project with its store in the bucket and its images to be pushed to the registry."""
-    return contained.elsewhere(
-        contained.root,
-        DAINTREE_STORE=bucket.url,
-        DAINTREE_REGISTRY=f"{based_registry.address}/{bucket.name}",
-        DAINTREE_ARGO_ENDPOINT="http://minio.minio:9000",
-        DAINTREE_ARGO_IMAGE=IMAGE,
-        **variables(bucket.access),
-    )
-
-
-@pytest.fixture
-def pushed(clustered: Project) -> Project:
-    """The project, its images pushed."""
-    finished = clustered.doit("build", "--push", patience=BUILD_SECONDS)
-    assert finished.code == 0, finished.stderr
-    return clustered
 
 
 def manifest_of(project: Project, *arguments: str) -> dict[str, Any]:

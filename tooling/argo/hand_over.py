@@ -39,10 +39,16 @@ def hand_over(order: Order, say: Callable[[str], None]) -> None:
 
     Raises StoreError as publishing does, SourceError for a source that has changed since the plan.
     """
+    hand_over_source(order, say)
     bucket = Bucket(order.plan.settings.store, read_s3_access())
-    if not order.submission.source.url and _reads_source(order):
-        _hand_over_source(order.plan, RemoteRuns(bucket), say)
     bucket.create(order.submission.place, encode(order.submission))
+
+
+def hand_over_source(order: Order, say: Callable[[str], None]) -> None:
+    """Put the source that stages of an order read into the store, unless it is there. Raises as `hand_over` does."""
+    if not order.submission.source.url and _reads_source(order):
+        bucket = Bucket(order.plan.settings.store, read_s3_access())
+        _hand_over_source(order.plan, RemoteRuns(bucket), say)
 
 
 def _reads_source(order: Order) -> bool:

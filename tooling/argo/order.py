@@ -48,13 +48,9 @@ def order_of(plan: Plan) -> Order:
     Raises UsageError for a store that a cluster cannot reach, ImageError for a component that is not committed or whose image
     is not in the registry, SourceError for a source that is both an object and a prefix.
     """
-    if not plan.store.url.startswith(SCHEME):
-        raise UsageError(
-            f"the artifact store {plan.store.url} is on this machine, where no pod can reach it",
-            hint="set DAINTREE_STORE, or store in pyproject.toml, to s3://bucket",
-        )
+    check_reach(plan)
     stages = [s for s in plan.stages if not isinstance(plan.decisions[s.name], Hit)]
-    commit = _commit(plan, stages)
+    commit = commit_of(plan, stages)
     images = _images(plan, stages)
     return Order(
         plan=plan,
@@ -73,8 +69,17 @@ def order_of(plan: Plan) -> Order:
     )
 
 
-def _commit(plan: Plan, stages: Sequence[BoundStage]) -> str:
-    """HEAD, where the project has components. Raises ImageError for one that is not as HEAD has it."""
+def check_reach(plan: Plan) -> None:
+    """Raise UsageError for a store that pods cannot reach."""
+    if not plan.store.url.startswith(SCHEME):
+        raise UsageError(
+            f"the artifact store {plan.store.url} is on this machine, where no pod can reach it",
+            hint="set DAINTREE_STORE, or store in pyproject.toml, to s3://bucket",
+        )
+
+
+def commit_of(plan: Plan, stages: Sequence[BoundStage]) -> str:
+    """HEAD, where the stages' components are in the project, "" else. Raises ImageError for one that is not as HEAD has it."""
     here = sorted({s.component for s in stages if not plan.version_of(s).image})
     if not here:
         return ""

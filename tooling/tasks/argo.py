@@ -11,16 +11,21 @@ from tooling.tasks.command import JSON_OPTION, DaintreeCommand, option, print_js
 from tooling.tasks.names import COMMANDS
 from tooling.tasks.ordered import NAMESPACE, ordered, say
 from tooling.tasks.run import FORCE, SET, SOURCE
+from tooling.tasks.standing import STANDING_OPTIONS, is_standing, standing
 
 
 class Argo(DaintreeCommand):
     """Writes a Workflow of the stages whose output the shared store does not have."""
 
     doc_purpose = COMMANDS["argo"]
-    doc_usage = "PIPELINE [--out FILE] [--source s3://…] [--set stage.parameter=value …]"
+    doc_usage = (
+        "PIPELINE [--out FILE] [--source s3://…] [--set stage.parameter=value …] "
+        "[--schedule 'CRON' [--timezone ZONE] | --on-event | --template]"
+    )
     doc_description = (
         "Plans against the shared store; each stage that is not a hit becomes a pod. What the pods read is put into the store "
-        "first. Without --out the manifest is printed. Where every stage is a hit, nothing is written."
+        "first. Without --out the manifest is printed. Where every stage is a hit, nothing is written. With --schedule or "
+        "--on-event it is a manifest that stays in the cluster: it plans there, and submits what is missing then."
     )
     cmd_options = (
         option("out", "write the manifest to this file"),
@@ -28,16 +33,23 @@ class Argo(DaintreeCommand):
         SET,
         FORCE,
         NAMESPACE,
+        *STANDING_OPTIONS,
         JSON_OPTION,
     )
     names = (1, 1)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         """Plan, hand over, write."""
+        if is_standing(options):
+            self._write_standing(names[0], options)
+        else:
+            self._write_workflow(names[0], options)
+
+    def _write_workflow(self, pipeline: str, options: Mapping[str, Any]) -> None:
         from tooling.argo.hand_over import hand_over
         from tooling.report.argo import order_as_json, order_summary
 
-        order = ordered(self.settings, names[0], options)
+        order = ordered(self.settings, pipeline, options)
         namespace = options["namespace"] or self.settings.argo_namespace
         if order.submission.stages:
             text = self._text(order, namespace)
@@ -47,6 +59,17 @@ class Argo(DaintreeCommand):
             print_json(order_as_json(order, namespace, options["out"]))
         else:
             print(order_summary(order), file=sys.stderr)
+
+    def _write_standing(self, pipeline: str, options: Mapping[str, Any]) -> None:
+        from tooling.argo.yaml_text import manifest_text
+        from tooling.report.standing import standing_as_json, standing_summary
+
+        written = standing(self.settings, pipeline, options)
+        self._write(manifest_text(written.documents, written.comments), options)
+        if options["json"]:
+            print_json(standing_as_json(pipeline, written.documents, options["out"]))
+        else:
+            print(standing_summary(pipeline, written.documents), file=sys.stderr)
 
     def _text(self, order: Any, namespace: str) -> str:
         from tooling.argo.manifest import workflow_manifest

@@ -1,0 +1,148 @@
+"""Manifests that stay in a cluster: their very bytes, and what Argo's schema and hera's models say of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.argo.conftest import cluster, make_submission, submitted_stage
+from tests.services.argo_check import faults, read_documents, through_hera
+from tooling.argo.by_hand import template_manifest
+from tooling.argo.on_event import event_manifests
+from tooling.argo.pinned import braceless_json
+from tooling.argo.schedule import cron_manifest
+from tooling.argo.yaml_text import manifest_text
+from tooling.report.standing import event_comments, schedule_comments, template_comments
+
+GOLDEN = Path(__file__).parents[1] / "golden/argo"
+COMMIT = "6" * 40
+SOURCE = "s3://raw/reviews"
+STAGE = {
+    "name": "load",
+    "component": "text/load",
+    "version": "sha256:" + "1" * 64,
+    "params": {"text": "{{workflow.name}} $(HOME)", "top": 3},
+    "needs": [],
+}
+PINNED = braceless_json({"source": SOURCE, "stages": [STAGE]}) + "\n"
+SUBMISSION = make_submission(
+    submitted_stage("load"),
+    submitted_stage("strict", needs=("load",), template="text-clean", component="text/clean"),
+    submitted_stage("join", needs=("strict", "load"), parameters={"text": "{{x}}"}),
+)
+LOGIN = {"argo_pull_secret": "registry-key", "argo_node_selector": {"pool": "batch", "zone": "a"}}
+
+
+def scheduled(**settings: Any) -> str:
+    document = cron_manifest(
+        *("words", "words", PINNED, cluster(**settings)),
+        schedule="0 3 * * *",
+        timezone="Europe/Berlin",
+        commit=COMMIT,
+    )
+    comments = schedule_comments("words", COMMIT, "daintree", "0 3 * * *", "Europe/Berlin")
+    return manifest_text([document], comments)
+
+
+def reacting(**settings: Any) -> str:
+    name = "words-on-event"
+    documents = event_manifests(
+        "words", name, PINNED, cluster(**settings), source=SOURCE, commit=COMMIT
+    )
+    return manifest_text(documents, event_comments("words", name, COMMIT, "daintree", SOURCE))
+
+
+def owned(**settings: Any) -> str:
+    document = template_manifest(SUBMISSION, "words", cluster(**settings))
+    return manifest_text([document], template_comments("words", "words", COMMIT, "daintree"))
+
+
+TEXTS = {"schedule": scheduled(**LOGIN), "event": reacting(), "template": owned()}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_manifest_has_always_the_same_bytes(name: str) -> None:
+    golden = GOLDEN / f"{name}.yaml"
+    if os.environ.get("RENEW_GOLDEN"):
+        golden.write_text(TEXTS[name], encoding="utf-8")
+    assert TEXTS[name] == golden.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_argo_takes_it_and_hera_reads_it(name: str) -> None:
+    documents = read_documents((GOLDEN / f"{name}.yaml").read_text(encoding="utf-8"))
+    checked = [d for d in documents if d["kind"] in ("CronWorkflow", "WorkflowTemplate")]
+    assert checked
+    for document in checked:
+        assert faults(document) == []
+    for document in documents:
+        if document["kind"] not in ("EventSource", "Sensor"):
+            assert through_hera(document) == document
+
+
+def test_heras_models_of_argo_events_read_it() -> None:
+    from hera.events import models
+
+    _, source, sensor, _ = read_documents(TEXTS["event"])
+    for kind, document in ((models.EventSource, source), (models.Sensor, sensor)):
+        document = {name: document[name] for name in ("metadata", "spec")}
+        if kind is models.Sensor:
+            # hera has no model of an object that stands there as it is.
+            made = document["spec"]["triggers"][0]["template"]["k8s"].pop("source")["resource"]
+            assert faults(made) == []
+            assert through_hera(made) == made
+        loaded = kind.model_validate(document)
+        assert loaded.model_dump(mode="json", by_alias=True, exclude_none=True) == document
+
+
+def test_the_pinned_pipeline_is_a_file_of_the_tooling_s_project() -> None:
+    [document] = read_documents(TEXTS["schedule"])
+    [template] = document["spec"]["workflowSpec"]["templates"]
+    [artifact] = template["inputs"]["artifacts"]
+    assert artifact["path"] == "/project/pipelines/words.json"
+    assert artifact["raw"]["data"] == PINNED
+    assert template["container"]["args"] == ["submit", "words"]
+
+
+def test_keys_come_from_a_secret_and_a_login_is_mounted_where_one_is_set() -> None:
+    for text in TEXTS.values():
+        assert "the-secret-key" not in text
+        assert "the-access-key" not in text
+    [document] = read_documents(TEXTS["schedule"])
+    spec = document["spec"]["workflowSpec"]
+    [container] = [template["container"] for template in spec["templates"]]
+    variables = {v["name"]: v.get("value") for v in container["env"]}
+    assert variables["DOCKER_CONFIG"] == "/login"
+    assert variables["DAINTREE_ARGO_NODE_SELECTOR"] == "pool=batch,zone=a"
+    assert {"name": "login", "mountPath": "/login"} in container["volumeMounts"]
+    [login] = [volume["secret"] for volume in spec["volumes"] if volume["name"] == "login"]
+    assert login["secretName"] == "registry-key"
+    assert spec["imagePullSecrets"] == [{"name": "registry-key"}]
+    assert "login" not in scheduled()
+
+
+def test_a_template_to_own_claims_nothing() -> None:
+    [document] = read_documents(TEXTS["template"])
+    assert "onExit" not in document["spec"]
+    assert "stage-key" not in TEXTS["template"]
+    assert "ml.daintree/submission" not in TEXTS["template"]
+    keys = {
+        template["outputs"]["artifacts"][0]["s3"]["key"]
+        for template in document["spec"]["templates"]
+        if "outputs" in template
+    }
+    assert keys == {
+        "team/by-hand/words/{{workflow.name}}/{{inputs.parameters.stage}}/{{retries}}/output"
+    }
+
+
+def test_several_objects_of_one_moment_plan_one_after_the_other() -> None:
+    template, _, sensor, binding = read_documents(TEXTS["event"])
+    assert template["spec"]["synchronization"] == {"mutexes": [{"name": "submit-words"}]}
+    [trigger] = sensor["spec"]["triggers"]
+    assert trigger["rateLimit"] == {"unit": "Minute", "requestsPerUnit": 2}
+    name = template["metadata"]["name"]
+    assert binding["spec"]["submit"]["workflowTemplateRef"] == {"name": name}

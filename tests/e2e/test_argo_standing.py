@@ -1,0 +1,172 @@
+"""What `doit argo` writes to stay in a cluster: a pinned pipeline plans there what it plans here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import REPOSITORY, Project
+from tests.services.argo_check import faults, read_documents
+from tests.services.one_machine_argo import OneMachineArgo
+from tooling.store.bucket import Bucket
+
+SCHEDULE = ("--schedule", "0 3 * * *")
+DODO = REPOSITORY / "deploy/tooling/project/dodo.py"
+
+
+@pytest.fixture
+def source(pushed: Project, bucket: Bucket) -> str:
+    """The source in a bucket, where pods can look whether it has changed."""
+    corpus = (pushed.root / "corpus.txt").read_bytes()
+    Bucket(f"s3://{bucket.name}", bucket.access).put("raw/corpus.txt", corpus)
+    return f"s3://{bucket.name}/raw"
+
+
+def written(project: Project, *arguments: str) -> list[dict[str, Any]]:
+    """The documents that `doit argo words …` prints, each sound as far as the checker knows its kind."""
+    finished = project.doit("argo", "words", *arguments)
+    assert finished.code == 0, finished.stderr
+    documents = read_documents(finished.stdout)
+    for document in documents:
+        if document["kind"] in ("CronWorkflow", "WorkflowTemplate"):
+            assert faults(document) == []
+    return documents
+
+
+def refused(project: Project, *arguments: str, **more: Any) -> str:
+    """What `doit argo words …` says that must fail."""
+    return project.doit("argo", "words", *arguments, **more).complaint()
+
+
+def as_in_a_pod(project: Project, spec: dict[str, Any], root: Path) -> Project:
+    """The project of the tooling's image with the pipeline that the one step gets, and that step's settings.
+
+    Its store and keys are this machine's.
+    """
+    [template] = spec["templates"]
+    [artifact] = template["inputs"]["artifacts"]
+    (root / "pipelines").mkdir(parents=True)
+    (root / "dodo.py").write_bytes(DODO.read_bytes())
+    (root / "pipelines" / Path(artifact["path"]).name).write_text(artifact["raw"]["data"])
+    told = {v["name"]: v["value"] for v in template["container"]["env"] if "value" in v}
+    settings = {n: text for n, text in told.items() if n.startswith("DAINTREE_")}
+    settings["DAINTREE_ARGO_NAMESPACE"] = "daintree"
+    return project.elsewhere(root, **settings, XDG_CACHE_HOME=str(root.parent / "pod-cache"))
+
+
+def keys(project: Project, *arguments: str) -> dict[str, str]:
+    """The stage keys of `words` as it is planned for a cluster."""
+    plan = project.doit("plan", "words", "--runner", "argo", "--json", *arguments).json()
+    return {stage["name"]: stage["key"] for stage in plan["stages"]}
+
+
+def test_a_scheduled_run_plans_what_this_project_plans(
+    pushed: Project, source: str, tmp_path: Path
+) -> None:
+    changes = ("--source", source, "--set", "count.top=1")
+    [cron] = written(pushed, *changes, *SCHEDULE, "--timezone", "Europe/Berlin")
+    assert cron["spec"]["schedules"] == ["0 3 * * *"]
+    assert cron["spec"]["timezone"] == "Europe/Berlin"
+    pod = as_in_a_pod(pushed, cron["spec"]["workflowSpec"], tmp_path / "pod")
+    assert keys(pod) == keys(pushed, *changes)
+    # So what it submits is the very Workflow that is submitted here, and meets it.
+    names = [
+        read_documents(project.doit("argo", "words", *options).stdout)[0]["metadata"]["name"]
+        for project, options in ((pod, ()), (pushed, changes))
+    ]
+    assert names[0] == names[1]
+    pushed.run("words", "--runner", "docker", *changes)
+    assert pod.plan("words", "--runner", "argo") == dict.fromkeys(("load", "clean", "count"), "hit")
+
+
+def test_the_same_manifest_is_the_same_bytes(pushed: Project, source: str) -> None:
+    for options in (SCHEDULE, ("--on-event",), ("--template",)):
+        first, second = (
+            pushed.doit("argo", "words", "--source", source, *options).stdout for _ in range(2)
+        )
+        assert first == second
+        assert first.startswith("# words: ")
+        assert pushed.environ["MINIO_SECRET_KEY"] not in first
+
+
+def test_what_reacts_to_events_watches_the_source(
+    pushed: Project, bucket: Bucket, source: str, tmp_path: Path
+) -> None:
+    template, event_source, sensor, binding = written(pushed, "--source", source, "--on-event")
+    kinds = [document["kind"] for document in (template, event_source, sensor, binding)]
+    assert kinds == ["WorkflowTemplate", "EventSource", "Sensor", "WorkflowEventBinding"]
+    watched = event_source["spec"]["minio"]["objects"]
+    assert (watched["bucket"], watched["filter"]) == ({"name": bucket.name}, {"prefix": "raw"})
+    pod = as_in_a_pod(pushed, template["spec"], tmp_path / "pod")
+    assert keys(pod) == keys(pushed, "--source", source)
+
+
+def test_a_template_to_own_computes_every_stage_and_records_nothing(
+    pushed: Project, bucket: Bucket, tmp_path: Path
+) -> None:
+    pushed.run("words", "--runner", "docker")
+    before = set(bucket.sizes("_cache"))
+    [template] = written(pushed, "--template")
+    workflow = {**template, "kind": "Workflow"}
+    argo = OneMachineArgo(bucket.access, bucket.name, tmp_path / "pods")
+    ended = argo.run(workflow)
+    assert {node["phase"] for node in ended["status"]["nodes"].values()} == {"Succeeded"}
+    outputs = [path for path in bucket.sizes("by-hand") if path.endswith("counts.csv")]
+    assert [path.split("/")[1] for path in outputs] == ["words"]
+    assert set(bucket.sizes("_cache")) == before
+
+
+def test_json_names_what_was_written(pushed: Project, source: str) -> None:
+    options = ("--source", source, *SCHEDULE, "--out", "cron.yaml", "--json")
+    assert pushed.doit("argo", "words", *options).json() == {
+        "pipeline": "words",
+        "namespace": "daintree",
+        "file": "cron.yaml",
+        "objects": [{"kind": "CronWorkflow", "name": "words"}],
+    }
+    [document] = read_documents((pushed.root / "cron.yaml").read_text())
+    assert document["kind"] == "CronWorkflow"
+
+
+def test_what_cannot_be_watched_is_refused(pushed: Project) -> None:
+    said = refused(pushed, *SCHEDULE)
+    assert "the source corpus.txt is on this machine, where no pod can look" in said
+    assert "hint: --source s3://bucket/prefix or https://…" in said
+
+
+def test_two_pipelines_have_two_names(pushed: Project, source: str) -> None:
+    text = json.dumps({"source": source, "stages": ["text/load"]})
+    pushed.write("pipelines/WORDS.json", text)
+    names = set()
+    for pipeline in ("words", "WORDS"):
+        finished = pushed.doit("argo", pipeline, "--source", source, *SCHEDULE)
+        names.add(read_documents(finished.stdout)[0]["metadata"]["name"])
+    assert len(names) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ((*SCHEDULE, "--template"), "--schedule and --template are different manifests"),
+        (("--timezone", "UTC"), "--timezone is that of --schedule"),
+        ((*SCHEDULE, "--force", "load"), "--force is for what is submitted now"),
+        (("--schedule", "0 25 * * *"), "the hour '25': '25' is not from 0 to 23"),
+        ((*SCHEDULE, "--timezone", "Mars"), "--timezone 'Mars': there is no such time zone"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    project: Project, options: tuple[str, ...], complaint: str
+) -> None:
+    assert complaint in refused(project, *options)
+
+
+def test_nothing_is_written_for_what_is_not_pushed(clustered: Project, bucket: Bucket) -> None:
+    Bucket(f"s3://{bucket.name}", bucket.access).put("raw/x", b"x\n")
+    source = ("--source", f"s3://{bucket.name}/raw")
+    assert "hint: doit build --push" in refused(clustered, *source, *SCHEDULE, "--out", "x.yaml")
+    assert not (clustered.root / "x.yaml").exists()
+    clustered.replace("components/text/count/main.py", '"""', '"""Another. ')
+    assert "text/count is not committed" in refused(clustered, *source, *SCHEDULE)
