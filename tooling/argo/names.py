@@ -30,6 +30,11 @@ VERSION = "ml.daintree/version"
 COMMIT = "ml.daintree/commit"
 SOURCE = "ml.daintree/source"
 
+# What tells a task's template which stage it is.
+STAGE_PARAMETER, STAGE_KEY_PARAMETER = "stage", "stage-key"
+# The stage that the exit handler is for people.
+RECORD = "record"
+
 _OTHER = re.compile(r"[^a-z0-9]+")
 _LABEL = re.compile(r"[^A-Za-z0-9._-]+")
 _DIGITS = 8

@@ -21,7 +21,7 @@ from tooling.argo.submission import SubmittedSource, SubmittedStage
 from tooling.runners.container import OUTPUT
 from tooling.spec.values import as_argument
 
-STAGE, STAGE_KEY = "stage", "stage-key"
+STAGE, STAGE_KEY = names.STAGE_PARAMETER, names.STAGE_KEY_PARAMETER
 # Attempts after the first, where the cluster failed and not the stage.
 RETRIES = 2
 _LONGEST_PARAMETER = 100

@@ -19,6 +19,9 @@ COMMANDS: dict[str, str] = {
     "metrics": "table what past runs measured, best first",
     "show": "show one run whole: inputs, outputs, reason, log",
     "argo": "write what a pipeline misses as an Argo Workflow",
+    "submit": "run what a pipeline misses in the cluster, as an Argo Workflow",
+    "logs": "print what the stages of a pipeline say in the cluster",
+    "cancel": "stop a pipeline's Workflow; what has succeeded is recorded",
     "record": "record what a Workflow's stages have put out, so that it is a hit",
     "affected": "name the components that a git change affects, and why",
     "build": "build the images that are missing, and push them",
@@ -35,7 +38,7 @@ DOIT_COMMANDS = (
     "clean", "completion", "dumpdb", "forget", "help", "ignore", "info", "reset-dep", "strace", "tabcompletion",
 )  # fmt: skip
 LATER_COMMANDS = (
-    "cancel", "doctor", "logs", "push", "submit",
+    "doctor", "push",
 )  # fmt: skip
 
 _TASK = re.compile(rb"\btask_([A-Za-z0-9_]+)")

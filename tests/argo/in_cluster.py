@@ -1,0 +1,42 @@
+"""Workflows in a cluster of the tests: as they are submitted, and as Argo moves them on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.argo.conftest import cluster as access
+from tests.argo.workflows import WORKFLOW, Node, at, node_number, workflow
+from tests.services.kubernetes_api import NAMESPACE, KubernetesServer
+from tooling.argo.manifest import workflow_manifest
+from tooling.argo.submission import Submission
+from tooling.cluster.configuration import read_configuration
+from tooling.cluster.kubernetes_api import KubernetesApi
+
+
+def adapter(kubernetes: KubernetesServer, directory: Path) -> KubernetesApi:
+    """The adapter to the server, which waits for nothing."""
+    file = kubernetes.kubeconfig(directory / "kubeconfig")
+    configuration = read_configuration({"KUBECONFIG": str(file)})
+    return KubernetesApi(configuration, wait=lambda seconds: None)
+
+
+def manifest(submission: Submission, attempt: int = 1) -> dict[str, Any]:
+    """The submission's manifest."""
+    return workflow_manifest(submission, access(argo_namespace=NAMESPACE), attempt)
+
+
+def moved(standing: Mapping[str, Any], *nodes: Node, **more: Any) -> dict[str, Any]:
+    """A Workflow of the cluster with the status that these nodes make; `more` as for `workflow`."""
+    status = json.dumps(workflow(*nodes, **more)["status"])
+    metadata = {"creationTimestamp": at(0), **standing["metadata"]}
+    renamed = status.replace(WORKFLOW, metadata["name"])
+    return {**standing, "metadata": metadata, "status": json.loads(renamed)}
+
+
+def pod_of(standing: Mapping[str, Any], attempt: str, template: str) -> str:
+    """The name of an attempt's pod, such as `load(0)`'s."""
+    number = node_number(f"{WORKFLOW}.{attempt}")
+    return f"{standing['metadata']['name']}-{template}-{number}"

@@ -1,0 +1,229 @@
+"""`doit submit`, `doit logs` and `doit cancel` as processes, against a server that speaks the cluster's API."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.argo.in_cluster import moved, pod_of
+from tests.argo.workflows import Node, at, exit_handler, pod, retried
+from tests.e2e.conftest import Project
+from tests.image.test_registry import push
+from tests.services.argo_check import faults
+from tests.services.kubernetes_api import NAMESPACE, KubernetesServer
+from tests.services.minio import Minio, variables
+from tests.services.registry import Registry, free_port
+from tooling.image import labels
+from tooling.image.reference import version_tag
+from tooling.store.bucket import Bucket
+
+IMAGE = "registry.example/ml/daintree/tooling@sha256:" + "9" * 64
+
+
+@pytest.fixture
+def clustered(
+    project: Project,
+    registry: Registry,
+    minio: Minio,
+    kubernetes: KubernetesServer,
+    tmp_path: Path,
+) -> Project:
+    """The project with a store in a bucket, a cluster, and its images in a registry: no more of them than is asked for."""
+    bucket = Bucket(f"s3://{minio.bucket()}/store", minio.access)
+    project = project.elsewhere(
+        project.root,
+        DAINTREE_STORE=bucket.url,
+        DAINTREE_REGISTRY=f"{registry.address}/{bucket.name}",
+        DAINTREE_ARGO_ENDPOINT="http://minio.minio:9000",
+        DAINTREE_ARGO_IMAGE=IMAGE,
+        KUBECONFIG=str(kubernetes.kubeconfig(tmp_path / "kubeconfig")),
+        **variables(bucket.access),
+    )
+    for stage in project.doit("plan", "words", "--runner", "argo", "--json").json()["stages"]:
+        config = {
+            "Labels": {labels.VERSION: stage["version"]},
+            "Entrypoint": ["python", "/application/main.py"],
+        }
+        name = f"{bucket.name}/{stage['component']}"
+        push(registry, name, version_tag(stage["version"]), json.dumps({"config": config}).encode())
+    return project
+
+
+def standing(kubernetes: KubernetesServer) -> list[dict[str, Any]]:
+    """The Workflows that are in the cluster, oldest first."""
+    return [item for (kind, _, _), item in kubernetes.objects.items() if kind == "Workflow"]
+
+
+def move(kubernetes: KubernetesServer, *nodes: Node, **more: Any) -> None:
+    """Give the newest Workflow the status that these nodes make."""
+    kubernetes.put("Workflow", moved(standing(kubernetes)[-1], *nodes, **more))
+
+
+def stage(name: str, phase: str, started: int, **more: Any) -> list[Node]:
+    """A stage with one attempt."""
+    attempt = pod(f"{name}(0)", f"text-{name}", phase, **more)
+    return retried(name, phase, [attempt], startedAt=at(started))
+
+
+def watch(project: Project, kubernetes: KubernetesServer) -> subprocess.Popen[str]:
+    """`doit submit words --watch`, which watches when this returns."""
+    process = project.start("submit", "words", "--watch")
+    kubernetes.wait_for_request("watch=true")
+    return process
+
+
+def test_the_same_plan_is_one_workflow_and_the_next_attempt_follows_one_that_was_stopped(
+    clustered: Project, kubernetes: KubernetesServer
+) -> None:
+    made = clustered.doit("submit", "words", "--json").json()
+    [workflow] = standing(kubernetes)
+    assert made["workflow"] == workflow["metadata"]["name"]
+    assert (made["attached"], made["attempt"]) == (False, 1)
+    assert [stage["name"] for stage in made["stages"]] == ["load", "clean", "count"]
+    assert faults(workflow) == []
+
+    again = clustered.doit("submit", "words")
+    assert "computes this plan already: attached to it" in again.stderr
+    assert len(standing(kubernetes)) == 1
+
+    stopped = clustered.doit("cancel", "words")
+    assert (
+        stopped.stderr
+        == f"stopping the Workflow {made['workflow']}: what has succeeded is recorded\n"
+    )
+    assert standing(kubernetes)[0]["spec"]["shutdown"] == "Stop"
+
+    further = clustered.doit("submit", "words", "--json").json()
+    assert (further["workflow"], further["attempt"]) == (f"{made['workflow']}-2", 2)
+
+
+def test_watching_shows_each_stage_and_ends_with_the_workflow(
+    clustered: Project, kubernetes: KubernetesServer
+) -> None:
+    process = watch(clustered, kubernetes)
+    move(kubernetes, *stage("load", "Running", 9), dag="Running")
+    done = [
+        node
+        for n, name in enumerate(("load", "clean", "count"))
+        for node in stage(name, "Succeeded", n)
+    ]
+    move(kubernetes, *done, *exit_handler("Running"))
+    move(kubernetes, *done, *exit_handler("Succeeded"), phase="Succeeded")
+    finished = clustered.finish(process)
+    assert finished.code == 0, finished.stderr
+    lines = finished.stderr.splitlines()
+    assert lines[lines.index("load   run     on node-7") :] == [
+        "load   run     on node-7",
+        "load   done    18.0 s",
+        "clean  done    17.0 s",
+        "count  done    16.0 s",
+        f"the Workflow {standing(kubernetes)[0]['metadata']['name']} has succeeded: 3 stages",
+    ]
+
+
+def test_a_stage_that_fails_is_named_and_its_log_is_there(
+    clustered: Project, kubernetes: KubernetesServer
+) -> None:
+    process = watch(clustered, kubernetes)
+    failed = stage("load", "Failed", 9, message="Error (exit code 1)")
+    move(kubernetes, *failed, dag="Failed", phase="Failed")
+    finished = clustered.finish(process)
+    name = standing(kubernetes)[0]["metadata"]["name"]
+    assert finished.code == 1
+    assert finished.stderr.splitlines()[-2:] == [
+        f"error: load failed in the Workflow {name}: Error (exit code 1)",
+        f"hint: doit logs {name}:load",
+    ]
+
+    kubernetes.say(
+        pod_of(standing(kubernetes)[0], "load(0)", "text-load"), "reading", "no such file"
+    )
+    for target in (f"{name}:load", "words:load"):
+        assert clustered.doit("logs", target).stdout == "reading\nno such file\n"
+    followed = clustered.doit("logs", "words", "--follow")
+    assert (followed.code, followed.stdout) == (0, "load    | reading\nload    | no such file\n")
+    assert "'load'" in clustered.doit("logs", "words:laod").complaint()
+    assert "has ended already: Failed" in clustered.doit("cancel", "words").complaint()
+
+
+def test_ctrl_c_leaves_it_running_and_says_how_to_come_back(
+    clustered: Project, kubernetes: KubernetesServer
+) -> None:
+    process = watch(clustered, kubernetes)
+    os.killpg(process.pid, signal.SIGINT)
+    finished = clustered.finish(process)
+    [workflow] = standing(kubernetes)
+    name = workflow["metadata"]["name"]
+    assert finished.code == 130
+    assert finished.stderr.splitlines()[-3:] == [
+        f"the Workflow {name} goes on without being watched",
+        "to come back: doit submit words --watch",
+        f"to stop it: doit cancel {name}",
+    ]
+    assert "shutdown" not in workflow["spec"]
+
+    kubernetes.asked.clear()
+    process = watch(clustered, kubernetes)
+    move(kubernetes, *stage("load", "Succeeded", 9), phase="Succeeded")
+    assert clustered.finish(process).code == 0
+    assert len(standing(kubernetes)) == 1
+
+
+def test_a_watch_that_breaks_is_taken_up_again(
+    clustered: Project, kubernetes: KubernetesServer
+) -> None:
+    kubernetes.fail("GET", "watch=true", after=1)
+    process = watch(clustered, kubernetes)
+    move(kubernetes, *stage("load", "Running", 9), dag="Running")
+    move(kubernetes, *stage("load", "Succeeded", 9), phase="Succeeded")
+    finished = clustered.finish(process)
+    assert finished.code == 0
+    assert "load   done    9.00 s" in finished.stderr
+
+
+def test_each_thing_that_a_cluster_lacks_is_one_clear_message(
+    clustered: Project, kubernetes: KubernetesServer, tmp_path: Path
+) -> None:
+    def complaint(*arguments: str, **variables: str) -> str:
+        return clustered.doit("submit", "words", *arguments, env=variables).complaint()
+
+    assert "no namespace elsewhere" in complaint("--namespace", "elsewhere")
+
+    kubernetes.denied.add(("create", "workflows"))
+    assert "does not let this account create the Workflow" in complaint()
+    kubernetes.denied.clear()
+
+    kubernetes.installed.discard("Workflow")
+    assert "Argo Workflows is not installed in the cluster at" in complaint()
+
+    login = kubernetes.kubeconfig(tmp_path / "login", token="old")
+    assert "does not take this login (401)" in complaint(KUBECONFIG=str(login))
+
+    nobody = f"http://127.0.0.1:{free_port()}"
+    file = kubernetes.kubeconfig(tmp_path / "nobody", server=nobody)
+    assert f"the cluster at {nobody} cannot be reached" in complaint(KUBECONFIG=str(file))
+    assert standing(kubernetes) == []
+
+
+@pytest.mark.parametrize("command", ["submit", "logs", "cancel"])
+def test_no_cluster_is_said_before_anything_is_planned(project: Project, command: str) -> None:
+    said = project.doit(command, "words", env={"KUBECONFIG": "/nowhere/config"}).complaint()
+    assert "no Kubernetes cluster is configured: there is no /nowhere/config" in said
+    assert "hint: get a kubeconfig" in said
+
+
+def test_there_is_no_workflow_of_the_pipeline(
+    project: Project, kubernetes: KubernetesServer, tmp_path: Path
+) -> None:
+    file = str(kubernetes.kubeconfig(tmp_path / "kubeconfig"))
+    for command in ("logs", "cancel"):
+        said = project.doit(command, "words", env={"KUBECONFIG": file}).complaint()
+        assert f"there is no Workflow of words in the namespace {NAMESPACE}" in said
+        said = project.doit(command, "words-1", env={"KUBECONFIG": file}).complaint()
+        assert f"there is no Workflow words-1 in the namespace {NAMESPACE}" in said
