@@ -18,6 +18,7 @@ import pytest
 from tests.services.engine import TEST_LABEL, remove_images
 from tests.services.minio import variables
 from tooling.store.bucket import Bucket
+from tooling.version.own_image import NAME
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -351,3 +352,16 @@ def pushed(clustered: Project) -> Project:
     finished = clustered.doit("build", "--push", patience=BUILD_SECONDS)
     assert finished.code == 0, finished.stderr
     return clustered
+
+
+@pytest.fixture(scope="session")
+def tooling_image(engine: DockerClient, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The image of this repository's tooling. It stays in the engine: making it takes minutes."""
+    home = tmp_path_factory.mktemp("home")
+    environ = {**os.environ, "HOME": str(home), "PATH": f"{DOIT.parent}:{os.environ['PATH']}"}
+    environ.pop("DAINTREE_REGISTRY", None)
+    done = subprocess.run(
+        [DOIT, "build", NAME, "--json"], cwd=REPOSITORY, env=environ, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return str(json.loads(done.stdout)["components"][0]["image"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,36 @@ def test_a_scheduled_run_plans_what_this_project_plans(
     assert names[0] == names[1]
     pushed.run("words", "--runner", "docker", *changes)
     assert pod.plan("words", "--runner", "argo") == dict.fromkeys(("load", "clean", "count"), "hit")
+
+
+def test_the_step_plans_in_the_tooling_s_own_image(
+    pushed: Project, source: str, tooling_image: str, tmp_path: Path
+) -> None:
+    [cron] = written(pushed, "--source", source, *SCHEDULE)
+    [template] = cron["spec"]["workflowSpec"]["templates"]
+    [artifact] = template["inputs"]["artifacts"]
+    file = tmp_path / "pipeline.json"
+    file.write_text(artifact["raw"]["data"])
+    file.chmod(0o644)
+    told = {v["name"]: v["value"] for v in template["container"]["env"] if "value" in v}
+    # The store's server and its keys are this machine's.
+    variables = {**told, **{n: t for n, t in pushed.environ.items() if n.startswith("MINIO_")}}
+    del variables["DAINTREE_ARGO_NAMESPACE"]
+    done = subprocess.run(
+        [
+            *("docker", "run", "--rm", "--read-only", "--tmpfs", "/tmp", "--network", "host"),
+            *("--cap-drop", "ALL", "--user", "1000:1000"),
+            *("--volume", f"{file}:{artifact['path']}:ro"),
+            *(f"--env={name}" for name in variables),
+            *(tooling_image, "plan", "words", "--runner", "argo", "--json"),
+        ],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    planned = {stage["name"]: stage["key"] for stage in json.loads(done.stdout)["stages"]}
+    assert planned == keys(pushed, "--source", source)
 
 
 def test_the_same_manifest_is_the_same_bytes(pushed: Project, source: str) -> None:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.conftest import DOIT, REPOSITORY
 from tests.services.image_project import COMPONENTS, NO_ENGINE
 from tooling.version.own_image import NAME
 
 if TYPE_CHECKING:
-    from docker import DockerClient
-
     from tests.services.image_project import ImageProject
 
 
@@ -56,19 +52,6 @@ def test_a_list_has_it(with_tooling: ImageProject) -> None:
     assert listed["components and libraries"][NAME] == "the tooling"
 
 
-@pytest.fixture(scope="module")
-def image(engine: DockerClient, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The image of this repository's tooling. It stays in the engine: making it takes minutes."""
-    home = tmp_path_factory.mktemp("home")
-    environ = {**os.environ, "HOME": str(home), "PATH": f"{DOIT.parent}:{os.environ['PATH']}"}
-    environ.pop("DAINTREE_REGISTRY", None)
-    done = subprocess.run(
-        [DOIT, "build", NAME, "--json"], cwd=REPOSITORY, env=environ, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return str(json.loads(done.stdout)["components"][0]["image"])
-
-
 def inside(image: str, *arguments: str, user: str = "1000") -> subprocess.CompletedProcess[str]:
     """A command of doit in a container as a pod has it: another user, nothing to write to but /tmp, no network."""
     return subprocess.run(
@@ -83,21 +66,23 @@ def inside(image: str, *arguments: str, user: str = "1000") -> subprocess.Comple
 
 
 @pytest.mark.parametrize("user", ["1000", "4321:4321"])
-def test_it_works_for_any_user_on_a_file_system_that_is_read_only(image: str, user: str) -> None:
-    listed = inside(image, "list", "--json", user=user)
+def test_it_works_for_any_user_on_a_file_system_that_is_read_only(
+    tooling_image: str, user: str
+) -> None:
+    listed = inside(tooling_image, "list", "--json", user=user)
     assert listed.returncode == 0, listed.stderr
     assert json.loads(listed.stdout)["pipelines"] == {}
-    helped = inside(image, "help", "plan", user=user)
+    helped = inside(tooling_image, "help", "plan", user=user)
     assert helped.returncode == 0, helped.stderr
-    refused = inside(image, "plan", "words", user=user)
+    refused = inside(tooling_image, "plan", "words", user=user)
     assert refused.returncode == 1
     assert refused.stderr.startswith("error: there is no pipeline 'words'")
 
 
-def test_what_a_cluster_needs_is_installed(image: str) -> None:
+def test_what_a_cluster_needs_is_installed(tooling_image: str) -> None:
     libraries = "import hera.workflows, kubernetes, obstore, tooling.tasks.run"
     done = subprocess.run(
-        ["docker", "run", "--rm", "--entrypoint", "python", image, "-c", libraries],
+        ["docker", "run", "--rm", "--entrypoint", "python", tooling_image, "-c", libraries],
         capture_output=True,
         text=True,
     )
