@@ -177,6 +177,10 @@ def test_it_is_settled_when_its_dag_is_though_the_exit_handler_runs(
     assert read_status(workflow(*exit_handler(), dag=dag, phase="Running")).settled is settled
 
 
+def test_it_is_settled_when_argo_has_given_it_up_though_its_dag_is_not() -> None:
+    assert read_status(workflow(phase="Error", dag="Running")).settled
+
+
 def test_compressed_nodes_are_the_same_nodes() -> None:
     made = workflow(*retried("load", "Succeeded", [good("load(0)", "p/output")]))
     assert "nodes" not in compressed(made)["status"]

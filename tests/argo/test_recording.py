@@ -176,7 +176,7 @@ def test_an_output_that_lacks_what_was_promised_is_not_recorded_nor_what_read_it
 ) -> None:
     reports = shop.record(shop.run(SEQUENCE, {"clean": [({"other": b"1"}, 0)]}), SEQUENCE)
     assert statuses(reports) == {"load": "recorded", "clean": "refused", "count": "refused"}
-    assert reports["clean"].why == "it did not write n, which its component.yaml promises"
+    assert reports["clean"].why == "did not write n, which its component.yaml promises"
     assert reports["count"].why == "its input clean was not recorded"
     assert list(shop.runs()) == ["load"]
 

@@ -104,7 +104,7 @@ def read_status(workflow: Object) -> WorkflowStatus:
     """
     metadata, status, nodes = read_nodes(workflow)
     root = nodes.get(metadata.name)
-    phase = root.phase if root else status.phase
+    phases = [status.phase, *([root.phase] if root else [])]
     return WorkflowStatus(
         name=metadata.name,
         created=metadata.creation_timestamp,
@@ -112,7 +112,7 @@ def read_status(workflow: Object) -> WorkflowStatus:
         message=status.message,
         started=status.started_at,
         finished=status.finished_at,
-        settled=_STATES.get(phase) in _ENDED,
+        settled=any(_STATES.get(phase) in _ENDED for phase in phases),
         tasks={task.name: task for task in _tasks(metadata, nodes, root.id)} if root else {},
     )
 

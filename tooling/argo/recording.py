@@ -157,9 +157,7 @@ class Recording:
         written = {entry.path for entry in output.files}
         for name in stage.outputs:
             if name not in written:
-                raise ArtifactRejected(
-                    f"it did not write {name}, which its component.yaml promises"
-                )
+                raise ArtifactRejected(f"did not write {name}, which its component.yaml promises")
         return output
 
     def _manifest(

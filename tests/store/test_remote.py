@@ -1,0 +1,80 @@
+"""Files that lie in the bucket already become a run, once, whoever does it."""
+
+from __future__ import annotations
+
+import threading
+
+import msgspec
+import pytest
+
+from tests.contract.runs import manifest_of
+from tests.services.minio import Minio
+from tooling.errors import StoreError
+from tooling.manifest import RunManifest, index_record_of
+from tooling.store.bucket import Bucket
+from tooling.store.bucket_hash import hash_objects
+from tooling.store.remote import RemoteRuns
+
+
+@pytest.fixture
+def remote(minio: Minio) -> RemoteRuns:
+    """The runs of a fresh bucket."""
+    return RemoteRuns(Bucket(f"s3://{minio.bucket()}/team", minio.access))
+
+
+@pytest.fixture
+def manifest(remote: RemoteRuns) -> RunManifest:
+    """A run whose files are there, and nothing else of it."""
+    made = manifest_of()
+    remote.bucket.put(f"{made.location}/output/a.csv", b"x\n1\n")
+    output = hash_objects(remote.bucket, f"{made.location}/output", "hashing")
+    return manifest_of(output=output)
+
+
+def test_files_become_a_run(remote: RemoteRuns, manifest: RunManifest) -> None:
+    remote.adopt(manifest, lambda: b"said\n")
+    assert remote.records.find_run(manifest.run) == manifest
+    assert remote.read_log(manifest.location) == b"said\n"
+    assert remote.check_all([index_record_of(manifest)]) == [None]
+
+
+def test_the_log_of_a_run_that_is_there_is_not_asked_for(
+    remote: RemoteRuns, manifest: RunManifest
+) -> None:
+    remote.adopt(manifest, lambda: None)
+    assert remote.read_log(manifest.location) is None
+    remote.bucket.delete(remote.bucket.list("_history"))
+    remote.adopt(manifest, lambda: pytest.fail("asked for"))
+    assert remote.records.find_run(manifest.run) == manifest
+
+
+def test_another_run_at_that_place_is_left_alone(remote: RemoteRuns, manifest: RunManifest) -> None:
+    remote.adopt(manifest, lambda: b"the first\n")
+    other = msgspec.structs.replace(manifest, reason="another")
+    with pytest.raises(StoreError, match="there is something at "):
+        remote.adopt(other, lambda: b"the second\n")
+    assert remote.records.read_run(manifest.location) == manifest
+    assert remote.read_log(manifest.location) == b"the first\n"
+
+
+def test_several_may_do_it_at_once(remote: RemoteRuns, manifest: RunManifest) -> None:
+    together = threading.Barrier(4)
+    failures: list[Exception] = []
+
+    def adopt() -> None:
+        def log() -> bytes:
+            together.wait(60)
+            return b"said\n"
+
+        try:
+            remote.adopt(manifest, log)
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=adopt) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert remote.records.find_run(manifest.run) == manifest
