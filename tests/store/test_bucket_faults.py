@@ -26,6 +26,7 @@ from tests.services.proxy import (
 from tooling.errors import ArtifactDamaged, StoreError, StoreUnavailable
 from tooling.manifest import FileEntry
 from tooling.store import bucket as bucket_module
+from tooling.store import patience
 from tooling.store.bucket import MOST_RETRIES, Bucket
 from tooling.store.bucket_files import PART_BYTES, PART_BYTES_DOWN, download, upload
 from tooling.store.progress import progress
@@ -66,9 +67,8 @@ def bucket(straight: Bucket, way: Proxy) -> Bucket:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Times so short that a test can wait for them to run out."""
-    short = {"answer": 1, "retry": 1}
-    monkeypatch.setattr(bucket_module, "SMALL", short)
-    monkeypatch.setattr(bucket_module, "LARGE", short)
+    for name in ("SMALL", "BRIEF", "LARGE"):
+        monkeypatch.setattr(bucket_module, name, {"answer": 1, "retry": 1})
 
 
 @pytest.mark.parametrize("fault", [reset_when_done, busy_when_done])
@@ -127,6 +127,38 @@ def test_a_server_that_stalls_is_given_up(bucket: Bucket, way: Proxy, name: str)
     way.when("", stall)
     with pytest.raises(StoreUnavailable, match=f"{way.endpoint} cannot be reached"):
         ACTIONS[name](bucket)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_round_of_requests_to_a_server_that_stalls_does_not_wait_for_each(
+    bucket: Bucket, way: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "MORE_SECONDS", 0)
+    way.when("", stall)
+    for action in (ACTIONS["get"], *ACTIONS.values()):
+        with pytest.raises(StoreUnavailable, match=f"{way.endpoint} cannot be reached"):
+            action(bucket)
+    assert {line.split()[0] for line in way.requests} == {"GET"}
+    assert len(way.requests) <= MOST_RETRIES + 1
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_server_that_has_not_answered_is_asked_again_and_found_to_be_back(
+    bucket: Bucket, way: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket_module, "BRIEF", {"answer": 60, "retry": 0})
+    away = way.when("", busy)
+    for _ in range(2):
+        before = len(way.requests)
+        with pytest.raises(StoreUnavailable):
+            bucket.get(["a"])
+    # Briefly, this time.
+    assert len(way.requests) == before + 1
+    away.times = 0
+    assert bucket.get(["a"]) == [b"1"]
+    passing = way.when("", busy, times=2)
+    assert bucket.get(["a"]) == [b"1"]
+    assert passing.times == 0
 
 
 @pytest.mark.parametrize("name", sorted(ACTIONS))

@@ -15,6 +15,7 @@ from tooling.parallel import side_by_side
 from tooling.s3_access import S3Access
 from tooling.store.bucket_errors import bucket_error, is_no_bucket
 from tooling.store.objects import create_object
+from tooling.store.patience import Patience
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -27,8 +28,9 @@ _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 AT_ONCE = 32
 
 # Seconds. A small request is given up after `answer`, and no attempt begins later than `retry` after the first; of a
-# file each read and each part has its own time.
+# file each read and each part has its own time. `BRIEF` is for a server that has just not answered.
 SMALL = {"answer": 15, "retry": 30}
+BRIEF = {"answer": 5, "retry": 5}
 LARGE = {"answer": 120, "retry": 120}
 CONNECT_SECONDS = 5
 READ_SECONDS = 20
@@ -60,6 +62,7 @@ class Bucket:
                 "the URL of a bucket has another form than s3://bucket/prefix", hint=KEYS_ELSEWHERE
             )
         self.access = access
+        self._patience = Patience()
         self._connections: dict[str, S3Store] = {}
 
     @property
@@ -69,12 +72,16 @@ class Bucket:
 
     @property
     def small(self) -> S3Store:
-        """The connection for small objects."""
+        """The connection for small objects. Raises StoreUnavailable where the server has not answered for long."""
+        self._patience.check()
+        if self._patience.is_short:
+            return self._connection("brief", BRIEF)
         return self._connection("small", SMALL)
 
     @property
     def large(self) -> S3Store:
-        """The connection for files."""
+        """The connection for files. Raises as `small` does."""
+        self._patience.check()
         return self._connection("large", LARGE)
 
     def get(self, paths: Sequence[str]) -> list[bytes | None]:
@@ -165,13 +172,20 @@ class Bucket:
         try:
             yield
         except (AlreadyExistsError, PreconditionError):
+            self._patience.answered()
             raise
         except FileNotFoundError as error:
+            self._patience.answered()
             if is_no_bucket(error):
                 raise bucket_error(self.url, self.access, error) from None
             raise
         except BaseError as error:
-            raise bucket_error(self.url, self.access, error) from None
+            told = bucket_error(self.url, self.access, error)
+            if isinstance(told, StoreUnavailable):
+                self._patience.given_up(told)
+            raise told from None
+        else:
+            self._patience.answered()
 
     def _read(self, path: str) -> bytes | None:
         import obstore
