@@ -8,6 +8,7 @@ from typing import Any
 from tooling.affected import affected
 from tooling.digest import short
 from tooling.report.text import columns
+from tooling.spec.parsed import remember_documents
 from tooling.tasks.command import JSON_OPTION, DaintreeCommand, option, print_json
 from tooling.tasks.names import COMMANDS
 
@@ -29,6 +30,7 @@ class Affected(DaintreeCommand):
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         """Compare and print."""
         settings = self.settings
+        remember_documents(settings.documents)
         found = affected(
             self.root, options["base"] or None, platform=settings.platform, bases=settings.bases
         )

@@ -16,6 +16,7 @@ from tooling.image.builder import EngineBuilder
 from tooling.image.registry import open_registry
 from tooling.report.build import build_as_json, build_table, complaints, progress
 from tooling.settings import Settings
+from tooling.spec.parsed import remember_documents
 from tooling.tasks.command import JSON_OPTION, DaintreeCommand, option, print_json
 from tooling.tasks.names import COMMANDS
 from tooling.version import discover_images
@@ -65,6 +66,7 @@ class BuildImages(DaintreeCommand):
 
 def _build(settings: Settings, request: Request) -> list[Result]:
     """Build in the project that the settings are of, with progress on stderr. Raises as Build.run does."""
+    remember_documents(settings.documents)
     if settings.registry:
         # Imported while git lists the files.
         Background(lambda: import_module("http.client"))
