@@ -316,7 +316,16 @@ def test_a_build_with_nothing_to_do_imports_no_client(image_project: ImageProjec
     assert done.code == 0
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "tooling.build.build" in imported
-    assert not imported & {"docker", "urllib3", "requests", "git", "boto3", "obstore", "tarfile"}
+    assert not imported & {
+        "docker",
+        "urllib3",
+        "requests",
+        "git",
+        "boto3",
+        "obstore",
+        "tarfile",
+        "yaml",
+    }
 
 
 def test_an_interrupt_ends_the_build_in_the_engine_too(
