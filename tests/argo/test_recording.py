@@ -367,10 +367,6 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         ),
         "its output is at team/text/x, not at team/text/load/",
     ),
-    "no output": (
-        lambda w: node_of(w, "load(0)")["outputs"].update(artifacts=[]),
-        "its output is nowhere, not at team/text/load/",
-    ),
     "template": (
         lambda w: node_of(w, "load(0)").update(templateName="mine"),
         "it ran the template 'mine' and not 'text-load'",
@@ -413,3 +409,12 @@ def test_what_was_edited_by_hand_is_not_recorded_nor_what_read_it(
     assert said in reports["load"].why
     assert set(statuses(reports).values()) == {"refused"}
     assert shop.runs() == {}
+
+
+def test_an_output_that_the_workflow_does_not_know_of_is_not_looked_for(
+    ran: tuple[Shop, dict[str, Any]],
+) -> None:
+    shop, workflow = ran
+    unknown = edit(workflow, lambda w: node_of(w, "load(0)")["outputs"].pop("artifacts"))
+    report = shop.record(unknown, SEQUENCE)["load"]
+    assert (report.status, report.why) == ("refused", "its Workflow tells of no output")

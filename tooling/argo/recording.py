@@ -120,9 +120,12 @@ class Recording:
             raise _Refused(f"it was edited by hand: {what}")
         manifest = self._manifest(stage, attempt, inputs)
         place = self._place(f"{manifest.location}/{OUTPUT}")
+        if not attempt.output.key:
+            raise _Refused("its Workflow tells of no output")
         if attempt.output != place:
-            where = f"at {attempt.output.key}" if attempt.output.key else "nowhere"
-            raise _Refused(f"it was edited by hand: its output is {where}, not at {place.key}")
+            raise _Refused(
+                f"it was edited by hand: its output is at {attempt.output.key}, not at {place.key}"
+            )
         standing = self._remote.records.read_run(manifest.location)
         whole = manifest if standing is None else _with(manifest, standing.output)
         if whole != standing or whole.output is None:
