@@ -8,7 +8,7 @@ import pytest
 
 from tests.services.minio import Minio, variables
 from tooling.settings import Settings, read_settings
-from tooling.tasks.services import _make_bucket, _registry, _store
+from tooling.tasks.services import _make_bucket, ask_registry, ask_store
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def in_bucket(minio: Minio, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 
 def test_a_missing_bucket_is_said_and_made(in_bucket: Settings) -> None:
-    service = _store(in_bucket)
+    service = ask_store(in_bucket)
     assert not service.reachable
     assert service.problem.startswith("there is no bucket")
     assert "doit services --make-bucket" in service.hint
@@ -29,19 +29,19 @@ def test_a_missing_bucket_is_said_and_made(in_bucket: Settings) -> None:
     _make_bucket(in_bucket)
     _make_bucket(in_bucket)
 
-    assert _store(in_bucket).reachable
+    assert ask_store(in_bucket).reachable
 
 
 def test_a_server_that_is_not_there_is_said_with_how_to_start_it(
     in_bucket: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MINIO_ENDPOINT", "127.0.0.1:9")
-    service = _store(in_bucket)
+    service = ask_store(in_bucket)
     assert "cannot be reached" in service.problem
     assert service.hint == "to start one: docker compose up -d minio"
 
 
 def test_a_directory_needs_no_service(tmp_path: Path) -> None:
     settings = read_settings(tmp_path, {"HOME": "/"})
-    assert _store(settings).reachable
-    assert _registry(settings).hint == "DAINTREE_REGISTRY names one"
+    assert ask_store(settings).reachable
+    assert ask_registry(settings).hint == "DAINTREE_REGISTRY names one"

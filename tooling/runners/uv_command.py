@@ -79,7 +79,7 @@ def run_uv(
     Raises EnvironmentFailed when there is no uv.
     """
     env = uv_variables(os.environ, pip_options(os.environ))
-    return capture([_program(), *arguments], cwd=cwd, env=env, pass_fds=pass_fds)
+    return capture([uv_program(), *arguments], cwd=cwd, env=env, pass_fds=pass_fds)
 
 
 def complaint(failed: Finished) -> str:
@@ -133,7 +133,8 @@ def _for_uv(option: str, value: str) -> str:
     return " ".join(value.split())
 
 
-def _program() -> str:
+def uv_program() -> str:
+    """Where uv is. Raises EnvironmentFailed where it is not installed beside the tooling."""
     try:
         from uv import find_uv_bin
 

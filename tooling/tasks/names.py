@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "new": "write a component or a pipeline from a template",
     "lock": "compile a component's requirements into one hash-locked file",
     "store": "show where the artifact store is and how large; empty it",
+    "doctor": "check that this machine or the cluster has all that a runner needs",
     "services": "check which services can be reached; make the store's bucket",
     "config": "print every setting and where its value comes from",
     "schema": "print the JSON Schema of pipeline or component files",
@@ -38,7 +39,7 @@ DOIT_COMMANDS = (
     "clean", "completion", "dumpdb", "forget", "help", "ignore", "info", "reset-dep", "strace", "tabcompletion",
 )  # fmt: skip
 LATER_COMMANDS = (
-    "doctor", "push",
+    "push",
 )  # fmt: skip
 
 _TASK = re.compile(rb"\btask_([A-Za-z0-9_]+)")

@@ -57,7 +57,7 @@ class Services(DaintreeCommand):
         settings = self.settings
         if options["make-bucket"]:
             _make_bucket(settings)
-        services = [_store(settings), _registry(settings), _engine()]
+        services = [ask_store(settings), ask_registry(settings), ask_engine()]
         if options["json"]:
             print_json({"services": msgspec.to_builtins(services)})
         else:
@@ -66,7 +66,8 @@ class Services(DaintreeCommand):
         return 0 if all(service.reachable for service in needed) else 1
 
 
-def _store(settings: Settings) -> Service:
+def ask_store(settings: Settings) -> Service:
+    """The artifact store; one in a directory always answers."""
     if not settings.store.startswith(SCHEME):
         return Service("store", settings.store, True)
 
@@ -79,7 +80,8 @@ def _store(settings: Settings) -> Service:
     return _asked("store", settings.store, ask)
 
 
-def _registry(settings: Settings) -> Service:
+def ask_registry(settings: Settings) -> Service:
+    """The image registry."""
     if not settings.registry:
         return Service("registry", "", False, "not set", "DAINTREE_REGISTRY names one")
 
@@ -94,7 +96,7 @@ def _registry(settings: Settings) -> Service:
     return _asked("registry", settings.registry, ask)
 
 
-def _engine() -> Service:
+def ask_engine() -> Service:
     def ask() -> None:
         from tooling.image.engine import connect
 
