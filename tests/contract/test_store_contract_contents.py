@@ -306,6 +306,17 @@ class TestContents:
         store.empty()
         assert {path: place.read(path) for path in kept} == kept
 
+    def test_nothing_that_is_published_or_being_written_is_an_orphan(
+        self, store: Store, other: Store
+    ) -> None:
+        publish_indexed(store)
+        publish_failed(store, "failed")
+        with store.stage(OTHER_RUN) as staging:
+            (staging.output / "a").write_bytes(b"x")
+            assert other.orphans(remove=True) == (0, 0)
+            assert (staging.output / "a").exists()
+        assert store.usage()[0] == 2
+
     def test_it_says_where_it_is(self, store: Store, other: Store) -> None:
         assert store.url
         assert store.url == other.url

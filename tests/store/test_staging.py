@@ -9,7 +9,7 @@ import pytest
 from tests.contract.runs import FILES, RUN, fill
 from tooling.errors import StoreError
 from tooling.store.locks import try_lock
-from tooling.store.staging import reap, staging_place
+from tooling.store.staging import dead, reap, staging_place
 
 
 def leave_behind(place: Path, run: str, *, lock: bool) -> Path:
@@ -80,3 +80,15 @@ def test_a_place_that_cannot_be_made_is_the_stores_error(tmp_path: Path) -> None
         staging_place(tmp_path / "_staging", RUN, "/store"),
     ):
         pass
+
+
+def test_what_the_dead_have_left_is_counted_and_what_the_living_write_is_not(
+    tmp_path: Path,
+) -> None:
+    assert dead(tmp_path / "nothing") == []
+    with staging_place(tmp_path, RUN, "/store") as staging:
+        fill(staging.output, FILES)
+        left = leave_behind(tmp_path, "dead", lock=True)
+        assert dead(tmp_path) == [sum(map(len, FILES.values()))]
+        assert left.exists()
+        assert (staging.output / "a.csv").exists()

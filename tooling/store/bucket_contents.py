@@ -1,14 +1,27 @@
-"""What a bucket's store holds as a whole: how much it is, and emptying it."""
+"""What a bucket's store holds as a whole: how much it is, what was never published, and emptying it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from tooling.manifest import decode
 from tooling.parallel import side_by_side
 from tooling.store.bucket import AT_ONCE, Bucket
 from tooling.store.bucket_lease import LeaseRecord
-from tooling.store.records import HISTORY, INDEX, LEASES, MANIFEST, NOTES, SOURCES, Records
+from tooling.store.records import HISTORY, INDEX, LEASES, LOG, MANIFEST, NOTES, SOURCES, Records
+from tooling.store.stamp import OUTPUT
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+
+# No upload is that long without an object that is done. A clock that is off by more than minutes gets no answer.
+SAFE = timedelta(days=1)
+_OF_A_RUN = re.compile(
+    rf"((?:[^_/].*?/)?\d{{8}}T\d{{9}}Z-[0-9a-f]{{8}})/(?:{OUTPUT}/.+|{re.escape(LOG)})"
+)
 
 
 def measure(bucket: Bucket) -> tuple[int, int]:
@@ -33,6 +46,35 @@ def empty(bucket: Bucket) -> None:
     records = [decode(LeaseRecord, content or b"") for content in bucket.get(leases)]
     given_back = zip(leases, records, strict=True)
     bucket.delete([path for path, record in given_back if record and not record.seconds])
+
+
+def orphans(bucket: Bucket, *, remove: bool, safe: timedelta = SAFE) -> tuple[int, int]:
+    """(runs, bytes) that have files and no `run.json`, and no file younger than `safe`; `remove` takes them away.
+
+    What is written anew meanwhile, as a cache does that publishes its run again, stays. Raises StoreError.
+    """
+    found = _unpublished(bucket.entries(), datetime.now(UTC) - safe)
+    if remove:
+        still = {place: _unpublished(bucket.entries(place), datetime.now(UTC)) for place in found}
+        found = {place: files for place, files in found.items() if still[place].get(place) == files}
+        bucket.delete([entry["path"] for files in found.values() for entry in files])
+    return len(found), sum(entry["size"] for files in found.values() for entry in files)
+
+
+def _unpublished(entries: Sequence[ObjectMeta], before: datetime) -> dict[str, list[ObjectMeta]]:
+    """The files of runs without a `run.json`, by location, where all were written before a time."""
+    end = f"/{MANIFEST}"
+    published = {e["path"].removesuffix(end) for e in entries if e["path"].endswith(end)}
+    found: dict[str, list[ObjectMeta]] = {}
+    for entry in sorted(entries, key=lambda entry: entry["path"]):
+        match = _OF_A_RUN.fullmatch(entry["path"])
+        if match and not _run_of(entry["path"], published):
+            found.setdefault(match[1], []).append(entry)
+    return {
+        place: files
+        for place, files in found.items()
+        if all(entry["last_modified"] < before for entry in files)
+    }
 
 
 def _runs(bucket: Bucket, paths: Iterable[str]) -> set[str]:

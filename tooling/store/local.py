@@ -231,6 +231,16 @@ class DirectoryStore:
             empty(self._root)
             reap(self._root / STAGING)
 
+    def orphans(self, *, remove: bool) -> tuple[int, int]:
+        """As `Store.orphans`: the staging places of processes that were killed, which the next one removes anyway."""
+        from tooling.store.staging import dead, reap
+
+        with mapped(self.url):
+            found = dead(self._root / STAGING)
+            if remove:
+                reap(self._root / STAGING)
+        return len(found), sum(found)
+
     def _damage(self, record: IndexRecord) -> ArtifactDamaged | None:
         try:
             self.check(record, thorough=False)

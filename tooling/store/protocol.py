@@ -188,3 +188,10 @@ class Store(Notes, Protocol):
     def empty(self) -> None:
         """Remove every run, index record, source and lease of this store, and nothing else."""
         ...
+
+    def orphans(self, *, remove: bool) -> tuple[int, int]:
+        """(runs, bytes) that were begun and never published, and that nobody writes any more; `remove` takes them away.
+
+        Whatever leads anywhere stays.
+        """
+        ...

@@ -238,6 +238,12 @@ class SharedStore:
         empty(self._bucket)
         self._cache.empty()
 
+    def orphans(self, *, remove: bool) -> tuple[int, int]:
+        """As `Store.orphans`: of the bucket."""
+        from tooling.store.bucket_contents import orphans
+
+        return orphans(self._bucket, remove=remove)
+
     def _near(self, key: str, far: IndexRecord | None) -> IndexRecord | None:
         """The cache's own record of a key for which the bucket has none or, as far as is known, a damaged one."""
         near = self._cache.lookup([key])[0]

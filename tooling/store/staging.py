@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tooling.errors import StoreError
+from tooling.store.artifact import walk
 from tooling.store.contents import remove_tree
 from tooling.store.foreign import mapped
 from tooling.store.locks import HeldLock, try_lock, wait_for
@@ -78,6 +79,17 @@ def reap(place: Path) -> None:
         held = try_lock(_lock(place, run))
         if held:
             _discard(place / run, held)
+
+
+def dead(place: Path) -> list[int]:
+    """The bytes of each staging place whose owner has died. Raises OSError."""
+    found = []
+    for directory in place.iterdir() if place.is_dir() else ():
+        held = try_lock(_lock(place, directory.name)) if directory.is_dir() else None
+        if held:
+            found.append(sum(status.st_size for _, status in walk(str(directory))))
+            held.release()
+    return found
 
 
 def _own(place: Path, run: str, store: str) -> HeldLock:

@@ -9,6 +9,7 @@ from tooling.errors import UsageError
 from tooling.report.text import columns, count, size
 from tooling.settings import SETTINGS
 from tooling.store import open_store
+from tooling.store.protocol import Store as StoreProtocol
 from tooling.tasks.command import JSON_OPTION, DaintreeCommand, option, print_json
 from tooling.tasks.names import COMMANDS
 
@@ -74,22 +75,26 @@ class Schema(DaintreeCommand):
 
 
 class Store(DaintreeCommand):
-    """Shows the artifact store; `--empty` removes what is in it."""
+    """Shows the artifact store; `--empty` removes what is in it, `--orphans` what was never published."""
 
     doc_purpose = COMMANDS["store"]
-    doc_usage = "[--empty --yes] [--json]"
-    doc_description = (
-        "Without --yes, --empty only says what it would remove. Copies at `output:` stay."
-    )
+    doc_usage = "[--empty | --orphans] [--yes] [--json]"
+    doc_description = "Without --yes, --empty and --orphans only say what they would remove. Copies at `output:` stay."
     cmd_options = (
         option("empty", "remove every run from the store", type=bool),
-        option("yes", "with --empty: do it", type=bool, short="y"),
+        option(
+            "orphans", "remove what interrupted runs have left, which nothing leads to", type=bool
+        ),
+        option("yes", "with --empty or --orphans: do it", type=bool, short="y"),
         JSON_OPTION,
     )
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Show or empty."""
+        """Show, empty or clear up."""
         store = open_store(self.settings)
+        if options["orphans"]:
+            _clear_up(store, options)
+            return
         runs, held = store.usage()
         if options["empty"] and not options["yes"]:
             raise UsageError(
@@ -98,20 +103,30 @@ class Store(DaintreeCommand):
             )
         if options["empty"]:
             store.empty()
+        origin = self.settings.origins["store"]
         if options["json"]:
             kept = (0, 0) if options["empty"] else (runs, held)
-            print_json(
-                {
-                    "store": store.url,
-                    "origin": self.settings.origins["store"],
-                    "runs": kept[0],
-                    "bytes": kept[1],
-                }
-            )
+            print_json({"store": store.url, "origin": origin, "runs": kept[0], "bytes": kept[1]})
         elif options["empty"]:
             print(f"removed {count(runs, 'run')} ({size(held)}) from {store.url}")
         else:
-            print(
-                f"{store.url}: {count(runs, 'run')}, {size(held)} (set by: {self.settings.origins['store']})"
-            )
+            print(f"{store.url}: {count(runs, 'run')}, {size(held)} (set by: {origin})")
             print("empty it with: doit store --empty --yes")
+
+
+def _clear_up(store: StoreProtocol, options: Mapping[str, Any]) -> None:
+    """Say what interrupted runs have left, or remove it."""
+    if options["empty"]:
+        raise UsageError("--empty and --orphans contradict each other", hint="one after the other")
+    runs, held = store.orphans(remove=options["yes"])
+    if options["json"]:
+        orphans = {"orphans": runs, "bytes": held, "removed": options["yes"]}
+        print_json({"store": store.url, **orphans})
+        return
+    what = f"{count(runs, 'interrupted run')} ({size(held)})"
+    if options["yes"]:
+        print(f"removed {what} from {store.url}")
+    else:
+        print(f"{store.url}: {what} that nothing leads to")
+        if runs:
+            print("remove them with: doit store --orphans --yes")
