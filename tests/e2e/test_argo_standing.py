@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import REPOSITORY, Project
+from tests.e2e.conftest import REPOSITORY, Finished, Project
 from tests.services.argo_check import faults, read_documents
+from tests.services.kubernetes_objects import KubernetesServer
 from tests.services.one_machine_argo import OneMachineArgo
 from tooling.store.bucket import Bucket
 
@@ -84,34 +85,63 @@ def test_a_scheduled_run_plans_what_this_project_plans(
     assert pod.plan("words", "--runner", "argo") == dict.fromkeys(("load", "clean", "count"), "hit")
 
 
-def test_the_step_plans_in_the_tooling_s_own_image(
-    pushed: Project, source: str, tooling_image: str, tmp_path: Path
-) -> None:
-    [cron] = written(pushed, "--source", source, *SCHEDULE)
-    [template] = cron["spec"]["workflowSpec"]["templates"]
+def in_its_image(
+    project: Project, spec: dict[str, Any], kubernetes: KubernetesServer, directory: Path
+) -> Finished:
+    """The one step as its pod has it, on this machine: the store's server and the cluster's are those of this machine."""
+    [template] = spec["templates"]
+    container = template["container"]
     [artifact] = template["inputs"]["artifacts"]
-    file = tmp_path / "pipeline.json"
+    directory.mkdir()
+    file = directory / "pipeline.json"
     file.write_text(artifact["raw"]["data"])
-    file.chmod(0o644)
-    told = {v["name"]: v["value"] for v in template["container"]["env"] if "value" in v}
-    # The store's server and its keys are this machine's.
-    variables = {**told, **{n: t for n, t in pushed.environ.items() if n.startswith("MINIO_")}}
-    del variables["DAINTREE_ARGO_NAMESPACE"]
+    config = kubernetes.kubeconfig(directory / "config")
+    for path in (file, config):
+        path.chmod(0o644)
+    told = {v["name"]: v["value"] for v in container["env"] if "value" in v}
+    reached = {n: t for n, t in project.environ.items() if n.startswith("MINIO_")}
+    variables = {
+        **{name: text.replace("{{workflow.namespace}}", "daintree") for name, text in told.items()},
+        **reached,
+        "KUBECONFIG": "/config",
+    }
     done = subprocess.run(
         [
             *("docker", "run", "--rm", "--read-only", "--tmpfs", "/tmp", "--network", "host"),
             *("--cap-drop", "ALL", "--user", "1000:1000"),
-            *("--volume", f"{file}:{artifact['path']}:ro"),
+            *("--volume", f"{file}:{artifact['path']}:ro", "--volume", f"{config}:/config:ro"),
             *(f"--env={name}" for name in variables),
-            *(tooling_image, "plan", "words", "--runner", "argo", "--json"),
+            *("--entrypoint", container["command"][0], container["image"], *container["args"]),
         ],
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stderr
-    planned = {stage["name"]: stage["key"] for stage in json.loads(done.stdout)["stages"]}
-    assert planned == keys(pushed, "--source", source)
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def test_the_step_submits_from_the_tooling_s_own_image(
+    pushed: Project, source: str, tooling_image: str, kubernetes: KubernetesServer, tmp_path: Path
+) -> None:
+    [cron] = written(pushed, "--source", source, *SCHEDULE)
+    spec = cron["spec"]["workflowSpec"]
+    # The engine has it; the registry's name for it was told to the manifest.
+    spec["templates"][0]["container"]["image"] = tooling_image
+
+    first = in_its_image(pushed, spec, kubernetes, tmp_path / "first")
+    assert first.code == 0, first.stderr
+    [made] = [made for (kind, _, _), made in kubernetes.objects.items() if kind == "Workflow"]
+    [here] = written(pushed, "--source", source)
+    assert made["metadata"]["name"] == here["metadata"]["name"]
+    # But for the commit, which a pod has none of.
+    assert made["spec"]["templates"][0] == here["spec"]["templates"][0]
+
+    pushed.run("words", "--runner", "docker", "--source", source)
+    kubernetes.remove("Workflow", made["metadata"]["name"])
+    again = in_its_image(pushed, spec, kubernetes, tmp_path / "again")
+    assert again.code == 0, again.stderr
+    assert "words: nothing to run: 3 hits" in again.stderr
+    assert not [kind for kind, _, _ in kubernetes.objects if kind == "Workflow"]
 
 
 def test_the_same_manifest_is_the_same_bytes(pushed: Project, source: str) -> None:
