@@ -13,10 +13,11 @@ import argparse
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ ELISION = "…"
 UNKNOWN = "?"
 SHOWN_DAY = datetime(2026, 3, 1, tzinfo=UTC)
 SHOWN_REGISTRY = "registry.example/ml"
+SHOWN_BUCKET = "ml-artifacts"
 CELL_PACKAGES = ("pandas",)
 
 _BLOCK = re.compile(
@@ -125,6 +127,11 @@ def needs_engine(page: str) -> bool:
     return "engine" in _NEEDS.findall(page)
 
 
+def needs_store(page: str) -> bool:
+    """Whether a page's commands need a server for a store in a bucket."""
+    return "store" in _NEEDS.findall(page)
+
+
 def spoken_commands(page: str) -> list[str]:
     """What to run for the command lines of doit in a page's text: those lines, or help where one only names a command."""
     found = _SPOKEN.findall(_BLOCK.sub("", page))
@@ -143,7 +150,9 @@ class Reader:
     environ: dict[str, str] = field(init=False)
     days: set[datetime] = field(default_factory=set)
     cells: list[str] = field(default_factory=list)
-    registry: str = ""
+    # Variables that name services, as they are here; and what is shown for them.
+    services: dict[str, str] = field(default_factory=dict)
+    shown: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         passed = ("PIP_", "UV_", "SSL_", "HTTP", "http", "REQUESTS_", "no_proxy", "NO_PROXY")
@@ -176,8 +185,14 @@ class Reader:
 
     def use_registry(self, registry: str) -> None:
         """Let images go to this registry, which is shown under another name."""
-        self.registry = registry
-        self.environ["DAINTREE_REGISTRY"] = registry
+        self.services["DAINTREE_REGISTRY"] = registry
+        self._export(f"DAINTREE_REGISTRY={SHOWN_REGISTRY}")
+
+    def use_store(self, variables: Mapping[str, str]) -> None:
+        """Let a page that exports these variables, and DAINTREE_STORE, reach this server, with a bucket not made yet."""
+        bucket = f"ml-{os.urandom(5).hex()[1:]}"
+        self.services |= {**variables, "DAINTREE_STORE": f"s3://{bucket}"}
+        self.shown[bucket] = SHOWN_BUCKET
 
     def catch_up(self, page: Path) -> None:
         """Do what the pages say that this one builds on."""
@@ -207,11 +222,21 @@ class Reader:
 
     def printed(self, command: Command) -> list[str]:
         """The lines a command prints, stdout and stderr together; AssertionError unless it ends as the page says."""
+        if command.text.startswith("export "):
+            self._export(*shlex.split(command.text)[1:])
+            return []
         failing = any(_FAILURE.match(line) for line in command.shown)
         unknown = command.shown == (UNKNOWN,)
         codes = (0, 1) if unknown else (1,) if failing else (0,)
         done = self._run(["bash", "-c", command.text], "", codes)
         return self._as_shown(done).splitlines()
+
+    def _export(self, *assignments: str) -> None:
+        """Set variables for all commands that follow; those of services lead to the ones here."""
+        for assignment in assignments:
+            name, _, shown = assignment.partition("=")
+            self.environ[name] = self.services.get(name, shown)
+            self.shown[self.environ[name]] = shown
 
     def _run(self, command: Sequence[str], stdin: str, codes: Sequence[int]) -> str:
         done = subprocess.run(
@@ -232,7 +257,8 @@ class Reader:
         """What was printed, as Ana sees it on her laptop on one day in March."""
         host = platform.node()
         text = text.replace(str(self.home), "/home/ana")
-        text = text.replace(self.registry or SHOWN_REGISTRY, SHOWN_REGISTRY)
+        for here, shown in self.shown.items():
+            text = text.replace(here, shown)
         if f"ana@{host}" in text:
             text = text.replace("by".ljust(len(host) + 4), "by".ljust(len("ana@laptop")))
             text = text.replace(f"ana@{host}", "ana@laptop")
@@ -318,6 +344,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 (reader.home / "registry").mkdir()
                 served = services.enter_context(serve(reader.home / "registry"))
                 reader.use_registry(f"{served.address}/ml")
+            if needs_store(page):
+                from tests.services.minio import running_server, variables
+
+                reader.use_store(variables(running_server().access))
             reader.catch_up(path)
             path.write_text(rewritten(page, reader), encoding="utf-8")
         print(path)

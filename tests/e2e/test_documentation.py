@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import documentation
+from tests.services.minio import variables
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -37,6 +38,8 @@ def test_a_page_can_be_followed_and_its_screens_are_true(
         request.getfixturevalue("engine")
         address = request.getfixturevalue("registry").address
         reader.use_registry(f"{address}/{os.urandom(6).hex()}")
+    if documentation.needs_store(page.read_text("utf-8")):
+        reader.use_store(variables(request.getfixturevalue("minio").access))
     reader.catch_up(page)
     for block in documentation.blocks(page.read_text("utf-8")):
         for command, printed in reader.follow(block):
