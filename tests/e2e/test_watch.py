@@ -171,6 +171,18 @@ def test_a_signal_ends_it_in_the_midst_of_a_run(
     assert project.executed("slow") == ["load"]
 
 
+def test_each_run_takes_the_components_as_they_are_then(project: Project, watch: Any) -> None:
+    project.component("odd/mark", "(output / 'a.txt').write_text('one')")
+    project.pipeline("marked", "odd/mark", output="output/marked")
+    watching = watch("marked")
+    assert watching.ran() == {"mark": "run"}
+    project.component("odd/mark", "(output / 'a.txt').write_text('two')")
+    project.write("corpus.txt", TEXT)
+    watching.look()
+    assert watching.ran() == {"mark": "run"}
+    assert (project.root / "output/marked/a.txt").read_text() == "two"
+
+
 def test_a_url_is_asked_for_its_validators_alone(
     project: Project, server: Server, watch: Any
 ) -> None:
