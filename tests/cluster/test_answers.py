@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import ssl
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.conftest import manifest
-from tests.services.kubernetes_api import NAMESPACE, KubernetesServer
+from tests.services.availability import unavailable
+from tests.services.kubernetes_api import NAMESPACE, KubernetesServer, serve_kubernetes
 from tests.services.registry import free_port
 from tooling.cluster.connect import open_cluster
 from tooling.cluster.protocol import Cluster
@@ -133,3 +137,30 @@ def test_it_speaks_no_tls(kubernetes: KubernetesServer, tmp_path: Path) -> None:
         open_cluster({"KUBECONFIG": str(file)}).list("Workflow", NAMESPACE)
     assert failure.value.message.startswith(f"no safe connection to the cluster at {address}")
     assert "certificate-authority" in failure.value.hint
+
+
+def test_only_a_certificate_that_the_kubeconfig_trusts_is_taken(tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with serve_kubernetes(context) as server:
+        trusting = server.kubeconfig(tmp_path / "trusting", authority=certificate)
+        assert open_cluster({"KUBECONFIG": str(trusting)}).list("Workflow", NAMESPACE) == []
+        file = server.kubeconfig(tmp_path / "config")
+        with pytest.raises(ClusterUnavailable) as failure:
+            open_cluster({"KUBECONFIG": str(file)}).list("Workflow", NAMESPACE)
+    assert "no safe connection to the cluster at" in failure.value.message
+    assert "certificate verify failed" in failure.value.message
+
+
+def self_signed(directory: Path) -> tuple[Path, Path]:
+    """A certificate of this machine's loopback address, signed by itself, and its key."""
+    if shutil.which("openssl") is None:
+        unavailable("no openssl, which makes the certificate")
+    certificate, key = directory / "certificate.pem", directory / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
+    named = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(
+        [*command, *named, "-keyout", key, "-out", certificate], check=True, capture_output=True
+    )
+    return certificate, key

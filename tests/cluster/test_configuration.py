@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.services.kubernetes_api import KubernetesServer
 from tooling.cluster.connect import open_cluster
 from tooling.errors import ClusterError
 
@@ -39,3 +40,13 @@ def test_a_pod_without_its_account() -> None:
     with pytest.raises(ClusterError) as failure:
         open_cluster({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBECONFIG": "/nowhere/config"})
     assert failure.value.message.startswith("the pod's service account cannot be used")
+
+
+def test_a_server_that_is_no_url(kubernetes: KubernetesServer, tmp_path: Path) -> None:
+    file = kubernetes.kubeconfig(tmp_path / "config", server="cluster.example:6443")
+    with pytest.raises(ClusterError) as failure:
+        open_cluster({"KUBECONFIG": str(file)})
+    assert (
+        failure.value.message
+        == f"the kubeconfig {file}: the server 'cluster.example:6443' is no URL"
+    )

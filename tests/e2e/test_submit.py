@@ -187,6 +187,19 @@ def test_a_watch_that_breaks_is_taken_up_again(
     assert "load   done    9.00 s" in finished.stderr
 
 
+def test_a_login_that_runs_out_ends_the_watching_alone(
+    clustered: Project, kubernetes: KubernetesServer
+) -> None:
+    kubernetes.fail("GET", "watch=true", 401, "Unauthorized", after=1)
+    process = watch(clustered, kubernetes)
+    move(kubernetes, *stage("load", "Running", 9), dag="Running")
+    finished = clustered.finish(process)
+    name = standing(kubernetes)[0]["metadata"]["name"]
+    assert finished.code == 1
+    assert f"the Workflow {name} goes on without being watched" in finished.stderr
+    assert "does not take this login (401)" in finished.stderr
+
+
 def test_each_thing_that_a_cluster_lacks_is_one_clear_message(
     clustered: Project, kubernetes: KubernetesServer, tmp_path: Path
 ) -> None:

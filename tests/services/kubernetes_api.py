@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -260,12 +261,15 @@ def _merged(standing: Any, change: Any) -> Any:
 
 
 @contextlib.contextmanager
-def serve_kubernetes() -> Iterator[KubernetesServer]:
+def serve_kubernetes(tls: ssl.SSLContext | None = None) -> Iterator[KubernetesServer]:
     """A server on a free port for as long as the context lasts, with the namespace NAMESPACE and nothing in it."""
     handler = type("Handler", (_Handler,), {})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
-        state = KubernetesServer(f"http://127.0.0.1:{server.server_port}")
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        scheme = "https" if tls else "http"
+        state = KubernetesServer(f"{scheme}://127.0.0.1:{server.server_port}")
         handler.state = state  # type: ignore[attr-defined]
         state.put("Namespace", {"metadata": {"name": NAMESPACE}})
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

@@ -50,9 +50,12 @@ class KubernetesServer:
     changed: threading.Condition = field(default_factory=threading.Condition)
     closing: bool = False
 
-    def kubeconfig(self, file: Path, *, server: str = "", token: str = TOKEN) -> Path:
-        """Write a kubeconfig for this server, with another token or another server's address."""
-        cluster = {"name": "test", "cluster": {"server": server or self.address}}
+    def kubeconfig(
+        self, file: Path, *, server: str = "", token: str = TOKEN, authority: Path | None = None
+    ) -> Path:
+        """Write a kubeconfig for this server: with another token, another server's address, a certificate's authority."""
+        trusted = {"certificate-authority": str(authority)} if authority else {}
+        cluster = {"name": "test", "cluster": {"server": server or self.address, **trusted}}
         user = {"name": "tester", "user": {"token": token}}
         context = {"name": "test", "context": {"cluster": "test", "user": "tester"}}
         content = {

@@ -50,6 +50,8 @@ def _load(files: str) -> Any:
     except yaml.YAMLError:
         # The parser's words would quote the file, which holds secrets.
         raise ClusterError(f"{where} is not YAML", hint=HINT) from None
+    if not str(configuration.host).startswith(("http://", "https://")):
+        raise ClusterError(f"{where}: the server {configuration.host!r} is no URL", hint=HINT)
     return configuration
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from tooling.errors import ClusterError, ClusterMissing
 from tooling.report.text import say
 from tooling.spec.pipeline_reader import pipeline_files
 from tooling.tasks.command import JSON_OPTION, DaintreeCommand, option, print_json
@@ -166,14 +167,24 @@ def _watch(cluster: Cluster, namespace: str, name: str, options: Mapping[str, An
     try:
         workflow = follow(cluster, namespace, name, progress.seen)
     except KeyboardInterrupt as stopped:
-        there = f" --namespace {namespace}" if options["namespace"] else ""
-        say(f"the Workflow {name} goes on without being watched")
-        say(f"to come back: {shlex.join(['doit', *sys.argv[1:]])}")
-        say(f"to stop it: doit cancel {name}{there}")
+        _goes_on(name, namespace, options)
         return _signalled(stopped)
+    except ClusterMissing:
+        raise
+    except ClusterError:
+        _goes_on(name, namespace, options)
+        raise
     check_ending(workflow)
     progress.ended(workflow)
     return 0
+
+
+def _goes_on(name: str, namespace: str, options: Mapping[str, Any]) -> None:
+    """Say that only the watching has ended."""
+    there = f" --namespace {namespace}" if options["namespace"] else ""
+    say(f"the Workflow {name} goes on without being watched")
+    say(f"to come back: {shlex.join(['doit', *sys.argv[1:]])}")
+    say(f"to stop it: doit cancel {name}{there}")
 
 
 def _signalled(stopped: KeyboardInterrupt) -> int:
