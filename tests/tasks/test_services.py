@@ -9,11 +9,7 @@ import yaml
 
 from tests.services.minio import Minio, variables
 from tooling.settings import Settings, read_settings
-<<<<<<< HEAD
-from tooling.tasks.services import _make_bucket, ask_registry, ask_store
-=======
-from tooling.tasks.services import START, _make_bucket, _registry, _store
->>>>>>> 6f1c726 (A tutorial from one laptop to a shared store, images and containers, followed with a real MinIO and a registry)
+from tooling.tasks.services import START, _make_bucket, ask_registry, ask_store
 
 
 @pytest.fixture
@@ -48,12 +44,8 @@ def test_a_server_that_is_not_there_is_said_with_how_to_start_it(
 
 def test_a_directory_needs_no_service(tmp_path: Path) -> None:
     settings = read_settings(tmp_path, {"HOME": "/"})
-<<<<<<< HEAD
     assert ask_store(settings).reachable
     assert ask_registry(settings).hint == "DAINTREE_REGISTRY names one"
-=======
-    assert _store(settings).reachable
-    assert _registry(settings).hint == "DAINTREE_REGISTRY names one"
 
 
 def test_the_compose_file_has_what_is_said_to_be_started_and_others_cannot_reach_it() -> None:
@@ -63,4 +55,3 @@ def test_the_compose_file_has_what_is_said_to_be_started_and_others_cannot_reach
         service = composed[START[name].removeprefix("docker compose up -d ")]
         assert service["image"]
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
->>>>>>> 6f1c726 (A tutorial from one laptop to a shared store, images and containers, followed with a real MinIO and a registry)
