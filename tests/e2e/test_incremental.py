@@ -17,7 +17,18 @@ ALL_RUN = {"load": "run", "clean": "run", "count": "run"}
 ONCE_EACH = ["clean", "count", "load"]
 
 # Not obstore: a source written a moment ago is hashed anew, and the new hash is put into the store.
-HEAVY = {"boto3", "botocore", "docker", "git", "hera", "http", "sqlite3", "urllib3", "yaml"}
+HEAVY = {
+    "boto3",
+    "botocore",
+    "docker",
+    "git",
+    "hera",
+    "http",
+    "kubernetes",
+    "sqlite3",
+    "urllib3",
+    "yaml",
+}
 
 
 def test_a_second_run_is_all_hits(ran: Project) -> None:
