@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from tests.services.minio import Minio, read_only
+from tests.web_server import web_server
 from tooling.errors import StoreError, StoreForbidden, StoreUnavailable
 from tooling.store.bucket import Bucket
 
@@ -89,3 +90,20 @@ def test_a_server_that_is_not_there_is_said_soon(minio: Minio) -> None:
     nowhere = msgspec.structs.replace(minio.access, endpoint="http://127.0.0.1:9")
     with pytest.raises(StoreUnavailable, match="cannot be reached"):
         Bucket("s3://ml-artifacts", nowhere).get(["a"])
+
+
+def test_a_server_that_is_another_kind_of_server_is_said(bucket: Bucket) -> None:
+    with web_server() as server:
+        access = msgspec.structs.replace(bucket.access, endpoint=f"http://{server.address}")
+        elsewhere = Bucket(bucket.url, access)
+        with pytest.raises(StoreError, match="does not speak S3") as caught:
+            elsewhere.get(["a"])
+        assert "not of its console" in caught.value.hint
+        assert "\n" not in caught.value.message
+
+
+def test_a_key_that_may_not_remove_is_told_apart(bucket: Bucket, minio: Minio) -> None:
+    bucket.put("a", b"1")
+    reader = Bucket(bucket.url, minio.key(read_only(bucket.name)))
+    with pytest.raises(StoreForbidden, match="the key may not do this"):
+        reader.delete(["a"])

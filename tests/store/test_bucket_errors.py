@@ -73,6 +73,12 @@ def answer(status: str, code: str, said: str = "said") -> Exception:
             "failed: the server answers InvalidBucketName The bucket is not valid.",
             "",
         ),
+        (
+            RuntimeError("Generic S3 error: DeleteObjects request failed: (code: AccessDenied)"),
+            StoreForbidden,
+            "the key may not do this in s3://ml-artifacts/team (AccessDenied)",
+            "ask whoever manages the bucket",
+        ),
         (RuntimeError("something else\nDebug: dump"), StoreError, "failed: something else", ""),
     ],
 )

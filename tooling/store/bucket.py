@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tooling.errors import StoreError, StoreUnavailable
 from tooling.parallel import side_by_side
 from tooling.s3_access import S3Access
-from tooling.store.bucket_errors import bucket_error, is_no_bucket
+from tooling.store.bucket_errors import bucket_error, is_more_than_an_object
 from tooling.store.objects import create_object
 from tooling.store.patience import Patience
 
@@ -176,7 +176,7 @@ class Bucket:
             raise
         except FileNotFoundError as error:
             self._patience.answered()
-            if is_no_bucket(error):
+            if is_more_than_an_object(error):
                 raise bucket_error(self.url, self.access, error) from None
             raise
         except BaseError as error:

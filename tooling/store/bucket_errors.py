@@ -9,7 +9,7 @@ from tooling.s3_access import S3Access
 
 CHECK_KEYS = "check MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or the AWS credentials"
 
-_CODE = re.compile(r"<Code>([A-Za-z0-9]+)</Code>")
+_CODE = re.compile(r"(?:<Code>|\(code: )([A-Za-z0-9]+)")
 _MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
 _STATUS = re.compile(r"status code: (\d{3})")
 _WRONG_KEY = frozenset(
@@ -29,9 +29,10 @@ _LATER = frozenset({"SlowDown", "SlowDownRead", "SlowDownWrite", "RequestTimeout
 _NO_CONNECTION = ("HTTP error", "error sending request", "timed out", "error decoding response")
 
 
-def is_no_bucket(error: Exception) -> bool:
-    """Whether what was not found is the bucket itself."""
-    return "<Code>NoSuchBucket</Code>" in str(error)
+def is_more_than_an_object(error: Exception) -> bool:
+    """Whether more was not found than an object: the bucket, or anything at all that speaks S3 (but for HEAD, it has a code)."""
+    text = str(error)
+    return _first(_CODE, text) == "NoSuchBucket" or _is_foreign(text)
 
 
 def bucket_error(url: str, access: S3Access, error: Exception) -> StoreError:
@@ -43,6 +44,11 @@ def bucket_error(url: str, access: S3Access, error: Exception) -> StoreError:
         return StoreError(
             f"there is no bucket {bucket} at {access.server}",
             hint=f"`doit services --make-bucket` makes it, or `mc mb ALIAS/{bucket}`",
+        )
+    if status == "404" and _is_foreign(text):
+        return StoreError(
+            f"{access.server} does not speak S3: it knows nothing of {url}",
+            hint="MINIO_ENDPOINT is the address of the S3 server itself, not of its console",
         )
     if code == "RequestTimeTooSkewed":
         return StoreError(
@@ -65,6 +71,11 @@ def bucket_error(url: str, access: S3Access, error: Exception) -> StoreError:
     if not code and not status and any(sign in text for sign in _NO_CONNECTION):
         return _unavailable(url, f"{access.server} cannot be reached")
     return StoreError(f"the artifact store {url} failed: {_words(text, code, status)}")
+
+
+def _is_foreign(text: str) -> bool:
+    """Whether what was not found was so in other words than S3's."""
+    return "<Code>" not in text and "performing HEAD" not in text
 
 
 def _unavailable(url: str, what: str) -> StoreUnavailable:
