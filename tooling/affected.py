@@ -89,10 +89,7 @@ def affected(
     commit = _base(root, base)
     if not commit:
         listing.result()
-        present = sorted(filter(after.has, _wanted(component_names(tree, ()), only)))
-        return Affected(
-            "", tuple(_affected(after.version(name), ["no commit yet"]) for name in present)
-        )
+        return _all_affected(after, _wanted(component_names(tree, ()), only))
     changed = _changed_since(root, commit)
     repository = listing.result().repository
     prefix = os.fsdecode(repository.prefix)
@@ -107,6 +104,14 @@ def affected(
     past.load((place for name in wanted for place in places(name)), contents=READ_WHOLE)
     compared = (_compare(name, before, after) for name in wanted)
     return Affected(commit, tuple(found for found in compared if found))
+
+
+def _all_affected(after: _State, names: set[str]) -> Affected:
+    """Before any commit."""
+    present = sorted(filter(after.has, names))
+    return Affected(
+        "", tuple(_affected(after.version(name), ["no commit yet"]) for name in present)
+    )
 
 
 def _wanted(names: set[str], only: Collection[str] | None) -> set[str]:

@@ -12,7 +12,7 @@ from tests.services.minio import Minio
 from tests.services.proxy import Exchange, passes, proxy
 from tooling.manifest import encode
 from tooling.store.bucket import Bucket
-from tooling.store.bucket_contents import orphans
+from tooling.store.bucket_contents import SAFE_IN_A_CLUSTER, empty, orphans
 
 AT_ONCE = timedelta(seconds=-60)
 LEFT = f"{location_of(RUN)}/output/deep/a.csv"
@@ -36,6 +36,23 @@ def test_what_somebody_may_still_be_writing_stays(bucket: Bucket) -> None:
     bucket.put(LEFT, b"12345")
     assert orphans(bucket, remove=True) == (0, 0)
     assert bucket.list("") == [LEFT]
+
+
+def test_what_a_workflow_has_put_out_stays_while_it_may_still_be_recorded(bucket: Bucket) -> None:
+    run = "20260301T101500000Z-item2vec-0a1b2c3d4e-train-0"
+    left = f"{location_of(run)}/output/a.csv"
+    bucket.put(left, b"12345")
+    assert orphans(bucket, remove=True, safe=AT_ONCE) == (0, 0)
+    assert bucket.list("") == [left]
+    assert orphans(bucket, remove=True, safe=AT_ONCE - SAFE_IN_A_CLUSTER) == (1, 5)
+    assert bucket.list("") == []
+
+
+def test_emptying_takes_submissions_too_and_nothing_of_others(bucket: Bucket) -> None:
+    for path in (f"_submissions/{'0' * 64}", "others/file"):
+        bucket.put(path, b"{}")
+    empty(bucket)
+    assert bucket.list("") == ["others/file"]
 
 
 def test_whatever_is_published_or_not_a_run_s_stays(bucket: Bucket) -> None:

@@ -12,8 +12,7 @@ from tooling.argo.names import LONGEST_WORKFLOW, kubernetes_name
 from tooling.digest import Plain, digest_record, short
 from tooling.manifest import SCHEMA, Scalar
 from tooling.spec.component import Resources
-
-SUBMISSIONS = "_submissions"
+from tooling.store.records import SUBMISSIONS
 
 _DIGITS = 10
 # Room for the number of an attempt.

@@ -7,12 +7,13 @@ import re
 import msgspec
 
 from tooling.argo.names import SUBMISSION
-from tooling.argo.submission import SUBMISSIONS, Submission
+from tooling.argo.submission import Submission
 from tooling.cluster.protocol import Object
 from tooling.digest import short
 from tooling.errors import StoreError, UsageError
 from tooling.manifest import SCHEMA, decode
 from tooling.store.bucket import Bucket
+from tooling.store.records import SUBMISSIONS
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 

@@ -23,6 +23,8 @@ INDEX = "_cache"
 HISTORY = "_history"
 NOTES = "_notes"
 SOURCES = "_sources"
+# What was handed to a cluster.
+SUBMISSIONS = "_submissions"
 LEASES = "_leases"
 STAGING = "_staging"
 

@@ -28,18 +28,12 @@ def model_card(
     `measured` holds (model, part, metrics), first of all the model's own on the test purchases;
     `trained` is the number of items with vectors.
     """
-    data = [
-        ("users", f"{document['users']:,}"),
-        ("items", f"{document['items']:,}"),
-        ("items with vectors", f"{trained:,}"),
-        ("test purchases", f"{document['cases']:,}"),
-    ]
     lines = [
         "# Model card: item2vec",
         "",
         "Recommends the next item to buy from the items bought before: item vectors (skip-gram with negative sampling), blended with counts of what was bought after what.",
         "",
-        *_section("Data", ("what", "count"), data),
+        *_counted(document, trained),
         RETRAINED if "retrained" in document else HELD_OUT,
         "",
         *_chosen(parameters),
@@ -49,19 +43,31 @@ def model_card(
             [(f"{name}, {part}", *(f"{m[c]:.4f}" for c in COLUMNS)) for name, part, m in measured],
         ),
         *_spread(measured[0][2]),
-        *_section(
-            "By length of history",
-            ("purchases", "cases", *(name.upper() for name in COLUMNS)),
-            [
-                (f"{p['from']} to {p['to']}", f"{p['cases']:,}", *(f"{p[c]:.4f}" for c in COLUMNS))
-                for p in document["by_history_length"]
-            ],
-        ),
+        *_by_history_length(document["by_history_length"]),
         "## Limits",
         "",
         LIMITS,
     ]
     return "\n".join(lines) + "\n"
+
+
+def _counted(document: Mapping[str, Any], trained: int) -> list[str]:
+    rows = [
+        ("users", f"{document['users']:,}"),
+        ("items", f"{document['items']:,}"),
+        ("items with vectors", f"{trained:,}"),
+        ("test purchases", f"{document['cases']:,}"),
+    ]
+    return _section("Data", ("what", "count"), rows)
+
+
+def _by_history_length(parts: Sequence[Mapping[str, Any]]) -> list[str]:
+    head = ("purchases", "cases", *(name.upper() for name in COLUMNS))
+    rows = [
+        (f"{p['from']} to {p['to']}", f"{p['cases']:,}", *(f"{p[c]:.4f}" for c in COLUMNS))
+        for p in parts
+    ]
+    return _section("By length of history", head, rows)
 
 
 def _chosen(parameters: Mapping[str, Mapping[str, Any]]) -> list[str]:
