@@ -16,7 +16,8 @@ Everything the tooling raises on purpose is a `DaintreeError`; adapters map fore
     ├── ArtifactRejected      a stage wrote something that no store may hold
     ├── ImageError            an image cannot be named, built, pushed or believed
     │   ├── EngineError       the Docker engine cannot be reached, or refuses
-    │   └── RegistryError     the image registry cannot be reached, or refuses
+    │   └── RegistryError     the image registry refuses, or answers what it should not
+    │       └── RegistryUnavailable  it cannot be reached
     ├── ClusterError          the Kubernetes cluster cannot be reached, or refuses
     │   ├── ClusterForbidden  its API does not let this account do what was asked
     │   ├── ClusterConflict   there is an object of that name already
@@ -104,6 +105,10 @@ class EngineError(ImageError):
 
 class RegistryError(ImageError):
     """The image registry does not answer, refuses, or answers what cannot be believed."""
+
+
+class RegistryUnavailable(RegistryError):
+    """The image registry cannot be reached, or does not answer."""
 
 
 class ClusterError(DaintreeError):

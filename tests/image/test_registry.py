@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.services.faulty_registry import Reply, Script, answering, as_json
-from tooling.errors import RegistryError
+from tooling.errors import RegistryError, RegistryUnavailable
 from tooling.image.protocol import ImageConfig, Manifest
 from tooling.image.reference import Repository
 from tooling.image.registry import INDEX_TYPES, HttpRegistry, is_loopback, open_registry
@@ -97,7 +97,7 @@ def test_a_round_of_many_keeps_its_order(registry: Registry) -> None:
 
 
 def test_nobody_answers() -> None:
-    with pytest.raises(RegistryError) as failure:
+    with pytest.raises(RegistryUnavailable) as failure:
         HttpRegistry("127.0.0.1:1").digests([(Repository("127.0.0.1:1", "a"), "1")])
     assert failure.value.message == "the registry 127.0.0.1:1 cannot be reached: Connection refused"
     assert "DAINTREE_REGISTRY" in failure.value.hint

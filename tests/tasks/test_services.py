@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from tests.services.minio import Minio, variables
+from tests.web_server import web_server
 from tooling.settings import Settings, read_settings
-from tooling.tasks.services import START, _make_bucket, ask_registry, ask_store
+from tooling.tasks.services import START, Service, _make_bucket, ask_registry, ask_store
 
 
 @pytest.fixture
@@ -40,6 +41,21 @@ def test_a_server_that_is_not_there_is_said_with_how_to_start_it(
     service = ask_store(in_bucket)
     assert "cannot be reached" in service.problem
     assert service.hint == "to start one: docker compose up -d minio"
+
+
+def test_a_registry_that_is_not_there_is_to_be_started_and_one_that_refuses_wants_a_login(
+    tmp_path: Path,
+) -> None:
+    def asked(address: str) -> Service:
+        return ask_registry(
+            read_settings(tmp_path, {"HOME": "/", "DAINTREE_REGISTRY": f"{address}/ml"})
+        )
+
+    with web_server() as server:
+        challenge = {"WWW-Authenticate": 'Basic realm="x"'}
+        server.serve("/v2/ml/services/manifests/none", status=401, headers=challenge)
+        assert asked(server.address).hint == f"docker login {server.address}"
+    assert asked(server.address).hint == "to start one: docker compose up -d registry"
 
 
 def test_a_directory_needs_no_service(tmp_path: Path) -> None:

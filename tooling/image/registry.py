@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 
 import msgspec
 
-from tooling.errors import DaintreeError, RegistryError
+from tooling.errors import DaintreeError, RegistryError, RegistryUnavailable
 from tooling.image.authorization import Authorization
 from tooling.image.connection import Answer, Connections
 from tooling.image.protocol import ImageConfig, Manifest
@@ -212,10 +212,12 @@ def _translated(host: str, error: Exception) -> RegistryError | None:
             hint="if it speaks plain HTTP in a network you trust: registry_plain_http = true",
         )
     if isinstance(error, TimeoutError):
-        return RegistryError(f"the registry {host} does not answer", hint=_SETTING)
+        return RegistryUnavailable(f"the registry {host} does not answer", hint=_SETTING)
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
-        return RegistryError(f"the registry {host} cannot be reached: {reason}", hint=_SETTING)
+        return RegistryUnavailable(
+            f"the registry {host} cannot be reached: {reason}", hint=_SETTING
+        )
     if isinstance(error, HTTPException):
         return RegistryError(f"{host} does not answer as a registry", hint=_SETTING)
     return None

@@ -11,7 +11,7 @@ import msgspec
 from tooling.errors import (
     DaintreeError,
     EngineError,
-    RegistryError,
+    RegistryUnavailable,
     StoreUnavailable,
     UsageError,
 )
@@ -109,7 +109,7 @@ def ask_engine() -> Service:
 def _asked(name: str, address: str, ask: Callable[[], None]) -> Service:
     try:
         ask()
-    except (StoreUnavailable, EngineError, RegistryError) as error:
+    except (StoreUnavailable, EngineError, RegistryUnavailable) as error:
         return Service(name, address, False, error.message, f"to start one: {START[name]}")
     except DaintreeError as error:
         return Service(name, address, False, error.message, error.hint)
