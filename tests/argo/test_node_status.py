@@ -88,8 +88,17 @@ def test_what_lies_in_another_bucket_says_so_and_a_bucket_alone_changes_nothing(
             {"name": "ignored", "s3": {"key": "p", "bucket": "theirs"}},
         ]
     }
-    [attempt] = read_status(workflow(good("load", inputs=inputs))).tasks["load"].attempts
+    made = workflow(good("load", inputs=inputs))
+    made["spec"] = {"templates": [{"inputs": {"artifacts": [{"name": "x", "s3": elsewhere}]}}]}
+    [attempt] = read_status(made).tasks["load"].attempts
     assert attempt.artifacts == {"elsewhere": Place("p", "theirs"), "ignored": Place("p")}
+
+
+def test_a_server_that_no_manifest_names_is_the_repository_s_own() -> None:
+    whole = {"key": "p", "bucket": "ml-artifacts", "endpoint": "minio.minio:9000"}
+    inputs = {"artifacts": [{"name": "input", "s3": whole}]}
+    [attempt] = read_status(workflow(good("load", inputs=inputs))).tasks["load"].attempts
+    assert attempt.artifacts == {"input": Place("p")}
 
 
 def test_a_pod_is_named_after_workflow_template_and_node() -> None:

@@ -162,9 +162,9 @@ def _attempt(metadata: Metadata, node: Node, number: int) -> Attempt:
         finished=node.finished_at,
         host=node.host_node_name,
         exit_code=int(code) if _EXIT_CODE.fullmatch(code) else None,
-        output=outputs.places.get(OUTPUT_ARTIFACT, Place()),
+        output=outputs.places(metadata.endpoints).get(OUTPUT_ARTIFACT, Place()),
         parameters=inputs.texts,
-        artifacts=inputs.places,
+        artifacts=inputs.places(metadata.endpoints),
         memoized=node.memoized,
     )
 

@@ -6,7 +6,7 @@ import base64
 import binascii
 import gzip
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -32,10 +32,9 @@ class _S3(msgspec.Struct, frozen=True):
     bucket: str = ""
     endpoint: str = ""
 
-    @property
-    def place(self) -> Place:
-        """Argo looks at a bucket only where an endpoint stands beside it."""
-        return Place(self.key, self.bucket if self.endpoint else "")
+    def place(self, endpoints: Collection[str]) -> Place:
+        """Argo looks at a bucket only where an endpoint stands beside it; one that is none of `endpoints` is the repository's."""
+        return Place(self.key, self.bucket if self.endpoint in endpoints else "")
 
 
 class _Artifact(msgspec.Struct, frozen=True):
@@ -61,10 +60,11 @@ class Values(msgspec.Struct, frozen=True, rename="camel"):
         found = {one.name: one.value for one in self.parameters or ()}
         return {name: "" if value is None else str(value) for name, value in found.items()}
 
-    @property
-    def places(self) -> dict[str, Place]:
-        """Where the artifacts lie."""
-        return {one.name: one.s3.place if one.s3 else Place() for one in self.artifacts or ()}
+    def places(self, endpoints: Collection[str]) -> dict[str, Place]:
+        """Where the artifacts lie; `endpoints` are those that the manifest names."""
+        return {
+            one.name: one.s3.place(endpoints) if one.s3 else Place() for one in self.artifacts or ()
+        }
 
 
 class _Flag(msgspec.Struct, frozen=True):
@@ -119,11 +119,15 @@ class Node(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Metadata(msgspec.Struct, frozen=True, rename="camel"):
-    """A Workflow's metadata."""
+    """A Workflow's metadata, and the `endpoints` of S3 servers that its specification names.
+
+    A controller may write its repository's own beside each artifact: that one nobody has chosen for this artifact.
+    """
 
     name: str
     creation_timestamp: datetime
     annotations: dict[str, str] | None = None
+    endpoints: frozenset[str] = frozenset()
 
     def pod(self, node: Node) -> str:
         """The name of a node's pod: `<Workflow>-<template>-<number>`, the number being that of the node's id."""
@@ -158,12 +162,32 @@ def read_nodes(workflow: Object) -> tuple[Metadata, Status, Mapping[str, Node]]:
     try:
         read = msgspec.convert(workflow, type=_Workflow, strict=False)
         status = read.status or Status()
-        return read.metadata, status, _nodes(read.metadata.name, status)
+        metadata = msgspec.structs.replace(
+            read.metadata, endpoints=frozenset(_endpoints(_specifications(workflow)))
+        )
+        return metadata, status, _nodes(metadata.name, status)
     except msgspec.DecodeError as error:
         raise ClusterError(
             f"the status of the Workflow {_name(workflow)} cannot be read: {error}",
             hint="does the cluster run a version of Argo Workflows that this tooling does not know?",
         ) from None
+
+
+def _specifications(workflow: Object) -> list[Any]:
+    """What was submitted, and what Argo has made of it and of the WorkflowTemplate that it refers to."""
+    status = workflow.get("status") or {}
+    return [workflow.get("spec"), status.get("storedWorkflowTemplateSpec")]
+
+
+def _endpoints(part: Any) -> Iterator[str]:
+    """Every endpoint that stands in a part of a specification."""
+    if isinstance(part, Mapping):
+        if isinstance(endpoint := part.get("endpoint"), str) and endpoint:
+            yield endpoint
+        part = list(part.values())
+    if isinstance(part, list):
+        for one in part:
+            yield from _endpoints(one)
 
 
 def _nodes(workflow: str, status: Status) -> dict[str, Node]:
