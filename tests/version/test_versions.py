@@ -11,6 +11,7 @@ import pytest
 
 from tooling.errors import DaintreeError, GitError, SpecError, UsageError, VersionError
 from tooling.version import ComponentVersion, VersionedFile, read_versions
+from tooling.version.component import gathered
 
 if TYPE_CHECKING:
     from tests.conftest import Monorepo
@@ -420,3 +421,12 @@ def test_outside_a_repository(tmp_path: Path) -> None:
     (tmp_path / "components" / "a").mkdir(parents=True)
     with pytest.raises(GitError, match="is not in a git repository"):
         read_versions(tmp_path, ["a"], platform="linux/amd64", bases={})
+
+
+def test_a_warning_of_several_components_is_said_once() -> None:
+    assert gathered(
+        ["a/Dockerfile: no pin", "b/Dockerfile: no digest", "c/Dockerfile: no pin"]
+    ) == [
+        "a/Dockerfile and 1 more: no pin",
+        "b/Dockerfile: no digest",
+    ]

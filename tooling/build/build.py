@@ -16,6 +16,7 @@ from tooling.image import labels
 from tooling.image.protocol import Builder, LocalImage, Registry
 from tooling.parallel import side_by_side
 from tooling.settings import Settings
+from tooling.version.component import gathered
 
 REGISTRY_HAS, ENGINE_HAS = "the registry has it", "the engine has it"
 REGISTRY_LACKS = "the registry has no image of this version"
@@ -146,15 +147,9 @@ class Build(msgspec.Struct, frozen=True):
         )
 
     def _warn(self, missing: Sequence[Candidate]) -> None:
-        """Tell each warning once, with the first place it is about."""
-        told: dict[str, list[str]] = {}
-        for candidate in missing:
-            for warning in candidate.version.warnings:
-                place, _, text = warning.partition(": ")
-                told.setdefault(text, []).append(place)
-        for text, places in told.items():
-            more = f" and {len(places) - 1} more" if len(places) > 1 else ""
-            self.listener.warning(f"{places[0]}{more}: {text}")
+        """Tell each warning once."""
+        for warning in gathered(w for candidate in missing for w in candidate.version.warnings):
+            self.listener.warning(warning)
 
     def _commits(self, considered: Considered, missing: Sequence[Candidate]) -> dict[str, str]:
         """The commit that each is in just as it is; none where it is in none."""

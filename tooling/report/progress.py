@@ -19,9 +19,10 @@ class Progress:
         self._width = max(len(stage.name) for stage in plan.stages)
         if plan.runner.name != "local":
             # What they warn of, a base image that may change, has no part in a virtual environment.
-            for warning in sorted(
-                {w for version in plan.versions.values() for w in version.warnings}
-            ):
+            from tooling.version.component import gathered
+
+            found = {w for version in plan.versions.values() for w in version.warnings}
+            for warning in gathered(sorted(found)):
                 say(colour("warning: ", "yellow", sys.stderr) + warning)
 
     def seconds(self) -> float:

@@ -193,6 +193,18 @@ def _files(component: Source, libraries: Iterable[Source]) -> list[VersionedFile
     return sorted(files, key=lambda file: file.path)
 
 
+def gathered(warnings: Iterable[str]) -> list[str]:
+    """The warnings of several versions, each said once: with the first place it is about, and how many more there are."""
+    told: dict[str, list[str]] = {}
+    for warning in warnings:
+        place, _, text = warning.partition(": ")
+        told.setdefault(text, []).append(place)
+    return [
+        f"{places[0]}{f' and {len(places) - 1} more' if len(places) > 1 else ''}: {text}"
+        for text, places in told.items()
+    ]
+
+
 def _base_images(
     tree: Tree, component: Source, bases: Mapping[str, str]
 ) -> tuple[list[tuple[str, str]], list[str]]:
