@@ -11,6 +11,7 @@ import msgspec
 
 from tooling.build.aliases import Aliases, set_aliases
 from tooling.build.candidates import failure
+from tooling.build.first_push import FirstPush
 from tooling.build.memory import Seen
 from tooling.build.order import Origin, build_order
 from tooling.build.presence import Candidate, Published
@@ -31,7 +32,7 @@ class Maker(msgspec.Struct, frozen=True):
     """Makes images for one build; may be called from several threads.
 
     `local` are the engine's images by version, to use as they are; `commit` is where the files are committed, by component.
-    `registry` is None unless images are to be pushed.
+    `registry` is None unless images are to be pushed; `first` lets one of those with the same base go ahead.
     """
 
     settings: Settings
@@ -42,6 +43,7 @@ class Maker(msgspec.Struct, frozen=True):
     registry: Registry | None
     seen: Seen
     fresh: bool
+    first: FirstPush = msgspec.field(default_factory=FirstPush)
 
     def make(self, candidate: Candidate, reasons: tuple[str, ...]) -> Result:
         """Make one image; what goes wrong is in the result. Raises nothing but interrupts and bugs."""
@@ -90,9 +92,10 @@ class Maker(msgspec.Struct, frozen=True):
             return msgspec.structs.replace(
                 result, digest=there, reasons=(*result.reasons, NOT_OVERWRITTEN)
             )
-        told = self.builder.push(
-            candidate.image, lambda line: self.listener.line(candidate.name, line)
-        )
+        with self.first.of(candidate.version.bases):
+            told = self.builder.push(
+                candidate.image, lambda line: self.listener.line(candidate.name, line)
+            )
         [there] = registry.digests([tag])
         if there != told:
             raise ImageError(
