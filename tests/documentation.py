@@ -222,7 +222,7 @@ class Reader:
 
     def printed(self, command: Command) -> list[str]:
         """The lines a command prints, stdout and stderr together; AssertionError unless it ends as the page says."""
-        if command.text.startswith("export "):
+        if command.text.startswith("export ") and ";" not in command.text:
             self._export(*shlex.split(command.text)[1:])
             return []
         failing = any(_FAILURE.match(line) for line in command.shown)

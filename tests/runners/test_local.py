@@ -41,7 +41,7 @@ def test_an_unknown_runner_is_named_with_those_there_are(tmp_path: Path) -> None
     settings = read_settings(tmp_path, {"HOME": str(tmp_path)})
     with pytest.raises(UsageError, match="there is no runner 'kubernetes'") as failure:
         open_runner("kubernetes", settings)
-    assert failure.value.hint == "there are: docker, local"
+    assert failure.value.hint == "there are: argo, docker, local"
     with pytest.raises(UsageError) as failure:
         open_runner("locl", settings)
     assert failure.value.hint == "did you mean 'local'?"
