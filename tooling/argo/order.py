@@ -50,6 +50,7 @@ def order_of(plan: Plan) -> Order:
     """
     check_reach(plan)
     stages = [s for s in plan.stages if not isinstance(plan.decisions[s.name], Hit)]
+    plan.read_last_runs()
     commit = commit_of(plan, stages)
     images = _images(plan, stages)
     return Order(

@@ -24,6 +24,7 @@ def last_seconds(plan: Plan, stage: BoundStage, decision: Decision) -> float | N
 
 def reasons(plan: Plan) -> dict[str, str]:
     """Why each stage is what the plan says, and where another runner has what it misses."""
+    plan.read_last_runs()
     others = elsewhere(plan)
     found = {stage.name: _reason(plan, stage) for stage in plan.stages}
     return {name: "; ".join(filter(None, (found[name], others.get(name)))) for name in found}

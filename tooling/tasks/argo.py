@@ -72,13 +72,16 @@ class Argo(DaintreeCommand):
             print(standing_summary(pipeline, written.documents), file=sys.stderr)
 
     def _text(self, order: Any, namespace: str) -> str:
+        from tooling.report.argo import order_comments
+
+        # First, since it asks the store: hera is still being imported meanwhile.
+        comments = order_comments(order, namespace)
         from tooling.argo.manifest import workflow_manifest
         from tooling.argo.yaml_text import manifest_text
-        from tooling.report.argo import order_comments
         from tooling.tasks.ordered import access_of
 
         manifest = workflow_manifest(order.submission, access_of(self.settings, namespace))
-        return manifest_text([manifest], order_comments(order, namespace))
+        return manifest_text([manifest], comments)
 
     def _write(self, text: str, options: Mapping[str, Any]) -> None:
         if options["out"]:
