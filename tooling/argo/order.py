@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -21,6 +20,7 @@ from tooling.argo.template_groups import template_names
 from tooling.build.reasons import dirty
 from tooling.errors import ImageError, UsageError
 from tooling.plan import BoundStage, Hit, Miss
+from tooling.run.compute import current_user
 from tooling.run.planning import Plan
 from tooling.runners.container import INPUT, OUTPUT
 from tooling.source.bucket import BucketSource
@@ -62,7 +62,7 @@ def order_of(plan: Plan) -> Order:
             stages=_submitted(plan, stages, images),
             hits=_hits(plan, stages),
             commit=commit,
-            user=_user(),
+            user=current_user(),
             tooling=__version__,
         ),
         hits=tuple(s.name for s in plan.stages if s not in stages),
@@ -171,10 +171,3 @@ def _source(plan: Plan) -> SubmittedSource:
         url=url,
         file=url.rpartition("/")[2] if alone else "",
     )
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ""

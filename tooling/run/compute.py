@@ -184,7 +184,7 @@ def _manifest(plan: Plan, attempt: Attempt, execution: _Execution) -> RunManifes
         seconds=round(outcome.seconds, 3),
         exit_code=outcome.exit_code,
         peak_memory=outcome.peak_memory,
-        user=_user(),
+        user=current_user(),
         host=platform.node(),
         commit=commit,
         dirty=dirty,
@@ -207,7 +207,8 @@ def _commit(plan: Plan, stage: BoundStage) -> tuple[str, bool]:
         return "", False
 
 
-def _user() -> str:
+def current_user() -> str:
+    """Who runs this process, for records; "" where the machine does not say."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
