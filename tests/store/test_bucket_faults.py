@@ -26,9 +26,11 @@ from tests.services.proxy import (
 from tooling.errors import ArtifactDamaged, StoreError, StoreUnavailable
 from tooling.manifest import FileEntry
 from tooling.store import bucket as bucket_module
-from tooling.store import patience
+from tooling.store import bucket_range, patience
 from tooling.store.bucket import MOST_RETRIES, Bucket
-from tooling.store.bucket_files import PART_BYTES, PART_BYTES_DOWN, download, upload
+from tooling.store.bucket_files import download, upload
+from tooling.store.bucket_parts import LARGE_BYTES, PART_BYTES
+from tooling.store.bucket_range import PIECE_BYTES
 from tooling.store.progress import progress
 
 Action = Callable[[Bucket], object]
@@ -69,6 +71,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Times so short that a test can wait for them to run out."""
     for name in ("SMALL", "BRIEF", "LARGE"):
         monkeypatch.setattr(bucket_module, name, {"answer": 1, "retry": 1})
+    monkeypatch.setattr(bucket_range, "READ_SECONDS", 1)
 
 
 @pytest.mark.parametrize("fault", [reset_when_done, busy_when_done])
@@ -184,7 +187,7 @@ def file_of(directory: Path, size: int) -> FileEntry:
 def test_a_file_passes_in_spite_of_faults(
     bucket: Bucket, way: Proxy, tmp_path: Path, fault: Fault
 ) -> None:
-    entry = file_of(tmp_path / "from", 3 * PART_BYTES)
+    entry = file_of(tmp_path / "from", 3 * LARGE_BYTES)
     (tmp_path / "to").mkdir()
     sent = way.when("partNumber=2", busy if fault is cut else fault, times=1)
     got = way.when("^GET .*/file", fault, times=1)
@@ -200,7 +203,7 @@ def test_a_file_passes_in_spite_of_faults(
 def test_a_file_whose_parts_do_not_pass_is_no_object(
     bucket: Bucket, straight: Bucket, way: Proxy, tmp_path: Path, fault: Fault
 ) -> None:
-    entry = file_of(tmp_path / "from", 3 * PART_BYTES)
+    entry = file_of(tmp_path / "from", 3 * LARGE_BYTES)
     way.when("partNumber=2", fault)
     with progress("a test", 1, entry.size) as shown, pytest.raises(StoreUnavailable):
         upload(bucket, tmp_path / "from", "x", [entry], shown)
@@ -211,23 +214,24 @@ def test_a_file_whose_parts_do_not_pass_is_no_object(
 def test_a_part_of_which_enough_came_goes_on_where_it_was(
     bucket: Bucket, straight: Bucket, way: Proxy, tmp_path: Path
 ) -> None:
-    entry = file_of(tmp_path / "from", PART_BYTES_DOWN + 3 * PART_BYTES)
+    entry = file_of(tmp_path / "from", PART_BYTES)
     (tmp_path / "to").mkdir()
     with progress("a test", 1, entry.size) as shown:
         upload(straight, tmp_path / "from", "x", [entry], shown)
-        way.when("^GET .*/file", dry_up(2 * PART_BYTES), times=2)
+        way.when(r"^GET .*/file\?", dry_up(PART_BYTES // 4))
+        way.when("^GET .*/file$", dry_up(LARGE_BYTES + PIECE_BYTES), times=1)
         download(bucket, "x", [entry], tmp_path / "to", shown)
     assert (tmp_path / "to/file").read_bytes() == (tmp_path / "from/file").read_bytes()
-    assert len(way.asked("^GET .*/file")) == 4
+    assert len(way.asked("^GET .*/file")) == 3
 
 
 @pytest.mark.usefixtures("impatient")
 def test_a_part_of_which_too_little_comes_is_given_up(
     bucket: Bucket, straight: Bucket, way: Proxy, tmp_path: Path
 ) -> None:
-    entry = file_of(tmp_path / "from", 3 * PART_BYTES)
+    entry = file_of(tmp_path / "from", 3 * LARGE_BYTES)
     (tmp_path / "to").mkdir()
-    way.when("^GET .*/file", dry_up(PART_BYTES // 2))
+    way.when("^GET .*/file", dry_up(LARGE_BYTES // 2))
     with progress("a test", 1, entry.size) as shown:
         upload(straight, tmp_path / "from", "x", [entry], shown)
         with pytest.raises(StoreUnavailable):
@@ -237,7 +241,7 @@ def test_a_part_of_which_too_little_comes_is_given_up(
 def test_a_large_file_that_is_not_what_its_entry_says_is_damaged(
     straight: Bucket, tmp_path: Path
 ) -> None:
-    entry = file_of(tmp_path / "from", 3 * PART_BYTES)
+    entry = file_of(tmp_path / "from", 3 * LARGE_BYTES)
     (tmp_path / "to").mkdir()
     other = FileEntry("file", entry.size, "0" * 64)
     with progress("a test", 1, entry.size) as shown:

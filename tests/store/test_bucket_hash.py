@@ -16,7 +16,8 @@ from tooling.errors import ArtifactRejected, StoreError, StoreUnavailable
 from tooling.manifest import FileEntry, artifact_of
 from tooling.store import bucket as bucket_module
 from tooling.store.bucket import Bucket
-from tooling.store.bucket_hash import PART_BYTES, hash_objects
+from tooling.store.bucket_hash import hash_objects
+from tooling.store.bucket_parts import LARGE_BYTES, PART_BYTES
 
 WHAT = "load: hashing"
 
@@ -49,7 +50,7 @@ def test_objects_are_the_artifact_that_the_same_files_are(straight: Bucket) -> N
     contents = {
         "a b/größe.csv": b"x\n",
         "empty": b"",
-        "one part": os.urandom(PART_BYTES),
+        "one request": os.urandom(LARGE_BYTES),
         "parts": os.urandom(3 * PART_BYTES + 1),
     }
     contents |= {f"many/{number}": str(number).encode() for number in range(100)}
@@ -79,7 +80,7 @@ def test_a_name_that_no_store_holds_is_refused_before_anything_is_read(
 def test_a_fault_that_passes_is_not_noticed(
     bucket: Bucket, straight: Bucket, way: Proxy, fault: Fault
 ) -> None:
-    small, large = b"1" * 1000, os.urandom(2 * PART_BYTES)
+    small, large = b"1" * 1000, os.urandom(2 * LARGE_BYTES)
     straight.put("run/output/small", small)
     straight.put("run/output/large", large)
     met = [way.when(f"^GET .*/output/{name}", fault, times=1) for name in ("small", "large")]

@@ -1,12 +1,10 @@
 """HTTP requests on connections that are kept open, one a thread and host: a round of many costs one handshake a thread.
 
-The standard library's client, because a check with nothing to do imports nothing else; proxies are those of the environment.
-It is imported where it is used, so that a caller can import it while it waits for something else.
+The standard library's client, because a check with nothing to do imports nothing else.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Mapping
@@ -14,6 +12,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import msgspec
+
+from tooling.http_connection import connection_to, target
 
 if TYPE_CHECKING:
     import http.client
@@ -57,10 +57,10 @@ class Connections:
         """
         answer = self._ask_again(method, url, headers, body)
         for _ in range(MOST_REDIRECTS):
-            target = answer.headers.get("location", "")
-            if answer.status not in REDIRECTS or not target or method not in ("GET", "HEAD"):
+            location = answer.headers.get("location", "")
+            if answer.status not in REDIRECTS or not location or method not in ("GET", "HEAD"):
                 break
-            here, there = urlsplit(url), urlsplit(urljoin(url, target))
+            here, there = urlsplit(url), urlsplit(urljoin(url, location))
             if (here.scheme, here.netloc) != (there.scheme, there.netloc):
                 headers = {k: v for k, v in headers.items() if k.lower() != "authorization"}
             url = there.geturl()
@@ -87,9 +87,8 @@ class Connections:
         self, method: str, url: SplitResult, headers: Mapping[str, str], body: bytes | None
     ) -> Answer:
         connection = self._connection(url)
-        path = (url.path or "/") + (f"?{url.query}" if url.query else "")
         try:
-            connection.request(method, path, body, dict(headers))
+            connection.request(method, target(url), body, dict(headers))
             response = connection.getresponse()
             found = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, found, response.read())
@@ -100,42 +99,5 @@ class Connections:
     def _connection(self, url: SplitResult) -> http.client.HTTPConnection:
         place = (url.scheme, url.netloc)
         if place not in self._kept.open:
-            self._kept.open[place] = _connect(url)
+            self._kept.open[place] = connection_to(url, TIMEOUT_SECONDS)
         return self._kept.open[place]
-
-
-def _connect(url: SplitResult) -> http.client.HTTPConnection:
-    import http.client
-
-    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-    host = url.hostname or ""
-    proxy = _proxy(url.scheme, host)
-    if not proxy:
-        return kind(host, url.port, timeout=TIMEOUT_SECONDS)
-    connection = kind(proxy.hostname or "", proxy.port, timeout=TIMEOUT_SECONDS)
-    connection.set_tunnel(host, url.port, _proxy_headers(proxy))
-    return connection
-
-
-def _proxy(scheme: str, host: str) -> SplitResult | None:
-    """The proxy that the environment names for requests to `host`."""
-    if not any(name.lower() in (f"{scheme}_proxy", "all_proxy") for name in os.environ):
-        return None
-    # Imported here: most have no proxy, and need not pay for it.
-    from urllib.request import getproxies, proxy_bypass
-
-    proxies = getproxies()
-    named = proxies.get(scheme) or proxies.get("all", "")
-    if not named or host == "localhost" or proxy_bypass(host):
-        return None
-    return urlsplit(named if "://" in named else f"http://{named}")
-
-
-def _proxy_headers(proxy: SplitResult) -> dict[str, str]:
-    if not proxy.username:
-        return {}
-    import base64
-    from urllib.parse import unquote
-
-    pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-    return {"Proxy-Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,21 +13,21 @@ from tooling.manifest import FileEntry
 from tooling.parallel import side_by_side
 from tooling.store.artifact import remember_hashed
 from tooling.store.bucket import Bucket
+from tooling.store.bucket_parts import LARGE_BYTES, read_whole
+from tooling.store.bucket_range import ObjectRanges
 from tooling.store.progress import Progress
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 FILES_AT_ONCE = 16
-# A file up to this size is one request; a larger one goes in parts, several of them under way at a time. Each part has its
-# own time and its own retries.
-PART_BYTES = 8 << 20
+# A larger file goes up in parts of this size, several of them under way at a time. Each part has its own time and its own retries.
+UP_BYTES = LARGE_BYTES
 PARTS_AT_ONCE = 4
 LARGE_AT_ONCE = 2
-# On the way down a part is written in pieces as it comes. So it may be large, which costs the server fewer requests, and takes
-# no memory, whose allocation would cost more than all the rest.
-PART_BYTES_DOWN = 32 << 20
-PIECE_BYTES = 256 << 10
+# Linux takes memory for what is written in pieces as large as the write: for larger ones than this not from a processor's own
+# store of pages, which costs more than the calls that are saved.
+WRITE_BYTES = 32 << 10
 # A file that comes broken is fetched once more: it may be the way and not the object.
 ATTEMPTS = 2
 
@@ -50,8 +49,8 @@ def upload(
                 bucket.large,
                 f"{place}/{entry.path}",
                 directory / entry.path,
-                use_multipart=entry.size > PART_BYTES,
-                chunk_size=PART_BYTES,
+                use_multipart=entry.size > LARGE_BYTES,
+                chunk_size=UP_BYTES,
                 max_concurrency=PARTS_AT_ONCE,
             )
         progress.bytes(entry.size)
@@ -88,18 +87,18 @@ def download(
 
 def _each(transfer: Callable[[FileEntry], None], files: Sequence[FileEntry]) -> None:
     """Large files first, few at a time since each has parts under way; then the small ones."""
-    large = [entry for entry in files if entry.size > PART_BYTES]
+    large = [entry for entry in files if entry.size > LARGE_BYTES]
     side_by_side(transfer, large, LARGE_AT_ONCE)
-    small = [entry for entry in files if entry.size <= PART_BYTES]
+    small = [entry for entry in files if entry.size <= LARGE_BYTES]
     side_by_side(transfer, small, FILES_AT_ONCE)
 
 
 def _receive(bucket: Bucket, path: str, entry: FileEntry, file: Path, progress: Progress) -> bool:
     """Write one object to a file; whether it is what its entry says."""
+    receive = _receive_small if entry.size <= LARGE_BYTES else _receive_large
     try:
-        with bucket.answering(), open(file, "w+b", buffering=0) as target:
-            parts = _Parts(bucket, path, target.fileno(), progress)
-            received = parts.receive(entry.size)
+        with bucket.answering(), open(file, "wb", buffering=0) as target:
+            received = receive(bucket, path, entry.size, target.fileno(), progress)
             written = os.fstat(target.fileno())
     except FileNotFoundError:
         raise missing(entry.path) from None
@@ -109,97 +108,42 @@ def _receive(bucket: Bucket, path: str, entry: FileEntry, file: Path, progress: 
     return True
 
 
-class _Parts:
-    """An object on its way to a file: several parts at a time, hashed in their order as they come.
+def _receive_small(bucket: Bucket, path: str, size: int, file: int, progress: Progress) -> str:
+    """The SHA-256 of what was written. Raises FileNotFoundError where there is no such object, as `_receive_large` does."""
+    import obstore
 
-    `_first` is where the first part that is under way begins; `_hashed`, how far the file is hashed.
-    """
+    content = obstore.get(bucket.large, path).bytes()
+    _write(file, 0, content)
+    progress.bytes(size)
+    return hashlib.sha256(content).hexdigest()
 
-    def __init__(self, bucket: Bucket, path: str, file: int, progress: Progress) -> None:
-        self._bucket, self._path, self._file, self._progress = bucket, path, file, progress
-        self._digest = hashlib.sha256()
-        self._turn = threading.Condition()
-        self._first = 0
-        self._hashed = 0
-        self._broken = False
 
-    def receive(self, size: int) -> str:
-        """Write the object, which should have so many bytes; its SHA-256, "" where it has not.
+def _receive_large(bucket: Bucket, path: str, size: int, file: int, progress: Progress) -> str:
+    """The SHA-256 of what was written, "" where the object has another size than it should."""
+    import obstore
 
-        Raises FileNotFoundError where there is no such object.
-        """
-        import obstore
+    if obstore.head(bucket.large, path)["size"] != size:
+        return ""
+    if hasattr(os, "posix_fallocate"):
+        # A disk that is full says so now; and space that is there already is cheaper to write to.
+        os.posix_fallocate(file, 0, size)
+    digest = hashlib.sha256()
 
-        if size <= PART_BYTES:
-            content = obstore.get(self._bucket.large, self._path).bytes()
-            self._write(content, 0)
-            return hashlib.sha256(content).hexdigest()
-        if obstore.head(self._bucket.large, self._path)["size"] != size:
-            return ""
-        starts = range(0, size, PART_BYTES_DOWN)
-        side_by_side(lambda start: self._part(start, size), starts, PARTS_AT_ONCE)
-        return self._digest.hexdigest()
+    def arrived(start: int, piece: memoryview) -> None:
+        _write(file, start, piece)
+        progress.bytes(len(piece))
 
-    def _part(self, start: int, size: int) -> None:
-        """Parts begin in order, so the first of those under way waits for none, and is hashed while it comes."""
-        end, at = min(start + PART_BYTES_DOWN, size), start
-        try:
-            while at < end:
-                at = self._fetch(start, at, end)
-            with self._turn:
-                self._turn.wait_for(lambda: self._broken or self._first == start)
-            if not self._broken:
-                self._hash(end)
-                self._pass_on(end)
-        except BaseException:
-            self._broken = True
-            self._pass_on(start)
-            raise
+    read_whole(ObjectRanges(bucket, path), size, arrived, digest.update)
+    return digest.hexdigest()
 
-    def _fetch(self, part: int, start: int, end: int) -> int:
-        """Write of a part what begins at `start`; how far it came. Raises where it came to less than what one request has to bring."""
-        import obstore
-        from obstore.exceptions import BaseError
 
-        at = start
-        try:
-            answer = obstore.get(self._bucket.large, self._path, options={"range": (start, end)})
-            for piece in answer.stream(min_chunk_size=PIECE_BYTES):
-                at = self._write(piece, at)
-                if self._first == part:
-                    self._hash(at)
-        except BaseError:
-            if at - start < PART_BYTES:
-                raise
-            return at
-        return end
-
-    def _write(self, content: Buffer, start: int) -> int:
-        """Write what begins at `start`; where it ends."""
-        view = memoryview(content)
-        written = 0
-        while written < len(view):
-            written += os.pwrite(self._file, view[written:], start + written)
-        self._progress.bytes(written)
-        return start + written
-
-    def _hash(self, end: int) -> None:
-        """Hash what is written, up to `end`: read again, since what the file holds is what counts. For the first part alone.
-
-        Where less came than was asked for, less is hashed, and the digest tells.
-        """
-        while self._hashed < end:
-            content = os.pread(self._file, min(PIECE_BYTES, end - self._hashed), self._hashed)
-            if not content:
-                return
-            self._digest.update(content)
-            self._hashed += len(content)
-
-    def _pass_on(self, first: int) -> None:
-        """Let the part that begins at `first` be the first."""
-        with self._turn:
-            self._first = first
-            self._turn.notify_all()
+def _write(file: int, start: int, content: Buffer) -> None:
+    """Write what begins at `start`."""
+    view = memoryview(content)
+    written = 0
+    while written < len(view):
+        piece = view[written : written + WRITE_BYTES]
+        written += os.pwrite(file, piece, start + written)
 
 
 def missing(path: str, what: str = "output file") -> ArtifactDamaged:

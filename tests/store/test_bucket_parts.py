@@ -1,0 +1,118 @@
+"""Large objects are read whole, in parts whose turns come in order, whichever part comes first."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from tests.services.minio import Minio
+from tests.services.proxy import Exchange, Proxy, passes, proxy
+from tooling.store import bucket_parts
+from tooling.store.bucket import Bucket
+from tooling.store.bucket_parts import PARTS_AT_ONCE, read_whole
+from tooling.store.bucket_range import ObjectRanges
+
+PART = 64 << 10
+
+
+@pytest.fixture(autouse=True)
+def parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts so small that a test can have many."""
+    monkeypatch.setattr(bucket_parts, "PART_BYTES", PART)
+
+
+@pytest.fixture
+def straight(minio: Minio) -> Bucket:
+    """A fresh bucket."""
+    return Bucket(f"s3://{minio.bucket()}", minio.access)
+
+
+@pytest.fixture
+def way(minio: Minio) -> Iterator[Proxy]:
+    """A way to the server."""
+    with proxy(minio.access.endpoint) as made:
+        yield made
+
+
+@pytest.fixture
+def bucket(straight: Bucket, way: Proxy) -> Bucket:
+    """The same bucket, reached through the proxy."""
+    return Bucket(straight.url, msgspec.structs.replace(straight.access, endpoint=way.endpoint))
+
+
+def unheard(start: int, piece: memoryview) -> None:
+    """For those who do not ask what arrived."""
+
+
+@pytest.mark.parametrize("size", [0, 1, PART, PART + 1, 20 * PART - 1])
+def test_every_byte_arrives_at_its_place_and_every_part_has_its_turn(
+    straight: Bucket, size: int
+) -> None:
+    content, arrived, in_turn = os.urandom(size), bytearray(size), bytearray()
+    straight.put("a", content)
+
+    def keep(start: int, piece: memoryview) -> None:
+        arrived[start : start + len(piece)] = piece
+
+    assert read_whole(ObjectRanges(straight, "a"), size, keep, in_turn.extend) == size
+    assert bytes(arrived) == bytes(in_turn) == content
+
+
+def test_parts_that_come_before_their_turn_wait_for_it(
+    straight: Bucket, bucket: Bucket, way: Proxy
+) -> None:
+    content, in_turn = os.urandom(PARTS_AT_ONCE * PART), bytearray()
+    straight.put("a", content)
+    others, lock, first = [PARTS_AT_ONCE - 1], threading.Lock(), threading.Event()
+
+    def the_first_comes_last(exchange: Exchange) -> None:
+        if exchange.headers.get("Range", "").startswith("bytes=0-"):
+            assert first.wait(60)
+        passes(exchange)
+        with lock:
+            others[0] -= 1
+            if not others[0]:
+                first.set()
+
+    way.when("^GET .*/a", the_first_comes_last)
+    read_whole(ObjectRanges(bucket, "a"), len(content), unheard, in_turn.extend)
+    assert bytes(in_turn) == content
+
+
+def test_an_object_that_is_shorter_brings_what_it_has(straight: Bucket) -> None:
+    in_turn = bytearray()
+    straight.put("a", b"1" * (PART // 2))
+    assert read_whole(ObjectRanges(straight, "a"), PART, unheard, in_turn.extend) == PART // 2
+    assert bytes(in_turn) == b"1" * (PART // 2)
+
+
+@pytest.mark.parametrize("failing", [0, 1, 7])
+def test_what_fails_ends_it_and_is_raised(straight: Bucket, failing: int) -> None:
+    straight.put("a", b"1" * (20 * PART))
+    turns = []
+
+    def full(start: int, piece: memoryview) -> None:
+        if start == failing * PART:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        read_whole(ObjectRanges(straight, "a"), 20 * PART, full, lambda part: turns.append(1))
+    assert len(turns) <= failing
+
+
+def test_a_turn_that_fails_is_nobodys_any_more(straight: Bucket) -> None:
+    straight.put("a", b"1" * (20 * PART))
+    turns = []
+
+    def second_fails(part: memoryview) -> None:
+        turns.append(len(part))
+        if len(turns) == 2:
+            raise RuntimeError("the second")
+
+    with pytest.raises(RuntimeError, match="the second"):
+        read_whole(ObjectRanges(straight, "a"), 20 * PART, unheard, second_fails)
+    assert turns == [PART, PART]

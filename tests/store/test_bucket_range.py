@@ -1,0 +1,117 @@
+"""Ranges of an object come as they are: directly, and where that fails, through obstore, with its errors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+
+import msgspec
+import pytest
+from obstore.exceptions import PreconditionError
+
+from tests.services.minio import Minio
+from tests.services.proxy import Exchange, Fault, Proxy, busy, cut, proxy, reset
+from tooling.store.bucket import Bucket
+from tooling.store.bucket_range import PIECE_BYTES, ObjectRanges
+
+CONTENT = os.urandom(3 * PIECE_BYTES + 1)
+DIRECT, PATIENT = r"^GET .*/team/a\?X-Amz-", "^GET .*/team/a$"
+
+
+@pytest.fixture
+def way(minio: Minio) -> Iterator[Proxy]:
+    """The way to the server."""
+    with proxy(minio.access.endpoint) as made:
+        yield made
+
+
+@pytest.fixture
+def bucket(minio: Minio, way: Proxy) -> Bucket:
+    """A bucket that holds the object `a`, reached through the proxy."""
+    url = f"s3://{minio.bucket()}/team"
+    Bucket(url, minio.access).put("a", CONTENT)
+    return Bucket(url, msgspec.structs.replace(minio.access, endpoint=way.endpoint))
+
+
+def read(ranges: ObjectRanges, start: int, length: int) -> bytes:
+    """A range, whose pieces have to be what the memory holds, in order."""
+    memory = memoryview(bytearray(length))
+    connection = ranges.connection()
+    assert connection
+    with closing(connection):
+        came = b"".join(bytes(piece) for piece in ranges.read(connection, start, memory))
+    assert came == memory[: len(came)]
+    return came
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        (0, 1),
+        (0, len(CONTENT)),
+        (5, PIECE_BYTES + 5),
+        (7, 2 * PIECE_BYTES + 8),
+        (len(CONTENT) - 1, len(CONTENT)),
+    ],
+)
+def test_a_range_comes_with_one_request(bucket: Bucket, way: Proxy, start: int, end: int) -> None:
+    assert read(ObjectRanges(bucket, "a"), start, end - start) == CONTENT[start:end]
+    assert (len(way.asked(DIRECT)), len(way.asked(PATIENT))) == (1, 0)
+
+
+def sends_all(exchange: Exchange) -> None:
+    """Answer as a server that knows no ranges."""
+    exchange.headers = {n: v for n, v in exchange.headers.items() if n.lower() != "range"}
+    exchange.answer(*exchange.ask())
+
+
+@pytest.mark.parametrize("fault", [busy, reset, cut, sends_all])
+def test_what_does_not_come_directly_is_asked_for_patiently_and_so_is_the_rest(
+    bucket: Bucket, way: Proxy, fault: Fault
+) -> None:
+    way.when(DIRECT, fault)
+    ranges = ObjectRanges(bucket, "a")
+    assert read(ranges, 1, 2 * PIECE_BYTES) == CONTENT[1 : 2 * PIECE_BYTES + 1]
+    assert read(ranges, 0, 9) == CONTENT[:9]
+    assert (len(way.asked(DIRECT)), len(way.asked(PATIENT))) == (1, 2)
+
+
+def test_without_a_connection_all_comes_patiently(bucket: Bucket, way: Proxy) -> None:
+    memory = memoryview(bytearray(len(CONTENT)))
+    for _ in ObjectRanges(bucket, "a").read(None, 0, memory):
+        pass
+    assert memory == CONTENT
+    assert way.asked(DIRECT) == []
+
+
+def test_an_object_that_is_shorter_brings_what_it_has(bucket: Bucket) -> None:
+    assert read(ObjectRanges(bucket, "a"), 10, len(CONTENT)) == CONTENT[10:]
+
+
+def test_another_object_in_its_place_is_refused(bucket: Bucket) -> None:
+    [entry] = bucket.entry("a")
+    bucket.put("a", CONTENT[::-1])
+    with pytest.raises(PreconditionError):
+        read(ObjectRanges(bucket, "a", entry["e_tag"]), 0, 10)
+
+
+def test_an_object_that_is_not_there_is_said(bucket: Bucket) -> None:
+    with pytest.raises(FileNotFoundError):
+        read(ObjectRanges(bucket, "b"), 0, 10)
+
+
+@pytest.mark.parametrize("named", ["http://127.0.0.1:1", "http://proxy:not-a-port"])
+def test_a_proxy_that_leads_nowhere_does_not_keep_it_from_coming(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    ranges = ObjectRanges(bucket, "a")
+    bucket.large  # noqa: B018 - obstore's own client is made before the proxy is named
+    read(ranges, 0, 1)
+    monkeypatch.setenv("http_proxy", named)
+    monkeypatch.setattr("urllib.request.proxy_bypass", lambda host: False)
+    memory = memoryview(bytearray(100))
+    connection = ranges.connection()
+    for _ in ranges.read(connection, 0, memory):
+        pass
+    assert memory == CONTENT[:100]
