@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -25,7 +25,7 @@ EVERYTHING = "--all builds it anew"
 
 
 class Build(msgspec.Struct, frozen=True):
-    """A build of a project. `registry` is None where the engine alone keeps images."""
+    """A build of a project. `registry` is None where the engine alone keeps images. `meanwhile` is called while git works."""
 
     settings: Settings
     request: Request
@@ -33,6 +33,7 @@ class Build(msgspec.Struct, frozen=True):
     builder: Builder
     listener: Listener
     seen: Seen
+    meanwhile: Callable[[], object] | None = None
 
     def run(self) -> list[Result]:
         """Look, build what is missing, push it when that is asked; one result a component, sorted by name.
@@ -47,7 +48,7 @@ class Build(msgspec.Struct, frozen=True):
                 "--push needs a registry",
                 hint="set DAINTREE_REGISTRY, or registry in [tool.daintree], such as registry.example/ml",
             )
-        considered = consider(self.settings, request)
+        considered = consider(self.settings, request, self.meanwhile)
         here = self._local(considered.candidates) if self.registry is None else {}
         found = self._found(considered, here)
         wrong = self._wrong(considered, found)

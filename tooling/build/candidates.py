@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -28,14 +28,18 @@ class Considered(msgspec.Struct, frozen=True):
     commit: str = ""
 
 
-def consider(settings: Settings, request: Request) -> Considered:
-    """The components that a request is about.
+def consider(
+    settings: Settings, request: Request, meanwhile: Callable[[], object] | None = None
+) -> Considered:
+    """The components that a request is about; `meanwhile` is called while git works.
 
     Raises UsageError for a component or commit that does not exist, GitError as git does.
     """
     root = settings.root
     names = sorted(set(request.names)) or discover_images(root)
-    versions = read_each_version(root, names, platform=settings.platform, bases=settings.bases)
+    versions = read_each_version(
+        root, names, platform=settings.platform, bases=settings.bases, meanwhile=meanwhile
+    )
     candidates: list[Candidate] = []
     failed: list[Result] = []
     for name, version in versions.items():

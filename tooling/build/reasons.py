@@ -7,10 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from tooling.affected import affected
 from tooling.errors import DaintreeError
-from tooling.git.commit_tree import resolve_commit
-from tooling.git.lineage import upstream_name
 from tooling.settings import Settings
 
 
@@ -32,6 +29,10 @@ def affected_since(root: Path, settings: Settings, base: str, only: Collection[s
 
     Raises as `affected` does.
     """
+    # Imported here: a build with nothing to do explains nothing.
+    from tooling.affected import affected
+    from tooling.git.lineage import upstream_name
+
     found = affected(
         root, base or None, platform=settings.platform, bases=settings.bases, only=only
     )
@@ -57,5 +58,7 @@ def dirty(
 
     Raises as `affected` does.
     """
+    from tooling.git.commit_tree import resolve_commit
+
     commit = resolve_commit(root, "HEAD")
     return commit, affected_since(root, settings, commit, only).phrases

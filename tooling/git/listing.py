@@ -6,7 +6,7 @@ thousand files, and the question mostly concerns a few.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -76,16 +76,20 @@ class Listing(msgspec.Struct, frozen=True):
         return at_or_below(self.untracked, directory, lambda path: path)
 
 
-def list_directories(root: Path, directories: Iterable[str]) -> Listing:
+def list_directories(
+    root: Path, directories: Iterable[str], meanwhile: Callable[[], object] | None = None
+) -> Listing:
     """What git knows of these directories (relative to the root; they need not exist).
 
-    Raises GitError as git does.
+    `meanwhile` is called while git looks at the files. Raises GitError as git does.
     """
     wanted = narrowed(directories)
     paths = [*wanted, *attribute_files(wanted)]
     repository = Background(lambda: read_repository(root))
     status = Background(lambda: git(root, "status", *_STATUS, "--", *paths))
     index = git(root, "ls-files", "-z", "-s", "-v", "--", *paths)
+    if meanwhile:
+        meanwhile()
     return _listing(repository.result(), index, status.result())
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -30,8 +30,9 @@ class WorkingTree:
     be read.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, meanwhile: Callable[[], object] | None = None) -> None:
+        """`meanwhile` is called each time while git looks at the files."""
+        self._root, self._meanwhile = root, meanwhile
         self._covered: set[str] = set()
 
     @property
@@ -48,7 +49,7 @@ class WorkingTree:
     @cached_property
     def listing(self) -> Listing:
         """What git says of the directories loaded."""
-        return list_directories(self._root, self._covered)
+        return list_directories(self._root, self._covered, self._meanwhile)
 
     def files(self, directory: str) -> list[Entry]:
         """The files at or below `directory`, sorted by path; empty when there are none."""

@@ -11,7 +11,6 @@ from tooling.build.build import Build
 from tooling.build.memory import Seen
 from tooling.build.protocol import Request, Result
 from tooling.errors import UsageError
-from tooling.git.background import Background
 from tooling.image.builder import EngineBuilder
 from tooling.image.registry import open_registry
 from tooling.report.build import build_as_json, build_table, complaints, progress
@@ -67,9 +66,6 @@ class BuildImages(DaintreeCommand):
 def _build(settings: Settings, request: Request) -> list[Result]:
     """Build in the project that the settings are of, with progress on stderr. Raises as Build.run does."""
     remember_documents(settings.documents)
-    if settings.registry:
-        # Imported while git lists the files.
-        Background(lambda: import_module("http.client"))
     width = max(map(len, request.names or discover_images(settings.root)), default=0)
     return Build(
         settings=settings,
@@ -78,7 +74,14 @@ def _build(settings: Settings, request: Request) -> list[Result]:
         builder=EngineBuilder(),
         listener=progress(width, sys.stderr),
         seen=Seen(settings.images),
+        meanwhile=_import_http if settings.registry else None,
     ).run()
+
+
+def _import_http() -> None:
+    """What the first request to a registry imports otherwise."""
+    for name in ("http.client", "encodings.idna"):
+        import_module(name)
 
 
 def _jobs(given: int, settings: Settings) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tooling.errors import DaintreeError, SpecError, UsageError, VersionError
@@ -36,13 +36,18 @@ def read_versions(
 
 
 def read_each_version(
-    root: Path, names: Sequence[str], *, platform: str, bases: Mapping[str, str]
+    root: Path,
+    names: Sequence[str],
+    *,
+    platform: str,
+    bases: Mapping[str, str],
+    meanwhile: Callable[[], object] | None = None,
 ) -> dict[str, ComponentVersion | DaintreeError]:
     """As `read_versions`, with the error in place of the version where one cannot be given a version.
 
-    What is wrong with one component harms no other. Raises GitError as git does.
+    What is wrong with one component harms no other. `meanwhile` is called while git works. Raises GitError as git does.
     """
-    tree = WorkingTree(root)
+    tree = WorkingTree(root, meanwhile)
     known = _libraries_on_disk(root, names)
     wanted = [name for name in {*names, *known} if is_name(name)]
     tree.load([*(f"{TOP}/{name}" for name in wanted), *(p for n in wanted for p in places(n))])
