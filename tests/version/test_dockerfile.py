@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tooling.version.dockerfile import base_images, with_pins
@@ -98,5 +98,7 @@ def test_pins_are_written_into_what_a_dockerfile_starts_from(
 
 
 @given(st.binary())
+@example(b"\\")
+@example(b"FROM a\n \\\n\n")
 def test_without_a_pin_a_dockerfile_keeps_every_byte(content: bytes) -> None:
     assert with_pins(content, {}, {"python": "python"}) == content

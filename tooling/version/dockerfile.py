@@ -89,7 +89,9 @@ def _instructions(text: str) -> Iterator[_Instruction]:
             continue
         while continues.search(whole):
             whole = whole[:-1].rstrip() + " " + _continuation(lines)
-        name, *rest = whole.split(None, 1)
+        name, *rest = whole.split(None, 1) or [""]
+        if not name:
+            continue
         yield _Instruction(name.upper(), "".join(rest), start, lines.count)
         if name.upper() in _WITH_HEREDOCS:
             _skip_heredocs("".join(rest), lines)
