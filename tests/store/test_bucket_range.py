@@ -77,6 +77,24 @@ def test_what_does_not_come_directly_is_asked_for_patiently_and_so_is_the_rest(
     assert (len(way.asked(DIRECT)), len(way.asked(PATIENT))) == (1, 2)
 
 
+def test_a_server_that_closes_after_each_answer_is_asked_directly_too(
+    bucket: Bucket, way: Proxy
+) -> None:
+    def closes(exchange: Exchange) -> None:
+        response, body = exchange.ask()
+        exchange.handler.send_response(response.status)
+        exchange.handler.send_header("Content-Length", str(len(body)))
+        exchange.handler.send_header("Connection", "close")
+        exchange.handler.end_headers()
+        exchange.handler.wfile.write(body)
+
+    way.when(DIRECT, closes)
+    ranges = ObjectRanges(bucket, "a")
+    assert read(ranges, 0, len(CONTENT)) == CONTENT
+    assert read(ranges, 1, 9) == CONTENT[1:10]
+    assert (len(way.asked(DIRECT)), len(way.asked(PATIENT))) == (2, 0)
+
+
 def test_without_a_connection_all_comes_patiently(bucket: Bucket, way: Proxy) -> None:
     memory = memoryview(bytearray(len(CONTENT)))
     for _ in ObjectRanges(bucket, "a").read(None, 0, memory):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -124,9 +125,7 @@ def _receive_large(bucket: Bucket, path: str, size: int, file: int, progress: Pr
 
     if obstore.head(bucket.large, path)["size"] != size:
         return ""
-    if hasattr(os, "posix_fallocate"):
-        # A disk that is full says so now; and space that is there already is cheaper to write to.
-        os.posix_fallocate(file, 0, size)
+    _reserve(file, size)
     digest = hashlib.sha256()
 
     def arrived(start: int, piece: memoryview) -> None:
@@ -135,6 +134,20 @@ def _receive_large(bucket: Bucket, path: str, size: int, file: int, progress: Pr
 
     read_whole(ObjectRanges(bucket, path), size, arrived, digest.update)
     return digest.hexdigest()
+
+
+def _reserve(file: int, size: int) -> None:
+    """Have the space for so many bytes: a full disk says so before they are fetched, and writing to it is cheaper.
+
+    Raises OSError where there is no space; where it cannot be had ahead, nothing happens.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(file, 0, size)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
 
 
 def _write(file: int, start: int, content: Buffer) -> None:

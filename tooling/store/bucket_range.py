@@ -139,7 +139,8 @@ def _wake_late(connection: HTTPConnection, left: int) -> int:
     some ahead.
     """
     length = min(PIECE_BYTES, left - PIECE_BYTES) if left > PIECE_BYTES else left
-    if sys.platform == "linux":
+    # A connection that the server closes after this answer has given its socket away.
+    if sys.platform == "linux" and connection.sock is not None:
         least = PIECE_BYTES if left > PIECE_BYTES else 1
         connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least)
     return length
