@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -18,7 +18,6 @@ from tests.services.proxy import (
     cut,
     dated,
     dry_up,
-    proxy,
     reset,
     reset_when_done,
     stall,
@@ -43,13 +42,6 @@ ACTIONS: dict[str, Action] = {
     "replace": lambda bucket: bucket.replace("a", b"1", b"2"),
     "delete": lambda bucket: bucket.delete(["a"]),
 }
-
-
-@pytest.fixture
-def way(minio: Minio) -> Iterator[Proxy]:
-    """The way to the server."""
-    with proxy(minio.access.endpoint) as made:
-        yield made
 
 
 @pytest.fixture

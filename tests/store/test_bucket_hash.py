@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
 
 import msgspec
 import pytest
 
 from tests.services.minio import Minio
-from tests.services.proxy import Exchange, Fault, Proxy, busy, cut, passes, proxy, reset
+from tests.services.proxy import Exchange, Fault, Proxy, busy, cut, passes, reset
 from tooling.errors import ArtifactRejected, StoreError, StoreUnavailable
 from tooling.manifest import FileEntry, artifact_of
 from tooling.store import bucket as bucket_module
@@ -20,13 +19,6 @@ from tooling.store.bucket_hash import hash_objects
 from tooling.store.bucket_parts import LARGE_BYTES, PART_BYTES
 
 WHAT = "load: hashing"
-
-
-@pytest.fixture
-def way(minio: Minio) -> Iterator[Proxy]:
-    """The way to the server."""
-    with proxy(minio.access.endpoint) as made:
-        yield made
 
 
 @pytest.fixture

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
 
 import msgspec
 import pytest
 
 from tests.services.minio import Minio
-from tests.services.proxy import Exchange, Proxy, passes, proxy
+from tests.services.proxy import Exchange, Proxy, passes
 from tooling.store import bucket_parts
 from tooling.store.bucket import Bucket
 from tooling.store.bucket_parts import PARTS_AT_ONCE, read_whole
@@ -29,13 +28,6 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> None:
 def straight(minio: Minio) -> Bucket:
     """A fresh bucket."""
     return Bucket(f"s3://{minio.bucket()}", minio.access)
-
-
-@pytest.fixture
-def way(minio: Minio) -> Iterator[Proxy]:
-    """A way to the server."""
-    with proxy(minio.access.endpoint) as made:
-        yield made
 
 
 @pytest.fixture

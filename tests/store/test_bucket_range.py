@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import closing
 
 import msgspec
@@ -11,19 +10,12 @@ import pytest
 from obstore.exceptions import PreconditionError
 
 from tests.services.minio import Minio
-from tests.services.proxy import Exchange, Fault, Proxy, busy, cut, proxy, reset
+from tests.services.proxy import Exchange, Fault, Proxy, busy, cut, reset
 from tooling.store.bucket import Bucket
 from tooling.store.bucket_range import PIECE_BYTES, ObjectRanges
 
 CONTENT = os.urandom(3 * PIECE_BYTES + 1)
 DIRECT, PATIENT = r"^GET .*/team/a\?X-Amz-", "^GET .*/team/a$"
-
-
-@pytest.fixture
-def way(minio: Minio) -> Iterator[Proxy]:
-    """The way to the server."""
-    with proxy(minio.access.endpoint) as made:
-        yield made
 
 
 @pytest.fixture
