@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import select
 import signal
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from tooling.tasks.run import OUTPUT, RUNNER, SET, SOURCE
 
 USUAL_SECONDS = 60.0
 LONGEST_SECONDS = 86_400.0
+_STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 class WatchCommand(DaintreeCommand):
@@ -79,7 +81,7 @@ class WatchCommand(DaintreeCommand):
         if options["once"]:
             return 0 if watch.once() else 1
         report.watching(pipeline, interval)
-        return _until_stopped(watch.look, interval)
+        return until_stopped(watch.look, interval)
 
     def _watch(self, request: Request, report: WatchReport) -> Watch:
         settings, reserved = self.settings, reserved_names(self.root)
@@ -99,22 +101,50 @@ class WatchCommand(DaintreeCommand):
         )
 
 
-def _until_stopped(look: Callable[[], None], interval: float) -> int:
-    """Look every `interval` seconds, and after SIGUSR1 at once; the exit code once a signal ends the waiting."""
-    wake = threading.Event()
-    previous = signal.signal(signal.SIGUSR1, lambda number, frame: wake.set())
-    try:
+def until_stopped(look: Callable[[], None], interval: float) -> int:
+    """Look every `interval` seconds, and after SIGUSR1 at once; the exit code once a signal ends the waiting.
+
+    To be called from the main thread.
+    """
+    with _Signals() as signals:
         while True:
-            # Before the look: a signal that comes in the midst of it asks for another one.
-            wake.clear()
             look()
-            try:
-                wake.wait(interval)
-            except KeyboardInterrupt as stopped:
+            number = signals.wait(interval)
+            if number:
                 say("stopped")
-                return 128 + getattr(stopped, "number", signal.SIGINT)
-    finally:
-        signal.signal(signal.SIGUSR1, previous)
+                return 128 + number
+
+
+class _Signals:
+    """The signals that came, also those from before a wait: they end it at once.
+
+    An exception alone would not do: Python raises it between two steps of a program, so that for a signal that comes
+    after the last step before a wait it would be raised after the wait. Hence the pipe, into which the interpreter
+    writes each signal's number.
+    """
+
+    def __enter__(self) -> _Signals:
+        self._numbers, self._writer = os.pipe()
+        for end in (self._numbers, self._writer):
+            os.set_blocking(end, False)
+        self._before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        self._handler = signal.signal(signal.SIGUSR1, lambda number, frame: None)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        signal.signal(signal.SIGUSR1, self._handler)
+        signal.set_wakeup_fd(self._before)
+        os.close(self._numbers)
+        os.close(self._writer)
+
+    def wait(self, seconds: float) -> int | None:
+        """Wait for a signal, so many seconds at most; its number if it is one to stop."""
+        try:
+            ready, _, _ = select.select([self._numbers], [], [], seconds)
+            numbers = os.read(self._numbers, 4096) if ready else b""
+        except KeyboardInterrupt as stopped:
+            return int(getattr(stopped, "number", signal.SIGINT))
+        return next((number for number in numbers if number in _STOPS), None)
 
 
 def _print_line(text: str) -> None:
