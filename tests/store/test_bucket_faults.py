@@ -28,7 +28,8 @@ from tooling.store import bucket as bucket_module
 from tooling.store import bucket_range, patience
 from tooling.store.bucket import MOST_RETRIES, Bucket
 from tooling.store.bucket_files import download, upload
-from tooling.store.bucket_parts import LARGE_BYTES, PART_BYTES
+from tooling.store.bucket_large_file import FIRST_BYTES
+from tooling.store.bucket_parts import LARGE_BYTES
 from tooling.store.bucket_range import PIECE_BYTES
 from tooling.store.progress import progress
 
@@ -206,11 +207,11 @@ def test_a_file_whose_parts_do_not_pass_is_no_object(
 def test_a_part_of_which_enough_came_goes_on_where_it_was(
     bucket: Bucket, straight: Bucket, way: Proxy, tmp_path: Path
 ) -> None:
-    entry = file_of(tmp_path / "from", PART_BYTES)
+    entry = file_of(tmp_path / "from", FIRST_BYTES)
     (tmp_path / "to").mkdir()
     with progress("a test", 1, entry.size) as shown:
         upload(straight, tmp_path / "from", "x", [entry], shown)
-        way.when(r"^GET .*/file\?", dry_up(PART_BYTES // 4))
+        way.when(r"^GET .*/file\?", dry_up(FIRST_BYTES // 4))
         way.when("^GET .*/file$", dry_up(LARGE_BYTES + PIECE_BYTES), times=1)
         download(bucket, "x", [entry], tmp_path / "to", shown)
     assert (tmp_path / "to/file").read_bytes() == (tmp_path / "from/file").read_bytes()

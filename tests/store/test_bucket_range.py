@@ -32,7 +32,8 @@ def read(ranges: ObjectRanges, start: int, length: int) -> bytes:
     connection = ranges.connection()
     assert connection
     with closing(connection):
-        came = b"".join(bytes(piece) for piece in ranges.read(connection, start, memory))
+        pieces = ranges.read(connection, start, length, lambda at: memory[at - start :])
+        came = b"".join(bytes(piece) for piece in pieces)
     assert came == memory[: len(came)]
     return came
 
@@ -89,10 +90,28 @@ def test_a_server_that_closes_after_each_answer_is_asked_directly_too(
 
 def test_without_a_connection_all_comes_patiently(bucket: Bucket, way: Proxy) -> None:
     memory = memoryview(bytearray(len(CONTENT)))
-    for _ in ObjectRanges(bucket, "a").read(None, 0, memory):
-        pass
+    pieces = ObjectRanges(bucket, "a").read(None, 0, len(CONTENT), lambda at: memory[at:])
+    assert sum(map(len, pieces)) == len(CONTENT)
     assert memory == CONTENT
     assert way.asked(DIRECT) == []
+
+
+@pytest.mark.parametrize("is_direct", [True, False])
+def test_a_piece_is_no_larger_than_the_room_for_it(bucket: Bucket, is_direct: bool) -> None:
+    ranges, room = ObjectRanges(bucket, "a"), memoryview(bytearray(999))
+    connection = ranges.connection() if is_direct else None
+    came, asked = bytearray(), []
+
+    def same_room(at: int) -> memoryview:
+        asked.append(at)
+        return room
+
+    for piece in ranges.read(connection, 5, 100_000, same_room):
+        assert asked[-1] == 5 + len(came)
+        came += piece
+    assert came == CONTENT[5:100_005]
+    if connection:
+        connection.close()
 
 
 def test_an_object_that_is_shorter_brings_what_it_has(bucket: Bucket) -> None:
@@ -122,6 +141,5 @@ def test_a_proxy_that_leads_nowhere_does_not_keep_it_from_coming(
     monkeypatch.setattr("urllib.request.proxy_bypass", lambda host: False)
     memory = memoryview(bytearray(100))
     connection = ranges.connection()
-    for _ in ranges.read(connection, 0, memory):
-        pass
+    assert sum(map(len, ranges.read(connection, 0, 100, lambda at: memory[at:]))) == 100
     assert memory == CONTENT[:100]

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tooling.errors import ArtifactDamaged
 from tooling.manifest import FileEntry
 from tooling.parallel import side_by_side
 from tooling.store.artifact import remember_hashed
 from tooling.store.bucket import Bucket
-from tooling.store.bucket_parts import LARGE_BYTES, read_whole
+from tooling.store.bucket_large_file import receive
+from tooling.store.bucket_parts import LARGE_BYTES
 from tooling.store.bucket_range import ObjectRanges
+from tooling.store.disk import write_at
 from tooling.store.progress import Progress
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 FILES_AT_ONCE = 16
 # A larger file goes up in parts of this size, several of them under way at a time. Each part has its own time and its own retries.
 UP_BYTES = LARGE_BYTES
 PARTS_AT_ONCE = 4
 LARGE_AT_ONCE = 2
-# Linux takes memory for what is written in pieces as large as the write and its alignment allow. Large pieces come from memory
-# that a virtual machine's host may have to provide first; writes of an odd size make small ones (benchmarks/README.md).
-WRITE_BYTES = 28 << 10
 # A file that comes broken is fetched once more: it may be the way and not the object.
 ATTEMPTS = 2
 
@@ -96,10 +91,10 @@ def _each(transfer: Callable[[FileEntry], None], files: Sequence[FileEntry]) -> 
 
 def _receive(bucket: Bucket, path: str, entry: FileEntry, file: Path, progress: Progress) -> bool:
     """Write one object to a file; whether it is what its entry says."""
-    receive = _receive_small if entry.size <= LARGE_BYTES else _receive_large
+    take = _receive_small if entry.size <= LARGE_BYTES else _receive_large
     try:
-        with bucket.answering(), open(file, "wb", buffering=0) as target:
-            received = receive(bucket, path, entry.size, target.fileno(), progress)
+        with bucket.answering(), open(file, "w+b", buffering=0) as target:
+            received = take(bucket, path, entry.size, target, progress)
             written = os.fstat(target.fileno())
     except FileNotFoundError:
         raise missing(entry.path) from None
@@ -109,54 +104,23 @@ def _receive(bucket: Bucket, path: str, entry: FileEntry, file: Path, progress: 
     return True
 
 
-def _receive_small(bucket: Bucket, path: str, size: int, file: int, progress: Progress) -> str:
+def _receive_small(bucket: Bucket, path: str, size: int, file: FileIO, progress: Progress) -> str:
     """The SHA-256 of what was written. Raises FileNotFoundError where there is no such object, as `_receive_large` does."""
     import obstore
 
     content = obstore.get(bucket.large, path).bytes()
-    _write(file, 0, content)
+    write_at(file.fileno(), 0, content)
     progress.bytes(size)
     return hashlib.sha256(content).hexdigest()
 
 
-def _receive_large(bucket: Bucket, path: str, size: int, file: int, progress: Progress) -> str:
+def _receive_large(bucket: Bucket, path: str, size: int, file: FileIO, progress: Progress) -> str:
     """The SHA-256 of what was written, "" where the object has another size than it should."""
     import obstore
 
     if obstore.head(bucket.large, path)["size"] != size:
         return ""
-    _reserve(file, size)
-    digest = hashlib.sha256()
-
-    def arrived(start: int, piece: memoryview) -> None:
-        _write(file, start, piece)
-        progress.bytes(len(piece))
-
-    read_whole(ObjectRanges(bucket, path), size, arrived, digest.update)
-    return digest.hexdigest()
-
-
-def _reserve(file: int, size: int) -> None:
-    """Have the space for so many bytes: a full disk says so before they are fetched, and writing to it is cheaper.
-
-    Raises OSError where there is no space; where it cannot be had ahead, nothing happens.
-    """
-    if not hasattr(os, "posix_fallocate"):
-        return
-    try:
-        os.posix_fallocate(file, 0, size)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-
-
-def _write(file: int, start: int, content: Buffer) -> None:
-    """Write what begins at `start`."""
-    view = memoryview(content)
-    written = 0
-    while written < len(view):
-        piece = view[written : written + WRITE_BYTES]
-        written += os.pwrite(file, piece, start + written)
+    return receive(ObjectRanges(bucket, path), size, file, progress.bytes)
 
 
 def missing(path: str, what: str = "output file") -> ArtifactDamaged:

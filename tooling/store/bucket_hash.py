@@ -62,9 +62,7 @@ def _digest(bucket: Bucket, entry: ObjectMeta, shown: Progress) -> str:
         else:
             ranges = ObjectRanges(bucket, entry["path"], entry["e_tag"])
             with bucket.answering():
-                came = read_whole(
-                    ranges, entry["size"], lambda _, piece: shown.bytes(len(piece)), digest.update
-                )
+                came = read_whole(ranges, entry["size"], shown.bytes, digest.update)
     except (FileNotFoundError, PreconditionError):
         came = -1
     if came != entry["size"]:

@@ -24,13 +24,13 @@ PARTS_AT_ONCE = 3
 def read_whole(
     ranges: ObjectRanges,
     size: int,
-    arrived: Callable[[int, memoryview], None],
+    moved: Callable[[int], None],
     in_turn: Callable[[memoryview], None],
 ) -> int:
     """Read an object of `size` bytes; how many came, which is fewer where it is shorter.
 
-    `arrived` is called with each piece and its place in the object as it comes, from several threads; `in_turn` with each part, one after the
-    other, from the first to the last. Both have the memory for the time of the call alone. Raises what they raise, and what obstore raises.
+    `moved` is told how many bytes have come, from several threads; `in_turn` is called with each part, one after the other, from the first to
+    the last, and has its memory for the time of the call alone. Raises what it raises, and what obstore raises.
     """
     starts = range(0, size, PART_BYTES)
     with ExitStack() as stack:
@@ -43,8 +43,10 @@ def read_whole(
             try:
                 content = lane.memory[: min(PART_BYTES, size - start)]
                 came = 0
-                for piece in ranges.read(lane.connection, start, content):
-                    arrived(start + came, piece)
+                for piece in ranges.read(
+                    lane.connection, start, len(content), lambda at: content[at - start :]
+                ):
+                    moved(len(piece))
                     came += len(piece)
                 if turn.comes(start):
                     in_turn(content[:came])
