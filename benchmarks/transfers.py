@@ -24,7 +24,7 @@ MIB = 1 << 20
 def main() -> None:
     """Measure, and print one row for each direction and each shape of output."""
     arguments = parser(__doc__).parse_args()
-    large, count, rounds = (256 * MIB, 500, 3) if arguments.quick else (2048 * MIB, 5000, 5)
+    large, count, rounds = (256 * MIB, 500, 3) if arguments.quick else (2048 * MIB, 5000, 9)
     server = running_server()
     with workspace() as directory:
         for name, sizes in {"large": [large], "small": [100 * 1024] * count}.items():
