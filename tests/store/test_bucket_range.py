@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import socket
+import sys
 from contextlib import closing
+from http.client import HTTPConnection
 
 import msgspec
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from obstore.exceptions import PreconditionError
 
 from tests.services.minio import Minio
 from tests.services.proxy import Exchange, Fault, Proxy, busy, cut, reset
+from tooling.store import bucket_range
 from tooling.store.bucket import Bucket
-from tooling.store.bucket_range import PIECE_BYTES, ObjectRanges
+from tooling.store.bucket_range import PIECE_BYTES, TAKEN_BYTES, WAKE_BYTES, ObjectRanges
 
 CONTENT = os.urandom(3 * PIECE_BYTES + 1)
 DIRECT, PATIENT = r"^GET .*/team/a\?X-Amz-", "^GET .*/team/a$"
@@ -123,6 +129,30 @@ def test_another_object_in_its_place_is_refused(bucket: Bucket) -> None:
     bucket.put("a", CONTENT[::-1])
     with pytest.raises(PreconditionError):
         read(ObjectRanges(bucket, "a", entry["e_tag"]), 0, 10)
+
+
+class Wakes(socket.socket):
+    """Notes how much the system is told to wait for before it wakes a reader."""
+
+    least = 1
+
+    def setsockopt(self, level: int, name: int, value: int) -> None:  # type: ignore[override]
+        if name == socket.SO_RCVLOWAT:
+            self.least = value
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system wakes for every packet")
+@given(st.integers(1, 2 * PIECE_BYTES))
+@example(WAKE_BYTES + TAKEN_BYTES)
+@example(WAKE_BYTES + TAKEN_BYTES + 1)
+def test_no_more_is_waited_for_than_is_still_to_come(left: int) -> None:
+    connection = HTTPConnection("127.0.0.1")
+    with Wakes() as connection.sock:
+        wanted = bucket_range._wake_late(connection, left)
+        least = connection.sock.least
+    assert 1 <= wanted <= min(left, PIECE_BYTES)
+    # Before the last wanted byte is there, the client may have taken all the bytes before it, and some of those after it.
+    assert least == 1 or least <= left - wanted - TAKEN_BYTES
 
 
 def test_an_object_that_is_not_there_is_said(bucket: Bucket) -> None:

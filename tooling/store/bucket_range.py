@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # At most so much is read, and handed on, at a time; the reader sleeps until so much is there.
 PIECE_BYTES = 2 << 20
 WAKE_BYTES = 512 << 10
+# More than the client has taken from the system ahead of the reader: its own buffer, and a record of TLS that is not whole yet.
+TAKEN_BYTES = 64 << 10
 # What the system receives ahead from a near server is kept small enough for the processor's cache. It keeps twice what it is asked for: a
 # server whose round trip takes no longer can still send 1 GiB a second.
 NEAR_BUFFER_BYTES = 1 << 20
@@ -168,11 +170,10 @@ def _receive_little_ahead(connection: HTTPConnection) -> None:
 def _wake_late(connection: HTTPConnection, left: int) -> int:
     """How much to read next of what is `left`, at most; the system wakes the reader when WAKE_BYTES have come, not for every packet.
 
-    Only where more is left than is waited for, or the last bytes would be waited for in vain: the client's own buffer takes
-    some ahead.
+    Only where the system is sure to get more than that still, or the last bytes would be waited for in vain.
     """
-    is_late = left > WAKE_BYTES
+    spare = left - WAKE_BYTES - TAKEN_BYTES
     if sys.platform == "linux" and connection.sock is not None:
-        least = WAKE_BYTES if is_late else 1
+        least = WAKE_BYTES if spare > 0 else 1
         connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least)
-    return min(PIECE_BYTES, left - WAKE_BYTES) if is_late else left
+    return min(PIECE_BYTES, spare) if spare > 0 else left
