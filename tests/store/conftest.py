@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.services.minio import Minio
 from tests.services.proxy import Proxy, proxy
+from tooling.store.bucket import Bucket
 from tooling.store.local import DirectoryStore
 
 
@@ -29,3 +31,15 @@ def way(minio: Minio) -> Iterator[Proxy]:
     """The way to the server."""
     with proxy(minio.access.endpoint) as made:
         yield made
+
+
+@pytest.fixture
+def straight(minio: Minio) -> Bucket:
+    """A fresh bucket."""
+    return Bucket(f"s3://{minio.bucket()}", minio.access)
+
+
+@pytest.fixture
+def bucket(straight: Bucket, way: Proxy) -> Bucket:
+    """The same bucket, reached through the proxy."""
+    return Bucket(straight.url, msgspec.structs.replace(straight.access, endpoint=way.endpoint))

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from tests.services.minio import Minio
@@ -51,12 +50,6 @@ def straight(minio: Minio) -> Bucket:
     made = Bucket(f"s3://{minio.bucket()}/team", minio.access)
     made.put("a", b"1")
     return made
-
-
-@pytest.fixture
-def bucket(straight: Bucket, way: Proxy) -> Bucket:
-    """The same bucket, reached through the proxy."""
-    return Bucket(straight.url, msgspec.structs.replace(straight.access, endpoint=way.endpoint))
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import hashlib
 import os
 import threading
 
-import msgspec
 import pytest
 
 from tests.services.minio import Minio
@@ -25,12 +24,6 @@ WHAT = "load: hashing"
 def straight(minio: Minio) -> Bucket:
     """A fresh bucket."""
     return Bucket(f"s3://{minio.bucket()}/team", minio.access)
-
-
-@pytest.fixture
-def bucket(straight: Bucket, way: Proxy) -> Bucket:
-    """The same bucket, reached through the proxy."""
-    return Bucket(straight.url, msgspec.structs.replace(straight.access, endpoint=way.endpoint))
 
 
 def entry(path: str, content: bytes) -> FileEntry:

@@ -7,10 +7,8 @@ import os
 import threading
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from tests.services.minio import Minio
 from tests.services.proxy import Exchange, Proxy, passes
 from tooling.store import bucket_large_file
 from tooling.store.bucket import Bucket
@@ -27,18 +25,6 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bucket_large_file, "FIRST_BYTES", PART)
     monkeypatch.setattr(bucket_large_file, "MOST_BYTES", PART)
     monkeypatch.setattr(bucket_large_file, "HASH_BYTES", 10_000)
-
-
-@pytest.fixture
-def straight(minio: Minio) -> Bucket:
-    """A fresh bucket."""
-    return Bucket(f"s3://{minio.bucket()}", minio.access)
-
-
-@pytest.fixture
-def bucket(straight: Bucket, way: Proxy) -> Bucket:
-    """The same bucket, reached through the proxy."""
-    return Bucket(straight.url, msgspec.structs.replace(straight.access, endpoint=way.endpoint))
 
 
 def received(bucket: Bucket, size: int, file: Path) -> str:

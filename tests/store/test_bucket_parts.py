@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from typing import Any
 
-import msgspec
 import pytest
 
-from tests.services.minio import Minio
 from tests.services.proxy import Exchange, Proxy, passes
 from tooling.store import bucket_parts
 from tooling.store.bucket import Bucket
@@ -22,18 +22,6 @@ PART = 64 << 10
 def parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts so small that a test can have many."""
     monkeypatch.setattr(bucket_parts, "PART_BYTES", PART)
-
-
-@pytest.fixture
-def straight(minio: Minio) -> Bucket:
-    """A fresh bucket."""
-    return Bucket(f"s3://{minio.bucket()}", minio.access)
-
-
-@pytest.fixture
-def bucket(straight: Bucket, way: Proxy) -> Bucket:
-    """The same bucket, reached through the proxy."""
-    return Bucket(straight.url, msgspec.structs.replace(straight.access, endpoint=way.endpoint))
 
 
 def unheard(count: int) -> None:
@@ -75,6 +63,22 @@ def test_an_object_that_is_shorter_brings_what_it_has(straight: Bucket) -> None:
     straight.put("a", b"1" * (PART // 2))
     assert read_whole(ObjectRanges(straight, "a"), PART, unheard, in_turn.extend) == PART // 2
     assert bytes(in_turn) == b"1" * (PART // 2)
+
+
+@pytest.mark.parametrize("failing", [0, 1, 7])
+def test_what_fails_ends_it_and_is_raised(straight: Bucket, failing: int) -> None:
+    straight.put("a", b"1" * (20 * PART))
+    turns = []
+
+    class Fails(ObjectRanges):
+        def read(self, connection: Any, start: int, *more: Any) -> Iterator[memoryview]:
+            if start == failing * PART:
+                raise OSError(28, "No space left on device")
+            return super().read(connection, start, *more)
+
+    with pytest.raises(OSError, match="No space left"):
+        read_whole(Fails(straight, "a"), 20 * PART, unheard, lambda part: turns.append(1))
+    assert len(turns) <= failing
 
 
 def test_a_turn_that_fails_is_nobodys_any_more(straight: Bucket) -> None:

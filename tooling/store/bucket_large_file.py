@@ -34,11 +34,11 @@ def receive(ranges: ObjectRanges, size: int, file: FileIO, moved: Callable[[int]
     reserve(file.fileno(), size)
     parts = _Parts(size)
 
-    def bring(number: int) -> None:
+    def bring() -> None:
         memory = memoryview(bytearray(PIECE_BYTES))
         connection = ranges.connection()
         with closing(connection) if connection else nullcontext():
-            for part in parts.of(number):
+            for part in parts.to_bring():
                 for piece in ranges.read(connection, part.start, part.length, lambda _: memory):
                     write_at(file.fileno(), part.start + part.came, piece)
                     moved(len(piece))
@@ -49,7 +49,8 @@ def receive(ranges: ObjectRanges, size: int, file: FileIO, moved: Callable[[int]
         try:
             if number is None:
                 return _hash(file, parts)
-            bring(number)
+            if parts.wants(number):
+                bring()
             return ""
         except BaseException:
             parts.give_up()
@@ -96,10 +97,16 @@ class _Parts:
         self._connections = 1
         self._given_up = False
 
-    def of(self, number: int) -> Iterator[_Part]:
-        """The parts that this connection has to bring, the first one having number 0: none, as long as fewer are fast enough."""
+    def wants(self, number: int) -> bool:
+        """Wait until this connection, the first one having number 0, is worth while; no, where fewer have brought all."""
+        with self._lanes:
+            self._lanes.wait_for(lambda: number < self._connections or self._is_all_given())
+            return not self._is_all_given()
+
+    def to_bring(self) -> Iterator[_Part]:
+        """The parts that one connection has to bring, each as large as the speed of the last allows."""
         length = FIRST_BYTES
-        while part := self._take(number, length):
+        while part := self._take(length):
             began = time.monotonic()
             yield part
             speed = part.came / max(time.monotonic() - began, 1e-6)
@@ -152,9 +159,8 @@ class _Parts:
         """Whether so many of a part's bytes have come, or never will."""
         return part.came >= wanted or part.ended or self._given_up
 
-    def _take(self, number: int, length: int) -> _Part | None:
+    def _take(self, length: int) -> _Part | None:
         with self._lanes:
-            self._lanes.wait_for(lambda: number < self._connections or self._is_all_given())
             if self._is_all_given():
                 return None
             part = _Part(self._given, min(length, self._size - self._given))
