@@ -19,6 +19,7 @@ pytest_plugins = (
     "tests.services.engine",
     "tests.services.registry",
     "tests.services.minio",
+    "tests.services.proxy",
     "tests.services.image_project",
     "tests.services.kubernetes_api",
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -20,7 +19,6 @@ from tests.services.proxy import (
     busy,
     busy_when_done,
     dated,
-    proxy,
     reset_when_done,
     stall,
 )
@@ -42,13 +40,6 @@ BRIEF_SECONDS = 0.5
 def bucket(minio: Minio) -> Bucket:
     """What the store of these tests holds."""
     return Bucket(f"s3://{minio.bucket()}/store", minio.access)
-
-
-@pytest.fixture
-def way(minio: Minio) -> Iterator[Proxy]:
-    """The way to the server."""
-    with proxy(minio.access.endpoint) as made:
-        yield made
 
 
 @pytest.fixture

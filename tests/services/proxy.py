@@ -13,6 +13,10 @@ from http.client import HTTPConnection, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+import pytest
+
+from tests.services.minio import Minio
+
 PATIENCE_SECONDS = 60
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _OF_ONE_CONNECTION = frozenset({"connection", "transfer-encoding", "content-length"})
@@ -252,3 +256,10 @@ def proxy(endpoint: str) -> Iterator[Proxy]:
             released.set()
             server.shutdown()
             serving.join()
+
+
+@pytest.fixture
+def way(minio: Minio) -> Iterator[Proxy]:
+    """The way to the server of buckets."""
+    with proxy(minio.access.endpoint) as made:
+        yield made

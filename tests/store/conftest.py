@@ -1,15 +1,14 @@
-"""What several tests of stores start from: a directory store that nothing has written to yet, and a way to a bucket that may fail."""
+"""What several tests of stores start from: a directory store that nothing has written to yet, and a bucket reached by a way that may fail."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from tests.services.minio import Minio
-from tests.services.proxy import Proxy, proxy
+from tests.services.proxy import Proxy
 from tooling.store.bucket import Bucket
 from tooling.store.local import DirectoryStore
 
@@ -24,13 +23,6 @@ def root(tmp_path: Path) -> Path:
 def store(root: Path) -> DirectoryStore:
     """The store."""
     return DirectoryStore(root)
-
-
-@pytest.fixture
-def way(minio: Minio) -> Iterator[Proxy]:
-    """The way to the server."""
-    with proxy(minio.access.endpoint) as made:
-        yield made
 
 
 @pytest.fixture
