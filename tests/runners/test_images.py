@@ -120,6 +120,14 @@ def test_one_in_the_engine_is_taken_without_a_word(workshop: Workshop) -> None:
     assert workshop.said == []
 
 
+def test_one_of_another_name_is_found_by_its_label(workshop: Workshop) -> None:
+    image = workshop.make()
+    workshop.engine.api.tag(image, f"{COMPONENT}-renamed", workshop.mark)
+    workshop.engine.api.remove_image(workshop.reference)
+    assert workshop.ensure() == Prepared(image=image)
+    assert workshop.said == []
+
+
 def test_a_tag_alone_is_not_believed(workshop: Workshop) -> None:
     other = workshop.make(labelled=workshop.digest[:27] + "0" * 44)
     (workshop.directory / "Dockerfile").write_text(

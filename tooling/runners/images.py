@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tooling.build.order import Origin, build_order
 from tooling.errors import ImageError
@@ -44,14 +44,30 @@ def ensure_image(
 def _in_engine(
     client: DockerClient, version: ComponentVersion, repository: Repository
 ) -> Prepared | None:
-    """The newest image whose label is the whole version; a tag holds its first digits only, and can be moved."""
-    wanted = [f"{labels.COMPONENT}={version.name}", f"{labels.VERSION}={version.digest}"]
-    images = client.api.images(filters={"label": wanted})
+    """The image whose label is the whole version: the tag's, else the newest of another name or none.
+
+    The tag alone says too little: it holds a version's first digits only, and can be moved.
+    """
+    import docker.errors
+
+    wanted = {labels.COMPONENT: version.name, labels.VERSION: version.digest}
+    try:
+        # Asked first, because for a list the engine reads all the images it has.
+        tagged = client.api.inspect_image(repository.tagged(version_tag(version.digest)))
+        if wanted.items() <= (tagged["Config"].get("Labels") or {}).items():
+            return _prepared(tagged, repository)
+    except docker.errors.ImageNotFound:
+        pass
+    images = client.api.images(filters={"label": [f"{k}={v}" for k, v in wanted.items()]})
     if not images:
         return None
-    newest = max(images, key=lambda image: int(image["Created"]))
-    places = dict(place.split("@") for place in newest["RepoDigests"] or ())
-    return Prepared(image=newest["Id"], digest=places.get(str(repository), ""))
+    return _prepared(max(images, key=lambda image: int(image["Created"])), repository)
+
+
+def _prepared(image: Mapping[str, Any], repository: Repository) -> Prepared:
+    """An image as the engine lists it, with its digest in the repository where it has one there."""
+    places = dict(place.split("@") for place in image["RepoDigests"] or ())
+    return Prepared(image=image["Id"], digest=places.get(str(repository), ""))
 
 
 def _named(
