@@ -77,12 +77,13 @@ def _environment(requirements: Path, *, project: bool = False) -> Path:
 def variables(cache: Path, *, environments: Path | None = None) -> dict[str, str]:
     """The environment for all contenders: nothing of the user's, everything they keep below `cache`.
 
-    With `environments`, the local runner's virtual environments lie there instead.
+    With `environments`, the local runner's virtual environments lie there instead. Python's own variables are left out, too:
+    PYTHONDONTWRITEBYTECODE alone has an editable installation compiled anew in every process.
     """
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith((ENVIRONMENT_PREFIX, "DOIT_", "DVC_", "GIT_"))
+        if not name.startswith((ENVIRONMENT_PREFIX, "DOIT_", "DVC_", "GIT_", "PYTHON"))
     }
     return {
         **kept,
