@@ -10,6 +10,7 @@ import pytest
 
 from tests.services.minio import Minio
 from tests.services.proxy import (
+    Exchange,
     Fault,
     Proxy,
     busy,
@@ -25,10 +26,9 @@ from tooling.errors import ArtifactDamaged, StoreError, StoreUnavailable
 from tooling.manifest import FileEntry
 from tooling.store import bucket as bucket_module
 from tooling.store import bucket_range, patience
-from tooling.store.bucket import MOST_RETRIES, Bucket
+from tooling.store.bucket import LARGE_BYTES, MOST_RETRIES, Bucket
 from tooling.store.bucket_files import download, upload
 from tooling.store.bucket_large_file import FIRST_BYTES
-from tooling.store.bucket_parts import LARGE_BYTES
 from tooling.store.bucket_range import PIECE_BYTES
 from tooling.store.progress import progress
 
@@ -234,3 +234,21 @@ def test_a_large_file_that_is_not_what_its_entry_says_is_damaged(
         upload(straight, tmp_path / "from", "x", [entry], shown)
         with pytest.raises(ArtifactDamaged, match="file is damaged in the store"):
             download(straight, "x", [other], tmp_path / "to", shown)
+
+
+def test_a_large_file_whose_object_is_replaced_while_it_is_read_is_damaged(
+    bucket: Bucket, straight: Bucket, way: Proxy, tmp_path: Path
+) -> None:
+    entry = file_of(tmp_path / "from", 3 * LARGE_BYTES)
+    (tmp_path / "to").mkdir()
+
+    def replace(exchange: Exchange) -> None:
+        straight.put("x/file", b"shorter")
+        exchange.answer(*exchange.ask())
+
+    replaced = way.when("^GET .*/file", replace, times=1)
+    with progress("a test", 1, entry.size) as shown:
+        upload(straight, tmp_path / "from", "x", [entry], shown)
+        with pytest.raises(ArtifactDamaged, match="file is damaged in the store"):
+            download(bucket, "x", [entry], tmp_path / "to", shown)
+    assert replaced.times == 0

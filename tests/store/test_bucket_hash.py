@@ -13,9 +13,9 @@ from tests.services.proxy import Exchange, Fault, Proxy, busy, cut, passes, rese
 from tooling.errors import ArtifactRejected, StoreError, StoreUnavailable
 from tooling.manifest import FileEntry, artifact_of
 from tooling.store import bucket as bucket_module
-from tooling.store.bucket import Bucket
+from tooling.store.bucket import LARGE_BYTES, Bucket
 from tooling.store.bucket_hash import hash_objects
-from tooling.store.bucket_parts import LARGE_BYTES, PART_BYTES
+from tooling.store.bucket_parts import PART_BYTES
 
 WHAT = "load: hashing"
 

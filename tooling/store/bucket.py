@@ -26,6 +26,8 @@ KEYS_ELSEWHERE = "keys come from MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or from 
 # Amazon's rules for the names of buckets, which other servers keep as well.
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 AT_ONCE = 32
+# An object up to this size is read and written by one request; a larger one by several.
+LARGE_BYTES = 8 << 20
 
 # Seconds. A small request is given up after `answer`, and no attempt begins later than `retry` after the first; of a
 # file each read and each part has its own time. `BRIEF` is for a server that has just not answered.

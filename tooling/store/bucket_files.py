@@ -12,9 +12,8 @@ from tooling.errors import ArtifactDamaged
 from tooling.manifest import FileEntry
 from tooling.parallel import side_by_side
 from tooling.store.artifact import remember_hashed
-from tooling.store.bucket import Bucket
+from tooling.store.bucket import LARGE_BYTES, Bucket
 from tooling.store.bucket_large_file import receive
-from tooling.store.bucket_parts import LARGE_BYTES
 from tooling.store.bucket_range import ObjectRanges
 from tooling.store.disk import write_at
 from tooling.store.progress import Progress
@@ -115,12 +114,17 @@ def _receive_small(bucket: Bucket, path: str, size: int, file: FileIO, progress:
 
 
 def _receive_large(bucket: Bucket, path: str, size: int, file: FileIO, progress: Progress) -> str:
-    """The SHA-256 of what was written, "" where the object has another size than it should."""
+    """The SHA-256 of what was written, "" where the object has another size than it should or another takes its place."""
     import obstore
+    from obstore.exceptions import PreconditionError
 
-    if obstore.head(bucket.large, path)["size"] != size:
+    found = obstore.head(bucket.large, path)
+    if found["size"] != size:
         return ""
-    return receive(ObjectRanges(bucket, path), size, file, progress.bytes)
+    try:
+        return receive(ObjectRanges(bucket, path, found["e_tag"]), size, file, progress.bytes)
+    except PreconditionError:
+        return ""
 
 
 def missing(path: str, what: str = "output file") -> ArtifactDamaged:

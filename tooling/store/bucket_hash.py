@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from tooling.errors import ArtifactRejected, StoreError, StoreUnavailable
 from tooling.manifest import Artifact, FileEntry, artifact_of
 from tooling.parallel import side_by_side
-from tooling.store.bucket import Bucket
-from tooling.store.bucket_parts import LARGE_BYTES, read_whole
+from tooling.store.bucket import LARGE_BYTES, Bucket
+from tooling.store.bucket_parts import read_whole
 from tooling.store.bucket_range import ObjectRanges
 from tooling.store.names import check_names
 from tooling.store.progress import Progress, progress

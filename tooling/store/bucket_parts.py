@@ -13,8 +13,6 @@ from tooling.store.bucket_range import ObjectRanges
 if TYPE_CHECKING:
     from http.client import HTTPConnection
 
-# An object up to this size is one request, for whoever asks.
-LARGE_BYTES = 8 << 20
 # Parts this large cost the server little more than one request for all. Parts that wait for their turn are in memory; several
 # connections are for a network where one is slow.
 PART_BYTES = 16 << 20
