@@ -10,7 +10,7 @@ import yaml
 from tests.services.minio import Minio, variables
 from tests.web_server import web_server
 from tooling.settings import Settings, read_settings
-from tooling.tasks.services import START, Service, _make_bucket, ask_registry, ask_store
+from tooling.tasks.services import START, Service, _make_bucket, ask_engine, ask_registry, ask_store
 
 
 @pytest.fixture
@@ -41,6 +41,16 @@ def test_a_server_that_is_not_there_is_said_with_how_to_start_it(
     service = ask_store(in_bucket)
     assert "cannot be reached" in service.problem
     assert service.hint == "to start one: docker compose up -d minio"
+
+
+def test_an_engine_that_cannot_be_had_is_said_with_its_own_hint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    service = ask_engine()
+    assert not service.reachable
+    assert "is not running at unix:///nowhere/docker.sock" in service.problem
+    assert service.hint.startswith("start it: Docker Desktop, or")
 
 
 def test_a_registry_that_is_not_there_is_to_be_started_and_one_that_refuses_wants_a_login(

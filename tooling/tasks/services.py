@@ -8,13 +8,7 @@ from typing import Any
 
 import msgspec
 
-from tooling.errors import (
-    DaintreeError,
-    EngineError,
-    RegistryUnavailable,
-    StoreUnavailable,
-    UsageError,
-)
+from tooling.errors import DaintreeError, RegistryUnavailable, StoreUnavailable, UsageError
 from tooling.report.text import columns
 from tooling.settings import Settings
 from tooling.store.bucket import SCHEME
@@ -24,7 +18,6 @@ from tooling.tasks.names import COMMANDS
 START = {
     "store": "docker compose up -d minio",
     "registry": "docker compose up -d registry",
-    "engine": "start Docker Desktop, or `systemctl start docker`",
 }
 
 
@@ -97,6 +90,8 @@ def ask_registry(settings: Settings) -> Service:
 
 
 def ask_engine() -> Service:
+    """The Docker engine, which only what needs it is told to start."""
+
     def ask() -> None:
         from tooling.image.engine import connect
 
@@ -109,7 +104,7 @@ def ask_engine() -> Service:
 def _asked(name: str, address: str, ask: Callable[[], None]) -> Service:
     try:
         ask()
-    except (StoreUnavailable, EngineError, RegistryUnavailable) as error:
+    except (StoreUnavailable, RegistryUnavailable) as error:
         return Service(name, address, False, error.message, f"to start one: {START[name]}")
     except DaintreeError as error:
         return Service(name, address, False, error.message, error.hint)
