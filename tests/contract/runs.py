@@ -23,6 +23,9 @@ def key_of(name: object) -> str:
     return digest_record("test", 1, str(name))
 
 
+KEY = key_of("key")
+
+
 def location_of(run: str) -> str:
     """Where a run goes under the default prefix."""
     return f"shop/train/0123456789abcdef0123/2026/03/01/{run}"

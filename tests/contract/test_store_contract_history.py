@@ -1,0 +1,100 @@
+"""What every store guarantees of its history: the runs of a stage, the newest first, and a run by its id."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.contract.runs import OTHER_RUN, RUN, nothing_published, publish, publish_failed
+from tests.contract.stores import Place
+from tooling.errors import StoreError, UsageError
+from tooling.store.protocol import Store
+
+
+class TestHistory:
+    def test_it_is_empty_at_first(self, store: Store) -> None:
+        assert list(store.history("words", "train")) == []
+        assert store.stages_with_history() == []
+        assert store.stages_with_history("words") == []
+        assert store.find_run(RUN) is None
+
+    def test_the_newest_run_comes_first_whatever_the_order_of_writing(
+        self, store: Store, other: Store
+    ) -> None:
+        runs = [f"2026030{day}T101500000Z-{'fa0'[day % 3] * 8}" for day in (2, 1, 4, 3)]
+        for number, run in enumerate(runs):
+            (publish_failed if number % 2 else publish)(store, run)
+        for reader in (store, other):
+            found = [manifest.run for manifest in reader.history("words", "train")]
+            assert found == sorted(runs, reverse=True)
+
+    def test_stages_and_pipelines_are_told_apart(self, store: Store, other: Store) -> None:
+        pairs = [("a", "x"), ("a", "xy"), ("ab", "x"), ("a-b", "x"), ("a", "x.y"), ("Z", "x")]
+        for number, (pipeline, stage) in enumerate(pairs):
+            publish(store, f"run-{number}", pipeline=pipeline, stage=stage)
+        assert other.stages_with_history() == sorted(pairs)
+        assert other.stages_with_history("a") == [("a", "x"), ("a", "x.y"), ("a", "xy")]
+        assert other.stages_with_history("b") == []
+        for number, (pipeline, stage) in enumerate(pairs):
+            assert [run.run for run in other.history(pipeline, stage)] == [f"run-{number}"]
+
+    def test_runs_are_read_one_by_one(self, place: Place, store: Store) -> None:
+        runs = [publish(store, f"run-{number}") for number in range(3)]
+        history = store.history("words", "train")
+        assert next(history) == runs[2]
+        place.write(f"{runs[1].location}/run.json", b"")
+        assert list(history) == [runs[0]]
+
+    @pytest.mark.parametrize("content", [b"", b"{", b'{"schema":99}', b'{"run":"x"}'])
+    def test_an_unreadable_entry_is_passed_over(
+        self, place: Place, store: Store, content: bytes
+    ) -> None:
+        manifest = publish(store)
+        place.write("_history/words/train/99990101T000000000Z-00000000", content)
+        assert list(store.history("words", "train")) == [manifest]
+        assert store.find_run("9999") is None
+
+    def test_an_entry_that_leads_outside_is_passed_over(self, place: Place, store: Store) -> None:
+        manifest = publish(store)
+        entry = b'{"schema":1,"run":"r","location":"../../outside"}'
+        place.write("_history/words/train/r", entry)
+        assert list(store.history("words", "train")) == [manifest]
+
+    @pytest.mark.parametrize(
+        "path", ["_history/.DS_Store", "_history/words/.DS_Store", "_history/a/b/c/d"]
+    )
+    def test_a_stray_file_is_passed_over(self, place: Place, store: Store, path: str) -> None:
+        manifest = publish(store)
+        place.write(path, b"stray")
+        assert store.stages_with_history() == [("words", "train")]
+        assert list(store.history("words", "train")) == [manifest]
+        assert store.find_run(RUN) == manifest
+
+    def test_a_run_is_found_by_the_beginning_of_its_id(self, store: Store, other: Store) -> None:
+        one, two = publish(store, RUN), publish(store, OTHER_RUN)
+        for reader in (store, other):
+            assert reader.find_run(RUN) == reader.find_run(RUN[:-8]) == one
+            assert reader.find_run(OTHER_RUN[:-8]) == two
+            assert reader.find_run("2027") is None
+            assert reader.find_run(RUN + "0") is None
+
+    def test_an_id_that_is_whole_is_not_ambiguous(self, store: Store) -> None:
+        one, _ = publish(store, "run-1"), publish(store, "run-10")
+        assert store.find_run("run-1") == one
+
+    def test_an_ambiguous_beginning_is_said_with_what_begins_so(self, store: Store) -> None:
+        for number in range(7):
+            publish_failed(store, f"run-{number}")
+        with pytest.raises(UsageError, match="7 runs begin with 'run-'") as raised:
+            store.find_run("run-")
+        assert raised.value.hint == "give more of the id: run-0, run-1, run-2, run-3, run-4, …"
+
+    @pytest.mark.parametrize("name", ["", "..", "a/b", "a b", ".a", "ä", "x" * 256])
+    def test_names_that_are_no_path_segments_are_refused(self, store: Store, name: str) -> None:
+        for changed in ({"pipeline": name}, {"stage": name}):
+            with pytest.raises(StoreError, match="cannot name a"):
+                publish(store, **changed)
+        with pytest.raises(StoreError, match="cannot name a pipeline"):
+            list(store.history(name, "train"))
+        with pytest.raises(StoreError, match="cannot name a stage"):
+            list(store.history("words", name))
+        assert nothing_published(store)
