@@ -1,151 +1,16 @@
-"""What every runner guarantees. A new runner joins by an entry in tooling.runners.RUNNERS."""
+"""What every runner guarantees of a stage that runs: what it is given, what it finds around it, and what it says."""
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
-import os
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
-from tests.services.engine import TEST_LABEL, remove_images
-from tooling.errors import StageFailed
-from tooling.runners import RUNNERS, open_runner
-from tooling.runners.protocol import Job, Outcome, Runner
-from tooling.settings import read_settings
-from tooling.spec.component import ComponentSpec
-from tooling.version import ComponentVersion, VersionedFile
-
-COMPONENT = "contract/stage"
-# Nobody else's: what one worker removes in the end, no other is still using.
-LABEL = f"{TEST_LABEL}={os.urandom(6).hex()}"
-DOCKERFILE = f"""\
-FROM python:3.11-slim
-COPY . /application/
-LABEL {LABEL}
-ENTRYPOINT ["python", "/application/main.py"]
-"""
-
-TELL = "import json, os, sys\nopen(sys.argv[4] + '/told.json', 'w').write(json.dumps({}))\n"
-# A descendant that would live for minutes, and holds a lock for as long as it lives.
-HOLD = """\
-import fcntl, os, subprocess, sys, time
-lock = open(os.environ["TMPDIR"] + "/held", "w")
-fcntl.flock(lock, fcntl.LOCK_EX)
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"], pass_fds=[lock.fileno()])
-"""
-
-
-class Laboratory:
-    """Makes stages from sources and runs them."""
-
-    def __init__(self, runner: Runner, directory: Path) -> None:
-        self.runner = runner
-        self.directory = directory
-        self.lines: list[str] = []
-        self.announced: list[str] = []
-
-    def job(self, source: str, *arguments: str, name: str = "stage", **more: Any) -> Job:
-        """A job, prepared, whose main.py is `source`; a library `shared` lies beside it."""
-        place = self.directory / name
-        snapshot = self.snapshot(place, source)
-        version = version_of(source)
-        for part in ("input", "output", "scratch"):
-            (place / part).mkdir()
-        (place / "input" / "given.csv").write_text("x\n1\n", encoding="utf-8")
-        return Job(
-            label="pipeline:stage",
-            component=version.name,
-            version=version.digest,
-            run=f"20200101T000000000Z-{os.urandom(4).hex()}",
-            prepared=self.runner.prepare(version, lambda: snapshot, self.announced.append),
-            arguments=arguments,
-            input=str(place / "input"),
-            places={"": place / "input"},
-            output=place / "output",
-            scratch=place / "scratch",
-            log=place / "log.txt",
-            **more,
-        )
-
-    def snapshot(self, place: Path, source: str) -> Path:
-        """The files of the version whose main.py is `source`."""
-        snapshot = place / "snapshot"
-        (snapshot / "shared").mkdir(parents=True)
-        (snapshot / "main.py").write_text(source, encoding="utf-8")
-        (snapshot / "shared" / "__init__.py").write_text("NAME = 'shared'\n", encoding="utf-8")
-        (snapshot / "requirements.txt").touch()
-        (snapshot / "Dockerfile").write_text(DOCKERFILE, encoding="utf-8")
-        return snapshot
-
-    def run(self, job: Job, on_line: Callable[[str], None] | None = None) -> Outcome:
-        """Execute the job; what it says is kept in `lines`."""
-        return self.runner.execute(job, on_line or self.lines.append)
-
-    def told(self, expression: str, *arguments: str) -> Any:
-        """What a stage finds the expression to be."""
-        job = self.job(TELL.format(expression), *arguments)
-        assert self.run(job).exit_code == 0, self.lines
-        return json.loads((job.output / "told.json").read_text(encoding="utf-8"))
-
-
-def version_of(source: str) -> ComponentVersion:
-    """A version that stands for this main.py."""
-    digest = hashlib.sha256((DOCKERFILE + source).encode()).hexdigest()
-    return ComponentVersion(
-        name=COMPONENT,
-        digest=f"sha256:{digest}",
-        files=tuple(
-            VersionedFile(path, "100644", "", path)
-            for path in ("Dockerfile", "main.py", "requirements.txt", "shared/__init__.py")
-        ),
-        spec=ComponentSpec(),
-        libraries=(),
-        bases=(("python:3.11-slim", "python:3.11-slim"),),
-        platform="linux/amd64",
-        warnings=(),
-    )
-
-
-@pytest.fixture(scope="session", params=RUNNERS)
-def runner(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Runner]:
-    """Each runner; of the docker runner's images none is left in the end."""
-    directory = tmp_path_factory.mktemp("runner")
-    environ = {"HOME": str(directory)}
-    if request.param != "docker":
-        yield open_runner(request.param, read_settings(directory, environ))
-        return
-    client = request.getfixturevalue("engine")
-    yield open_runner(request.param, read_settings(directory, environ))
-    remove_images(client, label=LABEL)
-
-
-@pytest.fixture
-def laboratory(runner: Runner, tmp_path: Path) -> Laboratory:
-    return Laboratory(runner, tmp_path)
-
-
-def released(job: Job) -> bool:
-    """Whether what HOLD started is gone, or goes within seconds of the signal it has been sent."""
-    with open(job.scratch / "held") as lock:
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return True
-            except BlockingIOError:
-                os.sched_yield()
-    return False
+from tests.contract.laboratory import TELL, Laboratory
+from tooling.runners import RUNNERS
+from tooling.runners.protocol import Outcome
 
 
 def test_it_names_itself_and_its_environment(laboratory: Laboratory) -> None:
@@ -190,16 +55,6 @@ def test_paths_may_hold_spaces_and_any_letter(laboratory: Laboratory) -> None:
 
 def test_libraries_beside_the_entrypoint_are_imported(laboratory: Laboratory) -> None:
     assert laboratory.told("__import__('shared').NAME") == "shared"
-
-
-@pytest.mark.parametrize("code", [0, 1, 3, 255])
-def test_the_exit_code_comes_back(laboratory: Laboratory, code: int) -> None:
-    assert laboratory.run(laboratory.job(f"raise SystemExit({code})")).exit_code == code
-
-
-def test_a_signal_comes_back_as_its_negative_number(laboratory: Laboratory) -> None:
-    source = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n"
-    assert laboratory.run(laboratory.job(source)).exit_code == -9
 
 
 def test_all_it_says_goes_to_the_log_and_the_listener_in_order(laboratory: Laboratory) -> None:
@@ -292,33 +147,6 @@ def test_its_memory_is_measured(laboratory: Laboratory) -> None:
     assert 50_000_000 <= outcome.peak_memory < 140_000_000
 
 
-def test_what_outlives_it_is_ended(laboratory: Laboratory) -> None:
-    job = laboratory.job(HOLD)
-    assert laboratory.run(job).exit_code == 0
-    assert released(job)
-
-
-def test_an_exception_ends_it_and_its_children(laboratory: Laboratory) -> None:
-    job = laboratory.job(HOLD + "print('held', flush=True)\nchild.wait()\n")
-
-    def refuse(line: str) -> None:
-        raise ZeroDivisionError(line)
-
-    with pytest.raises(ZeroDivisionError, match="held"):
-        laboratory.run(job, refuse)
-    assert released(job)
-
-
-def test_it_ends_when_it_is_cancelled(laboratory: Laboratory) -> None:
-    cancelled = threading.Event()
-    job = laboratory.job(
-        HOLD + "print('held', flush=True)\nchild.wait()\n", cancelled=cancelled.is_set
-    )
-    with pytest.raises(KeyboardInterrupt):
-        laboratory.run(job, lambda line: cancelled.set())
-    assert released(job)
-
-
 def test_several_run_side_by_side(laboratory: Laboratory) -> None:
     # Each waits for the file of the other: one after the other they would never end.
     source = (
@@ -343,28 +171,6 @@ def test_several_run_side_by_side(laboratory: Laboratory) -> None:
     for thread in threads:
         thread.join(60)
     assert [outcome.exit_code for outcome in outcomes] == [0, 0]
-
-
-def test_a_stage_that_cannot_be_started_says_so(laboratory: Laboratory) -> None:
-    job = laboratory.job("pass", "--name", "nul\0byte")
-    with pytest.raises(StageFailed, match=r"stage pipeline:stage: cannot be started: .*null byte"):
-        laboratory.run(job)
-
-
-def test_a_log_that_cannot_be_written_ends_it(laboratory: Laboratory) -> None:
-    job = laboratory.job("print('x')\n")
-    job.log.mkdir()
-    with pytest.raises(StageFailed, match=r"stage pipeline:stage: cannot write the log .*log.txt"):
-        laboratory.run(job)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
-def test_a_full_disk_under_the_log_ends_it(laboratory: Laboratory) -> None:
-    job = laboratory.job(HOLD + "print('held', flush=True)\nchild.wait()\n")
-    job.log.symlink_to("/dev/full")
-    with pytest.raises(StageFailed, match="No space left on device"):
-        laboratory.run(job)
-    assert released(job)
 
 
 def test_the_command_can_be_repeated_by_hand(laboratory: Laboratory) -> None:

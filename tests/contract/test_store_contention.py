@@ -1,20 +1,16 @@
-"""What every store guarantees when threads, processes and machines work with it at once, and are killed."""
+"""What every store guarantees when threads, processes and machines publish at once, and are killed."""
 
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
-import msgspec
 import pytest
 
 from tests.contract.runs import (
     FILES,
+    KEY,
     OTHER_RUN,
     RUN,
     add_source,
@@ -26,73 +22,12 @@ from tests.contract.runs import (
     record_of,
 )
 from tests.contract.stores import Place
+from tests.contract.workers import PATIENCE_SECONDS, StartWorker, at_once, finish, hear
 from tooling.errors import DaintreeError
 from tooling.manifest import index_record_of
 from tooling.store.protocol import Store
 
-ROOT = Path(__file__).parents[2]
-KEY = key_of("key")
 WRITERS = 20
-PATIENCE_SECONDS = 60
-
-Result = TypeVar("Result")
-Worker = subprocess.Popen[str]
-StartWorker = Callable[..., Worker]
-
-
-@pytest.fixture
-def start(request: pytest.FixtureRequest, place: Place) -> Iterator[StartWorker]:
-    """Starts processes that work with the store: an action of `store_worker` and its arguments."""
-    name = request.node.callspec.params["place"]
-    workers: list[Worker] = []
-
-    def start_worker(action: str, *arguments: str, on: Place = place) -> Worker:
-        command = [sys.executable, "-m", "tests.contract.store_worker", name]
-        worker = subprocess.Popen(
-            [*command, msgspec.json.encode(on).decode(), action, *arguments],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        workers.append(worker)
-        return worker
-
-    yield start_worker
-    for worker in workers:
-        worker.kill()
-        worker.communicate()
-
-
-def hear(worker: Worker) -> str:
-    """The next line a worker says."""
-    assert worker.stdout is not None
-    return worker.stdout.readline().rstrip("\n")
-
-
-def finish(worker: Worker) -> str:
-    """Let a worker go on to its end, which must be a good one; what else it said."""
-    said, _ = worker.communicate("go\n", timeout=PATIENCE_SECONDS)
-    assert worker.returncode == 0
-    return said.strip()
-
-
-def at_once(count: int, act: Callable[[int], Result]) -> list[Result]:
-    """What `act` gave in each of so many threads that all began together."""
-    barrier = threading.Barrier(count)
-    results: list[tuple[int, Result]] = []
-
-    def run(number: int) -> None:
-        barrier.wait()
-        results.append((number, act(number)))
-
-    threads = [threading.Thread(target=run, args=(n,), daemon=True) for n in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE_SECONDS)
-    assert len(results) == count, "a thread failed or never ended"
-    return [result for _, result in sorted(results, key=lambda pair: pair[0])]
 
 
 def test_of_many_threads_one_creates_and_the_others_adopt_its_record(
@@ -254,61 +189,6 @@ def test_a_note_is_read_whole_while_others_write_it(place: Place) -> None:
 
     for seen in at_once(8, act):
         assert seen <= set(versions)
-
-
-def test_a_lease_is_held_by_one_thread_at_a_time(place: Place) -> None:
-    inside: list[int] = []
-    most: list[int] = []
-
-    def act(number: int) -> None:
-        store = place.open()
-        for _ in range(5):
-            with store.lease(KEY, waiting=lambda: None) as lease:
-                inside.append(number)
-                most.append(len(inside))
-                assert lease.still_ours()
-                inside.remove(number)
-
-    at_once(6, act)
-    assert most == [1] * 30
-
-
-def test_a_lease_is_held_by_one_process_at_a_time(
-    start: StartWorker, place: Place, store: Store
-) -> None:
-    workers = [start("count", KEY, "10", on=place.elsewhere()) for _ in range(4)]
-    for worker in workers:
-        finish(worker)
-    assert store.read_note("number") == b"40"
-
-
-def test_who_waits_gets_the_lease_when_it_is_given_back(start: StartWorker, other: Store) -> None:
-    holder = start("hold_lease", KEY)
-    assert hear(holder) == "held"
-    asked: list[None] = []
-
-    def waiting() -> None:
-        if not asked:
-            finish(holder)
-        asked.append(None)
-
-    with other.lease(KEY, waiting=waiting) as lease:
-        assert lease.still_ours()
-        assert asked
-
-
-def test_a_lease_whose_holder_was_killed_is_taken_over(start: StartWorker, other: Store) -> None:
-    holder = start("hold_lease", KEY)
-    assert hear(holder) == "held"
-    asked: list[None] = []
-
-    def waiting() -> None:
-        asked.append(None)
-        holder.kill()
-
-    with other.lease(KEY, waiting=waiting) as lease:
-        assert lease.still_ours()
-        assert asked
 
 
 def test_emptying_spares_what_others_are_doing(start: StartWorker, place: Place) -> None:

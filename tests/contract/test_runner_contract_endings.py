@@ -1,0 +1,95 @@
+"""What every runner guarantees of a stage's end: its exit code comes back, and nothing outlives it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import threading
+import time
+
+import pytest
+
+from tests.contract.laboratory import Laboratory
+from tooling.errors import StageFailed
+from tooling.runners.protocol import Job
+
+# A descendant that would live for minutes, and holds a lock for as long as it lives.
+HOLD = """\
+import fcntl, os, subprocess, sys, time
+lock = open(os.environ["TMPDIR"] + "/held", "w")
+fcntl.flock(lock, fcntl.LOCK_EX)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"], pass_fds=[lock.fileno()])
+"""
+
+
+def released(job: Job) -> bool:
+    """Whether what HOLD started is gone, or goes within seconds of the signal it has been sent."""
+    with open(job.scratch / "held") as lock:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                os.sched_yield()
+    return False
+
+
+@pytest.mark.parametrize("code", [0, 1, 3, 255])
+def test_the_exit_code_comes_back(laboratory: Laboratory, code: int) -> None:
+    assert laboratory.run(laboratory.job(f"raise SystemExit({code})")).exit_code == code
+
+
+def test_a_signal_comes_back_as_its_negative_number(laboratory: Laboratory) -> None:
+    source = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n"
+    assert laboratory.run(laboratory.job(source)).exit_code == -9
+
+
+def test_what_outlives_it_is_ended(laboratory: Laboratory) -> None:
+    job = laboratory.job(HOLD)
+    assert laboratory.run(job).exit_code == 0
+    assert released(job)
+
+
+def test_an_exception_ends_it_and_its_children(laboratory: Laboratory) -> None:
+    job = laboratory.job(HOLD + "print('held', flush=True)\nchild.wait()\n")
+
+    def refuse(line: str) -> None:
+        raise ZeroDivisionError(line)
+
+    with pytest.raises(ZeroDivisionError, match="held"):
+        laboratory.run(job, refuse)
+    assert released(job)
+
+
+def test_it_ends_when_it_is_cancelled(laboratory: Laboratory) -> None:
+    cancelled = threading.Event()
+    job = laboratory.job(
+        HOLD + "print('held', flush=True)\nchild.wait()\n", cancelled=cancelled.is_set
+    )
+    with pytest.raises(KeyboardInterrupt):
+        laboratory.run(job, lambda line: cancelled.set())
+    assert released(job)
+
+
+def test_a_stage_that_cannot_be_started_says_so(laboratory: Laboratory) -> None:
+    job = laboratory.job("pass", "--name", "nul\0byte")
+    with pytest.raises(StageFailed, match=r"stage pipeline:stage: cannot be started: .*null byte"):
+        laboratory.run(job)
+
+
+def test_a_log_that_cannot_be_written_ends_it(laboratory: Laboratory) -> None:
+    job = laboratory.job("print('x')\n")
+    job.log.mkdir()
+    with pytest.raises(StageFailed, match=r"stage pipeline:stage: cannot write the log .*log.txt"):
+        laboratory.run(job)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
+def test_a_full_disk_under_the_log_ends_it(laboratory: Laboratory) -> None:
+    job = laboratory.job(HOLD + "print('held', flush=True)\nchild.wait()\n")
+    job.log.symlink_to("/dev/full")
+    with pytest.raises(StageFailed, match="No space left on device"):
+        laboratory.run(job)
+    assert released(job)
