@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from tests.argo.conftest import digest
-from tests.image.test_registry import push
+from tests.services.bare_image import push
 from tooling.argo.component_images import component_images
 from tooling.digest import short
 from tooling.errors import ImageError, SettingsError

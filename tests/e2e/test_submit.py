@@ -14,8 +14,8 @@ import pytest
 from tests.argo.in_cluster import moved, pod_of
 from tests.argo.workflows import Node, at, exit_handler, pod, retried
 from tests.e2e.conftest import Project
-from tests.image.test_registry import push
 from tests.services.argo_check import faults
+from tests.services.bare_image import push
 from tests.services.kubernetes_api import NAMESPACE, KubernetesServer
 from tests.services.minio import Minio, variables
 from tests.services.registry import Registry, free_port

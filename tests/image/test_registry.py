@@ -2,63 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.services.faulty_registry import Reply, Script, answering, as_json
+from tests.image.conftest import fault
+from tests.services.bare_image import CONFIG, digest_of, manifest_of, push
+from tests.services.faulty_registry import Reply, answering, as_json
+from tests.services.registry import MANIFEST, Registry
 from tooling.errors import RegistryError, RegistryUnavailable
 from tooling.image.protocol import ImageConfig, Manifest
 from tooling.image.reference import Repository
 from tooling.image.registry import INDEX_TYPES, HttpRegistry, is_loopback, open_registry
 
-if TYPE_CHECKING:
-    from tests.services.registry import Registry
-
-SCHEMA2 = "application/vnd.docker.distribution.manifest.v2+json"
-CONFIG = json.dumps({"config": {"Labels": {"a": "b"}}}).encode()
-
-
-def digest_of(body: bytes) -> str:
-    return "sha256:" + hashlib.sha256(body).hexdigest()
-
-
-def manifest_of(config: bytes) -> bytes:
-    described = {"mediaType": "application/json", "size": len(config), "digest": digest_of(config)}
-    return json.dumps(
-        {"schemaVersion": 2, "mediaType": SCHEMA2, "config": described, "layers": []}
-    ).encode()
-
-
-def push(registry: Registry, name: str, tag: str, config: bytes = CONFIG) -> str:
-    """Put an image without layers into a real registry, as its API has it."""
-    _, headers, _ = registry.ask("POST", f"/v2/{name}/blobs/uploads/")
-    place = "/" + headers["location"].split("/", 3)[3]
-    status, _, _ = registry.ask("PUT", f"{place}&digest={digest_of(config)}", config)
-    assert status == 201
-    body = manifest_of(config)
-    assert registry.ask("PUT", f"/v2/{name}/manifests/{tag}", body)[0] == 201
-    return digest_of(body)
-
-
-@pytest.fixture(autouse=True)
-def nobody_is_logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-
-
-def log_in(directory: Path, address: str, entry: Mapping[str, str]) -> None:
-    (directory / "config.json").write_text(json.dumps({"auths": {address: entry}}))
-
-
-def fault(script: Script, **more: bool) -> RegistryError:
-    """What is raised when a registry answers as the script says to a look-up."""
-    with answering(script) as served, pytest.raises(RegistryError) as failure:
-        HttpRegistry(served.address, **more).digests([(Repository(served.address, "a/b"), "1")])
-    return failure.value
+pytestmark = pytest.mark.usefixtures("nobody_is_logged_in")
 
 
 def test_digests_labels_and_tags(registry: Registry) -> None:
@@ -131,7 +89,7 @@ def test_a_registry_that_tells_no_digest_with_head() -> None:
     body = manifest_of(CONFIG)
 
     def script(method: str, path: str, headers: Mapping[str, str]) -> Reply:
-        return 200, {"Content-Type": SCHEMA2}, body if method == "GET" else b""
+        return 200, {"Content-Type": MANIFEST}, body if method == "GET" else b""
 
     with answering(script) as served:
         client = HttpRegistry(served.address)
@@ -145,7 +103,7 @@ def test_a_manifest_or_blob_that_is_not_what_was_asked_for() -> None:
         if "/blobs/" in path:
             return 200, {}, b"{}"
         told = digest_of(b"another") if path.endswith("wrong") else digest_of(body)
-        return 200, {"Docker-Content-Digest": told, "Content-Type": SCHEMA2}, body
+        return 200, {"Docker-Content-Digest": told, "Content-Type": MANIFEST}, body
 
     with answering(script) as served:
         client, here = HttpRegistry(served.address), Repository(served.address, "a")
@@ -166,7 +124,7 @@ def test_an_index_has_an_image_for_each_platform() -> None:
         if "/blobs/" in path:
             return 200, {}, CONFIG
         if path.endswith(inner["digest"]):  # type: ignore[arg-type]
-            return 200, {"Content-Type": SCHEMA2}, body
+            return 200, {"Content-Type": MANIFEST}, body
         return 200, {"Content-Type": INDEX_TYPES[0]}, index
 
     with answering(script) as served:
@@ -188,100 +146,13 @@ def test_tags_come_in_pages() -> None:
 
 
 def test_a_push_of_a_tag_is_believed_only_with_its_digest() -> None:
-    manifest = Manifest(SCHEMA2, digest_of(b"x"), b"x")
+    manifest = Manifest(MANIFEST, digest_of(b"x"), b"x")
     other = {"Docker-Content-Digest": "sha256:other"}
     with (
         answering(lambda *_: (201, other, b"")) as served,
         pytest.raises(RegistryError, match="did not answer with the digest of"),
     ):
         HttpRegistry(served.address).tag(Repository(served.address, "a"), manifest, "latest")
-
-
-def test_a_lost_login() -> None:
-    challenge = {"WWW-Authenticate": 'Basic realm="x"'}
-    error = fault(lambda *_: (401, challenge, b""))
-    assert "refuses 127.0.0.1:" in error.message
-    assert error.message.endswith("a/b:1: nobody is logged in")
-    assert error.hint.startswith("docker login 127.0.0.1:")
-
-
-def test_a_password_with_each_request(tmp_path: Path) -> None:
-    def script(method: str, path: str, headers: Mapping[str, str]) -> Reply:
-        if headers.get("Authorization") == "Basic YW5hOnA=":
-            return 200, {"Docker-Content-Digest": "d"}, b""
-        return 401, {"WWW-Authenticate": 'Basic realm="x"'}, b""
-
-    with answering(script) as served:
-        log_in(tmp_path, served.address, {"auth": "YW5hOnA="})
-        client, here = HttpRegistry(served.address), Repository(served.address, "a")
-        assert client.digests([(here, "1")]) == ["d"]
-        assert client.digests([(here, "2")]) == ["d"]
-        # Once it is known to be wanted, it goes with the first request.
-        assert len(served.requests) == 3
-        log_in(tmp_path, served.address, {"auth": "YW5hOnE="})
-        with pytest.raises(RegistryError) as failure:
-            HttpRegistry(served.address).digests([(here, "1")])
-        assert "YW5h" not in failure.value.message + failure.value.hint
-        assert not failure.value.message.endswith("nobody is logged in")
-
-
-@pytest.mark.parametrize(
-    ("entry", "method"), [({"auth": "YW5hOnA="}, "GET"), ({"identitytoken": "t"}, "POST")]
-)
-def test_a_token_for_a_password_or_for_another_token(
-    tmp_path: Path, entry: dict[str, str], method: str
-) -> None:
-    def script(asked: str, path: str, headers: Mapping[str, str]) -> Reply:
-        if path.startswith("/token"):
-            assert asked == method
-            return as_json(200, {"access_token": "secret"})
-        if headers.get("Authorization") == "Bearer secret":
-            return 200, {"Docker-Content-Digest": "d"}, b""
-        realm = (
-            f'Bearer realm="http://{headers["Host"]}/token",service="s",scope="repository:a:pull"'
-        )
-        return 401, {"WWW-Authenticate": realm}, b""
-
-    with answering(script) as served:
-        log_in(tmp_path, served.address, entry)
-        client, here = HttpRegistry(served.address), Repository(served.address, "a")
-        assert client.digests([(here, "1")]) == ["d"]
-        token_request = served.requests[1]
-        if method == "GET":
-            assert token_request[1] == "/token?service=s&scope=repository%3Aa%3Apull"
-            assert token_request[2] == "Basic YW5hOnA="
-        assert client.digests([(here, "2")]) == ["d"]
-        assert len(served.requests) == 4
-
-
-def test_a_token_server_that_refuses_or_cannot_be_trusted() -> None:
-    def refusing(method: str, path: str, headers: Mapping[str, str]) -> Reply:
-        realm = f'Bearer realm="http://{headers["Host"]}/token",service="s"'
-        return (403, {}, b"") if "token" in path else (401, {"WWW-Authenticate": realm}, b"")
-
-    error = fault(refusing)
-    assert "gives no token: 127.0.0.1 answers 403" in error.message
-    assert error.hint.startswith("docker login ")
-    ftp = {"WWW-Authenticate": 'Bearer realm="ftp://evil.example/token"'}
-    assert "without TLS" in fault(lambda *_: (401, ftp, b"")).message
-
-
-def test_a_redirect_to_another_host_takes_no_password_along(tmp_path: Path) -> None:
-    with answering(lambda *_: (200, {}, CONFIG)) as elsewhere:
-
-        def script(method: str, path: str, headers: Mapping[str, str]) -> Reply:
-            if "Authorization" not in headers:
-                return 401, {"WWW-Authenticate": 'Basic realm="x"'}, b""
-            if "/blobs/" in path:
-                return 307, {"Location": f"http://{elsewhere.address}/blob"}, b""
-            return 200, {"Content-Type": SCHEMA2}, manifest_of(CONFIG)
-
-        with answering(script) as served:
-            log_in(tmp_path, served.address, {"auth": "YW5hOnA="})
-            client = HttpRegistry(served.address)
-            labels = client.labels(Repository(served.address, "a"), "1", "linux/amd64")
-        assert labels == {"a": "b"}
-        assert elsewhere.requests == [("GET", "/blob", "")]
 
 
 def test_plain_http_is_for_this_machine_or_when_it_is_said() -> None:
