@@ -1,13 +1,14 @@
-"""A submission of two stages that run and one that is a hit."""
+"""A submission of two stages that run and one that is a hit, and where submissions run."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
+from tests.services.minio import Minio
 from tooling.argo.cluster_access import ClusterAccess, cluster_access
 from tooling.argo.submission import (
     Submission,
@@ -18,6 +19,9 @@ from tooling.argo.submission import (
 from tooling.s3_access import S3Access
 from tooling.settings import read_settings
 from tooling.spec.component import Resources
+
+if TYPE_CHECKING:
+    from tests.argo.executed import Shop
 
 PREFIX = "{component}/{version}/{year}/{month}/{day}/{timestamp}"
 
@@ -78,6 +82,15 @@ def submission() -> Submission:
         submitted_stage("count", needs=("clean",)),
         hits=(hit,),
     )
+
+
+@pytest.fixture
+def shop(minio: Minio, tmp_path: Path) -> Shop:
+    """A store in a bucket, and a cluster whose pods work on it."""
+    # What it is made of builds on this module.
+    from tests.argo.executed import Shop
+
+    return Shop.make(minio, tmp_path)
 
 
 def cluster(**settings: Any) -> ClusterAccess:

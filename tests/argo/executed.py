@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.argo.conftest import cluster, digest
+from tests.argo.conftest import cluster, digest, make_submission, submitted_stage
 from tests.services.minio import Minio
 from tests.services.one_machine_argo import OneMachineArgo
 from tooling.argo.manifest import workflow_manifest
 from tooling.argo.node_status import read_status
 from tooling.argo.recording import Recording, StageReport
 from tooling.argo.submission import Submission
-from tooling.manifest import RunManifest, encode
+from tooling.manifest import IndexRecord, RunManifest, encode
 from tooling.store.bucket import Bucket
 from tooling.store.remote import RemoteRuns
 
@@ -24,6 +24,25 @@ Files = Mapping[str, bytes]
 Outcomes = Mapping[str, list[tuple[Files, int]]]
 SOURCE = f"_sources/{'5' * 64}/output/corpus.txt"
 LOST = -1
+# Three stages, each of which reads what the one before it wrote.
+SEQUENCE = make_submission(
+    submitted_stage(
+        "load",
+        recipe=digest("a"),
+        parameters={"top": 3, "threads": 2},
+        ineffective=("threads",),
+        arguments=(
+            "--input",
+            "/application/data/input",
+            "--output",
+            "/application/data/output",
+            "--threads=2",
+            "--top=3",
+        ),
+    ),
+    submitted_stage("clean", recipe=digest("b"), needs=("load",), outputs=("n",)),
+    submitted_stage("count", recipe=digest("c"), needs=("clean",)),
+)
 
 
 @dataclass
@@ -92,6 +111,16 @@ class Shop:
 def image(name: str) -> str:
     """The image of a submitted stage of this name."""
     return f"registry.example/ml/text/{name}@{digest('3')}"
+
+
+def index(shop: Shop, *keys: str) -> list[IndexRecord | None]:
+    """What these keys lead to."""
+    return shop.remote.records.lookup(keys)
+
+
+def statuses(reports: Mapping[str, StageReport]) -> dict[str, str]:
+    """The status of each stage."""
+    return {name: report.status for name, report in reports.items()}
 
 
 def edit(workflow: Mapping[str, Any], change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What ran as it was submitted is never taken for edited, whatever its names and parameters; what was edited is, in `test_recording`."""
+"""What ran as it was submitted is never taken for edited, whatever its names and parameters; what was edited is, in `test_recording_edited`."""
 
 from __future__ import annotations
 

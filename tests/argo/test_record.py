@@ -10,7 +10,6 @@ import pytest
 from tests.argo.conftest import make_submission, submitted_stage
 from tests.argo.executed import Shop, node_of
 from tests.services.kubernetes_api import NAMESPACE, KubernetesServer
-from tests.services.minio import Minio
 from tooling.argo import record as record_module
 from tooling.argo.node_status import read_status
 from tooling.argo.record import recording_of
@@ -19,12 +18,6 @@ from tooling.cluster.connect import open_cluster
 from tooling.errors import ClusterMissing, UsageError
 
 ALONE = make_submission(submitted_stage("load"))
-
-
-@pytest.fixture
-def shop(minio: Minio, tmp_path: Path) -> Shop:
-    """A store in which one Workflow has run."""
-    return Shop.make(minio, tmp_path)
 
 
 @pytest.fixture
