@@ -45,8 +45,9 @@ class BuildImages(DaintreeCommand):
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
         """Build, and print what became of each component; exit code 1 when one has failed."""
         settings = self.settings
+        asked = [name.removeprefix("components/").rstrip("/") for name in names]
         request = Request(
-            names=tuple(name.removeprefix("components/").rstrip("/") for name in names),
+            names=tuple(asked or discover_images(settings.root)),
             base=options["base"],
             push=options["push"],
             everything=options["all"],
@@ -66,7 +67,7 @@ class BuildImages(DaintreeCommand):
 def _build(settings: Settings, request: Request) -> list[Result]:
     """Build in the project that the settings are of, with progress on stderr. Raises as Build.run does."""
     remember_documents(settings.documents)
-    width = max(map(len, request.names or discover_images(settings.root)), default=0)
+    width = max(map(len, request.names), default=0)
     return Build(
         settings=settings,
         request=request,
