@@ -1,14 +1,11 @@
-"""`doit build` with a real engine and a real registry."""
+"""`doit build` with a real engine and a real registry: which images it builds and why, and what it says."""
 
 from __future__ import annotations
 
 import json
-import signal
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.services.engine import remove_images
 from tests.services.image_project import COMPONENTS, NO_ENGINE, USERS, all_components
 
 if TYPE_CHECKING:
@@ -107,99 +104,6 @@ def test_a_push_refuses_what_is_not_committed(image_project: ImageProject) -> No
     assert image_project.actions("--push", "text/load", env=NO_ENGINE) == {"text/load": "present"}
 
 
-def test_latest_moves_only_forward(image_project: ImageProject) -> None:
-    first = image_project.head()
-    old = image_project.build("--push")["text/clean"]["digest"]
-    image_project.edit("text/clean")
-    image_project.project.commit()
-    new = image_project.build("--push")["text/clean"]["digest"]
-    assert image_project.digest("text/clean", "latest") == new != old
-    assert image_project.digest("text/clean", first) == old
-
-    image_project.project.git("checkout", "--quiet", first)
-    done = image_project.project.doit("build", "--push")
-    assert done.code == 0
-    assert ":latest stays where it is: it is at the later commit" in done.stderr
-    assert image_project.digest("text/clean", "latest") == new
-
-    image_project.project.git("checkout", "--quiet", "main")
-    image_project.project.git("revert", "--no-edit", "HEAD")
-    image_project.build("--push", env=NO_ENGINE)
-    assert image_project.digest("text/clean", "latest") == old
-    assert image_project.digest("text/clean", image_project.head()) == old
-    # The commit before the revert is older now, though its own image is the newer one.
-    image_project.project.git("checkout", "--quiet", "HEAD^")
-    image_project.build("--push", env=NO_ENGINE)
-    assert image_project.digest("text/clean", "latest") == old
-
-
-def test_latest_is_the_main_branches(image_project: ImageProject) -> None:
-    old = image_project.build("--push")["text/clean"]["digest"]
-    image_project.project.git("checkout", "--quiet", "-b", "feature")
-    image_project.edit("text/clean")
-    image_project.project.commit()
-    done = image_project.project.doit("build", "--push")
-    assert ":latest stays where it is: this commit is not on the main branch" in done.stderr
-    assert image_project.digest("text/clean", "latest") == old
-    assert image_project.digest("text/clean", image_project.head()) not in ("", old)
-
-
-def test_a_clone_that_is_behind_leaves_latest_alone_and_a_force_push_does_not_stop_it(
-    image_project: ImageProject, tmp_path: Path
-) -> None:
-    project = image_project.project
-    image_project.build("--push")
-    project.git("clone", "--quiet", ".", tmp_path / "behind")
-    behind = project.elsewhere(tmp_path / "behind")
-    behind.write("components/text/clean/more.py", "")
-    behind.git("add", "--all")
-    old_date = {"GIT_COMMITTER_DATE": "2020-01-01T00:00:00Z"}
-    project.elsewhere(behind.root, **old_date).git("commit", "--quiet", "-m", "earlier")
-    image_project.edit("text/clean")
-    project.commit()
-    new = image_project.build("--push")["text/clean"]["digest"]
-
-    done = behind.doit("build", "--push")
-    assert done.code == 0, done.stderr
-    assert "which this clone does not have (git fetch)" in done.stderr
-    assert image_project.digest("text/clean", "latest") == new
-
-    behind.write("components/text/clean/more.py", "# later\n")
-    behind.git("add", "--all")
-    later = {"GIT_COMMITTER_DATE": "2090-01-01T00:00:00Z"}
-    project.elsewhere(behind.root, **later).git("commit", "--quiet", "-m", "later")
-    found = behind.doit("build", "--push", "--json").json()["components"]
-    digests = {c["name"]: c["digest"] for c in found}
-    assert image_project.digest("text/clean", "latest") == digests["text/clean"] != new
-
-
-def test_all_builds_anew_and_never_overwrites_a_versions_tag(image_project: ImageProject) -> None:
-    old = image_project.build("--push", "text/load")["text/load"]["digest"]
-    found = image_project.build("--push", "--all", "text/load")["text/load"]
-    assert (found["action"], found["pushed"], found["digest"]) == ("built", False, old)
-    assert found["reasons"] == [
-        "--all builds it anew",
-        "the registry has this version, whose tag is never overwritten",
-    ]
-
-
-def test_another_image_under_a_versions_tag_is_not_believed(image_project: ImageProject) -> None:
-    image_project.build("--push", "text/load", "text/join")
-    load, join = (image_project.build(name)[name] for name in ("text/load", "text/join"))
-    path = f"/v2/{image_project.prefix}/text/load"
-    tag = load["image"].rpartition(":")[2]
-    image_project.edit("text/load")
-    image_project.project.commit()
-    other = image_project.build("--push", "text/load")["text/load"]
-    _, _, manifest = image_project.registry.ask("GET", f"{path}/manifests/{other['digest']}")
-    image_project.registry.ask("PUT", f"{path}/manifests/{tag}", manifest)
-    image_project.project.git("revert", "--no-edit", "HEAD")
-    told = image_project.refused("--push", "text/load", "text/join", env=NO_ENGINE)
-    assert f"{load['image']} is not the image of text/load {load['version']}" in told
-    assert f"its label says {other['version']}" in told
-    assert image_project.build("text/join", env=NO_ENGINE)["text/join"]["digest"] == join["digest"]
-
-
 def test_labels(image_project: ImageProject) -> None:
     secret = "hunter2"
     image_project.project.git(
@@ -220,59 +124,12 @@ def test_labels(image_project: ImageProject) -> None:
     assert secret not in json.dumps(labels)
 
 
-def test_without_a_push_images_stay_here(image_project: ImageProject, engine: DockerClient) -> None:
-    built = image_project.build("text/load")["text/load"]
-    assert (built["action"], built["pushed"], built["digest"]) == ("built", False, None)
-    assert image_project.tags("text/load") == []
-    image = engine.images.get(built["image"])
-    assert built["image"].rpartition(":")[0] + ":dev" in image.tags
-    assert "org.opencontainers.image.revision" in image.labels
-    # What the engine has is pushed as it is.
-    again = image_project.build("--push", "text/load")["text/load"]
-    assert again["pushed"]
-    assert again["reasons"][-1] == "the engine had it already"
-
-
-def test_what_the_engine_has_under_a_registrys_name_alone_gets_its_own(
-    image_project: ImageProject, engine: DockerClient
-) -> None:
-    built = image_project.build("text/load")["text/load"]
-    local = {"DAINTREE_REGISTRY": ""}
-    try:
-        here = image_project.build("text/load", "--dry-run", env=local)["text/load"]
-        assert (here["action"], here["image"].partition(":")[0]) == ("present", "text/load")
-        assert here["image"] not in engine.images.get(built["image"]).tags
-        assert image_project.build("text/load", env=local)["text/load"]["action"] == "present"
-        assert engine.images.get(here["image"]).id == engine.images.get(built["image"]).id
-    finally:
-        remove_images(engine, reference="text/load")
-
-
 def test_what_is_not_committed_has_no_commit_in_its_labels(
     image_project: ImageProject, engine: DockerClient
 ) -> None:
     image_project.edit("text/load")
     image = engine.images.get(image_project.build("text/load")["text/load"]["image"])
     assert "org.opencontainers.image.revision" not in image.labels
-
-
-def test_the_engine_alone(image_project: ImageProject, engine: DockerClient) -> None:
-    project = image_project.project
-    name = f"text/only{image_project.prefix}"
-    project.write(f"components/{name}/Dockerfile", "FROM scratch\nCOPY . /\n")
-    local = {"DAINTREE_REGISTRY": ""}
-    assert image_project.actions(name, "--dry-run", env=local) == {name: "would-build"}
-    try:
-        first = image_project.build(name, env=local)[name]
-        assert (first["action"], first["image"].partition(":")[0]) == ("built", name)
-        assert image_project.actions(name, env=local) == {name: "present"}
-        assert engine.images.get(f"{name}:dev").labels["ml.daintree.component"] == name
-        told = image_project.refused(name, "--push", env=local)
-        assert "error: --push needs a registry\nhint: set DAINTREE_REGISTRY" in told
-        told = image_project.refused(name, env={**local, **NO_ENGINE})
-        assert "error: the Docker engine is not running" in told
-    finally:
-        remove_images(engine, label=f"ml.daintree.component={name}")
 
 
 def test_one_that_fails_harms_no_other(image_project: ImageProject) -> None:
@@ -326,31 +183,6 @@ def test_a_build_with_nothing_to_do_imports_no_client(image_project: ImageProjec
         "tarfile",
         "yaml",
     }
-
-
-def test_an_interrupt_ends_the_build_in_the_engine_too(
-    image_project: ImageProject, engine: DockerClient
-) -> None:
-    project = image_project.project
-    mark = f"sleep 600 # {image_project.prefix}"
-    project.write("components/text/load/Dockerfile", f"FROM python:3.11-slim\nRUN {mark}\n")
-    process = project.start("build", "text/load")
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "Step 2/" in line:
-            break
-    process.send_signal(signal.SIGINT)
-    done = project.finish(process)
-    assert done.code == 130
-    assert "error: interrupted" in done.stderr
-    # The engine notices that nobody listens any more.
-    for _ in range(600):
-        containers = engine.api.containers(all=True)
-        if not any(mark in container["Command"] for container in containers):
-            break
-        threading.Event().wait(0.1)
-    else:
-        raise AssertionError("the build goes on")
 
 
 def test_lines_and_a_table(image_project: ImageProject) -> None:
