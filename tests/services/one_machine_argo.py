@@ -7,7 +7,6 @@ attempt's under the key that holds its number. It is no cluster: one pod after t
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -17,12 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests.services.argo_expansion import kubelet, replace_tags, workflow_scope
 from tooling.s3_access import S3Access
 from tooling.store.bucket import Bucket
 
 NODE = "worker-1"
 USER = os.getuid() or 1000
-_TAG = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
 
 Node = dict[str, Any]
 # (what docker printed, exit code) of a container, given docker's options, image and words.
@@ -56,7 +55,7 @@ class OneMachineArgo:
         """The Workflow once its pipeline has run, as the cluster has it while its exit handler runs."""
         created = datetime.now(UTC).replace(microsecond=0)
         name = manifest["metadata"]["name"]
-        scope = _globals(manifest, created)
+        scope = workflow_scope(manifest, created)
         templates = {template["name"]: template for template in manifest["spec"]["templates"]}
         tasks = templates[manifest["spec"]["entrypoint"]]["dag"]["tasks"]
         nodes: dict[str, Node] = {}
@@ -89,7 +88,7 @@ class OneMachineArgo:
         nodes: dict[str, Node],
         created: datetime,
     ) -> Node:
-        called = _replace(task["arguments"], scope, ignore_missing=True)
+        called = replace_tags(task["arguments"], scope, ignore_missing=True)
         retried = int(template.get("retryStrategy", {}).get("limit", 0))
         attempts: list[Node] = []
         while len(attempts) <= retried and all(one["phase"] == "Error" for one in attempts):
@@ -116,7 +115,7 @@ class OneMachineArgo:
         inputs = {
             f"inputs.parameters.{p['name']}": p["value"] for p in called.get("parameters", [])
         }
-        filled = _replace(template, {**scope, **inputs})
+        filled = replace_tags(template, {**scope, **inputs})
         artifacts = _located(filled, called, finished)
         volume = self.directory / node["id"]
         for artifact in artifacts:
@@ -195,72 +194,6 @@ def _give(directory: Path) -> None:
     """Make everything the pod's user's own, as the executor does, which runs as the same one."""
     for path in (directory, *directory.rglob("*")):
         os.chown(path, USER, USER)
-
-
-def kubelet(text: str, variables: Mapping[str, str]) -> str:
-    """The kubelet's expansion: a scan from left to right, nothing expanded twice."""
-    out, place = "", 0
-    while place < len(text):
-        end = text.find(")", place)
-        if text.startswith("$$", place):
-            out, place = out + "$", place + 2
-        elif text.startswith("$(", place) and end >= 0:
-            name = text[place + 2 : end]
-            out, place = out + variables.get(name, f"$({name})"), end + 1
-        else:
-            out, place = out + text[place], place + 1
-    return out
-
-
-def _globals(manifest: Mapping[str, Any], created: datetime) -> dict[str, str]:
-    given = manifest["spec"].get("arguments", {}).get("parameters", [])
-    return {
-        "workflow.name": manifest["metadata"]["name"],
-        "workflow.namespace": manifest["metadata"]["namespace"],
-        **{f"workflow.creationTimestamp.{c}": f"{created:%{c}}" for c in "YmdHMS"},
-        **{f"workflow.parameters.{p['name']}": p["value"] for p in given},
-    }
-
-
-def _replace(part: Any, scope: Mapping[str, str], *, ignore_missing: bool = False) -> Any:
-    """`part` with its tags replaced in its JSON, as Argo does it; an unknown tag is an error."""
-
-    def put_in(found: re.Match[str]) -> str:
-        if found[1] not in scope:
-            assert ignore_missing, f"failed to resolve {found[0]}"
-            return found[0]
-        return _go_quoted(scope[found[1]])
-
-    return json.loads(_TAG.sub(put_in, json.dumps(part, ensure_ascii=False)))
-
-
-def _go_quoted(text: str) -> str:
-    """Text as Go's strconv.Quote writes it, without the quotes; what is no JSON then fails as in Argo."""
-    simple = {
-        "\\": "\\\\",
-        '"': '\\"',
-        "\n": "\\n",
-        "\t": "\\t",
-        "\r": "\\r",
-        "\a": "\\a",
-        "\v": "\\v",
-    }
-    out = ""
-    for character in text:
-        number = ord(character)
-        if character in simple:
-            out += simple[character]
-        elif character.isprintable():
-            out += character
-        else:
-            out += (
-                f"\\x{number:02x}"
-                if number < 0x80
-                else f"\\u{number:04x}"
-                if number < 0x10000
-                else f"\\U{number:08x}"
-            )
-    return out
 
 
 def _located(template: Node, called: Node, finished: Mapping[str, Node]) -> list[Node]:
