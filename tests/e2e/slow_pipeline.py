@@ -8,7 +8,8 @@ import subprocess
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Channel, Gate, Project
+    from tests.e2e.fifos import Channel, Gate
+    from tests.e2e.projects import Project
 
 # A stage that tells when it is there, holds the channel for as long as it lives, and waits at a gate, but for half a
 # minute at most.
@@ -39,5 +40,4 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 def statuses(project: Project, process: subprocess.Popen[str]) -> dict[str, str]:
     """How each stage got its output in a run that must succeed."""
-    stages = project.finish(process).json()["stages"]
-    return {stage["name"]: stage["status"] for stage in stages}
+    return project.finish(process).statuses()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import BUILD_SECONDS, Project
+from tests.e2e.projects import BUILD_SECONDS, Project
 from tests.services.argo_check import faults, read_documents
 from tests.services.kubernetes_api import KubernetesServer
 from tests.services.one_machine_argo import OneMachineArgo

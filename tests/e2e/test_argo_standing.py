@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import REPOSITORY, Finished, Project
+from tests.e2e.projects import REPOSITORY, Finished, Project
 from tests.services.argo_check import faults, read_documents
 from tests.services.kubernetes_objects import KubernetesServer
 from tests.services.one_machine_argo import OneMachineArgo

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.slow_pipeline import kill, statuses, with_slow_pipeline
+from tests.e2e.slow_pipeline import kill, statuses
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Channel, Gate, Project
+    from tests.e2e.fifos import Channel, Gate
+    from tests.e2e.projects import Project
 
 EXPECTED = {
     "load": {"lines.txt": b"The cat sat on the mat\n"},
@@ -24,12 +25,6 @@ SHARDS = 4
 POINTS_PER_SHARD = 4
 DELAYS_PER_SHARD = 3
 BOTH_RUN = {"load": "run", "wait": "run"}
-
-
-@pytest.fixture
-def waiting(project: Project, channel: Channel, gate: Gate) -> Project:
-    """The project with the pipeline `slow`."""
-    return with_slow_pipeline(project, channel, gate)
 
 
 def outputs(project: Project) -> dict[str, dict[str, bytes]]:

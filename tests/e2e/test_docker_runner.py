@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.conftest import DOIT, Project
+from tests.e2e.projects import DOIT, Project
 from tests.services.availability import unavailable
 from tooling.image import labels
 

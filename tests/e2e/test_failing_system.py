@@ -13,7 +13,7 @@ import pytest
 from tests.small_disk import fill
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Project
+    from tests.e2e.projects import Project
 
 DROP_OVERRIDE = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 

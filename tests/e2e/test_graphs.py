@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Project
+    from tests.e2e.projects import Project
 
 # Each tells the other that it is here and waits to hear the same: neither ends unless both run at once.
 MEET = """\

@@ -13,7 +13,7 @@ import pytest
 from tests.services.image_project import NO_ENGINE
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Project
+    from tests.e2e.projects import Project
     from tests.services.image_project import ImageProject
 
 REPOSITORY = Path(__file__).parents[2]

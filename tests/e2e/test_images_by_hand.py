@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.conftest import DOIT, REPOSITORY
+from tests.e2e.projects import DOIT, REPOSITORY
 from tests.services.minio import Minio, variables
 from tooling.version import discover_components
 

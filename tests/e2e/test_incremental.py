@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Project
+    from tests.e2e.projects import Project
 
 ALL_HITS = {"load": "hit", "clean": "hit", "count": "hit"}
 ALL_RUN = {"load": "run", "clean": "run", "count": "run"}

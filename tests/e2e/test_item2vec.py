@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import DOIT, REPOSITORY
+from tests.e2e.projects import DOIT, REPOSITORY
 
 SAMPLE = REPOSITORY / "pipelines/samples/purchases.json.gz"
 TOKEN = "a-token"

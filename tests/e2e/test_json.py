@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Project
+    from tests.e2e.projects import Project
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 CLEAN = "components/text/clean"

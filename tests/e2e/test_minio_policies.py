@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import REPOSITORY, Project
+from tests.e2e.projects import REPOSITORY, Project
 from tests.services.minio import Minio, variables
 from tooling.errors import StoreError
 from tooling.store.bucket import Bucket

@@ -9,18 +9,18 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import uv
 
-from tests.e2e.conftest import REPOSITORY, Finished
+from tests.e2e.projects import REPOSITORY, Finished
 from tests.services.engine import BASE_IMAGE
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
-    from tests.e2e.conftest import Project
+    from tests.e2e.projects import Project
     from tests.services.registry import Registry
 
 DODO = '"""Daintree\'s pipelines."""\nfrom tooling.tasks.project_tasks import task_pipelines  # noqa: F401\n'
@@ -75,8 +75,7 @@ class OtherRepository:
 
     def statuses(self, command: str, *arguments: str) -> dict[str, str]:
         """`doit run` or `doit plan`, which must succeed; for each stage what the report says."""
-        report: Any = self.doit(command, "words", "--json", *arguments).json()
-        return {stage["name"]: stage["status"] for stage in report["stages"]}
+        return self.doit(command, "words", "--json", *arguments).statuses()
 
 
 @dataclass(frozen=True)

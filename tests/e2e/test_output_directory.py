@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Project
+    from tests.e2e.projects import Project
 
 OLD = {"counts.csv": b"word,count\nthe,4\na,3\nand,2\n"}
 NEW = {"counts.csv": b"word,count\nthe,4\n"}

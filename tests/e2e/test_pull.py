@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Project
+    from tests.e2e.projects import Project
 
 COUNTS = {"counts.csv": b"word,count\nthe,4\na,3\nand,2\n"}
 

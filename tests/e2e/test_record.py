@@ -8,7 +8,7 @@ import pytest
 
 from tests.argo.conftest import make_submission, submitted_stage
 from tests.argo.executed import LOST, Shop
-from tests.e2e.conftest import Project
+from tests.e2e.projects import Project
 from tests.services.kubernetes_api import KubernetesServer
 from tests.services.minio import Minio, variables
 

@@ -1,72 +1,23 @@
-"""Clones with caches of their own and one real MinIO between them, when something or somebody fails."""
+"""Machines with caches of their own and one real MinIO between them, when a process, the server or a disk fails."""
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from tests.e2e.conftest import Channel, Gate, Project
-from tests.e2e.slow_pipeline import SIDE, WAIT, kill, statuses, with_slow_pipeline
-from tests.services.minio import Minio, access_to, free_port, start, stop, variables
-from tests.services.proxy import (
-    Proxy,
-    all_together,
-    busy,
-    busy_when_done,
-    dated,
-    reset_when_done,
-    stall,
-)
+from tests.e2e.fifos import Channel, Gate
+from tests.e2e.projects import Project
+from tests.e2e.shared_bucket import ALL_HITS, expire_leases, machine, runs_in
+from tests.e2e.slow_pipeline import kill
+from tests.services.minio import Minio, access_to, free_port, start, stop
+from tests.services.proxy import Proxy, busy, busy_when_done, dated, reset_when_done, stall
 from tests.small_disk import fill
-from tooling.manifest import decode, encode
 from tooling.store.bucket import Bucket
-from tooling.store.bucket_lease import LEASE_SECONDS, LeaseRecord
 
-ALL_HITS = {"load": "hit", "clean": "hit", "count": "hit"}
-ALL_RUNS = {"load": "run", "clean": "run", "count": "run"}
 LOAD = ("words:load", "--json")
-MACHINES = 10
-STAGES = 10
 LARGE_BYTES = 40_000_000
-BRIEF_SECONDS = 0.5
-
-
-@pytest.fixture
-def bucket(minio: Minio) -> Bucket:
-    """What the store of these tests holds."""
-    return Bucket(f"s3://{minio.bucket()}/store", minio.access)
-
-
-@pytest.fixture
-def waiting(project: Project, channel: Channel, gate: Gate) -> Project:
-    """The project with the pipeline `slow`."""
-    return with_slow_pipeline(project, channel, gate)
-
-
-def machine(project: Project, bucket: Bucket, name: str, way: Proxy | None = None) -> Project:
-    """The project on a machine of this name, with a cache of its own, which reaches the bucket this way."""
-    access = bucket.access
-    if way:
-        access = msgspec.structs.replace(access, endpoint=way.endpoint)
-    cache = Path(project.environ["XDG_CACHE_HOME"]) / name
-    return project.elsewhere(
-        project.root, DAINTREE_STORE=bucket.url, DAINTREE_CACHE=str(cache), **variables(access)
-    )
-
-
-def runs_in(bucket: Bucket) -> list[str]:
-    """The runs whose manifests are in the bucket."""
-    return [path for path in bucket.sizes() if path.endswith("/run.json")]
-
-
-def expire_leases(bucket: Bucket) -> None:
-    """Let the time of all leases be over, so that no test waits for it."""
-    bucket.delete(bucket.list("_leases"))
 
 
 @pytest.mark.parametrize("at", ["^PUT .*/output/lines.txt", "^PUT .*/run.json", "^PUT .*/_cache/"])
@@ -105,99 +56,6 @@ def test_killed_in_the_middle_of_a_large_file_nothing_of_it_is_a_hit(
     third = machine(project, bucket, "third")
     assert third.run("large") == {"large": "hit"}
     assert third.contents(third.output("large:large")) == {"large": bytes(LARGE_BYTES)}
-
-
-@pytest.mark.parametrize("content", [b"", b'{"schema":', b'{"schema": 99, "run": "of the future"}'])
-def test_index_records_that_cannot_be_read_are_misses_and_repaired(
-    project: Project, bucket: Bucket, content: bytes
-) -> None:
-    assert machine(project, bucket, "ours").run("words") == ALL_RUNS
-    for path in bucket.list("_cache"):
-        bucket.put(path, content)
-
-    assert machine(project, bucket, "theirs").run("words") == ALL_RUNS
-    assert machine(project, bucket, "third").run("words") == ALL_HITS
-
-
-def test_many_machines_that_miss_the_same_at_once_compute_it_once(
-    waiting: Project, bucket: Bucket, gate: Gate
-) -> None:
-    machines = [machine(waiting, bucket, f"machine-{n}") for n in range(MACHINES)]
-    assert machines[0].run("slow:load") == {"load": "run"}
-    runs = [each.start("run", "slow", "--json") for each in machines]
-    for run in runs:
-        assert run.stderr is not None
-        said = next(line for line in run.stderr if line.startswith("wait "))
-        assert " run " in said, said
-    gate.open()
-
-    ended = [statuses(waiting, run)["wait"] for run in runs]
-    assert sorted(ended) == ["hit"] * (MACHINES - 1) + ["run"]
-    assert len(runs_in(bucket)) == 2
-
-
-def shorten_leases(bucket: Bucket) -> None:
-    """Let each lease that is held promise a moment only, as if most of its time were over; whose it is stays."""
-    for path in bucket.list("_leases"):
-        held = decode(LeaseRecord, bucket.get([path])[0] or b"")
-        assert held is not None
-        if held.seconds:
-            assert held.seconds == LEASE_SECONDS
-            bucket.put(path, encode(msgspec.structs.replace(held, seconds=BRIEF_SECONDS)))
-
-
-def test_who_is_killed_while_computing_is_waited_for_and_then_taken_over(
-    waiting: Project, bucket: Bucket, channel: Channel, gate: Gate
-) -> None:
-    process = machine(waiting, bucket, "ours").start("run", "slow")
-    assert channel.receive() == "here"
-    kill(process)
-    shorten_leases(bucket)
-    gate.open()
-
-    finished = machine(waiting, bucket, "theirs").doit("run", "slow", "--json")
-
-    assert [stage["status"] for stage in finished.json()["stages"]] == ["hit", "run"]
-    assert "wait  note  another run computes the same; waiting for its result" in finished.stderr
-    assert len(runs_in(bucket)) == 2
-
-
-def test_who_sleeps_while_computing_is_taken_over_and_comes_too_late(
-    waiting: Project, bucket: Bucket, channel: Channel, gate: Gate
-) -> None:
-    process = machine(waiting, bucket, "ours").start("run", "slow")
-    assert channel.receive() == "here"
-    os.killpg(process.pid, signal.SIGSTOP)
-    shorten_leases(bucket)
-    gate.open()
-    assert machine(waiting, bucket, "theirs").run("slow") == {"load": "hit", "wait": "run"}
-    published = runs_in(bucket)
-
-    os.killpg(process.pid, signal.SIGCONT)
-
-    complaint = waiting.finish(process).complaint()
-    assert "error: stage slow:wait took so long that another run took over its place" in complaint
-    assert runs_in(bucket) == published
-
-
-def test_who_lost_the_lease_comes_too_late_to_publish(
-    waiting: Project, bucket: Bucket, channel: Channel, gate: Gate
-) -> None:
-    ours = machine(waiting, bucket, "ours")
-    process = ours.start("run", "slow")
-    assert channel.receive() == "here"
-    # As after a laptop's sleep: its lease has run out, and another holds it.
-    taken = encode(LeaseRecord(nonce="another", machine="another", seconds=300))
-    held = bucket.list("_leases")
-    for path in held:
-        bucket.put(path, taken)
-    before = bucket.sizes().keys()
-    gate.open()
-
-    complaint = waiting.finish(process).complaint()
-    assert "error: stage slow:wait took so long that another run took over its place" in complaint
-    assert bucket.sizes().keys() == before
-    assert bucket.get(held) == [taken for _ in held]
 
 
 @pytest.mark.parametrize("fault", [reset_when_done, busy_when_done])
@@ -281,46 +139,6 @@ def test_a_clock_that_is_wrong_and_a_key_that_is_wrong_are_told_apart(
     assert "does not accept the key (SignatureDoesNotMatch)" in complaint
     assert "hint: check MINIO_ACCESS_KEY and MINIO_SECRET_KEY" in complaint
     assert "a-secret-that-is-wrong" not in complaint
-
-
-def test_an_input_in_a_bucket_that_changes_while_a_stage_reads_it_is_not_published(
-    project: Project, bucket: Bucket, channel: Channel, gate: Gate
-) -> None:
-    source = Bucket(f"s3://{bucket.name}/source", bucket.access)
-    source.put("a.txt", b"one")
-    project.component("odd/wait", WAIT, channel=SIDE, gate=SIDE)
-    params = {"channel": str(channel.path), "gate": str(gate.path)}
-    project.pipeline("slow", {"component": "odd/wait", "params": params}, source=source.url)
-    ours = machine(project, bucket, "ours")
-    process = ours.start("run", "slow")
-    assert channel.receive() == "here"
-    source.put("a.txt", b"two")
-    gate.open()
-
-    complaint = project.finish(process).complaint()
-    assert f"error: stage slow:wait: the source {source.url} changed while it was read" in complaint
-    assert "hint: run again when whatever writes it is done" in complaint
-    assert runs_in(bucket) == []
-    assert ours.plan("slow") == {"wait": "miss"}
-    assert ours.run("slow") == {"wait": "run"}
-
-
-def test_a_plan_in_which_all_is_found_takes_two_rounds_of_a_request_a_stage(
-    project: Project, bucket: Bucket, way: Proxy
-) -> None:
-    stages = [{"component": "text/clean", "name": f"clean-{n}"} for n in range(1, STAGES)]
-    project.pipeline("long", "text/load", *stages)
-    machine(project, bucket, "ours").run("long")
-    # None is answered before all of its round are there: one that waited for another's answer would never come.
-    way.when("^GET .*/_cache/", all_together(STAGES), times=STAGES)
-    way.when("^GET .*list-type=2", all_together(STAGES), times=STAGES)
-
-    theirs = machine(project, bucket, "theirs", way)
-    assert set(theirs.run("long").values()) == {"hit"}
-
-    assert len(way.asked("^GET .*/_cache/")) == STAGES
-    assert len(way.asked("^GET .*list-type=2")) == STAGES
-    assert len(way.requests) == 2 * STAGES
 
 
 def test_a_hit_that_does_not_fit_into_the_cache_is_said_and_comes_whole_when_there_is_room(

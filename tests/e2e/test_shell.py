@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Finished, Project
+    from tests.e2e.projects import Finished, Project
 
-from tests.e2e.conftest import DOIT
+from tests.e2e.projects import DOIT
 
 COUNTS = "word,count\nthe,4\na,3\nand,2\n"
 

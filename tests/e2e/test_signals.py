@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Channel, Project
+    from tests.e2e.fifos import Channel
+    from tests.e2e.projects import Project
 
 # The stage and its child hold the channel open until they are gone, or a minute has passed.
 WORK = """\

@@ -13,7 +13,7 @@ from tests.web_server import Server, web_server
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.e2e.conftest import Project
+    from tests.e2e.projects import Project
 
 TEXT = b"to be or not to be\n"
 ALL_HITS = {"load": "hit", "clean": "hit", "count": "hit"}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Project
+    from tests.e2e.projects import Project
 
 FAILURES = {
     "exit code": ("sys.exit(7)", "ended with exit code 7"),

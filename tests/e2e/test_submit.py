@@ -13,7 +13,7 @@ import pytest
 
 from tests.argo.in_cluster import moved, pod_of
 from tests.argo.workflows import Node, at, exit_handler, pod, retried
-from tests.e2e.conftest import Project
+from tests.e2e.projects import Project
 from tests.services.argo_check import faults
 from tests.services.bare_image import push
 from tests.services.kubernetes_api import NAMESPACE, KubernetesServer

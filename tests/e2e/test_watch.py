@@ -18,7 +18,8 @@ from tests.web_server import Server, web_server
 from tooling.store.bucket import Bucket
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Channel, Gate, Project
+    from tests.e2e.fifos import Channel, Gate
+    from tests.e2e.projects import Project
 
 TEXT = "to be or not to be\n"
 FAILS_ON = "sys.exit('no') if 'bad' in input.joinpath('corpus.txt').read_text() else None; "

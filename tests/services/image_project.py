@@ -14,7 +14,7 @@ from tests.services.engine import remove_images
 if TYPE_CHECKING:
     from docker import DockerClient
 
-    from tests.e2e.conftest import Finished, Project
+    from tests.e2e.projects import Finished, Project
     from tests.services.registry import Registry
 
 COMPONENTS = ("text/clean", "text/count", "text/join", "text/load")

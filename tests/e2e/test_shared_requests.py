@@ -1,0 +1,59 @@
+"""What clones that share a real MinIO ask it for: no more than they need, and as much as they can at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.e2e.projects import Project
+from tests.e2e.shared_bucket import machine
+from tests.services.proxy import Proxy, all_together, proxy
+from tooling.store.bucket import Bucket
+
+STAGES = 10
+
+
+def test_a_no_op_with_an_empty_cache_downloads_nothing(
+    ours: Project, theirs: Project, bucket: Bucket
+) -> None:
+    for project in (ours, theirs):
+        project.replace("pipelines/words.yaml", "output: output/words\n", "")
+    ours.run("words")
+    finished = theirs.doit("run", "words")
+    assert finished.code == 0, finished.stderr
+    assert f"{bucket.url}/" in finished.stdout
+    cache = Path(theirs.environ["DAINTREE_CACHE"])
+    assert list(cache.rglob("output/*")) == []
+
+
+def test_a_hit_costs_two_requests_and_a_plan_two_rounds(
+    ours: Project, theirs: Project, bucket: Bucket
+) -> None:
+    for project in (ours, theirs):
+        project.replace("pipelines/words.yaml", "output: output/words\n", "")
+    ours.run("words")
+    for command in ("plan", "run"):
+        with proxy(bucket.access.endpoint) as tap:
+            tapped = theirs.elsewhere(theirs.root, MINIO_ENDPOINT=tap.endpoint)
+            assert tapped.doit(command, "words").code == 0
+        lookups, listings = tap.requests[:3], tap.requests[3:]
+        assert all(f"GET /{bucket.name}/store/_cache/" in request for request in lookups)
+        assert all(f"GET /{bucket.name}?list-type=2" in request for request in listings)
+        assert len(listings) == 3
+
+
+def test_a_plan_in_which_all_is_found_takes_two_rounds_of_a_request_a_stage(
+    project: Project, bucket: Bucket, way: Proxy
+) -> None:
+    stages = [{"component": "text/clean", "name": f"clean-{n}"} for n in range(1, STAGES)]
+    project.pipeline("long", "text/load", *stages)
+    machine(project, bucket, "ours").run("long")
+    # None is answered before all of its round are there: one that waited for another's answer would never come.
+    way.when("^GET .*/_cache/", all_together(STAGES), times=STAGES)
+    way.when("^GET .*list-type=2", all_together(STAGES), times=STAGES)
+
+    theirs = machine(project, bucket, "theirs", way)
+    assert set(theirs.run("long").values()) == {"hit"}
+
+    assert len(way.asked("^GET .*/_cache/")) == STAGES
+    assert len(way.asked("^GET .*list-type=2")) == STAGES
+    assert len(way.requests) == 2 * STAGES
