@@ -207,53 +207,59 @@ class Proxy:
         return passes
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.target, self.released = target, threading.Event()
+        self.proxy = Proxy(f"http://127.0.0.1:{self.server_address[1]}")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def handle_any(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        body, line = self.rfile.read(length), f"{self.command} {self.path}"
+        server = self.server
+        exchange = Exchange(self, server.target, server.released, line, dict(self.headers), body)
+        # Whoever asked may be gone, and so may the server.
+        try:
+            server.proxy.take(line)(exchange)
+        except OSError:
+            exchange.hang_up()
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_any
+
+    def handle(self) -> None:
+        with suppress(OSError, ValueError):
+            super().handle()
+
+    def finish(self) -> None:
+        with suppress(OSError, ValueError):
+            super().finish()
+
+    def log_message(self, *_: object) -> None: ...
+
+
 @contextmanager
 def proxy(endpoint: str) -> Iterator[Proxy]:
     """A proxy in front of the server at an http:// URL; it passes everything on until told otherwise."""
     parts = urlsplit(endpoint)
     assert parts.hostname
     assert parts.port
-    target, released = (parts.hostname, parts.port), threading.Event()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def handle_any(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            body, line = self.rfile.read(length), f"{self.command} {self.path}"
-            exchange = Exchange(self, target, released, line, dict(self.headers), body)
-            # Whoever asked may be gone, and so may the server.
-            try:
-                made.take(line)(exchange)
-            except OSError:
-                exchange.hang_up()
-
-        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_any
-
-        def handle(self) -> None:
-            with suppress(OSError, ValueError):
-                super().handle()
-
-        def finish(self) -> None:
-            with suppress(OSError, ValueError):
-                super().finish()
-
-        def log_message(self, *_: object) -> None: ...
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        block_on_close = False
-        request_queue_size = 128
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        made = Proxy(f"http://127.0.0.1:{server.server_address[1]}")
+    with _Server((parts.hostname, parts.port)) as server:
         serving = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         serving.start()
         try:
-            yield made
+            yield server.proxy
         finally:
-            released.set()
+            server.released.set()
             server.shutdown()
             serving.join()
 
