@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 
 pytest_plugins = (
     "tests.small_disk",
+    "tests.library_project",
     "tests.services.engine",
     "tests.services.registry",
     "tests.services.minio",
