@@ -1,68 +1,20 @@
+"""What evaluate says of a model: its metrics and the baselines', the verdict, the card and the charts."""
+
 from __future__ import annotations
 
 import csv
-import json
 import os
 import random
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-import main
-import numpy as np
 import pytest
 import yaml
-from item2vec_model import write_description
-from stageio import run, write_rows
+from conftest import Vectors, evaluate, successors, walks, write_model
 
-PART_COLUMNS = ("user", "item", "time")
 OF_RANKS = {f"{metric}@{cutoff}" for metric in ("hr", "ndcg", "mrr") for cutoff in (5, 10, 20)}
 METRICS = OF_RANKS | {"coverage@10", "popularity_bias@10"}
-
-Sequences = dict[str, list[str]]
-Vectors = dict[str, list[float]]
-
-
-def write_model(
-    directory: Path, sequences: Sequences, vectors: Vectors, context_vectors: Vectors
-) -> Path:
-    """What train writes: of each user's items the last is test, the one before validation."""
-    directory.mkdir(parents=True)
-    parts = {"train": slice(None, -2), "valid": slice(-2, -1), "test": slice(-1, None)}
-    for part, place in parts.items():
-        rows = [(user, item, 0) for user, items in sequences.items() for item in items[place]]
-        write_rows(directory / f"{part}.csv", PART_COLUMNS, rows)
-    items = sorted({item for items in sequences.values() for item in items} | set(vectors))
-    write_rows(directory / "items.csv", ("item", "train_purchases"), [(item, 0) for item in items])
-    for name, content in (("vectors", vectors), ("context_vectors", context_vectors)):
-        width = len(next(iter(content.values())))
-        header = ("item", *(f"v{index}" for index in range(width)))
-        rows_ = [(item, *vector) for item, vector in content.items()]
-        write_rows(directory / f"{name}.csv", header, rows_)
-    write_rows(directory / "training.csv", ("epoch", "loss"), [(1, 2.5), (2, 1.25)])
-    write_description(directory, {"epochs": 2})
-    return directory
-
-
-def evaluate(directory: Path, model: Path, *flags: str) -> dict[str, Any]:
-    output = directory / "output"
-    run(main.main, argv=["--input", str(model), "--output", str(output), *flags])
-    document: dict[str, Any] = json.loads((output / "metrics.json").read_text())
-    return document
-
-
-def successors(count: int) -> tuple[Vectors, Vectors]:
-    """Vectors by which the item after the last one bought scores 1, every other item 0."""
-    unit = np.eye(count).tolist()
-    vectors = {f"i{index:03}": unit[index] for index in range(count)}
-    return vectors, {f"i{index:03}": unit[index - 1] for index in range(count)}
-
-
-def walks(count: int, users: int) -> Sequences:
-    return {
-        f"u{user}": [f"i{(user + step) % count:03}" for step in range(5)] for user in range(users)
-    }
 
 
 def test_the_document_has_the_agreed_form(tmp_path: Path) -> None:
@@ -268,82 +220,3 @@ def test_one_item_is_enough(tmp_path: Path) -> None:
     sequences = {f"u{n}": ["only"] * 3 for n in range(3)}
     model = write_model(tmp_path / "m", sequences, {"only": [1.0]}, {"only": [1.0]})
     assert evaluate(tmp_path, model)["test"]["hr@5"] == 1.0
-
-
-def broken(model: Path, name: str, line: int, text: str) -> None:
-    lines = (model / name).read_text().splitlines()
-    lines[line - 1] = text
-    (model / name).write_text("\n".join(lines) + "\n")
-
-
-@pytest.mark.parametrize(
-    ("name", "line", "text", "message"),
-    [
-        ("vectors.csv", 3, "i001,0,nan,0", "vectors.csv: line 3: a number of the vector is not"),
-        ("vectors.csv", 3, "i001,0,1e99,0", "vectors.csv: line 3: a number of the vector is not"),
-        ("vectors.csv", 3, "i001,0,one,0", "line 3: could not convert string to float: 'one'"),
-        ("vectors.csv", 3, "other,0,1,0", "not of the same items and length as vectors.csv"),
-        ("training.csv", 2, "1,high", "training.csv: could not convert string to float: 'high'"),
-        ("model.json", 1, '{"kind": "item2vec", "schema": 99}', "a model of schema 99"),
-        ("vectors.csv", 3, "i000,0,1,0", "not of the same items and length as vectors.csv"),
-        ("vectors.csv", 1, "id,v0,v1,v2", "vectors.csv: line 1: expected the column item"),
-        ("train.csv", 2, "u0,other,0", "train.csv: line 2: item 'other' is not in items.csv"),
-        ("train.csv", 1, "user,product,time", "train.csv: line 1: no column 'item'"),
-        ("test.csv", 2, "nobody,i000,0", "user 'nobody' has no purchase in train.csv"),
-        ("test.csv", 3, "u0,i000,0", "user 'u0' has 2 purchases, expected one"),
-    ],
-)
-def test_a_malformed_model_is_one_clear_error_and_leaves_no_output(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    name: str,
-    line: int,
-    text: str,
-    message: str,
-) -> None:
-    model = write_model(tmp_path / "m", walks(3, 3), *successors(3))
-    broken(model, name, line, text)
-    with pytest.raises(SystemExit) as exit_:
-        evaluate(tmp_path, model)
-    error, hint = capsys.readouterr().err.splitlines()
-    assert exit_.value.code == 1
-    assert message in error
-    assert hint.startswith("hint: ")
-    assert list((tmp_path / "output").iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "flag", ["--decay=1.5", "--decay=-0.1", "--last-items=0", "--cooccurrence=-1"]
-)
-def test_a_parameter_out_of_range_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str
-) -> None:
-    model = write_model(tmp_path / "m", walks(3, 3), *successors(3))
-    with pytest.raises(SystemExit):
-        evaluate(tmp_path, model, flag)
-    assert f"error: {flag.split('=')[0]} " in capsys.readouterr().err
-
-
-def test_nothing_held_out_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = write_model(tmp_path / "m", walks(3, 3), *successors(3))
-    (model / "test.csv").write_text("user,item,time\n")
-    with pytest.raises(SystemExit):
-        evaluate(tmp_path, model)
-    assert "test.csv: no purchase to evaluate on" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("vectors.csv", "context_vectors.csv", "training.csv"),
-        *("train.csv", "valid.csv", "items.csv", "model.json"),
-    ],
-)
-def test_a_missing_file_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
-) -> None:
-    model = write_model(tmp_path / "m", walks(3, 3), *successors(3))
-    (model / name).unlink()
-    with pytest.raises(SystemExit):
-        evaluate(tmp_path, model)
-    assert f"no file {name}" in capsys.readouterr().err
