@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tests import documentation
+from tests.documentation import screens
+from tests.documentation.page import (
+    Command,
+    blocks,
+    needs_engine,
+    needs_registry,
+    needs_store,
+    spoken_commands,
+)
+from tests.documentation.reader import Reader
 from tests.services.minio import variables
 
 ROOT = Path(__file__).parents[2]
@@ -16,7 +25,7 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
 
 
-RUNNABLE = [page for page in PAGES if list(documentation.blocks(page.read_text("utf-8")))]
+RUNNABLE = [page for page in PAGES if list(blocks(page.read_text("utf-8")))]
 
 
 def _name(page: Path) -> str:
@@ -24,38 +33,38 @@ def _name(page: Path) -> str:
 
 
 @pytest.fixture
-def reader(tmp_path: Path) -> documentation.Reader:
-    return documentation.Reader(tmp_path)
+def reader(tmp_path: Path) -> Reader:
+    return Reader(tmp_path)
 
 
 @pytest.mark.parametrize("page", RUNNABLE, ids=_name)
 def test_a_page_can_be_followed_and_its_screens_are_true(
-    page: Path, reader: documentation.Reader, request: pytest.FixtureRequest
+    page: Path, reader: Reader, request: pytest.FixtureRequest
 ) -> None:
-    if documentation.needs_engine(page.read_text("utf-8")):
+    if needs_engine(page.read_text("utf-8")):
         request.getfixturevalue("engine")
-    if documentation.needs_registry(page.read_text("utf-8")):
+    if needs_registry(page.read_text("utf-8")):
         request.getfixturevalue("engine")
         address = request.getfixturevalue("registry").address
         reader.use_registry(f"{address}/{os.urandom(6).hex()}")
-    if documentation.needs_store(page.read_text("utf-8")):
+    if needs_store(page.read_text("utf-8")):
         reader.use_store(variables(request.getfixturevalue("minio").access))
     reader.catch_up(page)
-    for block in documentation.blocks(page.read_text("utf-8")):
+    for block in blocks(page.read_text("utf-8")):
         for command, printed in reader.follow(block):
             told = f"{command.text}\n" + "\n".join(printed)
-            assert documentation.agree(command.shown, printed), told
+            assert screens.agree(command.shown, printed), told
 
 
-def test_the_commands_in_running_text_work(reader: documentation.Reader) -> None:
+def test_the_commands_in_running_text_work(reader: Reader) -> None:
     spoken = dict.fromkeys(["doit run item2vec"])
     for page in PAGES:
         text = page.read_text("utf-8")
-        shown = {command.text for b in documentation.blocks(text) for command in b.commands}
-        spoken |= dict.fromkeys(c for c in documentation.spoken_commands(text) if c not in shown)
+        shown = {command.text for b in blocks(text) for command in b.commands}
+        spoken |= dict.fromkeys(c for c in spoken_commands(text) if c not in shown)
     assert len(spoken) > 10
     for text in spoken:
-        reader.printed(documentation.Command(text, ()))
+        reader.printed(Command(text, ()))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
@@ -66,7 +75,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_the_readme_is_run() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
-    assert sum(len(block.commands) for block in documentation.blocks(text)) > 3
+    assert sum(len(block.commands) for block in blocks(text)) > 3
 
 
 SHOWN = ("load  done  1.16 s, 1 file, 255.5 kB", "…", "item2vec: 5 runs")
@@ -84,7 +93,7 @@ SHOWN = ("load  done  1.16 s, 1 file, 255.5 kB", "…", "item2vec: 5 runs")
     ],
 )
 def test_only_what_varies_may_differ(printed: list[str], true: bool) -> None:
-    assert documentation.agree(SHOWN, printed) is true
+    assert screens.agree(SHOWN, printed) is true
 
 
 @pytest.mark.parametrize(
@@ -98,19 +107,19 @@ def test_only_what_varies_may_differ(printed: list[str], true: bool) -> None:
     ],
 )
 def test_a_renewed_screen_keeps_its_elisions(shown: tuple[str, ...], renewed: list[str]) -> None:
-    assert documentation.renewed(shown, ["a", "b", "c", "d"]) == renewed
+    assert screens.renewed(shown, ["a", "b", "c", "d"]) == renewed
 
 
-def test_a_failure_that_a_page_does_not_show_is_one(reader: documentation.Reader) -> None:
+def test_a_failure_that_a_page_does_not_show_is_one(reader: Reader) -> None:
     with pytest.raises(AssertionError, match="exit code 1"):
-        reader.printed(documentation.Command("doit plan nothing", ()))
+        reader.printed(Command("doit plan nothing", ()))
     shown = ("error: …",)
-    assert reader.printed(documentation.Command("doit plan nothing", shown))
+    assert reader.printed(Command("doit plan nothing", shown))
 
 
 def test_what_text_says_of_commands_is_run_or_looked_up() -> None:
     text = "`doit plan item2vec`, `doit show RUN`, `doit store`, `doit test`, `doit`, `git log`"
-    assert documentation.spoken_commands(text) == [
+    assert spoken_commands(text) == [
         "doit plan item2vec",
         "doit help show",
         "doit help store",

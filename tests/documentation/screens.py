@@ -1,0 +1,71 @@
+"""What a page shows of what a command printed: whether it is true, and what to show in its place.
+
+What differs from run to run (durations, sizes, ids) is brought to one form before it is compared; a line `…` stands for
+any lines, and in a new screen a line `?` asks for all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+ELISION = "…"
+UNKNOWN = "?"
+
+_VARYING = [
+    (re.compile(r"\x1b\[[0-9;]*m"), ""),
+    (re.compile(r"\b\d{8}T\d{9}Z-[0-9a-f]{8}\b"), "20260301T101500000Z-0a1b2c3d"),
+    (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "2026-03-01T10:15:00Z"),
+    (re.compile(r"sha256:[0-9a-f]{64}"), "sha256:" + "0" * 64),
+    (re.compile(r"\b[0-9a-f]{40}\b|\b[0-9a-f]{64}\b"), "0" * 64),
+    (re.compile(r"(?<=[/:])[0-9a-f]{20}\b"), "0" * 20),
+    (re.compile(r"\b(?=[0-9a-f]*[0-9])[0-9a-f]{7,12}\b\+?"), "0a1b2c3d"),
+    # A busy machine takes minutes for what takes seconds.
+    (re.compile(r"\b(\d+ h \d\d min|\d+ min \d\d s)\b"), "0 s"),
+    (re.compile(r"\b\d+(\.\d+)? (s|kB|MB|GB|B|min|h)\b"), r"0 \2"),
+    (re.compile(r"\bin \d+\.\d+s\b"), "in 0s"),
+    (re.compile(r"\b\d+(\.\d+)?%"), "0%"),
+    (re.compile(r"\b0\.\d{3,6}\b"), "0.0000"),
+    (re.compile(r"venv-3\.\d+-\S+"), "venv-3.11-linux-x86_64"),
+    (re.compile(r"(Python |python-?)3\.\d+(\.\d+)?"), r"\g<1>3.11"),
+    (re.compile(r"component-tests-\w+"), "component-tests"),
+    (re.compile(r"\b\d+ packages? \(.*\)"), "0 packages (0 MB)"),
+    (re.compile(r"=+( .* )=+"), r"=\1="),
+    (re.compile(r"  +"), "  "),
+]
+
+
+def normalised(line: str) -> str:
+    """The line with all that varies brought to one form."""
+    for pattern, replacement in _VARYING:
+        line = pattern.sub(replacement, line)
+    return line.rstrip()
+
+
+def agree(shown: Sequence[str], printed: Sequence[str]) -> bool:
+    """Whether the lines shown are those printed, `…` standing for any lines; showing none says nothing."""
+    if not shown:
+        return True
+    pattern = "".join(
+        r"(?:.*\n)*" if line.strip() == ELISION else re.escape(normalised(line)) + r"\n"
+        for line in shown
+    )
+    return re.fullmatch(pattern, "".join(normalised(line) + "\n" for line in printed)) is not None
+
+
+def renewed(shown: Sequence[str], printed: Sequence[str]) -> list[str]:
+    """What to show of what was printed: all, or with each `…` where it stood.
+
+    As many lines as before stand before the first `…` and after the last; between two, those that were there.
+    """
+    if not shown or ELISION not in shown:
+        return list(printed) if shown else []
+    first, last = shown.index(ELISION), len(shown) - 1 - list(shown[::-1]).index(ELISION)
+    end = len(printed) - (len(shown) - 1 - last)
+    by_form = {normalised(line): line for line in printed[first:end]}
+    middle = [
+        line if line == ELISION else by_form[normalised(line)]
+        for line in shown[first : last + 1]
+        if line == ELISION or normalised(line) in by_form
+    ]
+    return [*printed[:first], *middle, *printed[end:]]
