@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +67,12 @@ def measure(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """One run into the seed's own store: what it measured, and each stage's run, in order."""
     environment = variables(directory / f"cache-{seed}", environments=user_environments())
-    where = {"project": project, "environment": environment}
+    there = partial(doit, project=project, environment=environment)
     output = directory / f"output-{seed}"
     arguments = [f"--source={source}", f"--output={output}"]
     arguments += [f"--set={setting}" for setting in (f"train.seed={seed}", *settings)]
-    doit("run", "item2vec", *arguments, **where)
-    listed = json.loads(doit("history", "item2vec", "--json", **where))["runs"]
+    there("run", "item2vec", *arguments)
+    listed = json.loads(there("history", "item2vec", "--json"))["runs"]
     stages = {run["stage"]: run for run in sorted(listed, key=lambda run: str(run["run"]))}
     return json.loads((output / "metrics.json").read_bytes()), stages
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +12,7 @@ from tooling.stage_key import content_key, recipe_key
 VALUES = (
     st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 )
+Parameters = Mapping[str, bool | int | float | str]
 PARAMETERS = st.dictionaries(st.text(min_size=1), VALUES, max_size=4)
 RECIPE = {
     "version": "sha256:" + "1" * 64,
@@ -49,23 +52,18 @@ def test_every_part_of_a_recipe_counts() -> None:
 
 
 def test_a_single_input_has_no_name_but_several_have() -> None:
-    common = {"version": "v", "parameters": {}, "environment": "image"}
-    one = content_key(inputs={"load": "d"}, **common)  # type: ignore[arg-type]
-    assert one == content_key(inputs={"read": "d"}, **common)  # type: ignore[arg-type]
-    two = content_key(inputs={"a": "d", "b": "e"}, **common)  # type: ignore[arg-type]
-    assert two != content_key(inputs={"a": "e", "b": "d"}, **common)  # type: ignore[arg-type]
+    def key(inputs: Mapping[str, str]) -> str:
+        return content_key(version="v", parameters={}, environment="image", inputs=inputs)
+
+    assert key({"load": "d"}) == key({"read": "d"})
+    assert key({"a": "d", "b": "e"}) != key({"a": "e", "b": "d"})
 
 
 @given(PARAMETERS, PARAMETERS)
-def test_different_parameters_have_different_keys(
-    one: dict[str, object], other: dict[str, object]
-) -> None:
-    def key(parameters: dict[str, object]) -> str:
+def test_different_parameters_have_different_keys(one: Parameters, other: Parameters) -> None:
+    def key(parameters: Parameters) -> str:
         return content_key(
-            version="v",
-            parameters=parameters,
-            environment="image",
-            inputs={"": "d"},  # type: ignore[arg-type]
+            version="v", parameters=parameters, environment="image", inputs={"": "d"}
         )
 
     same = repr(sorted(one.items())) == repr(sorted(other.items()))
@@ -73,13 +71,9 @@ def test_different_parameters_have_different_keys(
 
 
 @given(PARAMETERS)
-def test_a_recipe_key_is_never_a_content_key(parameters: dict[str, object]) -> None:
-    content = content_key(version="v", parameters=parameters, environment="image", inputs={})  # type: ignore[arg-type]
+def test_a_recipe_key_is_never_a_content_key(parameters: Parameters) -> None:
+    content = content_key(version="v", parameters=parameters, environment="image", inputs={})
     recipe = recipe_key(
-        version="v",
-        parameters=parameters,
-        environment="image",
-        needs={},
-        source="",  # type: ignore[arg-type]
+        version="v", parameters=parameters, environment="image", needs={}, source=""
     )
     assert content != recipe

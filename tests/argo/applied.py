@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.services.argo_check import read_documents
-from tests.services.kubernetes_api import KubernetesServer
+from tests.services.kubernetes_objects import KubernetesServer
 from tooling.argo import names
 
 DEPLOYMENT = Path(__file__).parents[2] / "deploy/argo"

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.argo.conftest import cluster as access
 from tests.argo.workflows import WORKFLOW, Node, at, node_number, workflow
-from tests.services.kubernetes_api import NAMESPACE, KubernetesServer
+from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
 from tooling.argo.manifest import workflow_manifest
 from tooling.argo.submission import Submission
 from tooling.cluster.configuration import read_configuration

@@ -12,7 +12,7 @@ import yaml
 
 from tests.argo.applied import SECRET_VALUE, apply
 from tests.argo.in_cluster import adapter
-from tests.services.kubernetes_api import NAMESPACE, KubernetesServer
+from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
 from tests.services.registry import free_port
 from tooling.argo.cluster_checks import check_cluster
 from tooling.argo.names import (

@@ -9,7 +9,7 @@ import pytest
 
 from tests.argo.conftest import make_submission, submitted_stage
 from tests.argo.executed import Shop, node_of
-from tests.services.kubernetes_api import NAMESPACE, KubernetesServer
+from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
 from tooling.argo import record as record_module
 from tooling.argo.node_status import read_status
 from tooling.argo.record import recording_of

@@ -11,7 +11,7 @@ import pytest
 from tests.argo.conftest import digest, submitted_stage
 from tests.argo.in_cluster import adapter, manifest, moved
 from tests.argo.workflows import pod, retried
-from tests.services.kubernetes_api import NAMESPACE, KubernetesServer
+from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
 from tooling.argo.submission import Submission
 from tooling.argo.submit import Submitted, follow, submit
 from tooling.argo.workflows import phase

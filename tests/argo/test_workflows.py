@@ -9,7 +9,7 @@ import pytest
 
 from tests.argo.conftest import make_submission, submitted_stage
 from tests.argo.in_cluster import adapter, manifest
-from tests.services.kubernetes_api import NAMESPACE, KubernetesServer
+from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
 from tooling.argo import names
 from tooling.argo.submission import Submission
 from tooling.argo.workflows import find_workflow, stages_of, stop, workflows_of

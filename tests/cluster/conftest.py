@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.services.kubernetes_api import KubernetesServer
+from tests.services.kubernetes_objects import KubernetesServer
 from tooling.cluster.configuration import read_configuration
 from tooling.cluster.kubernetes_api import KubernetesApi
 from tooling.cluster.protocol import Cluster

@@ -11,7 +11,8 @@ import pytest
 
 from tests.cluster.conftest import manifest
 from tests.services.availability import unavailable
-from tests.services.kubernetes_api import NAMESPACE, KubernetesServer, serve_kubernetes
+from tests.services.kubernetes_api import serve_kubernetes
+from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
 from tests.services.registry import free_port
 from tooling.cluster.connect import open_cluster
 from tooling.cluster.protocol import Cluster

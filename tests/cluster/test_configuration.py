@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.kubernetes_api import KubernetesServer
+from tests.services.kubernetes_objects import KubernetesServer
 from tooling.cluster.connect import open_cluster
 from tooling.errors import ClusterError
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.conftest import manifest
-from tests.services.kubernetes_api import NAMESPACE, KubernetesServer
+from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
 from tooling.cluster.configuration import read_configuration
 from tooling.cluster.kubernetes_api import PAUSES, KubernetesApi
 from tooling.cluster.protocol import Cluster

@@ -175,7 +175,7 @@ class Project:
         assert old in text
         self.write(path, text.replace(old, new))
 
-    def component(self, name: str, body: str, **params: Mapping[str, object]) -> None:
+    def component(self, name: str, body: str, **params: object) -> None:
         """Write a component whose script does `body` with the paths `input` and `output`."""
         flags = ", ".join(repr("--" + param.replace("_", "-")) for param in params)
         directory = f"components/{name}"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.projects import BUILD_SECONDS, Project
 from tests.services.argo_check import faults, read_documents
-from tests.services.kubernetes_api import KubernetesServer
+from tests.services.kubernetes_objects import KubernetesServer
 from tests.services.one_machine_argo import OneMachineArgo
 from tooling.store.bucket import Bucket
 

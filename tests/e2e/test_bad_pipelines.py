@@ -202,8 +202,8 @@ def test_a_broken_pipeline_harms_only_commands_that_name_it(project: Project) ->
     project.write("pipelines/broken.yaml", "source: [\n")
 
     assert project.run("words") == {"load": "run", "clean": "run", "count": "run"}
-    for command in (["list"], [], ["list", "--all"], ["history"], ["affected"], ["store"]):
-        assert project.doit(*command).code == 0
+    for words in (["list"], [], ["list", "--all"], ["history"], ["affected"], ["store"]):
+        assert project.doit(*words).code == 0
     listed = project.doit("list").stdout
     assert re.search(r"^  broken +BROKEN: pipelines/broken.yaml:1: not YAML", listed, re.MULTILINE)
     assert re.search(r"^  words +the most frequent words$", listed, re.MULTILINE)

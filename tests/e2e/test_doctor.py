@@ -9,7 +9,7 @@ import pytest
 
 from tests.argo.applied import SECRET_VALUE, apply
 from tests.e2e.projects import Finished, Project
-from tests.services.kubernetes_api import KubernetesServer
+from tests.services.kubernetes_objects import KubernetesServer
 from tests.services.minio import Minio, variables
 from tests.services.registry import Registry
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,13 +31,13 @@ def with_hooks(project: Project) -> Project:
     return project.elsewhere(project.root, PATH=BARE_PATH)
 
 
-def commit(project: Project, *, expect: int = 0, **variables: str) -> str:
+def commit(project: Project, variables: Mapping[str, str] | None = None, *, expect: int = 0) -> str:
     """Commit everything; what git and its hooks said, those in the background too."""
     project.git("add", "--all")
     done = subprocess.run(
         ["git", "commit", "--quiet", "--message", "a change"],
         cwd=project.root,
-        env={**project.environ, **variables},
+        env={**project.environ, **(variables or {})},
         capture_output=True,
         text=True,
         timeout=120,
@@ -79,17 +80,17 @@ def test_a_commit_pushes_what_it_changed_from_its_own_files(image_project: Image
 def test_a_commit_that_changes_no_image(image_project: ImageProject) -> None:
     project = with_hooks(image_project.project)
     project.write("notes.txt", "nothing\n")
-    assert commit(project, **NO_ENGINE) == "daintree: no image to build\n"
+    assert commit(project, NO_ENGINE) == "daintree: no image to build\n"
 
 
 def test_no_failure_stops_a_commit_or_is_hidden(image_project: ImageProject) -> None:
     project = with_hooks(image_project.project)
     image_project.edit("text/join")
-    told = commit(project, **NO_ENGINE)
+    told = commit(project, NO_ENGINE)
     assert told.startswith("daintree: error: the Docker engine is not running")
     assert told.count("\n") == 1
     image_project.edit("text/join")
-    told = commit(project, DAINTREE_REGISTRY="127.0.0.1:1/ml")
+    told = commit(project, {"DAINTREE_REGISTRY": "127.0.0.1:1/ml"})
     assert told.startswith("daintree: error: the registry 127.0.0.1:1 cannot be reached")
     project.write("components/text/join/Dockerfile", "FROM scratch\nCOPY nothing /\n")
     assert "daintree: error: cannot build" in commit(project)
@@ -98,7 +99,7 @@ def test_no_failure_stops_a_commit_or_is_hidden(image_project: ImageProject) -> 
 def test_it_is_turned_off_by_a_variable(image_project: ImageProject) -> None:
     project = with_hooks(image_project.project)
     image_project.edit("text/join")
-    assert commit(project, DAINTREE_HOOKS="off") == ""
+    assert commit(project, {"DAINTREE_HOOKS": "off"}) == ""
     assert image_project.tags("text/join") == []
 
 
@@ -129,7 +130,7 @@ def test_hooks_that_were_there_are_called(project: Project, directory: str, tmp_
     assert "warning: not called any more: reference-transaction\n" in done.stdout
     log.unlink(missing_ok=True)
     project.write("notes.txt", "nothing\n")
-    commit(project, DAINTREE_HOOKS="off")
+    commit(project, {"DAINTREE_HOOKS": "off"})
     assert [line.split()[0] for line in log.read_text().splitlines()] == [
         "pre-commit",
         "commit-msg",
@@ -161,7 +162,7 @@ def test_it_lives_with_pre_commit(project: Project) -> None:
     project = with_hooks(project)
     project.write("notes.txt", "a\tb\n")
     assert "no tabs" in commit(project, expect=1)
-    commit(project, DAINTREE_HOOKS="off")
+    commit(project, {"DAINTREE_HOOKS": "off"})
     project.write("notes.txt", "a b\n")
     assert "no tabs" in commit(project)
 

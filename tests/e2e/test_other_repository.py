@@ -33,7 +33,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment with the tooling from its wheel, beside what the tests' own requires."""
     directory = tmp_path_factory.mktemp("wheel")
     program = uv.find_uv_bin()
-    build = [program, "build", "--quiet", "--wheel", "--out-dir", directory, REPOSITORY]
+    build = [program, "build", "--quiet", "--wheel", "--out-dir", str(directory), str(REPOSITORY)]
     subprocess.run(build, check=True, capture_output=True)
     [wheel] = directory.glob("*.whl")
     environment = directory / "environment"
@@ -41,7 +41,16 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [program, "venv", "--quiet", "--python", sys.executable, environment], check=True
     )
     python = environment / "bin/python"
-    install = [program, "pip", "install", "--quiet", "--no-deps", "--python", python, wheel]
+    install = [
+        program,
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--python",
+        str(python),
+        str(wheel),
+    ]
     subprocess.run(install, check=True)
     [packages] = environment.glob("lib/python*/site-packages")
     # A directory that is added so brings its packages, but no link to this working tree.

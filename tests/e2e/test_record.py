@@ -9,7 +9,7 @@ import pytest
 from tests.argo.conftest import make_submission, submitted_stage
 from tests.argo.executed import LOST, Shop
 from tests.e2e.projects import Project
-from tests.services.kubernetes_api import KubernetesServer
+from tests.services.kubernetes_objects import KubernetesServer
 from tests.services.minio import Minio, variables
 
 SEQUENCE = make_submission(submitted_stage("load"), submitted_stage("clean", needs=("load",)))

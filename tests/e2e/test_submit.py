@@ -16,7 +16,7 @@ from tests.argo.workflows import Node, at, exit_handler, pod, retried
 from tests.e2e.projects import Project
 from tests.services.argo_check import faults
 from tests.services.bare_image import push
-from tests.services.kubernetes_api import NAMESPACE, KubernetesServer
+from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
 from tests.services.minio import Minio, variables
 from tests.services.registry import Registry, free_port
 from tooling.image import labels

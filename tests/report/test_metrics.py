@@ -57,10 +57,10 @@ def test_what_is_no_json_object_is_refused(store: Store, content: bytes) -> None
 def test_what_decided_a_run_is_found_through_its_inputs(store: Store) -> None:
     source = InputRecord("", key_of("source"), "data.json")
     load = publish(store, run_id(1), stage="load", inputs=(source,), parameters={"strict": True})
-    needs = (InputRecord("load", key_of("x"), load.location),)
-    train = publish(store, run_id(2), stage="train", inputs=needs, parameters={"epochs": 5})
+    needed = InputRecord("load", key_of("x"), load.location)
+    train = publish(store, run_id(2), stage="train", inputs=(needed,), parameters={"epochs": 5})
     lost = InputRecord("lost", key_of("x"), location_of(run_id(9)))
-    needs = (InputRecord("train", key_of("y"), train.location), needs[0], lost)
+    needs = (InputRecord("train", key_of("y"), train.location), needed, lost)
     run = evaluated(store, 3, {"a": 1}, inputs=needs, parameters={"top": 3}, commit=COMMIT)
     (row,) = measured([(run, {"a": 1.0})], store)
     assert row.parameters == {"evaluate.top": 3, "train.epochs": 5, "load.strict": True}

@@ -55,7 +55,8 @@ def test_an_environment_that_has_gone_is_said(tmp_path: Path) -> None:
 def test_its_two_streams_keep_their_order_and_relative_paths_land_in_scratch(
     tmp_path: Path,
 ) -> None:
-    runner, said = LocalRunner(tmp_path / "environments"), []
+    runner = LocalRunner(tmp_path / "environments")
+    said: list[str] = []
     made = job(tmp_path, INTERLEAVED)
     runner._environments.ensure(None, print)
     assert runner.execute(made, said.append).exit_code == 0

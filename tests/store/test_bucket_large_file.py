@@ -14,6 +14,7 @@ from tooling.store import bucket_large_file
 from tooling.store.bucket import Bucket
 from tooling.store.bucket_large_file import CONNECTIONS, receive
 from tooling.store.bucket_range import ObjectRanges
+from tooling.store.disk import write_at
 
 PART = 64 << 10
 NOTHING_IS_FAST, ALL_IS_FAST = 1 << 60, 0
@@ -125,12 +126,11 @@ def test_a_disk_that_is_full_ends_it(
 ) -> None:
     straight.put("a", b"1" * (20 * PART))
     monkeypatch.setattr(bucket_large_file, "FAST_BYTES", speed)
-    write = bucket_large_file.write_at
 
     def full(file: int, start: int, piece: memoryview) -> None:
         if start >= failing * PART:
             raise OSError(28, "No space left on device")
-        write(file, start, piece)
+        write_at(file, start, piece)
 
     monkeypatch.setattr(bucket_large_file, "write_at", full)
     with pytest.raises(OSError, match="No space left"):

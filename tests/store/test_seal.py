@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.runs import FILES, contents, fill
+from tooling.digest import digest_files
 from tooling.errors import ArtifactRejected
 from tooling.manifest import Artifact
 from tooling.store import seal as seal_module
@@ -33,13 +34,12 @@ def seal_it(output: Path, artifact: Artifact) -> None:
 def read_again(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that sealing reads, in the end."""
     read: list[str] = []
-    original = seal_module.digest_files
 
-    def digest_files(paths: list[Path]) -> list[str]:
+    def noted(paths: list[Path]) -> list[str]:
         read.extend(path.name for path in paths)
-        return original(paths)
+        return digest_files(paths)
 
-    monkeypatch.setattr(seal_module, "digest_files", digest_files)
+    monkeypatch.setattr(seal_module, "digest_files", noted)
     return read
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from tests.contract.runs import FILES, fill
+from tooling.digest import digest_files
 from tooling.errors import ArtifactDamaged
 from tooling.manifest import SCHEMA, Artifact
 from tooling.store import stamp as stamp_module
@@ -38,14 +39,13 @@ def artifact(kept: Kept) -> Artifact:
 def read(monkeypatch: pytest.MonkeyPatch) -> Read:
     """The names of the files that were read, sorted, once the test has emptied it."""
     names: Read = []
-    original = stamp_module.digest_files
 
-    def digest_files(paths: object) -> list[str]:
-        ordered = list(paths)  # type: ignore[call-overload]
+    def noted(paths: Iterable[Path]) -> list[str]:
+        ordered = list(paths)
         names.extend(path.name for path in ordered)
-        return original(ordered)
+        return digest_files(ordered)
 
-    monkeypatch.setattr(stamp_module, "digest_files", digest_files)
+    monkeypatch.setattr(stamp_module, "digest_files", noted)
     return names
 
 

@@ -29,7 +29,7 @@ def test_a_signal_that_nothing_was_raised_for_ends_the_waiting(
 
 
 def test_a_look_asked_for_in_the_midst_of_one_follows_it() -> None:
-    looks = []
+    looks: list[int] = []
 
     def look() -> None:
         looks.append(len(looks))

@@ -55,7 +55,8 @@ def _append(file: str, line: str) -> None:
 def _watch(event: str, arguments: tuple[object, ...]) -> None:
     global _seen
     if _programs and event == "subprocess.Popen":
-        _append(_programs, os.path.basename(os.fsdecode(arguments[0])))
+        program: str = os.fsdecode(arguments[0])  # type: ignore[arg-type]
+        _append(_programs, os.path.basename(program))
     if (_kill_at or _log) and _is_write(event, arguments) and arguments[0] != _log:
         _seen += 1
         if _log:
