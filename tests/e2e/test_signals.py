@@ -32,7 +32,7 @@ PROLOGUES = {
 SIDE = {"type": "str", "affects_output": False}
 
 
-@pytest.fixture(params=PROLOGUES.values(), ids=PROLOGUES)
+@pytest.fixture(params=list(PROLOGUES.values()), ids=list(PROLOGUES))
 def working(request: pytest.FixtureRequest, project: Project, channel: Channel) -> Project:
     """A project with a pipeline `work` whose second stage does not end by itself."""
     project.component("odd/work", WORK.format(prologue=request.param), channel=SIDE)
@@ -62,8 +62,11 @@ def test_a_signal_ends_the_stage_and_its_children(
     assert working.executed("work") == ["load"]
 
 
-def test_a_signal_ends_stages_that_run_side_by_side(project: Project, channel: Channel) -> None:
-    body = WORK.format(prologue="")
+@pytest.mark.parametrize("prologue", list(PROLOGUES.values()), ids=list(PROLOGUES))
+def test_a_signal_ends_stages_that_run_side_by_side(
+    project: Project, channel: Channel, prologue: str
+) -> None:
+    body = WORK.format(prologue=prologue)
     project.component("odd/work", body, channel=SIDE, side={"type": "str"})
     sides = [
         {
@@ -82,8 +85,10 @@ def test_a_signal_ends_stages_that_run_side_by_side(project: Project, channel: C
         assert more, "a stage is gone before both were there"
         said += more
     os.killpg(process.pid, signal.SIGINT)
+    finished = project.finish(process)
 
-    assert project.finish(process).code == 130
+    assert finished.code == 130
+    assert finished.stderr.endswith("\nerror: interrupted; nothing half-made was kept\n")
     assert channel.receive() == ""
     assert project.executed("work") == ["load"]
 

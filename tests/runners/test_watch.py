@@ -44,6 +44,14 @@ def test_a_watch_with_nothing_to_do_just_ends() -> None:
     assert watching._process.returncode == 0
 
 
+def test_a_watch_that_is_closed_may_still_be_told(groups: list[Process]) -> None:
+    watching = Watch()
+    watching.add(groups[0].pid)
+    watching.close()
+    watching.remove(groups[0].pid)
+    assert groups[0].wait(60) == -signal.SIGKILL
+
+
 def test_a_watch_that_was_killed_harms_nothing(groups: list[Process]) -> None:
     watching = Watch()
     watching._process.kill()

@@ -98,6 +98,36 @@ def test_a_reader_that_has_gone_away_is_no_success_and_no_traceback(stream: str)
         assert (finished.stdout or b"") + (finished.stderr or b"") == b""
 
 
+# More than a pipe holds: the thread is in the midst of its write until somebody reads.
+LEFT_BEHIND = """
+import sys, threading
+from tooling.tasks.command import guarded
+
+def action():
+    threading.Thread(target=lambda: print("x" * 1_000_000, file=sys.stderr), daemon=True).start()
+    sys.stdin.readline()
+    return 7
+
+sys.exit(guarded(action))
+"""
+
+
+def test_a_thread_that_is_left_behind_in_a_write_is_no_abort() -> None:
+    command = [sys.executable, "-c", LEFT_BEHIND]
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=buffered, stdin=pipe, stderr=pipe) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        # Once the first of it is here, it is being written.
+        begun = process.stderr.read(1)
+        process.stdin.close()
+        code = process.wait(timeout=60)
+        said = begun + process.stderr.read()
+    assert code == 7
+    assert set(said) == {ord("x")}
+
+
 @pytest.mark.parametrize(
     ("number", "hint"),
     [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from typing import Literal
 
@@ -11,11 +10,14 @@ import msgspec
 from tooling.errors import ArtifactDamaged, UsageError
 from tooling.manifest import IndexRecord
 from tooling.plan import FORCED, BoundStage, Decision, Hit, Miss, Pending, decide
+from tooling.run.cancellation import Cancellation
 from tooling.run.events import Listener
 from tooling.run.planning import Plan
 
 # Inputs that are found damaged are computed anew; one that keeps changing meanwhile is given up.
 MOST_REPAIRS = 5
+# A stage that is to stop is given three seconds by its runner; what a server or a transfer still holds then is left behind.
+STOP_SECONDS = 10.0
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -38,11 +40,11 @@ class PipelineRun:
         self._listener = listener
         self._stages = {stage.name: stage for stage in plan.stages}
         self._decisions: dict[str, Decision] = dict(plan.decisions)
-        self._cancelled = threading.Event()
+        self._cancellation = Cancellation()
 
     def cancel(self) -> None:
-        """Make every stage that is being computed, or waits, stop."""
-        self._cancelled.set()
+        """Make every stage that is being computed, or waits, stop, and wait until they have, STOP_SECONDS at most."""
+        self._cancellation.cancel(STOP_SECONDS)
 
     def current(self, name: str) -> bool:
         """Whether the stage's output is in the store; for a pending stage decided now that its needs have run.
@@ -66,12 +68,14 @@ class PipelineRun:
     def execute(self, name: str) -> None:
         """Compute the stage, or take what another run has computed meanwhile.
 
-        Its inputs are verified byte by byte first; one that is not whole is computed again.
+        Its inputs are verified byte by byte first; one that is not whole is computed again. Raises KeyboardInterrupt once
+        the run is cancelled.
         """
         stage = self._stages[name]
-        for _ in range(MOST_REPAIRS):
-            if self._try(stage):
-                return
+        with self._cancellation.under_way():
+            for _ in range(MOST_REPAIRS):
+                if self._try(stage):
+                    return
         raise UsageError(
             f"stage {name!r}: its inputs keep changing under it",
             hint="is another program writing to the store?",
@@ -115,7 +119,9 @@ class PipelineRun:
         self._listener.starting(stage.name, reason)
         inputs = self._input_records(stage)
         attempt = Attempt(stage, inputs, digests, content, reason)
-        record = compute(self.plan, attempt, self._listener, may_publish, self._cancelled.is_set)
+        record = compute(
+            self.plan, attempt, self._listener, may_publish, self._cancellation.is_asked
+        )
         winner = self.plan.store.publish_index(content, record, replacing=standing)
         self._publish_recipe(stage, winner, digests)
         self.results[stage.name] = Result("run", winner)
@@ -214,7 +220,7 @@ class PipelineRun:
 
         def waiting() -> None:
             nonlocal said
-            if self._cancelled.is_set():
+            if self._cancellation.is_asked():
                 raise KeyboardInterrupt
             if not said:
                 said = True

@@ -62,8 +62,8 @@ class Watch:
 
     def _tell(self, line: str) -> None:
         assert self._process.stdin is not None
-        # Somebody may have killed the watch: no reason to fail a stage.
-        with contextlib.suppress(BrokenPipeError):
+        # Somebody may have killed the watch, no reason to fail a stage; or it is closed, at the exit.
+        with contextlib.suppress(BrokenPipeError, ValueError):
             os.write(self._process.stdin.fileno(), line.encode())
 
 

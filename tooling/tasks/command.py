@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from doit.cmd_base import Command
 from doit.cmdparse import CmdParse
@@ -107,7 +107,7 @@ def guarded(action: Callable[[], int | None]) -> int:
 
     # A stream that was closed before the start (`>&-`) is None; what is written to it goes nowhere.
     sys.stdout = sys.stdout or io.StringIO()
-    sys.stderr = sys.stderr or io.StringIO()
+    sys.stderr = _without_lock(sys.stderr or io.StringIO())
     previous = signal.signal(signal.SIGTERM, terminate)
     try:
         code = action() or 0
@@ -135,6 +135,20 @@ def guarded(action: Callable[[], int | None]) -> int:
         return 3
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def _without_lock(stream: TextIO) -> TextIO:
+    """The process's own stderr with lines that are written at once, by a single write; any other stream as it is.
+
+    A thread that an interrupt has left behind may be in the midst of a write. The buffer below a stream has a lock, and Python
+    aborts when a thread holds it at the exit.
+    """
+    buffer = getattr(stream, "buffer", None)
+    if stream is not sys.__stderr__ or not isinstance(buffer, io.BufferedWriter):
+        return stream
+    return io.TextIOWrapper(
+        buffer.raw, encoding=stream.encoding, errors=stream.errors, line_buffering=True
+    )
 
 
 def _drop_output() -> None:
