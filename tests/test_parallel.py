@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 
 import pytest
@@ -47,3 +49,24 @@ def test_an_error_is_raised_and_nothing_more_begins() -> None:
     with pytest.raises(ValueError, match="1"):
         side_by_side(call, range(100), 1)
     assert begun == [0, 1]
+
+
+def test_an_interrupt_is_raised_at_once_and_nothing_more_begins() -> None:
+    begun: list[int] = []
+    released = threading.Event()
+
+    def call(item: int) -> None:
+        begun.append(item)
+        if len(begun) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        released.wait(60)
+
+    others = set(threading.enumerate())
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side(call, range(100), 2)
+    left_behind = set(threading.enumerate()) - others
+    assert len(left_behind) == 2
+    released.set()
+    for thread in left_behind:
+        thread.join()
+    assert len(begun) == 2

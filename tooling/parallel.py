@@ -16,7 +16,7 @@ def side_by_side(
     """`call` of each item, at most `threads` at a time; the results in the items' order.
 
     When one raises, no further one begins, and what it raised is raised here once those under way have ended. An interrupt is
-    raised at once: the threads are daemons and hold up no exit.
+    raised at once, and no further one begins then either: the threads are daemons and hold up no exit.
     """
     waiting = list(enumerate(items))
     results: dict[int, Result] = {}
@@ -36,10 +36,14 @@ def side_by_side(
                 failures.append(error)
 
     started = [threading.Thread(target=work, daemon=True) for _ in waiting[:threads]]
-    for thread in started:
-        thread.start()
-    for thread in started:
-        thread.join()
+    try:
+        for thread in started:
+            thread.start()
+        for thread in started:
+            thread.join()
+    except BaseException as error:
+        failures.append(error)
+        raise
     if failures:
         raise failures[0]
     return [results[place] for place in sorted(results)]

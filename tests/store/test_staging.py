@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.contract.runs import FILES, RUN, fill
 from tooling.errors import StoreError
+from tooling.store import staging as staging_module
 from tooling.store.locks import try_lock
 from tooling.store.staging import dead, reap, staging_place
 
@@ -41,6 +44,21 @@ def test_a_run_is_staged_once_at_a_time(tmp_path: Path) -> None:
         assert (staging.output / "a.csv").exists()
     with staging_place(tmp_path, RUN, "/store") as again:
         assert list(again.output.iterdir()) == []
+
+
+def test_an_interrupt_stays_one_where_something_cannot_be_removed_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def still_written_to(directory: Path) -> None:
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(directory))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(staging_module, "remove_tree", still_written_to)
+        with pytest.raises(KeyboardInterrupt), staging_place(tmp_path, "left", "/store"):
+            raise KeyboardInterrupt
+    assert (tmp_path / "left").exists()
+    with staging_place(tmp_path, RUN, "/store"):
+        assert not (tmp_path / "left").exists()
 
 
 @pytest.mark.parametrize("lock", [True, False], ids=["with its lock file", "without"])

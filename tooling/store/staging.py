@@ -8,7 +8,7 @@ _staging/<run id>/scratch/  temporary files
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,9 +66,13 @@ def staging_place(place: Path, run: str, store: str) -> Iterator[DirectoryStagin
             staging.output.mkdir(parents=True)
             staging.scratch.mkdir()
         yield staging
-    finally:
-        with mapped(store):
+    except BaseException:
+        # Threads that an interrupt has left behind may still write there: what they leave is removed as a dead owner's.
+        with suppress(OSError):
             _discard(staging.directory, held)
+        raise
+    with mapped(store):
+        _discard(staging.directory, held)
 
 
 def reap(place: Path) -> None:
