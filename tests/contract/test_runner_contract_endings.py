@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import sys
 import threading
-import time
 
 import pytest
 
 from tests.contract.laboratory import Laboratory
+from tests.held_lock import released
 from tooling.errors import StageFailed
-from tooling.runners.protocol import Job
 
 # A descendant that would live for minutes, and holds a lock for as long as it lives.
 HOLD = """\
@@ -21,19 +18,6 @@ lock = open(os.environ["TMPDIR"] + "/held", "w")
 fcntl.flock(lock, fcntl.LOCK_EX)
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"], pass_fds=[lock.fileno()])
 """
-
-
-def released(job: Job) -> bool:
-    """Whether what HOLD started is gone, or goes within seconds of the signal it has been sent."""
-    with open(job.scratch / "held") as lock:
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return True
-            except BlockingIOError:
-                os.sched_yield()
-    return False
 
 
 @pytest.mark.parametrize("code", [0, 1, 3, 255])
@@ -49,7 +33,7 @@ def test_a_signal_comes_back_as_its_negative_number(laboratory: Laboratory) -> N
 def test_what_outlives_it_is_ended(laboratory: Laboratory) -> None:
     job = laboratory.job(HOLD)
     assert laboratory.run(job).exit_code == 0
-    assert released(job)
+    assert released(job.scratch / "held")
 
 
 def test_an_exception_ends_it_and_its_children(laboratory: Laboratory) -> None:
@@ -60,7 +44,7 @@ def test_an_exception_ends_it_and_its_children(laboratory: Laboratory) -> None:
 
     with pytest.raises(ZeroDivisionError, match="held"):
         laboratory.run(job, refuse)
-    assert released(job)
+    assert released(job.scratch / "held")
 
 
 def test_it_ends_when_it_is_cancelled(laboratory: Laboratory) -> None:
@@ -70,7 +54,7 @@ def test_it_ends_when_it_is_cancelled(laboratory: Laboratory) -> None:
     )
     with pytest.raises(KeyboardInterrupt):
         laboratory.run(job, lambda line: cancelled.set())
-    assert released(job)
+    assert released(job.scratch / "held")
 
 
 def test_a_stage_that_cannot_be_started_says_so(laboratory: Laboratory) -> None:
@@ -92,4 +76,4 @@ def test_a_full_disk_under_the_log_ends_it(laboratory: Laboratory) -> None:
     job.log.symlink_to("/dev/full")
     with pytest.raises(StageFailed, match="No space left on device"):
         laboratory.run(job)
-    assert released(job)
+    assert released(job.scratch / "held")

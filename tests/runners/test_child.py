@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.held_lock import released
 from tooling.runners import child
 from tooling.runners.child import run_child
 
@@ -49,19 +48,6 @@ def driver(tmp_path: Path) -> subprocess.Popen[str]:
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
-
-
-def released(lock: Path) -> bool:
-    """Whether the process that holds the lock is gone, or goes within seconds."""
-    with open(lock) as file:
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return True
-            except BlockingIOError:
-                os.sched_yield()
-    return False
 
 
 def test_an_interrupt_ends_a_stage_that_ignores_the_polite_signal(

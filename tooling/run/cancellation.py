@@ -11,13 +11,13 @@ class Cancellation:
     """Asked for once, by any thread, of all that is under way."""
 
     def __init__(self) -> None:
-        self._asked = threading.Event()
+        self._asked = False
         self._changed = threading.Condition()
         self._threads: list[int] = []
 
     def is_asked(self) -> bool:
         """Whether everybody is to stop."""
-        return self._asked.is_set()
+        return self._asked
 
     @contextmanager
     def under_way(self) -> Iterator[None]:
@@ -38,5 +38,5 @@ class Cancellation:
         """Ask everybody to stop; returns when the blocks of all other threads have ended, after so many seconds at the latest."""
         own = threading.get_ident()
         with self._changed:
-            self._asked.set()
+            self._asked = True
             self._changed.wait_for(lambda: not set(self._threads) - {own}, seconds)
