@@ -13,7 +13,7 @@ from pathlib import Path
 
 import uv
 
-from tooling.settings import ENVIRONMENT_PREFIX, cache_directory
+from daintree.settings import ENVIRONMENT_PREFIX, cache_directory
 
 PROJECT = Path(__file__).resolve().parent.parent
 

@@ -12,11 +12,11 @@ from contenders import variables, workspace
 from projects import COMPONENT, PIPELINE, chain
 from timing import parser, race, ratio, row
 
-from tooling.run.job import job_of, prepare
-from tooling.run.planning import Plan, Request, make_plan
-from tooling.run.workbench import Place
-from tooling.runners.protocol import Job
-from tooling.settings import read_settings
+from daintree.run.job import job_of, prepare
+from daintree.run.planning import Plan, Request, make_plan
+from daintree.run.workbench import Place
+from daintree.runners.protocol import Job
+from daintree.settings import read_settings
 
 DOCKERFILE = """\
 FROM python:3.11-slim

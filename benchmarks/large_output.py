@@ -10,10 +10,10 @@ from pathlib import Path
 from contenders import workspace
 from timing import parser, race, ratio, row, timed
 
-from tooling.manifest import IndexRecord, Keys, RunManifest, index_record_of
-from tooling.store.artifact import hash_artifact
-from tooling.store.local import DirectoryStore
-from tooling.store.protocol import Store
+from daintree.manifest import IndexRecord, Keys, RunManifest, index_record_of
+from daintree.store.artifact import hash_artifact
+from daintree.store.local import DirectoryStore
+from daintree.store.protocol import Store
 
 MIB = 1 << 20
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from contenders import s5cmd, workspace
 from timing import parser, race, ratio, row, timed
 
+from daintree.manifest import FileEntry
+from daintree.store.artifact import hash_artifact
+from daintree.store.bucket import Bucket
+from daintree.store.bucket_files import download, upload
+from daintree.store.progress import Progress
 from tests.services.minio import Minio, running_server
-from tooling.manifest import FileEntry
-from tooling.store.artifact import hash_artifact
-from tooling.store.bucket import Bucket
-from tooling.store.bucket_files import download, upload
-from tooling.store.progress import Progress
 
 MIB = 1 << 20
 

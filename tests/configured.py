@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tooling.errors import SettingsError
-from tooling.settings import Settings, read_settings
+from daintree.errors import SettingsError
+from daintree.settings import Settings, read_settings
 
 HOME = {"HOME": "/home/somebody"}
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tooling.affected import Affected, affected
-from tooling.version import discover_components, read_versions
+from daintree.affected import Affected, affected
+from daintree.version import discover_components, read_versions
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from daintree.errors import SpecError, VersionError
 from tests.library_project import CLEAN, USES, assert_as_defined, found, reasons
-from tooling.errors import SpecError, VersionError
 
 if TYPE_CHECKING:
     from tests.conftest import Monorepo

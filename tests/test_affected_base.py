@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from daintree.affected import Affected, affected
+from daintree.errors import GitError, UsageError
 from tests.library_project import CLEAN, PLATFORM, found, reasons, versions
-from tooling.affected import Affected, affected
-from tooling.errors import GitError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tooling.binding import bind, parse_overrides
-from tooling.errors import DaintreeError, SpecError, UsageError
-from tooling.plan import BoundStage, SourceIdentity
-from tooling.spec.component import ComponentSpec, Param, Resources
-from tooling.spec.pipeline_reader import read_pipeline
-from tooling.version import ComponentVersion, VersionedFile
+from daintree.binding import bind, parse_overrides
+from daintree.errors import DaintreeError, SpecError, UsageError
+from daintree.plan import BoundStage, SourceIdentity
+from daintree.spec.component import ComponentSpec, Param, Resources
+from daintree.spec.pipeline_reader import read_pipeline
+from daintree.version import ComponentVersion, VersionedFile
 
 SOURCE = SourceIdentity("identity", "sha256:source", "data.json")
 SPECS = {

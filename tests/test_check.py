@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tooling.check import Check, checked
-from tooling.errors import ClusterError, ClusterForbidden, DaintreeError
+from daintree.check import Check, checked
+from daintree.errors import ClusterError, ClusterForbidden, DaintreeError
 
 
 def refuse(error: DaintreeError) -> str:

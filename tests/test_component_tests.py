@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 import pytest
 
-from tooling.component_tests import run_component_tests
-from tooling.errors import EnvironmentFailed, UsageError
+from daintree.component_tests import run_component_tests
+from daintree.errors import EnvironmentFailed, UsageError
 
 REPOSITORY = Path(__file__).parents[1]
 

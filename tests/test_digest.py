@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tooling.digest import digest_file, digest_files, digest_record, short
+from daintree.digest import digest_file, digest_files, digest_record, short
 
 PLAIN = st.recursive(
     st.none()

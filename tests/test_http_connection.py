@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tooling.http_connection import connection_to, target
+from daintree.http_connection import connection_to, target
 
 
 class _Answers(BaseHTTPRequestHandler):

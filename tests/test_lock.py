@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 import pytest
 
-from tooling.errors import EnvironmentFailed, SpecError, UsageError
-from tooling.lock import library_lock, lock, staleness, used_libraries
+from daintree.errors import EnvironmentFailed, SpecError, UsageError
+from daintree.lock import library_lock, lock, staleness, used_libraries
 
 
 class Wheels(Protocol):

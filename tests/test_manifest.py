@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tooling.digest import digest_file
-from tooling.manifest import (
+from daintree.digest import digest_file
+from daintree.manifest import (
     SCHEMA,
     Artifact,
     FileEntry,
@@ -192,7 +192,7 @@ def test_an_entry_speaks_of_the_files_bytes(tmp_path: Path) -> None:
 
 FIRST_READS = """
 import sys, threading, msgspec
-from tooling.manifest import decode
+from daintree.manifest import decode
 
 def read_at_once():
     inner = msgspec.defstruct("Inner", [("text", str), ("numbers", dict[str, int])])

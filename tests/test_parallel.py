@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from tooling.parallel import side_by_side
+from daintree.parallel import side_by_side
 
 
 def test_results_are_in_the_items_order() -> None:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tooling.errors import ArtifactDamaged
-from tooling.manifest import IndexRecord, Scalar
-from tooling.plan import (
+from daintree.errors import ArtifactDamaged
+from daintree.manifest import IndexRecord, Scalar
+from daintree.plan import (
     FORCED,
     BoundStage,
     Decision,
@@ -23,7 +23,7 @@ from tooling.plan import (
     inputs_of,
     recipe_of,
 )
-from tooling.spec.component import ComponentSpec, Param, Resources
+from daintree.spec.component import ComponentSpec, Param, Resources
 
 SPEC = ComponentSpec(
     params={

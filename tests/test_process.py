@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tooling.process import Finished, capture
+from daintree.process import Finished, capture
 
 
 def python(script: str, *arguments: str | Path) -> list[str | Path]:

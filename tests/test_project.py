@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tooling.errors import UsageError
-from tooling.project import find_project, is_daintree
+from daintree.errors import UsageError
+from daintree.project import find_project, is_daintree
 
 
 def test_a_project_is_found_from_anywhere_in_it(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ from typing import Literal
 
 import pytest
 
-from tooling.manifest import InputRecord, Keys, RunManifest, Scalar
-from tooling.plan import BoundStage
-from tooling.reason import changed_files, miss_reason
-from tooling.spec.component import ComponentSpec, Param, Resources
+from daintree.manifest import InputRecord, Keys, RunManifest, Scalar
+from daintree.plan import BoundStage
+from daintree.reason import changed_files, miss_reason
+from daintree.spec.component import ComponentSpec, Param, Resources
 
 FILES = {"main.py": "100644 1", "Dockerfile": "100644 2", "stageio/tables.py": "100644 3"}
 SPEC = ComponentSpec(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tooling.errors import SettingsError
-from tooling.s3_access import S3Access, read_s3_access
+from daintree.errors import SettingsError
+from daintree.s3_access import S3Access, read_s3_access
 
 MINIO = {"MINIO_ENDPOINT": "http://minio:9000", "MINIO_ACCESS_KEY": "m", "MINIO_SECRET_KEY": "ms"}
 AWS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "as", "AWS_SESSION_TOKEN": "at"}

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tooling.component_tests import run_component_tests
-from tooling.errors import SpecError, UsageError
-from tooling.lock import staleness
-from tooling.runners.local import LocalRunner
-from tooling.runners.protocol import Job
-from tooling.scaffold import new_component, new_pipeline
-from tooling.spec.component import ComponentSpec
-from tooling.spec.pipeline_reader import load_pipeline
-from tooling.version import ComponentVersion
-from tooling.version.discovery import discover_components
+from daintree.component_tests import run_component_tests
+from daintree.errors import SpecError, UsageError
+from daintree.lock import staleness
+from daintree.runners.local import LocalRunner
+from daintree.runners.protocol import Job
+from daintree.scaffold import new_component, new_pipeline
+from daintree.spec.component import ComponentSpec
+from daintree.spec.pipeline_reader import load_pipeline
+from daintree.version import ComponentVersion
+from daintree.version.discovery import discover_components
 
 REPOSITORY = Path(__file__).parents[1]
 

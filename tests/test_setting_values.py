@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daintree.errors import SettingsError
+from daintree.settings import SETTINGS, read_settings
 from tests.configured import HOME, complaint, configured
-from tooling.errors import SettingsError
-from tooling.settings import SETTINGS, read_settings
 
 DIGEST = "ab" * 32
 

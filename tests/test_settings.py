@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daintree.errors import SettingsError
+from daintree.settings import SETTINGS, cache_directory, read_settings
 from tests.configured import HOME, complaint, configured
-from tooling.errors import SettingsError
-from tooling.settings import SETTINGS, cache_directory, read_settings
 
 
 def test_every_setting_has_a_default(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tooling.errors import VersionError
-from tooling.snapshot import make_snapshot
-from tooling.version import ComponentVersion, read_versions
+from daintree.errors import VersionError
+from daintree.snapshot import make_snapshot
+from daintree.version import ComponentVersion, read_versions
 
 if TYPE_CHECKING:
     from tests.conftest import Monorepo
@@ -233,8 +233,8 @@ def test_a_snapshot_of_a_sha256_repository(tmp_path: Path, monorepo: Monorepo, i
 PROGRAM = """
 import sys
 from pathlib import Path
-from tooling.snapshot import make_snapshot
-from tooling.version import read_versions
+from daintree.snapshot import make_snapshot
+from daintree.version import read_versions
 root, into = Path(sys.argv[1]), Path(sys.argv[2])
 version = read_versions(root, ["a"], platform="linux/amd64", bases={})["a"]
 sys.stdin.readline()
@@ -245,7 +245,7 @@ print(make_snapshot(version, root, into))
 def test_processes_that_start_together_get_one_snapshot(project: Monorepo, into: Path) -> None:
     for number in range(50):
         project.write(f"components/a/file{number}", "x" * number)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "tooling")}
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", PROGRAM, project.root, into],

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tooling.stage_key import content_key, recipe_key
+from daintree.stage_key import content_key, recipe_key
 
 VALUES = (
     st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()

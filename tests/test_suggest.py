@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tooling.suggest import nearest
+from daintree.suggest import nearest
 
 
 @pytest.mark.parametrize(

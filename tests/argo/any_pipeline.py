@@ -6,12 +6,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from daintree.argo.arguments import flag
+from daintree.argo.names import distinct_names
+from daintree.argo.submission import Submission, SubmittedHit, SubmittedStage
+from daintree.spec.component import Resources
+from daintree.spec.values import as_argument
 from tests.argo.conftest import digest, make_submission, submitted_stage
-from tooling.argo.arguments import flag
-from tooling.argo.names import distinct_names
-from tooling.argo.submission import Submission, SubmittedHit, SubmittedStage
-from tooling.spec.component import Resources
-from tooling.spec.values import as_argument
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}", fullmatch=True)
 VALUES = (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from daintree.argo import names
 from tests.services.argo_check import read_documents
 from tests.services.kubernetes_objects import KubernetesServer
-from tooling.argo import names
 
 DEPLOYMENT = Path(__file__).parents[2] / "deploy/argo"
 # What a secret's value looks like in the API: base64.

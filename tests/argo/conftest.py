@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from tests.services.minio import Minio
-from tooling.argo.cluster_access import ClusterAccess, cluster_access
-from tooling.argo.submission import (
+from daintree.argo.cluster_access import ClusterAccess, cluster_access
+from daintree.argo.submission import (
     Submission,
     SubmittedHit,
     SubmittedSource,
     SubmittedStage,
 )
-from tooling.s3_access import S3Access
-from tooling.settings import read_settings
-from tooling.spec.component import Resources
+from daintree.s3_access import S3Access
+from daintree.settings import read_settings
+from daintree.spec.component import Resources
+from tests.services.minio import Minio
 
 if TYPE_CHECKING:
     from tests.argo.executed import Shop

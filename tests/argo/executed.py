@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from daintree.argo.manifest import workflow_manifest
+from daintree.argo.node_status import read_status
+from daintree.argo.recording import Recording, StageReport
+from daintree.argo.submission import Submission
+from daintree.manifest import IndexRecord, RunManifest, encode
+from daintree.store.bucket import Bucket
+from daintree.store.remote import RemoteRuns
 from tests.argo.conftest import cluster, digest, make_submission, submitted_stage
 from tests.services.minio import Minio
 from tests.services.one_machine_argo import OneMachineArgo
-from tooling.argo.manifest import workflow_manifest
-from tooling.argo.node_status import read_status
-from tooling.argo.recording import Recording, StageReport
-from tooling.argo.submission import Submission
-from tooling.manifest import IndexRecord, RunManifest, encode
-from tooling.store.bucket import Bucket
-from tooling.store.remote import RemoteRuns
 
 Files = Mapping[str, bytes]
 # What each attempt of a stage writes, and the exit code that it ends with.

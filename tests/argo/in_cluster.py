@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from daintree.argo.manifest import workflow_manifest
+from daintree.argo.submission import Submission
+from daintree.cluster.configuration import read_configuration
+from daintree.cluster.kubernetes_api import KubernetesApi
 from tests.argo.conftest import cluster as access
 from tests.argo.workflows import WORKFLOW, Node, at, node_number, workflow
 from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
-from tooling.argo.manifest import workflow_manifest
-from tooling.argo.submission import Submission
-from tooling.cluster.configuration import read_configuration
-from tooling.cluster.kubernetes_api import KubernetesApi
 
 
 def adapter(kubernetes: KubernetesServer, directory: Path) -> KubernetesApi:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tooling.argo.arguments import BRACE_VARIABLES, flag, is_plain, needs_brace, received, written
+from daintree.argo.arguments import BRACE_VARIABLES, flag, is_plain, needs_brace, received, written
 
 STRANGE = [
     "",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from daintree.argo.cluster_access import ClusterAccess, cluster_access
+from daintree.argo.submission import SubmittedSource
+from daintree.errors import SettingsError
+from daintree.s3_access import S3Access
 from tests.argo.conftest import cluster, digest
-from tooling.argo.cluster_access import ClusterAccess, cluster_access
-from tooling.argo.submission import SubmittedSource
-from tooling.errors import SettingsError
-from tooling.s3_access import S3Access
 
 AWS = S3Access(endpoint="", region="eu-central-1", access_key="a", secret_key="b")
 

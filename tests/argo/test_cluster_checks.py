@@ -10,21 +10,21 @@ import msgspec
 import pytest
 import yaml
 
-from tests.argo.applied import SECRET_VALUE, apply
-from tests.argo.in_cluster import adapter
-from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
-from tests.services.registry import free_port
-from tooling.argo.cluster_checks import check_cluster
-from tooling.argo.names import (
+from daintree.argo.cluster_checks import check_cluster
+from daintree.argo.names import (
     EXECUTOR_ACCOUNT,
     RECORD_ACCOUNT,
     REPOSITORIES,
     STORE_SECRET,
     SUBMITTER_ACCOUNT,
 )
-from tooling.check import Check
-from tooling.cluster.connect import open_cluster
-from tooling.settings import Settings, read_settings
+from daintree.check import Check
+from daintree.cluster.connect import open_cluster
+from daintree.settings import Settings, read_settings
+from tests.argo.applied import SECRET_VALUE, apply
+from tests.argo.in_cluster import adapter
+from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
+from tests.services.registry import free_port
 
 ENDPOINT = "http://minio.minio:9000"
 

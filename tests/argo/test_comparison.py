@@ -7,14 +7,14 @@ from typing import Any
 import msgspec
 from hypothesis import HealthCheck, given, settings
 
+from daintree.argo.comparison import edited
+from daintree.argo.container import input_places
+from daintree.argo.manifest import workflow_manifest
+from daintree.argo.node_status import Attempt
+from daintree.argo.nodes import Place
+from daintree.argo.submission import Submission, SubmittedStage
 from tests.argo.any_pipeline import submissions
 from tests.argo.conftest import cluster, make_submission, submitted_stage
-from tooling.argo.comparison import edited
-from tooling.argo.container import input_places
-from tooling.argo.manifest import workflow_manifest
-from tooling.argo.node_status import Attempt
-from tooling.argo.nodes import Place
-from tooling.argo.submission import Submission, SubmittedStage
 
 
 def ran(

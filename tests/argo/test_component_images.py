@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from daintree.argo.component_images import component_images
+from daintree.digest import short
+from daintree.errors import ImageError, SettingsError
+from daintree.image import labels
+from daintree.settings import Settings, read_settings
+from daintree.spec.component import ComponentSpec
+from daintree.version import ComponentVersion
 from tests.argo.conftest import digest
 from tests.services.bare_image import push
-from tooling.argo.component_images import component_images
-from tooling.digest import short
-from tooling.errors import ImageError, SettingsError
-from tooling.image import labels
-from tooling.settings import Settings, read_settings
-from tooling.spec.component import ComponentSpec
-from tooling.version import ComponentVersion
 
 if TYPE_CHECKING:
     from tests.services.registry import Registry

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tooling.argo.cron import check_schedule, check_timezone
-from tooling.errors import UsageError
+from daintree.argo.cron import check_schedule, check_timezone
+from daintree.errors import UsageError
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
+from daintree.argo import names
+from daintree.argo.rights import RIGHTS, rights_of
+from daintree.cluster.kinds import KINDS
+from daintree.settings import read_settings
 from tests.services.argo_check import read_documents
-from tooling.argo import names
-from tooling.argo.rights import RIGHTS, rights_of
-from tooling.cluster.kinds import KINDS
-from tooling.settings import read_settings
 
 DEPLOYMENT = Path(__file__).parents[2] / "deploy/argo"
 NAMESPACE = read_settings(Path("/nowhere"), {"HOME": "/"}).argo_namespace

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from daintree.argo.endings import check_ending
+from daintree.errors import StageFailed
 from tests.argo.conftest import make_submission, submitted_stage
 from tests.argo.in_cluster import manifest, moved
 from tests.argo.workflows import Node, at, compressed, exit_handler, named, pod, retried
-from tooling.argo.endings import check_ending
-from tooling.errors import StageFailed
 
 STAGES = make_submission(
     submitted_stage("Read_All", task="read-all"), submitted_stage("count", needs=("Read_All",))

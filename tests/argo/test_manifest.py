@@ -10,15 +10,15 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from daintree.argo.arguments import received
+from daintree.argo.manifest import workflow_manifest
+from daintree.argo.submission import Submission, SubmittedHit, SubmittedSource
+from daintree.argo.yaml_text import manifest_text
+from daintree.errors import SourceError
+from daintree.spec.component import Resources
 from tests.argo.any_pipeline import submissions, with_parameters
 from tests.argo.conftest import cluster, digest, make_submission, submitted_stage
 from tests.services.argo_check import faults, read_documents, through_hera
-from tooling.argo.arguments import received
-from tooling.argo.manifest import workflow_manifest
-from tooling.argo.submission import Submission, SubmittedHit, SubmittedSource
-from tooling.argo.yaml_text import manifest_text
-from tooling.errors import SourceError
-from tooling.spec.component import Resources
 
 GOLDEN = Path(__file__).parents[1] / "golden/argo"
 STRANGE = {

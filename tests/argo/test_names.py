@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tooling.argo.names import LONGEST_LABEL, distinct_names, kubernetes_name, label_value
+from daintree.argo.names import LONGEST_LABEL, distinct_names, kubernetes_name, label_value
 
 DNS = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?")

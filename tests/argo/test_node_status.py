@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from daintree.argo.node_status import read_status
+from daintree.argo.nodes import Place
+from daintree.errors import ClusterError
 from tests.argo.workflows import (
     CREATED,
     HOST,
@@ -20,9 +23,6 @@ from tests.argo.workflows import (
     retried,
     workflow,
 )
-from tooling.argo.node_status import read_status
-from tooling.argo.nodes import Place
-from tooling.errors import ClusterError
 
 
 def good(name: str, key: str = "", **more: Any) -> dict[str, Any]:

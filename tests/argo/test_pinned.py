@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tooling.argo.pinned import braceless_json
+from daintree.argo.pinned import braceless_json
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(
     ["{{workflow.name}}", "}}", "$(HOME) $$", '"\\{', "{"]

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from daintree.argo.places import location, location_template, run_id
 from tests.argo.conftest import PREFIX, submitted_stage
-from tooling.argo.places import location, location_template, run_id
 
 CREATED = datetime(2026, 3, 1, 10, 15, 9, tzinfo=UTC)
 

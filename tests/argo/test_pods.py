@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tooling.argo.manifest import plain
-from tooling.argo.pods import resources, stage_environment
-from tooling.spec.component import Resources
+from daintree.argo.manifest import plain
+from daintree.argo.pods import resources, stage_environment
+from daintree.spec.component import Resources
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
+from daintree.argo import record as record_module
+from daintree.argo.node_status import read_status
+from daintree.argo.record import recording_of
+from daintree.argo.recording import StageReport
+from daintree.cluster.connect import open_cluster
+from daintree.errors import ClusterMissing, UsageError
 from tests.argo.conftest import make_submission, submitted_stage
 from tests.argo.executed import Shop, node_of
 from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
-from tooling.argo import record as record_module
-from tooling.argo.node_status import read_status
-from tooling.argo.record import recording_of
-from tooling.argo.recording import StageReport
-from tooling.cluster.connect import open_cluster
-from tooling.errors import ClusterMissing, UsageError
 
 ALONE = make_submission(submitted_stage("load"))
 

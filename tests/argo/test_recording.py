@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
+from daintree.argo.submission import SubmittedHit, SubmittedSource
+from daintree.manifest import index_record_of
+from daintree.source.bucket import BucketSource
+from daintree.stage_key import content_key
+from daintree.store.bucket import Bucket
 from tests.argo.conftest import digest, make_submission, submitted_stage
 from tests.argo.executed import LOST, SEQUENCE, Shop, index, node_of, statuses
 from tests.argo.workflows import compressed, exit_handler
 from tests.services.minio import Minio
 from tests.services.one_machine_argo import NODE
-from tooling.argo.submission import SubmittedHit, SubmittedSource
-from tooling.manifest import index_record_of
-from tooling.source.bucket import BucketSource
-from tooling.stage_key import content_key
-from tooling.store.bucket import Bucket
 
 
 def test_what_succeeded_is_a_run_that_both_its_keys_lead_to(shop: Shop) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from daintree.errors import StoreUnavailable
+from daintree.manifest import index_record_of
 from tests.argo.conftest import digest, make_submission, submitted_stage
 from tests.argo.executed import SEQUENCE, Shop, index, statuses
-from tooling.errors import StoreUnavailable
-from tooling.manifest import index_record_of
 
 
 def test_doing_it_twice_writes_nothing_twice(shop: Shop) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from daintree.argo.stage_logs import check_stage, follow_logs, read_logs, stage_pods
+from daintree.cluster.protocol import Cluster
+from daintree.errors import ClusterMissing, UsageError
 from tests.argo.conftest import make_submission, submitted_stage
 from tests.argo.in_cluster import adapter, manifest, moved, pod_of
 from tests.argo.workflows import Node, exit_handler, pod, retried
 from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
-from tooling.argo.stage_logs import check_stage, follow_logs, read_logs, stage_pods
-from tooling.cluster.protocol import Cluster
-from tooling.errors import ClusterMissing, UsageError
 
 STAGES = make_submission(
     submitted_stage("Read_All", task="read-all", template="read"),

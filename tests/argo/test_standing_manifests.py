@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
+from daintree.argo.by_hand import template_manifest
+from daintree.argo.on_event import event_manifests
+from daintree.argo.pinned import braceless_json
+from daintree.argo.schedule import cron_manifest
+from daintree.argo.yaml_text import manifest_text
+from daintree.report.standing import event_comments, schedule_comments, template_comments
 from tests.argo.conftest import cluster, make_submission, submitted_stage
 from tests.services.argo_check import faults, read_documents, through_hera
-from tooling.argo.by_hand import template_manifest
-from tooling.argo.on_event import event_manifests
-from tooling.argo.pinned import braceless_json
-from tooling.argo.schedule import cron_manifest
-from tooling.argo.yaml_text import manifest_text
-from tooling.report.standing import event_comments, schedule_comments, template_comments
 
 GOLDEN = Path(__file__).parents[1] / "golden/argo"
 COMMIT = "6" * 40

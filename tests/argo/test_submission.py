@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from daintree.argo.submission import Submission, SubmittedHit
+from daintree.manifest import decode, encode
+from daintree.spec.component import Resources
 from tests.argo.conftest import digest, make_submission, submitted_stage
-from tooling.argo.submission import Submission, SubmittedHit
-from tooling.manifest import decode, encode
-from tooling.spec.component import Resources
 
 
 def with_stage(submission: Submission, **changes: Any) -> Submission:

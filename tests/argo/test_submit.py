@@ -8,15 +8,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from daintree.argo.submission import Submission
+from daintree.argo.submit import Submitted, follow, submit
+from daintree.argo.workflows import phase
+from daintree.cluster.protocol import Cluster
+from daintree.errors import ClusterConflict, ClusterForbidden, ClusterMissing
 from tests.argo.conftest import digest, submitted_stage
 from tests.argo.in_cluster import adapter, manifest, moved
 from tests.argo.workflows import pod, retried
 from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
-from tooling.argo.submission import Submission
-from tooling.argo.submit import Submitted, follow, submit
-from tooling.argo.workflows import phase
-from tooling.cluster.protocol import Cluster
-from tooling.errors import ClusterConflict, ClusterForbidden, ClusterMissing
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from daintree.argo.names import SUBMISSION
+from daintree.argo.submission import Submission
+from daintree.argo.submitted import submission_of
+from daintree.errors import StoreError, UsageError
+from daintree.manifest import encode
+from daintree.store.bucket import Bucket
 from tests.services.minio import Minio
-from tooling.argo.names import SUBMISSION
-from tooling.argo.submission import Submission
-from tooling.argo.submitted import submission_of
-from tooling.errors import StoreError, UsageError
-from tooling.manifest import encode
-from tooling.store.bucket import Bucket
 
 
 @pytest.fixture

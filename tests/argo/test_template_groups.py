@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from daintree.argo.template_groups import template_names
+from daintree.plan import BoundStage
+from daintree.spec.component import ComponentSpec, Resources
 from tests.argo.conftest import digest
-from tooling.argo.template_groups import template_names
-from tooling.plan import BoundStage
-from tooling.spec.component import ComponentSpec, Resources
 
 
 def bound(name: str, component: str = "text/clean", **more: Any) -> BoundStage:

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from daintree.argo.tooling_image import tooling_image
+from daintree.build.build import Build
+from daintree.build.memory import Seen
+from daintree.build.protocol import Request, Result
+from daintree.errors import DaintreeError, RegistryError, SettingsError, UsageError
+from daintree.image.builder import EngineBuilder
+from daintree.image.reference import Repository
+from daintree.image.registry import HttpRegistry
+from daintree.report.build import Lines
+from daintree.settings import Settings, read_settings
+from daintree.version.own_image import NAME
 from tests.services.engine import remove_images
-from tooling.argo.tooling_image import tooling_image
-from tooling.build.build import Build
-from tooling.build.memory import Seen
-from tooling.build.protocol import Request, Result
-from tooling.errors import DaintreeError, RegistryError, SettingsError, UsageError
-from tooling.image.builder import EngineBuilder
-from tooling.image.reference import Repository
-from tooling.image.registry import HttpRegistry
-from tooling.report.build import Lines
-from tooling.settings import Settings, read_settings
-from tooling.version.own_image import NAME
 
 if TYPE_CHECKING:
     from docker import DockerClient

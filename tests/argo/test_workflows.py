@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
+from daintree.argo import names
+from daintree.argo.submission import Submission
+from daintree.argo.workflows import find_workflow, stages_of, stop, workflows_of
+from daintree.cluster.protocol import Cluster
+from daintree.errors import ClusterMissing, UsageError
 from tests.argo.conftest import make_submission, submitted_stage
 from tests.argo.in_cluster import adapter, manifest
 from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
-from tooling.argo import names
-from tooling.argo.submission import Submission
-from tooling.argo.workflows import find_workflow, stages_of, stop, workflows_of
-from tooling.cluster.protocol import Cluster
-from tooling.errors import ClusterMissing, UsageError
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tooling.argo.yaml_text import is_sure, manifest_text
+from daintree.argo.yaml_text import is_sure, manifest_text
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(

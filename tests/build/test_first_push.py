@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from tooling.build.first_push import FirstPush
+from daintree.build.first_push import FirstPush
 
 PATIENCE_SECONDS = 30
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tooling.build.memory import Seen
+from daintree.build.memory import Seen
 
 DIGEST, VERSION = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 

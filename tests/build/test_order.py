@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tooling.build.order import Origin, build_order, image_labels, public_url
-from tooling.snapshot import make_snapshot
-from tooling.version import read_versions
+from daintree.build.order import Origin, build_order, image_labels, public_url
+from daintree.snapshot import make_snapshot
+from daintree.version import read_versions
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from daintree.cluster.configuration import read_configuration
+from daintree.cluster.kubernetes_api import KubernetesApi
+from daintree.cluster.protocol import Cluster
 from tests.services.kubernetes_objects import KubernetesServer
-from tooling.cluster.configuration import read_configuration
-from tooling.cluster.kubernetes_api import KubernetesApi
-from tooling.cluster.protocol import Cluster
 
 
 def manifest(name: str = "words-1", **labels: str) -> dict[str, Any]:

@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import manifest
-from tests.services.availability import unavailable
-from tests.services.kubernetes_api import serve_kubernetes
-from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
-from tests.services.registry import free_port
-from tooling.cluster.connect import open_cluster
-from tooling.cluster.protocol import Cluster
-from tooling.errors import (
+from daintree.cluster.connect import open_cluster
+from daintree.cluster.protocol import Cluster
+from daintree.errors import (
     ClusterConflict,
     ClusterError,
     ClusterForbidden,
     ClusterMissing,
     ClusterUnavailable,
 )
+from tests.cluster.conftest import manifest
+from tests.services.availability import unavailable
+from tests.services.kubernetes_api import serve_kubernetes
+from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
+from tests.services.registry import free_port
 
 
 def test_a_name_that_is_taken(cluster: Cluster) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from daintree.cluster.connect import open_cluster
+from daintree.errors import ClusterError
 from tests.services.kubernetes_objects import KubernetesServer
-from tooling.cluster.connect import open_cluster
-from tooling.errors import ClusterError
 
 
 def test_none_is_configured(tmp_path: Path) -> None:

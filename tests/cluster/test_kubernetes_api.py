@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from daintree.cluster.configuration import read_configuration
+from daintree.cluster.kubernetes_api import PAUSES, KubernetesApi
+from daintree.cluster.protocol import Cluster
+from daintree.errors import ClusterError, ClusterForbidden, ClusterMissing, ClusterUnavailable
 from tests.cluster.conftest import manifest
 from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
-from tooling.cluster.configuration import read_configuration
-from tooling.cluster.kubernetes_api import PAUSES, KubernetesApi
-from tooling.cluster.protocol import Cluster
-from tooling.errors import ClusterError, ClusterForbidden, ClusterMissing, ClusterUnavailable
 
 
 def test_creates_finds_and_changes_an_object(cluster: Cluster) -> None:
@@ -212,7 +212,7 @@ class TestLog:
 
 def test_importing_the_adapter_imports_no_client() -> None:
     code = (
-        "import sys, tooling.cluster.connect, tooling.cluster.kubernetes_api;"
+        "import sys, daintree.cluster.connect, daintree.cluster.kubernetes_api;"
         "print([m for m in ('kubernetes', 'urllib3', 'yaml') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

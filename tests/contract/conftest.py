@@ -10,14 +10,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from daintree.runners import RUNNERS, open_runner
+from daintree.runners.protocol import Runner
+from daintree.settings import read_settings
+from daintree.store.protocol import Store
 from tests.contract.laboratory import LABEL, Laboratory
 from tests.contract.stores import STORES, Place
 from tests.contract.workers import StartWorker, Worker
 from tests.services.engine import remove_images
-from tooling.runners import RUNNERS, open_runner
-from tooling.runners.protocol import Runner
-from tooling.settings import read_settings
-from tooling.store.protocol import Store
 
 ROOT = Path(__file__).parents[2]
 

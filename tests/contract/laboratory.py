@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from daintree.runners.protocol import Job, Outcome, Runner
+from daintree.spec.component import ComponentSpec
+from daintree.version import ComponentVersion, VersionedFile
 from tests.services.engine import TEST_LABEL
-from tooling.runners.protocol import Job, Outcome, Runner
-from tooling.spec.component import ComponentSpec
-from tooling.version import ComponentVersion, VersionedFile
 
 COMPONENT = "contract/stage"
 # Nobody else's: what one worker removes in the end, no other is still using.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from daintree.manifest import SCHEMA, encode
 from tests.contract.runs import record_of
-from tooling.manifest import SCHEMA, encode
 
 OUTSIDE = ["../x", "/x", "a/../../x", "a//b", "", ".", "_cache/x", "a\nb", "a\0b"]
 UNREADABLE = {

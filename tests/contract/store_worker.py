@@ -10,9 +10,9 @@ import sys
 
 import msgspec
 
+from daintree.store.protocol import Store
 from tests.contract.runs import publish_indexed, record_of
 from tests.contract.stores import STORES
-from tooling.store.protocol import Store
 
 
 def publish_index(store: Store, key: str, run: str) -> None:

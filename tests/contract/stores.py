@@ -9,12 +9,12 @@ from typing import Protocol
 
 import msgspec
 
+from daintree.s3_access import S3Access
+from daintree.store.bucket import Bucket
+from daintree.store.local import DirectoryStore
+from daintree.store.protocol import Store
+from daintree.store.shared import SharedStore
 from tests.services.minio import running_server
-from tooling.s3_access import S3Access
-from tooling.store.bucket import Bucket
-from tooling.store.local import DirectoryStore
-from tooling.store.protocol import Store
-from tooling.store.shared import SharedStore
 
 
 class Place(Protocol):

@@ -8,9 +8,9 @@ import threading
 import msgspec
 import pytest
 
+from daintree.runners import RUNNERS
+from daintree.runners.protocol import Outcome
 from tests.contract.laboratory import TELL, Laboratory
-from tooling.runners import RUNNERS
-from tooling.runners.protocol import Outcome
 
 
 def test_it_names_itself_and_its_environment(laboratory: Laboratory) -> None:
@@ -174,7 +174,7 @@ def test_several_run_side_by_side(laboratory: Laboratory) -> None:
 
 
 def test_the_command_can_be_repeated_by_hand(laboratory: Laboratory) -> None:
-    from tooling.process import capture
+    from daintree.process import capture
 
     job = laboratory.job(TELL.format("sys.argv[5:]"), "--name", "a value")
     command, variables = laboratory.runner.command(job)

@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
+from daintree.errors import StageFailed
 from tests.contract.laboratory import Laboratory
 from tests.held_lock import released
-from tooling.errors import StageFailed
 
 # A descendant that would live for minutes, and holds a lock for as long as it lives.
 HOLD = """\

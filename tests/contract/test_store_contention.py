@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from daintree.errors import DaintreeError
+from daintree.manifest import index_record_of
+from daintree.store.protocol import Store
 from tests.contract.runs import (
     FILES,
     KEY,
@@ -23,9 +26,6 @@ from tests.contract.runs import (
 )
 from tests.contract.stores import Place
 from tests.contract.workers import PATIENCE_SECONDS, StartWorker, at_once, finish, hear
-from tooling.errors import DaintreeError
-from tooling.manifest import index_record_of
-from tooling.store.protocol import Store
 
 WRITERS = 20
 

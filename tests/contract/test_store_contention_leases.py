@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from daintree.store.protocol import Store
 from tests.contract.runs import KEY
 from tests.contract.stores import Place
 from tests.contract.workers import StartWorker, at_once, finish, hear
-from tooling.store.protocol import Store
 
 
 def test_a_lease_is_held_by_one_thread_at_a_time(place: Place) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from daintree.errors import ArtifactDamaged, StoreError
+from daintree.manifest import SCHEMA, encode, index_record_of
+from daintree.store.protocol import Store
 from tests.contract.runs import (
     FILES,
     OTHER_RUN,
@@ -15,9 +18,6 @@ from tests.contract.runs import (
     record_of,
 )
 from tests.contract.stores import Place
-from tooling.errors import ArtifactDamaged, StoreError
-from tooling.manifest import SCHEMA, encode, index_record_of
-from tooling.store.protocol import Store
 
 
 class TestCheck:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from daintree.manifest import encode
+from daintree.store.protocol import Store
 from tests.contract.runs import (
     FILES,
     OTHER_RUN,
@@ -13,8 +15,6 @@ from tests.contract.runs import (
     publish_indexed,
 )
 from tests.contract.stores import Place
-from tooling.manifest import encode
-from tooling.store.protocol import Store
 
 
 class TestContents:

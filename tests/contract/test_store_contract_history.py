@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from daintree.errors import StoreError, UsageError
+from daintree.store.protocol import Store
 from tests.contract.runs import OTHER_RUN, RUN, nothing_published, publish, publish_failed
 from tests.contract.stores import Place
-from tooling.errors import StoreError, UsageError
-from tooling.store.protocol import Store
 
 
 class TestHistory:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from daintree.errors import StoreError
+from daintree.store.protocol import Store
 from tests.contract.malformed import each_outside, each_unreadable
 from tests.contract.runs import KEY, OTHER_RUN, RUN, key_of, record_of
 from tests.contract.stores import Place
-from tooling.errors import StoreError
-from tooling.store.protocol import Store
 
 INDEX_PATH = f"_cache/{KEY[7:]}"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from daintree.errors import StoreError
+from daintree.store.protocol import Store
 from tests.contract.runs import KEY, key_of
-from tooling.errors import StoreError
-from tooling.store.protocol import Store
 
 
 def test_a_lease_is_ours_while_we_hold_it(store: Store, other: Store) -> None:

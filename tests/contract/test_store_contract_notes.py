@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tooling.errors import StoreError
-from tooling.store.protocol import Store
+from daintree.errors import StoreError
+from daintree.store.protocol import Store
 
 
 class TestNotes:

@@ -14,6 +14,11 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from daintree.errors import ArtifactRejected, StoreError
+from daintree.manifest import FileEntry, artifact_of, encode, index_record_of
+from daintree.store.artifact import hash_artifact
+from daintree.store.names import check_names
+from daintree.store.protocol import Store
 from tests.contract.malformed import each_outside, each_unreadable
 from tests.contract.runs import (
     FILES,
@@ -30,11 +35,6 @@ from tests.contract.runs import (
     publish_indexed,
 )
 from tests.contract.stores import Place
-from tooling.errors import ArtifactRejected, StoreError
-from tooling.manifest import FileEntry, artifact_of, encode, index_record_of
-from tooling.store.artifact import hash_artifact
-from tooling.store.names import check_names
-from tooling.store.protocol import Store
 
 # The store is the same in all examples of a property: so each has a run of its own.
 NUMBERS = itertools.count()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from daintree.errors import ArtifactRejected, StoreError
+from daintree.store.artifact import hash_artifact
+from daintree.store.protocol import Store
 from tests.contract.runs import FILES, OTHER_RUN, RUN, add_source, contents, fill, key_of
 from tests.contract.stores import Place
-from tooling.errors import ArtifactRejected, StoreError
-from tooling.store.artifact import hash_artifact
-from tooling.store.protocol import Store
 
 
 class TestSources:

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from daintree.errors import StoreError
+from daintree.manifest import index_record_of
+from daintree.store.artifact import hash_artifact
+from daintree.store.protocol import Store
 from tests.contract.runs import (
     FILES,
     OTHER_RUN,
@@ -16,10 +20,6 @@ from tests.contract.runs import (
     manifest_of,
     nothing_published,
 )
-from tooling.errors import StoreError
-from tooling.manifest import index_record_of
-from tooling.store.artifact import hash_artifact
-from tooling.store.protocol import Store
 
 
 class TestStaging:
@@ -59,7 +59,7 @@ class TestStaging:
             pass
 
     def test_another_stores_staging_place_is_refused(self, store: Store, tmp_path: Path) -> None:
-        from tooling.store.local import DirectoryStore
+        from daintree.store.local import DirectoryStore
 
         with DirectoryStore(tmp_path / "other store").stage(RUN) as staging:
             fill(staging.output, FILES)

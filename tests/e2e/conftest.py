@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from daintree.store.bucket import Bucket
+from daintree.version.own_image import NAME
 from tests.e2e.fifos import Channel, Gate
 from tests.e2e.projects import BUILD_SECONDS, DOIT, REPOSITORY, Project
 from tests.e2e.shared_bucket import machine
 from tests.e2e.slow_pipeline import with_slow_pipeline
 from tests.services.engine import TEST_LABEL, remove_images
 from tests.services.minio import variables
-from tooling.store.bucket import Bucket
-from tooling.version.own_image import NAME
 
 if TYPE_CHECKING:
     from docker import DockerClient

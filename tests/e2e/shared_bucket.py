@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
+from daintree.store.bucket import Bucket
 from tests.e2e.projects import Project
 from tests.services.minio import variables
 from tests.services.proxy import Proxy
-from tooling.store.bucket import Bucket
 
 ALL_HITS = {"load": "hit", "clean": "hit", "count": "hit"}
 ALL_RUNS = {"load": "run", "clean": "run", "count": "run"}

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from daintree.store.bucket import Bucket
 from tests.e2e.projects import BUILD_SECONDS, Project
 from tests.services.argo_check import faults, read_documents
 from tests.services.kubernetes_objects import KubernetesServer
 from tests.services.one_machine_argo import OneMachineArgo
-from tooling.store.bucket import Bucket
 
 STRANGE = '{{workflow.name}} $(HOME) $$ \'; touch /tmp/x; # "größe"\n\u200b\x07'
 
@@ -222,7 +222,7 @@ def test_pipelines_in_another_repository_are_the_same_submission(
     root = tmp_path / "other"
     root.mkdir()
     other = pushed.elsewhere(root)
-    other.write("dodo.py", "from tooling.tasks.project_tasks import task_pipelines\n")
+    other.write("dodo.py", "from daintree.tasks.project_tasks import task_pipelines\n")
     other.write("corpus.txt", (pushed.root / "corpus.txt").read_text(encoding="utf-8"))
     other.pipeline(
         "words",

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from daintree.store.bucket import Bucket
 from tests.e2e.projects import REPOSITORY, Finished, Project
 from tests.services.argo_check import faults, read_documents
 from tests.services.kubernetes_objects import KubernetesServer
 from tests.services.one_machine_argo import OneMachineArgo
-from tooling.store.bucket import Bucket
 
 SCHEDULE = ("--schedule", "0 3 * * *")
 DODO = REPOSITORY / "deploy/tooling/project/dodo.py"

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from daintree.image import labels
 from tests.e2e.projects import DOIT, Project
 from tests.services.availability import unavailable
-from tooling.image import labels
 
 if TYPE_CHECKING:
     from docker import DockerClient

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from daintree.version import discover_components
 from tests.e2e.projects import DOIT, REPOSITORY
 from tests.services.minio import Minio, variables
-from tooling.version import discover_components
 
 if TYPE_CHECKING:
     from docker import DockerClient

@@ -76,7 +76,7 @@ def test_a_no_op_imports_nothing_that_only_other_work_needs(ran: Project) -> Non
         lines = [line for line in finished.stderr.splitlines() if line.startswith("import time:")]
         imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
 
-        assert "tooling" in imported
+        assert "daintree" in imported
         assert imported & HEAVY == set()
 
 

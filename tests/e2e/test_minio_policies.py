@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from daintree.errors import StoreError
+from daintree.store.bucket import Bucket
 from tests.e2e.projects import REPOSITORY, Project
 from tests.services.minio import Minio, variables
-from tooling.errors import StoreError
-from tooling.store.bucket import Bucket
 
 POLICIES = REPOSITORY / "deploy/minio"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from daintree.store.bucket import Bucket
 from tests.e2e.projects import Project
 from tests.e2e.shared_bucket import ALL_HITS, ALL_RUNS, machine
-from tooling.store.bucket import Bucket
 
 
 def damage(bucket: Bucket, stage: str, content: bytes | None) -> None:

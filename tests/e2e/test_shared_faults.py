@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from daintree.store.bucket import Bucket
 from tests.e2e.fifos import Channel, Gate
 from tests.e2e.projects import Project
 from tests.e2e.shared_bucket import ALL_HITS, expire_leases, machine, runs_in
@@ -14,7 +15,6 @@ from tests.e2e.slow_pipeline import kill
 from tests.services.minio import Minio, access_to, free_port, start, stop
 from tests.services.proxy import Proxy, busy, busy_when_done, dated, reset_when_done, stall
 from tests.small_disk import fill
-from tooling.store.bucket import Bucket
 
 LOAD = ("words:load", "--json")
 LARGE_BYTES = 40_000_000

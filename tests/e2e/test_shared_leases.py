@@ -7,13 +7,13 @@ import signal
 
 import msgspec
 
+from daintree.manifest import decode, encode
+from daintree.store.bucket import Bucket
+from daintree.store.bucket_lease import LEASE_SECONDS, LeaseRecord
 from tests.e2e.fifos import Channel, Gate
 from tests.e2e.projects import Project
 from tests.e2e.shared_bucket import machine, runs_in
 from tests.e2e.slow_pipeline import kill, statuses
-from tooling.manifest import decode, encode
-from tooling.store.bucket import Bucket
-from tooling.store.bucket_lease import LEASE_SECONDS, LeaseRecord
 
 MACHINES = 10
 BRIEF_SECONDS = 0.5

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from daintree.store.bucket import Bucket
 from tests.e2e.projects import Project
 from tests.e2e.shared_bucket import machine
 from tests.services.proxy import Proxy, all_together, proxy
-from tooling.store.bucket import Bucket
 
 STAGES = 10
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from daintree.store.bucket import Bucket
 from tests.e2e.fifos import Channel, Gate
 from tests.e2e.projects import Project
 from tests.e2e.shared_bucket import ALL_HITS, ALL_RUNS, machine, runs_in
 from tests.e2e.slow_pipeline import SIDE, WAIT
 from tests.web_server import web_server
-from tooling.store.bucket import Bucket
 
 
 def test_a_source_in_a_bucket_is_read_in_place_and_known_by_its_listing(

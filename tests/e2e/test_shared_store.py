@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from daintree.store.bucket import Bucket
 from tests.e2e.projects import SCRIPT, Project
 from tests.e2e.shared_bucket import ALL_HITS, ALL_RUNS, runs_in
 from tests.services.minio import Minio, read_only, variables
-from tooling.store.bucket import Bucket
 
 
 def test_what_one_clone_has_computed_the_other_hits(

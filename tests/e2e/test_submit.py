@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from daintree.image import labels
+from daintree.image.reference import version_tag
+from daintree.store.bucket import Bucket
 from tests.argo.in_cluster import moved, pod_of
 from tests.argo.workflows import Node, at, exit_handler, pod, retried
 from tests.e2e.projects import Project
@@ -19,9 +22,6 @@ from tests.services.bare_image import push
 from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
 from tests.services.minio import Minio, variables
 from tests.services.registry import Registry, free_port
-from tooling.image import labels
-from tooling.image.reference import version_tag
-from tooling.store.bucket import Bucket
 
 IMAGE = "registry.example/ml/daintree/tooling@sha256:" + "9" * 64
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from daintree.store.bucket import Bucket
 from tests.e2e.slow_pipeline import with_slow_pipeline
 from tests.services.minio import Minio, variables
 from tests.web_server import Server, web_server
-from tooling.store.bucket import Bucket
 
 if TYPE_CHECKING:
     from tests.e2e.fifos import Channel, Gate

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tooling.git.blob import blob_of
-from tooling.git.entry import EXECUTABLE, REGULAR, SYMLINK, Entry
-from tooling.git.working_tree import WorkingTree
+from daintree.git.blob import blob_of
+from daintree.git.entry import EXECUTABLE, REGULAR, SYMLINK, Entry
+from daintree.git.working_tree import WorkingTree
 
 if TYPE_CHECKING:
     from tests.conftest import Monorepo

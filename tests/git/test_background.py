@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from tooling.git.background import Background
+from daintree.git.background import Background
 
 
 def test_it_runs_beside_its_caller() -> None:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tooling.errors import GitError
-from tooling.git import blob as blob_module
-from tooling.git.blob import algorithm_of, blob_hash, blob_of, blob_of_file
+from daintree.errors import GitError
+from daintree.git import blob as blob_module
+from daintree.git.blob import algorithm_of, blob_hash, blob_of, blob_of_file
 
 if TYPE_CHECKING:
     from tests.conftest import Monorepo

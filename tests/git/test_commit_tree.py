@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tooling.errors import GitError
-from tooling.git.commit_tree import CommitTree, default_base, head, resolve_commit
-from tooling.git.entry import SUBMODULE, Entry
-from tooling.git.repository import read_repository
-from tooling.git.working_tree import WorkingTree
+from daintree.errors import GitError
+from daintree.git.commit_tree import CommitTree, default_base, head, resolve_commit
+from daintree.git.entry import SUBMODULE, Entry
+from daintree.git.repository import read_repository
+from daintree.git.working_tree import WorkingTree
 
 if TYPE_CHECKING:
     from tests.conftest import Monorepo

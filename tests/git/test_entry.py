@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tooling.git.entry import at_or_below, covers, narrowed
+from daintree.git.entry import at_or_below, covers, narrowed
 
 NAMES = st.sampled_from(["a", "ab", "a-b", "a.b", "a0", "b", "A"])
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)

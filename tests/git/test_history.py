@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tooling.errors import GitError, UsageError
-from tooling.git.history import FileChange, changes, commit_facts, unknown_revision
+from daintree.errors import GitError, UsageError
+from daintree.git.history import FileChange, changes, commit_facts, unknown_revision
 
 if TYPE_CHECKING:
     from tests.conftest import Monorepo
@@ -96,7 +96,7 @@ def test_a_repository_with_sha256_ids(tmp_path: Path, monorepo: Monorepo) -> Non
 
 def test_only_history_imports_gitpython() -> None:
     program = (
-        "import sys, tooling.affected, tooling.snapshot, tooling.git.history;"
+        "import sys, daintree.affected, daintree.snapshot, daintree.git.history;"
         "print('git' in sys.modules)"
     )
     root = Path(__file__).parents[2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tooling.git.lineage import (
+from daintree.git.lineage import (
     commit_seconds,
     commits_apart,
     is_on_main_line,

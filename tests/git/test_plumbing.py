@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tooling.errors import GitError
-from tooling.git.background import Background
-from tooling.git.plumbing import attempt, git
-from tooling.git.repository import read_repository
+from daintree.errors import GitError
+from daintree.git.background import Background
+from daintree.git.plumbing import attempt, git
+from daintree.git.repository import read_repository
 
 if TYPE_CHECKING:
     from tests.conftest import Monorepo

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from daintree.git.entry import EXECUTABLE, REGULAR
+from daintree.git.working_tree import WorkingTree
 from tests.git.conftest import DIRECTORY, FILE, NAMES, files, on_disk
-from tooling.git.entry import EXECUTABLE, REGULAR
-from tooling.git.working_tree import WorkingTree
 
 if TYPE_CHECKING:
     from tests.conftest import Monorepo

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from daintree.errors import GitError
 from tests.git.conftest import DIRECTORY, FILE, NAMES, files, on_disk
-from tooling.errors import GitError
 
 if TYPE_CHECKING:
     from tests.conftest import Monorepo

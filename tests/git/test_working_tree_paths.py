@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from daintree.errors import GitError
+from daintree.git.entry import SUBMODULE
+from daintree.git.working_tree import WorkingTree
 from tests.git.conftest import DIRECTORY, FILE, NAMES, files, on_disk
 from tests.privileges import file_modes_hold
-from tooling.errors import GitError
-from tooling.git.entry import SUBMODULE
-from tooling.git.working_tree import WorkingTree
 
 if TYPE_CHECKING:
     from tests.conftest import Monorepo

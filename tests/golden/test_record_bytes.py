@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tooling.manifest import (
+from daintree.manifest import (
     FileEntry,
     IndexRecord,
     InputRecord,
@@ -22,8 +22,8 @@ from tooling.manifest import (
     encode,
     index_record_of,
 )
-from tooling.store.local import SourceRecord
-from tooling.store.records import HistoryRecord
+from daintree.store.local import SourceRecord
+from daintree.store.records import HistoryRecord
 
 HERE = Path(__file__).parent
 RUN = "20260301T101500000Z-0a1b2c3d"

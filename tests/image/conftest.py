@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from daintree.errors import RegistryError
+from daintree.image.reference import Repository
+from daintree.image.registry import HttpRegistry
 from tests.services.faulty_registry import Script, answering
-from tooling.errors import RegistryError
-from tooling.image.reference import Repository
-from tooling.image.registry import HttpRegistry
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from daintree.errors import RegistryError
+from daintree.image.reference import Repository
+from daintree.image.registry import HttpRegistry
 from tests.image.conftest import fault
 from tests.services.bare_image import CONFIG, manifest_of
 from tests.services.faulty_registry import Reply, answering, as_json
 from tests.services.registry import MANIFEST
-from tooling.errors import RegistryError
-from tooling.image.reference import Repository
-from tooling.image.registry import HttpRegistry
 
 pytestmark = pytest.mark.usefixtures("nobody_is_logged_in")
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from daintree.errors import ImageError
+from daintree.image.builder import EngineBuilder, _build_failure, _push_failure
+from daintree.image.context import build_context
+from daintree.image.protocol import BuildOrder
 from tests.services.engine import remove_images
 from tests.services.registry import free_port, serve
-from tooling.errors import ImageError
-from tooling.image.builder import EngineBuilder, _build_failure, _push_failure
-from tooling.image.context import build_context
-from tooling.image.protocol import BuildOrder
 
 if TYPE_CHECKING:
     from docker import DockerClient

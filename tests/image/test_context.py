@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tooling.image.context import build_context
+from daintree.image.context import build_context
 
 
 def snapshot(directory: Path) -> list[str]:

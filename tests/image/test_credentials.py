@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tooling.errors import RegistryError
-from tooling.image.credentials import Credentials, stored_credentials
+from daintree.errors import RegistryError
+from daintree.image.credentials import Credentials, stored_credentials
 
 HOST = "registry.example"
 

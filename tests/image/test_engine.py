@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tooling.errors import EngineError
-from tooling.image.engine import connect, engine_refusal, mapped
+from daintree.errors import EngineError
+from daintree.image.engine import connect, engine_refusal, mapped
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -50,8 +50,8 @@ def test_a_socket_that_is_not_for_this_user(tmp_path: Path) -> None:
         listener.listen()
         path.chmod(0o600)
         script = (
-            "import os, sys; from tooling.image.engine import connect; import docker\n"
-            "from tooling.errors import EngineError\n"
+            "import os, sys; from daintree.image.engine import connect; import docker\n"
+            "from daintree.errors import EngineError\n"
             "os.chdir('/'); os.environ['HOME'] = '/nonexistent'\n"
             "for parent in sys.argv[2:]: os.chmod(parent, 0o755)\n"
             "os.setuid(65534); os.environ['DOCKER_HOST'] = 'unix://' + sys.argv[1]\n"
@@ -68,8 +68,8 @@ def test_without_the_sdk_the_hint_installs_it() -> None:
     script = (
         "import sys, importlib.util as u; found = u.find_spec\n"
         "u.find_spec = lambda name, *more: None if name == 'docker' else found(name, *more)\n"
-        "from tooling.errors import EngineError\n"
-        "from tooling.image.engine import connect\n"
+        "from daintree.errors import EngineError\n"
+        "from daintree.image.engine import connect\n"
         "try: connect()\n"
         "except EngineError as error: print(error.message, '|', error.hint)\n"
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tooling.errors import ImageError
-from tooling.image.reference import component_repository, version_tag
+from daintree.errors import ImageError
+from daintree.image.reference import component_repository, version_tag
 
 
 @pytest.mark.parametrize(

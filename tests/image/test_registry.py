@@ -7,14 +7,14 @@ from collections.abc import Mapping
 
 import pytest
 
+from daintree.errors import RegistryError, RegistryUnavailable
+from daintree.image.protocol import ImageConfig, Manifest
+from daintree.image.reference import Repository
+from daintree.image.registry import INDEX_TYPES, HttpRegistry, is_loopback, open_registry
 from tests.image.conftest import fault
 from tests.services.bare_image import CONFIG, digest_of, manifest_of, push
 from tests.services.faulty_registry import Reply, answering, as_json
 from tests.services.registry import MANIFEST, Registry
-from tooling.errors import RegistryError, RegistryUnavailable
-from tooling.image.protocol import ImageConfig, Manifest
-from tooling.image.reference import Repository
-from tooling.image.registry import INDEX_TYPES, HttpRegistry, is_loopback, open_registry
 
 pytestmark = pytest.mark.usefixtures("nobody_is_logged_in")
 

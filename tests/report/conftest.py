@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from tooling.binding import bind
-from tooling.manifest import Artifact, FileEntry, IndexRecord, InputRecord, Keys, RunManifest
-from tooling.plan import Decision, Hit, SourceIdentity
-from tooling.run.planning import Plan, Request
-from tooling.runners.local import LocalRunner
-from tooling.settings import read_settings
-from tooling.source import open_source
-from tooling.spec.component import ComponentSpec
-from tooling.spec.pipeline_reader import read_pipeline
-from tooling.store.local import DirectoryStore
-from tooling.store.protocol import Store
-from tooling.version import ComponentVersion
+from daintree.binding import bind
+from daintree.manifest import Artifact, FileEntry, IndexRecord, InputRecord, Keys, RunManifest
+from daintree.plan import Decision, Hit, SourceIdentity
+from daintree.run.planning import Plan, Request
+from daintree.runners.local import LocalRunner
+from daintree.settings import read_settings
+from daintree.source import open_source
+from daintree.spec.component import ComponentSpec
+from daintree.spec.pipeline_reader import read_pipeline
+from daintree.store.local import DirectoryStore
+from daintree.store.protocol import Store
+from daintree.version import ComponentVersion
 
 PIPELINE = b"""
 description: a diamond

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from daintree.argo.order import Order
+from daintree.manifest import RunManifest
+from daintree.plan import Hit, Miss, Pending
+from daintree.report.argo import order_as_json, order_comments, order_summary
+from daintree.run.planning import Plan
 from tests.argo.conftest import make_submission, submitted_stage
-from tooling.argo.order import Order
-from tooling.manifest import RunManifest
-from tooling.plan import Hit, Miss, Pending
-from tooling.report.argo import order_as_json, order_comments, order_summary
-from tooling.run.planning import Plan
 
 HITS = ("load", "left", "right")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 
-from tooling.build.protocol import Result
-from tooling.errors import ImageError
-from tooling.report.build import Bars, Lines, build_as_json, build_table, complaints, progress
+from daintree.build.protocol import Result
+from daintree.errors import ImageError
+from daintree.report.build import Bars, Lines, build_as_json, build_table, complaints, progress
 
 PRESENT = Result(
     name="a/one", version="v1", action="present", image="r/a/one:1", digest="d", reasons=("there",)

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tooling.plan import Hit, Miss, Pending
-from tooling.report.graph import mermaid, text_graph
-from tooling.run.planning import Plan
+from daintree.plan import Hit, Miss, Pending
+from daintree.report.graph import mermaid, text_graph
+from daintree.run.planning import Plan
 
 SPLIT = b"""
 source: 'a "quoted" <source> & more.json'

@@ -6,16 +6,16 @@ import json
 
 import pytest
 
-from tests.contract.runs import key_of, location_of, publish, publish_failed
-from tooling.manifest import InputRecord, RunManifest
-from tooling.report.metrics import (
+from daintree.manifest import InputRecord, RunManifest
+from daintree.report.metrics import (
     Measured,
     best_first,
     measured,
     metrics_table,
     read_metrics,
 )
-from tooling.store.protocol import Store
+from daintree.store.protocol import Store
+from tests.contract.runs import key_of, location_of, publish, publish_failed
 
 COMMIT = "0123456789" * 4
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tooling.manifest import InputRecord, RunManifest
-from tooling.plan import Hit, Miss, Pending
-from tooling.report.plan_table import plan_as_json, plan_table
-from tooling.run.planning import Plan
+from daintree.manifest import InputRecord, RunManifest
+from daintree.plan import Hit, Miss, Pending
+from daintree.report.plan_table import plan_as_json, plan_table
+from daintree.run.planning import Plan
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from tooling.plan import Hit, Miss
-from tooling.report.progress import Progress
-from tooling.run.planning import Plan
+from daintree.plan import Hit, Miss
+from daintree.report.progress import Progress
+from daintree.run.planning import Plan
 
 DECISIONS = {name: Miss() for name in ("load", "left", "right", "join")}
 

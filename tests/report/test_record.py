@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tooling.argo.recording import StageReport
-from tooling.report.record import record_as_json, stage_line
+from daintree.argo.recording import StageReport
+from daintree.report.record import record_as_json, stage_line
 
 RUN = "20260301T101509000Z-words-1-load-0"
 

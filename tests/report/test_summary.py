@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tooling.plan import Hit, Miss
-from tooling.report.progress import Progress
-from tooling.report.summary import run_as_json, run_summary
-from tooling.run.pipeline_run import PipelineRun, Result
-from tooling.run.planning import Plan
+from daintree.plan import Hit, Miss
+from daintree.report.progress import Progress
+from daintree.report.summary import run_as_json, run_summary
+from daintree.run.pipeline_run import PipelineRun, Result
+from daintree.run.planning import Plan
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tooling.report.text import colour, columns, count, duration, say, size
+from daintree.report.text import colour, columns, count, duration, say, size
 
 
 @pytest.mark.parametrize(

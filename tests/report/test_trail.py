@@ -7,9 +7,9 @@ import json
 import msgspec
 import pytest
 
-from tooling.manifest import RunManifest
-from tooling.report.trail import MOST_LOG_LINES, history_table, run_as_json, run_page
-from tooling.store.protocol import Store
+from daintree.manifest import RunManifest
+from daintree.report.trail import MOST_LOG_LINES, history_table, run_as_json, run_page
+from daintree.store.protocol import Store
 
 
 @pytest.fixture

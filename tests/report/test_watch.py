@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
+from daintree.errors import SourceError, StageFailed
+from daintree.manifest import RunManifest
+from daintree.plan import Miss
+from daintree.report.progress import Progress
+from daintree.report.watch import WatchEvents, WatchLines, WatchReport
+from daintree.run.pipeline_run import PipelineRun
+from daintree.run.planning import Plan
 from tests.contract.runs import manifest_of
-from tooling.errors import SourceError, StageFailed
-from tooling.manifest import RunManifest
-from tooling.plan import Miss
-from tooling.report.progress import Progress
-from tooling.report.watch import WatchEvents, WatchLines, WatchReport
-from tooling.run.pipeline_run import PipelineRun
-from tooling.run.planning import Plan
 
 TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.MULTILINE)
 

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from tests.argo.conftest import make_submission, submitted_stage
-from tests.argo.in_cluster import manifest, moved
-from tests.argo.workflows import Node, at, compressed, named, pod, retried
-from tooling.argo.submit import Submitted
-from tooling.report.workflow import (
+from daintree.argo.submit import Submitted
+from daintree.report.workflow import (
     LogLines,
     WorkflowProgress,
     submitted_as_json,
     submitted_line,
 )
+from tests.argo.conftest import make_submission, submitted_stage
+from tests.argo.in_cluster import manifest, moved
+from tests.argo.workflows import Node, at, compressed, named, pod, retried
 
 STAGES = make_submission(
     submitted_stage("Read_All", task="read-all"), submitted_stage("count", needs=("Read_All",))

@@ -8,12 +8,12 @@ from typing import TypeAlias
 
 import pytest
 
-from tooling.errors import UsageError
-from tooling.manifest import Artifact, IndexRecord, Keys, RunManifest, index_record_of
-from tooling.run.output import publish_output
-from tooling.store.artifact import hash_artifact
-from tooling.store.local import DirectoryStore
-from tooling.store.protocol import Store
+from daintree.errors import UsageError
+from daintree.manifest import Artifact, IndexRecord, Keys, RunManifest, index_record_of
+from daintree.run.output import publish_output
+from daintree.store.artifact import hash_artifact
+from daintree.store.local import DirectoryStore
+from daintree.store.protocol import Store
 
 Files: TypeAlias = Mapping[str, str]
 KeepRun: TypeAlias = Callable[[str, Files], IndexRecord]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tooling.errors import SpecError, UsageError
-from tooling.run.attached import Attached, attached, find_attached
+from daintree.errors import SpecError, UsageError
+from daintree.run.attached import Attached, attached, find_attached
 
 
 def component(root: Path, name: str, description: str | None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tooling.run.cancellation import Cancellation
+from daintree.run.cancellation import Cancellation
 
 LONGEST_SECONDS = 60
 

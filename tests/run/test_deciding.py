@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from daintree.errors import ArtifactDamaged
+from daintree.manifest import IndexRecord
+from daintree.plan import Check, Lookup
+from daintree.run.deciding import decide_in_rounds
 from tests.contract.runs import key_of, record_of
-from tooling.errors import ArtifactDamaged
-from tooling.manifest import IndexRecord
-from tooling.plan import Check, Lookup
-from tooling.run.deciding import decide_in_rounds
 
 
 class Asked:

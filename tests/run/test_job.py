@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from tooling.plan import BoundStage
-from tooling.run.job import arguments_of
+from daintree.plan import BoundStage
+from daintree.run.job import arguments_of
 
 
 def stage(**parameters: Any) -> BoundStage:

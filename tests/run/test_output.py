@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from daintree.errors import ArtifactDamaged, ArtifactRejected
+from daintree.run.output import publish_output
+from daintree.store.protocol import Store
 from tests.run.conftest import ONE, TWO, KeepRun, content, publish
-from tooling.errors import ArtifactDamaged, ArtifactRejected
-from tooling.run.output import publish_output
-from tooling.store.protocol import Store
 
 
 def test_the_output_is_a_copy_that_can_be_written(
@@ -42,7 +42,7 @@ def test_another_output_replaces_the_one_before(project: Path, store: Store, kee
 def test_where_directories_cannot_be_exchanged_they_are_renamed(
     project: Path, store: Store, keep: KeepRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tooling.run.output._exchange", lambda one, other: False)
+    monkeypatch.setattr("daintree.run.output._exchange", lambda one, other: False)
     publish(project, keep("r1", ONE), store)
     publish(project, keep("r2", TWO), store)
     assert content(project / "output/x") == TWO

@@ -7,16 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+from daintree.store.protocol import Store
 from tests.run.conftest import ONE, TWO, KeepRun, content, publish
-from tooling.store.protocol import Store
 
 # Publishes one run's output; is killed right before its n-th change of the file system, where n is given.
 PUBLISH = """
 import os, signal, sys
 from pathlib import Path
-from tooling.manifest import index_record_of
-from tooling.run.output import publish_output
-from tooling.store.local import DirectoryStore
+from daintree.manifest import index_record_of
+from daintree.run.output import publish_output
+from daintree.store.local import DirectoryStore
 
 root, location, steps = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 store = DirectoryStore(root / "store")

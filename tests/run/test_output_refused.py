@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from daintree.store.protocol import Store
 from tests.run.conftest import ONE, TWO, KeepRun, complaint, content, publish
-from tooling.store.protocol import Store
 
 
 def test_a_directory_of_somebody_elses_files_is_left_alone(

@@ -7,12 +7,12 @@ from typing import cast
 
 import pytest
 
+from daintree.errors import DaintreeError, SourceError, SpecError, StageFailed, StoreUnavailable
+from daintree.manifest import Keys, RunManifest
+from daintree.plan import Decision, Hit, Miss, SourceIdentity
+from daintree.run.planning import Plan
+from daintree.run.watching import Watch, failed_before
 from tests.contract.runs import key_of, manifest_of, record_of
-from tooling.errors import DaintreeError, SourceError, SpecError, StageFailed, StoreUnavailable
-from tooling.manifest import Keys, RunManifest
-from tooling.plan import Decision, Hit, Miss, SourceIdentity
-from tooling.run.planning import Plan
-from tooling.run.watching import Watch, failed_before
 
 GONE = SourceError("the source corpus.txt does not exist")
 FAILED = StageFailed("stage words:train ended with exit code 1")

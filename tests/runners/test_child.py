@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from daintree.runners import child
+from daintree.runners.child import run_child
 from tests.held_lock import released
-from tooling.runners import child
-from tooling.runners.child import run_child
 
 # Holds a lock until it dies, and ignores the polite signal.
 STUBBORN = """\
@@ -26,7 +26,7 @@ time.sleep(300)
 DRIVER = """\
 import sys
 from pathlib import Path
-from tooling.runners import child
+from daintree.runners import child
 child.GRACE_SECONDS = 0.1
 here = Path(sys.argv[1])
 child.run_child([sys.executable, "stubborn.py"], env={}, cwd=here, log=here / "log", on_line=print)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tooling.runners.container import Container, Mount, bytes_of, command_line, container_of
-from tooling.runners.protocol import Job, Prepared
-from tooling.spec.component import Resources
+from daintree.runners.container import Container, Mount, bytes_of, command_line, container_of
+from daintree.runners.protocol import Job, Prepared
+from daintree.spec.component import Resources
 
 OUTSIDE = {
     "USER": "ana",

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from daintree.errors import EngineError, StageFailed
+from daintree.image import labels
+from daintree.runners.docker import DockerRunner, _usable
+from daintree.runners.leftovers import remove_leftovers
+from daintree.runners.owner import this_process, write_owner
+from daintree.runners.protocol import Job, Prepared
+from daintree.settings import read_settings
 from tests.services.engine import BASE_IMAGE, TEST_LABEL
-from tooling.errors import EngineError, StageFailed
-from tooling.image import labels
-from tooling.runners.docker import DockerRunner, _usable
-from tooling.runners.leftovers import remove_leftovers
-from tooling.runners.owner import this_process, write_owner
-from tooling.runners.protocol import Job, Prepared
-from tooling.settings import read_settings
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -104,7 +104,7 @@ def is_there(engine: DockerClient, name: str) -> bool:
 
 
 def dead_owner() -> str:
-    source = "from tooling.runners.owner import this_process, write_owner\nprint(write_owner(this_process()))"
+    source = "from daintree.runners.owner import this_process, write_owner\nprint(write_owner(this_process()))"
     done = subprocess.run(
         [sys.executable, "-c", source], capture_output=True, text=True, check=True
     )

@@ -9,15 +9,15 @@ from typing import Any, Protocol
 
 import pytest
 
-from tooling.errors import EnvironmentFailed
-from tooling.process import capture
-from tooling.runners.environments import (
+from daintree.errors import EnvironmentFailed
+from daintree.process import capture
+from daintree.runners.environments import (
     Environments,
     bytecode_directory,
     environment_of,
     site_packages,
 )
-from tooling.runners.installation import installed_size
+from daintree.runners.installation import installed_size
 
 
 class Wheels(Protocol):
@@ -206,7 +206,7 @@ def test_one_whose_python_has_gone_is_made_anew(
 MAKE = """\
 import sys
 from pathlib import Path
-from tooling.runners.environments import Environments
+from daintree.runners.environments import Environments
 print("go", flush=True)
 Environments(Path(sys.argv[1])).ensure(Path(sys.argv[2]), lambda line: print(line, flush=True))
 """
@@ -215,7 +215,7 @@ Environments(Path(sys.argv[1])).ensure(Path(sys.argv[2]), lambda line: print(lin
 def start(environments: Environments, requirements: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", MAKE, str(environments.directory), str(requirements)],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "tooling")},
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tooling.runners.frames import STDERR, STDOUT, Frames
+from daintree.runners.frames import STDERR, STDOUT, Frames
 
 
 def frame(kind: int, content: bytes) -> bytes:

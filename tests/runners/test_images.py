@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from daintree.errors import ImageError
+from daintree.image import labels
+from daintree.image.builder import EngineBuilder
+from daintree.image.protocol import BuildOrder
+from daintree.runners.images import ensure_image
+from daintree.runners.protocol import Prepared
+from daintree.settings import Settings, read_settings
+from daintree.spec.component import ComponentSpec
+from daintree.version import ComponentVersion, VersionedFile
 from tests.services.engine import TEST_LABEL, remove_images
-from tooling.errors import ImageError
-from tooling.image import labels
-from tooling.image.builder import EngineBuilder
-from tooling.image.protocol import BuildOrder
-from tooling.runners.images import ensure_image
-from tooling.runners.protocol import Prepared
-from tooling.settings import Settings, read_settings
-from tooling.spec.component import ComponentSpec
-from tooling.version import ComponentVersion, VersionedFile
 
 if TYPE_CHECKING:
     from docker import DockerClient

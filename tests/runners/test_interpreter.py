@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tooling.errors import EnvironmentFailed
-from tooling.runners.interpreter import environment_class, inspect_interpreter
+from daintree.errors import EnvironmentFailed
+from daintree.runners.interpreter import environment_class, inspect_interpreter
 
 
 def stand_in(path: Path, *lines: str) -> Path:
@@ -53,13 +53,13 @@ def test_no_python_at_all(tmp_path: Path) -> None:
 def test_the_classes_cost_of_the_running_python_is_no_process() -> None:
     """A no-op run asks for it: nothing may be started, nor what starts things be imported."""
     source = (
-        "import sys\nfrom pathlib import Path\nfrom tooling.runners.local import LocalRunner\n"
+        "import sys\nfrom pathlib import Path\nfrom daintree.runners.local import LocalRunner\n"
         "print(LocalRunner(Path('environments')).environment_class)\n"
-        "print(*sorted({'subprocess', 'shutil', 'uv', 'tooling.runners.child'} & set(sys.modules)))\n"
+        "print(*sorted({'subprocess', 'shutil', 'uv', 'daintree.runners.child'} & set(sys.modules)))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", source],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "tooling")},
         capture_output=True,
         text=True,
         check=True,

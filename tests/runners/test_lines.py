@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tooling.runners.lines import LONGEST_LINE, PROGRESS_SECONDS, Lines
+from daintree.runners.lines import LONGEST_LINE, PROGRESS_SECONDS, Lines
 
 
 class Clock:

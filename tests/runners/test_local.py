@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tooling.errors import StageFailed, UsageError
-from tooling.runners import open_runner
-from tooling.runners.local import LocalRunner
-from tooling.runners.protocol import Job, Prepared
-from tooling.settings import read_settings
+from daintree.errors import StageFailed, UsageError
+from daintree.runners import open_runner
+from daintree.runners.local import LocalRunner
+from daintree.runners.protocol import Job, Prepared
+from daintree.settings import read_settings
 
 INTERLEAVED = """\
 import sys

@@ -11,7 +11,7 @@ from typing import cast
 
 import pytest
 
-from tooling.runners.memory import PeakMemory
+from daintree.runners.memory import PeakMemory
 
 MEGABYTE = 1024**2
 HOLD = "import sys; held = b'x' * {size}; print('here', flush=True); sys.stdin.read()"

@@ -9,7 +9,7 @@ import sys
 import msgspec
 import pytest
 
-from tooling.runners.owner import Owner, has_died, read_owner, this_process, write_owner
+from daintree.runners.owner import Owner, has_died, read_owner, this_process, write_owner
 
 
 def test_this_process_lives() -> None:
@@ -26,7 +26,7 @@ def test_what_is_no_owner(text: str) -> None:
 
 
 def test_a_process_that_has_ended_has_died() -> None:
-    source = "from tooling.runners.owner import this_process, write_owner\nprint(write_owner(this_process()))"
+    source = "from daintree.runners.owner import this_process, write_owner\nprint(write_owner(this_process()))"
     said = subprocess.run(
         [sys.executable, "-c", source], capture_output=True, text=True, check=True
     )

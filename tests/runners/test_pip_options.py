@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tooling.runners.pip_options import pip_options
+from daintree.runners.pip_options import pip_options
 
 
 @pytest.fixture

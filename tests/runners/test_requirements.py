@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tooling.runners.requirements import parse_requirements
+from daintree.runners.requirements import parse_requirements
 
 LOCK = """\
 # made by: doit lock shop/rank

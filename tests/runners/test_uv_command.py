@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tooling.process import Finished
-from tooling.runners.uv_command import access_hint, complaint, install_hint, run_uv, uv_variables
+from daintree.process import Finished
+from daintree.runners.uv_command import access_hint, complaint, install_hint, run_uv, uv_variables
 
 INDEX = "https://me:secret@packages.example/simple"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tooling.runners.variables import container_variables, stage_variables
+from daintree.runners.variables import container_variables, stage_variables
 
 PYTHON = Path("/environments/one/bin/python")
 SCRATCH = Path("/scratch")

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tooling.runners.watch import Watch, watch
+from daintree.runners.watch import Watch, watch
 
 Process = subprocess.Popen[bytes]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from daintree.errors import EngineError
+from daintree.image.engine import connect
 from tests.services.availability import unavailable
-from tooling.errors import EngineError
-from tooling.image.engine import connect
 
 if TYPE_CHECKING:
     from docker import DockerClient

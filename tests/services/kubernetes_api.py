@@ -16,8 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from daintree.cluster.kinds import KINDS, Kind
 from tests.services.kubernetes_objects import NAMESPACE, TOKEN, Fault, KubernetesServer, Object
-from tooling.cluster.kinds import KINDS, Kind
 
 USER = "system:serviceaccount:daintree:tester"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from tooling.cluster.kinds import KINDS
+from daintree.cluster.kinds import KINDS
 
 Object = dict[str, Any]
 TOKEN = "token-of-the-tests"

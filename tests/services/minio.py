@@ -18,8 +18,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from daintree.s3_access import S3Access
 from tests.services.availability import unavailable
-from tooling.s3_access import S3Access
 
 PATIENCE_SECONDS = 60
 USER, PASSWORD = "root-of-the-tests", "secret-of-the-tests"

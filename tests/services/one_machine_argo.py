@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from daintree.s3_access import S3Access
+from daintree.store.bucket import Bucket
 from tests.services.argo_expansion import kubelet, replace_tags, workflow_scope
-from tooling.s3_access import S3Access
-from tooling.store.bucket import Bucket
 
 NODE = "worker-1"
 USER = os.getuid() or 1000

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from daintree.errors import EngineError
+from daintree.image.engine import connect
 from tests.services.availability import unavailable
 from tests.services.engine import BASE_IMAGE, remove_images
-from tooling.errors import EngineError
-from tooling.image.engine import connect
 
 if TYPE_CHECKING:
     from docker import DockerClient

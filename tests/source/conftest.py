@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from daintree.store.local import DirectoryStore
+from daintree.store.protocol import Store
 from tests.web_server import Server, web_server
-from tooling.store.local import DirectoryStore
-from tooling.store.protocol import Store
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tooling.errors import SourceError
-from tooling.manifest import FileEntry, artifact_of
-from tooling.source import open_source
-from tooling.source.protocol import Source
-from tooling.store.protocol import Store
+from daintree.errors import SourceError
+from daintree.manifest import FileEntry, artifact_of
+from daintree.source import open_source
+from daintree.source.protocol import Source
+from daintree.store.protocol import Store
 
 CONTENT = b'{"a": 1}\n'
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

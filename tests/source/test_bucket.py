@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from daintree.errors import SourceError
+from daintree.source.bucket import BucketSource
+from daintree.store.bucket import Bucket
 from tests.services.minio import Minio
-from tooling.errors import SourceError
-from tooling.source.bucket import BucketSource
-from tooling.store.bucket import Bucket
 
 
 @pytest.fixture

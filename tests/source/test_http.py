@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from daintree.errors import SourceError
+from daintree.store.protocol import Store
 from tests.source.served import CONTENT, ETAG, SHA256, at, complaint, digest_of
-from tooling.errors import SourceError
-from tooling.store.protocol import Store
 
 if TYPE_CHECKING:
     from tests.web_server import Server

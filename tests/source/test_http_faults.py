@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from daintree.store.protocol import Store
 from tests.source.served import CONTENT, ETAG, at, complaint, digest_of
-from tooling.store.protocol import Store
 
 if TYPE_CHECKING:
     from tests.web_server import Server

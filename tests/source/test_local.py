@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from daintree.errors import SourceError
+from daintree.manifest import FileEntry, artifact_of
+from daintree.source import open_source
+from daintree.source.protocol import Source
+from daintree.store.protocol import Store
 from tests.privileges import file_modes_hold
-from tooling.errors import SourceError
-from tooling.manifest import FileEntry, artifact_of
-from tooling.source import open_source
-from tooling.source.protocol import Source
-from tooling.store.protocol import Store
 
 OLD_NS = 1_400_000_000_000_000_000
 
@@ -113,10 +113,10 @@ def test_a_file_that_was_hashed_long_after_its_last_change_is_not_read_again(
 ) -> None:
     later = file.stat().st_ctime_ns + 3_000_000_000
     with monkeypatch.context() as patch:
-        patch.setattr("tooling.source.local.time.time_ns", lambda: later)
+        patch.setattr("daintree.source.local.time.time_ns", lambda: later)
         before = at(file, store).identify()
     monkeypatch.setattr(
-        "tooling.source.local.digest_files", lambda paths: pytest.fail("read again")
+        "daintree.source.local.digest_files", lambda paths: pytest.fail("read again")
     )
     assert at(file, store).identify() == before
 
@@ -181,14 +181,14 @@ def test_a_source_that_is_gone_while_a_stage_reads_is_changed(file: Path, store:
 def test_a_change_while_it_is_hashed_is_an_error(
     file: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tooling.digest import digest_files
+    from daintree.digest import digest_files
 
     def slow(paths: list[Path]) -> list[str]:
         digests = digest_files(paths)
         file.write_bytes(b"changed meanwhile")
         return digests
 
-    monkeypatch.setattr("tooling.source.local.digest_files", slow)
+    monkeypatch.setattr("daintree.source.local.digest_files", slow)
     error = complaint(at(file, store))
     assert error.message == f"the source {file} changed while it was read"
     assert error.hint == "run again when whatever writes it is done"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tooling.errors import SpecError
-from tooling.spec.parsed import parse_document, remember_documents
+from daintree.errors import SpecError
+from daintree.spec.parsed import parse_document, remember_documents
 
 YAML = b"source: data.csv\nstages:\n  - a/b\n  - {component: c/d, params: {rate: 1e-3, big: 9223372036854775807}}\n"
 SCALARS = st.none() | st.booleans() | st.integers(-(2**63) + 1, 2**63 - 1) | st.text("aé:#-' ")

@@ -9,11 +9,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daintree.errors import SpecError
+from daintree.spec.component import Resources
+from daintree.spec.pipeline import Pipeline
+from daintree.spec.pipeline_reader import read_pipeline
 from tests.spec.conftest import SHORT
-from tooling.errors import SpecError
-from tooling.spec.component import Resources
-from tooling.spec.pipeline import Pipeline
-from tooling.spec.pipeline_reader import read_pipeline
 
 WHERE = "pipelines/x.yaml"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from daintree.errors import SpecError, UsageError
+from daintree.spec.pipeline_reader import load_pipeline, pipeline_files
 from tests.spec.conftest import SHORT
-from tooling.errors import SpecError, UsageError
-from tooling.spec.pipeline_reader import load_pipeline, pipeline_files
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tooling.errors import SpecError
-from tooling.spec.component import ComponentSpec, Param, Resources
-from tooling.spec.reader import read_component
+from daintree.errors import SpecError
+from daintree.spec.component import ComponentSpec, Param, Resources
+from daintree.spec.reader import read_component
 
 WHERE = "components/a/b/component.yaml"
 

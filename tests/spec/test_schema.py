@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tooling.errors import SpecError
-from tooling.spec.pipeline_reader import read_pipeline
-from tooling.spec.reader import read_component
-from tooling.spec.schema import json_schema
+from daintree.errors import SpecError
+from daintree.spec.pipeline_reader import read_pipeline
+from daintree.spec.reader import read_component
+from daintree.spec.schema import json_schema
 
 ROOT = Path(__file__).parents[2]
 TYPES: dict[str, type | tuple[type, ...]] = {

@@ -10,8 +10,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tooling.errors import SpecError
-from tooling.spec.syntax import MAX_BYTES, MAX_DEPTH, parse
+from daintree.errors import SpecError
+from daintree.spec.syntax import MAX_BYTES, MAX_DEPTH, parse
 
 SAFE_TEXT = st.text(
     st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="\u2028\u2029")

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tooling.manifest import Scalar
-from tooling.spec.component import Param, ParamType
-from tooling.spec.values import MAX_INT, as_argument, canonical, parse_value, value_problem
+from daintree.manifest import Scalar
+from daintree.spec.component import Param, ParamType
+from daintree.spec.values import MAX_INT, as_argument, canonical, parse_value, value_problem
 
 PARAMS: dict[ParamType, Param] = {
     "int": Param(type="int"),

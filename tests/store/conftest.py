@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from daintree.store.bucket import Bucket
+from daintree.store.local import DirectoryStore
 from tests.services.minio import Minio
 from tests.services.proxy import Proxy
-from tooling.store.bucket import Bucket
-from tooling.store.local import DirectoryStore
 
 
 @pytest.fixture

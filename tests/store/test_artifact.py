@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from daintree.errors import ArtifactRejected
+from daintree.store import artifact
+from daintree.store.artifact import hash_artifact, hashed_as, scan_artifact, signature_of, walk
 from tests.contract.runs import FILES, fill
-from tooling.errors import ArtifactRejected
-from tooling.store import artifact
-from tooling.store.artifact import hash_artifact, hashed_as, scan_artifact, signature_of, walk
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from daintree.errors import StoreError, StoreForbidden, StoreUnavailable
+from daintree.store.bucket import Bucket
 from tests.services.minio import Minio, read_only
 from tests.web_server import web_server
-from tooling.errors import StoreError, StoreForbidden, StoreUnavailable
-from tooling.store.bucket import Bucket
 
 
 @pytest.fixture

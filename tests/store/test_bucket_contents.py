@@ -7,12 +7,12 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from daintree.manifest import encode
+from daintree.store.bucket import Bucket
+from daintree.store.bucket_contents import SAFE_IN_A_CLUSTER, empty, orphans
 from tests.contract.runs import OTHER_RUN, RUN, location_of, manifest_of
 from tests.services.minio import Minio
 from tests.services.proxy import Exchange, passes, proxy
-from tooling.manifest import encode
-from tooling.store.bucket import Bucket
-from tooling.store.bucket_contents import SAFE_IN_A_CLUSTER, empty, orphans
 
 AT_ONCE = timedelta(seconds=-60)
 LEFT = f"{location_of(RUN)}/output/deep/a.csv"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tooling.errors import StoreError, StoreForbidden, StoreUnavailable
-from tooling.s3_access import S3Access
-from tooling.store.bucket_errors import bucket_error
+from daintree.errors import StoreError, StoreForbidden, StoreUnavailable
+from daintree.s3_access import S3Access
+from daintree.store.bucket_errors import bucket_error
 
 ACCESS = S3Access(
     endpoint="http://minio:9000", region="us-east-1", access_key="a", secret_key="secret"

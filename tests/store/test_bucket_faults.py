@@ -8,6 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from daintree.errors import ArtifactDamaged, StoreError, StoreUnavailable
+from daintree.manifest import FileEntry
+from daintree.store import bucket as bucket_module
+from daintree.store import bucket_range, patience
+from daintree.store.bucket import LARGE_BYTES, MOST_RETRIES, Bucket
+from daintree.store.bucket_files import download, upload
+from daintree.store.bucket_large_file import FIRST_BYTES
+from daintree.store.bucket_range import PIECE_BYTES
+from daintree.store.progress import progress
 from tests.services.minio import Minio
 from tests.services.proxy import (
     Exchange,
@@ -22,15 +31,6 @@ from tests.services.proxy import (
     reset_when_done,
     stall,
 )
-from tooling.errors import ArtifactDamaged, StoreError, StoreUnavailable
-from tooling.manifest import FileEntry
-from tooling.store import bucket as bucket_module
-from tooling.store import bucket_range, patience
-from tooling.store.bucket import LARGE_BYTES, MOST_RETRIES, Bucket
-from tooling.store.bucket_files import download, upload
-from tooling.store.bucket_large_file import FIRST_BYTES
-from tooling.store.bucket_range import PIECE_BYTES
-from tooling.store.progress import progress
 
 Action = Callable[[Bucket], object]
 

@@ -8,14 +8,14 @@ import threading
 
 import pytest
 
+from daintree.errors import ArtifactRejected, StoreError, StoreUnavailable
+from daintree.manifest import FileEntry, artifact_of
+from daintree.store import bucket as bucket_module
+from daintree.store.bucket import LARGE_BYTES, Bucket
+from daintree.store.bucket_hash import hash_objects
+from daintree.store.bucket_parts import PART_BYTES
 from tests.services.minio import Minio
 from tests.services.proxy import Exchange, Fault, Proxy, busy, cut, passes, reset
-from tooling.errors import ArtifactRejected, StoreError, StoreUnavailable
-from tooling.manifest import FileEntry, artifact_of
-from tooling.store import bucket as bucket_module
-from tooling.store.bucket import LARGE_BYTES, Bucket
-from tooling.store.bucket_hash import hash_objects
-from tooling.store.bucket_parts import PART_BYTES
 
 WHAT = "load: hashing"
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from daintree.store import bucket_large_file
+from daintree.store.bucket import Bucket
+from daintree.store.bucket_large_file import CONNECTIONS, receive
+from daintree.store.bucket_range import ObjectRanges
+from daintree.store.disk import write_at
 from tests.services.proxy import Exchange, Proxy, passes
-from tooling.store import bucket_large_file
-from tooling.store.bucket import Bucket
-from tooling.store.bucket_large_file import CONNECTIONS, receive
-from tooling.store.bucket_range import ObjectRanges
-from tooling.store.disk import write_at
 
 PART = 64 << 10
 NOTHING_IS_FAST, ALL_IS_FAST = 1 << 60, 0

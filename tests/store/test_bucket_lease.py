@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
+from daintree.manifest import encode
+from daintree.store.bucket import Bucket
+from daintree.store.bucket_lease import LeaseRecord, bucket_lease
 from tests.services.minio import Minio
-from tooling.manifest import encode
-from tooling.store.bucket import Bucket
-from tooling.store.bucket_lease import LeaseRecord, bucket_lease
 
 PATH = "_leases/key"
 

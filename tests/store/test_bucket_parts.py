@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from daintree.store import bucket_parts
+from daintree.store.bucket import Bucket
+from daintree.store.bucket_parts import PARTS_AT_ONCE, read_whole
+from daintree.store.bucket_range import ObjectRanges
 from tests.services.proxy import Exchange, Proxy, passes
-from tooling.store import bucket_parts
-from tooling.store.bucket import Bucket
-from tooling.store.bucket_parts import PARTS_AT_ONCE, read_whole
-from tooling.store.bucket_range import ObjectRanges
 
 PART = 64 << 10
 

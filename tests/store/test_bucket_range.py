@@ -14,11 +14,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from obstore.exceptions import PreconditionError
 
+from daintree.store import bucket_range
+from daintree.store.bucket import Bucket
+from daintree.store.bucket_range import PIECE_BYTES, TAKEN_BYTES, WAKE_BYTES, ObjectRanges
 from tests.services.minio import Minio
 from tests.services.proxy import Exchange, Fault, Proxy, busy, cut, reset
-from tooling.store import bucket_range
-from tooling.store.bucket import Bucket
-from tooling.store.bucket_range import PIECE_BYTES, TAKEN_BYTES, WAKE_BYTES, ObjectRanges
 
 CONTENT = os.urandom(3 * PIECE_BYTES + 1)
 DIRECT, PATIENT = r"^GET .*/team/a\?X-Amz-", "^GET .*/team/a$"

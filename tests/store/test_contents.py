@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from daintree.errors import StoreError
+from daintree.store.contents import empty, measure, remove_tree
+from daintree.store.local import DirectoryStore
+from daintree.store.locks import try_lock
 from tests.contract.runs import OTHER_RUN, RUN, contents, fill, key_of, publish, publish_indexed
-from tooling.errors import StoreError
-from tooling.store.contents import empty, measure, remove_tree
-from tooling.store.local import DirectoryStore
-from tooling.store.locks import try_lock
 
 
 def test_where_there_is_nothing_there_is_nothing_to_do(root: Path) -> None:
@@ -96,7 +96,7 @@ def test_the_index_goes_before_the_runs_it_leads_to(
             raise KeyboardInterrupt
         remove_tree(path)
 
-    monkeypatch.setattr("tooling.store.contents.remove_tree", stop)
+    monkeypatch.setattr("daintree.store.contents.remove_tree", stop)
     with pytest.raises(KeyboardInterrupt):
         empty(root)
     assert store.lookup([key_of("content")]) == [None]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tooling.store.disk import WRITE_BYTES, reserve, write_at
+from daintree.store.disk import WRITE_BYTES, reserve, write_at
 
 
 @pytest.mark.parametrize("size", [0, 1, WRITE_BYTES, 3 * WRITE_BYTES + 1])

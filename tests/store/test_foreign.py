@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tooling.errors import ArtifactDamaged, StoreError
-from tooling.store.foreign import ANOTHER_PLACE, mapped
+from daintree.errors import ArtifactDamaged, StoreError
+from daintree.store.foreign import ANOTHER_PLACE, mapped
 
 FREE = "free some disk space; `doit store` shows how large the store is"
 TOLD = {

@@ -11,6 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from daintree.errors import ArtifactDamaged, StoreError
+from daintree.manifest import encode, index_record_of
+from daintree.settings import read_settings
+from daintree.store import open_store
+from daintree.store.artifact import hash_artifact
+from daintree.store.local import DirectoryStore
 from tests.contract.runs import (
     FILES,
     OTHER_RUN,
@@ -27,12 +33,6 @@ from tests.contract.runs import (
     record_of,
 )
 from tests.small_disk import fill as fill_disk
-from tooling.errors import ArtifactDamaged, StoreError
-from tooling.manifest import encode, index_record_of
-from tooling.settings import read_settings
-from tooling.store import open_store
-from tooling.store.artifact import hash_artifact
-from tooling.store.local import DirectoryStore
 
 
 def test_each_thing_lies_where_the_layout_says(root: Path, store: DirectoryStore) -> None:
@@ -112,7 +112,7 @@ def test_the_first_check_after_publishing_reads_no_file_but_a_thorough_one_does(
     times = stamp.stat()
     os.utime(stamp, ns=(times.st_atime_ns, times.st_mtime_ns + 10**9))
     read: list[object] = []
-    monkeypatch.setattr("tooling.store.stamp.digest_files", lambda paths: read.extend(paths) or [])
+    monkeypatch.setattr("daintree.store.stamp.digest_files", lambda paths: read.extend(paths) or [])
     store.check(record, thorough=False)
     assert read == []
     with pytest.raises(ValueError, match="zip"):
@@ -212,12 +212,12 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(small_disk: Path) -
 def test_finding_a_whole_run_imports_nothing_heavy(root: Path, store: DirectoryStore) -> None:
     manifest, _ = publish_indexed(store)
     ask = (
-        "import sys; from pathlib import Path; from tooling.settings import read_settings\n"
+        "import sys; from pathlib import Path; from daintree.settings import read_settings\n"
         "settings = read_settings(Path('/'), {'HOME': '/', 'DAINTREE_STORE': sys.argv[1]})\n"
-        "before = set(sys.modules); from tooling.store import open_store\n"
+        "before = set(sys.modules); from daintree.store import open_store\n"
         "store = open_store(settings); [record] = store.lookup([sys.argv[2]])\n"
         "store.check(record, thorough=False)\n"
-        "print(*sorted({'obstore', 'asyncio', 'logging', 'tooling.store.seal',\n"
+        "print(*sorted({'obstore', 'asyncio', 'logging', 'daintree.store.seal',\n"
         "  'concurrent.futures', 'subprocess', 'unicodedata', 'fcntl'} & set(sys.modules) - before))"
     )
     stamp = root / manifest.location / "stamp.json"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tooling.errors import StoreError
-from tooling.store.locks import lease, try_lock
+from daintree.errors import StoreError
+from daintree.store.locks import lease, try_lock
 
-HOLD = "import sys; from tooling.store.locks import try_lock; held = try_lock(sys.argv[1]); print(bool(held), flush=True); sys.stdin.read()"
+HOLD = "import sys; from daintree.store.locks import try_lock; held = try_lock(sys.argv[1]); print(bool(held), flush=True); sys.stdin.read()"
 
 
 @pytest.fixture

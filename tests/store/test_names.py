@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tooling.errors import ArtifactRejected, StoreError
-from tooling.store.names import (
+from daintree.errors import ArtifactRejected, StoreError
+from daintree.store.names import (
     check_identifier,
     check_location,
     check_names,

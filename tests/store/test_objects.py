@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tooling.errors import StoreError
-from tooling.store.objects import MARKER, MARKER_TEXT, DirectoryObjects
+from daintree.errors import StoreError
+from daintree.store.objects import MARKER, MARKER_TEXT, DirectoryObjects
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_a_directory_in_an_objects_place_is_said(objects: DirectoryObjects, root
 def test_reading_imports_no_obstore(objects: DirectoryObjects, root: Path) -> None:
     objects.put("a", b"x")
     ask = (
-        "import sys; from pathlib import Path; from tooling.store.objects import DirectoryObjects\n"
+        "import sys; from pathlib import Path; from daintree.store.objects import DirectoryObjects\n"
         "print(DirectoryObjects(Path(sys.argv[1])).get(['a', 'b']), 'obstore' in sys.modules)"
     )
     said = subprocess.run(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tooling.errors import StoreUnavailable
-from tooling.store.patience import MORE_SECONDS, REST_SECONDS, Patience
+from daintree.errors import StoreUnavailable
+from daintree.store.patience import MORE_SECONDS, REST_SECONDS, Patience
 
 AWAY = StoreUnavailable("it is away", hint="wait")
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from daintree.errors import StoreError, StoreForbidden, StoreUnavailable
+from daintree.s3_access import S3Access
+from daintree.store.bucket import Bucket
+from daintree.store.local import DirectoryStore
+from daintree.store.reach import PROBE, Reach
 from tests.services.minio import Minio
-from tooling.errors import StoreError, StoreForbidden, StoreUnavailable
-from tooling.s3_access import S3Access
-from tooling.store.bucket import Bucket
-from tooling.store.local import DirectoryStore
-from tooling.store.reach import PROBE, Reach
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from daintree.errors import StoreError
+from daintree.manifest import encode
+from daintree.store import records as records_module
+from daintree.store.records import Records, history_path
 from tests.contract.runs import OTHER_RUN, RUN, key_of, manifest_of, record_of
-from tooling.errors import StoreError
-from tooling.manifest import encode
-from tooling.store import records as records_module
-from tooling.store.records import Records, history_path
 
 KEY = key_of("key")
 PATH = f"_cache/{KEY[7:]}"

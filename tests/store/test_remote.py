@@ -7,13 +7,13 @@ import threading
 import msgspec
 import pytest
 
+from daintree.errors import StoreError
+from daintree.manifest import RunManifest, index_record_of
+from daintree.store.bucket import Bucket
+from daintree.store.bucket_hash import hash_objects
+from daintree.store.remote import RemoteRuns
 from tests.contract.runs import manifest_of
 from tests.services.minio import Minio
-from tooling.errors import StoreError
-from tooling.manifest import RunManifest, index_record_of
-from tooling.store.bucket import Bucket
-from tooling.store.bucket_hash import hash_objects
-from tooling.store.remote import RemoteRuns
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from daintree.digest import digest_files
+from daintree.errors import ArtifactRejected
+from daintree.manifest import Artifact
+from daintree.store import seal as seal_module
+from daintree.store.artifact import hash_artifact
+from daintree.store.seal import DIRECTORY_MODE, FILE_MODE, seal
 from tests.contract.runs import FILES, contents, fill
-from tooling.digest import digest_files
-from tooling.errors import ArtifactRejected
-from tooling.manifest import Artifact
-from tooling.store import seal as seal_module
-from tooling.store.artifact import hash_artifact
-from tooling.store.seal import DIRECTORY_MODE, FILE_MODE, seal
 
 
 @pytest.fixture

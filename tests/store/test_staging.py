@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from daintree.errors import StoreError
+from daintree.store import staging as staging_module
+from daintree.store.locks import try_lock
+from daintree.store.staging import dead, reap, staging_place
 from tests.contract.runs import FILES, RUN, fill
-from tooling.errors import StoreError
-from tooling.store import staging as staging_module
-from tooling.store.locks import try_lock
-from tooling.store.staging import dead, reap, staging_place
 
 
 def leave_behind(place: Path, run: str, *, lock: bool) -> Path:

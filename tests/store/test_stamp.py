@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from daintree.digest import digest_files
+from daintree.errors import ArtifactDamaged
+from daintree.manifest import SCHEMA, Artifact
+from daintree.store import stamp as stamp_module
+from daintree.store.artifact import hash_artifact
+from daintree.store.stamp import STAMP, Kept, looks_whole, verify, write_stamp
 from tests.contract.runs import FILES, fill
-from tooling.digest import digest_files
-from tooling.errors import ArtifactDamaged
-from tooling.manifest import SCHEMA, Artifact
-from tooling.store import stamp as stamp_module
-from tooling.store.artifact import hash_artifact
-from tooling.store.stamp import STAMP, Kept, looks_whole, verify, write_stamp
 
 Read = list[str]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tooling.tasks.command import JSON_OPTION, DaintreeCommand, option, print_json
+from daintree.tasks.command import JSON_OPTION, DaintreeCommand, option, print_json
 
 
 def test_json_is_alone_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,8 +9,8 @@ from doit.cmdparse import CmdOption
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tooling.errors import UsageError
-from tooling.tasks.command import JSON_OPTION, AnyOrderParse, option, typed_arguments
+from daintree.errors import UsageError
+from daintree.tasks.command import JSON_OPTION, AnyOrderParse, option, typed_arguments
 
 OPTIONS = [
     option("set", "a value", type=list),

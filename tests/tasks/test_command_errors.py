@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tooling.errors import DaintreeError, Interrupted, SettingsError, UsageError
-from tooling.tasks.command import complain, foreign, guarded
+from daintree.errors import DaintreeError, Interrupted, SettingsError, UsageError
+from daintree.tasks.command import complain, foreign, guarded
 
 ROOT = Path(__file__).parents[2]
 
@@ -80,7 +80,7 @@ def test_a_termination_ends_with_143_and_the_handler_before_stands_again(
 def test_a_reader_that_has_gone_away_is_no_success_and_no_traceback(stream: str) -> None:
     script = (
         "import sys\n"
-        "from tooling.tasks.command import guarded\n"
+        "from daintree.tasks.command import guarded\n"
         f"sys.exit(guarded(lambda: print('x' * int(sys.argv[1]), file=sys.{stream})))\n"
     )
     for amount in ("10", "1000000"):
@@ -101,7 +101,7 @@ def test_a_reader_that_has_gone_away_is_no_success_and_no_traceback(stream: str)
 # More than a pipe holds: the thread is in the midst of its write until somebody reads.
 LEFT_BEHIND = """
 import sys, threading
-from tooling.tasks.command import guarded
+from daintree.tasks.command import guarded
 
 def action():
     threading.Thread(target=lambda: print("x" * 1_000_000, file=sys.stderr), daemon=True).start()

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from tooling.tasks.loader import ProjectLoader
+from daintree.tasks.loader import ProjectLoader
 
 # Handlers of the exit run last to first: this one runs after the loader's own.
 AT_EXIT = """
 import atexit, gc
 atexit.register(lambda: print("left to the collector:", len(gc.get_objects())))
-from tooling.tasks.loader import ProjectLoader
+from daintree.tasks.loader import ProjectLoader
 ProjectLoader()
 print("frozen at once:", gc.get_freeze_count() > 10_000)
 """

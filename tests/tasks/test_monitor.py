@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tooling.spec.reader import read_component
-from tooling.tasks.monitor import LIMITS
+from daintree.spec.reader import read_component
+from daintree.tasks.monitor import LIMITS
 
 MONITORS = Path(__file__).parents[2] / "components/lib/serving/monitor.yaml"
 

@@ -11,10 +11,10 @@ from doit.control import TaskControl
 from doit.exceptions import TaskError, TaskFailed
 from doit.runner import Runner
 
-from tooling.errors import StageFailed
-from tooling.run.pipeline_run import PipelineRun
-from tooling.tasks.pipeline_tasks import StageAction, memory_database, stage_tasks
-from tooling.tasks.quiet import QuietReporter
+from daintree.errors import StageFailed
+from daintree.run.pipeline_run import PipelineRun
+from daintree.tasks.pipeline_tasks import StageAction, memory_database, stage_tasks
+from daintree.tasks.quiet import QuietReporter
 
 
 class Stages:

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tooling.spec.pipeline_reader import read_pipeline
-from tooling.spec.reader import read_component
-from tooling.tasks.reference import DIRECTORY, EXAMPLES, outdated_pages, pages, write_pages
+from daintree.spec.pipeline_reader import read_pipeline
+from daintree.spec.reader import read_component
+from daintree.tasks.reference import DIRECTORY, EXAMPLES, outdated_pages, pages, write_pages
 
 
 def test_the_example_pipeline_is_one() -> None:

@@ -7,10 +7,17 @@ from pathlib import Path
 import pytest
 import yaml
 
+from daintree.settings import Settings, read_settings
+from daintree.tasks.services import (
+    START,
+    Service,
+    _make_bucket,
+    ask_engine,
+    ask_registry,
+    ask_store,
+)
 from tests.services.minio import Minio, variables
 from tests.web_server import web_server
-from tooling.settings import Settings, read_settings
-from tooling.tasks.services import START, Service, _make_bucket, ask_engine, ask_registry, ask_store
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from tooling.tasks.watch import LONGEST_SECONDS, until_stopped
+from daintree.tasks.watch import LONGEST_SECONDS, until_stopped
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

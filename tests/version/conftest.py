@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tooling.version import ComponentVersion, read_versions
+from daintree.version import ComponentVersion, read_versions
 
 if TYPE_CHECKING:
     from tests.conftest import Monorepo

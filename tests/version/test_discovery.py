@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tooling.version import discover_components, discover_libraries
+from daintree.version import discover_components, discover_libraries
 
 if TYPE_CHECKING:
     from tests.conftest import Monorepo

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tooling.version.dockerfile import base_images, with_pins
+from daintree.version.dockerfile import base_images, with_pins
 
 
 def built_on(dockerfile: str, **build_args: str) -> list[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tooling.errors import VersionError
-from tooling.version.dockerignore import Dockerignore
+from daintree.errors import VersionError
+from daintree.version.dockerignore import Dockerignore
 
 
 def ignores(patterns: str | bytes, path: str) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tooling.version import read_versions
+from daintree.version import read_versions
 
 if TYPE_CHECKING:
     from tests.conftest import Monorepo

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tooling.errors import SpecError
-from tooling.version.libraries import transitive_libraries
+from daintree.errors import SpecError
+from daintree.version.libraries import transitive_libraries
 
 
 def test_libraries_of_libraries_count_once_and_in_order() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tooling.version.links import leaves
+from daintree.version.links import leaves
 
 
 @pytest.mark.parametrize(

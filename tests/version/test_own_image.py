@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tooling.affected import affected
-from tooling.errors import DaintreeError, UsageError, VersionError
-from tooling.runners.requirements import parse_requirements
-from tooling.snapshot import make_snapshot
-from tooling.version import (
+from daintree.affected import affected
+from daintree.errors import DaintreeError, UsageError, VersionError
+from daintree.runners.requirements import parse_requirements
+from daintree.snapshot import make_snapshot
+from daintree.version import (
     ComponentVersion,
     discover_components,
     discover_images,
     read_each_version,
     read_versions,
 )
-from tooling.version.own_image import NAME, directory_of
+from daintree.version.own_image import NAME, directory_of
 
 if TYPE_CHECKING:
     from tests.conftest import Monorepo

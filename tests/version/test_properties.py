@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tooling.git.entry import EXECUTABLE, REGULAR, Entry
-from tooling.version.component import Sources, component_version
+from daintree.git.entry import EXECUTABLE, REGULAR, Entry
+from daintree.version.component import Sources, component_version
 
 NAMES = st.text(
     st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=6

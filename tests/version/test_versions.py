@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from daintree.version import VersionedFile, read_versions
+from daintree.version.component import gathered
 from tests.version.conftest import USES, paths, version
-from tooling.version import VersionedFile, read_versions
-from tooling.version.component import gathered
 
 if TYPE_CHECKING:
     from tests.conftest import Monorepo

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from daintree.errors import DaintreeError, GitError, SpecError, UsageError, VersionError
+from daintree.version import read_versions
 from tests.version.conftest import paths, version
-from tooling.errors import DaintreeError, GitError, SpecError, UsageError, VersionError
-from tooling.version import read_versions
 
 if TYPE_CHECKING:
     from tests.conftest import Monorepo

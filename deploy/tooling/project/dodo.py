@@ -1,3 +1,3 @@
 """Where the tooling runs in a cluster: pipelines are mounted beside this file."""
 
-from tooling.tasks.project_tasks import task_pipelines  # noqa: F401
+from daintree.tasks.project_tasks import task_pipelines  # noqa: F401

@@ -1,0 +1,268 @@
+"""Recording the stages of one Workflow: for each, what it ran, on what, and what it put out, as a run that its keys lead to.
+
+Objects below a key prove nothing: what counts is the attempt of which the Workflow's status says that it succeeded, its own place,
+and that it ran as it was submitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import cached_property
+from typing import Literal
+
+import msgspec
+
+from daintree.argo.comparison import edited
+from daintree.argo.node_status import Attempt, State, Task, WorkflowStatus
+from daintree.argo.nodes import Place
+from daintree.argo.places import location, run_id
+from daintree.argo.submission import Submission, SubmittedStage
+from daintree.cluster.protocol import Object
+from daintree.digest import short
+from daintree.errors import (
+    ArtifactRejected,
+    DaintreeError,
+    SourceError,
+    StoreForbidden,
+    StoreUnavailable,
+)
+from daintree.manifest import Artifact, InputRecord, Keys, RunManifest, index_record_of
+from daintree.source.bucket import BucketSource
+from daintree.stage_key import content_key
+from daintree.store.bucket import SCHEME
+from daintree.store.bucket_hash import hash_objects
+from daintree.store.records import SOURCES
+from daintree.store.remote import RemoteRuns
+from daintree.store.stamp import OUTPUT
+
+
+class StageReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a stage: `recorded` now, `known` before, `refused` although it succeeded, or `absent`, since it did not.
+
+    `state` is its task's; `why` says why there is no record, and what else is worth knowing. `files` and `bytes` are of its output.
+    """
+
+    stage: str
+    status: Literal["recorded", "known", "refused", "absent"]
+    state: State
+    why: str = ""
+    run: str = ""
+    files: int = 0
+    bytes: int = 0
+
+
+class _Input(msgspec.Struct, frozen=True):
+    """An input: its digest, where it was read from, for people, and where pods find it."""
+
+    digest: str
+    origin: str
+    place: Place
+
+
+class _Refused(DaintreeError):
+    """A stage that succeeded cannot be recorded; the message says why."""
+
+
+class Recording:
+    """Records the stages of one Workflow, in their order: what a stage reads is recorded before it.
+
+    `log` gives what a pod has said, None where that cannot be had.
+    """
+
+    def __init__(
+        self,
+        workflow: Object,
+        status: WorkflowStatus,
+        submission: Submission,
+        remote: RemoteRuns,
+        log: Callable[[str], bytes | None],
+    ) -> None:
+        self._workflow, self._status, self._submission = workflow, status, submission
+        self._remote, self._log = remote, log
+        self._inputs = {
+            hit.name: _Input(hit.digest, hit.location, self._place(f"{hit.location}/{OUTPUT}"))
+            for hit in submission.hits
+        }
+        self._inputs[""] = self._source()
+
+    @property
+    def stages(self) -> tuple[SubmittedStage, ...]:
+        """The stages that were submitted, in their order."""
+        return self._submission.stages
+
+    def record(self, stage: SubmittedStage) -> StageReport:
+        """Record the stage if it has succeeded; what was begun is completed, what is recorded is left alone.
+
+        Raises StoreUnavailable and StoreForbidden: then no other stage can be recorded either.
+        """
+        task = self._status.tasks.get(stage.task)
+        if task is None or task.state != "succeeded":
+            state, why = (task.state, _said(task)) if task else ("pending", "it was never started")
+            return StageReport(stage=stage.name, status="absent", state=state, why=why)
+        try:
+            return self._record(stage, task)
+        except (StoreUnavailable, StoreForbidden):
+            raise
+        except DaintreeError as error:
+            return StageReport(
+                stage=stage.name, status="refused", state=task.state, why=error.message
+            )
+
+    def _record(self, stage: SubmittedStage, task: Task) -> StageReport:
+        attempt = task.successful
+        if attempt is None:
+            raise _Refused("it was edited by hand: no pod of its own ran")
+        inputs = self._inputs_of(stage)
+        places = {need: one.place for need, one in inputs.items()}
+        what = edited(self._workflow, stage, self._submission.source, attempt, places)
+        if what:
+            raise _Refused(f"it was edited by hand: {what}")
+        manifest = self._manifest(stage, attempt, inputs)
+        place = self._place(f"{manifest.location}/{OUTPUT}")
+        if not attempt.output.key:
+            raise _Refused("its Workflow tells of no output")
+        if attempt.output != place:
+            raise _Refused(
+                f"it was edited by hand: its output is at {attempt.output.key}, not at {place.key}"
+            )
+        standing = self._remote.records.read_run(manifest.location)
+        whole = manifest if standing is None else _with(manifest, standing.output)
+        if whole != standing or whole.output is None:
+            whole = _with(manifest, self._output(stage, manifest))
+        self._remote.adopt(whole, lambda: self._log(attempt.pod))
+        winner, indexed = self._index(stage, whole)
+        assert whole.output is not None
+        self._inputs[stage.name] = _Input(whole.output.digest, whole.location, place)
+        return StageReport(
+            stage=stage.name,
+            status="recorded" if standing is None or indexed else "known",
+            state="succeeded",
+            why="" if winner == whole.run else f"run {winner} stands under its key, and stays",
+            run=whole.run,
+            files=len(whole.output.files),
+            bytes=whole.output.bytes,
+        )
+
+    def _inputs_of(self, stage: SubmittedStage) -> dict[str, _Input]:
+        for need in stage.needs:
+            if need not in self._inputs:
+                raise _Refused(f"its input {need} was not recorded")
+        return {need: self._inputs[need] for need in stage.needs or ("",)}
+
+    def _output(self, stage: SubmittedStage, manifest: RunManifest) -> Artifact:
+        """What the stage has put out. Raises ArtifactRejected where that is nothing, or lacks what was promised."""
+        if not stage.needs and self._source_fault:
+            raise _Refused(self._source_fault)
+        output = hash_objects(
+            self._remote.bucket, f"{manifest.location}/{OUTPUT}", f"{stage.name}: hashing"
+        )
+        written = {entry.path for entry in output.files}
+        for name in stage.outputs:
+            if name not in written:
+                raise ArtifactRejected(f"did not write {name}, which its component.yaml promises")
+        return output
+
+    def _manifest(
+        self, stage: SubmittedStage, attempt: Attempt, inputs: Mapping[str, _Input]
+    ) -> RunManifest:
+        """Its run, but for the output; the same whenever and wherever it is made."""
+        created, workflow = self._status.created, self._status.name
+        started, finished = attempt.started or created, attempt.finished or created
+        return RunManifest(
+            run=run_id(created, workflow, stage.name, attempt.number),
+            location=location(self._submission.prefix, stage, created, workflow, attempt.number),
+            pipeline=self._submission.pipeline,
+            stage=stage.name,
+            component=stage.component,
+            version=stage.version,
+            version_files=stage.version_files,
+            parameters=stage.parameters,
+            ineffective=stage.ineffective,
+            environment=stage.environment,
+            runner="argo",
+            image=stage.image.rpartition("@")[2],
+            keys=Keys(stage.recipe, _content(stage, inputs)),
+            inputs=tuple(
+                InputRecord(need, one.digest, one.origin) for need, one in sorted(inputs.items())
+            ),
+            result="succeeded",
+            reason=stage.reason,
+            started=_timestamp(started),
+            finished=_timestamp(finished),
+            seconds=round((finished - started).total_seconds(), 3),
+            exit_code=attempt.exit_code or 0,
+            user=self._submission.user,
+            host=attempt.host,
+            workflow=workflow,
+            pod=attempt.pod,
+            commit=self._submission.commit,
+            tooling=self._submission.tooling,
+        )
+
+    def _index(self, stage: SubmittedStage, manifest: RunManifest) -> tuple[str, bool]:
+        """Let the keys lead to the run, or to another that was first: (the run that stands, whether anything was written)."""
+        records, record = self._remote.records, index_record_of(manifest)
+        standing, recipe = records.lookup([manifest.keys.content, stage.recipe])
+        makes_way = standing is not None and (
+            standing.run == stage.replaces or self._remote.check_all([standing])[0] is not None
+        )
+        winner = records.publish_index(
+            manifest.keys.content, record, standing if makes_way else None
+        )
+        # The recipe names the winner, with this stage's own names for the inputs.
+        wanted = msgspec.structs.replace(winner, inputs=record.inputs)
+        if recipe != wanted:
+            records.publish_index(stage.recipe, wanted, recipe)
+        return winner.run, standing != winner or recipe != wanted
+
+    @cached_property
+    def _source_fault(self) -> str:
+        """Why what reads the source cannot be recorded: a source that is read in place may have changed meanwhile."""
+        source = self._submission.source
+        if not source.url:
+            return ""
+        try:
+            same = BucketSource(source.url, "", self._remote.bucket.access).identify()
+        except SourceError as error:
+            return error.message
+        if same.digest == source.digest:
+            return ""
+        return f"the source {source.origin} has changed since it was planned"
+
+    def _source(self) -> _Input:
+        """The source as pods find it: in place, or in the store."""
+        source = self._submission.source
+        bucket, _, key = source.url.removeprefix(SCHEME).partition("/")
+        if not source.url:
+            place = self._place(f"{SOURCES}/{short(source.digest, 64)}/{OUTPUT}")
+        else:
+            place = Place(key, "" if bucket == self._remote.bucket.name else bucket)
+        return _Input(source.digest, source.origin, place)
+
+    def _place(self, path: str) -> Place:
+        """Where pods find what is at a path in the store."""
+        prefix = self._remote.bucket.prefix
+        return Place(f"{prefix}/{path}" if prefix else path)
+
+
+def _content(stage: SubmittedStage, inputs: Mapping[str, _Input]) -> str:
+    return content_key(
+        version=stage.version,
+        parameters={n: v for n, v in stage.parameters.items() if n not in stage.ineffective},
+        environment=stage.environment,
+        inputs={need: one.digest for need, one in inputs.items()},
+    )
+
+
+def _said(task: Task) -> str:
+    """Why a task has not succeeded: what Argo says of its last attempt, else of itself."""
+    return next((one.message for one in reversed(task.attempts) if one.message), task.message)
+
+
+def _with(manifest: RunManifest, output: Artifact | None) -> RunManifest:
+    return msgspec.structs.replace(manifest, output=output)
+
+
+def _timestamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,53 @@
+"""Image references: `registry/prefix/component:tag`."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from daintree.digest import short
+from daintree.errors import ImageError
+
+LATEST = "latest"
+DEV = "dev"
+
+_SEGMENT = re.compile(r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*\Z")
+_LONGEST_NAME = 255
+
+
+class Repository(msgspec.Struct, frozen=True):
+    """Where a component's images are: a registry's host ("" for the engine alone) and the name there."""
+
+    host: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.host}/{self.name}" if self.host else self.name
+
+    def tagged(self, tag: str) -> str:
+        """The reference of the image that a tag names."""
+        return f"{self}:{tag}"
+
+
+def component_repository(registry: str, component: str) -> Repository:
+    """Where the images of a component are; `registry` is `host[:port][/prefix]`, or "" for the engine alone.
+
+    Raises ImageError for a component whose name can be no image's.
+    """
+    host, _, prefix = registry.partition("/")
+    for segment in component.split("/"):
+        if not _SEGMENT.match(segment):
+            raise ImageError(
+                f"components/{component}: {segment!r} can be no part of an image's name",
+                hint="rename the directory: small letters and digits, with single . _ or - between them",
+            )
+    name = f"{prefix}/{component}".lstrip("/")
+    if len(name) > _LONGEST_NAME:
+        raise ImageError(f"components/{component}: the image's name is longer than {_LONGEST_NAME}")
+    return Repository(host, name)
+
+
+def version_tag(version: str) -> str:
+    """The tag of a version: its first 20 hex digits."""
+    return short(version)

@@ -1,0 +1,68 @@
+"""The Python that environments are made for."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from daintree.errors import EnvironmentFailed
+
+OLDEST_PYTHON = (3, 11)
+
+_QUESTION = (
+    "import os, sys; print(*sys.version_info[:3], sys.platform, os.uname().machine,"
+    " os.path.realpath(sys.executable), sep=chr(10))"
+)
+
+
+class Interpreter(NamedTuple):
+    """A Python: version, e.g. (3, 11, 7), platform, e.g. "linux-x86_64", file (links resolved)."""
+
+    version: tuple[int, int, int]
+    platform: str
+    file: str
+
+
+@functools.cache
+def inspect_interpreter(python: str) -> Interpreter:
+    """What the Python at `python` is; the running one is known without starting it.
+
+    Raises EnvironmentFailed when there is none, or it is too old.
+    """
+    if python == sys.executable:
+        platform = f"{sys.platform}-{os.uname().machine}"
+        return Interpreter(sys.version_info[:3], platform, os.path.realpath(python))
+    lines = _ask(python)
+    version = (int(lines[0]), int(lines[1]), int(lines[2]))
+    if version < OLDEST_PYTHON:
+        oldest = ".".join(map(str, OLDEST_PYTHON))
+        raise EnvironmentFailed(
+            f"{python}: is Python {version[0]}.{version[1]}",
+            hint=f"the oldest supported is {oldest}",
+        )
+    return Interpreter(version, f"{lines[3]}-{lines[4]}", lines[5])
+
+
+def environment_class(python: str | Path = sys.executable) -> str:
+    """What results come from, e.g. "venv-3.11-linux-x86_64"; part of every stage key.
+
+    Raises EnvironmentFailed when that Python does not work.
+    """
+    interpreter = inspect_interpreter(os.fspath(python))
+    return f"venv-{interpreter.version[0]}.{interpreter.version[1]}-{interpreter.platform}"
+
+
+def _ask(python: str) -> list[str]:
+    from daintree.process import capture
+
+    try:
+        answer = capture([python, "-I", "-S", "-c", _QUESTION])
+    except OSError as error:
+        raise EnvironmentFailed(f"{python}: cannot be started: {error.strerror}") from None
+    lines = answer.stdout.decode("utf-8", "surrogateescape").splitlines()
+    if answer.code or len(lines) != 6:
+        raise EnvironmentFailed(f"{python}: is not a Python that works: {answer.complaint()}")
+    return lines

@@ -1,0 +1,118 @@
+"""The local runner: a component's main.py in a virtual environment on this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daintree.errors import EnvironmentFailed, StageFailed
+from daintree.runners.interpreter import environment_class
+from daintree.runners.protocol import Job, Outcome, Prepared, Shell
+from daintree.runners.variables import stage_variables
+
+if TYPE_CHECKING:
+    from daintree.runners.environments import Environments
+    from daintree.version import ComponentVersion
+
+REQUIREMENTS = "requirements.txt"
+ENTRYPOINT = "main.py"
+
+
+class LocalRunner:
+    """Runs a stage as a process in the environment that its snapshot's requirements.txt asks for.
+
+    What a stage may use is not enforced here: `resources` and `network` are the docker runner's to
+    hold to.
+    """
+
+    def __init__(self, environments: Path, python: str | Path = sys.executable) -> None:
+        """Use the environments below `environments`, made for the interpreter `python`."""
+        self._directory = environments
+        self._python = os.fspath(python)
+
+    @property
+    def name(self) -> str:
+        """`local`."""
+        return "local"
+
+    @property
+    def environment_class(self) -> str:
+        """E.g. "venv-3.11-linux-x86_64". Raises EnvironmentFailed where Python does not work."""
+        return environment_class(self._python)
+
+    @cached_property
+    def _environments(self) -> Environments:
+        from daintree.runners.environments import Environments
+
+        return Environments(self._directory, self._python)
+
+    def prepare(
+        self,
+        version: ComponentVersion,
+        snapshot: Callable[[], Path],
+        announce: Callable[[str], None],
+    ) -> Prepared:
+        """Make the snapshot's environment; at once when it exists.
+
+        Raises EnvironmentFailed, also for a version that is known by its image alone.
+        """
+        if version.image:
+            raise EnvironmentFailed(
+                f"{version.name} is here as an image alone, so it can only run in a container",
+                hint='--runner docker, or runner = "docker" in [tool.daintree]',
+            )
+        made = snapshot()
+        self._environments.ensure(made / REQUIREMENTS, announce)
+        return Prepared(snapshot=made)
+
+    def execute(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
+        """Run the stage to its end; `run_child` says what holds for its processes and its log.
+
+        Raises StageFailed when it cannot be started or its log not be written, KeyboardInterrupt
+        when the job is cancelled.
+        """
+        from daintree.runners.child import ChildFailed, run_child
+        from daintree.runners.log import LogFailed
+
+        command, variables = self.command(job)
+        if not os.path.exists(command[0]):
+            raise StageFailed(
+                f"stage {job.label}: its environment is gone: {command[0]}",
+                hint="do not remove environments while a pipeline runs; run it again",
+            )
+        try:
+            return run_child(
+                command,
+                env=variables,
+                cwd=job.scratch,
+                log=job.log,
+                on_line=on_line,
+                cancelled=job.cancelled,
+            )
+        except (ChildFailed, LogFailed) as error:
+            raise StageFailed(f"stage {job.label}: {error}") from error
+
+    def command(self, job: Job) -> tuple[list[str], Mapping[str, str]]:
+        """The command and the variables `execute` uses; these hold the user's credentials."""
+        snapshot = job.prepared.snapshot
+        assert snapshot is not None
+        python = self._environments.locate(snapshot / REQUIREMENTS)
+        command = [str(python), str(snapshot / ENTRYPOINT)]
+        command += ["--input", job.input, "--output", str(job.output), *job.arguments]
+        return command, stage_variables(os.environ, python, job.scratch)
+
+    def shell(self, job: Job, *, terminal: bool) -> Shell:
+        """A shell of this machine with the environment's Python first, in the snapshot's directory."""
+        from daintree.runners.shell import shell_command
+
+        assert job.prepared.snapshot is not None
+        command, variables = self.command(job)
+        start, more = shell_command(
+            job, command, input=job.input, output=str(job.output), place=str(job.scratch)
+        )
+        more["TERM"] = os.environ.get("TERM", "dumb")
+        return Shell(tuple(start), {**variables, **more}, job.prepared.snapshot, tuple(command))

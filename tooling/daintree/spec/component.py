@@ -1,0 +1,51 @@
+"""`component.yaml`: what a component or library says of itself."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from daintree.manifest import Scalar
+
+ParamType = Literal["int", "float", "str", "bool"]
+
+
+class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a stage may use: `cpu` cores (0: no limit) and `memory` such as "512Mi" or "2Gi" ("": no limit)."""
+
+    cpu: float = 0
+    memory: str = ""
+
+
+class Param(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One parameter: its type, its default (none: it must be given), the values allowed, a line of help.
+
+    `affects_output: false` says that it changes only how fast, never what: it stays out of the stage key.
+    """
+
+    type: ParamType
+    default: Scalar | None = None
+    help: str = ""
+    choices: tuple[Scalar, ...] = ()
+    affects_output: bool = True
+
+
+class ComponentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A component's own description; every part has a default, so the file may be missing.
+
+    `uses` names the libraries whose sources lie beside main.py; `network` whether the stage needs one;
+    `outputs` the files its output must hold; `build_args` go to the image build. `serves` makes it a service: it
+    answers requests until it is stopped, from what the stage it names, as PIPELINE:STAGE, has written. `monitors`
+    makes it a monitor: it compares what a service of that stage has served with what the model was trained on.
+    """
+
+    description: str = ""
+    uses: tuple[str, ...] = ()
+    params: dict[str, Param] = {}
+    network: bool = False
+    resources: Resources = Resources()
+    outputs: tuple[str, ...] = ()
+    serves: str = ""
+    monitors: str = ""
+    build_args: dict[str, str] = {}

@@ -1,0 +1,243 @@
+"""Objects in an S3 bucket, through obstore, which is imported when the first of them is asked for.
+
+Two connections are kept: one for small objects, which answer soon or not at all, and one for files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from daintree.errors import StoreError, StoreUnavailable
+from daintree.parallel import side_by_side
+from daintree.s3_access import S3Access
+from daintree.store.bucket_errors import bucket_error, is_more_than_an_object
+from daintree.store.objects import create_object
+from daintree.store.patience import Patience
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+    from obstore.store import S3Store
+
+SCHEME = "s3://"
+KEYS_ELSEWHERE = "keys come from MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or from AWS's own settings"
+# Amazon's rules for the names of buckets, which other servers keep as well.
+_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+AT_ONCE = 32
+# An object up to this size is read and written by one request; a larger one by several.
+LARGE_BYTES = 8 << 20
+
+# Seconds. A small request is given up after `answer`, and no attempt begins later than `retry` after the first; of a
+# file each read and each part has its own time. `BRIEF` is for a server that has just not answered.
+SMALL = {"answer": 15, "retry": 30}
+BRIEF = {"answer": 5, "retry": 5}
+LARGE = {"answer": 120, "retry": 120}
+CONNECT_SECONDS = 5
+READ_SECONDS = 20
+MOST_RETRIES = 6
+
+
+def is_plain(name: str, prefix: str) -> bool:
+    """Whether these are a bucket's name and a prefix alone; what else stands there may be a password or a signature.
+
+    So whoever refuses them does not repeat them.
+    """
+    return _BUCKET_NAME.fullmatch(name) is not None and "?" not in prefix
+
+
+class Bucket:
+    """The objects below a prefix of a bucket; `Objects`, and what a store of whole files needs beyond that.
+
+    Every method raises StoreError: StoreUnavailable for a server that cannot be reached, StoreForbidden for what the
+    key may not do.
+    """
+
+    def __init__(self, url: str, access: S3Access) -> None:
+        """`url` is s3://bucket[/prefix]. Raises StoreError for one of another form; nothing is asked yet."""
+        name, _, prefix = url.removeprefix(SCHEME).partition("/")
+        self.name, self.prefix = name, prefix.strip("/")
+        strange = {"", ".", ".."} & set(self.prefix.split("/")) if self.prefix else set()
+        if strange or not is_plain(name, prefix):
+            raise StoreError(
+                "the URL of a bucket has another form than s3://bucket/prefix", hint=KEYS_ELSEWHERE
+            )
+        self.access = access
+        self._patience = Patience()
+        self._connections: dict[str, S3Store] = {}
+
+    @property
+    def url(self) -> str:
+        """s3://bucket[/prefix]."""
+        return f"{SCHEME}{self.name}" + (f"/{self.prefix}" if self.prefix else "")
+
+    @property
+    def small(self) -> S3Store:
+        """The connection for small objects. Raises StoreUnavailable where the server has not answered for long."""
+        self._patience.check()
+        if self._patience.is_short:
+            return self._connection("brief", BRIEF)
+        return self._connection("small", SMALL)
+
+    @property
+    def large(self) -> S3Store:
+        """The connection for files. Raises as `small` does."""
+        self._patience.check()
+        return self._connection("large", LARGE)
+
+    def get(self, paths: Sequence[str]) -> list[bytes | None]:
+        """As `Objects.get`."""
+        return side_by_side(self._read, paths, AT_ONCE)
+
+    def create(self, path: str, content: bytes) -> bool:
+        """As `Objects.create`; when the answer is lost or no, what stands there tells whether it was ours.
+
+        A no may be to a second try: the first was done, and answered by an error.
+        """
+        try:
+            with self.answering():
+                return create_object(self.small, path, content) or self._read(path) == content
+        except StoreUnavailable:
+            standing = self._read(path)
+            if standing is None:
+                raise
+            return standing == content
+
+    def put(self, path: str, content: bytes) -> None:
+        """As `Objects.put`."""
+        import obstore
+
+        with self.answering():
+            obstore.put(self.small, path, content, use_multipart=False)
+
+    def replace(self, path: str, old: bytes, new: bytes) -> bool:
+        """As `Objects.replace`: If-Match with the ETag of what was read to be `old`."""
+        import obstore
+        from obstore.exceptions import PreconditionError
+
+        try:
+            with self.answering():
+                found = obstore.get(self.small, path)
+                if bytes(found.bytes()) != old:
+                    return False
+                obstore.put(self.small, path, new, mode={"e_tag": found.meta["e_tag"]})
+                return True
+        except FileNotFoundError:
+            return False
+        except PreconditionError:
+            # As with `create`.
+            return self._read(path) == new
+        except StoreUnavailable:
+            if self._read(path) != new:
+                raise
+            return True
+
+    def list(self, prefix: str) -> list[str]:
+        """As `Objects.list`."""
+        return list(self.sizes(prefix))
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """The bytes of each object in the directory `prefix` and below, by path."""
+        return {entry["path"]: entry["size"] for entry in self.entries(prefix)}
+
+    def entries(self, prefix: str = "") -> Sequence[ObjectMeta]:
+        """What a listing says of the objects in the directory `prefix` and below; one request per 1,000 of them."""
+        import obstore
+
+        with self.answering():
+            return obstore.list(self.small, prefix or None).collect()
+
+    def entry(self, path: str) -> Sequence[ObjectMeta]:
+        """What the server says of the object of this very key; nothing where there is none."""
+        import obstore
+
+        try:
+            with self.answering():
+                return [obstore.head(self.small, path)]
+        except FileNotFoundError:
+            return []
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Remove objects; those that are not there do not matter."""
+        import obstore
+
+        with self.answering():
+            if paths:
+                obstore.delete(self.small, list(paths))
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Raise StoreErrors for obstore's errors in the block; FileNotFoundError and failed conditions pass."""
+        from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+
+        try:
+            yield
+        except (AlreadyExistsError, PreconditionError):
+            self._patience.answered()
+            raise
+        except FileNotFoundError as error:
+            self._patience.answered()
+            if is_more_than_an_object(error):
+                raise bucket_error(self.url, self.access, error) from None
+            raise
+        except BaseError as error:
+            told = bucket_error(self.url, self.access, error)
+            if isinstance(told, StoreUnavailable):
+                self._patience.given_up(told)
+            raise told from None
+        else:
+            self._patience.answered()
+
+    def _read(self, path: str) -> bytes | None:
+        import obstore
+
+        try:
+            with self.answering():
+                return bytes(obstore.get(self.small, path).bytes())
+        except FileNotFoundError:
+            return None
+
+    def _connection(self, name: str, seconds: dict[str, int]) -> S3Store:
+        if name not in self._connections:
+            self._connections[name] = connect(self.name, self.prefix, self.access, **seconds)
+        return self._connections[name]
+
+
+def connect(bucket: str, prefix: str, access: S3Access, *, answer: int, retry: int) -> S3Store:
+    """An obstore connection to the objects below a prefix of a bucket; times in seconds.
+
+    Raises StoreError where there is no key for it.
+    """
+    from datetime import timedelta
+
+    from obstore.store import S3Store
+
+    config = {"region": access.region, "endpoint": access.endpoint}
+    config |= {"access_key_id": access.access_key, "secret_access_key": access.secret_key}
+    config |= {"session_token": access.session_token}
+    if not access.access_key and not access.role:
+        raise StoreError(
+            f"there is no key for the server {access.server}",
+            hint="set MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or a profile of AWS's credentials file",
+        )
+    return S3Store(
+        bucket,
+        prefix=prefix or None,
+        config={name: value for name, value in config.items() if value},  # type: ignore[arg-type]
+        client_options={
+            "allow_http": access.endpoint.startswith("http://"),
+            "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
+            "read_timeout": timedelta(seconds=READ_SECONDS),
+            "timeout": timedelta(seconds=answer),
+        },
+        retry_config={
+            "max_retries": MOST_RETRIES,
+            "retry_timeout": timedelta(seconds=retry),
+            "backoff": {
+                "init_backoff": timedelta(milliseconds=100),
+                "max_backoff": timedelta(seconds=3),
+                "base": 2,
+            },
+        },
+    )
