@@ -1,5 +1,5 @@
 """The project's doit tasks; `doit list` shows them, tooling/daintree/tasks/ holds them."""
 
-from daintree.tasks.project_tasks import task_lint, task_pipelines, task_reference, task_test
+from daintree.commands.project_tasks import task_lint, task_pipelines, task_reference, task_test
 
 __all__ = ["task_lint", "task_pipelines", "task_reference", "task_test"]

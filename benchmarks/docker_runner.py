@@ -12,10 +12,10 @@ from contenders import variables, workspace
 from projects import COMPONENT, PIPELINE, chain
 from timing import parser, race, ratio, row
 
-from daintree.run.job import job_of, prepare
-from daintree.run.planning import Plan, Request, make_plan
-from daintree.run.workbench import Place
-from daintree.runners.protocol import Job
+from daintree.pipeline.compute import job_of, prepare
+from daintree.pipeline.plan import Plan, Request, make_plan
+from daintree.pipeline.stage_data import Place
+from daintree.runners.runner import Job
 from daintree.settings import read_settings
 
 DOCKERFILE = """\

@@ -10,10 +10,10 @@ from pathlib import Path
 from contenders import workspace
 from timing import parser, race, ratio, row, timed
 
-from daintree.manifest import IndexRecord, Keys, RunManifest, index_record_of
-from daintree.store.artifact import hash_artifact
-from daintree.store.local import DirectoryStore
+from daintree.store.directory import DirectoryStore
+from daintree.store.integrity import hash_artifact
 from daintree.store.protocol import Store
+from daintree.store.records import IndexRecord, Keys, RunManifest, index_record_of
 
 MIB = 1 << 20
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from contenders import PROJECT, bare_python, dvc
 
-from daintree.spec.pipeline_reader import load_pipeline
+from daintree.spec.pipeline import load_pipeline
 
 COMPONENT = "bench/pass-on"
 PIPELINE = "chain"

@@ -10,7 +10,7 @@ import obstore
 from contenders import s5cmd, workspace
 from timing import parser, race, ratio, row, timed
 
-from daintree.parallel import side_by_side
+from daintree.concurrency import side_by_side
 from tests.argo.conftest import make_submission, submitted_stage
 from tests.argo.executed import Shop, node_of
 from tests.services.minio import running_server

@@ -11,11 +11,11 @@ from pathlib import Path
 from contenders import s5cmd, workspace
 from timing import parser, race, ratio, row, timed
 
-from daintree.manifest import FileEntry
-from daintree.store.artifact import hash_artifact
 from daintree.store.bucket import Bucket
-from daintree.store.bucket_files import download, upload
+from daintree.store.integrity import hash_artifact
 from daintree.store.progress import Progress
+from daintree.store.records import FileEntry
+from daintree.store.transfer import download, upload
 from tests.services.minio import Minio, running_server
 
 MIB = 1 << 20

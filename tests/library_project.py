@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from daintree.affected import Affected, affected
-from daintree.version import discover_components, read_versions
+from daintree.components import discover_components, read_versions
+from daintree.components.affected import Affected, affected
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,11 +6,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from daintree.argo.arguments import flag
+from daintree.argo.escaping import flag
 from daintree.argo.names import distinct_names
 from daintree.argo.submission import Submission, SubmittedHit, SubmittedStage
 from daintree.spec.component import Resources
-from daintree.spec.values import as_argument
+from daintree.spec.parameters import as_argument
 from tests.argo.conftest import digest, make_submission, submitted_stage
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}", fullmatch=True)

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from daintree.argo.cluster_access import ClusterAccess, cluster_access
-from daintree.argo.submission import (
-    Submission,
-    SubmittedHit,
-    SubmittedSource,
-    SubmittedStage,
-)
-from daintree.s3_access import S3Access
+from daintree.argo.access import ClusterAccess, cluster_access
+from daintree.argo.submission import Submission, SubmittedHit, SubmittedSource, SubmittedStage
 from daintree.settings import read_settings
 from daintree.spec.component import Resources
+from daintree.store.s3 import S3Access
+from tests.argo.kubernetes_cluster import adapter, pauses
 from tests.services.minio import Minio
+
+__all__ = ["adapter", "pauses"]
 
 if TYPE_CHECKING:
     from tests.argo.executed import Shop

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from daintree.argo.manifest import workflow_manifest
-from daintree.argo.node_status import read_status
 from daintree.argo.recording import Recording, StageReport
 from daintree.argo.submission import Submission
-from daintree.manifest import IndexRecord, RunManifest, encode
+from daintree.argo.workflow_status import read_status
 from daintree.store.bucket import Bucket
+from daintree.store.records import IndexRecord, RunManifest, encode
 from daintree.store.remote import RemoteRuns
 from tests.argo.conftest import cluster, digest, make_submission, submitted_stage
 from tests.services.minio import Minio

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from daintree.argo.kubernetes import KubernetesApi, read_configuration
 from daintree.argo.manifest import workflow_manifest
 from daintree.argo.submission import Submission
-from daintree.cluster.configuration import read_configuration
-from daintree.cluster.kubernetes_api import KubernetesApi
 from tests.argo.conftest import cluster as access
 from tests.argo.workflows import WORKFLOW, Node, at, node_number, workflow
 from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from daintree.argo import names
-from daintree.argo.rights import RIGHTS, rights_of
-from daintree.cluster.kinds import KINDS
+from daintree.argo.checks import RIGHTS, rights_of
+from daintree.argo.cluster import KINDS
 from daintree.settings import read_settings
 from tests.services.argo_check import read_documents
 

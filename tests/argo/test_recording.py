@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from daintree.argo.submission import SubmittedHit, SubmittedSource
-from daintree.manifest import index_record_of
-from daintree.source.bucket import BucketSource
-from daintree.stage_key import content_key
+from daintree.pipeline.keys import content_key
+from daintree.pipeline.sources.bucket import BucketSource
 from daintree.store.bucket import Bucket
+from daintree.store.records import index_record_of
 from tests.argo.conftest import digest, make_submission, submitted_stage
 from tests.argo.executed import LOST, SEQUENCE, Shop, index, node_of, statuses
 from tests.argo.workflows import compressed, exit_handler

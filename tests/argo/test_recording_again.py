@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from daintree.errors import StoreUnavailable
-from daintree.manifest import index_record_of
+from daintree.store.records import index_record_of
 from tests.argo.conftest import digest, make_submission, submitted_stage
 from tests.argo.executed import SEQUENCE, Shop, index, statuses
 

@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 
-from daintree.argo.by_hand import template_manifest
-from daintree.argo.on_event import event_manifests
-from daintree.argo.pinned import braceless_json
-from daintree.argo.schedule import cron_manifest
-from daintree.argo.yaml_text import manifest_text
-from daintree.report.standing import event_comments, schedule_comments, template_comments
+from daintree.argo.escaping import manifest_text
+from daintree.argo.triggers import braceless_json, cron_manifest, event_manifests
+from daintree.argo.workflow_template import template_manifest
+from daintree.commands.argo import event_comments, schedule_comments, template_comments
 from tests.argo.conftest import cluster, make_submission, submitted_stage
 from tests.services.argo_check import faults, read_documents, through_hera
 

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from daintree.argo.submission import Submission, SubmittedHit
-from daintree.manifest import decode, encode
 from daintree.spec.component import Resources
+from daintree.store.records import decode, encode
 from tests.argo.conftest import digest, make_submission, submitted_stage
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from daintree.argo import names
+from daintree.argo.cluster import Cluster
 from daintree.argo.submission import Submission
 from daintree.argo.workflows import find_workflow, stages_of, stop, workflows_of
-from daintree.cluster.protocol import Cluster
 from daintree.errors import ClusterMissing, UsageError
 from tests.argo.conftest import make_submission, submitted_stage
 from tests.argo.in_cluster import adapter, manifest

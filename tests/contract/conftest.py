@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from daintree.runners import RUNNERS, open_runner
-from daintree.runners.protocol import Runner
+from daintree.runners.runner import Runner
 from daintree.settings import read_settings
 from daintree.store.protocol import Store
 from tests.contract.laboratory import LABEL, Laboratory

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from daintree.runners.protocol import Job, Outcome, Runner
+from daintree.components import ComponentVersion, VersionedFile
+from daintree.runners.runner import Job, Outcome, Runner
 from daintree.spec.component import ComponentSpec
-from daintree.version import ComponentVersion, VersionedFile
 from tests.services.engine import TEST_LABEL
 
 COMPONENT = "contract/stage"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daintree.manifest import SCHEMA, encode
+from daintree.store.records import SCHEMA, encode
 from tests.contract.runs import record_of
 
 OUTSIDE = ["../x", "/x", "a/../../x", "a//b", "", ".", "_cache/x", "a\nb", "a\0b"]

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from daintree.digest import digest_record
-from daintree.manifest import Artifact, IndexRecord, Keys, RunManifest, index_record_of
-from daintree.store.artifact import hash_artifact
+from daintree.store.integrity import hash_artifact
 from daintree.store.protocol import Store
+from daintree.store.records import Artifact, IndexRecord, Keys, RunManifest, index_record_of
 
 RUN = "20260301T101500000Z-00000000"
 OTHER_RUN = "20260301T101500001Z-11111111"

@@ -9,11 +9,11 @@ from typing import Protocol
 
 import msgspec
 
-from daintree.s3_access import S3Access
 from daintree.store.bucket import Bucket
-from daintree.store.local import DirectoryStore
+from daintree.store.cache import SharedStore
+from daintree.store.directory import DirectoryStore
 from daintree.store.protocol import Store
-from daintree.store.shared import SharedStore
+from daintree.store.s3 import S3Access
 from tests.services.minio import running_server
 
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from daintree.runners import RUNNERS
-from daintree.runners.protocol import Outcome
+from daintree.runners.runner import Outcome
 from tests.contract.laboratory import TELL, Laboratory
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from daintree.errors import DaintreeError
-from daintree.manifest import index_record_of
 from daintree.store.protocol import Store
+from daintree.store.records import index_record_of
 from tests.contract.runs import (
     FILES,
     KEY,

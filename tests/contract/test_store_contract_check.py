@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from daintree.errors import ArtifactDamaged, StoreError
-from daintree.manifest import SCHEMA, encode, index_record_of
 from daintree.store.protocol import Store
+from daintree.store.records import SCHEMA, encode, index_record_of
 from tests.contract.runs import (
     FILES,
     OTHER_RUN,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from daintree.manifest import encode
 from daintree.store.protocol import Store
+from daintree.store.records import encode
 from tests.contract.runs import (
     FILES,
     OTHER_RUN,

@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from daintree.errors import ArtifactRejected, StoreError
-from daintree.manifest import FileEntry, artifact_of, encode, index_record_of
-from daintree.store.artifact import hash_artifact
+from daintree.store.integrity import hash_artifact
 from daintree.store.names import check_names
 from daintree.store.protocol import Store
+from daintree.store.records import FileEntry, artifact_of, encode, index_record_of
 from tests.contract.malformed import each_outside, each_unreadable
 from tests.contract.runs import (
     FILES,

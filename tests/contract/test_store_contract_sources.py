@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from daintree.errors import ArtifactRejected, StoreError
-from daintree.store.artifact import hash_artifact
+from daintree.store.integrity import hash_artifact
 from daintree.store.protocol import Store
 from tests.contract.runs import FILES, OTHER_RUN, RUN, add_source, contents, fill, key_of
 from tests.contract.stores import Place

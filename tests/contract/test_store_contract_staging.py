@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from daintree.errors import StoreError
-from daintree.manifest import index_record_of
-from daintree.store.artifact import hash_artifact
+from daintree.store.integrity import hash_artifact
 from daintree.store.protocol import Store
+from daintree.store.records import index_record_of
 from tests.contract.runs import (
     FILES,
     OTHER_RUN,
@@ -59,7 +59,7 @@ class TestStaging:
             pass
 
     def test_another_stores_staging_place_is_refused(self, store: Store, tmp_path: Path) -> None:
-        from daintree.store.local import DirectoryStore
+        from daintree.store.directory import DirectoryStore
 
         with DirectoryStore(tmp_path / "other store").stage(RUN) as staging:
             fill(staging.output, FILES)

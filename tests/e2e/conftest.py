@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from daintree.components.discovery import NAME
 from daintree.store.bucket import Bucket
-from daintree.version.own_image import NAME
 from tests.e2e.fifos import Channel, Gate
 from tests.e2e.projects import BUILD_SECONDS, DOIT, REPOSITORY, Project
 from tests.e2e.shared_bucket import machine

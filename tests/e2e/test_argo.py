@@ -222,7 +222,7 @@ def test_pipelines_in_another_repository_are_the_same_submission(
     root = tmp_path / "other"
     root.mkdir()
     other = pushed.elsewhere(root)
-    other.write("dodo.py", "from daintree.tasks.project_tasks import task_pipelines\n")
+    other.write("dodo.py", "from daintree.commands.project_tasks import task_pipelines\n")
     other.write("corpus.txt", (pushed.root / "corpus.txt").read_text(encoding="utf-8"))
     other.pipeline(
         "words",

@@ -172,7 +172,7 @@ def test_a_build_with_nothing_to_do_imports_no_client(image_project: ImageProjec
     )
     assert done.code == 0
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "daintree.build.build" in imported
+    assert "daintree.images.build" in imported
     assert not imported & {
         "docker",
         "urllib3",

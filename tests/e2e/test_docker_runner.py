@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from daintree.image import labels
+from daintree.images import labels
 from tests.e2e.projects import DOIT, Project
 from tests.services.availability import unavailable
 

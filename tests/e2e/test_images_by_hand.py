@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from daintree.version import discover_components
+from daintree.components import discover_components
 from tests.e2e.projects import DOIT, REPOSITORY
 from tests.services.minio import Minio, variables
 

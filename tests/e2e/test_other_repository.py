@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.e2e.projects import Project
     from tests.services.registry import Registry
 
-DODO = '"""Daintree\'s pipelines."""\nfrom daintree.tasks.project_tasks import task_pipelines  # noqa: F401\n'
+DODO = '"""Daintree\'s pipelines."""\nfrom daintree.commands.project_tasks import task_pipelines  # noqa: F401\n'
 RAN = {"load": "run", "clean": "run", "count": "run"}
 HIT = dict.fromkeys(RAN, "hit")
 

@@ -7,9 +7,9 @@ import signal
 
 import msgspec
 
-from daintree.manifest import decode, encode
 from daintree.store.bucket import Bucket
-from daintree.store.bucket_lease import LEASE_SECONDS, LeaseRecord
+from daintree.store.leases import LEASE_SECONDS, LeaseRecord
+from daintree.store.records import decode, encode
 from tests.e2e.fifos import Channel, Gate
 from tests.e2e.projects import Project
 from tests.e2e.shared_bucket import machine, runs_in

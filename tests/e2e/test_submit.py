@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from daintree.image import labels
-from daintree.image.reference import version_tag
+from daintree.images import labels
+from daintree.images.reference import version_tag
 from daintree.store.bucket import Bucket
 from tests.argo.in_cluster import moved, pod_of
 from tests.argo.workflows import Node, at, exit_handler, pod, retried

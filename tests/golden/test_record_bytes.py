@@ -11,7 +11,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from daintree.manifest import (
+from daintree.store.directory import SourceRecord
+from daintree.store.index import HistoryRecord
+from daintree.store.records import (
     FileEntry,
     IndexRecord,
     InputRecord,
@@ -22,8 +24,6 @@ from daintree.manifest import (
     encode,
     index_record_of,
 )
-from daintree.store.local import SourceRecord
-from daintree.store.records import HistoryRecord
 
 HERE = Path(__file__).parent
 RUN = "20260301T101500000Z-0a1b2c3d"

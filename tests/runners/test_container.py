@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daintree.runners.container import Container, Mount, bytes_of, command_line, container_of
-from daintree.runners.protocol import Job, Prepared
+from daintree.runners.runner import Job, Prepared
 from daintree.spec.component import Resources
 
 OUTSIDE = {

@@ -14,11 +14,10 @@ import msgspec
 import pytest
 
 from daintree.errors import EngineError, StageFailed
-from daintree.image import labels
+from daintree.images import labels
+from daintree.runners.container import remove_leftovers, this_process, write_owner
 from daintree.runners.docker import DockerRunner, _usable
-from daintree.runners.leftovers import remove_leftovers
-from daintree.runners.owner import this_process, write_owner
-from daintree.runners.protocol import Job, Prepared
+from daintree.runners.runner import Job, Prepared
 from daintree.settings import read_settings
 from tests.services.engine import BASE_IMAGE, TEST_LABEL
 
@@ -104,7 +103,7 @@ def is_there(engine: DockerClient, name: str) -> bool:
 
 
 def dead_owner() -> str:
-    source = "from daintree.runners.owner import this_process, write_owner\nprint(write_owner(this_process()))"
+    source = "from daintree.runners.container import this_process, write_owner\nprint(write_owner(this_process()))"
     done = subprocess.run(
         [sys.executable, "-c", source], capture_output=True, text=True, check=True
     )

@@ -11,13 +11,8 @@ import pytest
 
 from daintree.errors import EnvironmentFailed
 from daintree.process import capture
-from daintree.runners.environments import (
-    Environments,
-    bytecode_directory,
-    environment_of,
-    site_packages,
-)
-from daintree.runners.installation import installed_size
+from daintree.runners.environments import Environments, installed_size
+from daintree.runners.interpreter import bytecode_directory, environment_of, site_packages
 
 
 class Wheels(Protocol):

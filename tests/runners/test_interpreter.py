@@ -55,7 +55,7 @@ def test_the_classes_cost_of_the_running_python_is_no_process() -> None:
     source = (
         "import sys\nfrom pathlib import Path\nfrom daintree.runners.local import LocalRunner\n"
         "print(LocalRunner(Path('environments')).environment_class)\n"
-        "print(*sorted({'subprocess', 'shutil', 'uv', 'daintree.runners.child'} & set(sys.modules)))\n"
+        "print(*sorted({'subprocess', 'shutil', 'uv', 'daintree.runners.child_process'} & set(sys.modules)))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", source],

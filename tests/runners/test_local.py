@@ -7,7 +7,7 @@ import pytest
 from daintree.errors import StageFailed, UsageError
 from daintree.runners import open_runner
 from daintree.runners.local import LocalRunner
-from daintree.runners.protocol import Job, Prepared
+from daintree.runners.runner import Job, Prepared
 from daintree.settings import read_settings
 
 INTERLEAVED = """\

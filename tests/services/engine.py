@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from daintree.errors import EngineError
-from daintree.image.engine import connect
+from daintree.images.engine import connect
 from tests.services.availability import unavailable
 
 if TYPE_CHECKING:

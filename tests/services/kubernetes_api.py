@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from daintree.cluster.kinds import KINDS, Kind
+from daintree.argo.cluster import KINDS, Kind
 from tests.services.kubernetes_objects import NAMESPACE, TOKEN, Fault, KubernetesServer, Object
 
 USER = "system:serviceaccount:daintree:tester"

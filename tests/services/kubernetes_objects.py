@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from daintree.cluster.kinds import KINDS
+from daintree.argo.cluster import KINDS
 
 Object = dict[str, Any]
 TOKEN = "token-of-the-tests"

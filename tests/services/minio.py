@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from daintree.s3_access import S3Access
+from daintree.store.s3 import S3Access
 from tests.services.availability import unavailable
 
 PATIENCE_SECONDS = 60

@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from daintree.s3_access import S3Access
 from daintree.store.bucket import Bucket
+from daintree.store.s3 import S3Access
 from tests.services.argo_expansion import kubelet, replace_tags, workflow_scope
 
 NODE = "worker-1"

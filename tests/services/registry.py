@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from daintree.errors import EngineError
-from daintree.image.engine import connect
+from daintree.images.engine import connect
 from tests.services.availability import unavailable
 from tests.services.engine import BASE_IMAGE, remove_images
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from daintree.errors import SpecError
 from daintree.spec.component import Resources
-from daintree.spec.pipeline import Pipeline
-from daintree.spec.pipeline_reader import read_pipeline
+from daintree.spec.pipeline import Pipeline, read_pipeline
 from tests.spec.conftest import SHORT
 
 WHERE = "pipelines/x.yaml"

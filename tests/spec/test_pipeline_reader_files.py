@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from daintree.errors import SpecError, UsageError
-from daintree.spec.pipeline_reader import load_pipeline, pipeline_files
+from daintree.spec.pipeline import load_pipeline, pipeline_files
 from tests.spec.conftest import SHORT
 
 

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from daintree.errors import SpecError
-from daintree.spec.pipeline_reader import read_pipeline
-from daintree.spec.reader import read_component
+from daintree.spec.pipeline import read_pipeline
 from daintree.spec.schema import json_schema
+from daintree.spec.validation import read_component
 
 ROOT = Path(__file__).parents[2]
 TYPES: dict[str, type | tuple[type, ...]] = {

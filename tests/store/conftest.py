@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from daintree.store.bucket import Bucket
-from daintree.store.local import DirectoryStore
+from daintree.store.directory import DirectoryStore
 from tests.services.minio import Minio
 from tests.services.proxy import Proxy
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from daintree.errors import StoreError, StoreForbidden, StoreUnavailable
-from daintree.s3_access import S3Access
-from daintree.store.bucket_errors import bucket_error
+from daintree.store.bucket import bucket_error
+from daintree.store.s3 import S3Access
 
 ACCESS = S3Access(
     endpoint="http://minio:9000", region="us-east-1", access_key="a", secret_key="secret"

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from daintree.errors import ArtifactDamaged, StoreError, StoreUnavailable
-from daintree.manifest import FileEntry
 from daintree.store import bucket as bucket_module
-from daintree.store import bucket_range, patience
+from daintree.store import bucket as patience
+from daintree.store import large_file as bucket_range
 from daintree.store.bucket import LARGE_BYTES, MOST_RETRIES, Bucket
-from daintree.store.bucket_files import download, upload
-from daintree.store.bucket_large_file import FIRST_BYTES
-from daintree.store.bucket_range import PIECE_BYTES
+from daintree.store.large_file import FIRST_BYTES, PIECE_BYTES
 from daintree.store.progress import progress
+from daintree.store.records import FileEntry
+from daintree.store.transfer import download, upload
 from tests.services.minio import Minio
 from tests.services.proxy import (
     Exchange,

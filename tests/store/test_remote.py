@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from daintree.errors import StoreError
-from daintree.manifest import RunManifest, index_record_of
 from daintree.store.bucket import Bucket
-from daintree.store.bucket_hash import hash_objects
+from daintree.store.parts import hash_objects
+from daintree.store.records import RunManifest, index_record_of
 from daintree.store.remote import RemoteRuns
 from tests.contract.runs import manifest_of
 from tests.services.minio import Minio

@@ -30,6 +30,11 @@ Everything the tooling raises on purpose is a `DaintreeError`; adapters map fore
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
 
 class DaintreeError(Exception):
     """An error that its reader can act on: one message and, where there is something to do, a hint.
@@ -145,3 +150,30 @@ class Interrupted(DaintreeError):
     def __init__(self, message: str, *, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+OK, MISSING, UNKNOWN = "ok", "missing", "unknown"
+
+
+class Check(msgspec.Struct, frozen=True):
+    """What was looked at, and what was found: `what` is what is there, or what is wrong; `hint` what to do then.
+
+    `unknown`: whoever asked may not look.
+    """
+
+    name: str
+    state: Literal["ok", "missing", "unknown"]
+    what: str
+    hint: str = ""
+
+
+def checked(
+    name: str, ask: Callable[[], str], unknown: type[DaintreeError] | tuple[()] = ()
+) -> Check:
+    """Whether `ask` returns, with what is there, or raises what is wrong; an `unknown` error says that it cannot be told."""
+    try:
+        return Check(name, "ok", ask())
+    except unknown as error:
+        return Check(name, "unknown", error.message, error.hint)
+    except DaintreeError as error:
+        return Check(name, "missing", error.message, error.hint)

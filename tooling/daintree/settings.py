@@ -6,16 +6,146 @@ Every setting has a type, a default and a line of help, all here; `doit config` 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
-from daintree import setting_values
-from daintree.errors import SettingsError
-from daintree.suggest import nearest
+from daintree.errors import SettingsError, UsageError
+from daintree.terminal import nearest
+
+_SEGMENT = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
+_REGISTRY = re.compile(rf"(?:[a-z0-9][a-z0-9.-]*|\[[0-9a-f:]+\])(?::\d+)?(?:/{_SEGMENT})*")
+_KUBERNETES_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+PREFIX_FIELDS = ("component", "version", "year", "month", "day", "timestamp")
+
+
+def read_text(value: Any, base: Path) -> str:
+    """Any text but an empty one."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError("expected text")
+    return value
+
+
+def read_directory(value: Any, base: Path) -> Path:
+    """A directory, absolute."""
+    return Path(os.path.abspath(base / os.path.expanduser(read_text(value, base))))
+
+
+def read_store(value: Any, base: Path) -> str:
+    """A directory, or a URL as it stands."""
+    text = read_text(value, base)
+    return text if "://" in text else str(read_directory(text, base))
+
+
+def read_unavailable(value: Any, base: Path) -> str:
+    """`fail` or `local`."""
+    if value not in ("fail", "local"):
+        raise ValueError("expected fail or local")
+    return str(value)
+
+
+def read_count(value: Any, base: Path) -> int:
+    """A whole number from 1 to 999."""
+    if isinstance(value, bool) or not str(value).isdecimal() or not 0 < int(value) < 1000:
+        raise ValueError("expected a whole number from 1 to 999")
+    return int(value)
+
+
+def read_platform(value: Any, base: Path) -> str:
+    """os/architecture."""
+    text = read_text(value, base)
+    if not 2 <= len(text.split("/")) <= 3 or not all(text.split("/")):
+        raise ValueError("expected os/architecture, such as linux/amd64")
+    return text
+
+
+def read_registry(value: Any, base: Path) -> str:
+    """A registry's host, port and path."""
+    text = read_text(value, base).rstrip("/")
+    host = text.partition("/")[0]
+    # Docker takes a first part without any of these for a name on Docker Hub.
+    if not _REGISTRY.fullmatch(text) or not ({".", ":"} & set(host) or host == "localhost"):
+        raise ValueError("expected host[:port][/path] in small letters, without https://")
+    return text
+
+
+def read_switch(value: Any, base: Path) -> bool:
+    """true or false."""
+    if str(value).lower() not in ("true", "false"):
+        raise ValueError("expected true or false")
+    return str(value).lower() == "true"
+
+
+def read_prefix(value: Any, base: Path) -> str:
+    """A place in the store, with fields that each run fills in."""
+    text = read_text(value, base)
+    segments = text.split("/")
+    if (
+        "{timestamp}" not in text
+        or "{component}" not in text
+        or not {"", ".", ".."}.isdisjoint(segments)
+    ):
+        raise ValueError("expected a relative path with {component} and {timestamp} in it")
+    if text.startswith("_"):
+        raise ValueError("expected a path that does not begin with _, as the store's own places do")
+    for field in PREFIX_FIELDS:
+        text = text.replace("{" + field + "}", "")
+    if "{" in text or "}" in text:
+        raise ValueError("expected only the fields " + ", ".join(PREFIX_FIELDS))
+    return str(value)
+
+
+def read_seconds(value: Any, base: Path) -> int:
+    """A whole number of seconds, at least 1."""
+    if isinstance(value, bool) or not str(value).isdecimal() or int(value) < 1:
+        raise ValueError("expected a whole number of seconds")
+    return int(value)
+
+
+def read_kubernetes_name(value: Any, base: Path) -> str:
+    """What Kubernetes takes for the name of a namespace or a secret."""
+    if not isinstance(value, str) or not _KUBERNETES_NAME.fullmatch(value):
+        raise ValueError("expected small letters, digits and -, at most 63")
+    return value
+
+
+def read_endpoint(value: Any, base: Path) -> str:
+    """The URL of a server, without anything else in it."""
+    text = read_text(value, base).rstrip("/")
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in text or parts.path:
+        raise ValueError("expected http://host:port or https://host")
+    return text
+
+
+def read_labels(value: Any, base: Path) -> dict[str, str]:
+    """Labels and their values: a table, or `label=value,…`."""
+    if isinstance(value, str):
+        value = dict(pair.partition("=")[::2] for pair in value.split(",") if pair)
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise ValueError("expected a table of label = text")
+    return dict(value)
+
+
+def read_bases(value: Any, base: Path) -> dict[str, str]:
+    """Pins of base images by reference: a table, or `image=digest,…`."""
+    if isinstance(value, str):
+        value = dict(pair.partition("=")[::2] for pair in value.split(",") if pair)
+    if not isinstance(value, dict):
+        raise ValueError("expected a table of image = digest")
+    pins: dict[str, str] = {}
+    for image, digest in value.items():
+        hexadecimal = str(digest).removeprefix("sha256:")
+        if len(hexadecimal) != 64 or any(digit not in "0123456789abcdef" for digit in hexadecimal):
+            raise ValueError(f"the pin of {image} must be sha256:<64 hex digits>")
+        pins[image] = f"sha256:{hexadecimal}"
+    return pins
+
 
 ENVIRONMENT_PREFIX = "DAINTREE_"
 
@@ -86,115 +216,115 @@ SETTINGS: tuple[Setting, ...] = (
         "store",
         "where runs are kept: a directory (a leading ~ is your home), or s3://bucket[/prefix] to share them",
         lambda environ: str(cache_directory(environ) / "store"),
-        setting_values.read_store,
+        read_store,
     ),
     Setting(
         "cache",
         "the directory in front of a store in a bucket; what was fetched and computed here is kept there too",
         lambda environ: cache_directory(environ) / "store",
-        setting_values.read_directory,
+        read_directory,
     ),
     Setting(
         "when_unavailable",
         "when the server of a store in a bucket cannot be reached: fail, or local to go on with the cache alone",
         lambda environ: "fail",
-        setting_values.read_unavailable,
+        read_unavailable,
     ),
     Setting(
         "environments",
         "where the local runner keeps its virtual environments",
         lambda environ: cache_directory(environ) / "environments",
-        setting_values.read_directory,
+        read_directory,
     ),
     Setting(
         "snapshots",
         "where copies of exactly a version's files are kept",
         lambda environ: cache_directory(environ) / "snapshots",
-        setting_values.read_directory,
+        read_directory,
     ),
     Setting(
         "images",
         "where it is remembered which images of the registry are the versions their tags say",
         lambda environ: cache_directory(environ) / "images",
-        setting_values.read_directory,
+        read_directory,
     ),
     Setting(
         "prefix",
         "where in the store a run is put; runs written under another prefix are still found",
         lambda environ: "{component}/{version}/{year}/{month}/{day}/{timestamp}",
-        setting_values.read_prefix,
+        read_prefix,
     ),
     Setting(
         "runner",
         "what executes stages unless --runner says otherwise",
         lambda environ: "local",
-        setting_values.read_text,
+        read_text,
     ),
     Setting(
         "platform",
         "the one platform images are built for",
         lambda environ: "linux/amd64",
-        setting_values.read_platform,
+        read_platform,
     ),
     Setting(
         "bases",
         "base images' pins: image reference = sha256 digest",
         lambda environ: {},
-        setting_values.read_bases,
+        read_bases,
     ),
     Setting(
         "registry",
         "where images are pushed to and looked for, such as registry.example/ml; none: the Docker engine alone",
         lambda environ: "",
-        setting_values.read_registry,
+        read_registry,
     ),
     Setting(
         "registry_plain_http",
         "speak plain HTTP to a registry that is not on this machine",
         lambda environ: False,
-        setting_values.read_switch,
+        read_switch,
     ),
     Setting(
         "jobs",
         "how many stages or builds that do not depend on each other run side by side",
         lambda environ: os.cpu_count() or 1,
-        setting_values.read_count,
+        read_count,
     ),
     Setting(
         "argo_namespace",
         "the Kubernetes namespace in which Workflows run",
         lambda environ: "daintree",
-        setting_values.read_kubernetes_name,
+        read_kubernetes_name,
     ),
     Setting(
         "argo_endpoint",
         "the store's server as pods reach it, such as http://minio.minio:9000 (default: as this machine does)",
         lambda environ: "",
-        setting_values.read_endpoint,
+        read_endpoint,
     ),
     Setting(
         "argo_image",
         "the tooling's own image, which records and retrains in the cluster (default: the one that doit build pushes)",
         lambda environ: "",
-        setting_values.read_text,
+        read_text,
     ),
     Setting(
         "argo_pull_secret",
         "the secret with which pods pull images (default: none)",
         lambda environ: "",
-        setting_values.read_kubernetes_name,
+        read_kubernetes_name,
     ),
     Setting(
         "argo_node_selector",
         "labels of the nodes on which pods run: label = value",
         lambda environ: {},
-        setting_values.read_labels,
+        read_labels,
     ),
     Setting(
         "argo_deadline",
         "seconds after which a Workflow that still runs is ended",
         lambda environ: 24 * 60 * 60,
-        setting_values.read_seconds,
+        read_seconds,
     ),
 )
 
@@ -256,3 +386,19 @@ def _project_table(root: Path) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise SettingsError("pyproject.toml: [tool.daintree] must be a table")
     return table
+
+
+def find_project(start: Path) -> Path:
+    """The root of the project that `start` lies in. Raises UsageError when there is none."""
+    for directory in (start, *start.parents):
+        if (directory / "dodo.py").is_file():
+            return directory
+    raise UsageError(
+        f"there is no dodo.py in {start} or above it",
+        hint="change into a project first",
+    )
+
+
+def is_daintree(root: Path) -> bool:
+    """Whether the project has pipelines or components, or is an ordinary doit project."""
+    return (root / "pipelines").is_dir() or (root / "components").is_dir()

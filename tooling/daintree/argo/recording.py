@@ -6,35 +6,167 @@ and that it ran as it was submitted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-from daintree.argo.comparison import edited
-from daintree.argo.node_status import Attempt, State, Task, WorkflowStatus
-from daintree.argo.nodes import Place
-from daintree.argo.places import location, run_id
-from daintree.argo.submission import Submission, SubmittedStage
-from daintree.cluster.protocol import Object
+from daintree.argo.cluster import Cluster, Object
+from daintree.argo.escaping import received
+from daintree.argo.manifest import (
+    OUTPUT_ARTIFACT,
+    STAGE_VOLUMES,
+    InputPlace,
+    input_places,
+    stage_variables,
+)
+from daintree.argo.submission import (
+    Submission,
+    SubmittedSource,
+    SubmittedStage,
+    location,
+    run_id,
+    submission_of,
+)
+from daintree.argo.workflow_status import Attempt, Place, State, Task, WorkflowStatus, read_status
 from daintree.digest import short
 from daintree.errors import (
     ArtifactRejected,
+    ClusterError,
+    ClusterMissing,
     DaintreeError,
     SourceError,
     StoreForbidden,
     StoreUnavailable,
+    UsageError,
 )
-from daintree.manifest import Artifact, InputRecord, Keys, RunManifest, index_record_of
-from daintree.source.bucket import BucketSource
-from daintree.stage_key import content_key
+from daintree.pipeline.keys import content_key
+from daintree.pipeline.sources.bucket import BucketSource
+from daintree.runners.container import OUTPUT as CONTAINER_OUTPUT
 from daintree.store.bucket import SCHEME
-from daintree.store.bucket_hash import hash_objects
-from daintree.store.records import SOURCES
+from daintree.store.index import SOURCES
+from daintree.store.integrity import OUTPUT
+from daintree.store.layered import prove
+from daintree.store.parts import hash_objects
+from daintree.store.records import Artifact, InputRecord, Keys, RunManifest, index_record_of
 from daintree.store.remote import RemoteRuns
-from daintree.store.stamp import OUTPUT
+
+# What runs beside the container, in its place, or makes another of it.
+_ELSE = (
+    *("script", "containerSet", "resource", "http", "plugin", "data", "dag", "steps", "suspend"),
+    *("initContainers", "sidecars", "podSpecPatch", "daemon", "memoize"),
+)
+_CONTAINER_ELSE = ("envFrom", "workingDir", "lifecycle", "volumeDevices")
+
+
+def edited(
+    workflow: Object,
+    stage: SubmittedStage,
+    source: SubmittedSource,
+    attempt: Attempt,
+    inputs: Mapping[str, Place],
+) -> str:
+    """What of a stage's attempt is not as it was submitted, in words; "" where all is.
+
+    `inputs` is where the stage's inputs are, by need ("" for the source).
+    """
+    spec = _spec(workflow)
+    templates = {str(one["name"]): one for one in _list(spec, "templates")}
+    template = templates.get(stage.template)
+    if template is None or attempt.template != stage.template:
+        return f"it ran the template {attempt.template!r} and not {stage.template!r}"
+    if attempt.memoized:
+        return "its output is one that Argo has memoized"
+    differences = (
+        *_else(spec, template),
+        *_container(spec, template, stage, attempt),
+        *_inputs(template, input_places(stage, source), attempt, inputs),
+    )
+    return next(iter(differences), "")
+
+
+def _else(spec: Object, template: Object) -> Iterator[str]:
+    """What could have made the pod another one."""
+    defaults = spec.get("templateDefaults") or {}
+    yield from (f"its template has {name}" for name in _ELSE if template.get(name))
+    if spec.get("podSpecPatch"):
+        yield "its Workflow has podSpecPatch"
+    for name in ("container", *_ELSE):
+        if defaults.get(name):
+            yield f"its Workflow's templateDefaults have {name}"
+
+
+def _container(
+    spec: Object, template: Object, stage: SubmittedStage, attempt: Attempt
+) -> Iterator[str]:
+    container = template.get("container") or {}
+    written = [*_list(container, "command"), *_list(container, "args")]
+    variables = {one["name"]: one.get("value") for one in _list(container, "env")}
+    if container.get("image") != stage.image:
+        yield f"its image is {container.get('image')}"
+    if variables != stage_variables(written):
+        yield "its environment is another"
+    for words, wanted, what in (
+        (_list(container, "command"), stage.command, "command"),
+        (_list(container, "args"), stage.arguments, "arguments"),
+    ):
+        got = tuple(received(word, attempt.parameters, stage_variables(written)) for word in words)
+        if got != wanted:
+            yield f"its {what} {_difference(got, wanted)}"
+    yield from (f"its container has {name}" for name in _CONTAINER_ELSE if container.get(name))
+    mounted = {one["name"]: one["mountPath"] for one in _list(container, "volumeMounts")}
+    volumes = [*_list(spec, "volumes"), *_list(template, "volumes")]
+    kept = [one["name"] for one in volumes if "emptyDir" not in one]
+    if mounted != STAGE_VOLUMES or {*kept} & {*mounted}:
+        yield "its volumes are others"
+
+
+def _inputs(
+    template: Object,
+    places: Mapping[str, InputPlace],
+    attempt: Attempt,
+    inputs: Mapping[str, Place],
+) -> Iterator[str]:
+    paths = {
+        one["name"]: one.get("path") for one in _list(template.get("inputs") or {}, "artifacts")
+    }
+    outputs = _list(template.get("outputs") or {}, "artifacts")
+    for need, place in places.items():
+        whose = f"its input from {need}" if need else "its source"
+        if paths.get(place.artifact) != place.path:
+            yield f"{whose} is at {paths.get(place.artifact)}"
+        if _bare(attempt.artifacts.get(place.artifact, Place())) != _bare(inputs[need]):
+            yield f"{whose} was read from elsewhere"
+    for name in sorted(attempt.artifacts.keys() - {place.artifact for place in places.values()}):
+        yield f"it has the further input {name}"
+    if {one["name"]: one.get("path") for one in outputs}.get(OUTPUT_ARTIFACT) != CONTAINER_OUTPUT:
+        yield f"its output is not taken from {CONTAINER_OUTPUT}"
+
+
+def _bare(place: Place) -> Place:
+    """A slash at the end of a key does not matter to Argo."""
+    return Place(place.key.rstrip("/"), place.bucket)
+
+
+def _difference(got: Sequence[str], wanted: Sequence[str]) -> str:
+    for one, other in zip(got, wanted, strict=False):
+        if one != other:
+            return f"had {one!r} where {other!r} was submitted"
+    return f"had {len(got)} words where {len(wanted)} were submitted"
+
+
+def _spec(workflow: Object) -> Object:
+    """The specification it runs by: where it refers to a WorkflowTemplate, Argo keeps what it has made of both."""
+    status: Object = workflow.get("status") or {}
+    spec: Object = status.get("storedWorkflowTemplateSpec") or workflow.get("spec") or {}
+    return spec
+
+
+def _list(holder: Object, name: str) -> list[Any]:
+    return list(holder.get(name) or ())
 
 
 class StageReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -266,3 +398,49 @@ def _with(manifest: RunManifest, output: Artifact | None) -> RunManifest:
 
 def _timestamp(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+# Argo's own name for the container that does a pod's work.
+CONTAINER = "main"
+# Of what a stage has said, the last so many bytes are kept.
+MOST_LOG_BYTES = 16 << 20
+
+
+def recording_of(cluster: Cluster, namespace: str, remote: RemoteRuns, name: str) -> Recording:
+    """What records the stages of the Workflow of this name; done twice, it does nothing twice.
+
+    Raises UsageError while the Workflow's stages run, and for one that was not submitted from here; ClusterError and StoreError as
+    asking for it and for its submission do.
+    """
+    workflow = cluster.find("Workflow", namespace, name)
+    if workflow is None:
+        raise ClusterMissing(
+            f"there is no Workflow {name} in the namespace {namespace} of {cluster.address}",
+            hint="a Workflow is kept for some days; without it nobody knows which of its stages succeeded",
+        )
+    status = read_status(workflow)
+    if not status.settled:
+        raise UsageError(
+            f"the Workflow {name} still runs: what its stages put out is recorded when it ends",
+            hint=f"doit cancel {name} stops it",
+        )
+    submission = submission_of(workflow, remote.bucket)
+    prove(remote.bucket)
+    return Recording(
+        workflow, status, submission, remote, lambda pod: _log(cluster, namespace, pod)
+    )
+
+
+def _log(cluster: Cluster, namespace: str, pod: str) -> bytes | None:
+    """What a pod has said; None where it is gone or this account may not read it."""
+    kept: deque[bytes] = deque()
+    size = 0
+    try:
+        for line in cluster.log(namespace, pod, CONTAINER, follow=False):
+            kept.append(line.rstrip("\n").encode("utf-8", "replace") + b"\n")
+            size += len(kept[-1])
+            while size > MOST_LOG_BYTES and len(kept) > 1:
+                size -= len(kept.popleft())
+    except ClusterError:
+        return None
+    return b"".join(kept)

@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from daintree.argo import names
-from daintree.argo.node_status import read_status
-from daintree.argo.nodes import read_nodes
+from daintree.argo.cluster import Cluster, Object
+from daintree.argo.workflow_status import read_nodes, read_status
 from daintree.argo.workflows import KIND, has_ended, stages_of
-from daintree.cluster.protocol import Cluster, Object
 from daintree.errors import ClusterMissing, DaintreeError, UsageError
-from daintree.suggest import nearest
+from daintree.terminal import nearest
 
 # Argo's own name for the container that does a pod's work.
 CONTAINER = "main"

@@ -6,13 +6,30 @@ carries the digest. So the manifest stays readable, and whoever records needs th
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
 import msgspec
 
-from daintree.argo.names import LONGEST_WORKFLOW, kubernetes_name
+from daintree import __version__
+from daintree.argo.cluster import Object
+from daintree.argo.escaping import flag, is_plain
+from daintree.argo.images import ComponentImage, component_images
+from daintree.argo.names import LONGEST_WORKFLOW, SUBMISSION, distinct_names, kubernetes_name
 from daintree.digest import Plain, digest_record, short
-from daintree.manifest import SCHEMA, Scalar
-from daintree.spec.component import Resources
-from daintree.store.records import SUBMISSIONS
+from daintree.errors import ImageError, StoreError, UsageError
+from daintree.images.tags import dirty
+from daintree.pipeline.compute import current_user
+from daintree.pipeline.decisions import BoundStage, Hit, Miss
+from daintree.pipeline.plan import Plan
+from daintree.pipeline.sources.bucket import BucketSource
+from daintree.runners.container import INPUT, OUTPUT
+from daintree.spec.component import Resources, Scalar
+from daintree.spec.parameters import as_argument
+from daintree.store.bucket import SCHEME, Bucket
+from daintree.store.index import SUBMISSIONS
+from daintree.store.records import SCHEMA, decode
 
 _DIGITS = 10
 # Room for the number of an attempt.
@@ -113,3 +130,268 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     def stage(self, name: str) -> SubmittedStage | None:
         """The stage of this name, if it is one of those that run."""
         return next((stage for stage in self.stages if stage.name == name), None)
+
+
+# The templates of every Workflow that are no component's.
+PIPELINE_TEMPLATE, RECORD_TEMPLATE = "pipeline", "record"
+_LONGEST = 63
+
+
+def template_names(stages: Iterable[BoundStage]) -> dict[str, str]:
+    """The name of each stage's template: its component's, with the stage's behind it where that one is taken.
+
+    A template of its own gets a stage with other values that Argo's substitution could touch, one that reads several outputs
+    (their names are directories), and one with resources of its own.
+    """
+    texts: dict[str, str] = {}
+    by_shape: dict[object, str] = {}
+    for stage in stages:
+        taken = stage.component in by_shape.values()
+        text = f"{stage.component}/{stage.name}" if taken else stage.component
+        texts[stage.name] = by_shape.setdefault(_shape(stage), text)
+    names = distinct_names(
+        dict.fromkeys(texts.values()), _LONGEST, (PIPELINE_TEMPLATE, RECORD_TEMPLATE)
+    )
+    return {stage: names[text] for stage, text in texts.items()}
+
+
+def _shape(stage: BoundStage) -> object:
+    several = stage.needs if len(stage.needs) != 1 else ("",)
+    literal = tuple((n, type(v), v) for n, v in stage.parameters.items() if not is_plain(v))
+    return (stage.component, stage.version, stage.resources, several, literal)
+
+
+_LONGEST_TASK = 63
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cluster is asked for. Where `submission` has no stages there is nothing to do.
+
+    `hits` are the stages that do not run, whether one that runs reads them or not; `saved` the seconds that computing them took.
+    """
+
+    plan: Plan
+    submission: Submission
+    hits: tuple[str, ...]
+    saved: float
+
+
+def order_of(plan: Plan) -> Order:
+    """The order for what a plan misses. Nothing is written, and no cluster is asked.
+
+    Raises UsageError for a store that a cluster cannot reach, ImageError for a component that is not committed or whose image
+    is not in the registry, SourceError for a source that is both an object and a prefix.
+    """
+    check_reach(plan)
+    stages = [s for s in plan.stages if not isinstance(plan.decisions[s.name], Hit)]
+    plan.read_last_runs()
+    commit = commit_of(plan, stages)
+    images = _images(plan, stages)
+    return Order(
+        plan=plan,
+        submission=Submission(
+            pipeline=plan.pipeline.name,
+            source=_source(plan),
+            prefix=plan.settings.prefix,
+            stages=_submitted(plan, stages, images),
+            hits=_hits(plan, stages),
+            commit=commit,
+            user=current_user(),
+            tooling=__version__,
+        ),
+        hits=tuple(s.name for s in plan.stages if s not in stages),
+        saved=sum(d.record.seconds for d in plan.decisions.values() if isinstance(d, Hit)),
+    )
+
+
+def check_reach(plan: Plan) -> None:
+    """Raise UsageError for a store that pods cannot reach."""
+    if not plan.store.url.startswith(SCHEME):
+        raise UsageError(
+            f"the artifact store {plan.store.url} is on this machine, where no pod can reach it",
+            hint="set DAINTREE_STORE, or store in pyproject.toml, to s3://bucket",
+        )
+
+
+def commit_of(plan: Plan, stages: Sequence[BoundStage]) -> str:
+    """HEAD, where the stages' components are in the project, "" else. Raises ImageError for one that is not as HEAD has it."""
+    here = sorted({s.component for s in stages if not plan.version_of(s).image})
+    if not here:
+        return ""
+    commit, unclean = dirty(plan.settings.root, plan.settings, here)
+    for name in here:
+        if name in unclean:
+            raise ImageError(
+                f"{name} is not committed: {'; '.join(unclean[name])}: a cluster runs what others can see",
+                hint="commit it, then doit build --push; or try it here: --runner docker",
+            )
+    return commit
+
+
+def _images(plan: Plan, stages: Sequence[BoundStage]) -> dict[str, ComponentImage]:
+    versions = {stage.name: plan.version_of(stage) for stage in stages}
+    distinct = list({version.digest: version for version in versions.values()}.values())
+    images = component_images(distinct, plan.settings) if distinct else []
+    found = {version.digest: image for version, image in zip(distinct, images, strict=True)}
+    return {name: found[version.digest] for name, version in versions.items()}
+
+
+def _submitted(
+    plan: Plan, stages: Sequence[BoundStage], images: Mapping[str, ComponentImage]
+) -> tuple[SubmittedStage, ...]:
+    tasks = distinct_names([stage.name for stage in stages], _LONGEST_TASK)
+    templates = template_names(stages)
+    return tuple(
+        SubmittedStage(
+            name=stage.name,
+            task=tasks[stage.name],
+            template=templates[stage.name],
+            component=stage.component,
+            version=stage.version,
+            version_files=dict(stage.files),
+            parameters=dict(stage.parameters),
+            ineffective=stage.ineffective,
+            environment=stage.environment,
+            image=images[stage.name].reference,
+            command=images[stage.name].command,
+            arguments=container_arguments(stage),
+            outputs=stage.spec.outputs,
+            needs=stage.needs,
+            resources=stage.resources,
+            recipe=stage.recipe,
+            reason=plan.reason(stage, plan.decisions[stage.name]),
+            replaces=_replaces(plan, stage),
+        )
+        for stage in stages
+    )
+
+
+def container_arguments(stage: BoundStage) -> tuple[str, ...]:
+    """What a stage's container gets behind its entrypoint."""
+    given = (flag(name, as_argument(value)) for name, value in sorted(stage.parameters.items()))
+    return ("--input", INPUT, "--output", OUTPUT, *given)
+
+
+def _replaces(plan: Plan, stage: BoundStage) -> str:
+    """The run that is to make way: a damaged one, or the one that a forced stage would have hit."""
+    decision = plan.decisions[stage.name]
+    if not isinstance(decision, Miss):
+        return ""
+    if decision.damaged:
+        return decision.damaged.run
+    standing = plan.recipe_records.get(stage.recipe)
+    return standing.run if standing and stage.name in plan.request.force else ""
+
+
+def _hits(plan: Plan, stages: Sequence[BoundStage]) -> tuple[SubmittedHit, ...]:
+    """The hits that stages which run read."""
+    read = {need for stage in stages for need in stage.needs}
+    return tuple(
+        SubmittedHit(name=s.name, location=d.record.location, digest=d.record.digest)
+        for s in plan.stages
+        if s.name in read and isinstance(d := plan.decisions[s.name], Hit)
+    )
+
+
+def _source(plan: Plan) -> SubmittedSource:
+    identity = plan.identity
+    assert identity.digest is not None
+    url = plan.source.url
+    alone = isinstance(plan.source, BucketSource) and plan.source.is_object
+    return SubmittedSource(
+        identity=identity.identity,
+        digest=identity.digest,
+        origin=identity.origin,
+        url=url,
+        file=url.rpartition("/")[2] if alone else "",
+    )
+
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class _Written(msgspec.Struct, frozen=True):
+    schema: int
+
+
+def submission_of(workflow: Object, bucket: Bucket) -> Submission:
+    """The submission of a Workflow, whole.
+
+    Raises UsageError for a Workflow that has none, StoreError where the store does not have it, or not as it was submitted.
+    """
+    metadata = workflow["metadata"]
+    digest = str((metadata.get("annotations") or {}).get(SUBMISSION, ""))
+    if not _DIGEST.fullmatch(digest):
+        raise UsageError(
+            f"the Workflow {metadata['name']} was not written by `doit argo`: it has no annotation {SUBMISSION}",
+            hint="only what was planned and submitted can be recorded under its keys",
+        )
+    place = f"{SUBMISSIONS}/{short(digest, 64)}"
+    content = bucket.get([place])[0]
+    if content is None:
+        raise StoreError(
+            f"the submission of the Workflow {metadata['name']} is not in {bucket.url}: {place} is missing",
+            hint="is this the store that it was submitted from? DAINTREE_STORE names it",
+        )
+    submission = decode(Submission, content)
+    if submission is None or submission.digest != digest:
+        raise StoreError(
+            f"the submission {bucket.url}/{place} cannot be used: {_fault(content)}",
+            hint="submit the pipeline again: what is missing is computed anew",
+        )
+    return submission
+
+
+def _fault(content: bytes) -> str:
+    try:
+        schema = msgspec.json.decode(content, type=_Written).schema
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return "it is damaged"
+    if schema > SCHEMA:
+        return f"it is of schema {schema}, written by a newer version of this tooling, which has to record it"
+    return "it is not what its digest says"
+
+
+RETRIES = "{{retries}}"
+WORKFLOW_NAME = "{{workflow.name}}"
+
+
+def run_id(created: datetime, workflow: str, stage: str, attempt: int) -> str:
+    """The run of a stage: `<UTC time>-<Workflow>-<stage>-<attempt, from 0>`; ids sort by time as every runner's do."""
+    return _run_id(f"{created:%Y%m%dT%H%M%S}", workflow, stage, str(attempt))
+
+
+def location(
+    prefix: str, stage: SubmittedStage, created: datetime, workflow: str, attempt: int
+) -> str:
+    """Where the run of a stage is in the store, by the setting `prefix`."""
+    return prefix.format(
+        component=stage.component,
+        version=short(stage.version),
+        year=f"{created:%Y}",
+        month=f"{created:%m}",
+        day=f"{created:%d}",
+        timestamp=run_id(created, workflow, stage.name, attempt),
+    )
+
+
+def location_template(prefix: str, component: str, version: str, stage: str) -> str:
+    """`location` in Argo's words; `stage` may be such a word itself."""
+    year, month, day, hour, minute, second = map(_created, "YmdHMS")
+    time = f"{year}{month}{day}T{hour}{minute}{second}"
+    return prefix.format(
+        component=component,
+        version=short(version),
+        year=year,
+        month=month,
+        day=day,
+        timestamp=_run_id(time, WORKFLOW_NAME, stage, RETRIES),
+    )
+
+
+def _created(part: str) -> str:
+    return "{{workflow.creationTimestamp." + part + "}}"
+
+
+def _run_id(time: str, workflow: str, stage: str, attempt: str) -> str:
+    return f"{time}000Z-{workflow}-{stage}-{attempt}"

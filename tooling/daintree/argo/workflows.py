@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from daintree.argo import names
-from daintree.cluster.protocol import Cluster, Object
+from daintree.argo.cluster import Cluster, Object
 from daintree.errors import ClusterMissing, UsageError
 
 KIND = "Workflow"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from daintree.errors import UsageError
-from daintree.runners.protocol import Runner
+from daintree.runners.runner import Runner
 from daintree.settings import Settings
-from daintree.suggest import nearest
+from daintree.terminal import nearest
 
 
 def open_runner(name: str, settings: Settings) -> Runner:
@@ -34,7 +34,7 @@ def _docker(settings: Settings) -> Runner:
 
 
 def _argo(settings: Settings) -> Runner:
-    from daintree.runners.argo import ArgoRunner
+    from daintree.runners.cluster import ArgoRunner
 
     return ArgoRunner()
 

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from daintree.image import labels
-from daintree.runners.protocol import Job
+import msgspec
+
+from daintree.errors import EngineError
+from daintree.images import labels
+from daintree.images.engine import mapped
+from daintree.runners.child_process import Lines
+from daintree.runners.runner import Job
 from daintree.runners.variables import container_variables
+
+if TYPE_CHECKING:
+    from docker import DockerClient
 
 APPLICATION = "/application"
 DATA = f"{APPLICATION}/data"
@@ -128,3 +141,133 @@ def _mount_option(mount: Mount) -> str:
     fields += [] if mount.writable else ["readonly"]
     quoted = [f'"{f.replace(chr(34), chr(34) * 2)}"' if set(f) & set(',"\n') else f for f in fields]
     return ",".join(quoted)
+
+
+_HEAD = 8
+STDOUT, STDERR = 1, 2
+
+
+class Frames:
+    """Cuts the engine's stream into lines, those of each of the container's streams by themselves.
+
+    The order of lines is that in which the engine sent them: it is kept within a stream, but what went to both
+    streams within an instant may change places.
+    """
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._lines = {STDOUT: Lines(), STDERR: Lines()}
+
+    def feed(self, chunk: bytes) -> list[str]:
+        """The lines that `chunk` completes."""
+        self._rest += chunk
+        return [line for kind, part in self._frames() for line in self._of(kind).feed(part)]
+
+    def finish(self) -> list[str]:
+        """What is left of either stream once the engine has sent all."""
+        return [line for lines in self._lines.values() for line in lines.finish()]
+
+    def _of(self, kind: int) -> Lines:
+        return self._lines.get(kind, self._lines[STDOUT])
+
+    def _frames(self) -> Iterator[tuple[int, bytes]]:
+        start = 0
+        while len(self._rest) >= start + _HEAD:
+            end = start + _HEAD + int.from_bytes(self._rest[start + 4 : start + _HEAD], "big")
+            if len(self._rest) < end:
+                break
+            yield self._rest[start], bytes(self._rest[start + _HEAD : end])
+            start = end
+        del self._rest[:start]
+
+
+class Owner(msgspec.Struct, frozen=True, array_like=True):
+    """A process: its machine, this start of the machine and space of process ids, its id and when it began.
+
+    `boot` and `began` are "" where the system does not tell; two processes of the same id are then not told apart.
+    """
+
+    machine: str
+    boot: str
+    process: int
+    began: str
+
+
+# Made before there are threads: msgspec crashes where one meets a type that another is describing.
+_OWNER = msgspec.json.Decoder(Owner)
+
+
+def this_process() -> Owner:
+    """The owner of what this process starts."""
+    return Owner(platform.node(), _boot(), os.getpid(), _began(os.getpid()))
+
+
+def write_owner(owner: Owner) -> str:
+    """The owner as a label's value."""
+    return msgspec.json.encode(owner).decode()
+
+
+def read_owner(text: str) -> Owner | None:
+    """The owner in a label's value; None where there is none."""
+    try:
+        return _OWNER.decode(text.encode())
+    except msgspec.DecodeError:
+        return None
+
+
+def has_died(owner: Owner) -> bool | None:
+    """Whether the owner has ended; None where that cannot be told from here (another machine, another start of this one)."""
+    if (owner.machine, owner.boot) != (platform.node(), _boot()):
+        return None
+    try:
+        os.kill(owner.process, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return bool(owner.began) and _began(owner.process) != owner.began
+
+
+def _boot() -> str:
+    """This start of the machine and this space of process ids: in another one the same id is another process."""
+    try:
+        started = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{started} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def _began(process: int) -> str:
+    try:
+        status = Path(f"/proc/{process}/stat").read_bytes()
+    except OSError:
+        return ""
+    # The name in parentheses may hold anything; the time of the start is the 20th field after it.
+    return status.rpartition(b")")[2].split()[19].decode("ascii")
+
+
+def owner_label() -> dict[str, str]:
+    """The label by which a container of this process is known as its own."""
+    return {labels.OWNER: write_owner(this_process())}
+
+
+def remove_leftovers(client: DockerClient) -> None:
+    """Remove the containers whose owners have died; those of the living, and of other machines, stay.
+
+    Of an earlier start of this machine, those are removed that no longer run. Raises as the SDK does.
+    """
+    for container in client.api.containers(all=True, filters={"label": labels.OWNER}):
+        if _is_left(container):
+            # Another process may be removing it just now.
+            with suppress(EngineError), mapped("remove a container"):
+                client.api.remove_container(container["Id"], force=True, v=True)
+
+
+def _is_left(container: dict[str, Any]) -> bool:
+    owner = read_owner(container["Labels"][labels.OWNER])
+    if owner is None:
+        return False
+    died = has_died(owner)
+    if died is None:
+        return owner.machine == platform.node() and container["State"] == "exited"
+    return died

@@ -3,32 +3,178 @@
 from __future__ import annotations
 
 import os
+import selectors
 import threading
+import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING, Any
 
-from daintree.errors import EngineError, EnvironmentFailed, StageFailed
-from daintree.image.engine import connect, mapped
+from daintree.components import ComponentVersion
+from daintree.errors import EngineError, EnvironmentFailed, ImageError, StageFailed
+from daintree.images import labels
+from daintree.images.build import Origin, build_order
+from daintree.images.engine import EngineBuilder, connect, mapped, pull_image
+from daintree.images.reference import Repository, component_repository, version_tag
+from daintree.runners.child_process import ContainerMemory
 from daintree.runners.container import (
     APPLICATION,
     OUTPUT,
     SCRATCH,
+    TEMPORARY,
+    TEMPORARY_OPTIONS,
     Container,
+    Frames,
     command_line,
     container_of,
+    owner_label,
+    remove_leftovers,
 )
-from daintree.runners.engine_run import run_container
-from daintree.runners.leftovers import remove_leftovers
-from daintree.runners.protocol import Job, Outcome, Prepared, Shell
+from daintree.runners.runner import Job, Outcome, Prepared, Shell
 from daintree.settings import Settings
-from daintree.version import ComponentVersion
 
 if TYPE_CHECKING:
     from docker import DockerClient
+
+_FIRST_LOOK_SECONDS = 0.01
+_LOOK_SECONDS = 0.1
+_WAIT_SECONDS = 1.0
+_CHUNK = 65_536
+# What the engine answers for a process that a signal has ended: 128 and the signal's number.
+_SIGNALS = range(129, 160)
+
+
+def run_container(
+    client: DockerClient, container: Container, job: Job, say: Callable[[list[str]], None]
+) -> Outcome:
+    """Run a job's container to its end; `say` gets the lines as they come. It is gone afterwards, whatever happens.
+
+    Raises StageFailed when it cannot be started, KeyboardInterrupt when the job is cancelled, and as `say` and the
+    SDK do.
+    """
+    with _created(client, container, job):
+        return _follow(client, container.name, job, say)
+
+
+@contextmanager
+def _created(client: DockerClient, container: Container, job: Job) -> Iterator[None]:
+    """The container, not started; killed and removed in the end."""
+    from docker.types import LogConfig
+    from docker.types import Mount as Bind
+
+    host = client.api.create_host_config(
+        mounts=[
+            Bind(mount.target, mount.source, type="bind", read_only=not mount.writable)
+            for mount in container.mounts
+        ],
+        tmpfs={TEMPORARY: TEMPORARY_OPTIONS},
+        read_only=True,
+        init=True,
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        group_add=list(container.groups),
+        network_mode=container.network,
+        mem_limit=container.memory or None,
+        memswap_limit=container.memory or None,
+        nano_cpus=int(container.cpus * 1e9) or None,
+        # The stage's log is kept with its run; the engine need not write it down as well.
+        log_config=LogConfig(type="none"),
+    )
+    try:
+        with _starting(job):
+            client.api.create_container(
+                container.image,
+                list(container.command),
+                name=container.name,
+                user=container.user,
+                environment=dict(container.variables),
+                labels={**container.labels, **owner_label()},
+                host_config=host,
+            )
+        yield
+    finally:
+        # Where even this fails, the next start removes what is left.
+        with suppress(EngineError), mapped("remove the container"):
+            client.api.remove_container(container.name, force=True, v=True)
+
+
+@contextmanager
+def _starting(job: Job) -> Iterator[None]:
+    """Raise StageFailed for what the engine refuses in the block."""
+    import docker.errors
+
+    try:
+        yield
+    except docker.errors.APIError as error:
+        reason = str(error.explanation or error)
+        if "bind source path does not exist" in reason or "mounts denied" in reason:
+            raise StageFailed(
+                f"stage {job.label}: the Docker engine does not see this machine's directories: {reason}",
+                hint="use an engine on this machine that shares them, or --runner local",
+            ) from error
+        raise StageFailed(f"stage {job.label}: cannot be started: {reason}") from error
+
+
+def _follow(client: DockerClient, name: str, job: Job, say: Callable[[list[str]], None]) -> Outcome:
+    """Start the container and follow it to its end."""
+    frames = Frames()
+    stream = client.api.attach_socket(name, {"stdout": 1, "stderr": 1, "stream": 1})
+    with closing(stream):
+        started = time.monotonic()
+        with _starting(job):
+            client.api.start(name)
+        memory = ContainerMemory(client.api.inspect_container(name))
+        for chunk in _output(stream, job.cancelled, memory.sample):
+            say(frames.feed(chunk))
+        say(frames.finish())
+        code = _exit_code(client, name, job.cancelled)
+        seconds = time.monotonic() - started
+    killed = bool(code) and client.api.inspect_container(name)["State"].get("OOMKilled", False)
+    return Outcome(128 - code if code in _SIGNALS else code, seconds, memory.peak, killed)
+
+
+def _output(
+    stream: Any, cancelled: Callable[[], bool], look: Callable[[], None]
+) -> Iterator[bytes]:
+    """What the engine sends until the container's streams have ended; looks around several times a second.
+
+    Raises KeyboardInterrupt once `cancelled` is true.
+    """
+    pause = _FIRST_LOOK_SECONDS
+    due = time.monotonic() + pause
+    with selectors.DefaultSelector() as selector:
+        selector.register(stream, selectors.EVENT_READ)
+        while True:
+            ready = selector.select(max(0.0, due - time.monotonic()))
+            if time.monotonic() >= due:
+                if cancelled():
+                    raise KeyboardInterrupt
+                look()
+                pause = min(2 * pause, _LOOK_SECONDS)
+                due = time.monotonic() + pause
+            if ready:
+                chunk = stream.read(_CHUNK)
+                if not chunk:
+                    return
+                yield chunk
+
+
+def _exit_code(client: DockerClient, name: str, cancelled: Callable[[], bool]) -> int:
+    """How the container ended, waiting for it. Raises KeyboardInterrupt once `cancelled` is true."""
+    from requests.exceptions import ReadTimeout
+
+    while True:
+        try:
+            return int(client.api.wait(name, timeout=_WAIT_SECONDS)["StatusCode"])
+        except ReadTimeout:
+            if cancelled():
+                raise KeyboardInterrupt from None
+
 
 ENVIRONMENT_CLASS = "image"
 
@@ -70,7 +216,6 @@ class DockerRunner:
         Never takes an image whose label names another version. Containers that earlier processes have left
         behind are removed first. Raises EngineError, RegistryError and ImageError.
         """
-        from daintree.runners.images import ensure_image
 
         client = self._connected()
         with mapped("prepare the stage"):
@@ -88,7 +233,7 @@ class DockerRunner:
         Raises StageFailed when it cannot be started or its log not be written, EngineError when the engine is
         lost, KeyboardInterrupt when the job is cancelled.
         """
-        from daintree.runners.log import Log, LogFailed
+        from daintree.runners.child_process import Log, LogFailed
 
         container = self._container(job)
         _refuse_nul(job)
@@ -167,3 +312,120 @@ def _refuse_nul(job: Job) -> None:
     # The engine would cut the argument there.
     if any("\0" in argument for argument in job.arguments):
         raise StageFailed(f"stage {job.label}: cannot be started: an argument holds a null byte")
+
+
+def ensure_image(
+    client: DockerClient,
+    version: ComponentVersion,
+    snapshot: Callable[[], Path],
+    settings: Settings,
+    announce: Callable[[str], None],
+) -> Prepared:
+    """The image of exactly this version; `announce` says where from it is fetched, or that it is built.
+
+    Raises ImageError, EngineError and RegistryError, and as the SDK does.
+    """
+    if version.image:
+        return _named(client, version, settings, announce)
+    repository = component_repository(settings.registry, version.name)
+    found = _in_engine(client, version, repository)
+    if not found and settings.registry:
+        found = _from_registry(client, version, repository, settings, announce)
+    return found or _built(version, repository, snapshot, announce)
+
+
+def _in_engine(
+    client: DockerClient, version: ComponentVersion, repository: Repository
+) -> Prepared | None:
+    """The image whose label is the whole version: the tag's, else the newest of another name or none.
+
+    The tag alone says too little: it holds a version's first digits only, and can be moved.
+    """
+    import docker.errors
+
+    wanted = {labels.COMPONENT: version.name, labels.VERSION: version.digest}
+    try:
+        # Asked first, because for a list the engine reads all the images it has.
+        tagged = client.api.inspect_image(repository.tagged(version_tag(version.digest)))
+        if wanted.items() <= (tagged["Config"].get("Labels") or {}).items():
+            return _prepared(tagged, repository)
+    except docker.errors.ImageNotFound:
+        pass
+    images = client.api.images(filters={"label": [f"{k}={v}" for k, v in wanted.items()]})
+    if not images:
+        return None
+    return _prepared(max(images, key=lambda image: int(image["Created"])), repository)
+
+
+def _prepared(image: Mapping[str, Any], repository: Repository) -> Prepared:
+    """An image as the engine lists it, with its digest in the repository where it has one there."""
+    places = dict(place.split("@") for place in image["RepoDigests"] or ())
+    return Prepared(image=image["Id"], digest=places.get(str(repository), ""))
+
+
+def _named(
+    client: DockerClient,
+    version: ComponentVersion,
+    settings: Settings,
+    announce: Callable[[str], None],
+) -> Prepared:
+    """The very image that the version was read from, pulled where it is not here."""
+    import docker.errors
+
+    place, _, digest = version.image.partition("@")
+    try:
+        found = client.api.inspect_image(version.image)
+    except docker.errors.ImageNotFound:
+        if not digest:
+            raise ImageError(
+                f"the image {version.image} of {version.name} is gone from the Docker engine",
+                hint="doit build in the repository of its sources",
+            ) from None
+        announce(f"pulling {version.image}, the first time only")
+        host, _, name = place.partition("/")
+        pull_image(client, Repository(host, name), digest, settings.platform, lambda line: None)
+        found = client.api.inspect_image(version.image)
+    if (found["Config"]["Labels"] or {}).get(labels.VERSION) != version.digest:
+        raise ImageError(f"the image {version.image} is not {version.name} at {version.digest}")
+    return Prepared(image=found["Id"], digest=digest)
+
+
+def _from_registry(
+    client: DockerClient,
+    version: ComponentVersion,
+    repository: Repository,
+    settings: Settings,
+    announce: Callable[[str], None],
+) -> Prepared | None:
+    """The image that the version's tag names in the registry, pulled by its digest; None where there is none."""
+    from daintree.images.registry import HttpRegistry
+
+    registry = HttpRegistry(repository.host, plain_http=settings.registry_plain_http)
+    tag = version_tag(version.digest)
+    [digest] = registry.digests([(repository, tag)])
+    if not digest:
+        return None
+    told = registry.labels(repository, digest, settings.platform).get(labels.VERSION, "")
+    if told != version.digest:
+        raise ImageError(
+            f"{repository.tagged(tag)} is not the version that its tag says: its label is {told or 'missing'}",
+            hint="who pushed it by hand? Remove that tag from the registry, then doit build --push",
+        )
+    announce(f"pulling {repository.tagged(tag)}, the first time only")
+    image = pull_image(client, repository, digest, settings.platform, lambda line: None)
+    return Prepared(image=image, digest=digest)
+
+
+def _built(
+    version: ComponentVersion,
+    repository: Repository,
+    snapshot: Callable[[], Path],
+    announce: Callable[[str], None],
+) -> Prepared:
+    """The image built from the version's snapshot, with the version's tag."""
+    reference = repository.tagged(version_tag(version.digest))
+    announce(f"building {reference}, the first time only")
+    # What it is built of may be in no commit.
+    origin = Origin(commit="", source="", created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    order = build_order(version, snapshot(), (reference,), origin)
+    return Prepared(image=EngineBuilder().build(order, lambda line: None))

@@ -1,4 +1,4 @@
-"""The Python that environments are made for."""
+"""The Python that environments are made for, and the paths in an environment."""
 
 from __future__ import annotations
 
@@ -53,6 +53,25 @@ def environment_class(python: str | Path = sys.executable) -> str:
     """
     interpreter = inspect_interpreter(os.fspath(python))
     return f"venv-{interpreter.version[0]}.{interpreter.version[1]}-{interpreter.platform}"
+
+
+def environment_of(python: Path) -> Path:
+    """The environment's directory, from its Python."""
+    return python.parent.parent
+
+
+def site_packages(python: Path) -> Path:
+    """Where the packages of an environment that exists are."""
+    return next(environment_of(python).glob("lib/python*/site-packages"))
+
+
+def bytecode_directory(python: Path) -> Path:
+    """Where Python keeps the bytecode of what runs in the environment.
+
+    Filled as modules are imported: compiling all of a large environment takes longer than
+    installing it.
+    """
+    return environment_of(python) / "bytecode"
 
 
 def _ask(python: str) -> list[str]:

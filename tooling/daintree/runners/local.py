@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from daintree.errors import EnvironmentFailed, StageFailed
 from daintree.runners.interpreter import environment_class
-from daintree.runners.protocol import Job, Outcome, Prepared, Shell
+from daintree.runners.runner import Job, Outcome, Prepared, Shell
 from daintree.runners.variables import stage_variables
 
 if TYPE_CHECKING:
+    from daintree.components import ComponentVersion
     from daintree.runners.environments import Environments
-    from daintree.version import ComponentVersion
 
 REQUIREMENTS = "requirements.txt"
 ENTRYPOINT = "main.py"
@@ -75,8 +75,7 @@ class LocalRunner:
         Raises StageFailed when it cannot be started or its log not be written, KeyboardInterrupt
         when the job is cancelled.
         """
-        from daintree.runners.child import ChildFailed, run_child
-        from daintree.runners.log import LogFailed
+        from daintree.runners.child_process import ChildFailed, LogFailed, run_child
 
         command, variables = self.command(job)
         if not os.path.exists(command[0]):

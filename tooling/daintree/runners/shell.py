@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from daintree.runners.protocol import Job
+from daintree.runners.runner import Job
 
 # $0 is the file that an interactive bash reads first; what is no terminal is read as a script.
 _START = 'if command -v bash >/dev/null; then exec bash --rcfile "$0"; else exec sh; fi'

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from daintree.runners.environments import bytecode_directory
+from daintree.runners.interpreter import bytecode_directory
 
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
 _NAMES = frozenset(

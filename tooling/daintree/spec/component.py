@@ -6,7 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from daintree.manifest import Scalar
+Scalar = bool | int | float | str
+
 
 ParamType = Literal["int", "float", "str", "bool"]
 

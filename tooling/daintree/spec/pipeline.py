@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections import deque
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+
 import msgspec
 
-from daintree.errors import UsageError
-from daintree.manifest import Scalar
-from daintree.spec.component import Resources
-from daintree.suggest import nearest
+from daintree.errors import SpecError, UsageError
+from daintree.spec.component import Resources, Scalar
+from daintree.spec.validation import check_resources, convert
+from daintree.spec.yaml import Document, parse_document
+from daintree.terminal import nearest
 
 
 class StageSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -106,3 +112,224 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
             f"pipeline {self.name!r} has no stage {name!r}",
             hint=nearest(name, [stage.name for stage in self.stages]),
         )
+
+
+DIRECTORY = "pipelines"
+SUFFIXES = (".yaml", ".yml", ".json")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
+SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+VERSION = re.compile(r"[0-9a-f]{20,64}\Z")
+IMAGE = re.compile(r"[a-z0-9\[][a-z0-9._:/\[\]-]*@sha256:[0-9a-f]{64}\Z")
+RESERVED_STAGES = frozenset({"source", "output"})
+
+
+def pipeline_files(root: Path) -> dict[str, list[Path]]:
+    """The pipeline files of a project by pipeline name, sorted; more than one file to a name is an error of that pipeline."""
+    directory = root / DIRECTORY
+    files: dict[str, list[Path]] = {}
+    if directory.is_dir():
+        for path in sorted(directory.iterdir()):
+            if path.suffix in SUFFIXES and path.is_file():
+                files.setdefault(path.stem, []).append(path)
+    return files
+
+
+def load_pipeline(root: Path, name: str, reserved: Collection[str]) -> Pipeline:
+    """Read and check one pipeline; other files are not looked at.
+
+    Raises UsageError when there is no such pipeline, SpecError when its file is wrong or its
+    name is one of `reserved`.
+    """
+    found = [path for suffix in SUFFIXES if (path := root / DIRECTORY / (name + suffix)).is_file()]
+    if not found:
+        raise UsageError(
+            f"there is no pipeline {name!r} in {DIRECTORY}/",
+            hint=nearest(name, list(pipeline_files(root)))
+            or "`doit list` shows the pipelines there are",
+        )
+    where = f"{DIRECTORY}/{found[0].name}"
+    if len(found) > 1:
+        raise SpecError(
+            f"{where}: {DIRECTORY}/{found[1].name} describes a pipeline of the same name"
+        )
+    if not NAME.match(name):
+        raise SpecError(
+            f"{where}: {name!r} cannot be a pipeline's name", hint="letters, digits, - and _"
+        )
+    if name in reserved:
+        raise SpecError(
+            f"{where}: {name!r} is the name of a doit command or task",
+            hint="rename the file: the pipeline's name is the file's",
+        )
+    try:
+        content = found[0].read_bytes()
+    except OSError as error:
+        raise SpecError(f"{where}: cannot be read: {error.strerror}") from None
+    return read_pipeline(content, where, name)
+
+
+def read_pipeline(content: bytes, where: str, name: str) -> Pipeline:
+    """The pipeline in a file's bytes. Raises SpecError with file and line."""
+    document = parse_document(content, where)
+    spec = convert(document, PipelineSpec)
+    source = (
+        spec.source if isinstance(spec.source, SourceSpec) else SourceSpec(location=spec.source)
+    )
+    if not source.location:
+        raise SpecError(f"{document.place(('source',))}: the source is empty")
+    if source.sha256 and not SHA256.match(source.sha256):
+        raise SpecError(
+            f"{document.place(('source', 'sha256'))}: sha256 must be 64 lower-case hex digits"
+        )
+    stages = _ordered(_stages(spec.stages, document))
+    output, output_stages, split = _output(spec.output, stages, document)
+    return Pipeline(
+        name=name,
+        file=where,
+        description=spec.description,
+        source=source.location,
+        source_sha256=source.sha256,
+        output=output,
+        output_stages=output_stages,
+        output_split=split,
+        stages=tuple(stages),
+    )
+
+
+def _stages(specs: Sequence[str | StageSpec], document: Document) -> list[Stage]:
+    if not specs:
+        raise SpecError(f"{document.place(('stages',))}: a pipeline needs at least one stage")
+    stages: list[Stage] = []
+    taken: set[str] = set()
+    for index, item in enumerate(specs):
+        spec = item if isinstance(item, StageSpec) else StageSpec(component=item)
+        place = document.place(("stages", index))
+        version = _version(spec, place)
+        name = spec.name or (spec.component or spec.image.partition("@")[0]).rsplit("/", 1)[-1]
+        _check_name(name, taken, place)
+        taken.add(name.casefold())
+        if spec.resources:
+            check_resources(spec.resources.memory, spec.resources.cpu, place)
+        before = (stages[-1].name,) if stages else ()
+        stages.append(
+            Stage(
+                name=name,
+                component=spec.component,
+                version=version,
+                image=spec.image,
+                params=_params(spec, place),
+                needs=before if spec.needs is None else spec.needs,
+                resources=spec.resources,
+                place=place,
+            )
+        )
+    return stages
+
+
+def _version(spec: StageSpec, place: str) -> str:
+    """The hex digits of the version that the stage asks for, "" for none; what it runs must be clear."""
+    if not spec.component and not spec.image:
+        raise SpecError(f"{place}: the key 'component' is missing, or 'image' in its place")
+    if spec.component and spec.image:
+        raise SpecError(f"{place}: a stage has a component or an image, not both")
+    if spec.image and (spec.version or not IMAGE.match(spec.image)):
+        raise SpecError(
+            f"{place}: {spec.image!r} is no image by its digest",
+            hint="write registry.example/ml/name@sha256:<64 hex digits>, and no version with it",
+        )
+    digits = spec.version.removeprefix("sha256:")
+    if spec.version and not VERSION.match(digits):
+        raise SpecError(
+            f"{place}: {spec.version!r} is no version",
+            hint="20 to 64 hex digits, as `doit build` tells it",
+        )
+    return digits
+
+
+def _params(spec: StageSpec, place: str) -> dict[str, Scalar]:
+    """The parameters under the names that components declare: `-` and `_` mean the same."""
+    params: dict[str, Scalar] = {}
+    for key, value in spec.params.items():
+        name = key.replace("-", "_")
+        if name in params:
+            raise SpecError(f"{place}: the parameter {name!r} stands twice")
+        params[name] = value
+    return params
+
+
+def _check_name(name: str, taken: Collection[str], place: str) -> None:
+    if not NAME.match(name):
+        raise SpecError(
+            f"{place}: {name!r} cannot be a stage's name", hint="letters, digits, - and _"
+        )
+    if name in RESERVED_STAGES:
+        raise SpecError(f"{place}: a stage cannot be called {name!r}: the word is taken")
+    if name.casefold() in taken:
+        raise SpecError(
+            f"{place}: there are two stages called {name!r}",
+            hint="give one of them another name: `- {name: …, component: …}`",
+        )
+
+
+def _check_needs(stages: Sequence[Stage]) -> None:
+    names = {stage.name for stage in stages}
+    for stage in stages:
+        for need in stage.needs:
+            if need not in names:
+                raise SpecError(
+                    f"{stage.place}: stage {stage.name!r} needs {need!r}, which is no stage of this pipeline",
+                    hint=nearest(need, [stage.name for stage in stages]),
+                )
+        if len(set(stage.needs)) < len(stage.needs):
+            raise SpecError(f"{stage.place}: stage {stage.name!r} names a need twice")
+
+
+def _ordered(stages: Sequence[Stage]) -> list[Stage]:
+    """The stages, each after its needs, otherwise as written. Raises SpecError for an unknown need or a cycle."""
+    _check_needs(stages)
+    ordered: list[Stage] = []
+    done: set[str] = set()
+    waiting = deque(stages)
+    while waiting:
+        ready = next((s for s in waiting if done.issuperset(s.needs)), None)
+        if ready is None:
+            circle = _circle(waiting)
+            names = " → ".join(stage.name for stage in (*circle, circle[0]))
+            raise SpecError(f"{circle[0].place}: the stages' needs go round in a circle: {names}")
+        ordered.append(ready)
+        done.add(ready.name)
+        waiting.remove(ready)
+    return ordered
+
+
+def _circle(waiting: Iterable[Stage]) -> list[Stage]:
+    """One circle among stages each of which needs another of them."""
+    stages = {stage.name: stage for stage in waiting}
+    trail = [next(iter(stages.values()))]
+    while True:
+        following = next(stages[need] for need in trail[-1].needs if need in stages)
+        if following in trail:
+            return trail[trail.index(following) :]
+        trail.append(following)
+
+
+def _output(
+    output: str | OutputSpec | None, stages: Sequence[Stage], document: Document
+) -> tuple[str, tuple[str, ...], bool]:
+    last = stages[-1].name
+    if output is None:
+        return "", (last,), False
+    if isinstance(output, str):
+        return output, (last,), False
+    names = [stage.name for stage in stages]
+    for name in output.stages:
+        if name not in names:
+            raise SpecError(
+                f"{document.place(('output', 'stages'))}: {name!r} is no stage of this pipeline",
+                hint=nearest(name, names),
+            )
+    if not output.stages or not output.path:
+        raise SpecError(
+            f"{document.place(('output',))}: an output needs a path and at least one stage"
+        )
+    return output.path, output.stages, True

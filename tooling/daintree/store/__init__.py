@@ -27,14 +27,14 @@ def open_store(settings: Settings) -> Store:
 def _directory(settings: Settings) -> Store:
     from pathlib import Path
 
-    from daintree.store.local import DirectoryStore
+    from daintree.store.directory import DirectoryStore
 
     return DirectoryStore(Path(settings.store))
 
 
 def _s3(settings: Settings) -> Store:
-    from daintree.s3_access import read_s3_access
-    from daintree.store.shared import SharedStore
+    from daintree.store.cache import SharedStore
+    from daintree.store.s3 import read_s3_access
 
     return SharedStore(
         settings.store,

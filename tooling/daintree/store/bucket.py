@@ -5,21 +5,158 @@ Two connections are kept: one for small objects, which answer soon or not at all
 
 from __future__ import annotations
 
+import importlib.util
 import re
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from daintree.errors import StoreError, StoreUnavailable
-from daintree.parallel import side_by_side
-from daintree.s3_access import S3Access
-from daintree.store.bucket_errors import bucket_error, is_more_than_an_object
+from daintree.concurrency import side_by_side
+from daintree.errors import StoreError, StoreForbidden, StoreUnavailable
 from daintree.store.objects import create_object
-from daintree.store.patience import Patience
+from daintree.store.s3 import DEFAULT_REGION, S3Access
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
     from obstore.store import S3Store
+
+CHECK_KEYS = "check MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or the AWS credentials"
+
+_CODE = re.compile(r"(?:<Code>|\(code: )([A-Za-z0-9]+)")
+_MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
+_STATUS = re.compile(r"status code: (\d{3})")
+_WRONG_KEY = frozenset(
+    {
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "InvalidToken",
+        "ExpiredToken",
+        "InvalidTokenId",
+        "TokenRefreshRequired",
+        "AuthorizationHeaderMalformed",
+        "InvalidSecurity",
+    }
+)
+_FULL = frozenset({"XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded"})
+_LATER = frozenset({"SlowDown", "SlowDownRead", "SlowDownWrite", "RequestTimeout", "InternalError"})
+_NO_CONNECTION = ("HTTP error", "error sending request", "timed out", "error decoding response")
+
+
+def is_more_than_an_object(error: Exception) -> bool:
+    """Whether more was not found than an object: the bucket, or anything at all that speaks S3 (but for HEAD, it has a code)."""
+    text = str(error)
+    return _first(_CODE, text) == "NoSuchBucket" or _is_foreign(text)
+
+
+def bucket_error(url: str, access: S3Access, error: Exception) -> StoreError:
+    """The StoreError for an error of obstore that happened to the store at `url`."""
+    text = str(error)
+    code, status = _first(_CODE, text), _first(_STATUS, text)
+    if code == "NoSuchBucket":
+        bucket = url.split("/")[2]
+        return StoreError(
+            f"there is no bucket {bucket} at {access.server}",
+            hint=f"`doit services --make-bucket` makes it, or `mc mb ALIAS/{bucket}`",
+        )
+    if status == "404" and _is_foreign(text):
+        return StoreError(
+            f"{access.server} does not speak S3: it knows nothing of {url}",
+            hint="MINIO_ENDPOINT is the address of the S3 server itself, not of its console",
+        )
+    if code == "RequestTimeTooSkewed":
+        return StoreError(
+            f"{access.server} refuses this machine's requests because of its clock: it is too far from the server's",
+            hint="set the clock, for example with `timedatectl set-ntp true`",
+        )
+    if code in _WRONG_KEY or status == "401":
+        return StoreError(f"{access.server} does not accept the key ({code})", hint=CHECK_KEYS)
+    if code == "AccessDenied" or status == "403":
+        return StoreForbidden(
+            f"the key may not do this in {url} ({code or 'access denied'})",
+            hint="ask whoever manages the bucket for the right, or use another key",
+        )
+    if code in _FULL or status == "507":
+        return StoreError(
+            f"the disk behind {url} is full ({code})", hint="free some space on the server"
+        )
+    if code in _LATER or status[:1] == "5" or status == "429":
+        return _unavailable(url, f"{access.server} answers {code or status}")
+    if not code and not status and any(sign in text for sign in _NO_CONNECTION):
+        return _unavailable(url, f"{access.server} cannot be reached")
+    return StoreError(f"the artifact store {url} failed: {_words(text, code, status)}")
+
+
+def _is_foreign(text: str) -> bool:
+    """Whether what was not found was so in other words than S3's."""
+    return "<Code>" not in text and "performing HEAD" not in text
+
+
+def _unavailable(url: str, what: str) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"the artifact store {url} is not to be had: {what}",
+        hint="`doit services` checks what is reachable; with DAINTREE_WHEN_UNAVAILABLE=local a run goes on with the cache alone",
+    )
+
+
+def _words(text: str, code: str, status: str) -> str:
+    """What is left to say of an error: the server's own words, else the first line, without a dump of structures."""
+    said = _first(_MESSAGE, text)
+    if code or status:
+        return " ".join(part for part in (f"the server answers {code or status}", said) if part)
+    return text.partition("\n")[0]
+
+
+def _first(pattern: re.Pattern[str], text: str) -> str:
+    found = pattern.search(text)
+    return found[1] if found else ""
+
+
+MORE_SECONDS = 15.0
+REST_SECONDS = 10.0
+
+
+class Patience:
+    """What requests to one server tell each other. Any number of threads may share it.
+
+    The first that is given up has had its full time. Until one is answered, the next have little; and after `MORE_SECONDS` of
+    that only one in `REST_SECONDS` is sent. So a command that asks many times does not wait many times, and one that
+    computes for hours finds a server that is back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._lock = clock, threading.Lock()
+        self._error: StoreUnavailable | None = None
+        self._first = self._last = 0.0
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the last that is known of the server is that it did not answer."""
+        return self._error is not None
+
+    def check(self) -> None:
+        """Call it before a request. Raises StoreUnavailable, as the last one did, where it is too soon for another."""
+        with self._lock:
+            if self._error is None:
+                return
+            now = self._clock()
+            if now - self._first >= MORE_SECONDS and now - self._last < REST_SECONDS:
+                raise StoreUnavailable(self._error.message, hint=self._error.hint)
+
+    def answered(self) -> None:
+        """The server has answered a request, be it with a no."""
+        with self._lock:
+            self._error = None
+
+    def given_up(self, error: StoreUnavailable) -> None:
+        """A request was given up."""
+        with self._lock:
+            now = self._clock()
+            if self._error is None:
+                self._first = now
+            self._error, self._last = error, now
+
 
 SCHEME = "s3://"
 KEYS_ELSEWHERE = "keys come from MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or from AWS's own settings"
@@ -241,3 +378,42 @@ def connect(bucket: str, prefix: str, access: S3Access, *, answer: int, retry: i
             },
         },
     )
+
+
+INSTALL = "pip install 'daintree[s3]'"
+_THERE = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
+
+
+def make_bucket(bucket: Bucket) -> None:
+    """Make the bucket; nothing where it is there already. Raises StoreError."""
+    if importlib.util.find_spec("boto3") is None:
+        raise StoreError("boto3, which makes buckets, is not installed", hint=INSTALL)
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    access = bucket.access
+    client = boto3.client(
+        "s3",
+        endpoint_url=access.endpoint or None,
+        region_name=access.region,
+        aws_access_key_id=access.access_key or None,
+        aws_secret_access_key=access.secret_key or None,
+        aws_session_token=access.session_token or None,
+        config=Config(connect_timeout=5, retries={"mode": "standard", "max_attempts": 3}),
+    )
+    place = {"LocationConstraint": access.region}
+    more = {} if access.region == DEFAULT_REGION else {"CreateBucketConfiguration": place}
+    try:
+        client.create_bucket(Bucket=bucket.name, **more)
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "unknown")
+        if code not in _THERE:
+            raise StoreError(
+                f"{access.server} does not make the bucket {bucket.name} ({code})", hint=CHECK_KEYS
+            ) from None
+    except (BotoCoreError, ValueError) as error:
+        raise StoreError(
+            f"the bucket {bucket.name} cannot be made: {access.server} cannot be reached ({type(error).__name__})",
+            hint="check MINIO_ENDPOINT",
+        ) from None

@@ -2,10 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
+from daintree.digest import digest_record, short
+from daintree.errors import StoreError, StoreForbidden, StoreUnavailable
+from daintree.store.bucket import Bucket
 from daintree.store.objects import Objects
-from daintree.store.reach import Reach
+from daintree.store.protocol import Notes
+
+Result = TypeVar("Result")
+
+PROBE = "_probe"
+
+
+def prove(bucket: Bucket) -> None:
+    """Have the server refuse to create an object that exists. Raises StoreError where it does not."""
+    bucket.create(PROBE, b"1")
+    if bucket.create(PROBE, b"2"):
+        raise StoreError(
+            f"{bucket.access.server} ignores If-None-Match: two that publish at once would overwrite each other",
+            hint="use a server that honours conditional writes (MinIO, AWS S3), or a key that may only read",
+        )
+
+
+class Reach:
+    """Lets actions on a bucket happen, or something else in their place.
+
+    `alone_allowed`: a server that cannot be reached is done without, for the rest of the process. `notes` are this
+    machine's; `say` gets a line for people.
+    """
+
+    def __init__(
+        self, bucket: Bucket, notes: Notes, alone_allowed: bool, say: Callable[[str], None]
+    ) -> None:
+        self._bucket, self._notes, self._say = bucket, notes, say
+        self._alone_allowed = alone_allowed
+        self._alone = self._read_only = self._proved = False
+        self._lock = threading.Lock()
+
+    def ask(self, action: Callable[[], Result], otherwise: Result) -> Result:
+        """What `action` reads from the bucket. Raises what it raises, unless the bucket can be done without."""
+        if not self._alone:
+            try:
+                return action()
+            except StoreUnavailable as error:
+                self._do_without(error)
+        return otherwise
+
+    def tell(self, action: Callable[[], Result], otherwise: Callable[[], Result]) -> Result:
+        """`action`, which writes to the bucket; with a key that may only read, `otherwise`.
+
+        Raises StoreError before the first write where the server does not do what publishing relies on.
+        """
+        if not self._alone and not self._read_only:
+            try:
+                self._prove()
+                return action()
+            except StoreForbidden:
+                self._publish_nothing()
+            except StoreUnavailable as error:
+                self._do_without(error)
+        return otherwise()
+
+    def _prove(self) -> None:
+        """Prove the server, once for each bucket and machine."""
+        with self._lock:
+            if self._proved:
+                return
+            place = digest_record("probe", 1, [self._bucket.access.endpoint, self._bucket.url])
+            note = f"probes/{short(place)}"
+            if self._notes.read_note(note, shared=False) is None:
+                prove(self._bucket)
+                self._notes.write_note(note, b"honours If-None-Match", shared=False)
+            self._proved = True
+
+    def _publish_nothing(self) -> None:
+        with self._lock:
+            said, self._read_only = self._read_only, True
+        if not said:
+            self._say(
+                f"note: nothing is published to {self._bucket.url}, where this key may not write; results stay in the cache"
+            )
+
+    def _do_without(self, error: StoreUnavailable) -> None:
+        if not self._alone_allowed:
+            raise error
+        with self._lock:
+            said, self._alone = self._alone, True
+        if not said:
+            self._say(f"warning: {error.message}; going on with the cache alone")
 
 
 class LayeredObjects:

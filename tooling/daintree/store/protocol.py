@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from daintree.errors import ArtifactDamaged
-from daintree.manifest import Artifact, IndexRecord, RunManifest
+from daintree.store.records import Artifact, IndexRecord, RunManifest
 
 
 class Lease(Protocol):

@@ -1,165 +1,171 @@
-"""The index, the history, the run manifests and the notes of a store: the same for every store, over its objects.
+"""The records a run leaves behind: its artifact's files, its manifest `run.json`, and the index record that finds it.
 
-_cache/<stage key>                      the index record
-<location>/run.json                     the run manifest
-_history/<pipeline>/<stage>/<run id>    where the run is: found without listing outputs, under whatever prefix
-_notes/<name>                           small records of the sources
+All are frozen, versioned (`schema`) and written as JSON with sorted keys, so that equal records are equal bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterable
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from daintree.errors import StoreError, UsageError
-from daintree.manifest import SCHEMA, IndexRecord, RunManifest, decode, encode
-from daintree.store.names import check_identifier, check_location, check_note, hexadecimal
-from daintree.store.objects import Objects
+from daintree.digest import Plain, digest_record
+from daintree.spec.component import Scalar
 
-MANIFEST = "run.json"
-LOG = "log.txt"
-INDEX = "_cache"
-HISTORY = "_history"
-NOTES = "_notes"
-SOURCES = "_sources"
-# What was handed to a cluster.
-SUBMISSIONS = "_submissions"
-LEASES = "_leases"
-STAGING = "_staging"
-
-MOST_ATTEMPTS = 1000
-MOST_NAMED = 5
-MOST_TOGETHER = 32
+SCHEMA = 1
 
 
-class HistoryRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What the history holds of a run: where it is."""
+class FileEntry(msgspec.Struct, frozen=True):
+    """One file of an artifact: its path below the artifact (`/` between segments), bytes, and SHA-256 (64 hex)."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class Artifact(msgspec.Struct, frozen=True):
+    """What a run read or wrote: its digest and its files, sorted by path."""
+
+    digest: str
+    files: tuple[FileEntry, ...]
+
+    @property
+    def bytes(self) -> int:
+        """The sum of the files' sizes."""
+        return sum(entry.size for entry in self.files)
+
+
+def artifact_of(files: Iterable[FileEntry]) -> Artifact:
+    """The artifact made of these files: sorted by path, its digest over (path, size, SHA-256) of each."""
+    ordered = tuple(sorted(files, key=lambda entry: entry.path))
+    records: Plain = [[entry.path, entry.size, entry.sha256] for entry in ordered]
+    return Artifact(digest_record("artifact", 1, records), ordered)
+
+
+class InputRecord(msgspec.Struct, frozen=True):
+    """One input of a run: the need's name ("" for a source), its digest, and where it was read from.
+
+    `origin` is a run's location in the store, or the source as the user wrote it, without credentials.
+    """
+
+    name: str
+    digest: str
+    origin: str
+
+
+class Keys(msgspec.Struct, frozen=True):
+    """The two stage keys a run's output is found under."""
+
+    recipe: str
+    content: str
+
+
+class RunManifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`run.json`: what ran, on what, when, why, with what result. Times are UTC, ISO 8601, to the second.
+
+    `run` is the run id, `location` its place in the store. A failed run has no output and is in no index.
+    `parameters` are all the stage's parameters; `ineffective` names those that stay out of the key.
+    `image` is the digest of the image it ran in, as the registry says, else the image's id ("" for none).
+    `seconds` is the stage's own wall time, `peak_memory` bytes of resident memory at most (0: not known).
+    `host` is the machine, a cluster's node; `workflow` and `pod` name what ran it there ("" elsewhere).
+    """
+
+    # By a factory, so that it is written though it is the default: readers of an older schema must see it.
+    schema: int = msgspec.field(default_factory=lambda: SCHEMA)
+    run: str
+    location: str
+    pipeline: str
+    stage: str
+    component: str
+    version: str
+    version_files: dict[str, str] = {}
+    parameters: dict[str, Scalar] = {}
+    ineffective: tuple[str, ...] = ()
+    environment: str
+    runner: str
+    image: str = ""
+    keys: Keys
+    inputs: tuple[InputRecord, ...] = ()
+    output: Artifact | None = None
+    result: Literal["succeeded", "failed"]
+    failure: str = ""
+    reason: str = ""
+    started: str
+    finished: str
+    seconds: float
+    exit_code: int = 0
+    peak_memory: int = 0
+    user: str = ""
+    host: str = ""
+    workflow: str = ""
+    pod: str = ""
+    commit: str = ""
+    dirty: bool = False
+    tooling: str = ""
+    python: str = ""
+
+
+class IndexRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What a stage key leads to: a run's location and what a listing of its output must agree with.
+
+    `digest`, `count` and `bytes` describe the output; `inputs` are the digests the run read, by need
+    ("" for a source); `seconds` is what computing it took; `run` makes the record unique.
+    `manifest_bytes` is the size of the run's `run.json` (0: not known).
+    """
 
     schema: int = SCHEMA
     run: str
     location: str
+    digest: str
+    count: int
+    bytes: int
+    inputs: dict[str, str]
+    seconds: float
+    manifest_bytes: int = 0
 
 
-class Records:
-    """Reads and writes the records of one store. Every method raises StoreError as the objects do."""
-
-    def __init__(self, objects: Objects) -> None:
-        self._objects = objects
-
-    def lookup(self, keys: Sequence[str]) -> list[IndexRecord | None]:
-        """As `Store.lookup`."""
-        return [_readable(content) for content in self._objects.get([_index(key) for key in keys])]
-
-    def publish_index(
-        self, key: str, record: IndexRecord, replacing: IndexRecord | None
-    ) -> IndexRecord:
-        """As `Store.publish_index`."""
-        check_location(record.location)
-        path, content = _index(key), encode(record)
-        for _ in range(MOST_ATTEMPTS):
-            found = self._objects.get([path])[0]
-            if found is None:
-                if self._objects.create(path, content):
-                    return record
-                continue
-            standing = _readable(found)
-            if standing is not None and standing != replacing:
-                return standing
-            if self._objects.replace(path, found, content):
-                return record
-        raise StoreError(f"the index record of {key} can be neither read nor written")
-
-    def read_run(self, location: str) -> RunManifest | None:
-        """As `Store.read_run`."""
-        return self._read_runs([location])[0]
-
-    def add_history(self, manifest: RunManifest) -> None:
-        """Let the history of the run's stage lead to the run."""
-        record = HistoryRecord(run=manifest.run, location=manifest.location)
-        self._objects.put(history_path(manifest), encode(record))
-
-    def history(self, pipeline: str, stage: str) -> Iterator[RunManifest]:
-        """As `Store.history`: run ids begin with the time, so their order is the runs'."""
-        paths = sorted(self._entries(_history(pipeline, stage)), reverse=True)
-        most = 1
-        while paths:
-            yield from self._follow(paths[:most])
-            del paths[:most]
-            # Whoever takes one more will take several: where each answer takes time, they are asked together.
-            most = min(2 * most, MOST_TOGETHER)
-
-    def stages_with_history(self, pipeline: str | None) -> list[tuple[str, str]]:
-        """As `Store.stages_with_history`."""
-        prefix = (
-            HISTORY if pipeline is None else f"{HISTORY}/{check_identifier('pipeline', pipeline)}"
-        )
-        parts = [path.split("/") for path in self._entries(prefix)]
-        return sorted({(part[1], part[2]) for part in parts})
-
-    def find_run(self, run: str) -> RunManifest | None:
-        """As `Store.find_run`; an id that is given whole is never ambiguous."""
-        paths = {path.rpartition("/")[2]: path for path in self._entries(HISTORY)}
-        matching = [run] if run in paths else sorted(name for name in paths if name.startswith(run))
-        if len(matching) > 1:
-            more = ", …" if len(matching) > MOST_NAMED else ""
-            raise UsageError(
-                f"{len(matching)} runs begin with {run!r}",
-                hint="give more of the id: " + ", ".join(matching[:MOST_NAMED]) + more,
-            )
-        return next(iter(self._follow([paths[matching[0]]])), None) if matching else None
-
-    def read_note(self, name: str) -> bytes | None:
-        """As `Store.read_note`."""
-        return self._objects.get([f"{NOTES}/{check_note(name)}"])[0]
-
-    def write_note(self, name: str, content: bytes) -> None:
-        """As `Store.write_note`."""
-        self._objects.put(f"{NOTES}/{check_note(name)}", content)
-
-    def _entries(self, prefix: str) -> list[str]:
-        """The paths of the history's entries; what file managers leave in a directory has another depth."""
-        return [path for path in self._objects.list(prefix) if path.count("/") == 3]
-
-    def _follow(self, paths: Sequence[str]) -> list[RunManifest]:
-        """The runs that these entries of the history lead to, in two rounds; entries and runs that are unreadable are left out."""
-        contents = self._objects.get(paths)
-        records = [decode(HistoryRecord, content) for content in contents if content]
-        places = [record.location for record in records if record and _is_location(record.location)]
-        return [manifest for manifest in self._read_runs(places) if manifest]
-
-    def _read_runs(self, locations: Sequence[str]) -> list[RunManifest | None]:
-        contents = self._objects.get([f"{check_location(place)}/{MANIFEST}" for place in locations])
-        manifests = [decode(RunManifest, content) if content else None for content in contents]
-        return [
-            manifest if manifest and manifest.location == place else None
-            for place, manifest in zip(locations, manifests, strict=True)
-        ]
-
-
-def history_path(manifest: RunManifest) -> str:
-    """Where the history keeps the run. Raises StoreError for names that are no safe path segments."""
-    return f"{_history(manifest.pipeline, manifest.stage)}/{check_identifier('run', manifest.run)}"
-
-
-def _index(key: str) -> str:
-    return f"{INDEX}/{hexadecimal(key)}"
-
-
-def _history(pipeline: str, stage: str) -> str:
-    return "/".join(
-        (HISTORY, check_identifier("pipeline", pipeline), check_identifier("stage", stage))
+def index_record_of(manifest: RunManifest) -> IndexRecord:
+    """The index record of a run that succeeded. Raises ValueError for one that did not."""
+    if manifest.output is None:
+        raise ValueError(f"run {manifest.run} has no output")
+    return IndexRecord(
+        run=manifest.run,
+        location=manifest.location,
+        digest=manifest.output.digest,
+        count=len(manifest.output.files),
+        bytes=manifest.output.bytes,
+        inputs={record.name: record.digest for record in manifest.inputs},
+        seconds=manifest.seconds,
+        manifest_bytes=len(encode(manifest)),
     )
 
 
-def _readable(content: bytes | None) -> IndexRecord | None:
-    record = decode(IndexRecord, content) if content else None
-    return record if record and _is_location(record.location) else None
+_Record = TypeVar("_Record", bound=msgspec.Struct)
+
+_encoder = msgspec.json.Encoder(order="sorted")
+_decoders: dict[type[msgspec.Struct], msgspec.json.Decoder[Any]] = {}
+_decoder_lock = threading.Lock()
 
 
-def _is_location(location: str) -> bool:
+def encode(record: msgspec.Struct) -> bytes:
+    """The record as JSON with sorted keys, one line, ended by a newline."""
+    return _encoder.encode(record) + b"\n"
+
+
+def decode(kind: type[_Record], content: bytes) -> _Record | None:
+    """The record in `content`; None when it is not whole, not of this kind, or of a newer schema."""
     try:
-        check_location(location)
-    except StoreError:
-        return False
-    return True
+        record: Any = _decoder(kind).decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return record if record.schema <= SCHEMA else None
+
+
+def _decoder(kind: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
+    """The decoder of a kind of record, made by one thread: msgspec crashes where another meets a type half described."""
+    with _decoder_lock:
+        if kind not in _decoders:
+            _decoders[kind] = msgspec.json.Decoder(kind)
+        return _decoders[kind]

@@ -1,0 +1,35 @@
+"""A cluster's adapter in front of a server of the test's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daintree.argo.cluster import Cluster
+from daintree.argo.kubernetes import KubernetesApi, read_configuration
+from tests.services.kubernetes_objects import KubernetesServer
+
+
+def manifest(name: str = "words-1", **labels: str) -> dict[str, Any]:
+    """A Workflow that says nothing."""
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Workflow",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {"entrypoint": "pipeline"},
+    }
+
+
+@pytest.fixture
+def pauses() -> list[float]:
+    """How long was waited between tries."""
+    return []
+
+
+@pytest.fixture(name="cluster")
+def adapter(kubernetes: KubernetesServer, tmp_path: Path, pauses: list[float]) -> Cluster:
+    """The server's adapter, which writes down its pauses."""
+    file = kubernetes.kubeconfig(tmp_path / "config")
+    return KubernetesApi(read_configuration({"KUBECONFIG": str(file)}), wait=pauses.append)

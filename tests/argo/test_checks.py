@@ -1,0 +1,226 @@
+"""What a cluster lacks, each thing by itself: against a server that has what deploy/argo makes, less one thing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+
+from daintree.argo.checks import check_cluster
+from daintree.argo.kubernetes import open_cluster
+from daintree.argo.names import (
+    EXECUTOR_ACCOUNT,
+    RECORD_ACCOUNT,
+    REPOSITORIES,
+    STORE_SECRET,
+    SUBMITTER_ACCOUNT,
+)
+from daintree.errors import Check
+from daintree.settings import Settings, read_settings
+from tests.argo.applied import SECRET_VALUE, apply
+from tests.argo.in_cluster import adapter
+from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
+from tests.services.registry import free_port
+
+ENDPOINT = "http://minio.minio:9000"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return read_settings(tmp_path, {"HOME": "/", "DAINTREE_STORE": "s3://ml-artifacts/team"})
+
+
+@pytest.fixture
+def look(
+    kubernetes: KubernetesServer, settings: Settings, tmp_path: Path
+) -> Callable[..., dict[str, Check]]:
+    """Checks the cluster, to which deploy/argo was applied; the checks by name."""
+    apply(kubernetes)
+    cluster = adapter(kubernetes, tmp_path)
+
+    def checks(**changes: Any) -> dict[str, Check]:
+        changed = msgspec.structs.replace(settings, **changes)
+        found = list(check_cluster(cluster, NAMESPACE, changed, ENDPOINT))
+        assert SECRET_VALUE not in str(found)
+        return {check.name: check for check in found}
+
+    return checks
+
+
+def changed(kubernetes: KubernetesServer, kind: str, name: str, **changes: Any) -> None:
+    """Change an object of the cluster."""
+    kubernetes.put(kind, {**kubernetes.objects[kind, NAMESPACE, name], **changes})
+
+
+def test_nothing_is_missing_after_it_was_applied(look: Callable[..., dict[str, Check]]) -> None:
+    checks = look()
+    assert {check.state for check in checks.values()} == {"ok"}
+    assert list(checks) == [
+        "cluster",
+        "Argo Workflows",
+        "namespace",
+        EXECUTOR_ACCOUNT,
+        RECORD_ACCOUNT,
+        SUBMITTER_ACCOUNT,
+        REPOSITORIES,
+        STORE_SECRET,
+        "your rights",
+    ]
+
+
+def repository(**changes: object) -> Callable[[KubernetesServer], None]:
+    """Have the artifact repository say something else."""
+
+    def change(kubernetes: KubernetesServer) -> None:
+        told = yaml.safe_load(
+            kubernetes.objects["ConfigMap", NAMESPACE, REPOSITORIES]["data"]["store"]
+        )
+        text = yaml.safe_dump({"s3": {**told["s3"], **changes}})
+        changed(kubernetes, "ConfigMap", REPOSITORIES, data={"store": text})
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("break_it", "name", "said"),
+    [
+        (
+            lambda k: k.installed.discard("CronWorkflow"),
+            "Argo Workflows",
+            "Argo Workflows is not installed",
+        ),
+        (lambda k: k.remove("Namespace", NAMESPACE), "namespace", "no Namespace daintree"),
+        (
+            lambda k: k.remove("ServiceAccount", EXECUTOR_ACCOUNT),
+            EXECUTOR_ACCOUNT,
+            "there is no ServiceAccount daintree-executor",
+        ),
+        (
+            lambda k: k.remove("Role", RECORD_ACCOUNT),
+            RECORD_ACCOUNT,
+            "there is no Role daintree-record",
+        ),
+        (
+            lambda k: changed(k, "Role", EXECUTOR_ACCOUNT, rules=[]),
+            EXECUTOR_ACCOUNT,
+            "lacks: create workflowtaskresults, patch workflowtaskresults",
+        ),
+        (
+            lambda k: k.remove("RoleBinding", SUBMITTER_ACCOUNT),
+            SUBMITTER_ACCOUNT,
+            "there is no RoleBinding",
+        ),
+        (
+            lambda k: changed(k, "RoleBinding", SUBMITTER_ACCOUNT, subjects=[]),
+            SUBMITTER_ACCOUNT,
+            "does not give the account its Role",
+        ),
+        (
+            lambda k: k.remove("ConfigMap", REPOSITORIES),
+            REPOSITORIES,
+            "there is no ConfigMap daintree-artifacts",
+        ),
+        (
+            lambda k: changed(k, "ConfigMap", REPOSITORIES, data={"store": "s3: ["}),
+            REPOSITORIES,
+            "has no s3 repository under 'store'",
+        ),
+        (
+            repository(bucket="other"),
+            REPOSITORIES,
+            "says bucket 'other', and the settings come to 'ml-artifacts'",
+        ),
+        (
+            repository(endpoint="127.0.0.1:9000"),
+            REPOSITORIES,
+            "says endpoint '127.0.0.1:9000', and the settings come to 'minio.minio:9000'",
+        ),
+        (repository(insecure=False), REPOSITORIES, "says insecure False"),
+        (
+            repository(secretKeySecret={"name": "other", "key": "secret-key"}),
+            REPOSITORIES,
+            "says secretKeySecret other/secret-key",
+        ),
+        (
+            lambda k: k.remove("Secret", STORE_SECRET),
+            STORE_SECRET,
+            "there is no Secret daintree-store",
+        ),
+        (
+            lambda k: changed(k, "Secret", STORE_SECRET, data={"access-key": SECRET_VALUE}),
+            STORE_SECRET,
+            "has no value for secret-key",
+        ),
+        (
+            lambda k: k.denied.update({("create", "workflows"), ("get", "pods/log")}),
+            "your rights",
+            "this account may not: create workflows, get pods/log",
+        ),
+    ],
+)
+def test_each_thing_that_is_missing_is_said_with_what_to_do(
+    look: Callable[..., dict[str, Check]],
+    kubernetes: KubernetesServer,
+    break_it: Callable[[KubernetesServer], None],
+    name: str,
+    said: str,
+) -> None:
+    break_it(kubernetes)
+    checks = look()
+    assert [check.name for check in checks.values() if check.state != "ok"] == [name]
+    assert said in checks[name].what
+    assert checks[name].state == "missing"
+    assert checks[name].hint
+
+
+def test_what_this_account_may_not_look_at_is_not_missing(
+    look: Callable[..., dict[str, Check]], kubernetes: KubernetesServer
+) -> None:
+    kubernetes.denied.update({("get", "secrets"), ("get", "namespaces")})
+    checks = look()
+    assert {check.name for check in checks.values() if check.state == "unknown"} == {
+        "namespace",
+        STORE_SECRET,
+    }
+    assert "does not let this account get" in checks[STORE_SECRET].what
+
+
+def test_a_pull_secret_is_looked_for_where_one_is_set(
+    look: Callable[..., dict[str, Check]], kubernetes: KubernetesServer
+) -> None:
+    assert "there is no Secret login" in look(argo_pull_secret="login")["pull secret"].what
+    data = {".dockerconfigjson": SECRET_VALUE}
+    kubernetes.put("Secret", {"metadata": {"name": "login"}, "data": data})
+    assert look(argo_pull_secret="login")["pull secret"].state == "ok"
+
+
+def test_a_role_for_everything_gives_every_right(
+    look: Callable[..., dict[str, Check]], kubernetes: KubernetesServer
+) -> None:
+    everything = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+    for account in (EXECUTOR_ACCOUNT, RECORD_ACCOUNT, SUBMITTER_ACCOUNT):
+        changed(kubernetes, "Role", account, rules=[everything])
+    assert {check.state for check in look().values()} == {"ok"}
+
+
+def test_rules_for_named_objects_do_not_count(
+    look: Callable[..., dict[str, Check]], kubernetes: KubernetesServer
+) -> None:
+    named = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"], "resourceNames": ["a"]}
+    changed(kubernetes, "Role", EXECUTOR_ACCOUNT, rules=[named])
+    assert look()[EXECUTOR_ACCOUNT].state == "missing"
+
+
+def test_a_cluster_that_does_not_answer_is_all_there_is_to_say(
+    kubernetes: KubernetesServer, settings: Settings, tmp_path: Path
+) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    file = kubernetes.kubeconfig(tmp_path / "nobody", server=nobody)
+    cluster = open_cluster({"KUBECONFIG": str(file)})
+    [check] = check_cluster(cluster, NAMESPACE, settings, ENDPOINT)
+    assert (check.name, check.state) == ("cluster", "missing")
+    assert "cannot be reached" in check.what

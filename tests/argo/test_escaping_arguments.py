@@ -1,0 +1,95 @@
+"""What a component gets is what was meant, whatever Argo and the kubelet replace on the way."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daintree.argo.escaping import BRACE_VARIABLES, flag, is_plain, needs_brace, received, written
+
+STRANGE = [
+    "",
+    "{{x}}",
+    "{{workflow.name}}",
+    "{{{{",
+    "{{=1+1}}",
+    "{'a': {'b': {}}}",
+    "$(HOME)",
+    "$$",
+    "$$(HOME)",
+    "$",
+    "a$",
+    "$(BRACE)",
+    "'; touch /tmp/x; #",
+    '"quoted"',
+    "line\nline",
+    "größe \u200b \U000e0001",
+    "\x01\x07",
+]
+TEXT = st.text(st.characters(exclude_categories=["Cs"])) | st.lists(
+    st.sampled_from(["{", "}", "$", "(", ")", "BRACE", "HOME", "\\", '"'])
+).map("".join)
+
+
+def kubelet(text: str, variables: dict[str, str]) -> str:
+    """The kubelet's expansion, read off its documentation: a scan from left to right, nothing expanded twice."""
+    out, place = "", 0
+    while place < len(text):
+        if text.startswith("$$", place):
+            out, place = out + "$", place + 2
+        elif (end := text.find(")", place)) >= 0 and text.startswith("$(", place):
+            name = text[place + 2 : end]
+            out, place = out + variables.get(name, f"$({name})"), end + 1
+        else:
+            out, place = out + text[place], place + 1
+    return out
+
+
+@pytest.mark.parametrize("text", STRANGE)
+def test_what_is_written_comes_out_as_it_was(text: str) -> None:
+    assert received(written(text), {}, BRACE_VARIABLES) == text
+    assert kubelet(written(text), {**BRACE_VARIABLES, "HOME": "/root"}) == text
+
+
+@given(TEXT)
+def test_any_text_comes_out_as_it_was(text: str) -> None:
+    assert "{{" not in written(text)
+    assert kubelet(written(text), {**BRACE_VARIABLES, "HOME": "/root"}) == text
+    assert received(written(text), {}, {**BRACE_VARIABLES, "HOME": "/root"}) == text
+
+
+@given(TEXT)
+def test_the_brace_is_asked_for_where_it_is_used(text: str) -> None:
+    assert needs_brace((written(text),)) == ("{{" in text)
+
+
+@given(st.from_regex(r"[ -~]{1,40}", fullmatch=True) | TEXT)
+def test_a_plain_value_is_touched_by_neither(text: str) -> None:
+    if is_plain(text):
+        assert written(text) == text
+        assert json.loads('"' + text + '"') == text
+        assert re.search(r"[{}$\\\"'\x00-\x1f]", text) is None
+        assert text == text.strip() != ""
+
+
+@pytest.mark.parametrize("value", [3, 0.5, -1, True, "most", "a b", "s3://bucket/x", "2026-03-01"])
+def test_usual_values_are_plain(value: object) -> None:
+    assert is_plain(value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [*STRANGE, " a", "a ", "x" * 201])
+def test_others_are_not(value: str) -> None:
+    assert not is_plain(value)
+
+
+def test_a_flag_is_joined_to_its_value() -> None:
+    assert flag("min_count", "-1") == "--min-count=-1"
+
+
+def test_parameters_are_put_in_before_the_kubelet_expands() -> None:
+    text = "--top={{inputs.parameters.top}} {{inputs.parameters.other}}"
+    assert received(text, {"top": "$$3"}, {}) == "--top=$3 {{inputs.parameters.other}}"

@@ -1,0 +1,39 @@
+"""What a pod may use, in Kubernetes' words."""
+
+from __future__ import annotations
+
+import pytest
+
+from daintree.argo.manifest import plain, resources, stage_environment
+from daintree.spec.component import Resources
+
+
+@pytest.mark.parametrize(
+    ("wanted", "amounts"),
+    [
+        (Resources(cpu=2), {"cpu": "2"}),
+        (Resources(cpu=0.5), {"cpu": "500m"}),
+        (Resources(cpu=0.0001), {"cpu": "1m"}),
+        (Resources(cpu=1.5, memory="2Gi"), {"cpu": "1500m", "memory": "2Gi"}),
+    ],
+)
+def test_a_stage_gets_what_it_may_use(wanted: Resources, amounts: dict[str, str]) -> None:
+    required = resources(wanted)
+    assert required is not None
+    assert plain(required) == {"limits": amounts, "requests": amounts}
+
+
+def test_a_stage_that_says_nothing_is_not_limited() -> None:
+    assert resources(Resources()) is None
+
+
+def test_the_environment_is_fixed_and_holds_nothing_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MINIO_SECRET_KEY", "secret")
+    variables = {variable.name: variable.value for variable in stage_environment(("--top=3",))}
+    assert variables["PYTHONHASHSEED"] == "0"
+    assert variables["HOME"] == "/tmp"
+    assert "secret" not in variables.values()
+    assert "BRACE" not in variables
+    assert [v for v in stage_environment(("--x=$(BRACE)",)) if v.name == "BRACE"]

@@ -1,0 +1,93 @@
+"""The record step asks a cluster over its real API, and says what keeps it from recording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daintree.argo import recording as record_module
+from daintree.argo.kubernetes import open_cluster
+from daintree.argo.recording import StageReport, recording_of
+from daintree.argo.workflow_status import read_status
+from daintree.errors import ClusterMissing, UsageError
+from tests.argo.conftest import make_submission, submitted_stage
+from tests.argo.executed import Shop, node_of
+from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
+
+ALONE = make_submission(submitted_stage("load"))
+
+
+@pytest.fixture
+def config(kubernetes: KubernetesServer, tmp_path: Path) -> str:
+    """The kubeconfig for the cluster."""
+    return str(kubernetes.kubeconfig(tmp_path / "config"))
+
+
+def recorded(shop: Shop, config: str, name: str) -> list[StageReport]:
+    """Record the Workflow of this name."""
+    cluster = open_cluster({"KUBECONFIG": config})
+    recording = recording_of(cluster, NAMESPACE, shop.remote, name)
+    return [recording.record(stage) for stage in recording.stages]
+
+
+def pod_of(workflow: dict[str, Any]) -> str:
+    """The pod of the one stage."""
+    return read_status(workflow).tasks["load"].attempts[0].pod
+
+
+def test_a_workflow_is_recorded_with_what_its_pods_said(
+    shop: Shop, kubernetes: KubernetesServer, config: str
+) -> None:
+    workflow = shop.run(ALONE)
+    kubernetes.put("Workflow", workflow)
+    kubernetes.say(pod_of(workflow), "one", "größe")
+    [report] = recorded(shop, config, workflow["metadata"]["name"])
+    assert report.status == "recorded"
+    assert shop.remote.read_log(shop.runs()["load"].location) == "one\ngröße\n".encode()
+
+
+@pytest.mark.parametrize("denied", [True, False])
+def test_without_the_right_or_the_pod_there_is_no_log_and_a_record(
+    shop: Shop, kubernetes: KubernetesServer, config: str, denied: bool
+) -> None:
+    workflow = shop.run(ALONE)
+    kubernetes.put("Workflow", workflow)
+    if denied:
+        kubernetes.denied.add(("get", "pods/log"))
+        kubernetes.say(pod_of(workflow), "one")
+    [report] = recorded(shop, config, workflow["metadata"]["name"])
+    assert report.status == "recorded"
+    assert shop.remote.read_log(shop.runs()["load"].location) is None
+
+
+def test_of_a_long_log_the_end_is_kept(
+    shop: Shop, kubernetes: KubernetesServer, config: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_module, "MOST_LOG_BYTES", 10)
+    workflow = shop.run(ALONE)
+    kubernetes.put("Workflow", workflow)
+    kubernetes.say(pod_of(workflow), "first", "next", "last")
+    recorded(shop, config, workflow["metadata"]["name"])
+    assert shop.remote.read_log(shop.runs()["load"].location) == b"next\nlast\n"
+
+
+def test_a_workflow_that_is_not_there_is_said(
+    shop: Shop, kubernetes: KubernetesServer, config: str
+) -> None:
+    with pytest.raises(ClusterMissing, match=f"no Workflow words-1 in the namespace {NAMESPACE}"):
+        recorded(shop, config, "words-1")
+
+
+def test_a_workflow_whose_stages_run_is_refused(
+    shop: Shop, kubernetes: KubernetesServer, config: str
+) -> None:
+    workflow = shop.run(ALONE)
+    name = workflow["metadata"]["name"]
+    node_of(workflow, name)["phase"] = "Running"
+    kubernetes.put("Workflow", workflow)
+    with pytest.raises(UsageError, match=f"the Workflow {name} still runs") as raised:
+        recorded(shop, config, name)
+    assert raised.value.hint == f"doit cancel {name} stops it"
+    assert shop.runs() == {}

@@ -1,0 +1,90 @@
+"""`doit services` against a real MinIO."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from daintree.commands.doctor import (
+    START,
+    Service,
+    _make_bucket,
+    ask_engine,
+    ask_registry,
+    ask_store,
+)
+from daintree.settings import Settings, read_settings
+from tests.services.minio import Minio, variables
+from tests.web_server import web_server
+
+
+@pytest.fixture
+def in_bucket(minio: Minio, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
+    """The settings of a project whose store is in a bucket that is not there yet."""
+    for name, value in variables(minio.access).items():
+        monkeypatch.setenv(name, value)
+    store = f"s3://{minio.bucket()}-new/team"
+    return read_settings(tmp_path, {"HOME": "/", "DAINTREE_STORE": store})
+
+
+def test_a_missing_bucket_is_said_and_made(in_bucket: Settings) -> None:
+    service = ask_store(in_bucket)
+    assert not service.reachable
+    assert service.problem.startswith("there is no bucket")
+    assert "doit services --make-bucket" in service.hint
+
+    _make_bucket(in_bucket)
+    _make_bucket(in_bucket)
+
+    assert ask_store(in_bucket).reachable
+
+
+def test_a_server_that_is_not_there_is_said_with_how_to_start_it(
+    in_bucket: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINIO_ENDPOINT", "127.0.0.1:9")
+    service = ask_store(in_bucket)
+    assert "cannot be reached" in service.problem
+    assert service.hint == "to start one: docker compose up -d minio"
+
+
+def test_an_engine_that_cannot_be_had_is_said_with_its_own_hint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    service = ask_engine()
+    assert not service.reachable
+    assert "is not running at unix:///nowhere/docker.sock" in service.problem
+    assert service.hint.startswith("start it: Docker Desktop, or")
+
+
+def test_a_registry_that_is_not_there_is_to_be_started_and_one_that_refuses_wants_a_login(
+    tmp_path: Path,
+) -> None:
+    def asked(address: str) -> Service:
+        return ask_registry(
+            read_settings(tmp_path, {"HOME": "/", "DAINTREE_REGISTRY": f"{address}/ml"})
+        )
+
+    with web_server() as server:
+        challenge = {"WWW-Authenticate": 'Basic realm="x"'}
+        server.serve("/v2/ml/services/manifests/none", status=401, headers=challenge)
+        assert asked(server.address).hint == f"docker login {server.address}"
+    assert asked(server.address).hint == "to start one: docker compose up -d registry"
+
+
+def test_a_directory_needs_no_service(tmp_path: Path) -> None:
+    settings = read_settings(tmp_path, {"HOME": "/"})
+    assert ask_store(settings).reachable
+    assert ask_registry(settings).hint == "DAINTREE_REGISTRY names one"
+
+
+def test_the_compose_file_has_what_is_said_to_be_started_and_others_cannot_reach_it() -> None:
+    file = Path(__file__).parents[2] / "compose.yaml"
+    composed = yaml.safe_load(file.read_text("utf-8"))["services"]
+    for name in ("store", "registry"):
+        service = composed[START[name].removeprefix("docker compose up -d ")]
+        assert service["image"]
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])

@@ -1,0 +1,53 @@
+"""What people see of a run, line by line, on stderr alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from daintree.commands.execution import Progress
+from daintree.pipeline.decisions import Hit, Miss
+from daintree.pipeline.plan import Plan
+
+DECISIONS = {name: Miss() for name in ("load", "left", "right", "join")}
+
+
+def test_every_event_is_a_line_with_its_stage(
+    planned: Callable[..., Plan],
+    hit: Callable[[str, float], Hit],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    record = hit("r1", 1.5).record
+    progress = Progress(planned(DECISIONS), began=0.0)
+    progress.hit("load", record)
+    progress.starting("left", "no run recorded")
+    progress.note("left", "installing 3 packages, 12.0 MB")
+    progress.line("left", "read 10 rows")
+    progress.computed("left", msgspec.structs.replace(record, count=1))
+    progress.warning("join", "stage join: output file x is missing; computing it again")
+    said = capsys.readouterr()
+    assert said.err.splitlines() == [
+        "load   hit   saves 1.50 s",
+        "left   run   no run recorded",
+        "left   note  installing 3 packages, 12.0 MB",
+        "left   | read 10 rows",
+        "left   done  1.50 s, 1 file, 1.5 kB",
+        "warning: stage join: output file x is missing; computing it again",
+    ]
+    assert said.out == ""
+
+
+def test_an_image_that_may_change_is_no_matter_of_a_virtual_environment(
+    planned: Callable[..., Plan], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Progress(planned(DECISIONS, warnings=("the base image has no pin",)), began=0.0)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_seconds_are_those_since_the_command_began(planned: Callable[..., Plan]) -> None:
+    import time
+
+    began = time.perf_counter() - 100
+    assert Progress(planned(DECISIONS), began).seconds() >= 100

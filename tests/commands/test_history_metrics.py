@@ -1,0 +1,117 @@
+"""What past runs measured, over a real store."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from daintree.commands.history import Measured, best_first, measured, metrics_table, read_metrics
+from daintree.store.protocol import Store
+from daintree.store.records import InputRecord, RunManifest
+from tests.contract.runs import key_of, location_of, publish, publish_failed
+
+COMMIT = "0123456789" * 4
+
+
+def run_id(number: int) -> str:
+    return f"20260301T10150000{number}Z-0000000{number}"
+
+
+def evaluated(store: Store, number: int, content: object, **changed: object) -> RunManifest:
+    text = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return publish(
+        store, run_id(number), {"metrics.json": text}, **{"stage": "evaluate", **changed}
+    )
+
+
+def test_numbers_are_named_by_their_path_and_all_else_left_out(store: Store) -> None:
+    content = {"test": {"hr@10": 0.5, "whole": 3}, "on": True, "list": [1], "text": "x", "no": None}
+    run = evaluated(store, 1, content)
+    assert read_metrics(run, store) == {"test.hr@10": 0.5, "test.whole": 3.0}
+
+
+def test_a_run_without_the_file_and_a_failed_run_have_no_metrics(store: Store) -> None:
+    assert read_metrics(publish(store), store) is None
+    assert read_metrics(publish_failed(store, run_id(2)), store) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"{", b"[1]", b"\xff", b'{"a": NaN}', b"[" * 100_000),
+        *(b'{"a": 1e999}', b'{"a": 1' + b"0" * 400 + b"}"),
+    ],
+)
+def test_what_is_no_json_object_is_refused(store: Store, content: bytes) -> None:
+    with pytest.raises(ValueError, match="not a JSON object"):
+        read_metrics(evaluated(store, 1, content), store)
+
+
+def test_what_decided_a_run_is_found_through_its_inputs(store: Store) -> None:
+    source = InputRecord("", key_of("source"), "data.json")
+    load = publish(store, run_id(1), stage="load", inputs=(source,), parameters={"strict": True})
+    needed = InputRecord("load", key_of("x"), load.location)
+    train = publish(store, run_id(2), stage="train", inputs=(needed,), parameters={"epochs": 5})
+    lost = InputRecord("lost", key_of("x"), location_of(run_id(9)))
+    needs = (InputRecord("train", key_of("y"), train.location), needed, lost)
+    run = evaluated(store, 3, {"a": 1}, inputs=needs, parameters={"top": 3}, commit=COMMIT)
+    (row,) = measured([(run, {"a": 1.0})], store)
+    assert row.parameters == {"evaluate.top": 3, "train.epochs": 5, "load.strict": True}
+    assert set(row.versions) == {"evaluate", "train", "load"}
+    assert (row.source, row.commit, row.previous, row.difference) == ("data.json", COMMIT, "", {})
+
+
+def test_the_difference_is_to_the_run_before_of_the_same_stage(store: Store) -> None:
+    runs = [
+        (evaluated(store, 3, {}), {"a": 0.3, "new": 1.0}),
+        (evaluated(store, 2, {}, stage="other"), {"a": 9.0}),
+        (evaluated(store, 1, {}), {"a": 0.1, "old": 1.0}),
+    ]
+    newest, other, oldest = measured(runs, store)
+    assert (newest.previous, newest.difference) == (run_id(1), {"a": 0.2})
+    assert (other.previous, oldest.previous) == ("", "")
+
+
+def row(run: str, difference: float | None = None, **metrics: float) -> Measured:
+    gained = {} if difference is None else dict.fromkeys(metrics, difference)
+    return Measured(run=run, stage="evaluate", metrics=metrics, difference=gained)
+
+
+def test_the_best_come_first_and_those_without_the_metric_last() -> None:
+    rows = [row("none"), row("low", a=-1), row("high", a=2), row("as high", a=2)]
+    assert [r.run for r in best_first(rows, "a", lowest=False)] == [
+        "high",
+        "as high",
+        "low",
+        "none",
+    ]
+    assert [r.run for r in best_first(rows, "a", lowest=True)] == ["low", "high", "as high", "none"]
+
+
+def test_the_table_shows_only_what_differs_among_the_runs() -> None:
+    shared: dict[str, object] = {"stage": "evaluate", "source": "data.json"}
+    rows = [
+        Measured(
+            run="r2",
+            metrics={"a": 0.5},
+            difference={"a": 0.25},
+            parameters={"train.epochs": 20, "train.seed": 1},
+            versions={"train": "sha256:" + "1" * 64},
+            commit=COMMIT,
+            dirty=True,
+            **shared,  # type: ignore[arg-type]
+        ),
+        Measured(
+            run="r1",
+            metrics={},
+            parameters={"train.epochs": 50, "train.seed": 1},
+            versions={"train": "sha256:" + "2" * 64},
+            **shared,  # type: ignore[arg-type]
+        ),
+    ]
+    assert metrics_table(rows, ["a"]) == [
+        "run  stage     a                 commit     differs in",
+        "r2   evaluate  0.5000 (+0.2500)  01234567+  train.epochs=20 train@version=11111111",
+        "r1   evaluate  -                 -          train.epochs=50 train@version=22222222",
+    ]

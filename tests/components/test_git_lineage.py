@@ -1,0 +1,78 @@
+"""How commits lie to each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from daintree.components.git import (
+    commit_seconds,
+    commits_apart,
+    is_on_main_line,
+    origin_url,
+    upstream_name,
+)
+
+if TYPE_CHECKING:
+    from tests.conftest import Monorepo
+
+NOWHERE = "12" * 20
+
+
+def test_later_commits_and_unknown_ones(monorepo: Monorepo) -> None:
+    first, second, third = (monorepo.commit(str(number)) for number in range(3))
+    monorepo.git("checkout", "--quiet", "-b", "aside", first)
+    aside = monorepo.commit("aside")
+
+    found = commits_apart(monorepo.root, second, [first, second, third, aside, NOWHERE])
+
+    assert found.later == {third}
+    assert found.unknown == {NOWHERE}
+    assert commits_apart(monorepo.root, second, []).later == frozenset()
+
+
+def test_the_main_line(monorepo: Monorepo) -> None:
+    first, second = monorepo.commit("first"), monorepo.commit("second")
+    monorepo.git("checkout", "--quiet", "-b", "feature")
+    feature = monorepo.commit("feature")
+
+    assert is_on_main_line(monorepo.root, first)
+    assert is_on_main_line(monorepo.root, second)
+    assert not is_on_main_line(monorepo.root, feature)
+
+
+def test_a_main_line_of_another_name(monorepo: Monorepo) -> None:
+    first = monorepo.commit("first")
+    monorepo.git("branch", "--move", "trunk")
+    assert is_on_main_line(monorepo.root, first)
+    monorepo.git("checkout", "--quiet", "--detach")
+    assert not is_on_main_line(monorepo.root, first)
+
+
+def test_the_main_line_is_what_origin_says(monorepo: Monorepo) -> None:
+    first = monorepo.commit("first")
+    monorepo.git("branch", "develop")
+    later = monorepo.commit("later")
+    monorepo.git("remote", "add", "origin", "https://git.example/shop")
+    monorepo.git("update-ref", "refs/remotes/origin/develop", first)
+    monorepo.git("symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/develop")
+
+    assert is_on_main_line(monorepo.root, first)
+    assert not is_on_main_line(monorepo.root, later)
+    assert origin_url(monorepo.root) == "https://git.example/shop"
+
+
+def test_the_upstream(monorepo: Monorepo) -> None:
+    first = monorepo.commit("first")
+    assert upstream_name(monorepo.root) == ""
+    assert origin_url(monorepo.root) == ""
+    monorepo.git("remote", "add", "origin", "https://git.example/shop")
+    monorepo.git("update-ref", "refs/remotes/origin/main", first)
+    monorepo.git("branch", "--set-upstream-to", "origin/main")
+    assert upstream_name(monorepo.root) == "origin/main"
+
+
+def test_when_a_commit_was_made(monorepo: Monorepo) -> None:
+    commit = monorepo.commit("first")
+    assert commit_seconds(monorepo.root, commit) == int(
+        monorepo.git("log", "-1", "--format=%ct", commit)
+    )

@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import os
+import resource
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from daintree.components import ComponentVersion, read_versions
+from daintree.components.snapshot import make_snapshot
+from daintree.errors import VersionError
+
+if TYPE_CHECKING:
+    from tests.conftest import Monorepo
+
+
+def version(monorepo: Monorepo) -> ComponentVersion:
+    return read_versions(monorepo.root, ["a"], platform="linux/amd64", bases={})["a"]
+
+
+@pytest.fixture
+def project(monorepo: Monorepo) -> Monorepo:
+    monorepo.component(
+        "a", {"component.yaml": "uses: [lib/stageio]\n", "größe 1": "x", "in/ner": ""}
+    )
+    monorepo.write("components/a/run.sh", "#!/bin/sh\n", mode=0o755)
+    monorepo.write("components/a/tests/test_main.py", "")
+    monorepo.write("components/a/x.log", "ignored")
+    monorepo.write(".gitignore", "*.log\n")
+    monorepo.library("lib/stageio", {"__init__.py": "", "paths.py": "x = 1\n"})
+    (monorepo.root / "components/a/link").symlink_to("in")
+    monorepo.commit()
+    return monorepo
+
+
+@pytest.fixture
+def into(tmp_path: Path) -> Path:
+    return tmp_path / "snap shots"
+
+
+def contents(directory: Path) -> dict[str, str | bytes]:
+    found: dict[str, str | bytes] = {}
+    for path in sorted(directory.rglob("*")):
+        if path.is_symlink():
+            found[str(path.relative_to(directory))] = f"-> {os.readlink(path)}"
+        elif path.is_file():
+            found[str(path.relative_to(directory))] = path.read_bytes()
+    return found
+
+
+EXPECTED: dict[str, str | bytes] = {
+    "Dockerfile": b"FROM python:3.11-slim\nCOPY . /application/\n",
+    "component.yaml": b"uses: [lib/stageio]\n",
+    "größe 1": b"x",
+    "in/ner": b"",
+    "link": "-> in",
+    "main.py": b"print(1)\n",
+    "run.sh": b"#!/bin/sh\n",
+    "stageio/__init__.py": b"",
+    "stageio/paths.py": b"x = 1\n",
+}
+
+
+def test_exactly_the_files_of_the_version(project: Monorepo, into: Path) -> None:
+    found = version(project)
+    made = make_snapshot(found, project.root, into)
+    assert made == into / found.digest.removeprefix("sha256:")
+    assert contents(made) == EXPECTED
+    assert [path.name for path in into.iterdir()] == [made.name]
+
+
+def test_read_only_with_fixed_times(project: Monorepo, into: Path) -> None:
+    made = make_snapshot(version(project), project.root, into)
+    modes = {
+        path.name: stat.S_IMODE(path.lstat().st_mode) for path in made.rglob("*") if path.is_file()
+    }
+    assert modes.pop("run.sh") == 0o555
+    assert set(modes.values()) == {0o444, stat.S_IMODE((made / "link").lstat().st_mode)} - {0o777}
+    assert {path.lstat().st_mtime for path in made.rglob("*") if not path.is_dir()} == {315_532_800}
+
+
+def test_what_is_there_is_used_as_it_is(project: Monorepo, into: Path) -> None:
+    found = version(project)
+    before = make_snapshot(found, project.root, into).stat().st_ino
+    project.write("components/a/main.py", "print(2)\n")
+    made = make_snapshot(found, project.root, into)
+    assert made.stat().st_ino == before
+    assert contents(made) == EXPECTED
+
+
+def test_another_version_is_another_snapshot(project: Monorepo, into: Path) -> None:
+    first = make_snapshot(version(project), project.root, into)
+    project.write("components/a/main.py", "print(2)\n")
+    second = make_snapshot(version(project), project.root, into)
+    assert contents(first) == EXPECTED
+    assert contents(second) == {**EXPECTED, "main.py": b"print(2)\n"}
+
+
+def overwrite(made: Path) -> None:
+    """Change a byte, and put size and times back."""
+    (made / "main.py").chmod(0o644)
+    (made / "main.py").write_bytes(b"print(2)\n")
+    (made / "main.py").chmod(0o444)
+    os.utime(made / "main.py", (315_532_800, 315_532_800))
+
+
+def relink(made: Path) -> None:
+    (made / "link").unlink()
+    (made / "link").symlink_to("/etc")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        overwrite,
+        relink,
+        lambda made: (made / "main.py").unlink(),
+        lambda made: (made / "stageio" / "new.py").write_bytes(b""),
+        lambda made: (made / "run.sh").chmod(0o444),
+        lambda made: (made / "outside").symlink_to("/etc"),
+        lambda made: made.rename(made.with_name("elsewhere")) and made.mkdir(),
+        lambda made: made.rename(made.with_name("elsewhere")) and made.write_bytes(b"no directory"),
+    ],
+)
+def test_a_damaged_snapshot_is_made_anew(
+    project: Monorepo, into: Path, damage: Callable[[Path], object]
+) -> None:
+    found = version(project)
+    made = make_snapshot(found, project.root, into)
+    damage(made)
+    assert contents(make_snapshot(found, project.root, into)) == EXPECTED
+    assert not list(into.glob(".*"))
+
+
+def test_bytecode_that_python_leaves_is_no_damage(project: Monorepo, into: Path) -> None:
+    found = version(project)
+    made = make_snapshot(found, project.root, into)
+    (made / "stageio" / "__pycache__").mkdir()
+    (made / "stageio" / "__pycache__" / "paths.cpython-311.pyc").write_bytes(b"")
+    before = made.stat().st_ino
+    assert make_snapshot(found, project.root, into).stat().st_ino == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda file: file.write_bytes(b"print(2)\n"),
+        lambda file: file.write_bytes(b"print(1)\n\n"),
+        lambda file: file.unlink() or file.symlink_to("run.sh"),
+        lambda file: file.unlink() or file.mkdir(),
+        lambda file: file.unlink() or os.mkfifo(file),
+    ],
+)
+def test_a_file_that_changed_meanwhile(
+    project: Monorepo, into: Path, change: Callable[[Path], object]
+) -> None:
+    found = version(project)
+    change(project.root / "components/a/main.py")
+    with pytest.raises(VersionError) as caught:
+        make_snapshot(found, project.root, into)
+    assert caught.value.message == "components/a/main.py changed while it was read"
+    assert caught.value.hint == "run it again"
+    assert list(into.iterdir()) == []
+
+
+def test_a_link_that_changed_meanwhile(project: Monorepo, into: Path) -> None:
+    found = version(project)
+    (project.root / "components/a/link").unlink()
+    (project.root / "components/a/link").symlink_to("main.py")
+    with pytest.raises(VersionError, match="components/a/link changed while it was read"):
+        make_snapshot(found, project.root, into)
+
+
+def test_a_file_that_is_not_checked_out(project: Monorepo, into: Path) -> None:
+    project.git("sparse-checkout", "set", "components/lib")
+    found = version(project)
+    with pytest.raises(VersionError) as caught:
+        make_snapshot(found, project.root, into)
+    assert caught.value.message == (
+        "components/a/Dockerfile is not there: it changed while it was read, or is not checked out"
+    )
+    assert caught.value.hint.endswith("git sparse-checkout add components/a")
+    assert list(into.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written(project: Monorepo, tmp_path: Path) -> None:
+    tmp_path.joinpath("file").write_text("")
+    with pytest.raises(
+        VersionError, match=r"no snapshot can be made in .*/file/inside: Not a directory"
+    ):
+        make_snapshot(version(project), project.root, tmp_path / "file" / "inside")
+
+
+def test_a_disk_that_is_full(project: Monorepo, into: Path) -> None:
+    """A limit on the size of files stands in for the disk; what was begun is taken away."""
+    project.write("components/a/large", b"x" * 100_000)
+    found = version(project)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        with pytest.raises(
+            VersionError, match="components/a/large cannot be copied: File too large"
+        ):
+            make_snapshot(found, project.root, into)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(into.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed_a_day_later(project: Monorepo, into: Path) -> None:
+    for name in (".old", ".fresh"):
+        (into / name).mkdir(parents=True)
+    os.utime(into / ".old", (1, 1))
+    made = make_snapshot(version(project), project.root, into)
+    assert sorted(path.name for path in into.iterdir()) == [".fresh", made.name]
+
+
+def test_a_snapshot_of_a_sha256_repository(tmp_path: Path, monorepo: Monorepo, into: Path) -> None:
+    other = type(monorepo)(tmp_path / "sha256").init("--object-format=sha256")
+    other.component("a")
+    other.commit()
+    assert contents(make_snapshot(version(other), other.root, into)).keys() == {
+        "Dockerfile",
+        "main.py",
+    }
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from daintree.components.snapshot import make_snapshot
+from daintree.components import read_versions
+root, into = Path(sys.argv[1]), Path(sys.argv[2])
+version = read_versions(root, ["a"], platform="linux/amd64", bases={})["a"]
+sys.stdin.readline()
+print(make_snapshot(version, root, into))
+"""
+
+
+def test_processes_that_start_together_get_one_snapshot(project: Monorepo, into: Path) -> None:
+    for number in range(50):
+        project.write(f"components/a/file{number}", "x" * number)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "tooling")}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, project.root, into],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        for _ in range(4)
+    ]
+    for process in processes:
+        assert process.stdin
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    said = {process.communicate()[0].strip() for process in processes}
+    assert [process.returncode for process in processes] == [0, 0, 0, 0]
+    (made,) = into.iterdir()
+    assert said == {str(made)}
+    assert len(contents(made)) == len(EXPECTED) + 50

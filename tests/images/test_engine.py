@@ -1,0 +1,101 @@
+"""The Docker engine: reached, and its errors in the project's words."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from daintree.errors import EngineError
+from daintree.images.engine import connect, engine_refusal, mapped
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+
+def test_it_answers(engine: DockerClient) -> None:
+    with contextlib.closing(connect()) as client:
+        assert client.version()["ApiVersion"] == engine.version()["ApiVersion"]
+
+
+@pytest.mark.parametrize("host", ["unix:///nowhere/docker.sock", "tcp://127.0.0.1:1"])
+def test_an_engine_that_is_not_there(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", host)
+    with pytest.raises(EngineError) as failure:
+        connect()
+    assert failure.value.message == f"the Docker engine is not running at {host} (DOCKER_HOST)"
+    assert "systemctl start docker" in failure.value.hint
+
+
+def test_a_host_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "gopher://somewhere")
+    with pytest.raises(EngineError, match=r"cannot reach the engine: .*protocol"):
+        connect()
+
+
+def test_a_socket_that_is_not_for_this_user(tmp_path: Path) -> None:
+    """As root every socket can be opened, so another user tries, in a process of its own."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to try as another user")
+    tmp_path.chmod(0o755)
+    path = tmp_path / "engine.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        path.chmod(0o600)
+        script = (
+            "import os, sys; from daintree.images.engine import connect; import docker\n"
+            "from daintree.errors import EngineError\n"
+            "os.chdir('/'); os.environ['HOME'] = '/nonexistent'\n"
+            "for parent in sys.argv[2:]: os.chmod(parent, 0o755)\n"
+            "os.setuid(65534); os.environ['DOCKER_HOST'] = 'unix://' + sys.argv[1]\n"
+            "try: connect()\n"
+            "except EngineError as error: print(error.message, '|', error.hint)\n"
+        )
+        parents = [str(parent) for parent in path.parents if parent.stat().st_uid == 0][:3]
+        command = [sys.executable, "-c", script, str(path), *parents]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "socket is not for this user | add yourself to the group docker" in done.stdout
+
+
+def test_without_the_sdk_the_hint_installs_it() -> None:
+    script = (
+        "import sys, importlib.util as u; found = u.find_spec\n"
+        "u.find_spec = lambda name, *more: None if name == 'docker' else found(name, *more)\n"
+        "from daintree.errors import EngineError\n"
+        "from daintree.images.engine import connect\n"
+        "try: connect()\n"
+        "except EngineError as error: print(error.message, '|', error.hint)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == (
+        "the Docker SDK for Python is not installed | pip install 'daintree[docker]'\n"
+    )
+
+
+def test_refusals_are_told_in_one_line(engine: DockerClient) -> None:
+    with pytest.raises(EngineError) as failure, mapped("look at it"):
+        engine.images.get("nothing/here")
+    assert failure.value.message.startswith("cannot look at it: ")
+    assert "No such image: nothing/here" in failure.value.message
+
+
+def test_a_full_disk_is_recognised() -> None:
+    error = engine_refusal("build x", "write /var/lib: no space left on device")
+    assert error.message == "cannot build x: the disk of the Docker engine is full"
+    assert "docker system prune" in error.hint
+
+
+def test_an_error_of_ours_and_a_bug_pass_as_they_are() -> None:
+    with pytest.raises(ZeroDivisionError), mapped("count"):
+        1 // 0  # noqa: B018
+    ours = EngineError("ours")
+    with pytest.raises(EngineError) as failure, mapped("count"):
+        raise ours
+    assert failure.value is ours

@@ -1,0 +1,23 @@
+"""A store of its own for each test, and a web server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from daintree.store.directory import DirectoryStore
+from daintree.store.protocol import Store
+from tests.web_server import Server, web_server
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return DirectoryStore(tmp_path / "store")
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with web_server() as running:
+        yield running

@@ -1,0 +1,35 @@
+"""A file behind a URL, and the source that it is."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from daintree.errors import SourceError
+from daintree.pipeline.sources import open_source
+from daintree.pipeline.sources.protocol import Source
+from daintree.store.protocol import Store
+from daintree.store.records import FileEntry, artifact_of
+
+CONTENT = b'{"a": 1}\n'
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+ETAG = {"ETag": '"one"'}
+
+
+def at(url: str, store: Store, sha256: str = "") -> Source:
+    """A fresh source, as every run opens one."""
+    return open_source(url, sha256, Path("/nowhere"), store)
+
+
+def digest_of(name: str, content: bytes = CONTENT) -> str:
+    """The digest of a source of this one file."""
+    return artifact_of([FileEntry(name, len(content), hashlib.sha256(content).hexdigest())]).digest
+
+
+def complaint(url: str, store: Store, sha256: str = "") -> SourceError:
+    """What is said when it is fetched in vain."""
+    with pytest.raises(SourceError) as failure:
+        at(url, store, sha256).fetch()
+    return failure.value

@@ -1,0 +1,72 @@
+"""Sources in a bucket of a real MinIO."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from daintree.errors import SourceError
+from daintree.pipeline.sources.bucket import BucketSource
+from daintree.store.bucket import Bucket
+from tests.services.minio import Minio
+
+
+@pytest.fixture
+def bucket(minio: Minio) -> Bucket:
+    """A bucket with a source of two files, and something beside it."""
+    made = Bucket(f"s3://{minio.bucket()}", minio.access)
+    for path in ("reviews/a.json", "reviews/deep/b.json", "reviews-old/c.json"):
+        made.put(path, path.encode())
+    return made
+
+
+def digest(bucket: Bucket, prefix: str = "/reviews") -> str:
+    """The identity of a source, asked afresh."""
+    return BucketSource(f"{bucket.url}{prefix}", "", bucket.access).identify().identity
+
+
+def test_it_is_read_in_place_and_known_by_its_listing(bucket: Bucket) -> None:
+    source = BucketSource(f"{bucket.url}/reviews/", "", bucket.access)
+    identity = source.identify()
+    assert identity == source.fetch()
+    assert identity.identity == identity.digest == digest(bucket)
+    assert source.url == identity.origin == f"{bucket.url}/reviews"
+    with pytest.raises(SourceError, match="is read in place"):
+        source.files(Path("/nowhere"))
+
+
+def test_any_change_of_an_object_changes_it(bucket: Bucket) -> None:
+    source = BucketSource(f"{bucket.url}/reviews", "", bucket.access)
+    before = source.identify().identity
+    bucket.put("reviews-old/c.json", b"beside it")
+    bucket.put("reviews/a.json", b"reviews/a.json")
+    assert source.unchanged()
+    bucket.put("reviews/a.json", b"reviews/A.json")
+    assert not source.unchanged()
+    seen = {before, digest(bucket)}
+    bucket.put("reviews/more.json", b"")
+    seen.add(digest(bucket))
+    bucket.delete(["reviews/deep/b.json"])
+    seen.add(digest(bucket))
+    assert len(seen) == 4
+
+
+def test_it_may_be_one_object_or_a_whole_bucket(bucket: Bucket) -> None:
+    identities = {digest(bucket, prefix) for prefix in ("/reviews/a.json", "/reviews", "")}
+    assert len(identities) == 3
+
+
+@pytest.mark.parametrize(
+    ("url", "sha256", "message"),
+    [
+        ("{bucket}/nothing", "", "/nothing holds no object"),
+        ("s3://never-made/x", "", "there is no bucket never-made"),
+        ("s3:///x", "", "has another form than s3://bucket/prefix"),
+        ("s3://key:word@bucket/x", "", "has another form than s3://bucket/prefix"),
+        ("{bucket}/reviews", "0" * 64, "sha256 cannot be declared"),
+    ],
+)
+def test_what_is_wrong_is_said(bucket: Bucket, url: str, sha256: str, message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        BucketSource(url.format(bucket=bucket.url), sha256, bucket.access).identify()

@@ -1,0 +1,100 @@
+"""The output directory never takes the place of files that no run has put there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from daintree.store.protocol import Store
+from tests.pipeline.conftest import ONE, TWO, KeepRun, complaint, content, publish
+
+
+def test_a_directory_of_somebody_elses_files_is_left_alone(
+    project: Path, store: Store, keep: KeepRun
+) -> None:
+    (project / "output/x").mkdir(parents=True)
+    (project / "output/x/thesis.txt").write_text("years")
+    error = complaint(project / "output/x", keep("r1", ONE), store, project)
+    assert (
+        error.message
+        == f"the output {project}/output/x holds 'thesis.txt', which no run has put there"
+    )
+    assert error.hint == "name another directory with --output, or move this away"
+    assert content(project / "output") == {"x/thesis.txt": "years"}
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_a_file_added_to_the_copy_is_never_lost(
+    kind: str, project: Path, store: Store, keep: KeepRun
+) -> None:
+    publish(project, keep("r1", ONE), store)
+    added = project / "output/x/sub/notes.txt"
+    if kind == "file":
+        added.write_text("mine")
+    else:
+        added.symlink_to(project, target_is_directory=True)
+    error = complaint(project / "output/x", keep("r2", TWO), store, project)
+    assert "holds 'sub/notes.txt', which no run has put there" in error.message
+    assert os.path.lexists(added)
+    assert (project / "output/x/metrics.csv").read_text() == "1\n"
+
+
+def test_a_file_in_the_place_of_the_copy_is_never_lost(
+    project: Path, store: Store, keep: KeepRun
+) -> None:
+    publish(project, keep("r1", ONE), store)
+    (project / "output/x").rename(project / "moved")
+    (project / "output/x").write_text("mine")
+    error = complaint(project / "output/x", keep("r2", TWO), store, project)
+    assert error.message == f"the output {project}/output/x is a file, which no run has put there"
+    assert (project / "output/x").read_text() == "mine"
+
+
+@pytest.mark.parametrize("marker", [b"", b"{", b"[]", b"\xff", b'{"digests": {}, "files": {}}'])
+def test_without_its_memory_nothing_is_replaced(
+    marker: bytes, project: Path, store: Store, keep: KeepRun
+) -> None:
+    publish(project, keep("r1", ONE), store)
+    (project / "output/.x.daintree.json").write_bytes(marker)
+    complaint(project / "output/x", keep("r2", TWO), store, project)
+    assert content(project / "output/x") == ONE
+
+
+@pytest.mark.parametrize(
+    ("directory", "problem"),
+    [
+        (".", "would replace the project"),
+        ("..", "would replace the project"),
+        ("/", "would replace "),
+        ("link-to-here", "would replace the project"),
+        ("../store", "would replace the artifact store"),
+        ("../store/_cache/x", "lies in the artifact store"),
+        ("link-to-store/x", "lies in the artifact store"),
+        ("components/a/b", "lies in the project's components/"),
+        ("pipelines", "lies in the project's pipelines/"),
+        (".git/x", "lies in the project's .git/"),
+        ("output/../components/x", "lies in the project's components/"),
+    ],
+)
+def test_a_directory_that_must_not_be_replaced_is_refused(
+    directory: str, problem: str, project: Path, store: Store, keep: KeepRun
+) -> None:
+    record = keep("r1", ONE)
+    (project / "link-to-here").symlink_to(".")
+    (project / "link-to-store").symlink_to("../store")
+    before = content(project.parent)
+    error = complaint(project / directory, record, store, project)
+    assert error.message.startswith("the output /")
+    assert problem in error.message
+    assert error.hint in ("name a directory of its own", "name another directory")
+    assert content(project.parent) == before
+
+
+def test_the_home_directory_is_never_replaced(
+    project: Path, store: Store, keep: KeepRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home/me"))
+    error = complaint(tmp_path / "home", keep("r1", ONE), store, project)
+    assert error.message == f"the output {tmp_path}/home would replace your home directory"

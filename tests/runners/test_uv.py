@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from daintree.process import Finished
+from daintree.runners.uv import access_hint, complaint, install_hint, run_uv, uv_variables
+
+INDEX = "https://me:secret@packages.example/simple"
+
+
+def test_where_packages_come_from_is_the_users_to_say() -> None:
+    environ = {
+        "PATH": "/bin",
+        "HTTPS_PROXY": "http://proxy.example",
+        "UV_DEFAULT_INDEX": INDEX,
+        "UV_INDEX_CORP_PASSWORD": "secret",
+        "UV_CACHE_DIR": "/cache",
+    }
+    assert environ.items() <= uv_variables(environ, {}).items()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["UV_PYTHON", "UV_SYSTEM_PYTHON", "UV_CONSTRAINT", "UV_NO_VERIFY_HASHES", "PYTHONPATH",
+     "VIRTUAL_ENV", "GIT_DIR", "DAINTREE_STORE"],
+)  # fmt: skip
+def test_what_gets_installed_is_not(name: str) -> None:
+    assert name not in uv_variables({name: "/somewhere"}, {})
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "name", "passed"),
+    [
+        ("index-url", INDEX, "UV_INDEX_URL", INDEX),
+        ("extra-index-url", "https://a.example\nhttps://b.example", "UV_EXTRA_INDEX_URL",
+         "https://a.example https://b.example"),
+        ("cert", "/certs/ca.pem", "SSL_CERT_FILE", "/certs/ca.pem"),
+        ("client-cert", "/certs/me.pem", "SSL_CLIENT_CERT", "/certs/me.pem"),
+        ("trusted-host", "a.example b.example", "UV_INSECURE_HOST", "a.example b.example"),
+        ("timeout", "60", "UV_HTTP_TIMEOUT", "60"),
+        ("proxy", "http://proxy.example", "ALL_PROXY", "http://proxy.example"),
+        ("no-index", "true", "UV_OFFLINE", "1"),
+        ("find-links", "https://files.example / /not/there", "UV_FIND_LINKS",
+         "https://files.example,/"),
+    ],
+)  # fmt: skip
+def test_pips_settings_are_passed_on(option: str, value: str, name: str, passed: str) -> None:
+    assert uv_variables({}, {option: value})[name] == passed
+
+
+@pytest.mark.parametrize(
+    ("own", "option", "name"),
+    [
+        ("UV_INDEX_URL", "index-url", "UV_INDEX_URL"),
+        ("UV_DEFAULT_INDEX", "index-url", "UV_INDEX_URL"),
+        ("UV_INDEX", "extra-index-url", "UV_EXTRA_INDEX_URL"),
+        ("SSL_CERT_FILE", "cert", "SSL_CERT_FILE"),
+        ("HTTPS_PROXY", "proxy", "ALL_PROXY"),
+    ],
+)
+def test_uvs_own_settings_win(own: str, option: str, name: str) -> None:
+    assert uv_variables({own: "own"}, {option: "pip's"}).get(name) != "pip's"
+
+
+@pytest.mark.parametrize("value", ["false", "0", ""])
+def test_an_option_that_is_off_stays_off(value: str) -> None:
+    assert "UV_OFFLINE" not in uv_variables({}, {"no-index": value})
+
+
+def test_a_complaint_names_no_credentials() -> None:
+    said = f"Using Python 3.11 environment at: x\nerror: Failed to fetch: {INDEX}/alpha/"
+    failed = Finished(2, b"", said.encode())
+    assert complaint(failed) == "error: Failed to fetch: https://packages.example/simple/alpha/"
+    assert access_hint(complaint(failed)) == "check the network and the proxy and index settings"
+
+
+def test_a_long_complaint_is_cut_to_its_end() -> None:
+    said = "\n".join(f"line {number}" for number in range(500))
+    assert complaint(Finished(1, b"", said.encode())).splitlines()[-1] == "line 499"
+    assert len(complaint(Finished(1, b"", said.encode())).splitlines()) == 20
+
+
+def test_no_complaint_at_all() -> None:
+    assert complaint(Finished(-9, b"", b"")) == "uv ended with exit code -9"
+
+
+def test_an_index_that_cannot_be_reached(
+    wheels: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("UV_OFFLINE")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://me:secret@127.0.0.1:9/simple")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    (tmp_path / "requirements.in").write_text("alpha\n")
+    said = complaint(run_uv(["pip", "compile", "requirements.in"], cwd=tmp_path))
+    assert "127.0.0.1:9/simple" in said
+    assert "secret" not in said
+    assert access_hint(said) == "check the network and the proxy and index settings"
+
+
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        ("cause: No space left on device (os error 28)", "free some space there"),
+        ("cause: HTTP status client error (401 Unauthorized)", "wants credentials"),
+        ("error: Failed to build `alpha==1.0`", "there is no wheel"),
+        ("cause: Because there is no version of alpha==9", "no such version"),
+    ],
+)
+def test_what_to_do_is_said_where_it_is_known(said: str, advice: str) -> None:
+    assert advice in install_hint(said)
+    assert install_hint("something never seen") == ""

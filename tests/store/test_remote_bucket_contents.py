@@ -1,0 +1,95 @@
+"""Runs in a bucket that were begun and never published: found once nobody can be writing them, and nothing else."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from daintree.store.bucket import Bucket
+from daintree.store.records import encode
+from daintree.store.remote import SAFE_IN_A_CLUSTER, empty, orphans
+from tests.contract.runs import OTHER_RUN, RUN, location_of, manifest_of
+from tests.services.minio import Minio
+from tests.services.proxy import Exchange, passes, proxy
+
+AT_ONCE = timedelta(seconds=-60)
+LEFT = f"{location_of(RUN)}/output/deep/a.csv"
+
+
+@pytest.fixture
+def bucket(minio: Minio) -> Bucket:
+    """A fresh bucket."""
+    return Bucket(f"s3://{minio.bucket()}/team", minio.access)
+
+
+def test_an_interrupted_upload_is_found_and_removed_when_asked_for(bucket: Bucket) -> None:
+    bucket.put(LEFT, b"12345")
+    bucket.put(f"{location_of(RUN)}/log.txt", b"123")
+    for remove in (False, True):
+        assert orphans(bucket, remove=remove, safe=AT_ONCE) == (1, 8)
+    assert bucket.sizes() == {}
+
+
+def test_what_somebody_may_still_be_writing_stays(bucket: Bucket) -> None:
+    bucket.put(LEFT, b"12345")
+    assert orphans(bucket, remove=True) == (0, 0)
+    assert bucket.list("") == [LEFT]
+
+
+def test_what_a_workflow_has_put_out_stays_while_it_may_still_be_recorded(bucket: Bucket) -> None:
+    run = "20260301T101500000Z-item2vec-0a1b2c3d4e-train-0"
+    left = f"{location_of(run)}/output/a.csv"
+    bucket.put(left, b"12345")
+    assert orphans(bucket, remove=True, safe=AT_ONCE) == (0, 0)
+    assert bucket.list("") == [left]
+    assert orphans(bucket, remove=True, safe=AT_ONCE - SAFE_IN_A_CLUSTER) == (1, 5)
+    assert bucket.list("") == []
+
+
+def test_emptying_takes_submissions_too_and_nothing_of_others(bucket: Bucket) -> None:
+    for path in (f"_submissions/{'0' * 64}", "others/file"):
+        bucket.put(path, b"{}")
+    empty(bucket)
+    assert bucket.list("") == ["others/file"]
+
+
+def test_whatever_is_published_or_not_a_run_s_stays(bucket: Bucket) -> None:
+    place = location_of(OTHER_RUN)
+    kept = [
+        f"{place}/run.json",
+        f"{place}/output/a.csv",
+        f"{place}/output/{OTHER_RUN}/output/a.csv",
+        f"{place}/log.txt",
+        f"_sources/{RUN}/output/a.csv",
+        "_cache/0123",
+        f"notes/{RUN}.txt",
+        f"notes/{RUN}/a.csv",
+        "notes/output/a.csv",
+    ]
+    for path in kept:
+        bucket.put(path, encode(manifest_of(OTHER_RUN)))
+    assert orphans(bucket, remove=True, safe=AT_ONCE) == (0, 0)
+    assert sorted(bucket.list("")) == sorted(kept)
+
+
+def test_a_run_whose_manifest_cannot_be_read_stays(bucket: Bucket) -> None:
+    for path in (LEFT, f"{location_of(RUN)}/run.json"):
+        bucket.put(path, b"of a newer schema")
+    assert orphans(bucket, remove=True, safe=AT_ONCE) == (0, 0)
+
+
+def test_what_is_written_anew_meanwhile_stays(bucket: Bucket) -> None:
+    bucket.put(LEFT, b"12345")
+
+    def another_writes(exchange: Exchange) -> None:
+        bucket.put(LEFT, b"54321")
+        passes(exchange)
+
+    with proxy(bucket.access.endpoint) as way:
+        slow = Bucket(bucket.url, msgspec.structs.replace(bucket.access, endpoint=way.endpoint))
+        second = way.when(f"list-type=2.*{RUN}", another_writes, times=1)
+        assert orphans(slow, remove=True, safe=AT_ONCE) == (0, 0)
+    assert second.times == 0
+    assert bucket.get([LEFT]) == [b"54321"]

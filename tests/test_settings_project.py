@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from daintree.errors import UsageError
+from daintree.settings import find_project, is_daintree
+
+
+def test_a_project_is_found_from_anywhere_in_it(tmp_path: Path) -> None:
+    (tmp_path / "dodo.py").touch()
+    below = tmp_path / "components/a/b"
+    below.mkdir(parents=True)
+    assert find_project(tmp_path) == find_project(below) == tmp_path
+
+
+def test_the_nearest_project_counts(tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    for directory in (tmp_path, inner):
+        (directory / "dodo.py").touch()
+    assert find_project(inner) == inner
+
+
+def test_outside_a_project_the_directory_is_named(tmp_path: Path) -> None:
+    (tmp_path / "dodo.py").mkdir()
+    with pytest.raises(UsageError) as failure:
+        find_project(tmp_path)
+    assert failure.value.message == f"there is no dodo.py in {tmp_path} or above it"
+    assert failure.value.hint == "change into a project first"
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"), [("pipelines", True), ("components", True), ("src", False)]
+)
+def test_a_project_is_ours_by_its_directories(tmp_path: Path, name: str, ours: bool) -> None:
+    (tmp_path / name).mkdir()
+    assert is_daintree(tmp_path) is ours

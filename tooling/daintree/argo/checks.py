@@ -1,0 +1,209 @@
+"""Whether a cluster has what `deploy/argo` makes, and lets this account submit. What is looked at is only read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+from daintree.argo import names
+from daintree.argo.cluster import ARGO, Cluster, Object
+from daintree.argo.names import EXECUTOR_ACCOUNT, RECORD_ACCOUNT, SUBMITTER_ACCOUNT
+from daintree.errors import OK, Check, ClusterForbidden, ClusterMissing, DaintreeError, checked
+from daintree.settings import Settings
+from daintree.store.bucket import SCHEME
+
+# (verb, API group, resource)
+Right: TypeAlias = tuple[str, str, str]
+
+# What Argo's executor in a pod reports to its controller, with the rights of the pod's account.
+_OF_ITS_POD = frozenset((verb, ARGO, "workflowtaskresults") for verb in ("create", "patch"))
+_READ_LOGS = ("get", "", "pods/log")
+
+# What submitting, watching, reading and stopping take, for an account in the cluster as for a person.
+SUBMITTING = frozenset(
+    (
+        _READ_LOGS,
+        *((verb, ARGO, "workflows") for verb in ("create", "get", "list", "watch", "patch")),
+    )
+)
+RIGHTS: Mapping[str, frozenset[Right]] = {
+    EXECUTOR_ACCOUNT: _OF_ITS_POD,
+    RECORD_ACCOUNT: _OF_ITS_POD | {_READ_LOGS, ("get", ARGO, "workflows")},
+    SUBMITTER_ACCOUNT: _OF_ITS_POD | SUBMITTING,
+}
+
+
+def rights_of(role: Mapping[str, Any]) -> Iterator[Right]:
+    """Each right that a Role's rules give for all objects of a kind."""
+    for rule in role.get("rules") or ():
+        if rule.get("resourceNames"):
+            continue
+        for group in rule.get("apiGroups") or ():
+            for resource in rule.get("resources") or ():
+                for verb in rule.get("verbs") or ():
+                    yield verb, group, resource
+
+
+def lacking(role: Mapping[str, Any], wanted: frozenset[Right]) -> list[Right]:
+    """The rights that a Role does not give, sorted; `*` stands for all."""
+    given = set(rights_of(role))
+    return sorted(
+        (verb, group, resource)
+        for verb, group, resource in wanted
+        if given.isdisjoint(
+            (v, g, r) for v in (verb, "*") for g in (group, "*") for r in (resource, "*")
+        )
+    )
+
+
+APPLY = "kubectl apply -k deploy/argo"
+# The kinds that the tooling writes; Argo brings all of them.
+KINDS = ("Workflow", "CronWorkflow", "WorkflowTemplate")
+_NOBODY = "daintree-doctor"
+
+
+def check_cluster(
+    cluster: Cluster, namespace: str, settings: Settings, endpoint: str
+) -> Iterator[Check]:
+    """Each thing in the cluster that Workflows need; none after a cluster that does not answer.
+
+    `endpoint` is the store's server as pods reach it, "" for AWS's own or where it is not known.
+    """
+
+    def check(name: str, ask: Any, *arguments: Any) -> Check:
+        return checked(name, lambda: str(ask(cluster, namespace, *arguments)), ClusterForbidden)
+
+    reached = checked("cluster", lambda: _reached(cluster, namespace))
+    yield reached
+    if reached.state != OK:
+        return
+    yield check("Argo Workflows", _argo)
+    yield check("namespace", _namespace)
+    for account, rights in RIGHTS.items():
+        yield check(account, _account, account, rights)
+    yield check(names.REPOSITORIES, _repository, settings, endpoint)
+    yield check(
+        names.STORE_SECRET, _secret, names.STORE_SECRET, (names.ACCESS_KEY, names.SECRET_KEY)
+    )
+    if settings.argo_pull_secret:
+        yield check("pull secret", _secret, settings.argo_pull_secret, (".dockerconfigjson",))
+    yield check("your rights", _own_rights)
+
+
+def _reached(cluster: Cluster, namespace: str) -> str:
+    cluster.allows(namespace, "get", ARGO, "workflows")
+    return cluster.address
+
+
+def _argo(cluster: Cluster, namespace: str) -> str:
+    for kind in KINDS:
+        cluster.find(kind, namespace, _NOBODY)
+    return f"{', '.join(KINDS)} are known"
+
+
+def _namespace(cluster: Cluster, namespace: str) -> str:
+    _found(cluster, "Namespace", "", namespace)
+    return namespace
+
+
+def _account(cluster: Cluster, namespace: str, account: str, rights: frozenset[Right]) -> str:
+    _found(cluster, "ServiceAccount", namespace, account)
+    missing = lacking(_found(cluster, "Role", namespace, account), rights)
+    if missing:
+        raise ClusterMissing(f"the Role {account} lacks: {_words(missing)}", hint=APPLY)
+    binding = _found(cluster, "RoleBinding", namespace, account)
+    subjects = [
+        (one.get("kind"), one.get("name"), one.get("namespace", namespace))
+        for one in binding.get("subjects") or ()
+    ]
+    role = binding.get("roleRef") or {}
+    if (role.get("kind"), role.get("name")) != ("Role", account) or (
+        "ServiceAccount",
+        account,
+        namespace,
+    ) not in subjects:
+        raise ClusterMissing(
+            f"the RoleBinding {account} does not give the account its Role", hint=APPLY
+        )
+    return f"has its {len(rights)} rights"
+
+
+def _repository(cluster: Cluster, namespace: str, settings: Settings, endpoint: str) -> str:
+    found = _found(cluster, "ConfigMap", namespace, names.REPOSITORIES)
+    s3 = _s3_of(found)
+    bucket = settings.store.removeprefix(SCHEME).partition("/")[0]
+    wanted: dict[str, Any] = {
+        "bucket": bucket,
+        "accessKeySecret": {"name": names.STORE_SECRET, "key": names.ACCESS_KEY},
+        "secretKeySecret": {"name": names.STORE_SECRET, "key": names.SECRET_KEY},
+    }
+    if endpoint:
+        parts = urlsplit(endpoint)
+        wanted |= {"endpoint": parts.netloc, "insecure": parts.scheme == "http"}
+    for name, value in wanted.items():
+        told = s3.get(name, False if name == "insecure" else None)
+        if told != value:
+            raise ClusterMissing(
+                f"the ConfigMap {names.REPOSITORIES} says {name} {_shown(told)}, and the settings come to {_shown(value)}",
+                hint=f"put it right in deploy/argo/artifacts.yaml, then {APPLY}",
+            )
+    return f"s3://{bucket}"
+
+
+def _s3_of(found: Object) -> Mapping[str, Any]:
+    import yaml
+
+    text = (found.get("data") or {}).get(names.REPOSITORY, "")
+    try:
+        read = yaml.safe_load(text)
+    except yaml.YAMLError:
+        read = None
+    s3 = read.get("s3") if isinstance(read, dict) else None
+    if not isinstance(s3, dict):
+        raise ClusterMissing(
+            f"the ConfigMap {names.REPOSITORIES} has no s3 repository under {names.REPOSITORY!r}",
+            hint=APPLY,
+        )
+    return s3
+
+
+def _secret(cluster: Cluster, namespace: str, name: str, keys: tuple[str, ...]) -> str:
+    """What the secret holds is neither kept nor said."""
+    given = _found(cluster, "Secret", namespace, name).get("data") or {}
+    empty = [key for key in keys if not given.get(key)]
+    if empty:
+        raise ClusterMissing(
+            f"the Secret {name} has no value for {' and '.join(empty)}",
+            hint=f"fill in deploy/argo/store.env, then {APPLY}",
+        )
+    return f"has {' and '.join(keys)}"
+
+
+def _own_rights(cluster: Cluster, namespace: str) -> str:
+    missing = [right for right in sorted(SUBMITTING) if not cluster.allows(namespace, *right)]
+    if missing:
+        raise DaintreeError(
+            f"this account may not: {_words(missing)}",
+            hint=f"whoever runs the cluster can bind the Role {names.SUBMITTER_ACCOUNT} to it",
+        )
+    return f"this account may submit to {namespace}"
+
+
+def _found(cluster: Cluster, kind: str, namespace: str, name: str) -> Object:
+    found = cluster.find(kind, namespace, name)
+    if found is None:
+        raise ClusterMissing(f"there is no {kind} {name}", hint=APPLY)
+    return found
+
+
+def _words(rights: list[Right]) -> str:
+    return ", ".join(f"{verb} {resource}" for verb, _, resource in rights)
+
+
+def _shown(value: Any) -> str:
+    return (
+        f"{value['name']}/{value['key']}"
+        if isinstance(value, dict) and value.keys() >= {"name", "key"}
+        else repr(value)
+    )

@@ -1,0 +1,141 @@
+"""Manifests as YAML that a person would write: names first, strings quoted where some reader takes them for more than text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from daintree.spec.component import Scalar
+from daintree.spec.parameters import as_argument
+
+# What a person puts first in a mapping; the rest follows as it comes, but what is long comes last.
+_FIRST = (
+    *("apiVersion", "kind", "name", "namespace", "metadata", "labels", "annotations", "spec"),
+    *("entrypoint", "onExit", "template", "dependencies", "image", "command", "args", "path"),
+    *("inputs", "outputs", "container"),
+)
+_LAST = ("volumes", "templates", "retryStrategy")
+
+# Text that every YAML reader takes for text. Go's reads y, n, Y and N as truth values, others read 1_000, 1:30 and
+# 2026-03-01 as numbers and times.
+_SURE = re.compile(
+    r"[A-Za-z_/][A-Za-z0-9_./@-]*(?:[:=][A-Za-z0-9_./@-]+)*|--[a-z][A-Za-z0-9-]*(?:=[A-Za-z0-9_./-]+)?|[A-Za-z/][A-Za-z0-9_./ @-]*[A-Za-z0-9_./@-]"
+)
+_WORDS = frozenset(
+    ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "none", "nan", "inf"]
+)
+
+
+def manifest_text(documents: Sequence[Mapping[str, Any]], comments: Sequence[str] = ()) -> str:
+    """The documents as YAML, `comments` above the first; equal documents give equal text, and reading it gives the documents."""
+    import yaml
+
+    dumper: Any = type("ManifestDumper", (getattr(yaml, "CSafeDumper", yaml.SafeDumper),), {})
+    dumper.ignore_aliases = lambda self, value: True
+    dumper.add_representer(str, _represent)
+    text = "---\n".join(
+        yaml.dump(
+            _arranged(document),
+            Dumper=dumper,
+            sort_keys=False,
+            allow_unicode=True,
+            default_flow_style=False,
+            width=1 << 20,
+        )
+        for document in documents
+    )
+    return "".join(f"# {comment}".rstrip() + "\n" for comment in _lines(comments)) + text
+
+
+def is_sure(text: str) -> bool:
+    """Whether every reader of YAML takes the bare text for text."""
+    return _SURE.fullmatch(text) is not None and text.lower() not in _WORDS
+
+
+def _represent(dumper: Any, text: str) -> Any:
+    if is_sure(text):
+        style = None
+    elif "\n" in text and _is_block(text):
+        style = "|"
+    else:
+        style = '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+def _is_block(text: str) -> bool:
+    """Whether the text may stand as a block: visible characters in lines that end as they look."""
+    lines = text.split("\n")
+    return (
+        all(line.isprintable() and line == line.rstrip() for line in lines)
+        and not text[:1].isspace()
+    )
+
+
+def _lines(comments: Sequence[str]) -> list[str]:
+    """Comments as single lines: what is not visible in them is shown by its escape."""
+    return [
+        "".join(c if c.isprintable() else repr(c)[1:-1] for c in comment) for comment in comments
+    ]
+
+
+def _arranged(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        names = sorted(value, key=_rank)
+        return {name: _arranged(value[name]) for name in names}
+    if isinstance(value, list | tuple):
+        return [_arranged(item) for item in value]
+    return value
+
+
+def _rank(name: str) -> tuple[int, int]:
+    if name in _FIRST:
+        return 0, _FIRST.index(name)
+    return (2, _LAST.index(name)) if name in _LAST else (1, 0)
+
+
+# A variable of the container that holds a brace: `{{` is written with it, and only the kubelet puts it back.
+BRACE = "BRACE"
+BRACE_VARIABLES = {BRACE: "{"}
+
+# What both leave alone, and what people read at a glance: no braces, no `$`, no quotes, nothing invisible.
+_EDGE = r"[A-Za-z0-9_./:@,;+*=()\[\]<>!?&%#^~|-]"
+_PLAIN = re.compile(rf"{_EDGE}(?:(?:{_EDGE}| ){{0,198}}{_EDGE})?")
+_PARAMETER = re.compile(r"\{\{inputs\.parameters\.([A-Za-z0-9_-]+)\}\}")
+_EXPANSION = re.compile(r"\$(?:\$|\(([^)]*)\))")
+
+
+def is_plain(value: Scalar) -> bool:
+    """Whether a parameter's value may be passed through Argo's own parameters."""
+    return _PLAIN.fullmatch(as_argument(value)) is not None
+
+
+def flag(name: str, text: str) -> str:
+    """A parameter as one word of the command line: joined, so that no value is taken for a flag."""
+    return f"--{name.replace('_', '-')}={text}"
+
+
+def written(text: str) -> str:
+    """`text` for a manifest's `command`, `args` or the value of a variable: as Argo and the kubelet make `text` of it."""
+    text = text.replace("$", "$$")
+    return text.replace("{", f"$({BRACE})") if "{{" in text else text
+
+
+def needs_brace(texts: Mapping[str, str] | tuple[str, ...]) -> bool:
+    """Whether the container of these written texts needs BRACE_VARIABLES."""
+    return any(f"$({BRACE})" in text for text in texts)
+
+
+def received(text: str, inputs: Mapping[str, str], variables: Mapping[str, str]) -> str:
+    """What a container gets for a manifest's `text`: Argo puts its template's input parameters in, then the kubelet expands.
+
+    A parameter that is not among `inputs` stays as it stands.
+    """
+    filled = _PARAMETER.sub(lambda found: inputs.get(found[1], found[0]), text)
+    return _EXPANSION.sub(lambda found: _expanded(found, variables), filled)
+
+
+def _expanded(found: re.Match[str], variables: Mapping[str, str]) -> str:
+    if found[1] is None:
+        return "$"
+    return variables.get(found[1], found[0])

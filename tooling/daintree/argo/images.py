@@ -1,0 +1,192 @@
+"""The images that pods run: those the registry has of exactly these versions, by digest, with their entrypoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from daintree.components import ComponentVersion, discover_images, read_each_version
+from daintree.components.discovery import NAME
+from daintree.concurrency import side_by_side
+from daintree.errors import DaintreeError, ImageError, RegistryError, SettingsError, UsageError
+from daintree.images import labels
+from daintree.images.protocol import Registry
+from daintree.images.reference import LATEST, Repository, component_repository, version_tag
+from daintree.images.registry import HttpRegistry, open_registry
+from daintree.images.tags import Candidate, Seen, dirty, impostors, published
+from daintree.settings import Settings
+
+THREADS = 16
+
+
+class ComponentImage(msgspec.Struct, frozen=True):
+    """An image by its digest, `repository@sha256:…`, and the command that it begins with."""
+
+    reference: str
+    command: tuple[str, ...]
+
+
+class _Wanted(msgspec.Struct, frozen=True):
+    """A version, where its image is, and what names it there: the version's tag, or a digest."""
+
+    version: ComponentVersion
+    repository: Repository
+    reference: str
+
+
+def component_images(
+    versions: Sequence[ComponentVersion], settings: Settings
+) -> list[ComponentImage]:
+    """The image of each version, in order, asked for in one parallel round and read in another.
+
+    Raises SettingsError where no registry is set, ImageError for one that is missing or is not what its tag says,
+    with the command that pushes it, RegistryError as asking does.
+    """
+    wanted = [_wanted(version, settings) for version in versions]
+    registries = {
+        host: HttpRegistry(host, plain_http=settings.registry_plain_http)
+        for host in {item.repository.host for item in wanted}
+    }
+    found = side_by_side(
+        lambda item: _digest(registries[item.repository.host], item), wanted, THREADS
+    )
+    missing = [item for item, digest in zip(wanted, found, strict=True) if not digest]
+    if missing:
+        names = " ".join(dict.fromkeys(item.version.name for item in missing))
+        tagged = missing[0].repository.tagged(missing[0].reference)
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise ImageError(
+            f"the registry has no image {tagged}{more}: pods run what is pushed",
+            hint=f"doit build --push {names}",
+        )
+    return side_by_side(
+        lambda pair: _image(registries[pair[0].repository.host], *pair, settings.platform),
+        list(zip(wanted, found, strict=True)),
+        THREADS,
+    )
+
+
+def _wanted(version: ComponentVersion, settings: Settings) -> _Wanted:
+    place, _, digest = version.image.partition("@")
+    if digest:
+        host, _, name = place.partition("/")
+        return _Wanted(version, Repository(host, name), digest)
+    if not settings.registry:
+        raise SettingsError(
+            "pods pull their images from a registry, and none is set",
+            hint="registry in [tool.daintree], or DAINTREE_REGISTRY, such as registry.example/ml",
+        )
+    repository = component_repository(settings.registry, version.name)
+    return _Wanted(version, repository, version_tag(version.digest))
+
+
+def _digest(registry: Registry, item: _Wanted) -> str:
+    if ":" in item.reference:
+        return item.reference
+    [digest] = registry.digests([(item.repository, item.reference)])
+    return digest
+
+
+def _image(registry: Registry, item: _Wanted, digest: str, platform: str) -> ComponentImage:
+    config = registry.config(item.repository, digest, platform)
+    told = config.labels.get(labels.VERSION, "")
+    if told != item.version.digest:
+        raise ImageError(
+            f"{item.repository}@{digest} is not {item.version.name} at {item.version.digest}:"
+            f" its label is {told or 'missing'}",
+            hint="who pushed it by hand? Remove its tag from the registry, then doit build --push",
+        )
+    if not config.entrypoint:
+        raise ImageError(
+            f"the image of {item.version.name} has no ENTRYPOINT",
+            hint='a Dockerfile ends in ENTRYPOINT ["python", "/application/main.py"]',
+        )
+    return ComponentImage(f"{item.repository}@{digest}", config.entrypoint)
+
+
+_BUILD = f"doit build --push {NAME}"
+_SETTING = "argo_image in [tool.daintree], or DAINTREE_ARGO_IMAGE"
+
+
+def tooling_image(settings: Settings) -> str:
+    """The tooling's image as pods name it: `repository@sha256:…`, as the registry has it now.
+
+    The setting `argo_image` wins, and a tag in it is looked up. Else it is the image of the version that the project's files
+    give. Raises UsageError where neither is there, SettingsError for a setting that names no image, RegistryError for an image
+    that the registry lacks, or when it does not answer, and what reading the version does.
+    """
+    if settings.argo_image:
+        return _named(settings)
+    if NAME not in discover_images(settings.root):
+        raise UsageError(
+            "the project has not the sources of the tooling, and no setting names its image",
+            hint=f"{_SETTING}: what `{_BUILD}` gives in the repository that has them",
+        )
+    if not settings.registry:
+        raise UsageError(
+            f"a cluster gets {NAME} from a registry, and none is set",
+            hint="set DAINTREE_REGISTRY, or registry in [tool.daintree], such as registry.example/ml",
+        )
+    return _of_this_version(settings)
+
+
+def _named(settings: Settings) -> str:
+    """The image that the setting names, by its digest."""
+    place, _, digest = settings.argo_image.partition("@")
+    path, colon, tag = place.rpartition(":")
+    if not colon or "/" in tag:
+        path, tag = place, LATEST
+    host, _, name = path.partition("/")
+    if not name or not ("." in host or ":" in host or host == "localhost"):
+        raise SettingsError(
+            f"argo_image: {settings.argo_image!r} does not say which registry it is in",
+            hint="such as registry.example/ml/daintree/tooling:latest",
+        )
+    repository = Repository(host, name)
+    if digest:
+        return f"{repository}@{digest}"
+    [found] = _registry(host, settings).digests([(repository, tag)])
+    if not found:
+        raise RegistryError(
+            f"the registry {host} has no {repository.tagged(tag)}",
+            hint=f"{_BUILD} in the repository of the tooling, or another {_SETTING}",
+        )
+    return f"{repository}@{found}"
+
+
+def _of_this_version(settings: Settings) -> str:
+    """The image of the version that the project's files give."""
+    versions = read_each_version(
+        settings.root, [NAME], platform=settings.platform, bases=settings.bases
+    )
+    version = versions[NAME]
+    if isinstance(version, DaintreeError):
+        raise version
+    candidate = Candidate(version, component_repository(settings.registry, NAME))
+    registry = _registry(candidate.repository.host, settings)
+    found = published(registry, [candidate], "")
+    for impostor in impostors(registry, Seen(settings.images), [candidate], found).values():
+        raise impostor
+    digest = found[NAME].version
+    if not digest:
+        raise _missing(settings, candidate)
+    return f"{candidate.repository}@{digest}"
+
+
+def _missing(settings: Settings, candidate: Candidate) -> RegistryError:
+    _, unclean = dirty(settings.root, settings, [NAME])
+    if NAME in unclean:
+        return RegistryError(
+            f"{NAME} is not committed, so no registry has its image: {'; '.join(unclean[NAME])}",
+            hint=f"commit it, then {_BUILD}; or {_SETTING}",
+        )
+    return RegistryError(
+        f"the registry {candidate.repository.host} has no {candidate.image}", hint=_BUILD
+    )
+
+
+def _registry(host: str, settings: Settings) -> Registry:
+    registry = open_registry(host, plain_http=settings.registry_plain_http)
+    assert registry is not None
+    return registry

@@ -1,0 +1,422 @@
+"""What became of a Workflow's tasks, from the Workflow as the cluster's API returns it. Pure.
+
+Argo keeps a flat map of nodes. The entrypoint's DAG has the Workflow's own name; a task's node is named after both. Where its
+template has a `retryStrategy`, that node is of type Retry and has a child of type Pod for each attempt, `task(0)`, `task(1)` …; else
+it is the Pod itself. A task that never began has a node of type Skipped, or none.
+
+What Argo puts into `{{workflow.failures}}` are some fields of these nodes, the DAG's among them: nothing is read from there.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import gzip
+import re
+import zlib
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from daintree.argo import names
+from daintree.argo.cluster import Object
+from daintree.argo.manifest import OUTPUT_ARTIFACT
+from daintree.argo.workflows import SUCCEEDED, is_stopped, stages_of
+from daintree.errors import ClusterError, StageFailed
+
+_POD_NAMES = "workflows.argoproj.io/pod-name-format"
+# Argo cuts what stands before a pod's number.
+_LONGEST_POD_STEM = 242
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where an artifact lies: its key in that bucket, or, without one, in the Workflow's own repository; no key: in no bucket."""
+
+    key: str = ""
+    bucket: str = ""
+
+
+class _S3(msgspec.Struct, frozen=True):
+    key: str = ""
+    bucket: str = ""
+    endpoint: str = ""
+
+    def place(self, endpoints: Collection[str]) -> Place:
+        """Argo looks at a bucket only where an endpoint stands beside it; one that is none of `endpoints` is the repository's."""
+        return Place(self.key, self.bucket if self.endpoint in endpoints else "")
+
+
+class _Artifact(msgspec.Struct, frozen=True):
+    name: str
+    s3: _S3 | None = None
+
+
+class _Parameter(msgspec.Struct, frozen=True):
+    name: str
+    value: Any = None
+
+
+class Values(msgspec.Struct, frozen=True, rename="camel"):
+    """A node's `inputs` or `outputs`."""
+
+    parameters: tuple[_Parameter, ...] | None = None
+    artifacts: tuple[_Artifact, ...] | None = None
+    exit_code: str | None = None
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The parameters' values; "" for one without."""
+        found = {one.name: one.value for one in self.parameters or ()}
+        return {name: "" if value is None else str(value) for name, value in found.items()}
+
+    def places(self, endpoints: Collection[str]) -> dict[str, Place]:
+        """Where the artifacts lie; `endpoints` are those that the manifest names."""
+        return {
+            one.name: one.s3.place(endpoints) if one.s3 else Place() for one in self.artifacts or ()
+        }
+
+
+class _Flag(msgspec.Struct, frozen=True):
+    hooked: bool = False
+
+
+class _TemplateRef(msgspec.Struct, frozen=True):
+    template: str = ""
+
+
+class _Memoization(msgspec.Struct, frozen=True):
+    hit: bool = False
+
+
+class Node(msgspec.Struct, frozen=True, rename="camel"):
+    """One node of a status. `boundary` is the id of the DAG that it belongs to."""
+
+    id: str
+    name: str
+    type: str = ""
+    phase: Literal[
+        "", "Pending", "Running", "Succeeded", "Failed", "Error", "Omitted", "Skipped"
+    ] = ""
+    template_name: str = ""
+    template_ref: _TemplateRef | None = None
+    boundary: str = msgspec.field(default="", name="boundaryID")
+    message: str = ""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    node_flag: _Flag | None = None
+    inputs: Values | None = None
+    outputs: Values | None = None
+    children: tuple[str, ...] | None = None
+    host_node_name: str = ""
+    memoization_status: _Memoization | None = None
+    task_result_synced: bool | None = None
+
+    @property
+    def template(self) -> str:
+        """The name of its template; "" for a node that stands for others."""
+        return self.template_ref.template if self.template_ref else self.template_name
+
+    @property
+    def hooked(self) -> bool:
+        """Whether a hook or the exit handler made it."""
+        return bool(self.node_flag and self.node_flag.hooked)
+
+    @property
+    def memoized(self) -> bool:
+        """Whether its outputs are another's."""
+        return bool(self.memoization_status and self.memoization_status.hit)
+
+
+class Metadata(msgspec.Struct, frozen=True, rename="camel"):
+    """A Workflow's metadata, and the `endpoints` of S3 servers that its specification names.
+
+    A controller may write its repository's own beside each artifact: that one nobody has chosen for this artifact.
+    """
+
+    name: str
+    creation_timestamp: datetime
+    annotations: dict[str, str] | None = None
+    endpoints: frozenset[str] = frozenset()
+
+    def pod(self, node: Node) -> str:
+        """The name of a node's pod: `<Workflow>-<template>-<number>`, the number being that of the node's id."""
+        if (self.annotations or {}).get(_POD_NAMES) == "v1" or node.id == self.name:
+            return node.id
+        stem = "-".join(part for part in (self.name, node.template) if part)
+        return f"{stem[:_LONGEST_POD_STEM]}-{node.id.rpartition('-')[2]}"
+
+
+class Status(msgspec.Struct, frozen=True, rename="camel"):
+    """A Workflow's status; its nodes stand in one of three places."""
+
+    phase: str = ""
+    message: str = ""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    nodes: dict[str, Node] | None = None
+    compressed_nodes: str = ""
+    offload_node_status_version: str = ""
+
+
+class _Workflow(msgspec.Struct, frozen=True):
+    metadata: Metadata
+    status: Status | None = None
+
+
+def read_nodes(workflow: Object) -> tuple[Metadata, Status, Mapping[str, Node]]:
+    """A Workflow's metadata, its status, and the status' nodes by id.
+
+    Raises ClusterError for nodes that the controller keeps in a database of its own, and for what cannot be read.
+    """
+    try:
+        read = msgspec.convert(workflow, type=_Workflow, strict=False)
+        status = read.status or Status()
+        metadata = msgspec.structs.replace(
+            read.metadata, endpoints=frozenset(_endpoints(_specifications(workflow)))
+        )
+        return metadata, status, _nodes(metadata.name, status)
+    except msgspec.DecodeError as error:
+        raise ClusterError(
+            f"the status of the Workflow {_name(workflow)} cannot be read: {error}",
+            hint="does the cluster run a version of Argo Workflows that this tooling does not know?",
+        ) from None
+
+
+def _specifications(workflow: Object) -> list[Any]:
+    """What was submitted, and what Argo has made of it and of the WorkflowTemplate that it refers to."""
+    status = workflow.get("status") or {}
+    return [workflow.get("spec"), status.get("storedWorkflowTemplateSpec")]
+
+
+def _endpoints(part: Any) -> Iterator[str]:
+    """Every endpoint that stands in a part of a specification."""
+    if isinstance(part, Mapping):
+        if isinstance(endpoint := part.get("endpoint"), str) and endpoint:
+            yield endpoint
+        part = list(part.values())
+    if isinstance(part, list):
+        for one in part:
+            yield from _endpoints(one)
+
+
+def _nodes(workflow: str, status: Status) -> dict[str, Node]:
+    if status.nodes:
+        return status.nodes
+    if status.compressed_nodes:
+        return msgspec.json.decode(_unpacked(workflow, status), type=dict[str, Node], strict=False)
+    if status.offload_node_status_version:
+        raise ClusterError(
+            f"the status of the Workflow {workflow} is not in the cluster's API: its controller keeps it in a database",
+            hint="switch nodeStatusOffLoad off in the controller's configuration; then its status is compressed",
+        )
+    return {}
+
+
+def _unpacked(workflow: str, status: Status) -> bytes:
+    try:
+        return gzip.decompress(base64.b64decode(status.compressed_nodes, validate=True))
+    except (binascii.Error, OSError, EOFError, zlib.error):
+        raise ClusterError(
+            f"the compressed status of the Workflow {workflow} cannot be read: it is no gzip",
+            hint="the controller's environment may name another algorithm; gzip is Argo's own choice",
+        ) from None
+
+
+def _name(workflow: Object) -> str:
+    metadata = workflow.get("metadata")
+    return str(metadata.get("name", "")) if isinstance(metadata, Mapping) else ""
+
+
+State: TypeAlias = Literal[
+    "pending", "running", "succeeded", "failed", "error", "omitted", "skipped"
+]
+
+_STATES: Mapping[str, State] = {
+    "": "pending",
+    "Pending": "pending",
+    "Running": "running",
+    "Succeeded": "succeeded",
+    "Failed": "failed",
+    "Error": "error",
+    "Omitted": "omitted",
+    "Skipped": "skipped",
+}
+_ENDED = frozenset(_STATES.values()) - {"pending", "running"}
+_ATTEMPT = re.compile(r"\(([0-9]+)\)\Z")
+_EXIT_CODE = re.compile(r"-?[0-9]+")
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One pod of a task; `number` counts from 0, as `{{retries}}` does.
+
+    `output` is where its output artifact `output` lies, if it has put one out; `artifacts` are its inputs, by name. `exit_code` is
+    None where Argo tells none; `memoized` says that no pod ran and the outputs are another's. `node` is the node's id, `host`
+    the cluster's node ("" before it is known).
+    """
+
+    number: int
+    node: str
+    pod: str
+    template: str
+    state: State
+    message: str
+    started: datetime | None
+    finished: datetime | None
+    host: str
+    exit_code: int | None
+    output: Place
+    parameters: Mapping[str, str]
+    artifacts: Mapping[str, Place]
+    memoized: bool
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """A task of the Workflow's DAG and its attempts, first to last; none where no pod was asked for."""
+
+    name: str
+    state: State
+    message: str
+    started: datetime | None
+    finished: datetime | None
+    attempts: tuple[Attempt, ...]
+
+    @property
+    def successful(self) -> Attempt | None:
+        """The attempt to which the task owes its success; None for a task that has not succeeded."""
+        if self.state != "succeeded":
+            return None
+        return next((one for one in reversed(self.attempts) if one.state == "succeeded"), None)
+
+
+class WorkflowStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A Workflow: when the cluster made it, its phase in Argo's words ("" before Argo has seen it), its tasks by name.
+
+    `settled`: its tasks are what they will be, whether or not its exit handler has run.
+    """
+
+    name: str
+    created: datetime
+    phase: str
+    message: str
+    started: datetime | None
+    finished: datetime | None
+    settled: bool
+    tasks: Mapping[str, Task]
+
+
+def read_status(workflow: Object) -> WorkflowStatus:
+    """What the Workflow says of itself and its tasks.
+
+    Raises ClusterError for a status that the controller keeps in a database of its own, and for one that cannot be read.
+    """
+    metadata, status, nodes = read_nodes(workflow)
+    root = nodes.get(metadata.name)
+    phases = [status.phase, *([root.phase] if root else [])]
+    return WorkflowStatus(
+        name=metadata.name,
+        created=metadata.creation_timestamp,
+        phase=status.phase,
+        message=status.message,
+        started=status.started_at,
+        finished=status.finished_at,
+        settled=any(_STATES.get(phase) in _ENDED for phase in phases),
+        tasks={task.name: task for task in _tasks(metadata, nodes, root.id)} if root else {},
+    )
+
+
+def _tasks(metadata: Metadata, nodes: Mapping[str, Node], root: str) -> Iterator[Task]:
+    """The tasks of the DAG with that id, in the order in which they began."""
+    inside = [node for node in nodes.values() if node.boundary == root and not node.hooked]
+    retries = [node for node in inside if node.type == "Retry"]
+    attempts = {child for node in retries for child in node.children or ()}
+    tasks = [node for node in inside if node.id not in attempts]
+    for node in sorted(tasks, key=lambda node: (str(node.started_at or "~"), node.name)):
+        yield Task(
+            name=node.name.removeprefix(f"{root}."),
+            state=_state(node),
+            message=node.message,
+            started=node.started_at,
+            finished=node.finished_at,
+            attempts=tuple(_attempts(metadata, node, nodes)),
+        )
+
+
+def _attempts(metadata: Metadata, task: Node, nodes: Mapping[str, Node]) -> Iterator[Attempt]:
+    if task.type == "Pod":
+        yield _attempt(metadata, task, 0)
+    if task.type == "Retry":
+        children = [nodes[child] for child in task.children or () if child in nodes]
+        numbered = [
+            (int(found[1]), child)
+            for child in children
+            if child.type == "Pod" and not child.hooked and (found := _ATTEMPT.search(child.name))
+        ]
+        for number, child in sorted(numbered, key=lambda pair: pair[0]):
+            yield _attempt(metadata, child, number)
+
+
+def _attempt(metadata: Metadata, node: Node, number: int) -> Attempt:
+    inputs, outputs = node.inputs or Values(), node.outputs or Values()
+    code = outputs.exit_code or ""
+    return Attempt(
+        number=number,
+        node=node.id,
+        pod=metadata.pod(node),
+        template=node.template,
+        state=_state(node),
+        message=node.message,
+        started=node.started_at,
+        finished=node.finished_at,
+        host=node.host_node_name,
+        exit_code=int(code) if _EXIT_CODE.fullmatch(code) else None,
+        output=outputs.places(metadata.endpoints).get(OUTPUT_ARTIFACT, Place()),
+        parameters=inputs.texts,
+        artifacts=inputs.places(metadata.endpoints),
+        memoized=node.memoized,
+    )
+
+
+def _state(node: Node) -> State:
+    """The node's phase; a pod that has ended is running until Argo has its outputs, as Argo itself sees it."""
+    state = _STATES[node.phase]
+    unknown = node.type == "Pod" and node.task_result_synced is False
+    return "running" if unknown and state in _ENDED else state
+
+
+_FAILED = ("failed", "error")
+
+
+def check_ending(workflow: Object) -> None:
+    """Return for a Workflow that succeeded. Raises StageFailed for any other, with the stage that failed first and why."""
+    status = read_status(workflow)
+    if status.phase == SUCCEEDED:
+        return
+    if is_stopped(workflow):
+        raise StageFailed(
+            f"the Workflow {status.name} was stopped",
+            hint="what had succeeded is recorded; doit submit goes on from there",
+        )
+    failed = [task for task in status.tasks.values() if task.state in _FAILED]
+    if not failed:
+        raise StageFailed(
+            f"the Workflow {status.name} ended with {status.phase}: {status.message or 'it gives no reason'}",
+            hint=f"doit logs {status.name}:{names.RECORD}; doit record {status.name} records its results by hand",
+        )
+    first = min(failed, key=lambda task: (task.finished is None, task.finished, task.name))
+    stage = stages_of(workflow).get(first.name, first.name)
+    more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
+    raise StageFailed(
+        f"{stage} failed in the Workflow {status.name}: {reason(first)}{more}",
+        hint=f"doit logs {status.name}:{stage}",
+    )
+
+
+def reason(task: Task) -> str:
+    """Why a task failed: what its last attempt says, in Argo's words."""
+    last = task.attempts[-1] if task.attempts else None
+    said = (last.message if last else "") or task.message
+    if last and last.exit_code and f"exit code {last.exit_code}" not in said:
+        return f"exit code {last.exit_code}" + (f": {said}" if said else "")
+    return said or task.state

@@ -1,0 +1,1 @@
+"""Authoring: new components, pipelines and locks; component tests; git hooks."""

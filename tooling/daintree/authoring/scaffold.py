@@ -1,0 +1,159 @@
+"""`doit new`: a component or a pipeline that runs as it is, to be changed step by step."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from daintree.authoring.lock_requirements import library_lock
+from daintree.components.discovery import TOP, discover_components, discover_libraries
+from daintree.errors import UsageError
+from daintree.spec.pipeline import DIRECTORY, NAME, SUFFIXES, read_pipeline
+from daintree.terminal import nearest
+
+LIBRARY = "lib/stageio"
+CONNECTOR = "common/load-jsonl"
+CLEANER = "common/clean-csv"
+
+# What docker accepts as a part of an image's name.
+_PART = r"[a-z0-9]+(?:[-_][a-z0-9]+)*"
+_COMPONENT_NAME = re.compile(rf"{_PART}/{_PART}\Z")
+
+_TEMPLATES = Path(__file__).with_name("templates")
+# A component's files and their templates: under names of their own, none of these is taken for
+# source, test or Dockerfile of the tooling itself.
+_COMPONENT_FILES = {
+    ".dockerignore": "dockerignore",
+    "Dockerfile": "Dockerfile",
+    "README.md": "README.md",
+    "component.yaml": "component.yaml",
+    "main.py": "main.py",
+    "requirements.in": "requirements.in",
+    "tests/test_main.py": "test_main.py",
+}
+
+
+def new_component(root: Path, name: str) -> list[Path]:
+    """Write the component `name`, GROUP/NAME, and return its files, sorted.
+
+    All of it or nothing appears; nothing that exists is changed. Needs no network: it is locked to
+    what lib/stageio is. Raises UsageError for a name that cannot be one or is taken.
+    """
+    _check_component(root, name)
+    contents = {
+        path: _template(f"component/{template}", COMPONENT_NAME=name)
+        for path, template in _COMPONENT_FILES.items()
+    }
+    contents["requirements.txt"] = library_lock(root, LIBRARY, name, contents["requirements.in"])
+    target = root / TOP / name
+    with _written(f"{TOP}/{name}"), _scratch(root) as scratch:
+        made = scratch / target.name
+        for path, content in contents.items():
+            (made / path).parent.mkdir(parents=True, exist_ok=True)
+            (made / path).write_text(content, encoding="utf-8")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(made, target)
+    return [target / path for path in sorted(contents)]
+
+
+def new_pipeline(
+    root: Path, name: str, components: Sequence[str] = (), *, reserved: Collection[str] = ()
+) -> list[Path]:
+    """Write the pipeline `name`: `components` on the bundled sample. Returns its file.
+
+    Without components it loads and cleans; where they do not load, common/load-jsonl comes first.
+    Raises UsageError for a name that cannot be one, is taken or is in `reserved`, and for an
+    unknown component, SpecError where two stages would have the same name.
+    """
+    _check_pipeline(root, name, reserved)
+    stages = list(components) or [CONNECTOR, CLEANER]
+    if CONNECTOR not in stages:
+        stages.insert(0, CONNECTOR)
+    known = discover_components(root)
+    for component in stages:
+        if component not in known:
+            raise UsageError(f"there is no component {component!r}", hint=nearest(component, known))
+    listing = "\n".join(f"  - {component}" for component in stages)
+    content = _template("pipeline/pipeline.yaml", PIPELINE_NAME=name, STAGES=listing)
+    path = root / DIRECTORY / f"{name}.yaml"
+    read_pipeline(content.encode("utf-8"), f"{DIRECTORY}/{path.name}", name)
+    with _written(f"{DIRECTORY}/{path.name}"), _scratch(root) as scratch:
+        made = scratch / path.name
+        made.write_text(content, encoding="utf-8")
+        path.parent.mkdir(exist_ok=True)
+        os.link(made, path)
+    return [path]
+
+
+def _check_component(root: Path, name: str) -> None:
+    if not _COMPONENT_NAME.match(name):
+        raise UsageError(
+            f"{name!r} cannot be a component's name",
+            hint="GROUP/NAME of lower-case letters, digits, - and _ between them"
+            f", e.g. {_proposal(name)}",
+        )
+    group = name.partition("/")[0]
+    if group == LIBRARY.partition("/")[0] or group in discover_libraries(root):
+        raise UsageError(
+            f"{TOP}/{group} is for libraries, which have no Dockerfile",
+            hint="choose another group, e.g. " + _proposal(name.partition("/")[2]),
+        )
+    if group in discover_components(root):
+        raise UsageError(f"{group} is a component, and none can lie inside another")
+    if os.path.lexists(root / TOP / name):
+        raise UsageError(f"{TOP}/{name} exists already", hint="choose another name")
+    if LIBRARY not in discover_libraries(root):
+        raise UsageError(f"there is no library {LIBRARY}, which a new component is written with")
+
+
+def _check_pipeline(root: Path, name: str, reserved: Collection[str]) -> None:
+    if not NAME.match(name):
+        raise UsageError(
+            f"{name!r} cannot be a pipeline's name", hint="letters, digits, - and _, e.g. shop-rank"
+        )
+    if name in reserved:
+        raise UsageError(
+            f"{name!r} is the name of a doit command or task", hint="choose another name"
+        )
+    for suffix in SUFFIXES:
+        if os.path.lexists(root / DIRECTORY / (name + suffix)):
+            raise UsageError(
+                f"{DIRECTORY}/{name}{suffix} exists already", hint="choose another name"
+            )
+
+
+def _proposal(name: str) -> str:
+    """A name that could be meant by one that cannot be a component's."""
+    parts = [re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-") for part in name.split("/")]
+    named = [part for part in parts if part]
+    return "/".join(["shop", *named][-2:] if named else ["shop", "rank"])
+
+
+def _template(name: str, **values: str) -> str:
+    text = (_TEMPLATES / f"{name}.template").read_text(encoding="utf-8")
+    for placeholder, value in values.items():
+        text = text.replace(placeholder, value)
+    return text
+
+
+@contextlib.contextmanager
+def _scratch(root: Path) -> Iterator[Path]:
+    """A directory on the project's file system, outside of what holds components and pipelines."""
+    directory = Path(tempfile.mkdtemp(prefix=".doit-new-", dir=root))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _written(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{what} cannot be written: {error.strerror}") from None

@@ -1,1 +1,0 @@
-"""The Kubernetes cluster: the few calls that Workflows take, behind one Protocol."""

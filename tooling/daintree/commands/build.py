@@ -1,0 +1,299 @@
+"""`doit build`: images of components, built where they are missing, and pushed."""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any, TextIO
+
+from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
+from daintree.commands.names import COMMANDS
+from daintree.components import discover_images
+from daintree.components.affected import affected
+from daintree.digest import short
+from daintree.errors import UsageError
+from daintree.images.build import Build
+from daintree.images.engine import EngineBuilder
+from daintree.images.protocol import Listener, Request, Result
+from daintree.images.registry import open_registry
+from daintree.images.tags import Seen
+from daintree.settings import Settings
+from daintree.spec.yaml import remember_documents
+from daintree.terminal import colour, columns, count, duration
+
+# The labels are steps of their own to the engine, and nothing that anybody waits for.
+_STEP = re.compile(r"Step (\d+)/(\d+) : (?!LABEL )(.*)")
+_BAR = 12
+_SHADES = {"present": "dim", "built": "green", "failed": "red", "would-build": "yellow"}
+
+
+def progress(width: int, stream: TextIO) -> Listener:
+    """The listener for a stream; names are `width` wide."""
+    return Bars(width, stream) if stream.isatty() else Lines(width, stream)
+
+
+class Lines:
+    """Each event as a line of its own."""
+
+    def __init__(self, width: int, stream: TextIO) -> None:
+        self._width = width
+        self._stream = stream
+
+    def starting(self, name: str, reasons: tuple[str, ...]) -> None:
+        """An image is about to be built or pushed."""
+        self._tell(name, "build", "yellow", "; ".join(reasons))
+
+    def line(self, name: str, text: str) -> None:
+        """What the engine says: its steps, not all that they print."""
+        if _STEP.match(text):
+            self._tell(name, "|", "dim", text)
+
+    def finished(self, result: Result, seconds: float) -> None:
+        """An image is built, or has failed."""
+        self._tell(result.name, *_ended(result, seconds))
+
+    def note(self, name: str, text: str) -> None:
+        """Something worth knowing."""
+        self._tell(name, "note", "cyan", text)
+
+    def warning(self, text: str) -> None:
+        """Something that may go wrong later."""
+        self.print(colour("warning: ", "yellow", self._stream) + text)
+
+    def print(self, text: str) -> None:
+        """A whole line, written at once."""
+        self._stream.write(f"{text}\n")
+        self._stream.flush()
+
+    def _tell(self, name: str, status: str, shade: str, text: str) -> None:
+        shown = colour(status.ljust(6), shade, self._stream)
+        self.print(f"{name.ljust(self._width)}  {shown}  {text}".rstrip())
+
+
+class Bars(Lines):
+    """Below the lines, one bar for each image that is being built."""
+
+    def __init__(self, width: int, stream: TextIO) -> None:
+        super().__init__(width, stream)
+        self._bars: dict[str, str] = {}
+        self._drawn = 0
+        self._lock = threading.RLock()
+
+    def starting(self, name: str, reasons: tuple[str, ...]) -> None:
+        """Show a bar."""
+        with self._lock:
+            self._bars[name] = self._bar(0, 1, "; ".join(reasons))
+            self._draw()
+
+    def line(self, name: str, text: str) -> None:
+        """Move the bar on, or show what the engine says beside it."""
+        step = _STEP.match(text)
+        with self._lock:
+            if step:
+                self._bars[name] = self._bar(int(step[1]) - 1, int(step[2]), step[3])
+            else:
+                bar = self._bars.get(name, "")[: _BAR + 2]
+                self._bars[name] = f"{bar}  {text.strip()}"
+            self._draw()
+
+    def finished(self, result: Result, seconds: float) -> None:
+        """A line instead of the bar."""
+        with self._lock:
+            self._bars.pop(result.name, None)
+            super().finished(result, seconds)
+
+    def print(self, text: str) -> None:
+        """A whole line above the bars."""
+        with self._lock:
+            self._erase()
+            super().print(text)
+            self._draw()
+
+    def _bar(self, done: int, whole: int, text: str) -> str:
+        filled = _BAR * done // whole
+        return f"[{'#' * filled}{'.' * (_BAR - filled)}]  {text}"
+
+    def _erase(self) -> None:
+        if self._drawn:
+            self._stream.write(f"\033[{self._drawn}F\033[J")
+        self._drawn = 0
+
+    def _draw(self) -> None:
+        import shutil
+
+        self._erase()
+        room = shutil.get_terminal_size().columns - 1
+        for name, bar in self._bars.items():
+            self._stream.write(f"{name.ljust(self._width)}  {bar}"[:room] + "\n")
+        self._drawn = len(self._bars)
+        self._stream.flush()
+
+
+def _ended(result: Result, seconds: float) -> tuple[str, str, str]:
+    """(status, colour, words) of an image that is done with."""
+    if result.error is not None:
+        return "failed", "red", result.error.message.partition("\n")[0]
+    what = f"{result.action}, {duration(seconds)}"
+    if result.pushed:
+        what = f"built and pushed, {duration(seconds)}, {result.digest}"
+    return "done", "green", what
+
+
+def build_as_json(results: Sequence[Result]) -> dict[str, Any]:
+    """The results as `doit build --json` prints them."""
+    return {
+        "components": [
+            {
+                "name": result.name,
+                "version": result.version,
+                "action": result.action,
+                "image": result.image,
+                "digest": result.digest,
+                "pushed": result.pushed,
+                "reasons": list(result.reasons),
+            }
+            for result in results
+        ]
+    }
+
+
+def build_table(results: Sequence[Result]) -> list[str]:
+    """A row a component, and a line that counts them."""
+    rows = [
+        [result.name, result.action, result.image or "-", "; ".join(result.reasons)]
+        for result in results
+    ]
+    return [*columns(rows, indent=""), build_summary(results)]
+
+
+def build_summary(results: Sequence[Result]) -> str:
+    """How many images are present, built, pushed and failed, and how many aliases were set."""
+    by_action = {
+        action: sum(1 for result in results if result.action == action) for action in _SHADES
+    }
+    counted = [f"{number} {action}" for action, number in by_action.items() if number]
+    pushed = sum(1 for result in results if result.pushed)
+    aliases = sum(len(result.aliases) for result in results)
+    more = [f"{pushed} pushed"] if pushed else []
+    more += [f"{count(aliases, 'tag')} set"] if aliases else []
+    return ", ".join([*counted, *more]) or "no component to build"
+
+
+def complaints(results: Sequence[Result], stream: TextIO = sys.stderr) -> list[str]:
+    """For each error its message and hint, as they stand at the end of a build."""
+    lines: dict[str, None] = {}
+    for result in results:
+        if result.error is not None:
+            lines[f"error: {result.error.message}"] = None
+    hints = {result.error.hint for result in results if result.error and result.error.hint}
+    return [*lines, *(f"hint: {hint}" for hint in sorted(hints))]
+
+
+class BuildImages(DaintreeCommand):
+    """Builds the images of components whose version has none yet."""
+
+    doc_purpose = COMMANDS["build"]
+    doc_usage = "[COMPONENT …] [--base REF] [--push] [--all] [--jobs N] [--dry-run] [--json]"
+    doc_description = (
+        "An image is missing when the registry (without one, the Docker engine) has no tag of the component's version. "
+        "What is there already is left alone, and no engine is needed to find that out."
+    )
+    cmd_options = (
+        option("base", "only the components that differ since this commit"),
+        option("push", "push to the registry; refuses what is not committed", type=bool),
+        option("all", "build anew what is there already, too", type=bool),
+        option(
+            "jobs", "how many are built at the same time (default: the setting `jobs`)", type=int
+        ),
+        option("dry_run", "only say what would be built", type=bool),
+        JSON_OPTION,
+    )
+    names = (0, None)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> int:
+        """Build, and print what became of each component; exit code 1 when one has failed."""
+        settings = self.settings
+        asked = [name.removeprefix("components/").rstrip("/") for name in names]
+        request = Request(
+            names=tuple(asked or discover_images(settings.root)),
+            base=options["base"],
+            push=options["push"],
+            everything=options["all"],
+            dry_run=options["dry_run"],
+            jobs=_jobs(options["jobs"], settings),
+        )
+        results = _build(settings, request)
+        if options["json"]:
+            print_json(build_as_json(results))
+        else:
+            print("\n".join(build_table(results)))
+        errors = complaints(results)
+        print("\n".join(errors), end="\n" if errors else "", file=sys.stderr)
+        return 1 if errors else 0
+
+
+def _build(settings: Settings, request: Request) -> list[Result]:
+    """Build in the project that the settings are of, with progress on stderr. Raises as Build.run does."""
+    remember_documents(settings.documents)
+    width = max(map(len, request.names), default=0)
+    return Build(
+        settings=settings,
+        request=request,
+        registry=open_registry(settings.registry, plain_http=settings.registry_plain_http),
+        builder=EngineBuilder(),
+        listener=progress(width, sys.stderr),
+        seen=Seen(settings.images),
+        meanwhile=_import_http if settings.registry else None,
+    ).run()
+
+
+def _import_http() -> None:
+    """What the first request to a registry imports otherwise."""
+    for name in ("http.client", "encodings.idna"):
+        import_module(name)
+
+
+def _jobs(given: int, settings: Settings) -> int:
+    if given < 0:
+        raise UsageError(f"--jobs {given}: expected a number from 1 on")
+    return given or settings.jobs
+
+
+class Affected(DaintreeCommand):
+    """Names each affected component with its reasons."""
+
+    doc_purpose = COMMANDS["affected"]
+    doc_usage = "[--base REF] [--json]"
+    doc_description = "A component is affected when its version differs: its own files, a library's, or how its image is made."
+    cmd_options = (
+        option(
+            "base",
+            "compare with this commit (default: the merge base with the upstream branch, else HEAD)",
+        ),
+        JSON_OPTION,
+    )
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Compare and print."""
+        settings = self.settings
+        remember_documents(settings.documents)
+        found = affected(
+            self.root, options["base"] or None, platform=settings.platform, bases=settings.bases
+        )
+        components = [
+            {"name": item.name, "version": item.version, "reasons": list(item.reasons)}
+            for item in found.components
+        ]
+        if options["json"]:
+            print_json({"base": found.base, "components": components})
+        elif not components:
+            print(f"no component differs from {found.base or 'the empty repository'}")
+        else:
+            rows = [
+                [item.name, short(item.version, 12) or "-", "; ".join(item.reasons)]
+                for item in found.components
+            ]
+            print("\n".join(columns(rows, indent="")))

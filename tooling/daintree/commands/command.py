@@ -1,0 +1,271 @@
+"""What every command shares: arguments in any order, one boundary for errors, the project it works on.
+
+doit's own parser takes any `a=b` for a variable and stops at the first name; these commands read the command
+line as it was typed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getopt
+import io
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TextIO
+
+from doit.cmd_base import Command
+from doit.cmdparse import CmdParse
+
+from daintree.commands.names import reserved_names
+from daintree.errors import DaintreeError, UsageError
+from daintree.pipeline.plan import Plan, Request, make_plan
+from daintree.settings import Settings, find_project, read_settings
+from daintree.terminal import nearest
+
+JSON_OPTION = {
+    "name": "json",
+    "long": "json",
+    "type": bool,
+    "default": False,
+    "help": "print JSON, for programs",
+}
+HELP_OPTION = {
+    "name": "help",
+    "short": "h",
+    "long": "help",
+    "type": bool,
+    "default": False,
+    "help": "show this help",
+}
+
+
+def option(
+    name: str, help: str, *, type: type = str, short: str = "", **more: Any
+) -> dict[str, Any]:
+    """An option of a command as doit describes it; its long form is the name with dashes."""
+    default: Any = {bool: False, list: [], int: 0}.get(type, "")
+    described = {"name": name, "short": short, "long": name.replace("_", "-"), "type": type}
+    return {**described, "default": default, "help": help, **more}
+
+
+def typed_arguments(arguments: Sequence[str], typed: Sequence[str]) -> list[str]:
+    """`arguments` with the `a=b` words put back that doit took out of what was `typed`.
+
+    When doit was not called with `typed` at all, the arguments as they are.
+    """
+    wanted = list(arguments)
+    for start in range(len(typed) + 1):
+        rest = list(typed[start:])
+        if [word for word in rest if word[:1] == "-" or "=" not in word] == wanted:
+            return rest
+    return wanted
+
+
+class AnyOrderParse(CmdParse):  # type: ignore[misc]
+    """doit's parser, with options before, between and after names."""
+
+    def parse_only(self, in_args: Sequence[str], params: Any = None) -> tuple[Any, list[str]]:
+        """(options, names). Raises UsageError."""
+        params = params if params is not None else {}
+        try:
+            options, names = getopt.gnu_getopt(list(in_args), self.get_short(), self.get_long())
+        except getopt.GetoptError as error:
+            hint = "`doit help COMMAND` shows a command's options"
+            if "not recognized" in str(error):
+                known = [f"--{name.rstrip('=')}" for name in self.get_long()]
+                hint = nearest(f"--{error.opt}", known, otherwise=hint)
+            raise UsageError(str(error), hint=hint) from None
+        for flag, text in options:
+            described, inverse = self.get_option(flag)
+            if described.type is bool:
+                params[described.name] = not inverse
+            elif described.type is list:
+                params[described.name] = [*params[described.name], text]
+            else:
+                params[described.name] = _value(described, flag, text)
+        return params, names
+
+
+def _value(described: Any, flag: str, text: str) -> Any:
+    try:
+        return described.str2type(text)
+    except Exception:
+        raise UsageError(f"{flag} {text!r}: expected {described.type.__name__}") from None
+
+
+def guarded(action: Callable[[], int | None]) -> int:
+    """Run a command to its exit code: 0, 1 with one clear message, 3 with a traceback for a bug, 130/143 on signals.
+
+    141 when whoever reads the command's output has gone away, as the shell has it for other programs.
+    """
+    import signal
+
+    def terminate(number: int, frame: object) -> None:
+        raise Terminated(number)
+
+    # A stream that was closed before the start (`>&-`) is None; what is written to it goes nowhere.
+    sys.stdout = sys.stdout or io.StringIO()
+    sys.stderr = _without_lock(sys.stderr or io.StringIO())
+    previous = signal.signal(signal.SIGTERM, terminate)
+    try:
+        code = action() or 0
+        sys.stdout.flush()
+        return code
+    except DaintreeError as error:
+        complain(error)
+        return error.exit_code
+    except BrokenPipeError:
+        _drop_output()
+        return 128 + signal.SIGPIPE
+    except Terminated as signalled:
+        print("error: terminated; nothing half-made was kept", file=sys.stderr)
+        return 128 + signalled.number
+    except KeyboardInterrupt:
+        print("error: interrupted; nothing half-made was kept", file=sys.stderr)
+        return 130
+    except OSError as error:
+        complain(foreign(error))
+        return 1
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        return 3
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _without_lock(stream: TextIO) -> TextIO:
+    """The process's own stderr with lines that are written at once, by a single write; any other stream as it is.
+
+    A thread that an interrupt has left behind may be in the midst of a write. The buffer below a stream has a lock, and Python
+    aborts when a thread holds it at the exit.
+    """
+    buffer = getattr(stream, "buffer", None)
+    if stream is not sys.__stderr__ or not isinstance(buffer, io.BufferedWriter):
+        return stream
+    return io.TextIOWrapper(
+        buffer.raw, encoding=stream.encoding, errors=stream.errors, line_buffering=True
+    )
+
+
+def _drop_output() -> None:
+    """What is still buffered must not fail again when Python closes the streams."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        # One that was closed from the start has no number.
+        with contextlib.suppress(io.UnsupportedOperation):
+            os.dup2(nowhere, stream.fileno())
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came; treated as an interrupt, but for the exit code."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def foreign(error: OSError, what: str = "") -> DaintreeError:
+    """An operating system's error that no layer has given better words: `what` failed, where, and a hint."""
+    import errno
+
+    hints = {
+        errno.ENOSPC: "free some disk space; `doit store` shows how large the store is",
+        errno.EDQUOT: "your disk quota is used up; `doit store` shows how large the store is",
+        errno.EACCES: "check the permissions",
+        errno.EROFS: "the file system is read-only",
+    }
+    place = what or error.filename
+    said = f"{place}: {error.strerror or error}" if place else str(error.strerror or error)
+    return DaintreeError(said, hint=hints.get(error.errno or 0, ""))
+
+
+def complain(error: DaintreeError) -> None:
+    """One message and its hint on stderr."""
+    print(f"error: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+
+
+class DaintreeCommand(Command):  # type: ignore[misc]
+    """A command that runs no doit tasks. Subclasses set doit's `doc_*` and `cmd_options` and define `work`."""
+
+    # How many names the command takes: at least, at most (None: any number).
+    names: tuple[int, int | None] = (0, 0)
+
+    def get_options(self) -> list[Any]:
+        """The command's options and --help."""
+        from doit.cmdparse import CmdOption
+
+        return [CmdOption(described) for described in (*self.cmd_options, HELP_OPTION)]
+
+    @cached_property
+    def cmdparser(self) -> AnyOrderParse:
+        """The parser of this command's options."""
+        return AnyOrderParse(self.get_options())
+
+    def parse_execute(self, in_args: Sequence[str]) -> int:
+        """Called by doit with the words after the command's name; returns the exit code."""
+        return guarded(lambda: self._parse_and_work(in_args))
+
+    def _parse_and_work(self, in_args: Sequence[str]) -> int | None:
+        options, names = self.cmdparser.parse(typed_arguments(in_args, sys.argv[1:]))
+        if options["help"]:
+            print(self.help())
+            return 0
+        fewest, most = self.names
+        if len(names) < fewest or (most is not None and len(names) > most):
+            what = "too few names" if len(names) < fewest else f"{names[-1]!r} is one name too many"
+            raise UsageError(
+                f"doit {self.name}: {what}", hint=f"doit {self.name} {self.doc_usage}".rstrip()
+            )
+        return self.work(options, names)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> int | None:
+        """Do the command's work; return its exit code (None: 0)."""
+        raise NotImplementedError
+
+    @cached_property
+    def root(self) -> Path:
+        """The project the current directory lies in."""
+        return find_project(Path.cwd())
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings in force in this project."""
+        return read_settings(self.root)
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON on stdout, alone."""
+    import json
+
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def planned(
+    settings: Settings,
+    pipeline: str,
+    options: Mapping[str, Any],
+    *,
+    set: Iterable[str] = (),
+    force: Iterable[str] = (),
+    fetch: bool = False,
+) -> Plan:
+    """The pipeline's plan with the options `source`, `set` and `runner`; `set` and `force` are what was typed beside them.
+
+    `fetch` allows a remote source to be downloaded. Raises as `make_plan` does.
+    """
+    request = Request(
+        pipeline=pipeline,
+        directory=Path.cwd(),
+        source=options["source"],
+        set=(*options["set"], *set),
+        force=tuple(force),
+        runner=options["runner"],
+    )
+    return make_plan(settings, request, reserved_names(settings.root), fetch=fetch)

@@ -1,0 +1,132 @@
+"""`doit config`, `doit schema` and `doit store`: what is set, what files may say, what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
+from daintree.commands.names import COMMANDS
+from daintree.errors import UsageError
+from daintree.settings import SETTINGS
+from daintree.store import open_store
+from daintree.store.protocol import Store as StoreProtocol
+from daintree.terminal import columns, count, size
+
+
+class Config(DaintreeCommand):
+    """Prints each setting, its value, and where that came from."""
+
+    doc_purpose = COMMANDS["config"]
+    doc_usage = "[--json]"
+    cmd_options = (JSON_OPTION,)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Read and print."""
+        settings = self.settings
+        rows = [
+            {
+                "name": setting.name,
+                "value": _plain(settings.value(setting.name)),
+                "origin": settings.origins[setting.name],
+                "variable": setting.variable,
+            }
+            for setting in SETTINGS
+        ]
+        if options["json"]:
+            print_json({"root": str(self.root), "settings": rows})
+            return
+        table = [[str(row["name"]), _word(row["value"]), str(row["origin"])] for row in rows]
+        print("\n".join(columns([["setting", "value", "from"], *table], indent="")))
+
+
+def _plain(value: Any) -> Any:
+    return (
+        value
+        if isinstance(value, int | str)
+        else dict(value)
+        if isinstance(value, Mapping)
+        else str(value)
+    )
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={pin}" for key, pin in sorted(value.items())) or "-"
+    return str(value) or "-"
+
+
+class Schema(DaintreeCommand):
+    """Prints a JSON Schema, made from the types that read the files."""
+
+    doc_purpose = COMMANDS["schema"]
+    doc_usage = "pipeline | component"
+    names = (1, 1)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Make and print."""
+        from daintree.spec.schema import KINDS, json_schema
+
+        if names[0] not in KINDS:
+            raise UsageError(f"there is no schema of {names[0]!r}", hint="pipeline or component")
+        print_json(json_schema(names[0]))
+
+
+class Store(DaintreeCommand):
+    """Shows the artifact store; `--empty` removes what is in it, `--orphans` what was never published."""
+
+    doc_purpose = COMMANDS["store"]
+    doc_usage = "[--empty | --orphans] [--yes] [--json]"
+    doc_description = "Without --yes, --empty and --orphans only say what they would remove. Copies at `output:` stay."
+    cmd_options = (
+        option("empty", "remove every run from the store", type=bool),
+        option(
+            "orphans", "remove what interrupted runs have left, which nothing leads to", type=bool
+        ),
+        option("yes", "with --empty or --orphans: do it", type=bool, short="y"),
+        JSON_OPTION,
+    )
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Show, empty or clear up."""
+        store = open_store(self.settings)
+        if options["orphans"]:
+            _clear_up(store, options)
+            return
+        runs, held = store.usage()
+        if options["empty"] and not options["yes"]:
+            raise UsageError(
+                f"this would remove {count(runs, 'run')} ({size(held)}) from {store.url}",
+                hint="doit store --empty --yes",
+            )
+        if options["empty"]:
+            store.empty()
+        origin = self.settings.origins["store"]
+        if options["json"]:
+            kept = (0, 0) if options["empty"] else (runs, held)
+            print_json({"store": store.url, "origin": origin, "runs": kept[0], "bytes": kept[1]})
+        elif options["empty"]:
+            print(f"removed {count(runs, 'run')} ({size(held)}) from {store.url}")
+        else:
+            print(f"{store.url}: {count(runs, 'run')}, {size(held)} (set by: {origin})")
+            print("empty it with: doit store --empty --yes")
+
+
+def _clear_up(store: StoreProtocol, options: Mapping[str, Any]) -> None:
+    """Say what interrupted runs have left, or remove it."""
+    if options["empty"]:
+        raise UsageError("--empty and --orphans contradict each other", hint="one after the other")
+    runs, held = store.orphans(remove=options["yes"])
+    if options["json"]:
+        orphans = {"orphans": runs, "bytes": held, "removed": options["yes"]}
+        print_json({"store": store.url, **orphans})
+        return
+    what = f"{count(runs, 'interrupted run')} ({size(held)})"
+    if options["yes"]:
+        print(f"removed {what} from {store.url}")
+    else:
+        print(f"{store.url}: {what} that nothing leads to")
+        if runs:
+            print("remove them with: doit store --orphans --yes")

@@ -1,0 +1,316 @@
+"""`doit doctor`: whether this machine, or the cluster, has all that a runner needs, and what to do about what it lacks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from daintree.commands.argo import NAMESPACE, require_extra
+from daintree.commands.command import JSON_OPTION, DaintreeCommand, foreign, option, print_json
+from daintree.commands.names import COMMANDS
+from daintree.errors import (
+    MISSING,
+    OK,
+    Check,
+    DaintreeError,
+    RegistryUnavailable,
+    StoreUnavailable,
+    UsageError,
+    checked,
+)
+from daintree.settings import Settings
+from daintree.store.bucket import SCHEME
+from daintree.terminal import columns, nearest
+
+START = {
+    "store": "docker compose up -d minio",
+    "registry": "docker compose up -d registry",
+}
+
+
+class Service(msgspec.Struct, frozen=True):
+    """One service: where it is, whether it answers, and what is wrong and what to do where it does not."""
+
+    name: str
+    address: str
+    reachable: bool
+    problem: str = ""
+    hint: str = ""
+
+
+class Services(DaintreeCommand):
+    """Checks the services; exit code 1 when one that the settings name cannot be reached."""
+
+    doc_purpose = COMMANDS["services"]
+    doc_usage = "[--make-bucket] [--json]"
+    doc_description = (
+        "Asks the artifact store, the image registry and the Docker engine for an answer. Nothing but a store in a bucket or a "
+        "registry that the settings name has to be there: the local runner needs no service at all."
+    )
+    cmd_options = (
+        option("make-bucket", "make the store's bucket if it is not there", type=bool),
+        JSON_OPTION,
+    )
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> int:
+        """Ask each and say what it answered."""
+        settings = self.settings
+        if options["make-bucket"]:
+            _make_bucket(settings)
+        services = [ask_store(settings), ask_registry(settings), ask_engine()]
+        if options["json"]:
+            print_json({"services": msgspec.to_builtins(services)})
+        else:
+            print("\n".join(_services_table(services)))
+        needed = [service for service in services if service.address and service.name != "engine"]
+        return 0 if all(service.reachable for service in needed) else 1
+
+
+def ask_store(settings: Settings) -> Service:
+    """The artifact store; one in a directory always answers."""
+    if not settings.store.startswith(SCHEME):
+        return Service("store", settings.store, True)
+
+    def ask() -> None:
+        from daintree.store.bucket import Bucket
+        from daintree.store.s3 import read_s3_access
+
+        Bucket(settings.store, read_s3_access()).get(["_probe"])
+
+    return _asked("store", settings.store, ask)
+
+
+def ask_registry(settings: Settings) -> Service:
+    """The image registry."""
+    if not settings.registry:
+        return Service("registry", "", False, "not set", "DAINTREE_REGISTRY names one")
+
+    def ask() -> None:
+        from daintree.images.reference import component_repository
+        from daintree.images.registry import open_registry
+
+        registry = open_registry(settings.registry, plain_http=settings.registry_plain_http)
+        if registry:
+            registry.digests([(component_repository(settings.registry, "services"), "none")])
+
+    return _asked("registry", settings.registry, ask)
+
+
+def ask_engine() -> Service:
+    """The Docker engine, which only what needs it is told to start."""
+
+    def ask() -> None:
+        from daintree.images.engine import connect
+
+        with contextlib.closing(connect()):
+            pass
+
+    return _asked("engine", "Docker engine", ask)
+
+
+def _asked(name: str, address: str, ask: Callable[[], None]) -> Service:
+    try:
+        ask()
+    except (StoreUnavailable, RegistryUnavailable) as error:
+        return Service(name, address, False, error.message, f"to start one: {START[name]}")
+    except DaintreeError as error:
+        return Service(name, address, False, error.message, error.hint)
+    return Service(name, address, True)
+
+
+def _make_bucket(settings: Settings) -> None:
+    from daintree.store.bucket import Bucket, make_bucket
+    from daintree.store.s3 import read_s3_access
+
+    if not settings.store.startswith(SCHEME):
+        raise UsageError(
+            f"the artifact store {settings.store} is in no bucket",
+            hint="set DAINTREE_STORE, or store in pyproject.toml, to s3://bucket",
+        )
+    make_bucket(Bucket(settings.store, read_s3_access()))
+
+
+def _services_table(services: list[Service]) -> list[str]:
+    lines = columns(
+        [
+            [service.name, "ok" if service.reachable else "-", service.address or "-"]
+            for service in services
+        ],
+        indent="",
+    )
+    shown = []
+    for line, service in zip(lines, services, strict=True):
+        shown.append(line)
+        if not service.reachable:
+            shown += [f"  {service.problem}", f"  hint: {service.hint}"]
+    return shown
+
+
+class Doctor(DaintreeCommand):
+    """Checks all that a runner needs; exit code 1 when something is missing."""
+
+    doc_purpose = COMMANDS["doctor"]
+    doc_usage = "[--runner local|docker|argo] [--json]"
+    doc_description = (
+        "Looks at each thing by itself, so that all that is missing is said at once. With --runner argo it also looks at the cluster: what "
+        "deploy/argo makes there, the artifact repository against the settings, the secret's keys (their values are not shown), and "
+        "your rights. What your account may not look at is said, and is no error."
+    )
+    cmd_options = (
+        option("runner", "the runner that is to work (default: the setting `runner`)"),
+        NAMESPACE,
+        JSON_OPTION,
+    )
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> int:
+        """Check one thing after the other, and print."""
+        runner = options["runner"] or self.settings.runner
+        if runner not in CHECKS:
+            raise UsageError(f"there is no runner {runner!r}", hint=nearest(runner, list(CHECKS)))
+        namespace = options["namespace"] or self.settings.argo_namespace
+        checks = list(CHECKS[runner](self.settings, namespace))
+        if options["json"]:
+            print_json({"runner": runner, "checks": msgspec.to_builtins(checks)})
+        else:
+            print("\n".join(_table(checks)))
+        return 1 if any(check.state == MISSING for check in checks) else 0
+
+
+def _local(settings: Settings, namespace: str) -> Iterator[Check]:
+    yield from _project(settings)
+    yield checked("uv", _uv)
+    yield checked("store", lambda: _writable(settings))
+
+
+def _docker(settings: Settings, namespace: str) -> Iterator[Check]:
+    yield from _project(settings)
+    yield checked("store", lambda: _writable(settings))
+    yield _of_service(ask_engine())
+    if settings.registry:
+        yield _of_service(ask_registry(settings))
+
+
+def _argo(settings: Settings, namespace: str) -> Iterator[Check]:
+    yield from _project(settings)
+    extra = checked("extra", _extra)
+    yield extra
+    yield checked("store", lambda: _shared(settings))
+    yield checked("registry", lambda: _registry(settings))
+    if extra.state == OK:
+        yield from _cluster(settings, namespace)
+
+
+CHECKS: dict[str, Callable[[Settings, str], Iterator[Check]]] = {
+    "local": _local,
+    "docker": _docker,
+    "argo": _argo,
+}
+
+
+def _project(settings: Settings) -> Iterator[Check]:
+    from daintree.components.git import git
+
+    yield Check("python", "ok", platform.python_version())
+    yield checked(
+        "git", lambda: git(settings.root, "rev-parse", "--show-toplevel").decode().strip()
+    )
+
+
+def _uv() -> str:
+    from daintree.runners.uv import uv_program
+
+    return uv_program()
+
+
+def _extra() -> str:
+    require_extra()
+    return "hera and kubernetes are installed"
+
+
+def _writable(settings: Settings) -> str:
+    """The store, in which a place was made and removed. A bucket is asked as well."""
+    from daintree.store import open_store
+
+    service = ask_store(settings)
+    if not service.reachable:
+        raise DaintreeError(service.problem, hint=service.hint)
+    try:
+        with open_store(settings).stage(f"doctor-{os.urandom(8).hex()}"):
+            return settings.store
+    except OSError as error:
+        raise foreign(error) from None
+
+
+def _shared(settings: Settings) -> str:
+    """The store, which pods reach and in which this key may write."""
+    from daintree.store.bucket import Bucket
+    from daintree.store.layered import prove
+    from daintree.store.s3 import read_s3_access
+
+    if not settings.store.startswith(SCHEME):
+        raise UsageError(
+            f"the artifact store {settings.store} is on this machine, where no pod can reach it",
+            hint="set DAINTREE_STORE, or store in pyproject.toml, to s3://bucket",
+        )
+    service = ask_store(settings)
+    if not service.reachable:
+        raise DaintreeError(service.problem, hint=service.hint)
+    prove(Bucket(settings.store, read_s3_access()))
+    return settings.store
+
+
+def _registry(settings: Settings) -> str:
+    if not settings.registry:
+        raise UsageError(
+            "pods pull their images from a registry, and none is set",
+            hint="registry in [tool.daintree], or DAINTREE_REGISTRY, such as registry.example/ml",
+        )
+    service = ask_registry(settings)
+    if not service.reachable:
+        raise DaintreeError(service.problem, hint=service.hint)
+    return settings.registry
+
+
+def _cluster(settings: Settings, namespace: str) -> Iterator[Check]:
+    from daintree.argo.access import cluster_access
+    from daintree.argo.checks import check_cluster
+    from daintree.argo.images import tooling_image
+    from daintree.argo.kubernetes import open_cluster
+    from daintree.store.s3 import read_s3_access
+
+    endpoints: list[str] = []
+
+    def reachable() -> str:
+        endpoints.append(cluster_access(settings, read_s3_access(), "", namespace).endpoint)
+        return endpoints[0] or "AWS S3"
+
+    yield checked("tooling image", lambda: tooling_image(settings))
+    if settings.store.startswith(SCHEME):
+        yield checked("argo_endpoint", reachable)
+    try:
+        cluster = open_cluster()
+    except DaintreeError as error:
+        yield Check("cluster", "missing", error.message, error.hint)
+        return
+    yield from check_cluster(cluster, namespace, settings, "".join(endpoints))
+
+
+def _of_service(service: Service) -> Check:
+    if service.reachable:
+        return Check(service.name, "ok", service.address)
+    return Check(service.name, "missing", service.problem, service.hint)
+
+
+def _table(checks: list[Check]) -> list[str]:
+    rows = [[check.name, check.state, check.what] for check in checks]
+    shown = []
+    for line, check in zip(columns(rows, indent=""), checks, strict=True):
+        shown.append(line)
+        if check.state != OK and check.hint:
+            shown.append(f"  hint: {check.hint}")
+    return shown

@@ -1,0 +1,432 @@
+"""The trail: `doit history`, `doit show`, and `doit path`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, planned, print_json
+from daintree.commands.names import COMMANDS
+from daintree.commands.run import RUNNER, SET, SOURCE
+from daintree.digest import short
+from daintree.errors import StoreError, UsageError
+from daintree.pipeline.decisions import Hit
+from daintree.pipeline.plan import latest_run
+from daintree.pipeline.reasons import word
+from daintree.spec.component import Scalar
+from daintree.store import open_store
+from daintree.store.index import LOG
+from daintree.store.protocol import Store
+from daintree.store.records import RunManifest
+from daintree.terminal import columns, count, duration, nearest, say, size
+
+MOST_LOG_LINES = 200
+
+
+def history_table(runs: Sequence[RunManifest]) -> list[str]:
+    """One row per run, with the parameters in which the runs of one stage differ."""
+    head = ["run", "stage", "result", "took", "by", "commit", "version", "parameters", "reason"]
+    varied = _varied(runs)
+    rows = [
+        [
+            run.run,
+            f"{run.pipeline}:{run.stage}",
+            "ok" if run.result == "succeeded" else "FAILED",
+            duration(run.seconds),
+            f"{run.user}@{run.host}",
+            _commit(run),
+            short(run.version, 8),
+            _parameters(run, varied[run.pipeline, run.stage]),
+            run.failure or run.reason,
+        ]
+        for run in runs
+    ]
+    return columns([head, *rows], indent="")
+
+
+def _varied(runs: Sequence[RunManifest]) -> dict[tuple[str, str], list[str]]:
+    """For each stage the parameters that do not have one value in all its runs, sorted."""
+    values: dict[tuple[str, str], dict[str, set[str]]] = {}
+    for run in runs:
+        seen = values.setdefault((run.pipeline, run.stage), {})
+        for name, value in run.parameters.items():
+            seen.setdefault(name, set()).add(word(value))
+    return {
+        stage: sorted(name for name, words in seen.items() if len(words) > 1)
+        for stage, seen in values.items()
+    }
+
+
+def _parameters(run: RunManifest, names: Sequence[str]) -> str:
+    given = [f"{name}={word(run.parameters[name])}" for name in names if name in run.parameters]
+    return " ".join(given) or "-"
+
+
+def _commit(run: RunManifest) -> str:
+    return (run.commit[:8] + ("+" if run.dirty else "")) or "-"
+
+
+def run_as_json(run: RunManifest, store: Store, *, brief: bool) -> dict[str, Any]:
+    """The run's manifest with the paths of its output and log; `brief` leaves lists of files out."""
+    table: dict[str, Any] = {
+        name: msgspec.to_builtins(getattr(run, name)) for name in run.__struct_fields__
+    }
+    if brief:
+        table.pop("version_files")
+        if run.output:
+            table["output"] = {
+                "digest": run.output.digest,
+                "count": len(run.output.files),
+                "bytes": run.output.bytes,
+            }
+    table["path"] = store.address(run.location) if run.output else None
+    table["log"] = store.address(run.location, LOG)
+    return table
+
+
+def run_page(run: RunManifest, store: Store) -> list[str]:
+    """Everything about one run, for reading."""
+    facts = [
+        ["run", run.run],
+        ["stage", f"{run.pipeline}:{run.stage}"],
+        ["result", "succeeded" if run.result == "succeeded" else f"failed: it {run.failure}"],
+        ["why", run.reason],
+        ["when", f"{run.started} to {run.finished} ({duration(run.seconds)})"],
+        ["where", f"{run.host}, runner {run.runner}, {run.environment}"],
+        ["by", run.user or "-"],
+        ["commit", (run.commit or "-") + (" with changes on top" if run.dirty else "")],
+        ["component", f"{run.component} at {run.version}"],
+        ["memory", size(run.peak_memory) if run.peak_memory else "-"],
+        *([["image", run.image]] if run.image else []),
+        ["recipe key", run.keys.recipe],
+        ["content key", run.keys.content],
+    ]
+    lines = columns(facts, indent="")
+    lines += ["parameters", *columns([[n, word(v)] for n, v in sorted(run.parameters.items())])]
+    lines += ["inputs", *columns([[i.name or "source", i.digest, i.origin] for i in run.inputs])]
+    if run.output:
+        what = f"{count(len(run.output.files), 'file')}, {size(run.output.bytes)}"
+        lines += [f"output {run.output.digest} ({what})", f"  {store.address(run.location)}"]
+        lines += columns([[e.path, size(e.size), e.sha256] for e in run.output.files])
+    return lines + _log(run, store)
+
+
+def _log(run: RunManifest, store: Store) -> list[str]:
+    path = store.log_path(run.location)
+    try:
+        said = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return [f"log (missing: {path})"]
+    lines = [f"log {path}"]
+    if len(said) > MOST_LOG_LINES:
+        lines.append(f"  … {len(said) - MOST_LOG_LINES} lines before these")
+    return lines + [f"  {line}" for line in said[-MOST_LOG_LINES:]]
+
+
+LIMIT = 20
+
+
+class History(DaintreeCommand):
+    """Lists runs, newest first."""
+
+    doc_purpose = COMMANDS["history"]
+    doc_usage = "[PIPELINE[:STAGE]] [--limit N] [--json]"
+    doc_description = "Newest first. A stage that was a hit has not run, so it is not listed again."
+    cmd_options = (
+        option("limit", f"how many runs at most (default {LIMIT}, 0: all)", type=int, short="l"),
+        JSON_OPTION,
+    )
+    names = (0, 1)
+
+    def get_options(self) -> list[Any]:
+        """With the limit's default."""
+        options = super().get_options()
+        options[0].set_default(LIMIT)
+        return options
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Collect and print."""
+        limit = options["limit"]
+        if limit < 0:
+            raise UsageError(f"--limit {limit}: expected 0 or more", hint="0 lists all runs")
+        store = open_store(self.settings)
+        pipeline, _, stage = (names[0] if names else "").partition(":")
+        runs = runs_of(store, pipeline, stage)[: limit or None]
+        if options["json"]:
+            print_json({"runs": [run_as_json(run, store, brief=True) for run in runs]})
+        elif runs:
+            print("\n".join(history_table(runs)))
+        else:
+            print("no run recorded")
+
+
+def runs_of(store: Store, pipeline: str, stage: str) -> list[RunManifest]:
+    """The runs of a pipeline ("" for all) or of one of its stages, newest first."""
+    pairs = store.stages_with_history(pipeline or None)
+    if pipeline and not pairs:
+        known = sorted({name for name, _ in store.stages_with_history()})
+        raise UsageError(
+            f"no run of a pipeline {pipeline!r} is recorded", hint=nearest(pipeline, known)
+        )
+    if stage and (pipeline, stage) not in pairs:
+        raise UsageError(
+            f"no run of a stage {stage!r} of {pipeline} is recorded",
+            hint=nearest(stage, [name for _, name in pairs]),
+        )
+    runs = [run for pair in pairs if not stage or pair[1] == stage for run in store.history(*pair)]
+    return sorted(runs, key=lambda run: run.run, reverse=True)
+
+
+class Show(DaintreeCommand):
+    """Shows one run whole."""
+
+    doc_purpose = COMMANDS["show"]
+    doc_usage = "RUN | PIPELINE:STAGE [--json]"
+    doc_description = "RUN is a run id, as `doit history` lists them, or its beginning; PIPELINE:STAGE is its latest run."
+    cmd_options = (JSON_OPTION,)
+    names = (1, 1)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Find and print."""
+        store = open_store(self.settings)
+        pipeline, colon, stage = names[0].partition(":")
+        run = latest_run(store, pipeline, stage) if colon else store.find_run(names[0])
+        if run is None:
+            raise UsageError(f"there is no run {names[0]!r}", hint="`doit history` lists the runs")
+        if options["json"]:
+            print_json(run_as_json(run, store, brief=False))
+        else:
+            print("\n".join(run_page(run, store)))
+
+
+class OutputPath(DaintreeCommand):
+    """Prints the path of a stage's output."""
+
+    name = "path"
+    doc_purpose = COMMANDS["path"]
+    doc_usage = "PIPELINE[:STAGE] [--set stage.parameter=value …]"
+    doc_description = "Prints one path alone: where the output lies that the plan finds for the stage (default: the last one)."
+    cmd_options = (SOURCE, SET, RUNNER)
+    names = (1, None)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Plan and print the path; an error when the stage has no output now."""
+        pipeline, _, stage = names[0].partition(":")
+        plan = planned(self.settings, pipeline, options, set=names[1:])
+        bound = plan.stage(stage) if stage else plan.stages[-1]
+        decision = plan.decisions[bound.name]
+        if not isinstance(decision, Hit):
+            raise UsageError(
+                f"{pipeline}:{bound.name} has no output in the store now: {plan.reason(bound, decision)}",
+                hint=f"doit run {pipeline}:{bound.name}",
+            )
+        print(plan.store.output_path(decision.record.location))
+
+
+METRICS_FILE = "metrics.json"
+
+Metrics = dict[str, float]
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """A run with what it measured, and what decided it: the stages before it count as well.
+
+    `parameters` are named `stage.parameter`, `versions` by stage. `previous` is the run of the stage before this
+    one in time ("" for the first), `difference` what each metric that both have gained since then.
+    """
+
+    run: str
+    stage: str
+    metrics: Metrics
+    previous: str = ""
+    difference: Metrics = {}
+    parameters: dict[str, Scalar] = {}
+    versions: dict[str, str] = {}
+    source: str = ""
+    commit: str = ""
+    dirty: bool = False
+    finished: str = ""
+
+
+def read_metrics(run: RunManifest, store: Store) -> Metrics | None:
+    """The numbers in the `metrics.json` of a run's output, by dotted names such as `test.hr@10`.
+
+    Lists and whatever is no number are left out. None where the run has no such file. Raises ValueError when
+    it is no JSON object or a number is too large, ArtifactDamaged or OSError when it cannot be read.
+    """
+    if run.output is None or METRICS_FILE not in {entry.path for entry in run.output.files}:
+        return None
+    content = (store.output_path(run.location) / METRICS_FILE).read_bytes()
+    try:
+        return _flat(msgspec.json.decode(content, type=dict[str, Any]))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
+        raise ValueError(f"not a JSON object with numbers of usual size: {error}") from None
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Metrics:
+    flat: Metrics = {}
+    for name, value in sorted(table.items()):
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            flat[prefix + name] = float(value)
+    return flat
+
+
+def measured(runs: Sequence[tuple[RunManifest, Metrics]], store: Store) -> list[Measured]:
+    """The runs, newest first, with all that decided them and the difference to the run before."""
+    found = []
+    for place, (run, metrics) in enumerate(runs):
+        earlier = [other for other in runs[place + 1 :] if other[0].stage == run.stage]
+        previous, before = (earlier[0][0].run, earlier[0][1]) if earlier else ("", {})
+        upstream = _upstream(run, store)
+        sources = {i.origin for stage in upstream for i in stage.inputs if not i.name}
+        found.append(
+            Measured(
+                run=run.run,
+                stage=run.stage,
+                metrics=metrics,
+                previous=previous,
+                difference={n: round(metrics[n] - before[n], 9) for n in metrics if n in before},
+                parameters={f"{s.stage}.{n}": v for s in upstream for n, v in s.parameters.items()},
+                versions={stage.stage: stage.version for stage in upstream},
+                source=", ".join(sorted(sources)),
+                commit=run.commit,
+                dirty=run.dirty,
+                finished=run.finished,
+            )
+        )
+    return found
+
+
+def _upstream(run: RunManifest, store: Store) -> list[RunManifest]:
+    """The run and those that its inputs came from, as far as the store still has them; each stage once."""
+    found, waiting = {run.location: run}, [run]
+    while waiting:
+        for record in waiting.pop().inputs:
+            if record.name and record.origin not in found:
+                origin = store.read_run(record.origin)
+                if origin is not None:
+                    found[record.origin] = origin
+                    waiting.append(origin)
+    return list(found.values())
+
+
+def best_first(rows: Sequence[Measured], metric: str, *, lowest: bool) -> list[Measured]:
+    """The runs by one metric; those without it last, equal ones in the order given."""
+
+    def place(row: Measured) -> tuple[bool, float]:
+        value = row.metrics.get(metric, 0.0)
+        return metric not in row.metrics, value if lowest else -value
+
+    return sorted(rows, key=place)
+
+
+def metrics_table(rows: Sequence[Measured], chosen: Sequence[str]) -> list[str]:
+    """One row per run: the chosen metrics, each with its difference to the previous run, and what differs among the runs."""
+    deciding = [_deciding(row) for row in rows]
+    names = sorted({name for facts in deciding for name in facts})
+    varied = [name for name in names if len({facts.get(name) for facts in deciding}) > 1]
+    head = ["run", "stage", *chosen, "commit", "differs in"]
+    table = [
+        [
+            row.run,
+            row.stage,
+            *(_cell(row, name) for name in chosen),
+            (row.commit[:8] + ("+" if row.dirty else "")) or "-",
+            " ".join(f"{name}={facts[name]}" for name in varied if name in facts) or "-",
+        ]
+        for row, facts in zip(rows, deciding, strict=True)
+    ]
+    return columns([head, *table], indent="")
+
+
+def _deciding(row: Measured) -> dict[str, str]:
+    facts = {name: word(value) for name, value in row.parameters.items()}
+    facts |= {f"{stage}@version": short(version, 8) for stage, version in row.versions.items()}
+    return facts | ({"source": word(row.source)} if row.source else {})
+
+
+def _cell(row: Measured, name: str) -> str:
+    if name not in row.metrics:
+        return "-"
+    gained = row.difference.get(name)
+    return f"{row.metrics[name]:.4f}" + (f" ({gained:+.4f})" if gained is not None else "")
+
+
+# Ranked by validation: who picks the best of many runs by the test purchases has no test any more.
+USUAL = ("valid.ndcg@10", "test.hr@10", "test.ndcg@10")
+MOST_COLUMNS = 4
+
+
+class MetricsCommand(DaintreeCommand):
+    """Tables the metrics of past runs."""
+
+    name = "metrics"
+    doc_purpose = COMMANDS["metrics"]
+    doc_usage = "PIPELINE[:STAGE] [--metric NAME …] [--lowest] [--json]"
+    doc_description = (
+        f"Reads the `{METRICS_FILE}` in the outputs of past runs. Best first by the first metric, with the difference to the "
+        "stage's previous run in brackets, and with the parameters, component versions and sources in which the runs differ."
+    )
+    cmd_options = (
+        option(
+            "metric",
+            "a metric to show, such as test.hr@10; the first one given decides the order (may be repeated)",
+            type=list,
+            short="m",
+        ),
+        option("lowest", "the lowest value is the best", type=bool),
+        JSON_OPTION,
+    )
+    names = (1, 1)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Read, sort and print."""
+        store = open_store(self.settings)
+        pipeline, _, stage = names[0].partition(":")
+        read = [(run, _read(run, store)) for run in runs_of(store, pipeline, stage)]
+        rows = measured([(run, found) for run, found in read if found is not None], store)
+        if not rows:
+            raise UsageError(
+                f"no run of {names[0]} has metrics",
+                hint=f"a stage's metrics are a file {METRICS_FILE} in its output: one JSON object",
+            )
+        chosen = chosen_metrics(rows, options["metric"])
+        rows = best_first(rows, chosen[0], lowest=options["lowest"])
+        if options["json"]:
+            print_json({"by": chosen[0], "runs": [_as_json(row) for row in rows]})
+        else:
+            print("\n".join(metrics_table(rows, chosen)))
+
+
+def _read(run: RunManifest, store: Store) -> Metrics | None:
+    """The run's metrics; None, and a word on stderr, where they cannot be read: one lost output hides no other."""
+    try:
+        return read_metrics(run, store)
+    except (StoreError, OSError, ValueError) as error:
+        say(f"warning: {run.pipeline}:{run.stage} {run.run}: {METRICS_FILE}: {error}")
+        return None
+
+
+def chosen_metrics(rows: Sequence[Measured], wanted: Sequence[str]) -> list[str]:
+    """The metrics to show: those wanted, else the usual ones, else the first few.
+
+    Raises UsageError for one that no run has, and when no run has any number.
+    """
+    known = sorted({name for row in rows for name in row.metrics})
+    for name in wanted:
+        if name not in known:
+            raise UsageError(f"no run has a metric {name!r}", hint=nearest(name, known))
+    usual = [name for name in USUAL if name in known]
+    chosen = [*dict.fromkeys(wanted)] or usual or known[:MOST_COLUMNS]
+    if not chosen:
+        raise UsageError(f"no {METRICS_FILE} holds a number")
+    return chosen
+
+
+def _as_json(row: Measured) -> dict[str, Any]:
+    table: dict[str, Any] = msgspec.to_builtins(row)
+    return {**table, "previous": row.previous or None}

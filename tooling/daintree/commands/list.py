@@ -1,0 +1,144 @@
+"""`doit list`, and the overview that plain `doit` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from doit.cmd_list import List as DoitList
+
+from daintree.commands.command import JSON_OPTION, print_json
+from daintree.commands.doit_adapter import DODO, AtProject
+from daintree.commands.names import COMMANDS, reserved_names
+from daintree.components import discover_components, discover_images, discover_libraries
+from daintree.components.discovery import directory_of
+from daintree.components.version import SPEC
+from daintree.errors import DaintreeError, SpecError
+from daintree.pipeline.binding import check_parameters
+from daintree.settings import find_project, is_daintree
+from daintree.spec.component import ComponentSpec
+from daintree.spec.pipeline import Stage, load_pipeline, pipeline_files
+from daintree.spec.validation import read_component
+from daintree.terminal import columns
+
+
+def pipeline_rows(root: Path, *, stages: bool) -> list[list[str]]:
+    """A row for each pipeline: its name, and its description or why it is broken; `stages` adds their rows."""
+    rows = []
+    reserved = reserved_names(root)
+    components = discover_components(root)
+    for name in pipeline_files(root):
+        try:
+            pipeline = load_pipeline(root, name, reserved)
+            for stage in pipeline.stages:
+                _check_stage(root, stage, components)
+        except DaintreeError as error:
+            rows.append([name, f"BROKEN: {error.message}"])
+            continue
+        rows.append([name, pipeline.description or " → ".join(s.name for s in pipeline.stages)])
+        if stages:
+            rows += [[f"{name}:{stage.name}", stage.code] for stage in pipeline.stages]
+    return rows
+
+
+def _check_stage(root: Path, stage: Stage, components: Collection[str]) -> None:
+    if stage.code != stage.component:
+        # Its sources are elsewhere: its image would have to be asked.
+        return
+    if stage.component not in components:
+        raise SpecError(f"{stage.place}: there is no component {stage.component!r}")
+    check_parameters(stage, _spec(root, stage.component), stage.component)
+
+
+def _component_rows(root: Path) -> list[list[str]]:
+    rows = []
+    for name in [*discover_images(root), *discover_libraries(root)]:
+        try:
+            spec = _spec(root, name)
+            roles = {"serve": spec.serves, "monitor": spec.monitors}
+            used = "".join(f" (doit {command} {name})" for command, stage in roles.items() if stage)
+            rows.append([name, spec.description + used])
+        except DaintreeError as error:
+            rows.append([name, f"BROKEN: {error.message}"])
+    return rows
+
+
+def _spec(root: Path, name: str) -> ComponentSpec:
+    """What a component or library on disk says of itself."""
+    where = f"{directory_of(name)}/{SPEC}"
+    try:
+        return read_component((root / where).read_bytes(), where)
+    except FileNotFoundError:
+        return ComponentSpec()
+    except OSError as error:
+        raise SpecError(f"{where}: cannot be read: {error.strerror}") from None
+
+
+def print_overview(root: Path) -> int:
+    """What the project has and what to type; runs nothing."""
+    print("Pipelines")
+    print(
+        "\n".join(
+            columns(pipeline_rows(root, stages=False)) or ["  none yet: doit new pipeline NAME"]
+        )
+    )
+    name = next(iter(pipeline_files(root)), "PIPELINE")
+    steps = [
+        [f"doit run {name}", "run it; what is in the store is skipped"],
+        [f"doit plan {name}", "what a run would do, and why"],
+        [f"doit history {name}", "its runs"],
+        ["doit affected", "the components that your changes affect"],
+        ["doit new component group/name", "write a component from a template"],
+        ["doit list", "everything there is"],
+    ]
+    print("\nTo do")
+    print("\n".join(columns(steps)))
+    return 0
+
+
+class List(AtProject, DoitList):  # type: ignore[misc]
+    """Lists pipelines, tasks, commands and components; with an option of doit's own list, that list."""
+
+    doc_purpose = COMMANDS["list"]
+    cmd_options = (*DoitList.cmd_options, JSON_OPTION)
+
+    def execute(self, params: Any, names: Sequence[str]) -> int:
+        """Print the list; returns the exit code."""
+        if params["dodoFile"] != DODO or names or params._non_default_keys - {"subtasks", "json"}:
+            return int(super().execute(params, names) or 0)
+        root = find_project(Path.cwd())
+        if not is_daintree(root):
+            return int(super().execute(params, names) or 0)
+        sections = self._sections(root, params["subtasks"])
+        if params["json"]:
+            print_json(
+                {title.split(" (")[0].lower(): dict(rows) for title, rows in sections.items()}
+            )
+            return 0
+        for title, rows in sections.items():
+            print(title)
+            print("\n".join(columns(rows) or ["  none"]))
+        return 0
+
+    def _sections(self, root: Path, stages: bool) -> dict[str, list[list[str]]]:
+        return {
+            "Pipelines (doit run NAME)": pipeline_rows(root, stages=stages),
+            "Tasks (doit NAME)": self._task_rows(root, stages),
+            "Commands (doit help NAME)": [list(item) for item in COMMANDS.items()],
+            "Components and libraries": _component_rows(root),
+        }
+
+    def _task_rows(self, root: Path, subtasks: bool) -> list[list[str]]:
+        """dodo.py's tasks but for the pipelines'."""
+        params = {"dodoFile": str(root / "dodo.py"), "cwdPath": None, "seek_file": False}
+        self.loader.setup(params)
+        tasks = self.loader.load_tasks(self, [])
+        pipelines = pipeline_files(root)
+        return [
+            [task.name, task.doc or ""]
+            for task in tasks
+            if task.name.partition(":")[0] not in pipelines
+            and not task.name.startswith("_")
+            and (subtasks or not task.subtask_of)
+        ]

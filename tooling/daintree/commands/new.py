@@ -1,0 +1,95 @@
+"""`doit new` and `doit lock`: writing components and pipelines."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from daintree.authoring.git_hooks import after_commit, install, remove
+from daintree.authoring.lock_requirements import lock
+from daintree.authoring.scaffold import new_component, new_pipeline
+from daintree.commands.command import DaintreeCommand, option
+from daintree.commands.names import COMMANDS, reserved_names
+from daintree.components import discover_images, discover_libraries
+from daintree.errors import UsageError
+from daintree.terminal import say
+
+
+class New(DaintreeCommand):
+    """Writes a component or a pipeline that runs as it is."""
+
+    doc_purpose = COMMANDS["new"]
+    doc_usage = "component GROUP/NAME | pipeline NAME [COMPONENT …]"
+    doc_description = (
+        "A component gets a program, its parameters, a Dockerfile and tests that pass; a pipeline runs the components "
+        "named, in this order, on the bundled sample."
+    )
+    names = (2, None)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Write the files and name them."""
+        kind, name, *components = names
+        if kind == "component" and not components:
+            written = new_component(self.root, name)
+        elif kind == "pipeline":
+            written = new_pipeline(self.root, name, components, reserved=reserved_names(self.root))
+        else:
+            raise UsageError(
+                f"doit new {' '.join(names)}: cannot be read", hint=f"doit new {self.doc_usage}"
+            )
+        for path in written:
+            print(path.relative_to(self.root))
+        next_step = f"doit test:{name}" if kind == "component" else f"doit run {name}"
+        say(f"next: {next_step}")
+
+
+class Lock(DaintreeCommand):
+    """Compiles requirements.in of components and their libraries into requirements.txt."""
+
+    doc_purpose = COMMANDS["lock"]
+    doc_usage = "[COMPONENT …] [--upgrade] [--check]"
+    doc_description = (
+        "Without names, every component and library. requirements.in says what is imported; requirements.txt is "
+        "written: each package with its version and hashes, those of the libraries used included."
+    )
+    cmd_options = (
+        option("upgrade", "take the newest versions instead of keeping those locked", type=bool),
+        option("check", "only say which files are out of date; needs no network", type=bool),
+    )
+    names = (0, None)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> int:
+        """Lock each; with --check, exit code 1 when one is out of date."""
+        wanted = names or [*discover_libraries(self.root), *discover_images(self.root)]
+        stale = 0
+        for name in wanted:
+            changed = lock(self.root, name, say, upgrade=options["upgrade"], check=options["check"])
+            stale += changed
+            state = ("out of date" if options["check"] else "locked") if changed else "up to date"
+            print(f"{name}: {state}")
+        return 1 if options["check"] and stale else 0
+
+
+class Hooks(DaintreeCommand):
+    """Switches the project's git hooks on or off."""
+
+    doc_purpose = COMMANDS["hooks"]
+    doc_usage = "[--remove]"
+    doc_description = (
+        "After each commit the images that it changed are built in the background, and pushed where there is a registry. "
+        "Hooks that were there before are called as before. DAINTREE_HOOKS=off turns them off."
+    )
+    cmd_options = (
+        option("remove", "put git's hooks back as they were", type=bool),
+        option("after_commit", "what the hook calls: build what this commit changed"),
+    )
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> int:
+        """Do it and say so."""
+        if options["after_commit"]:
+            code, line = after_commit(self.root, options["after_commit"])
+            print(f"daintree: {line}", file=sys.stderr)
+            return code
+        print("\n".join(remove(self.root) if options["remove"] else install(self.root)))
+        return 0

@@ -1,0 +1,204 @@
+"""`doit plan`: what a run would do, and why."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, planned, print_json
+from daintree.commands.names import COMMANDS
+from daintree.commands.run import FORCE, RUNNER, SET, SOURCE
+from daintree.errors import UsageError
+from daintree.pipeline.decisions import BoundStage, Decision, Hit, Pending
+from daintree.pipeline.other_results import elsewhere
+from daintree.pipeline.plan import Plan
+from daintree.store.records import RunManifest
+from daintree.terminal import colour, columns, count, duration
+
+_SHADES = {"hit": "green", "miss": "red", "pending": "yellow"}
+
+
+def last_seconds(plan: Plan, stage: BoundStage, decision: Decision) -> float | None:
+    """What computing the stage took: the hit's own run, else the latest run known."""
+    if isinstance(decision, Hit):
+        return decision.record.seconds
+    last: RunManifest | None = plan.last_run(stage)
+    return last.seconds if last else None
+
+
+def reasons(plan: Plan) -> dict[str, str]:
+    """Why each stage is what the plan says, and where another runner has what it misses."""
+    plan.read_last_runs()
+    others = elsewhere(plan)
+    found = {stage.name: _reason(plan, stage) for stage in plan.stages}
+    return {name: "; ".join(filter(None, (found[name], others.get(name)))) for name in found}
+
+
+def _reason(plan: Plan, stage: BoundStage) -> str:
+    decision = plan.decisions[stage.name]
+    if plan.runner.name == "argo" and isinstance(decision, Pending):
+        # A Workflow has no early cutoff: what is pending becomes a pod.
+        return f"runs after {', '.join(decision.on)}"
+    return plan.reason(stage, decision)
+
+
+def plan_as_json(plan: Plan) -> dict[str, Any]:
+    """The plan as `doit plan --json` prints it."""
+    stages = []
+    why = reasons(plan)
+    for stage in plan.stages:
+        decision = plan.decisions[stage.name]
+        stages.append(
+            {
+                "name": stage.name,
+                "component": stage.component,
+                "version": stage.version,
+                "status": decision.status,
+                "reason": why[stage.name],
+                "key": stage.recipe,
+                "run": decision.record.run if isinstance(decision, Hit) else None,
+                "last_seconds": last_seconds(plan, stage, decision),
+            }
+        )
+    return {"pipeline": plan.pipeline.name, "runner": plan.runner.name, "stages": stages}
+
+
+def plan_table(plan: Plan) -> list[str]:
+    """The plan's lines: a head, one row per stage, and what it will cost."""
+    head = ["stage", "status", "last", "reason"]
+    rows = []
+    why = reasons(plan)
+    for stage in plan.stages:
+        decision = plan.decisions[stage.name]
+        seconds = last_seconds(plan, stage, decision)
+        last = "-" if seconds is None else duration(seconds)
+        rows.append([stage.name, decision.status.upper(), last, why[stage.name]])
+    lines = columns([head, *rows])
+    start = lines[0].index(head[1])
+    shaded = []
+    for line, (_, status, *_) in zip(lines[1:], rows, strict=True):
+        word = colour(status, _SHADES[status.lower()], sys.stdout)
+        shaded.append(line[:start] + word + line[start + len(status) :])
+    title = f"{plan.pipeline.name}: runner {plan.runner.name}, source {plan.identity.origin}, store {plan.store.url}"
+    return [title, lines[0], *shaded, _cost(plan)]
+
+
+def _cost(plan: Plan) -> str:
+    """What the plan costs and saves, from the last durations; what has none is counted, never guessed."""
+    times: dict[str, list[float | None]] = {"hit": [], "miss": [], "pending": []}
+    for stage in plan.stages:
+        decision = plan.decisions[stage.name]
+        times[decision.status].append(last_seconds(plan, stage, decision))
+    hits, misses, pending = times["hit"], times["miss"], times["pending"]
+    if not misses and not pending:
+        return f"nothing to run: {count(len(hits), 'hit')}, {_sum(hits)} saved"
+    parts = [f"{count(len(misses), 'stage')} to run ({_sum(misses)})"]
+    if pending:
+        parts.append(f"{len(pending)} pending ({_sum(pending, 'at most ')})")
+    if hits:
+        parts.append(f"{count(len(hits), 'hit')} (saves {_sum(hits)})")
+    return ", ".join(parts)
+
+
+def _sum(seconds: list[float | None], bound: str = "") -> str:
+    known = [value for value in seconds if value is not None]
+    unknown = len(seconds) - len(known)
+    if not known:
+        return "duration unknown"
+    return bound + duration(sum(known)) + (f" and {unknown} unknown" if unknown else "")
+
+
+class PlanCommand(DaintreeCommand):
+    """Shows each stage as a hit, a miss or pending; runs and downloads nothing."""
+
+    doc_purpose = COMMANDS["plan"]
+    doc_usage = "PIPELINE [--set stage.parameter=value …] [--json]"
+    doc_description = (
+        "HIT: the output is in the store. MISS: the stage would run, for the reason given. PENDING: that depends on what "
+        "the stages before it write. The seconds are those of the stage's last run."
+    )
+    cmd_options = (SOURCE, SET, FORCE, RUNNER, JSON_OPTION)
+    names = (1, None)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Plan and print."""
+        pipeline, *words = names
+        if words and not (options["set"] or options["force"]):
+            raise UsageError(
+                f"doit plan: {words[0]!r} is one name too many", hint=f"doit plan {self.doc_usage}"
+            )
+        plan = planned(
+            self.settings,
+            pipeline,
+            options,
+            set=(word for word in words if "=" in word),
+            force=(*options["force"], *(word for word in words if "=" not in word)),
+        )
+        if options["json"]:
+            print_json(plan_as_json(plan))
+        else:
+            print("\n".join(plan_table(plan)))
+
+
+_CLASSES = {
+    "hit": "fill:#d5f5d5,stroke:#2a7a2a",
+    "miss": "fill:#ffd9d6,stroke:#b03a2e",
+    "pending": "fill:#fff3c4,stroke:#a67c00",
+}
+
+
+def text_graph(plan: Plan) -> list[str]:
+    """One row per stage, in order: what it reads, its name, status and component."""
+    rows = [["", "source", "", plan.identity.origin]]
+    for stage in plan.stages:
+        reads = ", ".join(stage.needs) or "source"
+        status = plan.decisions[stage.name].status.upper()
+        rows.append([f"{reads} ─▶", stage.name, status, stage.component])
+    if plan.pipeline.output:
+        names = ", ".join(plan.pipeline.output_stages)
+        rows.append([f"{names} ─▶", "output", "", plan.pipeline.output])
+    return columns(rows, indent="")
+
+
+def mermaid(plan: Plan) -> list[str]:
+    """The flowchart's lines."""
+    lines = ["flowchart LR", f'  source[("{_quoted(plan.identity.origin)}")]']
+    for place, stage in enumerate(plan.stages):
+        status = plan.decisions[stage.name].status
+        label = f"{_quoted(stage.name)}<br/>{_quoted(stage.component)}"
+        lines.append(f'  stage{place}["{label}"]:::{status}')
+    places = {stage.name: place for place, stage in enumerate(plan.stages)}
+    for place, stage in enumerate(plan.stages):
+        origins = [f"stage{places[need]}" for need in stage.needs] or ["source"]
+        lines += [f"  {origin} --> stage{place}" for origin in origins]
+    if plan.pipeline.output:
+        lines.append(f'  output[/"{_quoted(plan.pipeline.output)}"/]')
+        lines += [f"  stage{places[name]} --> output" for name in plan.pipeline.output_stages]
+    return lines + [f"  classDef {name} {style}" for name, style in _CLASSES.items()]
+
+
+def _quoted(text: str) -> str:
+    return (
+        text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")
+    )
+
+
+class Graph(DaintreeCommand):
+    """Draws a pipeline as text, or as a Mermaid flowchart."""
+
+    doc_purpose = COMMANDS["graph"]
+    doc_usage = "PIPELINE [--mermaid]"
+    doc_description = "What the stages read and write, and whether each is a hit, a miss or pending; runs nothing."
+    cmd_options = (
+        option("mermaid", "print a Mermaid flowchart, for Markdown pages", type=bool),
+        SOURCE,
+        SET,
+        RUNNER,
+    )
+    names = (1, 1)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Plan and draw."""
+        plan = planned(self.settings, names[0], options)
+        print("\n".join((mermaid if options["mermaid"] else text_graph)(plan)))

@@ -1,0 +1,119 @@
+"""`doit pull` and `doit shell`: one stage by itself, or all of them, on what the store has."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from daintree.commands.command import DaintreeCommand, option, planned
+from daintree.commands.names import COMMANDS
+from daintree.commands.run import RUNNER, SET, SOURCE
+from daintree.errors import UsageError
+from daintree.pipeline.plan import Plan
+from daintree.pipeline.stage_data import (
+    Cached,
+    cached_outputs,
+    copy_cached,
+    copy_outputs,
+    last_cached,
+    workbench,
+)
+from daintree.process import hand_over
+from daintree.terminal import count, say, size
+
+
+class _OneStage(DaintreeCommand):
+    """A command on one stage of one pipeline."""
+
+    doc_usage = "PIPELINE:STAGE [--set stage.parameter=value …]"
+    names = (1, None)
+
+    def cached(self, options: Mapping[str, Any], names: list[str]) -> tuple[Plan, Cached]:
+        """The plan, and what the store has for the stage that is named."""
+        pipeline, _, stage = names[0].partition(":")
+        if not stage:
+            raise UsageError(
+                f"doit {self.name} {names[0]}: which stage?",
+                hint=f"doit {self.name} PIPELINE:STAGE",
+            )
+        plan = planned(self.settings, pipeline, options, set=names[1:], fetch=True)
+        return plan, last_cached(plan, stage)
+
+
+class Pull(_OneStage):
+    """Copies a stage's last inputs and output, or the outputs of all stages, out of the store."""
+
+    doc_purpose = COMMANDS["pull"]
+    doc_usage = "PIPELINE[:STAGE] [--set stage.parameter=value …]"
+    doc_description = (
+        "Fetches the inputs that the stage would read now, or else those of its last run, and the output that came "
+        "of them, into DIR/input and DIR/output. Of a whole pipeline: the output of each stage that a run would not "
+        "compute, into DIR/STAGE/output. Every file is verified; files that are not its own are never touched."
+    )
+    cmd_options = (
+        SOURCE,
+        SET,
+        RUNNER,
+        option("to", "the directory (default: pull/PIPELINE[/STAGE] in the project)"),
+    )
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Find, copy, and print where."""
+        if ":" not in names[0]:
+            self._pull_outputs(options, names)
+            return
+        plan, cached = self.cached(options, names)
+        directory = self._directory(options, plan, cached.stage.name)
+        copy_cached(plan, cached, directory)
+        read = cached.needs.values()
+        print(f"{directory}/input" + (f"  {_what(*read)}" if read else "  the source"))
+        if cached.output:
+            print(f"{directory / 'output'}  {_what(cached.output)}")
+        else:
+            say(f"no run of {names[0]} on these inputs is recorded: there is no output")
+
+    def _pull_outputs(self, options: Mapping[str, Any], names: list[str]) -> None:
+        plan = planned(self.settings, names[0], options, set=names[1:], fetch=True)
+        directory = self._directory(options, plan)
+        outputs = cached_outputs(plan)
+        copy_outputs(plan, outputs, directory)
+        for stage in plan.stages:
+            if stage.name in outputs:
+                print(f"{directory / stage.name / 'output'}  {_what(outputs[stage.name])}")
+            else:
+                say(f"{names[0]}:{stage.name} has no output in the store: doit run {names[0]}")
+
+    def _directory(self, options: Mapping[str, Any], plan: Plan, stage: str = "") -> Path:
+        if options["to"]:
+            return Path(options["to"]).expanduser().absolute()
+        return self.root / "pull" / plan.pipeline.name / stage
+
+
+class OpenShell(_OneStage):
+    """Opens a shell in a stage's environment, on its last inputs, with its command ready."""
+
+    name = "shell"
+    doc_purpose = COMMANDS["shell"]
+    doc_description = (
+        "The shell runs where the stage would: in its virtual environment or, with the docker runner, in a container. "
+        "$RUN runs the stage's command, $INPUT is what it reads, $OUTPUT an empty directory that is removed at the end. "
+        "What comes on stdin is run, where that is no terminal."
+    )
+    cmd_options = (SOURCE, SET, RUNNER)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> int:
+        """Open it; the exit code is the shell's."""
+        plan, cached = self.cached(options, names)
+        with workbench(plan, cached, say) as job:
+            shell = plan.runner.shell(job, terminal=sys.stdin.isatty())
+            say(f"{job.label} in its environment ({plan.runner.name}); $RUN runs")
+            say(f"  {shlex.join(shell.command)}")
+            return hand_over(shell.start, cwd=shell.directory, env=shell.variables)
+
+
+def _what(*records: Any) -> str:
+    files, total = sum(r.count for r in records), sum(r.bytes for r in records)
+    return f"{count(files, 'file')}, {size(total)}"

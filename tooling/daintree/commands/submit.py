@@ -1,0 +1,312 @@
+"""`doit submit`, `doit logs` and `doit cancel`: a pipeline's Workflow in the cluster, from its beginning to its end."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from daintree.argo.cluster import Object
+from daintree.argo.names import RECORD
+from daintree.argo.submit import Submitted
+from daintree.argo.workflow_status import Task, read_status, reason
+from daintree.argo.workflows import SUCCEEDED, stages_of
+from daintree.commands.argo import NAMESPACE, access_of, ordered, require_extra
+from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
+from daintree.commands.names import COMMANDS
+from daintree.commands.run import FORCE, SET, SOURCE
+from daintree.errors import ClusterError, ClusterMissing
+from daintree.spec.pipeline import pipeline_files
+from daintree.terminal import colour, count, duration, say
+
+if TYPE_CHECKING:
+    from daintree.argo.cluster import Cluster, Object
+    from daintree.argo.submission import Order
+    from daintree.argo.submit import Submitted
+
+
+class _ClusterCommand(DaintreeCommand):
+    """What asks the cluster."""
+
+    def _cluster(self) -> Cluster:
+        require_extra()
+        from daintree.argo.kubernetes import open_cluster
+
+        return open_cluster()
+
+    def _namespace(self, options: Mapping[str, Any]) -> str:
+        return str(options["namespace"] or self.settings.argo_namespace)
+
+    def _workflow(self, cluster: Cluster, namespace: str, name: str) -> Object:
+        """The Workflow of this name, or the newest of the pipeline of this name."""
+        from daintree.argo.workflows import find_workflow
+
+        pipeline = name in pipeline_files(self.root)
+        return find_workflow(cluster, namespace, name, pipeline=pipeline)
+
+
+class Submit(_ClusterCommand):
+    """Makes the Workflow of what a pipeline misses in the cluster, or attaches to the one that is there."""
+
+    doc_purpose = COMMANDS["submit"]
+    doc_usage = "PIPELINE [--watch] [--source s3://…] [--set stage.parameter=value …]"
+    doc_description = (
+        "Plans as `doit argo` does, and hands the Workflow to the cluster of the kubeconfig's current context, or to the one "
+        "that this is a pod of. The same plan submitted twice is one Workflow; after one that failed comes another attempt. "
+        "With --watch, each change of a stage is a line, the exit code is the Workflow's (0 or 1), and Ctrl-C leaves it running."
+    )
+    cmd_options = (
+        option("watch", "wait for the Workflow's end, and show its stages", type=bool),
+        SOURCE,
+        SET,
+        FORCE,
+        NAMESPACE,
+        JSON_OPTION,
+    )
+    names = (1, 1)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> int:
+        """Plan, submit, and watch where that is asked for."""
+        from daintree.commands.argo import order_summary
+
+        cluster, namespace = self._cluster(), self._namespace(options)
+        order = ordered(self.settings, names[0], options)
+        say(order_summary(order))
+        submitted = None
+        if order.submission.stages:
+            submitted = self._submit(cluster, namespace, order)
+            say(submitted_line(names[0], submitted, namespace))
+        if options["json"]:
+            print_json(_as_json(order, submitted, namespace))
+            sys.stdout.flush()
+        if submitted is None or not options["watch"]:
+            return 0
+        return _watch(cluster, namespace, submitted.name, options)
+
+    def _submit(self, cluster: Cluster, namespace: str, order: Order) -> Submitted:
+        from daintree.argo.manifest import workflow_manifest
+        from daintree.argo.submit import hand_over, submit
+
+        access = access_of(self.settings, namespace)
+        return submit(
+            cluster,
+            namespace,
+            order.submission,
+            lambda attempt: workflow_manifest(order.submission, access, attempt),
+            lambda: hand_over(order, say),
+        )
+
+
+class Logs(_ClusterCommand):
+    """Prints what the pods of a Workflow say."""
+
+    doc_purpose = COMMANDS["logs"]
+    doc_usage = "PIPELINE[:STAGE] | WORKFLOW[:STAGE] [--follow]"
+    doc_description = (
+        "Of a pipeline's newest Workflow, or of the Workflow of that name. With a stage, its lines are printed as they are; the stage "
+        "`record` is the exit handler. Pods of a Workflow that succeeded are removed: what they said is in `doit show`."
+    )
+    cmd_options = (
+        option("follow", "go on printing until what is followed has ended", type=bool, short="f"),
+        NAMESPACE,
+    )
+    names = (1, 1)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> int:
+        """Print; 130 where Ctrl-C ended the following."""
+        from daintree.argo.stage_logs import check_stage, follow_logs, read_logs
+
+        cluster, namespace = self._cluster(), self._namespace(options)
+        name, _, stage = names[0].partition(":")
+        workflow = self._workflow(cluster, namespace, name)
+        if stage:
+            check_stage(workflow, stage)
+        show = LogLines(workflow, alone=bool(stage)).show
+        if not options["follow"]:
+            read_logs(cluster, namespace, workflow, stage, show)
+            return 0
+        try:
+            follow_logs(cluster, namespace, workflow["metadata"]["name"], stage, show)
+        except KeyboardInterrupt as stopped:
+            return _signalled(stopped)
+        return 0
+
+
+class Cancel(_ClusterCommand):
+    """Stops a Workflow; what has succeeded is recorded."""
+
+    doc_purpose = COMMANDS["cancel"]
+    doc_usage = "PIPELINE | WORKFLOW"
+    doc_description = (
+        "Stops a pipeline's newest Workflow, or the Workflow of that name, as Argo's own stop does: its pods end, and its exit "
+        "handler records the stages that have succeeded."
+    )
+    cmd_options = (NAMESPACE,)
+    names = (1, 1)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Stop it."""
+        from daintree.argo.workflows import stop
+
+        cluster, namespace = self._cluster(), self._namespace(options)
+        workflow = self._workflow(cluster, namespace, names[0])
+        stop(cluster, namespace, workflow)
+        say(f"stopping the Workflow {workflow['metadata']['name']}: what has succeeded is recorded")
+
+
+def _watch(cluster: Cluster, namespace: str, name: str, options: Mapping[str, Any]) -> int:
+    """Show the Workflow's stages to its end; 0, or 130 or 143 where a signal ended the watching alone.
+
+    Raises StageFailed where it did not succeed.
+    """
+    from daintree.argo.submit import follow
+    from daintree.argo.workflow_status import check_ending
+
+    progress = WorkflowProgress()
+    try:
+        workflow = follow(cluster, namespace, name, progress.seen)
+    except KeyboardInterrupt as stopped:
+        _goes_on(name, namespace, options)
+        return _signalled(stopped)
+    except ClusterMissing:
+        raise
+    except ClusterError:
+        _goes_on(name, namespace, options)
+        raise
+    check_ending(workflow)
+    progress.ended(workflow)
+    return 0
+
+
+def _goes_on(name: str, namespace: str, options: Mapping[str, Any]) -> None:
+    """Say that only the watching has ended."""
+    there = f" --namespace {namespace}" if options["namespace"] else ""
+    say(f"the Workflow {name} goes on without being watched")
+    say(f"to come back: {shlex.join(['doit', *sys.argv[1:]])}")
+    say(f"to stop it: doit cancel {name}{there}")
+
+
+def _signalled(stopped: KeyboardInterrupt) -> int:
+    """The exit code after Ctrl-C or SIGTERM."""
+    return 128 + int(getattr(stopped, "number", signal.SIGINT))
+
+
+def _as_json(order: Order, submitted: Submitted | None, namespace: str) -> dict[str, Any]:
+    from daintree.commands.argo import order_as_json
+
+    described = order_as_json(order, namespace, "")
+    del described["file"]
+    return {**described, **submitted_as_json(submitted, namespace)}
+
+
+_SHADES = {
+    "run": "yellow",
+    "done": "green",
+    "failed": "red",
+    "wait": "dim",
+    "retry": "cyan",
+    "skip": "dim",
+}
+_WIDTH = max(map(len, _SHADES))
+
+
+def submitted_line(pipeline: str, submitted: Submitted, namespace: str) -> str:
+    """What became of a submission, in one line."""
+    place = f"the Workflow {submitted.name} in the namespace {namespace}"
+    if not submitted.attached:
+        return f"{pipeline}: submitted {place}"
+    if submitted.phase == SUCCEEDED:
+        return f"{pipeline}: {place} has computed this plan, and has succeeded: doit record {submitted.name} records it again"
+    return f"{pipeline}: {place} computes this plan already: attached to it"
+
+
+def submitted_as_json(submitted: Submitted | None, namespace: str) -> dict[str, Any]:
+    """What `doit submit --json` says of the Workflow; its name is null where nothing is to run."""
+    if submitted is None:
+        return {"workflow": None, "namespace": namespace}
+    return {
+        "workflow": submitted.name,
+        "namespace": namespace,
+        "attempt": submitted.attempt,
+        "attached": submitted.attached,
+        "phase": submitted.phase or "Pending",
+    }
+
+
+class WorkflowProgress:
+    """Prints a line for each change between one state of a Workflow and the next."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, tuple[str, str]] = {}
+        self._attempts: dict[str, int] = {}
+
+    def seen(self, workflow: Object) -> None:
+        """Say what is new."""
+        stages = stages_of(workflow)
+        width = max(map(len, stages.values()), default=0)
+        for task in read_status(workflow).tasks.values():
+            name = stages.get(task.name, task.name).ljust(width)
+            before = self._attempts.get(task.name, 1)
+            self._attempts[task.name] = max(before, len(task.attempts))
+            if len(task.attempts) > before:
+                _tell(name, "retry", _attempt_before(task))
+            told = _change(task)
+            if told and self._told.get(task.name) != told:
+                self._told[task.name] = told
+                _tell(name, *told)
+
+    def ended(self, workflow: Object) -> None:
+        """Say that it has succeeded."""
+        status = read_status(workflow)
+        took = _seconds(status.started, status.finished)
+        stages = count(len(status.tasks), "stage")
+        say(f"the Workflow {status.name} has succeeded: {stages}{f' in {took}' if took else ''}")
+
+
+class LogLines:
+    """Prints what stages say on stdout, line by line from any thread; `alone` without the stage's name."""
+
+    def __init__(self, workflow: Object, *, alone: bool) -> None:
+        names = [*stages_of(workflow).values(), RECORD]
+        self._width = 0 if alone else max(map(len, names))
+
+    def show(self, stage: str, line: str) -> None:
+        """Print a line of a stage."""
+        begin = f"{stage.ljust(self._width)}  {colour('|', 'dim', sys.stdout)} "
+        sys.stdout.write(f"{begin if self._width else ''}{line}\n")
+        sys.stdout.flush()
+
+
+def _tell(stage: str, word: str, text: str) -> None:
+    say(f"{stage}  {colour(word.ljust(_WIDTH), _SHADES[word], sys.stderr)}  {text}".rstrip())
+
+
+def _change(task: Task) -> tuple[str, str] | None:
+    """What there is to say of a task as it is now: a word and a text; None for nothing."""
+    last = task.attempts[-1] if task.attempts else None
+    if task.state == "succeeded":
+        return "done", _seconds(task.started, task.finished)
+    if task.state in ("failed", "error"):
+        return "failed", reason(task)
+    if task.state in ("omitted", "skipped"):
+        return "skip", task.message or "what it needs has failed"
+    if last and last.state == "running":
+        return "run", f"on {last.host}" if last.host else ""
+    # Without a colon it names a step of every pod's start; with one, what keeps it from starting.
+    if last and last.state == "pending" and ": " in last.message:
+        return "wait", last.message
+    return None
+
+
+def _attempt_before(task: Task) -> str:
+    said = task.attempts[-2].message
+    return f"attempt {len(task.attempts)}" + (f", after: {said}" if said else "")
+
+
+def _seconds(started: datetime | None, finished: datetime | None) -> str:
+    if started is None or finished is None:
+        return ""
+    return duration((finished - started).total_seconds())

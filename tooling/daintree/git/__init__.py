@@ -1,1 +1,0 @@
-"""What git knows of a project: the files of its working tree and commits, and its history."""

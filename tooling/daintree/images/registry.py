@@ -1,0 +1,244 @@
+"""A registry over HTTP: https, or plain HTTP for one on this machine and where a setting says so."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urljoin
+
+import msgspec
+
+from daintree.concurrency import side_by_side
+from daintree.errors import DaintreeError, RegistryError, RegistryUnavailable
+from daintree.images.connection import Answer, Connections
+from daintree.images.protocol import ImageConfig, Manifest
+from daintree.images.reference import Repository
+from daintree.images.registry_auth import Authorization
+
+THREADS = 16
+INDEX_TYPES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+MANIFEST_TYPES = (
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    *INDEX_TYPES,
+)
+_ACCEPT = ", ".join(MANIFEST_TYPES)
+_DIGEST_HEADER = "docker-content-digest"
+_LOOPBACK = re.compile(r"127(\.\d{1,3}){3}")
+_LINK = re.compile(r'<([^>]+)>\s*;\s*rel="?next')
+_SETTING = "registry in [tool.daintree], or DAINTREE_REGISTRY, says which registry it is"
+
+
+class HttpRegistry:
+    """The registry at one host (a Registry)."""
+
+    def __init__(self, host: str, *, plain_http: bool = False) -> None:
+        self.host = host
+        plain = plain_http or is_loopback(host)
+        # Docker Hub answers under another name than the one images are called by.
+        server = "registry-1.docker.io" if host == "docker.io" else host
+        self._top = f"{'http' if plain else 'https'}://{server}/v2/"
+        self._connections = Connections()
+        self._authorization = Authorization(host, self._connections, plain_http=plain)
+
+    def digests(self, images: Sequence[tuple[Repository, str]]) -> list[str]:
+        """The image digest that each (repository, tag) names, "" for none; asked for in one parallel round."""
+        return side_by_side(lambda image: self._digest(*image), images, THREADS)
+
+    def manifest(self, repository: Repository, reference: str) -> Manifest:
+        """The manifest that a tag or digest names."""
+        answer = self._found("GET", repository, f"manifests/{reference}", {"Accept": _ACCEPT})
+        digest = _digest_of(answer.body)
+        told = answer.headers.get(_DIGEST_HEADER, digest)
+        if told != digest or (":" in reference and reference != digest):
+            raise RegistryError(
+                f"the registry {self.host} answers with another manifest than {repository} {reference}"
+            )
+        kind = answer.headers.get("content-type", MANIFEST_TYPES[0]).partition(";")[0].strip()
+        return Manifest(kind, digest, answer.body)
+
+    def config(self, repository: Repository, reference: str, platform: str) -> ImageConfig:
+        """The configuration of an image, of its variant for `platform` where it has several."""
+        manifest = self.manifest(repository, reference)
+        if manifest.media_type in INDEX_TYPES:
+            inner = _variant(_json(manifest.body, self.host), platform)
+            if not inner:
+                raise RegistryError(f"{repository} {reference} has no image for {platform}")
+            manifest = self.manifest(repository, inner)
+        config = str(_json(manifest.body, self.host).get("config", {}).get("digest", ""))
+        body = self._found("GET", repository, f"blobs/{config}", {}).body
+        if _digest_of(body) != config:
+            raise RegistryError(f"the registry {self.host} answers with another blob than {config}")
+        said = _json(body, self.host).get("config") or {}
+        return ImageConfig(
+            {str(name): str(value) for name, value in (said.get("Labels") or {}).items()},
+            tuple(map(str, said.get("Entrypoint") or ())),
+            tuple(map(str, said.get("Cmd") or ())),
+        )
+
+    def labels(self, repository: Repository, reference: str, platform: str) -> dict[str, str]:
+        """The labels of an image, of its variant for `platform` where it has several."""
+        return self.config(repository, reference, platform).labels
+
+    def tags(self, repository: Repository) -> list[str]:
+        """The tags of a repository; empty when there is no such repository."""
+        found: list[str] = []
+        url = f"{self._top}{repository.name}/tags/list"
+        while url:
+            answer = self._ask("GET", repository, url, {})
+            if answer.status == 404:
+                break
+            self._check(answer, f"the tags of {repository}")
+            found += _json(answer.body, self.host).get("tags") or []
+            link = _LINK.search(answer.headers.get("link", ""))
+            url = urljoin(url, link[1]) if link else ""
+        return found
+
+    def tag(self, repository: Repository, manifest: Manifest, tag: str) -> None:
+        """Make a tag name an image that the repository has. Believed only when the registry answers with its digest."""
+        url = f"{self._top}{repository.name}/manifests/{tag}"
+        headers = {"Content-Type": manifest.media_type}
+        answer = self._ask("PUT", repository, url, headers, manifest.body)
+        self._check(answer, repository.tagged(tag))
+        if answer.headers.get(_DIGEST_HEADER) != manifest.digest:
+            raise RegistryError(
+                f"the registry {self.host} did not answer with the digest of {repository.tagged(tag)}"
+            )
+
+    def _digest(self, repository: Repository, tag: str) -> str:
+        url = f"{self._top}{repository.name}/manifests/{tag}"
+        answer = self._ask("HEAD", repository, url, {"Accept": _ACCEPT})
+        if answer.status == 404:
+            return ""
+        self._check(answer, repository.tagged(tag))
+        # Some registries tell the digest only with the manifest.
+        return answer.headers.get(_DIGEST_HEADER) or self.manifest(repository, tag).digest
+
+    def _found(
+        self, method: str, repository: Repository, path: str, headers: Mapping[str, str]
+    ) -> Answer:
+        answer = self._ask(method, repository, f"{self._top}{repository.name}/{path}", headers)
+        self._check(answer, f"{repository} {path}")
+        return answer
+
+    def _ask(
+        self,
+        method: str,
+        repository: Repository,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+    ) -> Answer:
+        actions = "pull,push" if method == "PUT" else "pull"
+        scope = f"repository:{repository.name}:{actions}"
+        with _mapped(self.host):
+            known = self._authorization.header(scope)
+            given = {"Authorization": known} if known else {}
+            answer = self._connections.ask(method, url, {**headers, **given}, body)
+            challenge = answer.headers.get("www-authenticate", "")
+            if answer.status == 401 and challenge:
+                wanted = self._authorization.challenged(challenge, scope)
+                if wanted and wanted != known:
+                    given = {"Authorization": wanted}
+                    answer = self._connections.ask(method, url, {**headers, **given}, body)
+        return answer
+
+    def _check(self, answer: Answer, what: str) -> None:
+        """Raise RegistryError for an answer that is an error."""
+        if answer.status in (401, 403):
+            known = self._authorization.has_credentials
+            raise RegistryError(
+                f"the registry {self.host} refuses {what}"
+                + ("" if known else ": nobody is logged in"),
+                hint=f"docker login {self.host}",
+            )
+        if answer.status == 404:
+            raise RegistryError(f"the registry {self.host} has no {what}")
+        if answer.status >= 300:
+            from http.client import responses
+
+            phrase = responses.get(answer.status, "")
+            raise RegistryError(
+                f"the registry {self.host} answers {answer.status} {phrase} for {what}",
+                hint="try again later" if answer.status >= 429 else "",
+            )
+
+
+def open_registry(registry: str, *, plain_http: bool) -> HttpRegistry | None:
+    """The registry that a setting (`host[:port][/prefix]`) names; None where it names none."""
+    host = registry.partition("/")[0]
+    return HttpRegistry(host, plain_http=plain_http) if host else None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a registry's host (with its port) is this machine."""
+    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+    return name in ("localhost", "[::1]") or _LOOPBACK.fullmatch(name) is not None
+
+
+@contextmanager
+def _mapped(host: str) -> Iterator[None]:
+    """Raise RegistryError for whatever a connection raises."""
+    try:
+        yield
+    except DaintreeError:
+        raise
+    except Exception as error:
+        translated = _translated(host, error)
+        if translated is None:
+            raise
+        raise translated from error
+
+
+def _translated(host: str, error: Exception) -> RegistryError | None:
+    """The error of a connection in our words; None for one that is no connection's."""
+    import ssl
+    from http.client import HTTPException
+
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return RegistryError(
+            f"the certificate of the registry {host} is not to be trusted: {error.verify_message}",
+            hint="SSL_CERT_FILE names a file of the authorities that you trust",
+        )
+    if isinstance(error, ssl.SSLError):
+        return RegistryError(
+            f"the registry {host} does not speak TLS: {error.reason or error}",
+            hint="if it speaks plain HTTP in a network you trust: registry_plain_http = true",
+        )
+    if isinstance(error, TimeoutError):
+        return RegistryUnavailable(f"the registry {host} does not answer", hint=_SETTING)
+    if isinstance(error, OSError):
+        reason = error.strerror or str(error)
+        return RegistryUnavailable(
+            f"the registry {host} cannot be reached: {reason}", hint=_SETTING
+        )
+    if isinstance(error, HTTPException):
+        return RegistryError(f"{host} does not answer as a registry", hint=_SETTING)
+    return None
+
+
+def _digest_of(body: bytes) -> str:
+    return f"sha256:{hashlib.sha256(body).hexdigest()}"
+
+
+def _json(body: bytes, host: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.DecodeError:
+        raise RegistryError(f"the registry {host} answers with what is no JSON object") from None
+
+
+def _variant(index: Mapping[str, Any], platform: str) -> str:
+    """The digest of an index's image for a platform, "" for none."""
+    for entry in index.get("manifests", ()):
+        described = entry.get("platform", {})
+        name = f"{described.get('os')}/{described.get('architecture')}"
+        if platform in (name, f"{name}/{described.get('variant')}"):
+            return str(entry["digest"])
+    return ""

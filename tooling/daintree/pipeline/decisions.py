@@ -1,0 +1,199 @@
+"""The plan: for each stage a hit, a miss with its reason, or pending on the stages it waits for.
+
+Everything here is pure: what the store and the source say comes in as values and functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from daintree.errors import ArtifactDamaged
+from daintree.pipeline.keys import content_key, recipe_key
+from daintree.spec.component import ComponentSpec, Resources, Scalar
+from daintree.store.records import IndexRecord
+
+FORCED = "forced"
+
+
+class SourceIdentity(msgspec.Struct, frozen=True):
+    """What a pipeline reads: how its reader knows it (`identity`), its artifact digest (None until it is fetched), where it is."""
+
+    identity: str
+    digest: str | None
+    origin: str
+
+
+class BoundStage(msgspec.Struct, frozen=True, kw_only=True):
+    """A stage with its component's version and its parameters' values: all that its keys are made of.
+
+    `parameters` are all of them; `ineffective` names those that stay out of the keys. `files` are the
+    version's files (path → mode and blob id), kept in run records to say later what changed.
+    """
+
+    name: str
+    component: str
+    version: str
+    files: Mapping[str, str]
+    spec: ComponentSpec
+    parameters: Mapping[str, Scalar]
+    needs: tuple[str, ...]
+    resources: Resources
+    environment: str
+    recipe: str
+
+    @property
+    def ineffective(self) -> tuple[str, ...]:
+        """The parameters that change only how fast, sorted."""
+        return tuple(sorted(n for n, p in self.spec.params.items() if not p.affects_output))
+
+    @property
+    def effective_parameters(self) -> dict[str, Scalar]:
+        """The parameters that are part of the keys."""
+        return effective(self.parameters, self.spec)
+
+    def content(self, inputs: Mapping[str, str]) -> str:
+        """The content key of this stage on these input digests, by need ("" for the source)."""
+        return content_key(
+            version=self.version,
+            parameters=self.effective_parameters,
+            environment=self.environment,
+            inputs=inputs,
+        )
+
+
+def effective(parameters: Mapping[str, Scalar], spec: ComponentSpec) -> dict[str, Scalar]:
+    """The parameters whose values affect the output."""
+    return {name: value for name, value in parameters.items() if spec.params[name].affects_output}
+
+
+def recipe_of(
+    *,
+    version: str,
+    spec: ComponentSpec,
+    parameters: Mapping[str, Scalar],
+    environment: str,
+    needs: Mapping[str, str],
+    source: SourceIdentity,
+) -> str:
+    """The recipe key of a stage; one without needs reads the source."""
+    return recipe_key(
+        version=version,
+        parameters=effective(parameters, spec),
+        environment=environment,
+        needs=needs,
+        source="" if needs else source.identity,
+    )
+
+
+class Hit(msgspec.Struct, frozen=True):
+    """The stage's output is in the store; `adopt` says that it was found by content, not yet by recipe."""
+
+    record: IndexRecord
+    adopt: bool = False
+    status: Literal["hit"] = "hit"
+
+
+class Miss(msgspec.Struct, frozen=True):
+    """The stage must be computed. `damaged` is the record whose output turned out not to be whole.
+
+    `reason` is empty when it takes the stage's history to tell.
+    """
+
+    reason: str = ""
+    damaged: IndexRecord | None = None
+    status: Literal["miss"] = "miss"
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """Not known before these needs have run; it may turn out a hit."""
+
+    on: tuple[str, ...]
+    status: Literal["pending"] = "pending"
+
+    @property
+    def reason(self) -> str:
+        """In words."""
+        return "waits for " + ", ".join(self.on)
+
+
+Decision: TypeAlias = Hit | Miss | Pending
+
+Lookup: TypeAlias = Callable[[str], IndexRecord | None]
+Check: TypeAlias = Callable[[IndexRecord], None]
+
+
+def inputs_of(
+    stage: BoundStage, decisions: Mapping[str, Decision], source: SourceIdentity
+) -> dict[str, str] | None:
+    """The digests of the stage's inputs by need ("" for the source); None while one is not known."""
+    if not stage.needs:
+        return None if source.digest is None else {"": source.digest}
+    digests: dict[str, str] = {}
+    for need in stage.needs:
+        decision = decisions[need]
+        if not isinstance(decision, Hit):
+            return None
+        digests[need] = decision.record.digest
+    return digests
+
+
+def decide(
+    stage: BoundStage,
+    inputs: Mapping[str, str] | None,
+    waits_for: tuple[str, ...],
+    recipe_record: IndexRecord | None,
+    lookup: Lookup,
+    check: Check,
+) -> Decision:
+    """What the store has for one stage.
+
+    `inputs` are the digests of its inputs, or None while `waits_for` have not run; `lookup` reads a stage
+    key's record; `check` raises ArtifactDamaged for a record whose output is not whole. A recipe record
+    counts only if its run read exactly these inputs; else the content key is looked up.
+    """
+    if inputs is None:
+        return Pending(waits_for) if waits_for else Miss("the source is not fetched yet")
+    damage: Miss | None = None
+    if recipe_record is not None and recipe_record.inputs == inputs:
+        damage = _damage(recipe_record, check)
+        if damage is None:
+            return Hit(recipe_record)
+    record = lookup(stage.content(inputs))
+    if record is None:
+        return damage or Miss()
+    if damage is not None and damage.damaged is not None and record.run == damage.damaged.run:
+        return damage
+    return _damage(record, check) or Hit(record, adopt=True)
+
+
+def _damage(record: IndexRecord, check: Check) -> Miss | None:
+    try:
+        check(record)
+    except ArtifactDamaged as damage:
+        return Miss(damage.message, damaged=record)
+    return None
+
+
+def decide_all(
+    stages: Iterable[BoundStage],
+    source: SourceIdentity,
+    recipe_records: Mapping[str, IndexRecord | None],
+    forced: frozenset[str],
+    lookup: Lookup,
+    check: Check,
+) -> dict[str, Decision]:
+    """A decision for each stage, by name, in order; a stage after a miss is pending, a forced one always a miss."""
+    decisions: dict[str, Decision] = {}
+    for stage in stages:
+        inputs = inputs_of(stage, decisions, source)
+        waits_for = tuple(n for n in stage.needs if not isinstance(decisions[n], Hit))
+        if stage.name in forced:
+            decisions[stage.name] = Miss(FORCED)
+            continue
+        decisions[stage.name] = decide(
+            stage, inputs, waits_for, recipe_records.get(stage.recipe), lookup, check
+        )
+    return decisions

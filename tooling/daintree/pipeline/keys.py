@@ -1,0 +1,64 @@
+"""The two keys a stage's output is found under: one function each, for every runner and every machine.
+
+The recipe key comes from the plan alone and is known before anything runs; the content key comes from the actual
+input digests, so that an input that was recomputed to the same bytes leads to the same output (early cutoff).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from daintree.digest import digest_record
+from daintree.spec.component import Scalar
+
+
+def recipe_key(
+    *,
+    version: str,
+    parameters: Mapping[str, Scalar],
+    environment: str,
+    needs: Mapping[str, str],
+    source: str,
+) -> str:
+    """The key of "this component, so parametrised, on whatever those recipes give".
+
+    `parameters` are those that affect the output; `needs` are the recipe keys of the needs by name; `source` is
+    the source's identity ("" for a stage that has needs).
+    """
+    return digest_record(
+        "recipe-key",
+        1,
+        {
+            "version": version,
+            "parameters": dict(parameters),
+            "environment": environment,
+            "needs": dict(needs),
+            "source": source,
+        },
+    )
+
+
+def content_key(
+    *,
+    version: str,
+    parameters: Mapping[str, Scalar],
+    environment: str,
+    inputs: Mapping[str, str],
+) -> str:
+    """The key of "this component, so parametrised, on exactly these bytes".
+
+    `inputs` are the digests of the inputs by name. A single input's name stays out of the key, because the
+    component never sees it; with several, the names are the subdirectories it reads.
+    """
+    named: list[str] | dict[str, str]
+    named = list(inputs.values()) if len(inputs) == 1 else dict(inputs)
+    return digest_record(
+        "content-key",
+        1,
+        {
+            "version": version,
+            "parameters": dict(parameters),
+            "environment": environment,
+            "inputs": named,
+        },
+    )

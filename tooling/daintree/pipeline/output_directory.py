@@ -1,0 +1,277 @@
+"""A pipeline's `output:` directory: a copy of stage outputs that is whole at every moment.
+
+A small file beside the directory (`.<name>.daintree.json`) remembers what was put there, so that nothing is copied
+twice and no directory is replaced that the tooling did not make.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+
+from daintree.errors import ArtifactDamaged, UsageError
+from daintree.store.integrity import walk
+from daintree.store.names import check_names
+from daintree.store.protocol import Store
+from daintree.store.records import FileEntry, IndexRecord
+
+CHUNK = 1 << 20
+
+# Files by path below the directory: size, and the times (ns) of the last write and of the last change to the inode.
+_Files: TypeAlias = dict[str, tuple[int, int, int]]
+
+
+class _Published(msgspec.Struct, frozen=True):
+    """What the tooling has put into an output directory: output digests by subdirectory ("" for none), and the files."""
+
+    digests: dict[str, str]
+    files: _Files
+
+
+class Copied(NamedTuple):
+    """What is to be copied: its artifact digest, and what makes a verified copy of it at a path that does not exist."""
+
+    digest: str
+    write: Callable[[Path], None]
+
+
+def publish_output(
+    directory: Path, records: Mapping[str, IndexRecord], store: Store, root: Path
+) -> bool:
+    """Make `directory` a copy of these outputs, as `publish_copy` does; each file is verified while it is copied.
+
+    Raises ArtifactDamaged when a stored output is not whole.
+    """
+    contents = {name: copy_of(record, store) for name, record in records.items()}
+    return publish_copy(directory, contents, store, root, option="--output")
+
+
+def copy_of(record: IndexRecord, store: Store) -> Copied:
+    """A stored output as what is to be copied."""
+    return Copied(record.digest, lambda target: _copy(record, target, store))
+
+
+def publish_copy(
+    directory: Path, contents: Mapping[str, Copied], store: Store, root: Path, *, option: str
+) -> bool:
+    """Make `directory` hold these, by subdirectory ("" for the directory itself); True if anything was copied.
+
+    The old content stays until the new one is whole. Nothing happens when it already is this copy. A link is
+    followed, not replaced. Raises UsageError for a directory that holds something else (its hint names the
+    `option` that names another), what copying raises, OSError as writing does.
+    """
+    directory = Path(os.path.realpath(directory))
+    _refuse_dangerous(directory, root, store)
+    digests = {name: content.digest for name, content in contents.items()}
+    marker = _marker(directory)
+    if _is_copy(directory, _read(marker), digests):
+        return False
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with _one_at_a_time(directory.parent) as alone:
+        published = _read(marker)
+        if _is_copy(directory, published, digests):
+            return False
+        present = _replaceable(directory, published, option)
+        if alone:
+            _sweep(directory)
+        fresh = _temporary(directory)
+        try:
+            for name, content in contents.items():
+                content.write(fresh / name)
+            files = _listing(fresh)
+            # Whoever is killed between these three leaves files that the next run knows as the tooling's own.
+            _write(marker, _Published({}, {**present, **files}), _temporary(directory))
+            _swap(fresh, directory)
+            _write(marker, _Published(digests, files), _temporary(directory))
+        finally:
+            _remove(fresh)
+    return True
+
+
+def check_place(directory: Path, store: Store, root: Path) -> None:
+    """Raise UsageError unless an output may be put into `directory`: what lies there now may be replaced by it."""
+    directory = Path(os.path.realpath(directory))
+    _refuse_dangerous(directory, root, store)
+    _replaceable(directory, _read(_marker(directory)), "--output")
+
+
+def _marker(directory: Path) -> Path:
+    return directory.with_name(f".{directory.name}.daintree.json")
+
+
+def _refuse_dangerous(directory: Path, root: Path, store: Store) -> None:
+    root, kept, home = (
+        Path(os.path.realpath(p)) for p in (root, store.directory, os.path.expanduser("~"))
+    )
+    protected = {root: "the project", kept: "the artifact store", home: "your home directory"}
+    for path, name in protected.items():
+        if path.is_relative_to(directory):
+            raise UsageError(
+                f"the output {directory} would replace {name}", hint="name a directory of its own"
+            )
+    if directory.is_relative_to(kept):
+        raise UsageError(
+            f"the output {directory} lies in the artifact store", hint="name another directory"
+        )
+    for name in (".git", "components", "pipelines"):
+        if directory.is_relative_to(root / name):
+            raise UsageError(
+                f"the output {directory} lies in the project's {name}/",
+                hint="name another directory",
+            )
+
+
+def _is_copy(directory: Path, published: _Published | None, digests: Mapping[str, str]) -> bool:
+    return (
+        published is not None
+        and published.digests == digests
+        and directory.is_dir()
+        and published.files == _listing(directory)
+    )
+
+
+def _replaceable(directory: Path, published: _Published | None, option: str) -> _Files:
+    """The files in the directory, all of which the tooling has put there. Raises UsageError otherwise."""
+    if not os.path.lexists(directory):
+        return {}
+    present = _listing(directory) if directory.is_dir() else {".": (0, 0, 0)}
+    known = published.files if published else {}
+    strange = sorted(present.keys() - known.keys())
+    if strange:
+        what = "is a file" if strange == ["."] else f"holds {strange[0]!r}"
+        raise UsageError(
+            f"the output {directory} {what}, which no run has put there",
+            hint=f"name another directory with {option}, or move this away",
+        )
+    return present
+
+
+@contextmanager
+def _one_at_a_time(parent: Path) -> Iterator[bool]:
+    """Lock the directory; False where its file system has no such locks (some network file systems)."""
+    descriptor = os.open(parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            alone = True
+        except OSError:
+            alone = False
+        yield alone
+    finally:
+        os.close(descriptor)
+
+
+def _temporary(directory: Path) -> Path:
+    return directory.with_name(f".{directory.name}.{os.urandom(6).hex()}.new")
+
+
+def _sweep(directory: Path) -> None:
+    """Remove what runs that were killed have left half-made."""
+    leftover = re.compile(re.escape(f".{directory.name}.") + r"[0-9a-f]{12}\.new(\.old)?\Z")
+    for path in directory.parent.iterdir():
+        if leftover.match(path.name):
+            _remove(path)
+
+
+def _read(marker: Path) -> _Published | None:
+    try:
+        return msgspec.json.decode(marker.read_bytes(), type=_Published)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _write(marker: Path, published: _Published, temporary: Path) -> None:
+    temporary.write_bytes(msgspec.json.encode(published, order="sorted"))
+    temporary.replace(marker)
+
+
+def _listing(directory: Path) -> _Files:
+    return {
+        path: (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        for path, status in walk(str(directory))
+    }
+
+
+def _copy(record: IndexRecord, target: Path, store: Store) -> None:
+    manifest = store.read_run(record.location)
+    if manifest is None or manifest.output is None:
+        raise ArtifactDamaged(
+            f"run {record.run} has lost its run.json",
+            file="run.json",
+            kind="missing",
+            hint="run again",
+        )
+    check_names(entry.path for entry in manifest.output.files)
+    origin = store.output_path(record.location)
+    for entry in manifest.output.files:
+        path = target / entry.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _copy_file(origin / entry.path, path, entry)
+
+
+def _copy_file(origin: Path, path: Path, entry: FileEntry) -> None:
+    digest = hashlib.sha256()
+    try:
+        with open(origin, "rb") as reader, open(path, "wb") as writer:
+            while chunk := reader.read(CHUNK):
+                digest.update(chunk)
+                writer.write(chunk)
+    except FileNotFoundError:
+        raise ArtifactDamaged(
+            f"output file {entry.path} is missing from the store",
+            file=entry.path,
+            kind="missing",
+            hint="run again",
+        ) from None
+    if digest.hexdigest() != entry.sha256:
+        raise ArtifactDamaged(
+            f"output file {entry.path} is damaged in the store",
+            file=entry.path,
+            kind="damaged",
+            hint="run again",
+        )
+
+
+def _swap(fresh: Path, directory: Path) -> None:
+    """Put `fresh` in the place of `directory`; whatever was there is left under `fresh`'s name."""
+    if not os.path.lexists(directory):
+        fresh.rename(directory)
+    elif not _exchange(fresh, directory):
+        # No atomic exchange here: between two renames the directory is missing for an instant, never half-written.
+        old = directory.with_name(fresh.name + ".old")
+        directory.rename(old)
+        fresh.rename(directory)
+        old.rename(fresh)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two directories in one step where the system can (Linux renameat2, macOS renamex_np)."""
+    import ctypes
+    import sys
+
+    library = ctypes.CDLL(None, use_errno=True)
+    first, second = os.fsencode(one), os.fsencode(other)
+    at_cwd, exchange = -100, 2
+    try:
+        if sys.platform == "darwin":
+            return int(library.renamex_np(first, second, exchange)) == 0
+        return int(library.renameat2(at_cwd, first, at_cwd, second, exchange)) == 0
+    except AttributeError:
+        return False
+
+
+def _remove(path: Path) -> None:
+    import shutil
+
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,44 @@
+"""A pipeline's source: how it is known without reading it twice, and how a stage gets its files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from daintree.errors import SourceError
+from daintree.pipeline.sources.local import LocalSource
+from daintree.pipeline.sources.protocol import Source
+from daintree.store.protocol import Store
+
+
+def open_source(location: str, sha256: str, directory: Path, store: Store) -> Source:
+    """The source at a location: a path (relative to `directory`) an http(s):// or an s3:// URL.
+
+    `sha256` is what the pipeline declares of its one file ("" for nothing). Raises SourceError for other kinds.
+    """
+    scheme, separator, _ = location.partition("://")
+    if not separator:
+        return LocalSource(directory / os.path.expanduser(location), location, sha256, store)
+    if scheme.lower() in ("http", "https"):
+        from daintree.pipeline.sources.http import HttpSource
+
+        return HttpSource(location, sha256, store)
+    if scheme.lower() == "s3":
+        from daintree.pipeline.sources.bucket import BucketSource
+        from daintree.store.s3 import read_s3_access
+
+        return BucketSource(location, sha256, read_s3_access())
+    if scheme.lower() == "file":
+        from urllib.parse import unquote
+
+        path = unquote(location.partition("://")[2].removeprefix("localhost"))
+        if not path.startswith("/"):
+            raise SourceError(
+                f"the source {location} is not on this machine", hint="write file:///path"
+            )
+        return LocalSource(Path(path), location, sha256, store)
+    # The location itself may hold a password.
+    raise SourceError(
+        f"a source of the kind {scheme}:// cannot be read",
+        hint="use a path, http://, https:// or s3://; or copy the objects to a directory first",
+    )

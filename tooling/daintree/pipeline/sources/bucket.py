@@ -1,0 +1,103 @@
+"""A source in an S3 bucket: known by a listing, and read in place by the stage itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daintree.digest import digest_record
+from daintree.errors import SourceError, StoreError
+from daintree.pipeline.decisions import SourceIdentity
+from daintree.store.bucket import KEYS_ELSEWHERE, SCHEME, Bucket, is_plain
+from daintree.store.s3 import S3Access
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+
+
+class BucketSource:
+    """The objects below s3://bucket/prefix, or the one object of that very key.
+
+    Its identity is the digest of what a listing says of each: key, size, ETag and version id.
+    """
+
+    def __init__(self, url: str, sha256: str, access: S3Access) -> None:
+        """Raises SourceError for a URL that is no plain s3://bucket/prefix, and for a declared sha256, which no listing can tell."""
+        name, _, prefix = url.partition("://")[2].partition("/")
+        if not is_plain(name, prefix):
+            raise SourceError(
+                "an s3:// source has another form than s3://bucket/prefix",
+                hint=KEYS_ELSEWHERE,
+            )
+        self._prefix = prefix.strip("/")
+        self._origin = f"{SCHEME}{name}/{self._prefix}".rstrip("/")
+        if sha256:
+            raise SourceError(
+                f"the source {self._origin} is known by its listing: sha256 cannot be declared of it",
+                hint="leave sha256 out",
+            )
+        self._bucket = Bucket(f"{SCHEME}{name}", access)
+        self._known: SourceIdentity | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL, which the stage reads with the credentials of its environment."""
+        return self._origin
+
+    @property
+    def is_object(self) -> bool:
+        """Whether the URL is that of one object, and nothing lies below it. Raises SourceError where it is both."""
+        with self._listing():
+            alone = bool(self._prefix and self._bucket.entry(self._prefix))
+            if alone and self._bucket.entries(self._prefix):
+                raise SourceError(
+                    f"the source {self._origin} is an object, and there are objects below it",
+                    hint="name the one or the others",
+                )
+        return alone
+
+    def identify(self) -> SourceIdentity:
+        """Lists the objects, once."""
+        if self._known is None:
+            digest = self._listed()
+            self._known = SourceIdentity(digest, digest, self._origin)
+        return self._known
+
+    def fetch(self) -> SourceIdentity:
+        """The same: nothing is downloaded."""
+        return self.identify()
+
+    def files(self, directory: Path) -> dict[str, Path]:
+        """Raises SourceError: the stage reads the URL."""
+        raise SourceError(f"the source {self._origin} is read in place")
+
+    def unchanged(self) -> bool:
+        """Lists the objects again."""
+        return self._listed() == self.identify().digest
+
+    def _listed(self) -> str:
+        with self._listing():
+            entries = list(self._bucket.entries(self._prefix))
+            if self._prefix:
+                entries += self._bucket.entry(self._prefix)
+        if not entries:
+            raise SourceError(
+                f"the source {self._origin} holds no object", hint="check the bucket and the prefix"
+            )
+        return digest_record("source-listing", 1, sorted(map(_said, entries)))
+
+    @contextmanager
+    def _listing(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreError as error:
+            raise SourceError(
+                f"the source {self._origin} cannot be listed: {error.message}", hint=error.hint
+            ) from None
+
+
+def _said(entry: ObjectMeta) -> list[str]:
+    version = entry.get("version") or ""
+    return [entry["path"], str(entry["size"]), entry["e_tag"] or "", version]

@@ -1,0 +1,177 @@
+"""What the store has for one stage alone: its last inputs, and the output that came of them; or for all, their outputs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from daintree.concurrency import side_by_side
+from daintree.errors import ArtifactDamaged, SourceError, StoreError, UsageError
+from daintree.pipeline.compute import job_of, prepare
+from daintree.pipeline.decisions import BoundStage, Hit, inputs_of
+from daintree.pipeline.output_directory import Copied, copy_of, publish_copy
+from daintree.pipeline.plan import Plan
+from daintree.runners.runner import Job
+from daintree.store.integrity import hash_artifact
+from daintree.store.records import IndexRecord, RunManifest, index_record_of
+
+FETCHED_TOGETHER = 4
+
+
+class Cached(msgspec.Struct, frozen=True):
+    """A stage's inputs by need (none where it reads the source), and its output, None where it has none yet."""
+
+    stage: BoundStage
+    needs: Mapping[str, IndexRecord]
+    output: IndexRecord | None
+
+
+def last_cached(plan: Plan, name: str) -> Cached:
+    """The inputs the stage would read now, where all of them are in the store; else those of its last run.
+
+    The output is the one that came of these inputs: a hit's, else that of the last run if it read the same.
+    Raises UsageError for an unknown stage, and where there is nothing at all.
+    """
+    stage = plan.stage(name)
+    decision = plan.decisions[name]
+    digests = inputs_of(stage, plan.decisions, plan.identity)
+    last = plan.last_run(stage)
+    if last is not None and last.result != "succeeded":
+        last = None
+    if digests is None:
+        if last is None:
+            waits = ", ".join(n for n in stage.needs if not isinstance(plan.decisions[n], Hit))
+            raise UsageError(
+                f"{plan.pipeline.name}:{name} has never run, and the store has no output of {waits} for it to read",
+                hint=f"doit run {plan.pipeline.name}:{waits.partition(',')[0]}",
+            )
+        return Cached(stage, _inputs_of_run(plan, last), index_record_of(last))
+    needs = {n: d.record for n in stage.needs if isinstance(d := plan.decisions[n], Hit)}
+    if isinstance(decision, Hit):
+        return Cached(stage, needs, decision.record)
+    same = last is not None and {record.name: record.digest for record in last.inputs} == digests
+    return Cached(stage, needs, index_record_of(last) if last and same else None)
+
+
+def copy_cached(plan: Plan, cached: Cached, directory: Path) -> bool:
+    """Make `directory/input` and `directory/output` verified copies, both at once; True if anything was copied.
+
+    The input is laid out as the stage reads it. Raises as `publish_copy` does, SourceError for a source that
+    has changed.
+    """
+    several = len(cached.needs) > 1
+    contents = {
+        f"input/{need}" if several else "input": copy_of(record, plan.store)
+        for need, record in cached.needs.items()
+    }
+    if not cached.needs:
+        contents["input"] = _source(plan)
+    if cached.output:
+        contents["output"] = copy_of(cached.output, plan.store)
+    return publish_copy(directory, contents, plan.store, plan.settings.root, option="--to")
+
+
+def cached_outputs(plan: Plan) -> dict[str, IndexRecord]:
+    """The output of each stage that a run would not compute, by stage. Raises UsageError where there is none at all."""
+    found = {name: d.record for name, d in plan.decisions.items() if isinstance(d, Hit)}
+    if not found:
+        raise UsageError(
+            f"the store has no output of {plan.pipeline.name} as it is now",
+            hint=f"doit run {plan.pipeline.name}",
+        )
+    return found
+
+
+def copy_outputs(plan: Plan, outputs: Mapping[str, IndexRecord], directory: Path) -> None:
+    """Make `directory/<stage>/output` a verified copy of each output; those the cache lacks are fetched together.
+
+    Raises ArtifactDamaged where one is not whole in the store, and as `publish_copy` does.
+    """
+    locations = {record.location for record in outputs.values()}
+    side_by_side(plan.store.output_path, locations, FETCHED_TOGETHER)
+    for name, record in outputs.items():
+        content = {"output": copy_of(record, plan.store)}
+        publish_copy(directory / name, content, plan.store, plan.settings.root, option="--to")
+
+
+def _inputs_of_run(plan: Plan, run: RunManifest) -> dict[str, IndexRecord]:
+    found = {}
+    for record in run.inputs:
+        origin = plan.store.read_run(record.origin)
+        if origin is None or origin.output is None or origin.output.digest != record.digest:
+            raise StoreError(
+                f"the input {record.name} of run {run.run} is gone from the store",
+                hint=f"doit run {plan.pipeline.name}:{record.name}",
+            )
+        found[record.name] = index_record_of(origin)
+    return found
+
+
+def _source(plan: Plan) -> Copied:
+    digest = plan.identity.digest
+    assert digest is not None
+
+    def write(target: Path) -> None:
+        links = target.with_name("links")
+        links.mkdir(parents=True)
+        plan.source.files(links)
+        shutil.copytree(links, target)
+        shutil.rmtree(links)
+        if hash_artifact(target).digest != digest:
+            raise SourceError(
+                f"the source {plan.identity.origin} changed while it was read", hint="run it again"
+            )
+
+    return Copied(digest, write)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Directories for a job that is never published: a `Staging` of no store."""
+
+    directory: Path
+
+    @property
+    def output(self) -> Path:
+        """As `Staging.output`."""
+        return self.directory / "output"
+
+    @property
+    def scratch(self) -> Path:
+        """As `Staging.scratch`."""
+        return self.directory / "scratch"
+
+    @property
+    def log(self) -> Path:
+        """As `Staging.log`."""
+        return self.directory / "log.txt"
+
+
+@contextmanager
+def workbench(plan: Plan, cached: Cached, announce: Callable[[str], None]) -> Iterator[Job]:
+    """The stage as a job on its cached inputs, whose bytes are verified; its output is removed in the end.
+
+    Raises StoreError when an input is not whole, and as preparing the environment does.
+    """
+    for need, record in cached.needs.items():
+        try:
+            plan.store.check(record, thorough=True)
+        except ArtifactDamaged as damage:
+            raise StoreError(
+                f"the output of {need}: {damage.message}",
+                hint=f"doit run {plan.pipeline.name}:{need}",
+            ) from None
+    prepared = prepare(plan, cached.stage, announce)
+    with tempfile.TemporaryDirectory(prefix="daintree-") as name:
+        place = Place(Path(name))
+        place.output.mkdir()
+        place.scratch.mkdir()
+        run = f"shell-{os.urandom(4).hex()}"
+        yield job_of(plan, cached.stage, run, prepared, cached.needs, place)

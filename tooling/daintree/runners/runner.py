@@ -1,0 +1,125 @@
+"""The seam every runner keeps: `tests/contract/` holds one suite that each of them passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from daintree.spec.component import Resources
+
+if TYPE_CHECKING:
+    from daintree.components import ComponentVersion
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A version ready to be run: `snapshot`, a directory with exactly its files, or `image`, an image's id.
+
+    `digest` is what the registry says the image is ("" where none has said anything).
+    """
+
+    snapshot: Path | None = None
+    image: str = ""
+    digest: str = ""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution of one stage, ready to go.
+
+    `arguments` are the parameters as the command line takes them, `--name`, value, …; `input` is a directory
+    (or a URL) to read, in which links may lead elsewhere; `places` says where its parts really are, by their
+    names in it ("" for the whole; empty for a URL). `output` is an empty directory to write, `scratch` an empty
+    one for temporary files, `log` the file that keeps all the stage says. `cancelled` is asked several times a
+    second while the stage runs; once it is true the stage is stopped as by an interrupt.
+    """
+
+    label: str
+    component: str
+    version: str
+    run: str
+    prepared: Prepared
+    arguments: tuple[str, ...]
+    input: str
+    places: Mapping[str, Path]
+    output: Path
+    scratch: Path
+    log: Path
+    network: bool = False
+    resources: Resources = msgspec.field(default_factory=Resources)
+    cancelled: Callable[[], bool] = lambda: False
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How a stage ended: exit code (negative: the signal that killed it), wall seconds, peak resident bytes (0: unknown).
+
+    `out_of_memory` is true where it is known that the limit on its memory ended it.
+    """
+
+    exit_code: int
+    seconds: float
+    peak_memory: int = 0
+    out_of_memory: bool = False
+
+
+class Shell(msgspec.Struct, frozen=True):
+    """A shell in a stage's environment: how it is started, and the stage's own command, which its $RUN runs.
+
+    `variables` hold the user's credentials: never to be shown or recorded whole.
+    """
+
+    start: tuple[str, ...]
+    variables: Mapping[str, str]
+    directory: Path
+    command: tuple[str, ...]
+
+
+class Runner(Protocol):
+    """What executes a stage."""
+
+    @property
+    def name(self) -> str:
+        """How it is named on the command line and in records: `local`, `docker`, `argo`."""
+        ...
+
+    @property
+    def environment_class(self) -> str:
+        """What kind of environment its results come from; part of every stage key."""
+        ...
+
+    def prepare(
+        self,
+        version: ComponentVersion,
+        snapshot: Callable[[], Path],
+        announce: Callable[[str], None],
+    ) -> Prepared:
+        """Make the environment that this version of a component runs in; at once when it exists.
+
+        `snapshot` makes a directory with exactly the version's files, read-only; it is called only where they
+        are needed. `announce` gets one line before something slow starts (what is installed and how large).
+        Raises EnvironmentFailed; nothing half-made is ever used later.
+        """
+        ...
+
+    def execute(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
+        """Run the stage to its end; each line it says goes to the job's log and to `on_line`.
+
+        When this call is left by an exception (an interrupt too), the stage and all its children are gone.
+        Raises StageFailed when it cannot even be started.
+        """
+        ...
+
+    def command(self, job: Job) -> tuple[list[str], Mapping[str, str]]:
+        """The exact command and environment `execute` would use, to repeat it by hand.
+
+        The environment holds the user's credentials: never to be shown or recorded whole.
+        """
+        ...
+
+    def shell(self, job: Job, *, terminal: bool) -> Shell:
+        """A shell where the stage would run: its environment, its input, a writable output; for a `terminal` or not.
+
+        Raises EnvironmentFailed where there is no way to start one.
+        """
+        ...

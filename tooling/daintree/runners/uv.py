@@ -1,0 +1,192 @@
+"""Calling uv: where it is, what it may learn from the environment, what its failures mean."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from daintree.errors import EnvironmentFailed
+from daintree.process import Finished, capture
+
+
+def pip_options(environ: Mapping[str, str]) -> dict[str, str]:
+    """pip's options by long name, e.g. "index-url": from its files and PIP_* variables, which win.
+
+    The values may hold credentials. A file that cannot be read or parsed says nothing.
+    """
+    options: dict[str, str] = {}
+    for path in _files(environ):
+        parser = configparser.RawConfigParser()
+        try:
+            parser.read(path, encoding="utf-8")
+        except (configparser.Error, OSError, UnicodeDecodeError):
+            continue
+        for section in ("global", "install"):
+            if parser.has_section(section):
+                options.update((_long(name), value) for name, value in parser.items(section))
+    for name, value in sorted(environ.items()):
+        if name.startswith("PIP_") and value:
+            options[_long(name.removeprefix("PIP_"))] = value
+    return options
+
+
+def _long(name: str) -> str:
+    return name.lower().replace("_", "-").removeprefix("default-")
+
+
+def _files(environ: Mapping[str, str]) -> Iterator[Path]:
+    """pip's configuration files, the ones that win last."""
+    chosen = environ.get("PIP_CONFIG_FILE", "")
+    if chosen == os.devnull:
+        return
+    home = Path(environ.get("HOME") or os.path.expanduser("~"))
+    if sys.platform == "darwin":
+        yield Path("/Library/Application Support/pip/pip.conf")
+    for directory in reversed((environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")):
+        yield Path(directory) / "pip" / "pip.conf"
+    yield Path("/etc/pip.conf")
+    yield home / ".pip" / "pip.conf"
+    yield Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip" / "pip.conf"
+    if sys.platform == "darwin":
+        yield home / "Library" / "Application Support" / "pip" / "pip.conf"
+    yield Path(sys.prefix) / "pip.conf"
+    if chosen:
+        yield Path(chosen)
+
+
+# From where packages come and how they get here is the user's to say; which ones, only the
+# requirements'.
+_PASSED = (
+    "UV_CACHE_DIR",
+    "UV_CONCURRENT_",
+    "UV_CONFIG_FILE",
+    "UV_DEFAULT_INDEX",
+    "UV_EXCLUDE_NEWER",
+    "UV_EXTRA_INDEX_URL",
+    "UV_FIND_LINKS",
+    "UV_HTTP_",
+    "UV_INDEX",
+    "UV_INSECURE_HOST",
+    "UV_KEYRING_PROVIDER",
+    "UV_LINK_MODE",
+    "UV_NATIVE_TLS",
+    "UV_NO_CACHE",
+    "UV_NO_CONFIG",
+    "UV_OFFLINE",
+    "UV_REQUEST_TIMEOUT",
+    "UV_SYSTEM_CERTS",
+)
+_SCRUBBED = ("UV_", "PYTHON", "DAINTREE_", "GIT_", "VIRTUAL_ENV", "CONDA_PREFIX")
+
+# pip's options that uv reads under other names only. uv's own win where one of them is set.
+_FROM_PIP: Mapping[str, tuple[str, ...]] = {
+    "index-url": ("UV_INDEX_URL", "UV_DEFAULT_INDEX"),
+    "extra-index-url": ("UV_EXTRA_INDEX_URL", "UV_INDEX"),
+    "find-links": ("UV_FIND_LINKS",),
+    "cert": ("SSL_CERT_FILE",),
+    "client-cert": ("SSL_CLIENT_CERT",),
+    "trusted-host": ("UV_INSECURE_HOST",),
+    "timeout": ("UV_HTTP_TIMEOUT", "UV_REQUEST_TIMEOUT"),
+    "no-index": ("UV_OFFLINE",),
+    "proxy": ("ALL_PROXY", "HTTPS_PROXY", "https_proxy", "all_proxy"),
+}
+
+_NO_SPACE = "free some space there, or choose another directory (DAINTREE_ENVIRONMENTS)"
+_INCOMPLETE = "requirements.txt must be complete and with hashes: `doit lock` writes it so"
+_ACCESS_HINTS = (
+    ("No space left on device", _NO_SPACE),
+    ("Disk quota exceeded", _NO_SPACE),
+    ("network was disabled", "unset UV_OFFLINE, or go online once"),
+    ("401 Unauthorized", "the package index wants credentials"),
+    ("403 Forbidden", "the package index refuses: check its address and the credentials"),
+    ("Failed to fetch", "check the network and the proxy and index settings"),
+)
+_INSTALL_HINTS = (
+    ("Hash mismatch", "the index serves other bytes than were locked: find out why, or lock anew"),
+    ("`--require-hashes` mode", _INCOMPLETE),
+    ("Hash-checking is required", _INCOMPLETE),
+    ("no wheels with a matching", "use another Python, or lock a version that has a wheel for it"),
+    ("Failed to build", "there is no wheel for this Python and platform: lock another version"),
+    ("no version of", "the package index has no such version: check its settings, or lock anew"),
+    ("Couldn't parse requirement", "`doit lock` writes requirements.txt from requirements.in"),
+)
+_LAST_LINES = 20
+
+
+def run_uv(
+    arguments: Sequence[str | Path], *, cwd: Path | None = None, pass_fds: Sequence[int] = ()
+) -> Finished:
+    """Run uv to its end, with the user's settings (pip's, too) for indexes, certificates, caches.
+
+    Raises EnvironmentFailed when there is no uv.
+    """
+    env = uv_variables(os.environ, pip_options(os.environ))
+    return capture([uv_program(), *arguments], cwd=cwd, env=env, pass_fds=pass_fds)
+
+
+def complaint(failed: Finished) -> str:
+    """The end of what uv says on a failure, without credentials."""
+    text = re.sub(r"://[^/@\s]*@", "://", failed.complaint())
+    kept = [
+        line for line in text.splitlines() if not line.startswith(("Using Python", "Resolved "))
+    ]
+    return "\n".join(kept[-_LAST_LINES:]) or f"uv ended with exit code {failed.code}"
+
+
+def access_hint(said: str) -> str:
+    """What to do where uv says that it cannot get at packages or at the disk; "" for all else."""
+    return _hint(said, _ACCESS_HINTS)
+
+
+def install_hint(said: str) -> str:
+    """What to do where uv says why it cannot install a locked file; "" where that is not known."""
+    return _hint(said, _ACCESS_HINTS + _INSTALL_HINTS)
+
+
+def _hint(said: str, hints: Sequence[tuple[str, str]]) -> str:
+    return next((advice for sign, advice in hints if sign in said), "")
+
+
+def uv_variables(environ: Mapping[str, str], pip: Mapping[str, str]) -> dict[str, str]:
+    """The variables for uv: `environ` less what would change its results, plus pip's settings.
+
+    `pip` has pip's options by their long names. An option counts where uv has no setting of its own
+    for it.
+    """
+    variables = {
+        name: value
+        for name, value in environ.items()
+        if name.startswith(_PASSED) or not name.startswith(_SCRUBBED)
+    }
+    for option, names in _FROM_PIP.items():
+        value = _for_uv(option, pip.get(option, ""))
+        if value and not any(environ.get(name) for name in names):
+            variables[names[0]] = value
+    return {**variables, "NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
+
+
+def _for_uv(option: str, value: str) -> str:
+    if option == "find-links":
+        # uv fails for a directory that is missing, pip does not; and uv separates by commas.
+        places = [place for place in value.split() if "://" in place or os.path.isdir(place)]
+        return ",".join(places)
+    if option == "no-index":
+        return "1" if value.lower() in ("1", "true", "yes", "on", "y", "t") else ""
+    return " ".join(value.split())
+
+
+def uv_program() -> str:
+    """Where uv is. Raises EnvironmentFailed where it is not installed beside the tooling."""
+    try:
+        from uv import find_uv_bin
+
+        return find_uv_bin()
+    except (ImportError, FileNotFoundError):
+        raise EnvironmentFailed(
+            f"uv is missing in the environment of {sys.executable}",
+            hint="install the project again: pip install -e .",
+        ) from None

@@ -1,0 +1,158 @@
+"""From a file's bytes to a checked specification, or to an error that names the file and the line."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar, get_args
+
+import msgspec
+
+from daintree.errors import SpecError
+from daintree.spec.component import ComponentSpec, Param, ParamType
+from daintree.spec.parameters import value_problem
+from daintree.spec.yaml import Document, KeyPath, dotted, parse_document
+
+_Spec = TypeVar("_Spec", bound=msgspec.Struct)
+
+PARAM_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+RESERVED_PARAMS = frozenset({"input", "output", "help"})
+STAGE = re.compile(r"[^:\s]+:[^:\s]+\Z")
+MEMORY = re.compile(r"[0-9]+(Ki|Mi|Gi)\Z")
+
+_COMPLAINT = re.compile(r"(?s)(.*?)(?: - at `(\$.*)`)?\Z")
+_WORDS = {
+    "bool | int | float | str": "text, a number, true or false",
+    "bool | int | float | str | null": "text, a number, true or false",
+    "object": "a mapping",
+    "array": "a list",
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "null": "nothing",
+}
+
+
+def convert(document: Document, kind: type[_Spec]) -> _Spec:
+    """The document as a `kind`. Raises SpecError with file, line and key where it does not fit."""
+    value = {} if document.value is None else document.value
+    if not isinstance(value, dict):
+        raise SpecError(f"{document.place(())}: expected a mapping of keys to values")
+    try:
+        return msgspec.convert(value, type=kind)
+    except msgspec.ValidationError as error:
+        path = _path_of(error, value, kind)
+        text = _split(error)[0]
+        unknown = re.search(r"(?s)unknown field `(.*)`", text)
+        if unknown:
+            path = (*path, unknown[1])
+            text = f"unknown key {unknown[1]!r}"
+        types = ", ".join(get_args(ParamType))
+        hint = f"a type is one of: {types}" if "enum value" in text else ""
+        place = document.place(path)
+        key = f" (at {dotted(path)})" if path and document.lines else ""
+        raise SpecError(f"{place}: {_plain(text)}{key}", hint=hint) from None
+
+
+def _split(error: msgspec.ValidationError) -> tuple[str, str]:
+    """(what is wrong, msgspec's path of where, e.g. `$.stages[0].params[...]`)"""
+    match = _COMPLAINT.match(str(error))
+    return (match[1], match[2] or "") if match else (str(error), "")
+
+
+def _path_of(error: msgspec.ValidationError, value: Any, kind: type[msgspec.Struct]) -> KeyPath:
+    """Where the error is. msgspec writes `[...]` for any key of a mapping; the key is found by trying them."""
+    path: KeyPath = ()
+    for name, index in re.findall(r"\.(\w+)|\[([0-9]+|\.\.\.)\]", _split(error)[1]):
+        if index == "...":
+            path = (*path, _culprit(error, value, path, kind))
+        else:
+            path = (*path, int(index) if index else name)
+    return path
+
+
+def _culprit(
+    error: msgspec.ValidationError, value: Any, path: KeyPath, kind: type[msgspec.Struct]
+) -> str:
+    """The first key of the mapping at `path` that leads to the same error by itself."""
+    table = value
+    for part in path:
+        table = table[part]
+    for key in table:
+        try:
+            msgspec.convert(_with_only(value, path, key), type=kind)
+        except msgspec.ValidationError as same:
+            if str(same) == str(error):
+                return str(key)
+    return "…"
+
+
+def _with_only(value: Any, path: KeyPath, key: str) -> Any:
+    """`value`, but the mapping at `path` has only this one key."""
+    if not path:
+        return {key: value[key]}
+    copy = value.copy()
+    copy[path[0]] = _with_only(value[path[0]], path[1:], key)
+    return copy
+
+
+def _plain(text: str) -> str:
+    """msgspec's words, for somebody who writes YAML."""
+
+    def words(match: re.Match[str]) -> str:
+        kinds = [match[1]] if match[1] in _WORDS else match[1].split(" | ")
+        return " or ".join(_WORDS.get(kind, f"`{kind}`") for kind in kinds)
+
+    missing = re.match(r"Object missing required field `(.+)`", text)
+    if missing:
+        return f"the key {missing[1]!r} is missing"
+    text = re.sub("`([a-z| ]+)`", words, text)
+    return text[:1].lower() + text[1:]
+
+
+def check_resources(memory: str, cpu: float, place: str) -> None:
+    """Raise SpecError unless `memory` reads like "512Mi" and `cpu` is not negative."""
+    if memory and not MEMORY.match(memory):
+        raise SpecError(
+            f"{place}: memory {memory!r} is not an amount", hint="write e.g. 512Mi or 2Gi"
+        )
+    if cpu < 0:
+        raise SpecError(f"{place}: cpu must not be negative")
+
+
+def read_component(content: bytes, where: str) -> ComponentSpec:
+    """The component file's specification, its parameters' names, defaults and choices checked.
+
+    Raises SpecError.
+    """
+    document = parse_document(content, where)
+    spec = convert(document, ComponentSpec)
+    for name, param in spec.params.items():
+        _check_param(name, param, document)
+    check_resources(spec.resources.memory, spec.resources.cpu, document.place(("resources",)))
+    for key, stage in (("serves", spec.serves), ("monitors", spec.monitors)):
+        if stage and not STAGE.match(stage):
+            raise SpecError(
+                f"{document.place((key,))}: {stage!r} names no stage",
+                hint=f"write PIPELINE:STAGE, e.g. {key}: item2vec:train",
+            )
+    for output in spec.outputs:
+        if output.startswith("/") or ".." in output.split("/") or not output:
+            raise SpecError(
+                f"{document.place(('outputs',))}: {output!r} is not a path inside the output"
+            )
+    return spec
+
+
+def _check_param(name: str, param: Param, document: Document) -> None:
+    place = document.place(("params", name))
+    if not PARAM_NAME.match(name) or name in RESERVED_PARAMS:
+        raise SpecError(
+            f"{place}: {name!r} cannot be a parameter's name",
+            hint="lower-case letters, digits and _, and none of: "
+            + ", ".join(sorted(RESERVED_PARAMS)),
+        )
+    for value in (*param.choices, *(() if param.default is None else (param.default,))):
+        problem = value_problem(value, param)
+        if problem:
+            raise SpecError(f"{place}: {problem}")

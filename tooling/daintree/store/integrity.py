@@ -1,0 +1,364 @@
+"""Whether an artifact kept in a directory store still is what was put there.
+
+A stamp beside the files holds each file's signature as it was when its SHA-256 was last found right. While all
+signatures are the same the files are; a file whose signature differs is hashed again. As in git's index, a file
+that changed in the same tick of the clock as the stamp was written proves nothing, and is hashed again too.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+from daintree.digest import digest_files
+from daintree.errors import ArtifactDamaged, ArtifactRejected
+from daintree.store.names import check_names
+from daintree.store.records import SCHEMA, Artifact, FileEntry, artifact_of, decode
+
+# Size, time of the last write, time of the last change to the inode (both nanoseconds), inode. Nobody but the
+# system sets the third, so that a file altered behind our back cannot look as it did.
+Signature: TypeAlias = tuple[int, int, int, int]
+
+_KINDS = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFBLK: "a device",
+    stat.S_IFCHR: "a device",
+}
+
+# What this process has hashed and not yet published, by device and inode: publishing sees from it that a file
+# is still what was hashed, and need not read it again.
+_hashed: dict[tuple[int, int], tuple[Signature, str]] = {}
+
+
+def signature_of(status: os.stat_result) -> Signature:
+    """What a file's inode says of its content: any write changes it."""
+    return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+def walk(directory: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Each entry below a directory that is not itself a directory, in no order; links are not followed.
+
+    Only `directory` itself may be a link. Raises OSError.
+    """
+    pending = [""]
+    while pending:
+        prefix = pending.pop()
+        with os.scandir(f"{directory}/{prefix}") as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(f"{prefix}{entry.name}/")
+                else:
+                    yield prefix + entry.name, entry.stat(follow_symlinks=False)
+
+
+def scan_artifact(directory: Path) -> list[tuple[str, os.stat_result]]:
+    """The files of a directory, sorted by path (`/` between segments); empty directories do not count.
+
+    `directory` itself may be a link. Raises ArtifactRejected, naming the file, for what is not a regular
+    file, for a refused name, and for what cannot be read.
+    """
+    try:
+        found = sorted(walk(str(directory)), key=lambda item: item[0])
+    except OSError as error:
+        raise _unreadable(directory, error) from error
+    for path, status in found:
+        if not stat.S_ISREG(status.st_mode):
+            kind = _KINDS.get(stat.S_IFMT(status.st_mode), "no regular file")
+            raise ArtifactRejected(
+                f"{path!r} is {kind}", hint="an artifact holds regular files and directories only"
+            )
+    check_names(path for path, _ in found)
+    return found
+
+
+def hash_artifact(directory: Path) -> Artifact:
+    """The artifact that a stage wrote into `directory`, its files hashed on all cores.
+
+    Raises ArtifactRejected as `scan_artifact` does, for a directory that is a link or is gone, for one
+    without a file, and for a file that changes meanwhile.
+    """
+    try:
+        if not stat.S_ISDIR(os.lstat(directory).st_mode):
+            raise ArtifactRejected("its output directory is no directory any more")
+        found = scan_artifact(directory)
+    except FileNotFoundError:
+        raise ArtifactRejected("its output directory is gone") from None
+    except ArtifactRejected as error:
+        raise ArtifactRejected(
+            f"wrote what no store may hold: {error.message}", hint=error.hint
+        ) from error
+    if not found:
+        raise ArtifactRejected(
+            "wrote nothing", hint="a stage must leave at least one file in --output"
+        )
+    return artifact_of(_hash_file(directory, found))
+
+
+def remember_hashed(status: os.stat_result, sha256: str) -> None:
+    """Remember that the file with this inode was a moment ago, when it had this status, of this SHA-256."""
+    _hashed[status.st_dev, status.st_ino] = (signature_of(status), sha256)
+
+
+def hashed_as(status: os.stat_result, sha256: str) -> bool:
+    """Whether this process has hashed this very file to `sha256` and it has not changed since; forgets it."""
+    known = _hashed.pop((status.st_dev, status.st_ino), None)
+    return known == (signature_of(status), sha256)
+
+
+def _hash_file(directory: Path, found: list[tuple[str, os.stat_result]]) -> Iterator[FileEntry]:
+    paths = [directory / path for path, _ in found]
+    try:
+        digests = digest_files(paths)
+        now = [os.lstat(path) for path in paths]
+    except OSError as error:
+        raise _unreadable(directory, error) from error
+    for (path, before), after, sha256 in zip(found, now, digests, strict=True):
+        if signature_of(before) != signature_of(after):
+            raise ArtifactRejected(f"{path!r} changed while it was read")
+        remember_hashed(after, sha256)
+        yield FileEntry(path, after.st_size, sha256)
+
+
+def _unreadable(directory: Path, error: OSError) -> ArtifactRejected:
+    path = os.path.relpath(error.filename, directory) if error.filename else str(directory)
+    return ArtifactRejected(
+        f"{path!r} cannot be read: {error.strerror}", hint="check its permissions"
+    )
+
+
+OUTPUT = "output"
+STAMP = "stamp.json"
+
+# An artifact of this size is hashed in about the time that the coarsest usual clock takes to tick.
+SETTLE_FROM_BYTES = 8 << 20
+SETTLE_SECONDS = 0.05
+
+_IRREGULAR: Signature = (-1, 0, 0, 0)
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """An artifact in the store: the files in `directory`/output, described by the record beside them."""
+
+    directory: str
+    record: str
+
+    @property
+    def output(self) -> str:
+        """The directory of the files."""
+        return f"{self.directory}/{OUTPUT}"
+
+
+class Stamp(msgspec.Struct, frozen=True, array_like=True):
+    """The signatures of a kept artifact's record and files at a time when the artifact had this digest.
+
+    `newest_ns` is when the last of the files changed.
+    """
+
+    schema: int
+    digest: str
+    record: Signature | None
+    newest_ns: int
+    files: dict[str, Signature]
+
+
+def looks_whole(kept: Kept, digest: str) -> bool:
+    """Whether nothing was altered since the artifact was last found to have this digest. Raises OSError."""
+    stamp = _read(kept)
+    return (
+        stamp is not None
+        and stamp.digest == digest
+        and stamp.record == _record_signature(kept)
+        and stamp.files == _listing(kept)
+    )
+
+
+def verify(kept: Kept, expected: Artifact | None, digest: str, *, thorough: bool) -> None:
+    """Raise ArtifactDamaged unless the files are those of `expected`, whose digest must be `digest`.
+
+    Files that the stamp does not vouch for are hashed; with `thorough`, all are. Renews the stamp where it can.
+    `expected` is None when the record cannot be read. Raises OSError.
+    """
+    record = _record_signature(kept)
+    if record is None:
+        raise _missing(kept.record, "record")
+    if expected is None or not expected.digest == artifact_of(expected.files).digest == digest:
+        raise _damaged(kept.record, "record")
+    found = _listing(kept)
+    _compare(expected.files, found)
+    stamp = _read(kept)
+    right = stamp.files if stamp and not thorough else {}
+    doubtful = [entry for entry in expected.files if right.get(entry.path) != found[entry.path]]
+    _hash(kept, doubtful)
+    if doubtful or not stamp or stamp.record != record or stamp.digest != digest:
+        # Only time is lost without: a store that cannot be written still serves what it holds.
+        with suppress(OSError):
+            _write(kept, Stamp(SCHEMA, digest, record, _newest(found), found))
+
+
+def write_stamp(kept: Kept, artifact: Artifact) -> None:
+    """Stamp files that were found to be `artifact` a moment ago. Raises OSError."""
+    found = _listing(kept)
+    newest_ns = _newest(found)
+    _write(kept, Stamp(SCHEMA, artifact.digest, _record_signature(kept), newest_ns, found))
+    if artifact.bytes >= SETTLE_FROM_BYTES:
+        _settle(f"{kept.directory}/{STAMP}", newest_ns)
+
+
+def _settle(path: str, newest_ns: int) -> None:
+    """Let the clock tick, so that the first to look at a large artifact need not hash it again."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while os.stat(path).st_mtime_ns <= newest_ns and time.monotonic() < deadline:
+        time.sleep(0.001)
+        os.utime(path)
+
+
+def _compare(expected: tuple[FileEntry, ...], found: Mapping[str, Signature]) -> None:
+    for entry in expected:
+        if entry.path not in found:
+            raise _missing(entry.path)
+        if found[entry.path][0] != entry.size:
+            raise _damaged(entry.path)
+    extra = sorted(found.keys() - {entry.path for entry in expected})
+    if extra:
+        raise _damaged(extra[0], detail=": no run wrote it")
+
+
+def _hash(kept: Kept, entries: list[FileEntry]) -> None:
+    try:
+        digests = digest_files(Path(kept.output, entry.path) for entry in entries)
+    except OSError as error:
+        path = os.path.relpath(error.filename or kept.output, kept.output)
+        if error.errno == errno.ENOENT:
+            raise _missing(path) from error
+        if error.errno == errno.EIO:
+            raise _damaged(path, detail=": the disk cannot read it") from error
+        raise
+    for entry, sha256 in zip(entries, digests, strict=True):
+        if sha256 != entry.sha256:
+            raise _damaged(entry.path)
+
+
+def _listing(kept: Kept) -> dict[str, Signature]:
+    def signatures() -> Iterator[tuple[str, Signature]]:
+        for path, status in walk(kept.output):
+            regular = stat.S_ISREG(status.st_mode)
+            yield path, signature_of(status) if regular else _IRREGULAR
+
+    try:
+        return dict(signatures())
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+
+
+def _record_signature(kept: Kept) -> Signature | None:
+    try:
+        return signature_of(os.lstat(f"{kept.directory}/{kept.record}"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _newest(found: Mapping[str, Signature]) -> int:
+    return max((signature[2] for signature in found.values()), default=0)
+
+
+def has_stamp(directory: str) -> bool:
+    """Whether something that is kept, or was, lies in this directory: a stamp says so. Raises no OSError."""
+    return _read(Kept(directory, "")) is not None
+
+
+def _read(kept: Kept) -> Stamp | None:
+    """The stamp, less the files that changed in the same tick as it was written; None when it is not whole."""
+    try:
+        with open(f"{kept.directory}/{STAMP}", "rb") as file:
+            stamp = decode(Stamp, file.read())
+            # By the clock that the files' times come from, which on a network is not ours.
+            written_ns = os.fstat(file.fileno()).st_mtime_ns
+    except OSError:
+        return None
+    if stamp is None or stamp.newest_ns < written_ns:
+        return stamp
+    settled = {path: found for path, found in stamp.files.items() if found[2] < written_ns}
+    return msgspec.structs.replace(stamp, files=settled)
+
+
+def _write(kept: Kept, stamp: Stamp) -> None:
+    path = f"{kept.directory}/{STAMP}"
+    temporary = f"{path}.{os.urandom(6).hex()}"
+    try:
+        with open(temporary, "wb") as file:
+            file.write(msgspec.json.encode(stamp))
+        os.replace(temporary, path)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _missing(path: str, what: str = "output file") -> ArtifactDamaged:
+    return ArtifactDamaged(f"{what} {path} missing from the store", file=path, kind="missing")
+
+
+def _damaged(path: str, what: str = "output file", detail: str = "") -> ArtifactDamaged:
+    return ArtifactDamaged(
+        f"{what} {path} is damaged in the store{detail}", file=path, kind="damaged"
+    )
+
+
+FILE_MODE = 0o444
+DIRECTORY_MODE = 0o755
+
+
+def seal(output: Path, artifact: Artifact, scratch: Path) -> None:
+    """Make the files in `output` read-only, having made sure that they are those of `artifact`.
+
+    Files that this process has hashed, and that have not changed since, are not read again; files with
+    further hard links are replaced by copies. Raises ArtifactRejected when the files are not the artifact's,
+    OSError as changing them does.
+    """
+    if not stat.S_ISDIR(os.lstat(output).st_mode):
+        raise ArtifactRejected("its output directory is no directory any more")
+    found = dict(scan_artifact(output))
+    for name in sorted(found.keys() ^ {entry.path for entry in artifact.files}):
+        raise _changed(name)
+    for directory, _, _ in os.walk(output):
+        os.chmod(directory, DIRECTORY_MODE)
+    doubtful = [entry for entry in artifact.files if not _is_hashed(found[entry.path], entry)]
+    for entry in artifact.files:
+        if found[entry.path].st_nlink > 1:
+            _copy(output / entry.path, scratch)
+    paths = [output / entry.path for entry in doubtful]
+    for entry, path, sha256 in zip(doubtful, paths, digest_files(paths), strict=True):
+        if (path.stat().st_size, sha256) != (entry.size, entry.sha256):
+            raise _changed(entry.path)
+    for entry in artifact.files:
+        os.chmod(output / entry.path, FILE_MODE)
+
+
+def _is_hashed(status: os.stat_result, entry: FileEntry) -> bool:
+    """A copy is made of what has other links, and must be hashed."""
+    return hashed_as(status, entry.sha256) and status.st_nlink == 1
+
+
+def _copy(path: Path, scratch: Path) -> None:
+    """Through another link the file could be written to, and its mode is not the store's to change."""
+    copy = scratch / f"link-{os.urandom(8).hex()}"
+    shutil.copyfile(path, copy)
+    os.replace(copy, path)
+
+
+def _changed(path: str) -> ArtifactRejected:
+    return ArtifactRejected(
+        f"{path!r} changed after it was hashed",
+        hint="is a process that the stage has started still writing?",
+    )
