@@ -64,21 +64,6 @@ def test_a_socket_that_is_not_for_this_user(tmp_path: Path) -> None:
     assert "socket is not for this user | add yourself to the group docker" in done.stdout
 
 
-def test_without_the_sdk_the_hint_installs_it() -> None:
-    script = (
-        "import sys, importlib.util as u; found = u.find_spec\n"
-        "u.find_spec = lambda name, *more: None if name == 'docker' else found(name, *more)\n"
-        "from daintree.errors import EngineError\n"
-        "from daintree.images.engine import connect\n"
-        "try: connect()\n"
-        "except EngineError as error: print(error.message, '|', error.hint)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.stdout == (
-        "the Docker SDK for Python is not installed | pip install 'daintree[docker]'\n"
-    )
-
-
 def test_refusals_are_told_in_one_line(engine: DockerClient) -> None:
     with pytest.raises(EngineError) as failure, mapped("look at it"):
         engine.images.get("nothing/here")

@@ -16,6 +16,7 @@ from daintree.commands.names import COMMANDS, reserved_names
 from daintree.commands.plan import last_seconds, reasons
 from daintree.commands.run import FORCE, SET, SOURCE
 from daintree.errors import UsageError
+from daintree.installation import install_command
 from daintree.pipeline.plan import Request, make_plan
 from daintree.settings import Settings
 from daintree.spec.pipeline import pipeline_files
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 NAMESPACE = option(
     "namespace", "the namespace in the cluster (default: the setting `argo_namespace`)"
 )
-INSTALL = "pip install 'daintree[argo]'"
 
 
 def ordered(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> Order:
@@ -64,7 +64,9 @@ def require_extra() -> None:
     import importlib.util
 
     if importlib.util.find_spec("hera") is None:
-        raise UsageError("hera, which writes Workflows, is not installed", hint=INSTALL)
+        raise UsageError(
+            "hera, which writes Workflows, is not installed", hint=install_command("argo")
+        )
 
 
 def begin_import() -> None:

@@ -14,6 +14,7 @@ from daintree.commands.names import reserved_names
 from daintree.commands.reference import outdated_pages, write_pages
 from daintree.components import discover_components, discover_libraries
 from daintree.errors import DaintreeError
+from daintree.installation import install_command
 from daintree.settings import find_project, read_settings
 from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files
 
@@ -124,7 +125,7 @@ def _tool(program: str, *arguments: str) -> list[str] | tuple[Any, list[Any]]:
 
 
 def _not_installed(program: str) -> bool:
-    complain(DaintreeError(f"{program} is not installed", hint="pip install -e '.[test]'"))
+    complain(DaintreeError(f"{program} is not installed", hint=install_command("test")))
     return False
 
 

@@ -6,7 +6,6 @@ The SDK is slow to import; it is imported only inside these functions.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 import os
 from collections import deque
@@ -22,7 +21,6 @@ from daintree.images.registry_auth import stored_credentials
 if TYPE_CHECKING:
     from docker import DockerClient
 
-INSTALL = "pip install 'daintree[docker]'"
 TIMEOUT_SECONDS = 600
 _FULL = "no space left on device"
 
@@ -30,12 +28,9 @@ _FULL = "no space left on device"
 def connect() -> DockerClient:
     """A client of the Docker engine that answers: DOCKER_HOST's, else the current docker context's.
 
-    The caller closes it. Not to be shared by threads. Raises EngineError when the SDK is not installed, no engine answers, or
-    its socket is not for this user.
+    The caller closes it. Not to be shared by threads. Raises EngineError when no engine answers, or its socket is not for
+    this user.
     """
-    # Asked first: importing the SDK takes half a second, and a missing one is no bug.
-    if importlib.util.find_spec("docker") is None:
-        raise EngineError("the Docker SDK for Python is not installed", hint=INSTALL)
     with mapped("reach the engine"):
         client = _client()
         try:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from daintree.errors import EnvironmentFailed
+from daintree.installation import install_command
 from daintree.process import Finished, capture
 
 
@@ -188,5 +189,5 @@ def uv_program() -> str:
     except (ImportError, FileNotFoundError):
         raise EnvironmentFailed(
             f"uv is missing in the environment of {sys.executable}",
-            hint="install the project again: pip install -e .",
+            hint=f"install the tooling again: {install_command()}",
         ) from None

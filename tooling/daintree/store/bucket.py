@@ -5,7 +5,6 @@ Two connections are kept: one for small objects, which answer soon or not at all
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import threading
 import time
@@ -380,14 +379,11 @@ def connect(bucket: str, prefix: str, access: S3Access, *, answer: int, retry: i
     )
 
 
-INSTALL = "pip install 'daintree[s3]'"
 _THERE = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 
 
 def make_bucket(bucket: Bucket) -> None:
     """Make the bucket; nothing where it is there already. Raises StoreError."""
-    if importlib.util.find_spec("boto3") is None:
-        raise StoreError("boto3, which makes buckets, is not installed", hint=INSTALL)
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
