@@ -144,6 +144,9 @@ def _well_typed(name: str, value: Any) -> bool:
         "bases": dict,
         "argo_node_selector": dict,
         "argo_deadline": int,
+        "source_max_size": int,
+        "source_timeout": int,
+        "source_redirects": tuple,
         "registry_plain_http": bool,
     }
     return isinstance(value, kinds.get(name, str))

@@ -6,18 +6,36 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 
 @dataclass
 class Answer:
-    """What the server says of one path: a `length` beyond the content's breaks it off, -1 says none."""
+    """What the server says of one path: a `length` beyond the content's breaks it off, -1 says none.
+
+    `cut` breaks each answer off after so many bytes; `ranges` serves the rest that a Range header asks for, if its If-Range is the ETag or the
+    Last-Modified; `wrong_range` answers such a header with another range; `refusals` are (status, headers) of the answers before; `then` is served after the first GET.
+    """
 
     content: bytes
     status: int
     headers: dict[str, str]
     length: int | None
     head_status: int | None
+    cut: int | None = None
+    ranges: bool = False
+    wrong_range: bool = False
+    then: Answer | None = None
+    refusals: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+
+    def start(self, asked: Message) -> int:
+        """Where the content begins that a request gets."""
+        validators = {self.headers.get(name) for name in ("ETag", "Last-Modified")} - {None}
+        if not self.ranges or "Range" not in asked or asked.get("If-Range") not in validators:
+            return 0
+        return int(asked["Range"].removeprefix("bytes=").rstrip("-"))
 
 
 NOT_FOUND = Answer(b"", 404, {}, None, None)
@@ -30,6 +48,7 @@ class Server:
     address: str
     answers: dict[str, Answer] = field(default_factory=dict)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
+    ranges: list[str] = field(default_factory=list)
 
     def serve(
         self,
@@ -40,9 +59,12 @@ class Server:
         headers: Mapping[str, str] | None = None,
         length: int | None = None,
         head_status: int | None = None,
+        **more: Any,
     ) -> str:
         """Answer so at this path from now on; its URL."""
-        self.answers[path] = Answer(content, status, dict(headers or {}), length, head_status)
+        self.answers[path] = Answer(
+            content, status, dict(headers or {}), length, head_status, **more
+        )
         return f"http://{self.address}{path}"
 
     def requests(self) -> list[str]:
@@ -60,15 +82,27 @@ def web_server() -> Iterator[Server]:
         def do_GET(self) -> None:
             answer = state.answers.get(self.path.partition("?")[0], NOT_FOUND)
             state.asked.append((self.command, self.path, self.headers.get("Authorization", "")))
+            state.ranges.append(self.headers.get("Range", ""))
+            if answer.refusals:
+                status, headers = answer.refusals.pop(0)
+                answer = Answer(b"", status, headers, None, None)
+            if answer.then and self.command == "GET":
+                state.answers[self.path.partition("?")[0]] = answer.then
+            start = answer.start(self.headers)
             status = answer.status if self.command == "GET" else answer.head_status or answer.status
-            self.send_response(status)
+            self.send_response(206 if start else status)
             for name, text in answer.headers.items():
                 self.send_header(name, text)
+            if start:
+                total = len(answer.content)
+                first = start + 7 if answer.wrong_range else start
+                self.send_header("Content-Range", f"bytes {first}-{total - 1}/{total}")
             if "Content-Length" not in answer.headers and answer.length != -1:
-                self.send_header("Content-Length", str(answer.length or len(answer.content)))
+                length = answer.length or len(answer.content) - start
+                self.send_header("Content-Length", str(length))
             self.end_headers()
             if self.command == "GET":
-                self.wfile.write(answer.content)
+                self.wfile.write(answer.content[start:][: answer.cut])
 
         do_HEAD = do_GET
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -114,4 +115,14 @@ def test_secrets_stay_nowhere(project: Project, server: Server) -> None:
 
     assert server.asked[0][2].startswith("Basic ")
     assert traces(project, "not to be")
+    assert traces(project, "hunter2") == []
+
+
+def test_a_record_says_where_a_redirect_led(project: Project, server: Server) -> None:
+    real = server.serve("/real", TEXT, headers={"ETag": '"one"'})
+    url = server.serve("/corpus.txt", status=302, headers={"Location": "/real?signature=hunter2"})
+    assert project.run("words", "--source", url) == ALL_RUN
+    shown = json.loads(project.doit("show", "words:load", "--json").stdout)
+    (given,) = shown["inputs"]
+    assert (given["origin"], given["final_origin"]) == (url, real)
     assert traces(project, "hunter2") == []

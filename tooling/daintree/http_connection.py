@@ -22,7 +22,7 @@ def connection_to(url: SplitResult, seconds: float) -> http.client.HTTPConnectio
 
     kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
     host = url.hostname or ""
-    proxy = _proxy(url.scheme, host)
+    proxy = proxy_for(url)
     if not proxy:
         return kind(host, url.port, timeout=seconds)
     connection = kind(proxy.hostname or "", proxy.port, timeout=seconds)
@@ -35,8 +35,9 @@ def target(url: SplitResult) -> str:
     return (url.path or "/") + (f"?{url.query}" if url.query else "")
 
 
-def _proxy(scheme: str, host: str) -> SplitResult | None:
-    """The proxy that the environment names for requests to `host`."""
+def proxy_for(url: SplitResult) -> SplitResult | None:
+    """The proxy that the environment names for requests to this URL."""
+    scheme, host = url.scheme, url.hostname or ""
     if not any(name.lower() in (f"{scheme}_proxy", "all_proxy") for name in os.environ):
         return None
     # Imported here: most have no proxy, and need not pay for it.

@@ -147,6 +147,29 @@ def read_bases(value: Any, base: Path) -> dict[str, str]:
     return pins
 
 
+_UNITS = {"": 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
+_SIZE = re.compile(r"([1-9][0-9]{0,15})(Ki|Mi|Gi|Ti|)")
+
+
+def read_size(value: Any, base: Path) -> int:
+    """A number of bytes, with a unit if it is a large one."""
+    match = _SIZE.fullmatch(str(value))
+    if match is None or isinstance(value, bool):
+        raise ValueError("expected a number of bytes such as 512Mi or 20Gi")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def read_hosts(value: Any, base: Path) -> tuple[str, ...]:
+    """Names of hosts: a list, or `host,…`."""
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("expected a list of host names")
+    hosts = tuple(name.strip().lower() for name in names if name.strip())
+    if any("/" in host or "@" in host for host in hosts):
+        raise ValueError("expected host names, without http:// and without a path")
+    return hosts
+
+
 ENVIRONMENT_PREFIX = "DAINTREE_"
 
 
@@ -184,6 +207,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     registry: str
     registry_plain_http: bool
     jobs: int
+    source_max_size: int
+    source_timeout: int
+    source_redirects: tuple[str, ...]
     argo_namespace: str
     argo_endpoint: str
     argo_image: str
@@ -289,6 +315,24 @@ SETTINGS: tuple[Setting, ...] = (
         "how many stages or builds that do not depend on each other run side by side",
         lambda environ: os.cpu_count() or 1,
         read_count,
+    ),
+    Setting(
+        "source_max_size",
+        "the most bytes that a source behind a URL may have, such as 20Gi",
+        lambda environ: 1 << 40,
+        read_size,
+    ),
+    Setting(
+        "source_timeout",
+        "seconds that the download of a source behind a URL may take, with all attempts",
+        lambda environ: 4 * 60 * 60,
+        read_seconds,
+    ),
+    Setting(
+        "source_redirects",
+        "hosts that a source's server may redirect to though they are not public, or `any`",
+        lambda environ: (),
+        read_hosts,
     ),
     Setting(
         "argo_namespace",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from daintree.errors import SourceError
 from daintree.pipeline.sources import open_source
-from daintree.pipeline.sources.protocol import Source
+from daintree.pipeline.sources.protocol import Source, WebLimits
 from daintree.store.protocol import Store
 from daintree.store.records import FileEntry, artifact_of
 
@@ -18,9 +19,9 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 ETAG = {"ETag": '"one"'}
 
 
-def at(url: str, store: Store, sha256: str = "") -> Source:
-    """A fresh source, as every run opens one."""
-    return open_source(url, sha256, Path("/nowhere"), store)
+def at(url: str, store: Store, sha256: str = "", **limits: Any) -> Source:
+    """A fresh source, as every run opens one, but without pauses between attempts."""
+    return open_source(url, sha256, Path("/nowhere"), store, WebLimits(backoff=0, **limits))
 
 
 def digest_of(name: str, content: bytes = CONTENT) -> str:
@@ -28,8 +29,8 @@ def digest_of(name: str, content: bytes = CONTENT) -> str:
     return artifact_of([FileEntry(name, len(content), hashlib.sha256(content).hexdigest())]).digest
 
 
-def complaint(url: str, store: Store, sha256: str = "") -> SourceError:
+def complaint(url: str, store: Store, sha256: str = "", **limits: Any) -> SourceError:
     """What is said when it is fetched in vain."""
     with pytest.raises(SourceError) as failure:
-        at(url, store, sha256).fetch()
+        at(url, store, sha256, **limits).fetch()
     return failure.value

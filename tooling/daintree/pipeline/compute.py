@@ -293,7 +293,7 @@ def _manifest(plan: Plan, attempt: Attempt, execution: _Execution) -> RunManifes
         image=execution.prepared.digest or execution.prepared.image,
         keys=Keys(stage.recipe, attempt.content),
         inputs=tuple(
-            InputRecord(name, digest, _origin(plan, attempt, name))
+            InputRecord(name, digest, *_origins(plan, attempt, name))
             for name, digest in sorted(attempt.digests.items())
         ),
         output=execution.output,
@@ -314,9 +314,12 @@ def _manifest(plan: Plan, attempt: Attempt, execution: _Execution) -> RunManifes
     )
 
 
-def _origin(plan: Plan, attempt: Attempt, name: str) -> str:
+def _origins(plan: Plan, attempt: Attempt, name: str) -> tuple[str, str]:
+    """Where an input was read from, and where its server redirected to."""
     record = attempt.inputs[name]
-    return plan.identity.origin if record is None else record.location
+    if record is None:
+        return plan.identity.origin, plan.identity.final_origin
+    return record.location, ""
 
 
 def _commit(plan: Plan, stage: BoundStage) -> tuple[str, bool]:

@@ -19,11 +19,15 @@ FORCED = "forced"
 
 
 class SourceIdentity(msgspec.Struct, frozen=True):
-    """What a pipeline reads: how its reader knows it (`identity`), its artifact digest (None until it is fetched), where it is."""
+    """Identity of a pipeline's source, its artifact digest (None until it is fetched), and where it is.
+
+    `final_origin` is the URL that a server redirected to, without its query; "" where it did not.
+    """
 
     identity: str
     digest: str | None
     origin: str
+    final_origin: str = ""
 
 
 class BoundStage(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,7 +27,7 @@ from daintree.pipeline.decisions import (
 )
 from daintree.pipeline.reasons import miss_reason
 from daintree.pipeline.sources import open_source
-from daintree.pipeline.sources.protocol import Source
+from daintree.pipeline.sources.protocol import Source, WebLimits
 from daintree.runners import open_runner
 from daintree.runners.runner import Runner
 from daintree.settings import Settings
@@ -276,9 +276,10 @@ def _source(
 
 
 def _opened(settings: Settings, request: Request, pipeline: Pipeline, store: Store) -> Source:
+    limits = WebLimits(settings.source_max_size, settings.source_timeout, settings.source_redirects)
     if request.source:
-        return open_source(request.source, "", request.directory, store)
-    return open_source(pipeline.source, pipeline.source_sha256, settings.root, store)
+        return open_source(request.source, "", request.directory, store, limits)
+    return open_source(pipeline.source, pipeline.source_sha256, settings.root, store, limits)
 
 
 @contextmanager

@@ -44,15 +44,17 @@ def artifact_of(files: Iterable[FileEntry]) -> Artifact:
     return Artifact(digest_record("artifact", 1, records), ordered)
 
 
-class InputRecord(msgspec.Struct, frozen=True):
+class InputRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """One input of a run: the need's name ("" for a source), its digest, and where it was read from.
 
-    `origin` is a run's location in the store, or the source as the user wrote it, without credentials.
+    `origin` is a run's location in the store, or the source as the user wrote it, without credentials; `final_origin` the URL that the source's
+    server redirected to, without its query, "" where it did not.
     """
 
     name: str
     digest: str
     origin: str
+    final_origin: str = ""
 
 
 class Keys(msgspec.Struct, frozen=True):

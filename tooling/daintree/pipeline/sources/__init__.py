@@ -7,14 +7,20 @@ from pathlib import Path
 
 from daintree.errors import SourceError
 from daintree.pipeline.sources.local import LocalSource
-from daintree.pipeline.sources.protocol import Source
+from daintree.pipeline.sources.protocol import Source, WebLimits
 from daintree.store.protocol import Store
 
 
-def open_source(location: str, sha256: str, directory: Path, store: Store) -> Source:
+def open_source(
+    location: str,
+    sha256: str,
+    directory: Path,
+    store: Store,
+    limits: WebLimits = WebLimits(),  # noqa: B008
+) -> Source:
     """The source at a location: a path (relative to `directory`) an http(s):// or an s3:// URL.
 
-    `sha256` is what the pipeline declares of its one file ("" for nothing). Raises SourceError for other kinds.
+    `sha256` is what the pipeline declares of its one file ("" for nothing); `limits` hold for URLs. Raises SourceError for other kinds.
     """
     scheme, separator, _ = location.partition("://")
     if not separator:
@@ -22,7 +28,7 @@ def open_source(location: str, sha256: str, directory: Path, store: Store) -> So
     if scheme.lower() in ("http", "https"):
         from daintree.pipeline.sources.http import HttpSource
 
-        return HttpSource(location, sha256, store)
+        return HttpSource(location, sha256, store, limits)
     if scheme.lower() == "s3":
         from daintree.pipeline.sources.bucket import BucketSource
         from daintree.store.s3 import read_s3_access

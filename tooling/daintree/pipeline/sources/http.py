@@ -3,54 +3,59 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import http.client
 import os
-import shutil
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
+from email.message import Message
+from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import IO
-from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
+from typing import BinaryIO
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
-from daintree import __version__
 from daintree.digest import digest_record
 from daintree.errors import ArtifactRejected, SourceError
 from daintree.pipeline.decisions import SourceIdentity
+from daintree.pipeline.sources.protocol import WebLimits
+from daintree.pipeline.sources.web_client import (
+    Deadline,
+    ServerRefused,
+    TransientFailure,
+    WebClient,
+    WebResponse,
+    host_and_port,
+    quoted,
+    without_query,
+)
 from daintree.store.names import check_names
 from daintree.store.protocol import Store
 from daintree.store.records import FileEntry, artifact_of
 
-TIMEOUT_SECONDS = 60
 CHUNK = 1 << 20
-# What a URL's path and query may hold as it is.
-SAFE = "/%:@!$&'()*+,;=~-._?"
+# For the validators alone, while a plan waits.
+HEAD_SECONDS = 60
+# A second version of a file may be of the same time as the first, unless that was long ago when the server answered.
+SETTLED_SECONDS = 60
 # What servers answer that serve GET but not HEAD (signed URLs are for one method).
 NO_HEAD = frozenset({403, 405, 501})
-
-
-class _Refused(SourceError):
-    """The server answered with an error; `status` is HTTP's."""
-
-    def __init__(self, origin: str, status: int) -> None:
-        phrase = http.client.responses.get(status, "")
-        super().__init__(
-            f"the source {origin} cannot be read: the server answers {status} {phrase}".rstrip()
-        )
-        self.status = status
 
 
 class HttpSource:
     """One file behind a URL. User names, passwords and queries of the URL enter no key and no record."""
 
-    def __init__(self, url: str, sha256: str, store: Store) -> None:
-        parts, host = _split(url)
-        self._request_url = urlunsplit(
-            (parts.scheme, host, _quoted(parts.path), _quoted(parts.query), "")
+    def __init__(self, url: str, sha256: str, store: Store, limits: WebLimits) -> None:
+        """Raises SourceError for a URL that is malformed."""
+        parts = _split(url)
+        self._origin = without_query(parts)
+        asked = (
+            parts.scheme,
+            host_and_port(parts),
+            quoted(parts.path),
+            quoted(parts.query),
+            "",
         )
-        self._authorization = _authorization(parts)
-        self._origin = urlunsplit((parts.scheme, host, parts.path, "", ""))
+        self._client = WebClient(urlunsplit(asked), self._origin, _authorization(parts), limits)
         self._has_query = bool(parts.query)
         self._name = _file_name(parts.path)
         self._sha256 = sha256
@@ -65,9 +70,10 @@ class HttpSource:
     def identify(self) -> SourceIdentity:
         """Asks the server for its validators (HEAD), unless they count for nothing."""
         if self._known is None:
-            identity = self._identity(None if self._sha256 or self._has_query else self._head())
-            digest = self._noted(identity)
-            self._known = SourceIdentity(identity, digest, self._origin)
+            answer = None if self._sha256 or self._has_query else self._head()
+            identity = self._identity(answer.headers if answer else None)
+            digest, final = self._noted(identity)
+            self._known = self._identified(identity, digest, answer.url if answer else final)
         return self._known
 
     def fetch(self) -> SourceIdentity:
@@ -97,7 +103,11 @@ class HttpSource:
         """True: the stage reads the copy that was fetched."""
         return True
 
-    def _identity(self, headers: http.client.HTTPMessage | None) -> str:
+    def _identified(self, identity: str, digest: str | None, final: str) -> SourceIdentity:
+        redirected = final if final != self._origin else ""
+        return SourceIdentity(identity, digest, self._origin, redirected)
+
+    def _identity(self, headers: Message | None) -> str:
         """From the declared SHA-256; else the strong ETag; else Last-Modified and length; else "" (always fetched).
 
         A URL with a query is identified by nothing but a declared SHA-256, since its query stays out of keys.
@@ -106,8 +116,8 @@ class HttpSource:
             return digest_record("source-sha256", 1, [self._name, self._sha256])
         if self._has_query or headers is None:
             return ""
-        etag = headers.get("ETag", "")
-        if etag and not etag.startswith("W/"):
+        etag = _strong_etag(headers)
+        if etag:
             return digest_record("source-etag", 1, [self._origin, etag])
         modified, length = headers.get("Last-Modified"), headers.get("Content-Length")
         if modified and length:
@@ -117,103 +127,170 @@ class HttpSource:
     def _note(self, identity: str) -> str:
         return "sources/" + identity.removeprefix("sha256:")
 
-    def _noted(self, identity: str) -> str | None:
+    def _noted(self, identity: str) -> tuple[str | None, str]:
+        """(the digest of the file with this identity, the URL that gave it), where they are known."""
         content = self._store.read_note(self._note(identity)) if identity else None
-        digest = content.decode("ascii", "replace").strip() if content else ""
-        return digest if digest.startswith("sha256:") and len(digest) == 71 else None
+        digest, _, final = (content or b"").decode("utf-8", "replace").partition("\n")
+        is_digest = digest.startswith("sha256:") and len(digest) == 71
+        return (digest if is_digest else None), final.strip()
 
-    def _head(self) -> http.client.HTTPMessage | None:
-        """The validators; None when the server does not say them without the file."""
+    def _head(self) -> WebResponse | None:
+        """The answer with the validators; None when the server does not say them without the file."""
+
+        def attempt(deadline: Deadline) -> WebResponse:
+            with self._client.open("HEAD", {}, deadline) as response:
+                return response
+
         try:
-            with self._open("HEAD") as response:
-                return response.headers
-        except _Refused as refused:
+            return self._client.retry(attempt, min(HEAD_SECONDS, self._client.limits.seconds))
+        except ServerRefused as refused:
             if refused.status in NO_HEAD:
                 return None
             raise
 
-    def _open(self, method: str) -> http.client.HTTPResponse:
-        """Ask the server. What errors say of URLs is not passed on: it may hold a password or a signature."""
-        request = urllib.request.Request(
-            self._request_url, method=method, headers={"User-Agent": f"daintree/{__version__}"}
-        )
-        if self._authorization:
-            # Not for wherever the server redirects to.
-            request.add_unredirected_header("Authorization", self._authorization)
-        try:
-            response: http.client.HTTPResponse = urllib.request.urlopen(
-                request, timeout=TIMEOUT_SECONDS
-            )
-            return response
-        except urllib.error.HTTPError as error:
-            error.close()
-            raise _Refused(self._origin, error.code) from None
-        except OSError as error:
-            reason = getattr(error, "reason", error)
-            raise SourceError(f"the source {self._origin} cannot be reached: {reason}") from None
-        except (http.client.HTTPException, ValueError) as error:
-            raise SourceError(
-                f"the source {self._origin} cannot be reached: {type(error).__name__}",
-                hint="is the URL right?",
-            ) from None
-
     def _download(self) -> SourceIdentity:
-        with (
-            self._open("GET") as response,
-            self._store.stage(f"source-{os.urandom(8).hex()}") as staging,
-        ):
-            headers = response.headers
-            path = staging.output / self._name
-            size, sha256 = self._receive(response, path)
-            expected = headers.get("Content-Length")
-            if expected and expected.isdecimal() and int(expected) != size:
-                raise SourceError(
-                    f"the source {self._origin} broke off after {size} of {expected} bytes",
-                    hint="run again",
+        with self._store.stage(f"source-{os.urandom(8).hex()}") as staging:
+            with open(staging.output / self._name, "wb") as file:
+                download = _Download(self._client, self._origin, file)
+                response = self._client.retry(
+                    download.attempt, self._client.limits.seconds, lambda: download.size
                 )
+            sha256 = download.sha256.hexdigest()
             if self._sha256 and sha256 != self._sha256:
                 raise SourceError(
                     f"the source {self._origin} is not the file that the pipeline declares",
                     hint=f"declared sha256 {self._sha256}, received {sha256}",
                 )
-            artifact = artifact_of([FileEntry(self._name, size, sha256)])
+            artifact = artifact_of([FileEntry(self._name, download.size, sha256)])
             self._store.add_source(staging, artifact)
-        identity = self._identity(headers)
+        identity = self._identity(download.headers)
         if identity:
-            self._store.write_note(self._note(identity), artifact.digest.encode("ascii"))
-        return SourceIdentity(identity or artifact.digest, artifact.digest, self._origin)
+            note = f"{artifact.digest}\n{response.url}"
+            self._store.write_note(self._note(identity), note.encode())
+        return self._identified(identity or artifact.digest, artifact.digest, response.url)
 
-    def _receive(self, response: IO[bytes], path: Path) -> tuple[int, str]:
-        digest = hashlib.sha256()
-        size = 0
+
+class _Download:
+    """File that is being received: what has come stays, and the next attempt asks for the rest, if the server can tell that it is of the same file.
+
+    `headers` are those of the answer that the file begins with.
+    """
+
+    def __init__(self, client: WebClient, origin: str, file: BinaryIO) -> None:
+        self._client, self._origin, self._file = client, origin, file
+        self.headers = Message()
+        self._total: int | None = None
+        self._restart()
+
+    def attempt(self, deadline: Deadline) -> WebResponse:
+        """Receives the file to its end. Raises TransientFailure when it breaks off."""
+        validator = _range_validator(self.headers)
+        headers = {}
+        if self.size and validator:
+            headers = {"Range": f"bytes={self.size}-", "If-Range": validator}
+        with self._client.open("GET", headers, deadline) as response:
+            if not self._continues(response):
+                self._restart()
+                self.headers, self._total = response.headers, response.length
+                if response.status in (206, 416):
+                    raise TransientFailure(self._broke_off("the server answers a wrong range"))
+            self._check_size(self._total or 0)
+            self._receive(response, deadline)
+            if self._total is not None and self.size != self._total:
+                raise TransientFailure(self._broke_off(""))
+            return response
+
+    def _restart(self) -> None:
+        self._file.seek(0)
+        self._file.truncate()
+        self.size, self.sha256 = 0, hashlib.sha256()
+        self._total = None
+
+    def _continues(self, response: WebResponse) -> bool:
+        """Whether an answer is the rest of the file, exactly from where it broke off."""
+        if response.status != 206 or not self.size:
+            return False
+        given, _, total = response.headers.get("Content-Range", "").partition("/")
+        starts_here = given.startswith(f"bytes {self.size}-")
+        same_total = self._total is None or total in ("*", str(self._total))
+        etag = response.headers.get("ETag", "")
+        same_file = not etag or etag == self.headers.get("ETag", etag)
+        if starts_here and self._total is None and total.isdecimal():
+            self._total = int(total)
+        return starts_here and same_total and same_file
+
+    def _receive(self, response: WebResponse, deadline: Deadline) -> None:
+        while True:
+            try:
+                chunk = response.read(CHUNK)
+            except (OSError, http.client.HTTPException) as error:
+                reason = "" if isinstance(error, http.client.HTTPException) else str(error)
+                raise TransientFailure(self._broke_off(reason)) from None
+            if not deadline.left:
+                raise self._client.too_slow()
+            if not chunk:
+                return
+            self._write(chunk)
+
+    def _write(self, chunk: bytes) -> None:
+        self._check_size(self.size + len(chunk))
         try:
-            with open(path, "wb") as file:
-                while chunk := response.read(CHUNK):
-                    file.write(chunk)
-                    digest.update(chunk)
-                    size += len(chunk)
-        except (OSError, http.client.HTTPException) as error:
-            free = shutil.disk_usage(path.parent).free
+            self._file.write(chunk)
+            self._file.flush()
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise SourceError(
-                f"the source {self._origin} broke off after {size} bytes: {error}",
-                hint="the disk is full" if free < CHUNK else "run again",
+                f"the source {self._origin} cannot be kept: {error.strerror}",
+                hint="the disk is full: free some space" if full else "check the setting store",
             ) from None
-        return size, digest.hexdigest()
+        self.sha256.update(chunk)
+        self.size += len(chunk)
+
+    def _check_size(self, size: int) -> None:
+        most = self._client.limits.size
+        if size > most:
+            raise SourceError(
+                f"the source {self._origin} has more than {most:,} bytes",
+                hint="the setting source_max_size is the size that it may have",
+            )
+
+    def _broke_off(self, reason: str) -> SourceError:
+        size = f"{self.size} of {self._total} bytes" if self._total else f"{self.size} bytes"
+        return SourceError(
+            f"the source {self._origin} broke off after {size}" + (f": {reason}" if reason else ""),
+            hint="run again",
+        )
 
 
-def _split(url: str) -> tuple[SplitResult, str]:
-    """(the URL's parts, its host and port). Raises SourceError, without the URL: it may hold a password."""
+def _strong_etag(headers: Message) -> str:
+    etag = headers.get("ETag", "")
+    return "" if etag.startswith("W/") else etag
+
+
+def _range_validator(headers: Message) -> str:
+    """What If-Range may say: the strong ETag, else a Last-Modified that was no longer new when the server answered; else ""."""
+    etag, modified = _strong_etag(headers), headers.get("Last-Modified", "")
+    if etag or not modified:
+        return etag
+    try:
+        answered = parsedate_to_datetime(headers.get("Date", ""))
+        age = answered.timestamp() - parsedate_to_datetime(modified).timestamp()
+    except ValueError:
+        return ""
+    return modified if age >= SETTLED_SECONDS else ""
+
+
+def _split(url: str) -> SplitResult:
+    """The URL's parts. Raises SourceError, without the URL: it may hold a password."""
     try:
         parts = urlsplit(url)
-        port = parts.port
+        host_and_port(parts)
     except ValueError:
         raise SourceError(
-            "the source's URL is malformed: its host or port cannot be read"
+            "the source's URL is malformed: its host or port cannot be read",
+            hint="write http://host[:port]/path or https://host[:port]/path",
         ) from None
-    if not parts.hostname:
-        raise SourceError("the source's URL is malformed: there is no host in it")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return parts, host if port is None else f"{host}:{port}"
+    return parts
 
 
 def _authorization(parts: SplitResult) -> str:
@@ -222,11 +299,6 @@ def _authorization(parts: SplitResult) -> str:
         return ""
     pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     return "Basic " + base64.b64encode(pair.encode("utf-8", "surrogateescape")).decode("ascii")
-
-
-def _quoted(part: str) -> str:
-    """A URL's path or query as a request may hold it; %XX that stands there already stays."""
-    return quote(part, SAFE, errors="surrogateescape")
 
 
 def _file_name(path: str) -> str:

@@ -6,7 +6,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from daintree.pipeline.decisions import SourceIdentity
+
+
+class WebLimits(msgspec.Struct, frozen=True):
+    """Limits of a source behind a URL: bytes of its file, seconds of its download, hosts that a redirect may lead to though they are not public.
+
+    `backoff` is the first pause in seconds between two attempts.
+    """
+
+    size: int = 1 << 40
+    seconds: int = 4 * 60 * 60
+    redirect_hosts: tuple[str, ...] = ()
+    backoff: float = 0.5
 
 
 class Source(Protocol):
