@@ -13,7 +13,8 @@ from projects import COMPONENT, PIPELINE, chain
 from timing import parser, race, ratio, row
 
 from daintree.pipeline.compute import job_of, prepare
-from daintree.pipeline.plan import Plan, Request, make_plan
+from daintree.pipeline.plan import Planned, make_plan
+from daintree.pipeline.session import Request, Session
 from daintree.pipeline.stage_data import Place
 from daintree.runners.runner import Job
 from daintree.settings import read_settings
@@ -28,16 +29,16 @@ ENTRYPOINT ["python", "/application/main.py"]
 class Stage:
     """One stage of a plan, executed again and again in places of their own."""
 
-    def __init__(self, plan: Plan, directory: Path) -> None:
-        self._plan = plan
-        self._stage = plan.stages[0]
+    def __init__(self, planned: Planned, directory: Path) -> None:
+        self._session, self._plan = planned
+        self._stage = planned.plan.stages[0]
         self._places = (directory / str(number) for number in itertools.count())
 
     def by_runner(self) -> float:
         """Prepare and execute it; the seconds that took."""
         started = time.perf_counter()
         job = self._job()
-        outcome = self._plan.runner.execute(job, print)
+        outcome = self._session.runner.execute(job, print)
         taken = time.perf_counter() - started
         _check(outcome.exit_code, job)
         return taken
@@ -45,7 +46,7 @@ class Stage:
     def by_hand(self) -> float:
         """The same container through the `docker` command; the seconds that took."""
         job = self._job()
-        command, environment = self._plan.runner.command(job)
+        command, environment = self._session.runner.command(job)
         started = time.perf_counter()
         code = subprocess.call(command, env=environment, stdin=subprocess.DEVNULL)
         taken = time.perf_counter() - started
@@ -56,10 +57,10 @@ class Stage:
         place = Place(next(self._places))
         for directory in (place.output, place.scratch):
             directory.mkdir(parents=True)
-        prepared = prepare(self._plan, self._stage, lambda text: None)
+        prepared = prepare(self._session, self._plan, self._stage, lambda text: None)
         # Two containers of one name cannot be.
         run = f"benchmark-{os.urandom(4).hex()}"
-        return job_of(self._plan, self._stage, run, prepared, {}, place)
+        return job_of(self._session, self._stage, run, prepared, {}, place)
 
 
 def _check(code: int, job: Job) -> None:
@@ -75,8 +76,8 @@ def main() -> None:
         (project / f"components/{COMPONENT}-0/Dockerfile").write_text(DOCKERFILE, encoding="utf-8")
         settings = read_settings(project, variables(directory / "cache"))
         request = Request(pipeline=PIPELINE, directory=project, runner="docker")
-        plan = make_plan(settings, request, (), fetch=True)
-        stage = Stage(plan, directory / "runs")
+        session = Session(settings, request, ())
+        stage = Stage(Planned(session, make_plan(session, fetch=True)), directory / "runs")
         rounds = 5 if arguments.quick else 20
         times = race({"runner": stage.by_runner, "docker run": stage.by_hand}, rounds)
     runner, hand = times["runner"], times["docker run"]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from daintree.components import ComponentVersion
 from daintree.pipeline.binding import bind
 from daintree.pipeline.decisions import Decision, Hit, SourceIdentity
-from daintree.pipeline.plan import Plan, Request
-from daintree.pipeline.sources import open_source
-from daintree.runners.local import LocalRunner
+from daintree.pipeline.plan import Plan, Planned
+from daintree.pipeline.session import Request, Session
 from daintree.settings import read_settings
 from daintree.spec.component import ComponentSpec
 from daintree.spec.pipeline import read_pipeline
@@ -57,15 +57,26 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def planned(tmp_path: Path, store: Store) -> Callable[..., Plan]:
-    """A plan in which each stage has the decision given; `last` are the stages' latest runs."""
+def planned(tmp_path: Path, store: Store) -> Callable[..., Planned]:
+    """A plan in which each stage has the decision given, in a session; `last` are the stages' latest runs."""
 
     def planned(
         decisions: Mapping[str, Decision],
         last: Mapping[str, RunManifest] | None = None,
         pipeline: bytes = PIPELINE,
         warnings: tuple[str, ...] = (),
-    ) -> Plan:
+    ) -> Planned:
+        file = tmp_path / "pipelines" / "x.yaml"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(pipeline)
+        for stage, run in (last or {}).items():
+            if store.read_run(f"at/{stage}"):
+                continue
+            with store.stage(run.run) as staging:
+                staging.log.touch()
+                store.publish_run(
+                    staging, msgspec.structs.replace(run, output=None, location=f"at/{stage}")
+                )
         read = read_pipeline(pipeline, "pipelines/x.yaml", "x")
         versions = {
             stage.component: ComponentVersion(
@@ -80,20 +91,20 @@ def planned(tmp_path: Path, store: Store) -> Callable[..., Plan]:
             )
             for stage in read.stages
         }
-        return Plan(
-            request=Request(pipeline="x", directory=tmp_path),
-            settings=read_settings(tmp_path, {"HOME": str(tmp_path)}),
+        environ = {"HOME": str(tmp_path), "DAINTREE_STORE": str(store.directory)}
+        request = Request(pipeline="x", directory=tmp_path)
+        session = Session(read_settings(tmp_path, environ), request, ())
+        plan = Plan(
+            request=request,
             pipeline=read,
             versions=versions,
-            source=open_source(read.source, "", tmp_path, store),
             identity=IDENTITY,
             stages=bind(read, versions, {}, "image", IDENTITY),
-            store=store,
-            runner=LocalRunner(tmp_path / "environments"),
+            runner="local",
             recipe_records={},
             decisions=dict(decisions),
-            last_runs=dict(last or {}),
         )
+        return Planned(session, plan)
 
     return planned
 

@@ -10,7 +10,7 @@ import pytest
 from daintree.argo.submission import Order
 from daintree.commands.argo import order_as_json, order_comments, order_summary
 from daintree.pipeline.decisions import Hit, Miss, Pending
-from daintree.pipeline.plan import Plan
+from daintree.pipeline.plan import Planned
 from daintree.store.records import RunManifest
 from tests.argo.conftest import make_submission, submitted_stage
 
@@ -19,7 +19,7 @@ HITS = ("load", "left", "right")
 
 @pytest.fixture
 def ordered(
-    planned: Callable[..., Plan], hit: Callable[[str, float], Hit], manifest: RunManifest
+    planned: Callable[..., Planned], hit: Callable[[str, float], Hit], manifest: RunManifest
 ) -> Callable[..., Order]:
     """An order of the diamond: the first stages are hits, join has run once."""
 
@@ -27,8 +27,10 @@ def ordered(
         decisions: dict[str, Any] = {name: hit(name, 2.5) for name in (*HITS, "join")}
         for name in names:
             decisions[name] = Pending(("left",)) if name == "join" else Miss("main.py changed")
+        session, plan = planned(decisions, {"join": manifest})
         return Order(
-            plan=planned(decisions, {"join": manifest}),
+            session=session,
+            plan=plan,
             submission=make_submission(*map(submitted_stage, names)),
             hits=tuple(name for name in (*HITS, "join") if name not in names),
             saved=2.5 * (4 - len(names)),

@@ -9,18 +9,18 @@ import pytest
 
 from daintree.commands.execution import Progress
 from daintree.pipeline.decisions import Hit, Miss
-from daintree.pipeline.plan import Plan
+from daintree.pipeline.plan import Planned
 
 DECISIONS = {name: Miss() for name in ("load", "left", "right", "join")}
 
 
 def test_every_event_is_a_line_with_its_stage(
-    planned: Callable[..., Plan],
+    planned: Callable[..., Planned],
     hit: Callable[[str, float], Hit],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     record = hit("r1", 1.5).record
-    progress = Progress(planned(DECISIONS), began=0.0)
+    progress = Progress(planned(DECISIONS).plan, began=0.0)
     progress.hit("load", record)
     progress.starting("left", "no run recorded")
     progress.note("left", "installing 3 packages, 12.0 MB")
@@ -40,14 +40,14 @@ def test_every_event_is_a_line_with_its_stage(
 
 
 def test_an_image_that_may_change_is_no_matter_of_a_virtual_environment(
-    planned: Callable[..., Plan], capsys: pytest.CaptureFixture[str]
+    planned: Callable[..., Planned], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Progress(planned(DECISIONS, warnings=("the base image has no pin",)), began=0.0)
+    Progress(planned(DECISIONS, warnings=("the base image has no pin",)).plan, began=0.0)
     assert capsys.readouterr().err == ""
 
 
-def test_the_seconds_are_those_since_the_command_began(planned: Callable[..., Plan]) -> None:
+def test_the_seconds_are_those_since_the_command_began(planned: Callable[..., Planned]) -> None:
     import time
 
     began = time.perf_counter() - 100
-    assert Progress(planned(DECISIONS), began).seconds() >= 100
+    assert Progress(planned(DECISIONS).plan, began).seconds() >= 100

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from daintree.commands.plan import mermaid, text_graph
 from daintree.pipeline.decisions import Hit, Miss, Pending
-from daintree.pipeline.plan import Plan
+from daintree.pipeline.plan import Planned
 
 SPLIT = b"""
 source: 'a "quoted" <source> & more.json'
@@ -14,12 +14,12 @@ stages: [c/load, {component: c/work, name: work, needs: []}]
 
 
 def test_the_text_has_a_row_for_each_stage_with_what_it_reads(
-    planned: Callable[..., Plan], hit: Callable[[str, float], Hit]
+    planned: Callable[..., Planned], hit: Callable[[str, float], Hit]
 ) -> None:
     plan = planned(
         {"load": hit("r1", 1), "left": Miss(), "right": hit("r2", 1), "join": Pending(("left",))}
     )
-    assert text_graph(plan) == [
+    assert text_graph(plan.plan) == [
         "                source           data.json",
         "source ─▶       load    HIT      c/load",
         "load ─▶         left    MISS     c/work",
@@ -30,12 +30,12 @@ def test_the_text_has_a_row_for_each_stage_with_what_it_reads(
 
 
 def test_the_flowchart_has_a_node_for_each_stage_and_an_edge_for_each_need(
-    planned: Callable[..., Plan], hit: Callable[[str, float], Hit]
+    planned: Callable[..., Planned], hit: Callable[[str, float], Hit]
 ) -> None:
     plan = planned(
         {"load": hit("r1", 1), "left": Miss(), "right": hit("r2", 1), "join": Pending(("left",))}
     )
-    assert mermaid(plan) == [
+    assert mermaid(plan.plan) == [
         "flowchart LR",
         '  source[("data.json")]',
         '  stage0["load<br/>c/load"]:::hit',
@@ -55,23 +55,23 @@ def test_the_flowchart_has_a_node_for_each_stage_and_an_edge_for_each_need(
     ]
 
 
-def test_an_output_of_several_stages_has_an_edge_from_each(planned: Callable[..., Plan]) -> None:
+def test_an_output_of_several_stages_has_an_edge_from_each(planned: Callable[..., Planned]) -> None:
     plan = planned({"load": Miss(), "work": Miss()}, pipeline=SPLIT)
-    assert "load, work ─▶  output        out" in text_graph(plan)
-    assert [line for line in mermaid(plan) if "output" in line] == [
+    assert "load, work ─▶  output        out" in text_graph(plan.plan)
+    assert [line for line in mermaid(plan.plan) if "output" in line] == [
         '  output[/"out"/]',
         "  stage0 --> output",
         "  stage1 --> output",
     ]
 
 
-def test_without_an_output_none_is_drawn(planned: Callable[..., Plan]) -> None:
+def test_without_an_output_none_is_drawn(planned: Callable[..., Planned]) -> None:
     plan = planned({"load": Miss()}, pipeline=b"source: s\nstages: [c/load]\n")
-    assert len(text_graph(plan)) == 2
-    assert not [line for line in mermaid(plan) if "output" in line]
+    assert len(text_graph(plan.plan)) == 2
+    assert not [line for line in mermaid(plan.plan) if "output" in line]
 
 
-def test_what_people_write_cannot_break_the_flowchart(planned: Callable[..., Plan]) -> None:
+def test_what_people_write_cannot_break_the_flowchart(planned: Callable[..., Planned]) -> None:
     pipeline = b"source: s\nstages: [{component: 'c/<b>\"x\"&', name: x}]\n"
     plan = planned({"x": Miss()}, pipeline=pipeline)
-    assert '  stage0["x<br/>c/&lt;b&gt;&quot;x&quot;&amp;"]:::miss' in mermaid(plan)
+    assert '  stage0["x<br/>c/&lt;b&gt;&quot;x&quot;&amp;"]:::miss' in mermaid(plan.plan)

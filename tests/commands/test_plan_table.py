@@ -12,14 +12,14 @@ import pytest
 
 from daintree.commands.plan import plan_as_json, plan_table
 from daintree.pipeline.decisions import Hit, Miss, Pending
-from daintree.pipeline.plan import Plan
+from daintree.pipeline.plan import Planned, reason
 from daintree.store.records import InputRecord, RunManifest
 
 
 @pytest.fixture
 def mixed(
-    planned: Callable[..., Plan], hit: Callable[[str, float], Hit], manifest: RunManifest
-) -> Plan:
+    planned: Callable[..., Planned], hit: Callable[[str, float], Hit], manifest: RunManifest
+) -> Planned:
     """One stage of each status; `right` and `join` have run before."""
     right = msgspec.structs.replace(manifest, stage="right", component="c/gone", seconds=2.0)
     return planned(
@@ -33,9 +33,9 @@ def mixed(
     )
 
 
-def test_each_stage_has_a_row_with_status_duration_and_reason(mixed: Plan) -> None:
+def test_each_stage_has_a_row_with_status_duration_and_reason(mixed: Planned) -> None:
     assert plan_table(mixed) == [
-        f"x: runner local, source data.json, store {mixed.store.url}",
+        f"x: runner local, source data.json, store {mixed.session.store.url}",
         "  stage  status   last    reason",
         "  load   HIT      3.00 s  unchanged",
         "  left   MISS     -       no run recorded",
@@ -45,7 +45,7 @@ def test_each_stage_has_a_row_with_status_duration_and_reason(mixed: Plan) -> No
     ]
 
 
-def test_programs_get_the_contract(mixed: Plan) -> None:
+def test_programs_get_the_contract(mixed: Planned) -> None:
     report = plan_as_json(mixed)
     assert (report["pipeline"], report["runner"]) == ("x", "local")
     assert [list(stage) for stage in report["stages"]] == [
@@ -58,7 +58,7 @@ def test_programs_get_the_contract(mixed: Plan) -> None:
         "version": "sha256:c/load",
         "status": "hit",
         "reason": "unchanged",
-        "key": mixed.stages[0].recipe,
+        "key": mixed.plan.stages[0].recipe,
         "run": "r1",
         "last_seconds": 3.0,
     }
@@ -68,13 +68,13 @@ def test_programs_get_the_contract(mixed: Plan) -> None:
 
 
 def test_a_plan_of_hits_says_that_there_is_nothing_to_run(
-    planned: Callable[..., Plan], hit: Callable[[str, float], Hit]
+    planned: Callable[..., Planned], hit: Callable[[str, float], Hit]
 ) -> None:
     plan = planned({name: hit(name, 2.5) for name in ("load", "left", "right", "join")})
     assert plan_table(plan)[-1] == "nothing to run: 4 hits, 10.0 s saved"
 
 
-def test_a_first_run_costs_nobody_knows_what(planned: Callable[..., Plan]) -> None:
+def test_a_first_run_costs_nobody_knows_what(planned: Callable[..., Planned]) -> None:
     plan = planned(
         {
             "load": Miss(),
@@ -89,7 +89,7 @@ def test_a_first_run_costs_nobody_knows_what(planned: Callable[..., Plan]) -> No
 
 
 def test_a_hit_by_content_says_so(
-    planned: Callable[..., Plan], hit: Callable[[str, float], Hit]
+    planned: Callable[..., Planned], hit: Callable[[str, float], Hit]
 ) -> None:
     adopted = msgspec.structs.replace(hit("r1", 1.0), adopt=True)
     plan = planned({"load": adopted}, pipeline=b"source: s\nstages: [c/load]\n")
@@ -97,7 +97,7 @@ def test_a_hit_by_content_says_so(
 
 
 def test_a_run_that_knows_more_inputs_than_the_plan_says_which_changed(
-    planned: Callable[..., Plan], manifest: RunManifest
+    planned: Callable[..., Planned], manifest: RunManifest
 ) -> None:
     """A stage that was pending turns out a miss because the output of its need came out different."""
     last = msgspec.structs.replace(
@@ -109,14 +109,14 @@ def test_a_run_that_knows_more_inputs_than_the_plan_says_which_changed(
         parameters={},
         inputs=(InputRecord("load", "old", ""),),
     )
-    plan = planned({"load": Miss(), "left": Pending(("load",))}, last={"left": last})
+    session, plan = planned({"load": Miss(), "left": Pending(("load",))}, last={"left": last})
     left = plan.stages[1]
-    assert plan.reason(left, Miss(), {"load": "new"}) == "the output of load changed"
-    assert plan.reason(left, Miss(), {"load": "old"}) == "its run is gone from the store"
+    assert reason(session, plan, left, Miss(), {"load": "new"}) == "the output of load changed"
+    assert reason(session, plan, left, Miss(), {"load": "old"}) == "its run is gone from the store"
 
 
 def test_on_a_terminal_the_status_is_coloured_and_nothing_else(
-    planned: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    planned: Callable[..., Planned], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     plan = planned(
         {"MISS": Miss()}, pipeline=b"source: s\nstages: [{component: c/x, name: MISS}]\n"

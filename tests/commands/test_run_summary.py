@@ -9,21 +9,21 @@ from daintree.commands.execution import Progress
 from daintree.commands.run import run_as_json, run_summary
 from daintree.pipeline.decisions import Hit, Miss
 from daintree.pipeline.execute import PipelineRun, Result
-from daintree.pipeline.plan import Plan
+from daintree.pipeline.plan import Planned
 
 
 @pytest.fixture
-def run(planned: Callable[..., Plan], hit: Callable[[str, float], Hit]) -> PipelineRun:
+def run(planned: Callable[..., Planned], hit: Callable[[str, float], Hit]) -> PipelineRun:
     """A run of which `load` was a hit and `left` was computed."""
-    plan = planned({name: Miss() for name in ("load", "left", "right", "join")})
-    run = PipelineRun(plan, Progress(plan, began=0.0))
+    session, plan = planned({name: Miss() for name in ("load", "left", "right", "join")})
+    run = PipelineRun(session, plan, Progress(plan, began=0.0))
     run.results["load"] = Result("hit", hit("r1", 60.0).record)
     run.results["left"] = Result("run", hit("r2", 2.0).record)
     return run
 
 
 def test_each_stage_has_its_path_and_the_last_line_counts(run: PipelineRun) -> None:
-    store = run.plan.store
+    store = run.session.store
     assert run_summary(run, 2.345, "").splitlines() == [
         f"  load  hit  1 min 00 s  {store.output_path('at/r1')}",
         f"  left  run  2.00 s      {store.output_path('at/r2')}",
@@ -44,6 +44,6 @@ def test_programs_get_the_same(run: PipelineRun) -> None:
         "run": "r2",
         "seconds": 2.0,
         "digest": "sha256:r2",
-        "path": str(run.plan.store.output_path("at/r2")),
+        "path": str(run.session.store.output_path("at/r2")),
     }
     assert json.loads(json.dumps(report)) == report

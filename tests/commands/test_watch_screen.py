@@ -11,7 +11,7 @@ from daintree.commands.watch import WatchEvents, WatchLines, WatchReport
 from daintree.errors import SourceError, StageFailed
 from daintree.pipeline.decisions import Miss
 from daintree.pipeline.execute import PipelineRun
-from daintree.pipeline.plan import Plan
+from daintree.pipeline.plan import Planned
 from daintree.store.records import RunManifest
 from tests.contract.runs import manifest_of
 
@@ -19,7 +19,7 @@ TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.MULTILINE)
 
 
 @pytest.fixture
-def plan(planned: Callable[..., Plan]) -> Plan:
+def made(planned: Callable[..., Planned]) -> Planned:
     return planned({name: Miss() for name in ("load", "left", "right", "join")})
 
 
@@ -28,22 +28,22 @@ def failed() -> RunManifest:
     return manifest_of()
 
 
-def tell_all(report: WatchReport, plan: Plan, failed: RunManifest) -> None:
+def tell_all(report: WatchReport, made: Planned, failed: RunManifest) -> None:
     """One of each."""
     report.watching("x", 60.0)
-    report.unchanged(plan)
-    report.failed_before(plan, failed)
-    report.starting(plan)
-    report.ran(PipelineRun(plan, Progress(plan, began=0.0)), 1.5, "out")
+    report.unchanged(made.plan)
+    report.failed_before(made.plan, failed)
+    report.starting(made.plan)
+    report.ran(PipelineRun(*made, Progress(made.plan, began=0.0)), 1.5, "out")
     report.failed(StageFailed("stage x:load failed", hint="the whole log is there"))
     report.away(SourceError("the source is gone"))
     report.back()
 
 
 def test_people_get_lines_with_the_time(
-    plan: Plan, failed: RunManifest, capsys: pytest.CaptureFixture[str]
+    made: Planned, failed: RunManifest, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tell_all(WatchLines(), plan, failed)
+    tell_all(WatchLines(), made, failed)
     out, err = capsys.readouterr()
     assert out == "x: 0 hits, 0 runs, 1.50 s spent, 0.00 s saved; output in out\n"
     assert TIME.sub("now", err).splitlines() == [
@@ -62,10 +62,10 @@ def test_people_get_lines_with_the_time(
 
 
 def test_programs_get_an_event_a_line(
-    plan: Plan, failed: RunManifest, capsys: pytest.CaptureFixture[str]
+    made: Planned, failed: RunManifest, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines: list[str] = []
-    tell_all(WatchEvents(lines.append), plan, failed)
+    tell_all(WatchEvents(lines.append), made, failed)
     events = [json.loads(line) for line in lines]
     assert all(TIME.fullmatch(event.pop("time")) for event in events)
     assert not any("\n" in line for line in lines)

@@ -9,7 +9,8 @@ import pytest
 
 from daintree.errors import DaintreeError, SourceError, SpecError, StageFailed, StoreUnavailable
 from daintree.pipeline.decisions import Decision, Hit, Miss, SourceIdentity
-from daintree.pipeline.plan import Plan
+from daintree.pipeline.plan import Plan, Planned
+from daintree.pipeline.session import Session
 from daintree.pipeline.watch import Watch, failed_before
 from daintree.store.records import Keys, RunManifest
 from tests.contract.runs import key_of, manifest_of, record_of
@@ -32,12 +33,12 @@ class Bench:
         self.ran: list[str] = []
         self.watch = Watch(self.identify, self.plan, self.execute, self)
 
-    def identify(self) -> SourceIdentity:
+    def identify(self) -> str:
         if isinstance(self.source, DaintreeError):
             raise self.source
-        return SourceIdentity(self.source, self.source, "corpus.txt")
+        return self.source
 
-    def plan(self) -> Plan:
+    def plan(self) -> Planned:
         if self.planning:
             raise self.planning
         stage = SimpleNamespace(name="train", needs=(), content=lambda inputs: key_of(inputs[""]))
@@ -46,13 +47,13 @@ class Bench:
             pipeline=SimpleNamespace(name="words"),
             stages=(stage,),
             decisions={"train": self.decision},
-            identity=self.identify(),
-            store=SimpleNamespace(history=lambda pipeline, stage: iter(history)),
+            identity=SourceIdentity(self.identify(), self.identify(), "corpus.txt"),
         )
-        return cast(Plan, plan)
+        store = SimpleNamespace(history=lambda pipeline, stage: iter(history))
+        return Planned(cast(Session, SimpleNamespace(store=store)), cast(Plan, plan))
 
-    def execute(self, plan: Plan) -> None:
-        self.ran.append(plan.identity.identity)
+    def execute(self, planned: Planned) -> None:
+        self.ran.append(planned.plan.identity.identity)
         if self.while_running:
             self.source, self.while_running = self.while_running, ""
         if self.running:

@@ -22,7 +22,8 @@ from daintree.errors import ImageError, StoreError, UsageError
 from daintree.images.tags import dirty
 from daintree.pipeline.compute import current_user
 from daintree.pipeline.decisions import BoundStage, Hit, Miss
-from daintree.pipeline.plan import Plan
+from daintree.pipeline.plan import Plan, read_last_runs, reason
+from daintree.pipeline.session import Session
 from daintree.pipeline.sources.bucket import BucketSource
 from daintree.runners.container import INPUT, OUTPUT
 from daintree.spec.component import Resources, Scalar
@@ -170,30 +171,32 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     `hits` are the stages that do not run, whether one that runs reads them or not; `saved` the seconds that computing them took.
     """
 
+    session: Session
     plan: Plan
     submission: Submission
     hits: tuple[str, ...]
     saved: float
 
 
-def order_of(plan: Plan) -> Order:
+def order_of(session: Session, plan: Plan) -> Order:
     """The order for what a plan misses. Nothing is written, and no cluster is asked.
 
     Raises UsageError for a store that a cluster cannot reach, ImageError for a component that is not committed or whose image
     is not in the registry, SourceError for a source that is both an object and a prefix.
     """
-    check_reach(plan)
+    check_reach(session)
     stages = [s for s in plan.stages if not isinstance(plan.decisions[s.name], Hit)]
-    plan.read_last_runs()
-    commit = commit_of(plan, stages)
-    images = _images(plan, stages)
+    read_last_runs(session, plan)
+    commit = commit_of(session, plan, stages)
+    images = _images(session, plan, stages)
     return Order(
+        session=session,
         plan=plan,
         submission=Submission(
             pipeline=plan.pipeline.name,
-            source=_source(plan),
-            prefix=plan.settings.prefix,
-            stages=_submitted(plan, stages, images),
+            source=_source(session, plan),
+            prefix=session.settings.prefix,
+            stages=_submitted(session, plan, stages, images),
             hits=_hits(plan, stages),
             commit=commit,
             user=current_user(),
@@ -204,21 +207,21 @@ def order_of(plan: Plan) -> Order:
     )
 
 
-def check_reach(plan: Plan) -> None:
+def check_reach(session: Session) -> None:
     """Raise UsageError for a store that pods cannot reach."""
-    if not plan.store.url.startswith(SCHEME):
+    if not session.store.url.startswith(SCHEME):
         raise UsageError(
-            f"the artifact store {plan.store.url} is on this machine, where no pod can reach it",
+            f"the artifact store {session.store.url} is on this machine, where no pod can reach it",
             hint="set DAINTREE_STORE, or store in pyproject.toml, to s3://bucket",
         )
 
 
-def commit_of(plan: Plan, stages: Sequence[BoundStage]) -> str:
+def commit_of(session: Session, plan: Plan, stages: Sequence[BoundStage]) -> str:
     """HEAD, where the stages' components are in the project, "" else. Raises ImageError for one that is not as HEAD has it."""
     here = sorted({s.component for s in stages if not plan.version_of(s).image})
     if not here:
         return ""
-    commit, unclean = dirty(plan.settings.root, plan.settings, here)
+    commit, unclean = dirty(session.settings.root, session.settings, here)
     for name in here:
         if name in unclean:
             raise ImageError(
@@ -228,16 +231,18 @@ def commit_of(plan: Plan, stages: Sequence[BoundStage]) -> str:
     return commit
 
 
-def _images(plan: Plan, stages: Sequence[BoundStage]) -> dict[str, ComponentImage]:
+def _images(
+    session: Session, plan: Plan, stages: Sequence[BoundStage]
+) -> dict[str, ComponentImage]:
     versions = {stage.name: plan.version_of(stage) for stage in stages}
     distinct = list({version.digest: version for version in versions.values()}.values())
-    images = component_images(distinct, plan.settings) if distinct else []
+    images = component_images(distinct, session.settings) if distinct else []
     found = {version.digest: image for version, image in zip(distinct, images, strict=True)}
     return {name: found[version.digest] for name, version in versions.items()}
 
 
 def _submitted(
-    plan: Plan, stages: Sequence[BoundStage], images: Mapping[str, ComponentImage]
+    session: Session, plan: Plan, stages: Sequence[BoundStage], images: Mapping[str, ComponentImage]
 ) -> tuple[SubmittedStage, ...]:
     tasks = distinct_names([stage.name for stage in stages], _LONGEST_TASK)
     templates = template_names(stages)
@@ -259,7 +264,7 @@ def _submitted(
             needs=stage.needs,
             resources=stage.resources,
             recipe=stage.recipe,
-            reason=plan.reason(stage, plan.decisions[stage.name]),
+            reason=reason(session, plan, stage, plan.decisions[stage.name]),
             replaces=_replaces(plan, stage),
         )
         for stage in stages
@@ -293,11 +298,11 @@ def _hits(plan: Plan, stages: Sequence[BoundStage]) -> tuple[SubmittedHit, ...]:
     )
 
 
-def _source(plan: Plan) -> SubmittedSource:
+def _source(session: Session, plan: Plan) -> SubmittedSource:
     identity = plan.identity
     assert identity.digest is not None
-    url = plan.source.url
-    alone = isinstance(plan.source, BucketSource) and plan.source.is_object
+    url = session.source.url
+    alone = isinstance(session.source, BucketSource) and session.source.is_object
     return SubmittedSource(
         identity=identity.identity,
         digest=identity.digest,

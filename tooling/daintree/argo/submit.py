@@ -15,6 +15,7 @@ from daintree.argo.workflows import FAILURES, KIND, has_ended, is_of, is_stopped
 from daintree.errors import ClusterConflict, ClusterMissing, SourceError
 from daintree.pipeline.decisions import Hit, inputs_of
 from daintree.pipeline.plan import Plan
+from daintree.pipeline.session import Session
 from daintree.store.bucket import Bucket
 from daintree.store.integrity import hash_artifact
 from daintree.store.records import encode
@@ -98,7 +99,7 @@ def _name(workflow: Object, submission: Submission, namespace: str) -> str:
     return name
 
 
-def share_hits(plan: Plan) -> bool:
+def share_hits(session: Session, plan: Plan) -> bool:
     """Publish the hits that only this machine knows, inputs first; True where there was one, and the plan has to be made anew.
 
     Raises StoreError as publishing does.
@@ -106,10 +107,10 @@ def share_hits(plan: Plan) -> bool:
     shared = False
     for stage in plan.stages:
         decision = plan.decisions[stage.name]
-        if isinstance(decision, Hit) and not plan.store.holds(decision.record):
+        if isinstance(decision, Hit) and not session.store.holds(decision.record):
             inputs = inputs_of(stage, plan.decisions, plan.identity)
             assert inputs is not None
-            plan.store.share(stage.content(inputs), stage.recipe, decision.record)
+            session.store.share(stage.content(inputs), stage.recipe, decision.record)
             shared = True
     return shared
 
@@ -120,39 +121,41 @@ def hand_over(order: Order, say: Callable[[str], None]) -> None:
     Raises StoreError as publishing does, SourceError for a source that has changed since the plan.
     """
     hand_over_source(order, say)
-    bucket = Bucket(order.plan.settings.store, read_s3_access())
+    bucket = Bucket(order.session.settings.store, read_s3_access())
     bucket.create(order.submission.place, encode(order.submission))
 
 
 def hand_over_source(order: Order, say: Callable[[str], None]) -> None:
     """Put the source that stages of an order read into the store, unless it is there. Raises as `hand_over` does."""
     if not order.submission.source.url and _reads_source(order):
-        bucket = Bucket(order.plan.settings.store, read_s3_access())
-        _hand_over_source(order.plan, RemoteRuns(bucket), say)
+        bucket = Bucket(order.session.settings.store, read_s3_access())
+        _hand_over_source(order.session, order.plan, RemoteRuns(bucket), say)
 
 
 def _reads_source(order: Order) -> bool:
     return any(not stage.needs for stage in order.submission.stages)
 
 
-def _hand_over_source(plan: Plan, remote: RemoteRuns, say: Callable[[str], None]) -> None:
+def _hand_over_source(
+    session: Session, plan: Plan, remote: RemoteRuns, say: Callable[[str], None]
+) -> None:
     digest = plan.identity.digest
     assert digest is not None
     if remote.has_source(digest):
         return
-    say(f"putting the source {plan.identity.origin} into {plan.store.url}")
-    with plan.store.stage(f"source-{os.urandom(8).hex()}") as staging:
-        _copy(plan, staging.scratch, staging.output)
+    say(f"putting the source {plan.identity.origin} into {session.store.url}")
+    with session.store.stage(f"source-{os.urandom(8).hex()}") as staging:
+        _copy(session, staging.scratch, staging.output)
         artifact = hash_artifact(staging.output)
         if artifact.digest != digest:
             raise SourceError(
                 f"the source {plan.identity.origin} changed while it was read",
                 hint="run it again when whatever writes it is done",
             )
-        plan.store.add_source(staging, artifact)
+        session.store.add_source(staging, artifact)
 
 
-def _copy(plan: Plan, links: Path, target: Path) -> None:
+def _copy(session: Session, links: Path, target: Path) -> None:
     """Fill `target` with the source's files, which `links` gets links to."""
-    plan.source.files(links)
+    session.source.files(links)
     shutil.copytree(links, target, dirs_exist_ok=True)

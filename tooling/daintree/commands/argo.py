@@ -11,13 +11,20 @@ import msgspec
 
 from daintree.argo import names
 from daintree.argo.submission import Order
-from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, planned, print_json
-from daintree.commands.names import COMMANDS, reserved_names
+from daintree.commands.command import (
+    JSON_OPTION,
+    DaintreeCommand,
+    option,
+    plan_request,
+    planned,
+    print_json,
+)
+from daintree.commands.names import COMMANDS
 from daintree.commands.plan import last_seconds, reasons
 from daintree.commands.run import FORCE, SET, SOURCE
 from daintree.errors import UsageError
 from daintree.installation import install_command
-from daintree.pipeline.plan import Request, make_plan
+from daintree.pipeline.session import Request
 from daintree.settings import Settings
 from daintree.spec.pipeline import pipeline_files
 from daintree.terminal import columns, count, duration
@@ -25,7 +32,7 @@ from daintree.terminal import columns, count, duration
 if TYPE_CHECKING:
     from daintree.argo.access import ClusterAccess
     from daintree.argo.submission import Order
-    from daintree.pipeline.plan import Plan
+    from daintree.pipeline.plan import Planned
 
 NAMESPACE = option(
     "namespace", "the namespace in the cluster (default: the setting `argo_namespace`)"
@@ -44,10 +51,10 @@ def ordered(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> Or
     from daintree.argo.submit import share_hits
 
     options = {**options, "runner": "argo"}
-    plan = planned(settings, pipeline, options, force=options["force"], fetch=True)
-    if share_hits(plan):
-        plan = planned(settings, pipeline, options, force=options["force"], fetch=True)
-    return order_of(plan)
+    made = planned(settings, pipeline, options, force=options["force"], fetch=True)
+    if share_hits(*made):
+        made = planned(settings, pipeline, options, force=options["force"], fetch=True)
+    return order_of(*made)
 
 
 def access_of(settings: Settings, namespace: str) -> ClusterAccess:
@@ -167,8 +174,8 @@ def _schedule(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> 
 def _on_event(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> Standing:
     from daintree.argo.triggers import event_manifests
 
-    plan, pinned, commit, access = _planned(settings, pipeline, options)
-    source = plan.source.url
+    (session, plan), pinned, commit, access = _planned(settings, pipeline, options)
+    source = session.source.url
     if not source:
         raise UsageError(
             f"--on-event watches a bucket, and the source {plan.identity.origin} is in none",
@@ -193,7 +200,7 @@ def _template(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> 
         always=True,
         runner="argo",
     )
-    order = order_of(make_plan(settings, request, reserved_names(settings.root), fetch=True))
+    order = order_of(*plan_request(settings, request, fetch=True))
     access = access_of(settings, options["namespace"])
     name = _name(settings, pipeline, pipeline)
     document = template_manifest(order.submission, name, access)
@@ -204,19 +211,19 @@ def _template(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> 
 
 def _planned(
     settings: Settings, pipeline: str, options: Mapping[str, Any]
-) -> tuple[Plan, str, str, ClusterAccess]:
+) -> tuple[Planned, str, str, ClusterAccess]:
     """The plan, its pipeline pinned, the commit of its components, and the cluster's side."""
     from daintree.argo.images import component_images
     from daintree.argo.submission import check_reach, commit_of
     from daintree.argo.triggers import pinned_pipeline
 
-    plan = planned(settings, pipeline, {**options, "runner": "argo"})
-    check_reach(plan)
-    pinned, commit = pinned_pipeline(plan), commit_of(plan, plan.stages)
+    session, plan = planned(settings, pipeline, {**options, "runner": "argo"})
+    check_reach(session)
+    pinned, commit = pinned_pipeline(plan), commit_of(session, plan, plan.stages)
     # Each has to be there: it is a pod as soon as the source is another.
     versions = {version.digest: version for version in map(plan.version_of, plan.stages)}
     component_images([*versions.values()], settings)
-    return plan, pinned, commit, access_of(settings, options["namespace"])
+    return Planned(session, plan), pinned, commit, access_of(settings, options["namespace"])
 
 
 def _name(settings: Settings, pipeline: str, wanted: str) -> str:
@@ -313,14 +320,14 @@ def write_whole(file: Path, text: str) -> None:
 def order_comments(order: Order, namespace: str) -> list[str]:
     """What stands above a manifest: where it comes from, the plan, and how it is submitted."""
     plan, submission = order.plan, order.submission
-    why = reasons(plan)
+    why = reasons(order.session, plan)
     rows = [["stage", "status", "last", "reason"]]
     for stage in plan.stages:
         decision = plan.decisions[stage.name]
-        seconds = last_seconds(plan, stage, decision)
+        seconds = last_seconds(order.session, stage, decision)
         last = "-" if seconds is None else duration(seconds)
         rows.append([stage.name, decision.status.upper(), last, why[stage.name]])
-    head = f"{plan.pipeline.name}: what the store {plan.store.url} does not have yet"
+    head = f"{plan.pipeline.name}: what the store {order.session.store.url} does not have yet"
     place = f"commit {submission.commit}, " if submission.commit else ""
     return [
         head,
@@ -372,7 +379,7 @@ def _last(order: Order) -> str:
         seconds
         for stage in order.plan.stages
         if stage.name not in order.hits
-        and (seconds := last_seconds(order.plan, stage, order.plan.decisions[stage.name]))
+        and (seconds := last_seconds(order.session, stage, order.plan.decisions[stage.name]))
         is not None
     ]
     missing = len(order.submission.stages) - len(known)

@@ -21,7 +21,8 @@ from doit.cmdparse import CmdParse
 
 from daintree.commands.names import reserved_names
 from daintree.errors import DaintreeError, UsageError
-from daintree.pipeline.plan import Plan, Request, make_plan
+from daintree.pipeline.plan import Planned, make_plan
+from daintree.pipeline.session import Request, Session
 from daintree.settings import Settings, find_project, read_settings
 from daintree.terminal import nearest
 
@@ -255,10 +256,10 @@ def planned(
     set: Iterable[str] = (),
     force: Iterable[str] = (),
     fetch: bool = False,
-) -> Plan:
-    """The pipeline's plan with the options `source`, `set` and `runner`; `set` and `force` are what was typed beside them.
+) -> Planned:
+    """The pipeline's plan, with its session, with the options `source`, `set` and `runner`; `set` and `force` are what was typed beside them.
 
-    `fetch` allows a remote source to be downloaded. Raises as `make_plan` does.
+    `fetch` allows a remote source to be downloaded. Raises as `Session` and `make_plan` do.
     """
     request = Request(
         pipeline=pipeline,
@@ -268,4 +269,10 @@ def planned(
         force=tuple(force),
         runner=options["runner"],
     )
-    return make_plan(settings, request, reserved_names(settings.root), fetch=fetch)
+    return plan_request(settings, request, fetch=fetch)
+
+
+def plan_request(settings: Settings, request: Request, *, fetch: bool) -> Planned:
+    """The plan of a request, with its session. Raises as `Session` and `make_plan` do."""
+    session = Session(settings, request, reserved_names(settings.root))
+    return Planned(session, make_plan(session, fetch=fetch))

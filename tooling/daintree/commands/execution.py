@@ -22,6 +22,7 @@ from daintree.errors import ArtifactDamaged, DaintreeError, UsageError
 from daintree.pipeline.execute import PipelineRun
 from daintree.pipeline.output_directory import check_place, publish_output
 from daintree.pipeline.plan import Plan
+from daintree.pipeline.session import Session
 from daintree.store.records import IndexRecord
 from daintree.terminal import colour, count, duration, say, size
 
@@ -33,7 +34,7 @@ class Progress:
         """`began` is the value of time.perf_counter() when the command began."""
         self._began = began
         self._width = max(len(stage.name) for stage in plan.stages)
-        if plan.runner.name != "local":
+        if plan.runner != "local":
             # What they warn of, a base image that may change, has no part in a virtual environment.
             from daintree.components.version import gathered
 
@@ -199,7 +200,12 @@ class CarriedOut(msgspec.Struct, frozen=True):
 
 
 def carry_out(
-    plan: Plan, began: float, *, stage: str = "", options: Mapping[str, Any] | None = None
+    session: Session,
+    plan: Plan,
+    began: float,
+    *,
+    stage: str = "",
+    options: Mapping[str, Any] | None = None,
 ) -> CarriedOut:
     """Run the plan's stages, or one stage with those before it, and copy the output if that is the whole pipeline's.
 
@@ -208,9 +214,9 @@ def carry_out(
     """
     only = plan.request.only
     # Told now: what is wrong with it must not come out after an hour of computing.
-    directory = None if stage or only else _output(plan)
+    directory = None if stage or only else _output(session, plan)
     progress = Progress(plan, began)
-    run = PipelineRun(plan, progress)
+    run = PipelineRun(session, plan, progress)
     _execute_stages(run, f"{plan.pipeline.name}:{only or stage}".rstrip(":"), options)
     copied = _publish(plan, run, directory) if directory else ""
     return CarriedOut(run, progress.seconds(), copied)
@@ -246,7 +252,7 @@ def _execute_stages(run: PipelineRun, task: str, options: Mapping[str, Any] | No
 
 def _threads(run: PipelineRun, params: Mapping[str, Any]) -> int:
     """How many threads doit gets: none for a chain, where each stage waits for the one before."""
-    wanted = int(params["num_process"]) or run.plan.settings.jobs
+    wanted = int(params["num_process"]) or run.session.settings.jobs
     chain = all(
         set(stage.needs) == {before.name}
         for before, stage in zip(run.plan.stages, run.plan.stages[1:], strict=False)
@@ -280,16 +286,16 @@ def _ancestors(plan: Plan, name: str) -> set[str]:
     return found
 
 
-def _output(plan: Plan) -> Path | None:
+def _output(session: Session, plan: Plan) -> Path | None:
     """The directory that gets the output, None when none does. Raises UsageError for one that must not be replaced."""
-    request, pipeline, root = plan.request, plan.pipeline, plan.settings.root
+    request, pipeline, root = plan.request, plan.pipeline, session.settings.root
     if request.output:
         directory = request.directory / Path(request.output).expanduser()
     elif pipeline.output:
         directory = root / Path(pipeline.output).expanduser()
     else:
         return None
-    check_place(directory, plan.store, root)
+    check_place(directory, session.store, root)
     return directory
 
 
@@ -298,10 +304,14 @@ def _publish(plan: Plan, run: PipelineRun, directory: Path) -> str:
     wanted = plan.request.output or plan.pipeline.output
     try:
         try:
-            publish_output(directory, _outputs(plan, run), plan.store, plan.settings.root)
+            publish_output(
+                directory, _outputs(plan, run), run.session.store, run.session.settings.root
+            )
         except ArtifactDamaged:
             run.make_whole(plan.pipeline.output_stages)
-            publish_output(directory, _outputs(plan, run), plan.store, plan.settings.root)
+            publish_output(
+                directory, _outputs(plan, run), run.session.store, run.session.settings.root
+            )
     except OSError as error:
         raise foreign(error, f"the output {wanted} cannot be written") from None
     return wanted

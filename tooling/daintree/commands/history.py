@@ -13,8 +13,9 @@ from daintree.commands.run import RUNNER, SET, SOURCE
 from daintree.digest import short
 from daintree.errors import StoreError, UsageError
 from daintree.pipeline.decisions import Hit
-from daintree.pipeline.plan import latest_run
+from daintree.pipeline.plan import reason
 from daintree.pipeline.reasons import word
+from daintree.pipeline.session import latest_run
 from daintree.spec.component import Scalar
 from daintree.store import open_store
 from daintree.store.index import LOG
@@ -214,15 +215,15 @@ class OutputPath(DaintreeCommand):
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         """Plan and print the path; an error when the stage has no output now."""
         pipeline, _, stage = names[0].partition(":")
-        plan = planned(self.settings, pipeline, options, set=names[1:])
+        session, plan = planned(self.settings, pipeline, options, set=names[1:])
         bound = plan.stage(stage) if stage else plan.stages[-1]
         decision = plan.decisions[bound.name]
         if not isinstance(decision, Hit):
             raise UsageError(
-                f"{pipeline}:{bound.name} has no output in the store now: {plan.reason(bound, decision)}",
+                f"{pipeline}:{bound.name} has no output in the store now: {reason(session, plan, bound, decision)}",
                 hint=f"doit run {pipeline}:{bound.name}",
             )
-        print(plan.store.output_path(decision.record.location))
+        print(session.store.output_path(decision.record.location))
 
 
 METRICS_FILE = "metrics.json"

@@ -12,41 +12,43 @@ from daintree.commands.run import FORCE, RUNNER, SET, SOURCE
 from daintree.errors import UsageError
 from daintree.pipeline.decisions import BoundStage, Decision, Hit, Pending
 from daintree.pipeline.other_results import elsewhere
-from daintree.pipeline.plan import Plan
+from daintree.pipeline.plan import Plan, Planned, read_last_runs, reason
+from daintree.pipeline.session import Session
 from daintree.store.records import RunManifest
 from daintree.terminal import colour, columns, count, duration
 
 _SHADES = {"hit": "green", "miss": "red", "pending": "yellow"}
 
 
-def last_seconds(plan: Plan, stage: BoundStage, decision: Decision) -> float | None:
+def last_seconds(session: Session, stage: BoundStage, decision: Decision) -> float | None:
     """What computing the stage took: the hit's own run, else the latest run known."""
     if isinstance(decision, Hit):
         return decision.record.seconds
-    last: RunManifest | None = plan.last_run(stage)
+    last: RunManifest | None = session.last_run(stage.name)
     return last.seconds if last else None
 
 
-def reasons(plan: Plan) -> dict[str, str]:
+def reasons(session: Session, plan: Plan) -> dict[str, str]:
     """Why each stage is what the plan says, and where another runner has what it misses."""
-    plan.read_last_runs()
-    others = elsewhere(plan)
-    found = {stage.name: _reason(plan, stage) for stage in plan.stages}
+    read_last_runs(session, plan)
+    others = elsewhere(session, plan)
+    found = {stage.name: _reason(session, plan, stage) for stage in plan.stages}
     return {name: "; ".join(filter(None, (found[name], others.get(name)))) for name in found}
 
 
-def _reason(plan: Plan, stage: BoundStage) -> str:
+def _reason(session: Session, plan: Plan, stage: BoundStage) -> str:
     decision = plan.decisions[stage.name]
-    if plan.runner.name == "argo" and isinstance(decision, Pending):
+    if plan.runner == "argo" and isinstance(decision, Pending):
         # A Workflow has no early cutoff: what is pending becomes a pod.
         return f"runs after {', '.join(decision.on)}"
-    return plan.reason(stage, decision)
+    return reason(session, plan, stage, decision)
 
 
-def plan_as_json(plan: Plan) -> dict[str, Any]:
+def plan_as_json(planned: Planned) -> dict[str, Any]:
     """The plan as `doit plan --json` prints it."""
+    session, plan = planned
     stages = []
-    why = reasons(plan)
+    why = reasons(session, plan)
     for stage in plan.stages:
         decision = plan.decisions[stage.name]
         stages.append(
@@ -58,20 +60,21 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
                 "reason": why[stage.name],
                 "key": stage.recipe,
                 "run": decision.record.run if isinstance(decision, Hit) else None,
-                "last_seconds": last_seconds(plan, stage, decision),
+                "last_seconds": last_seconds(session, stage, decision),
             }
         )
-    return {"pipeline": plan.pipeline.name, "runner": plan.runner.name, "stages": stages}
+    return {"pipeline": plan.pipeline.name, "runner": plan.runner, "stages": stages}
 
 
-def plan_table(plan: Plan) -> list[str]:
+def plan_table(planned: Planned) -> list[str]:
     """The plan's lines: a head, one row per stage, and what it will cost."""
+    session, plan = planned
     head = ["stage", "status", "last", "reason"]
     rows = []
-    why = reasons(plan)
+    why = reasons(session, plan)
     for stage in plan.stages:
         decision = plan.decisions[stage.name]
-        seconds = last_seconds(plan, stage, decision)
+        seconds = last_seconds(session, stage, decision)
         last = "-" if seconds is None else duration(seconds)
         rows.append([stage.name, decision.status.upper(), last, why[stage.name]])
     lines = columns([head, *rows])
@@ -80,16 +83,16 @@ def plan_table(plan: Plan) -> list[str]:
     for line, (_, status, *_) in zip(lines[1:], rows, strict=True):
         word = colour(status, _SHADES[status.lower()], sys.stdout)
         shaded.append(line[:start] + word + line[start + len(status) :])
-    title = f"{plan.pipeline.name}: runner {plan.runner.name}, source {plan.identity.origin}, store {plan.store.url}"
-    return [title, lines[0], *shaded, _cost(plan)]
+    title = f"{plan.pipeline.name}: runner {plan.runner}, source {plan.identity.origin}, store {session.store.url}"
+    return [title, lines[0], *shaded, _cost(session, plan)]
 
 
-def _cost(plan: Plan) -> str:
+def _cost(session: Session, plan: Plan) -> str:
     """What the plan costs and saves, from the last durations; what has none is counted, never guessed."""
     times: dict[str, list[float | None]] = {"hit": [], "miss": [], "pending": []}
     for stage in plan.stages:
         decision = plan.decisions[stage.name]
-        times[decision.status].append(last_seconds(plan, stage, decision))
+        times[decision.status].append(last_seconds(session, stage, decision))
     hits, misses, pending = times["hit"], times["miss"], times["pending"]
     if not misses and not pending:
         return f"nothing to run: {count(len(hits), 'hit')}, {_sum(hits)} saved"
@@ -128,7 +131,7 @@ class PlanCommand(DaintreeCommand):
             raise UsageError(
                 f"doit plan: {words[0]!r} is one name too many", hint=f"doit plan {self.doc_usage}"
             )
-        plan = planned(
+        made = planned(
             self.settings,
             pipeline,
             options,
@@ -136,9 +139,9 @@ class PlanCommand(DaintreeCommand):
             force=(*options["force"], *(word for word in words if "=" not in word)),
         )
         if options["json"]:
-            print_json(plan_as_json(plan))
+            print_json(plan_as_json(made))
         else:
-            print("\n".join(plan_table(plan)))
+            print("\n".join(plan_table(made)))
 
 
 _CLASSES = {
@@ -200,5 +203,5 @@ class Graph(DaintreeCommand):
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         """Plan and draw."""
-        plan = planned(self.settings, names[0], options)
+        plan = planned(self.settings, names[0], options).plan
         print("\n".join((mermaid if options["mermaid"] else text_graph)(plan)))

@@ -9,13 +9,14 @@ from typing import Any
 
 from doit.cmd_run import Run as DoitRun
 
-from daintree.commands.command import JSON_OPTION, option, print_json
+from daintree.commands.command import JSON_OPTION, option, plan_request, print_json
 from daintree.commands.doit_adapter import DODO, AtProject
 from daintree.commands.execution import carry_out
-from daintree.commands.names import COMMANDS, reserved_names
+from daintree.commands.names import COMMANDS
 from daintree.errors import UsageError
 from daintree.pipeline.execute import PipelineRun, Result
-from daintree.pipeline.plan import Plan, Request, make_plan
+from daintree.pipeline.plan import Plan
+from daintree.pipeline.session import Request
 from daintree.settings import find_project, is_daintree, read_settings
 from daintree.spec.pipeline import pipeline_files
 from daintree.terminal import columns, count, duration
@@ -40,7 +41,7 @@ def run_as_json(run: PipelineRun) -> dict[str, Any]:
     """The same for programs."""
     return {
         "pipeline": run.plan.pipeline.name,
-        "runner": run.plan.runner.name,
+        "runner": run.plan.runner,
         "stages": [
             {
                 "name": name,
@@ -56,7 +57,7 @@ def run_as_json(run: PipelineRun) -> dict[str, Any]:
 
 
 def _path(run: PipelineRun, result: Result) -> str:
-    return run.plan.store.address(result.record.location)
+    return run.session.store.address(result.record.location)
 
 
 SOURCE = option("source", "read this instead of the pipeline's source: a path or a URL")
@@ -136,9 +137,9 @@ class Run(AtProject, DoitRun):  # type: ignore[misc]
             always=params["always"],
             runner=params["runner"],
         )
-        plan = make_plan(read_settings(root), request, reserved_names(root), fetch=True)
-        _check_target(plan, stage)
-        done = carry_out(plan, began, stage=stage, options=params)
+        made = plan_request(read_settings(root), request, fetch=True)
+        _check_target(made.plan, stage)
+        done = carry_out(*made, began, stage=stage, options=params)
         if params["json"]:
             print_json(run_as_json(done.run))
         else:

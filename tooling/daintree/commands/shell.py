@@ -12,7 +12,7 @@ from daintree.commands.command import DaintreeCommand, option, planned
 from daintree.commands.names import COMMANDS
 from daintree.commands.run import RUNNER, SET, SOURCE
 from daintree.errors import UsageError
-from daintree.pipeline.plan import Plan
+from daintree.pipeline.plan import Plan, Planned
 from daintree.pipeline.stage_data import (
     Cached,
     cached_outputs,
@@ -31,7 +31,7 @@ class _OneStage(DaintreeCommand):
     doc_usage = "PIPELINE:STAGE [--set stage.parameter=value …]"
     names = (1, None)
 
-    def cached(self, options: Mapping[str, Any], names: list[str]) -> tuple[Plan, Cached]:
+    def cached(self, options: Mapping[str, Any], names: list[str]) -> tuple[Planned, Cached]:
         """The plan, and what the store has for the stage that is named."""
         pipeline, _, stage = names[0].partition(":")
         if not stage:
@@ -39,8 +39,8 @@ class _OneStage(DaintreeCommand):
                 f"doit {self.name} {names[0]}: which stage?",
                 hint=f"doit {self.name} PIPELINE:STAGE",
             )
-        plan = planned(self.settings, pipeline, options, set=names[1:], fetch=True)
-        return plan, last_cached(plan, stage)
+        made = planned(self.settings, pipeline, options, set=names[1:], fetch=True)
+        return made, last_cached(*made, stage)
 
 
 class Pull(_OneStage):
@@ -65,9 +65,9 @@ class Pull(_OneStage):
         if ":" not in names[0]:
             self._pull_outputs(options, names)
             return
-        plan, cached = self.cached(options, names)
+        (session, plan), cached = self.cached(options, names)
         directory = self._directory(options, plan, cached.stage.name)
-        copy_cached(plan, cached, directory)
+        copy_cached(session, plan, cached, directory)
         read = cached.needs.values()
         print(f"{directory}/input" + (f"  {_what(*read)}" if read else "  the source"))
         if cached.output:
@@ -76,10 +76,10 @@ class Pull(_OneStage):
             say(f"no run of {names[0]} on these inputs is recorded: there is no output")
 
     def _pull_outputs(self, options: Mapping[str, Any], names: list[str]) -> None:
-        plan = planned(self.settings, names[0], options, set=names[1:], fetch=True)
+        session, plan = planned(self.settings, names[0], options, set=names[1:], fetch=True)
         directory = self._directory(options, plan)
         outputs = cached_outputs(plan)
-        copy_outputs(plan, outputs, directory)
+        copy_outputs(session, outputs, directory)
         for stage in plan.stages:
             if stage.name in outputs:
                 print(f"{directory / stage.name / 'output'}  {_what(outputs[stage.name])}")
@@ -106,10 +106,10 @@ class OpenShell(_OneStage):
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
         """Open it; the exit code is the shell's."""
-        plan, cached = self.cached(options, names)
-        with workbench(plan, cached, say) as job:
-            shell = plan.runner.shell(job, terminal=sys.stdin.isatty())
-            say(f"{job.label} in its environment ({plan.runner.name}); $RUN runs")
+        (session, plan), cached = self.cached(options, names)
+        with workbench(session, plan, cached, say) as job:
+            shell = session.runner.shell(job, terminal=sys.stdin.isatty())
+            say(f"{job.label} in its environment ({plan.runner}); $RUN runs")
             say(f"  {shlex.join(shell.command)}")
             return hand_over(shell.start, cwd=shell.directory, env=shell.variables)
 

@@ -12,13 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from daintree.commands.command import DaintreeCommand, foreign, option
+from daintree.commands.command import DaintreeCommand, foreign, option, plan_request
 from daintree.commands.execution import carry_out
 from daintree.commands.names import COMMANDS, reserved_names
 from daintree.commands.run import OUTPUT, RUNNER, SET, SOURCE, run_as_json, run_summary
 from daintree.errors import DaintreeError, UsageError
 from daintree.pipeline.execute import PipelineRun
-from daintree.pipeline.plan import Plan, Request, identify_source, make_plan
+from daintree.pipeline.plan import Plan, Planned
+from daintree.pipeline.session import Request, Session
 from daintree.pipeline.watch import Watch, Watcher
 from daintree.store.records import RunManifest
 from daintree.terminal import count, say
@@ -207,16 +208,16 @@ class WatchCommand(DaintreeCommand):
     def _watch(self, request: Request, report: WatchReport) -> Watch:
         settings, reserved = self.settings, reserved_names(self.root)
 
-        def execute(plan: Plan) -> None:
+        def execute(planned: Planned) -> None:
             try:
-                done = carry_out(plan, time.perf_counter())
+                done = carry_out(*planned, time.perf_counter())
             except OSError as error:
                 raise foreign(error) from None
             report.ran(done.run, done.seconds, done.copied)
 
         return Watch(
-            lambda: identify_source(settings, request, reserved),
-            lambda: make_plan(settings, request, reserved, fetch=True),
+            lambda: Session(settings, request, reserved).current_source(),
+            lambda: plan_request(settings, request, fetch=True),
             execute,
             report,
         )

@@ -25,11 +25,12 @@ from daintree.errors import (
 )
 from daintree.pipeline.decisions import BoundStage
 from daintree.pipeline.plan import Plan
+from daintree.pipeline.session import Session
 from daintree.runners.runner import Job, Outcome, Prepared, Runner
 from daintree.settings import Settings
 from daintree.spec.parameters import as_argument
 from daintree.store.integrity import hash_artifact
-from daintree.store.protocol import Staging
+from daintree.store.protocol import Staging, Store
 from daintree.store.records import (
     Artifact,
     IndexRecord,
@@ -40,9 +41,11 @@ from daintree.store.records import (
 )
 
 
-def prepare(plan: Plan, stage: BoundStage, announce: Callable[[str], None]) -> Prepared:
+def prepare(
+    session: Session, plan: Plan, stage: BoundStage, announce: Callable[[str], None]
+) -> Prepared:
     """What the plan's runner runs the stage's version in. Raises EnvironmentFailed, VersionError."""
-    return prepare_version(plan.runner, plan.version_of(stage), plan.settings, announce)
+    return prepare_version(session.runner, plan.version_of(stage), session.settings, announce)
 
 
 def prepare_version(
@@ -55,7 +58,7 @@ def prepare_version(
 
 
 def job_of(
-    plan: Plan,
+    session: Session,
     stage: BoundStage,
     run: str,
     prepared: Prepared,
@@ -68,12 +71,12 @@ def job_of(
     `place` has the directories for its output, its temporary files and its log; the input is laid out beside
     its `scratch`.
     """
-    url = "" if needs else plan.source.url
+    url = "" if needs else session.source.url
     directory, places = (
-        (url, {}) if url else _lay_out(plan, needs, place.scratch.with_name("input"))
+        (url, {}) if url else _lay_out(session, needs, place.scratch.with_name("input"))
     )
     return Job(
-        label=f"{plan.pipeline.name}:{stage.name}",
+        label=f"{session.pipeline.name}:{stage.name}",
         component=stage.component,
         version=stage.version,
         run=run,
@@ -104,21 +107,21 @@ def arguments_of(stage: BoundStage) -> tuple[str, ...]:
 
 
 def _lay_out(
-    plan: Plan, needs: Mapping[str, IndexRecord], directory: Path
+    session: Session, needs: Mapping[str, IndexRecord], directory: Path
 ) -> tuple[Path, Mapping[str, Path]]:
     """The directory the stage reads, and where its parts really are.
 
     A single need's output is read in place; else `directory` is made and filled with links, one per need or
     source file.
     """
-    outputs = {name: plan.store.output_path(record.location) for name, record in needs.items()}
+    outputs = {name: session.store.output_path(record.location) for name, record in needs.items()}
     if len(outputs) == 1:
         [output] = outputs.values()
         return output, {"": output}
     directory.mkdir()
     for name, output in outputs.items():
         (directory / name).symlink_to(output)
-    return directory, outputs or plan.source.files(directory)
+    return directory, outputs or session.source.files(directory)
 
 
 class Listener(Protocol):
@@ -176,6 +179,7 @@ class _Execution:
 
 
 def compute(
+    session: Session,
     plan: Plan,
     attempt: Attempt,
     listener: Listener,
@@ -188,31 +192,31 @@ def compute(
     with its log), SourceError when the source changed meanwhile (nothing is kept).
     """
     stage = attempt.stage
-    prepared = prepare(plan, stage, lambda text: listener.note(stage.name, text))
+    prepared = prepare(session, plan, stage, lambda text: listener.note(stage.name, text))
     started = datetime.now(UTC)
     run = run_id(started)
-    with plan.store.stage(run) as staging:
+    with session.store.stage(run) as staging:
         records = {name: record for name, record in attempt.inputs.items() if record is not None}
-        job = job_of(plan, stage, run, prepared, records, staging, cancelled)
+        job = job_of(session, stage, run, prepared, records, staging, cancelled)
         tail: deque[str] = deque(maxlen=LAST_LINES)
 
         def on_line(text: str) -> None:
             tail.append(text)
             listener.line(stage.name, text)
 
-        outcome = plan.runner.execute(job, on_line)
+        outcome = session.runner.execute(job, on_line)
         output, failure = _judge(stage, outcome, staging)
-        _check_inputs(plan, attempt)
+        _check_inputs(session, plan, attempt)
         execution = _Execution(run, started, prepared, outcome, output, failure)
-        manifest = _manifest(plan, attempt, execution)
+        manifest = _manifest(session, plan, attempt, execution)
         if not may_publish():
             raise StageFailed(
                 f"stage {job.label} took so long that another run took over its place",
                 hint="run it again: what the other run publishes is a hit",
             )
-        plan.store.publish_run(staging, manifest)
+        session.store.publish_run(staging, manifest)
     if failure:
-        raise _failed(plan, manifest, list(tail))
+        raise _failed(session.store, manifest, list(tail))
     return index_record_of(manifest)
 
 
@@ -256,10 +260,10 @@ def _signal_name(number: int) -> str:
     return name + (" (out of memory?)" if name == "SIGKILL" else "")
 
 
-def _check_inputs(plan: Plan, attempt: Attempt) -> None:
+def _check_inputs(session: Session, plan: Plan, attempt: Attempt) -> None:
     """Raise unless the inputs still are what they were when the stage began."""
-    label = f"stage {plan.pipeline.name}:{attempt.stage.name}"
-    if not attempt.stage.needs and not plan.source.unchanged():
+    label = f"stage {session.pipeline.name}:{attempt.stage.name}"
+    if not attempt.stage.needs and not session.source.unchanged():
         raise SourceError(
             f"{label}: the source {plan.identity.origin} changed while it was read; nothing is recorded",
             hint="run again when whatever writes it is done",
@@ -267,7 +271,7 @@ def _check_inputs(plan: Plan, attempt: Attempt) -> None:
     for name, record in attempt.inputs.items():
         if record is not None:
             try:
-                plan.store.check(record, thorough=False)
+                session.store.check(record, thorough=False)
             except ArtifactDamaged as damage:
                 raise StageFailed(
                     f"{label}: its input from {name} changed while it ran ({damage.message}); nothing is recorded",
@@ -275,12 +279,12 @@ def _check_inputs(plan: Plan, attempt: Attempt) -> None:
                 ) from None
 
 
-def _manifest(plan: Plan, attempt: Attempt, execution: _Execution) -> RunManifest:
+def _manifest(session: Session, plan: Plan, attempt: Attempt, execution: _Execution) -> RunManifest:
     stage, outcome = attempt.stage, execution.outcome
-    commit, dirty = _commit(plan, stage)
+    commit, dirty = _commit(session.settings.root, plan.version_of(stage))
     return RunManifest(
         run=execution.run,
-        location=_location(plan.settings.prefix, stage, execution.started, execution.run),
+        location=_location(session.settings.prefix, stage, execution.started, execution.run),
         pipeline=plan.pipeline.name,
         stage=stage.name,
         component=stage.component,
@@ -289,7 +293,7 @@ def _manifest(plan: Plan, attempt: Attempt, execution: _Execution) -> RunManifes
         parameters=dict(stage.parameters),
         ineffective=stage.ineffective,
         environment=stage.environment,
-        runner=plan.runner.name,
+        runner=plan.runner,
         image=execution.prepared.digest or execution.prepared.image,
         keys=Keys(stage.recipe, attempt.content),
         inputs=tuple(
@@ -322,11 +326,11 @@ def _origins(plan: Plan, attempt: Attempt, name: str) -> tuple[str, str]:
     return record.location, ""
 
 
-def _commit(plan: Plan, stage: BoundStage) -> tuple[str, bool]:
+def _commit(root: Path, version: ComponentVersion) -> tuple[str, bool]:
     """The commit the stage ran at, and whether its component's files differ from it; asked once a run."""
-    paths = [f"components/{n}" for n in (stage.component, *plan.version_of(stage).libraries)]
+    paths = [f"components/{n}" for n in (version.name, *version.libraries)]
     try:
-        return head(plan.settings.root, paths)
+        return head(root, paths)
     except DaintreeError:
         return "", False
 
@@ -354,9 +358,9 @@ def _location(prefix: str, stage: BoundStage, started: datetime, run: str) -> st
     )
 
 
-def _failed(plan: Plan, manifest: RunManifest, tail: list[str]) -> StageFailed:
+def _failed(store: Store, manifest: RunManifest, tail: list[str]) -> StageFailed:
     said = "".join(f"\n    {line}" for line in tail)
-    log = plan.store.log_path(manifest.location)
+    log = store.log_path(manifest.location)
     return StageFailed(
         f"stage {manifest.pipeline}:{manifest.stage} {manifest.failure}"
         + (f"; the last it said:{said}" if said else "; it said nothing"),

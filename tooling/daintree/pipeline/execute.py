@@ -11,7 +11,8 @@ from daintree.concurrency import Cancellation
 from daintree.errors import ArtifactDamaged, UsageError
 from daintree.pipeline.compute import Listener
 from daintree.pipeline.decisions import FORCED, BoundStage, Decision, Hit, Miss, Pending, decide
-from daintree.pipeline.plan import Plan
+from daintree.pipeline.plan import Plan, reason
+from daintree.pipeline.session import Session
 from daintree.store.records import IndexRecord
 
 # Inputs that are found damaged are computed anew; one that keeps changing meanwhile is given up.
@@ -34,7 +35,8 @@ class PipelineRun:
     that do not depend on each other may be executed from several threads.
     """
 
-    def __init__(self, plan: Plan, listener: Listener) -> None:
+    def __init__(self, session: Session, plan: Plan, listener: Listener) -> None:
+        self.session = session
         self.plan = plan
         self.results: dict[str, Result] = {}
         self._listener = listener
@@ -56,7 +58,7 @@ class PipelineRun:
         if isinstance(decision, Pending):
             decision = self._decide(stage)
         self._decisions[name] = decision
-        if not isinstance(decision, Hit) or not self.plan.store.holds(decision.record):
+        if not isinstance(decision, Hit) or not self.session.store.holds(decision.record):
             return False
         self._settle(stage, decision, self._digests(stage))
         return True
@@ -90,7 +92,7 @@ class PipelineRun:
         """True when the stage has its output; False when an input had to be repaired and came out different."""
         digests = self._digests(stage)
         content = stage.content(digests)
-        with self.plan.store.lease(content, waiting=self._waiting(stage)) as lease:
+        with self.session.store.lease(content, waiting=self._waiting(stage)) as lease:
             fresh = self._decide_again(stage)
             if isinstance(fresh, Hit):
                 self._settle(stage, fresh, digests)
@@ -114,23 +116,28 @@ class PipelineRun:
     ) -> None:
         from daintree.pipeline.compute import Attempt, compute
 
-        standing = self.plan.store.lookup([content])[0]
-        reason = self.plan.reason(stage, decision, digests)
-        self._listener.starting(stage.name, reason)
+        standing = self.session.store.lookup([content])[0]
+        why = reason(self.session, self.plan, stage, decision, digests)
+        self._listener.starting(stage.name, why)
         inputs = self._input_records(stage)
-        attempt = Attempt(stage, inputs, digests, content, reason)
+        attempt = Attempt(stage, inputs, digests, content, why)
         record = compute(
-            self.plan, attempt, self._listener, may_publish, self._cancellation.is_asked
+            self.session,
+            self.plan,
+            attempt,
+            self._listener,
+            may_publish,
+            self._cancellation.is_asked,
         )
-        winner = self.plan.store.publish_index(content, record, replacing=standing)
+        winner = self.session.store.publish_index(content, record, replacing=standing)
         self._publish_recipe(stage, winner, digests)
         self.results[stage.name] = Result("run", winner)
         self._listener.computed(stage.name, winner)
 
     def _settle(self, stage: BoundStage, hit: Hit, digests: dict[str, str]) -> None:
         record = hit.record
-        if not self.plan.store.holds(record):
-            record = self.plan.store.share(stage.content(digests), stage.recipe, record)
+        if not self.session.store.holds(record):
+            record = self.session.store.share(stage.content(digests), stage.recipe, record)
         elif hit.adopt:
             self._publish_recipe(stage, record, digests)
         self.results[stage.name] = Result("hit", record)
@@ -155,13 +162,13 @@ class PipelineRun:
     ) -> None:
         """The recipe record names the content key's winner, with this stage's own names for the inputs."""
         wanted = msgspec.structs.replace(record, inputs=dict(digests))
-        standing = self.plan.store.lookup([stage.recipe])[0]
+        standing = self.session.store.lookup([stage.recipe])[0]
         if standing != wanted:
-            self.plan.store.publish_index(stage.recipe, wanted, replacing=standing)
+            self.session.store.publish_index(stage.recipe, wanted, replacing=standing)
 
     def _decide(self, stage: BoundStage) -> Decision:
         """The stage's decision now that its needs are settled; looked up afresh."""
-        store = self.plan.store
+        store = self.session.store
         return decide(
             stage,
             self._digests(stage),
@@ -207,7 +214,7 @@ class PipelineRun:
         """Verify a settled stage's output byte by byte; compute a damaged one again and return False."""
         record = self.results[name].record
         try:
-            self.plan.store.check(record, thorough=True)
+            self.session.store.check(record, thorough=True)
         except ArtifactDamaged as damage:
             self._decisions[name] = Miss(damage.message, damaged=record)
             self.execute(name)

@@ -7,6 +7,7 @@ import msgspec
 from daintree.errors import EnvironmentFailed
 from daintree.pipeline.decisions import BoundStage, Hit, Miss, recipe_of
 from daintree.pipeline.plan import Plan, decided
+from daintree.pipeline.session import Session
 from daintree.runners import open_runner
 
 # By runner: the runner whose results are of the other kind, and what they are called.
@@ -17,21 +18,21 @@ OTHERS = {
 }
 
 
-def elsewhere(plan: Plan) -> dict[str, str]:
+def elsewhere(session: Session, plan: Plan) -> dict[str, str]:
     """For each stage that misses, but whose output another runner has: a sentence that says so.
 
     The store is asked only where there is a miss. The results are never taken: a bare environment's must not
     pass for a container's. Raises StoreError.
     """
     missed = [name for name, decision in plan.decisions.items() if isinstance(decision, Miss)]
-    if not missed or plan.runner.name not in OTHERS:
+    if not missed or plan.runner not in OTHERS:
         return {}
-    runner, what = OTHERS[plan.runner.name]
+    runner, what = OTHERS[plan.runner]
     try:
-        stages = _bound_to(plan, open_runner(runner, plan.settings).environment_class)
+        stages = _bound_to(plan, open_runner(runner, session.settings).environment_class)
     except EnvironmentFailed:
         return {}
-    decisions = decided(plan.store, stages, plan.identity)[1]
+    decisions = decided(session.store, stages, plan.identity)[1]
     return {
         name: f"{what} exists: --runner {runner}"
         for name in missed

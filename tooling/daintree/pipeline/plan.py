@@ -1,19 +1,16 @@
-"""From what somebody asked for to a plan: pipeline, versions, source and store brought together."""
+"""A plan: what a run of a pipeline would do with each stage, and why."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from daintree.components import ComponentVersion, read_versions
 from daintree.components.discovery import DOCKERFILE, TOP
-from daintree.concurrency import side_by_side
-from daintree.errors import ArtifactDamaged, DaintreeError, SourceError, SpecError
-from daintree.pipeline.binding import bind, parse_overrides
+from daintree.errors import ArtifactDamaged, DaintreeError, SpecError
+from daintree.pipeline.binding import bind
 from daintree.pipeline.decisions import (
     BoundStage,
     Check,
@@ -26,18 +23,90 @@ from daintree.pipeline.decisions import (
     inputs_of,
 )
 from daintree.pipeline.reasons import miss_reason
-from daintree.pipeline.sources import open_source
-from daintree.pipeline.sources.protocol import Source, WebLimits
-from daintree.runners import open_runner
-from daintree.runners.runner import Runner
+from daintree.pipeline.session import Request, Session
 from daintree.settings import Settings
-from daintree.spec.pipeline import Pipeline, load_pipeline
-from daintree.spec.yaml import remember_documents
-from daintree.store import open_store
+from daintree.spec.pipeline import Pipeline
 from daintree.store.protocol import Store
-from daintree.store.records import IndexRecord, RunManifest
+from daintree.store.records import IndexRecord
 
 Decided = TypeVar("Decided")
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A pipeline bound and decided: data alone, which says what would run.
+
+    `versions` are by what names a stage's code; `decisions` by stage; `recipe_records` are what the store held
+    under each stage's recipe key.
+    """
+
+    request: Request
+    pipeline: Pipeline
+    runner: str
+    versions: Mapping[str, ComponentVersion]
+    identity: SourceIdentity
+    stages: tuple[BoundStage, ...]
+    recipe_records: Mapping[str, IndexRecord | None]
+    decisions: Mapping[str, Decision]
+
+    def stage(self, name: str) -> BoundStage:
+        """The stage of this name. Raises UsageError, with the nearest name, where there is none."""
+        self.pipeline.stage(name)
+        return next(stage for stage in self.stages if stage.name == name)
+
+    def version_of(self, stage: BoundStage) -> ComponentVersion:
+        """The version of the component that the stage runs."""
+        return self.versions[self.pipeline.stage(stage.name).code]
+
+
+def make_plan(session: Session, *, fetch: bool) -> Plan:
+    """Plan the session's pipeline; nothing runs. `fetch` allows a remote source to be downloaded into the store.
+
+    Raises the error of whatever is wrong: a component, a parameter, the source, the store.
+    """
+    pipeline, request = session.pipeline, session.request
+    versions = _versions(session.settings, pipeline)
+    identity = session.identify_source(fetch=fetch)
+    environment = session.runner.environment_class
+    stages = bind(pipeline, versions, session.overrides, environment, identity)
+    recipe_records, decisions = decided(session.store, stages, identity, _forced(request, stages))
+    return Plan(
+        request=request,
+        pipeline=pipeline,
+        runner=session.runner.name,
+        versions=versions,
+        identity=identity,
+        stages=stages,
+        recipe_records=recipe_records,
+        decisions=decisions,
+    )
+
+
+class Planned(NamedTuple):
+    """A plan with the session that it was made in."""
+
+    session: Session
+    plan: Plan
+
+
+def reason(
+    session: Session,
+    plan: Plan,
+    stage: BoundStage,
+    decision: Decision,
+    inputs: Mapping[str, str] | None = None,
+) -> str:
+    """Why the stage is what `decision` says, in words; `inputs` as far as they are known better than to the plan."""
+    if isinstance(decision, Hit):
+        return "same inputs as an earlier run" if decision.adopt else "unchanged"
+    if isinstance(decision, Miss) and not decision.reason:
+        known = inputs or inputs_of(stage, plan.decisions, plan.identity)
+        return miss_reason(stage, known, session.last_run(stage.name))
+    return decision.reason
+
+
+def read_last_runs(session: Session, plan: Plan) -> None:
+    """Read at once the latest runs that the reasons of the plan's misses need."""
+    session.read_last_runs(n for n, d in plan.decisions.items() if not isinstance(d, Hit))
 
 
 def decided(
@@ -90,130 +159,6 @@ def decide_in_rounds(store: Store, decide: Callable[[Lookup, Check], Decided]) -
         damages.update(zip(places, store.check_all(doubtful), strict=True))
 
 
-# Histories read side by side.
-AT_ONCE = 16
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody asked for: a pipeline and what differs from its file.
-
-    `source` and `output` are as typed, relative to `directory`; `set` are `stage.parameter=value` texts;
-    `force` the stages to compute although they hit, `always` says all of them; `only` the one stage to run alone.
-    """
-
-    pipeline: str
-    directory: Path
-    source: str = ""
-    output: str = ""
-    set: tuple[str, ...] = ()
-    force: tuple[str, ...] = ()
-    always: bool = False
-    only: str = ""
-    runner: str = ""
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """A pipeline bound and decided, with all that running it takes.
-
-    `versions` are by what names a stage's code; `decisions` is by stage; `recipe_records` what the store held under each stage's recipe key.
-    """
-
-    request: Request
-    settings: Settings
-    pipeline: Pipeline
-    versions: dict[str, ComponentVersion]
-    source: Source
-    identity: SourceIdentity
-    stages: tuple[BoundStage, ...]
-    store: Store
-    runner: Runner
-    recipe_records: dict[str, IndexRecord | None]
-    decisions: dict[str, Decision]
-    last_runs: dict[str, RunManifest | None] = msgspec.field(default_factory=dict)
-
-    def stage(self, name: str) -> BoundStage:
-        """The stage of this name. Raises UsageError, with the nearest name, where there is none."""
-        self.pipeline.stage(name)
-        return next(stage for stage in self.stages if stage.name == name)
-
-    def version_of(self, stage: BoundStage) -> ComponentVersion:
-        """The version of the component that the stage runs."""
-        return self.versions[self.pipeline.stage(stage.name).code]
-
-    def last_run(self, stage: BoundStage) -> RunManifest | None:
-        """The stage's latest run that succeeded, else the latest at all; read once."""
-        if stage.name not in self.last_runs:
-            self.last_runs[stage.name] = latest_run(self.store, self.pipeline.name, stage.name)
-        return self.last_runs[stage.name]
-
-    def read_last_runs(self) -> None:
-        """Read the latest runs of all stages but hits side by side, so that `last_run` need not ask for one after the other."""
-        missing = [
-            name
-            for name, decision in self.decisions.items()
-            if not isinstance(decision, Hit) and name not in self.last_runs
-        ]
-        if len(missing) > 1:
-            found = side_by_side(
-                lambda name: latest_run(self.store, self.pipeline.name, name), missing, AT_ONCE
-            )
-            self.last_runs.update(zip(missing, found, strict=True))
-
-    def reason(
-        self, stage: BoundStage, decision: Decision, inputs: Mapping[str, str] | None = None
-    ) -> str:
-        """Why the stage is what the plan says, in words; `inputs` as far as they are known better than to the plan."""
-        if isinstance(decision, Hit):
-            return "same inputs as an earlier run" if decision.adopt else "unchanged"
-        if isinstance(decision, Miss) and not decision.reason:
-            known = inputs or inputs_of(stage, self.decisions, self.identity)
-            return miss_reason(stage, known, self.last_run(stage))
-        return decision.reason
-
-
-def latest_run(store: Store, pipeline: str, stage: str) -> RunManifest | None:
-    """The stage's latest run that succeeded; else its latest; None when there is none."""
-    failed: RunManifest | None = None
-    for manifest in store.history(pipeline, stage):
-        if manifest.result == "succeeded":
-            return manifest
-        failed = failed or manifest
-    return failed
-
-
-def make_plan(
-    settings: Settings, request: Request, reserved: Collection[str], *, fetch: bool
-) -> Plan:
-    """Plan a pipeline; nothing runs. `fetch` allows a remote source to be downloaded into the store.
-
-    Raises the error of whatever is wrong: the pipeline file, a component, a parameter, the source, the store.
-    """
-    remember_documents(settings.documents)
-    pipeline = load_pipeline(settings.root, request.pipeline, reserved)
-    overrides = parse_overrides(pipeline, request.set)
-    for name in (*request.force, *([request.only] if request.only else [])):
-        pipeline.stage(name)
-    runner = open_runner(request.runner or settings.runner, settings)
-    store = open_store(settings)
-    versions = _versions(settings, pipeline)
-    source, identity = _source(settings, request, pipeline, store, fetch)
-    stages = bind(pipeline, versions, overrides, runner.environment_class, identity)
-    recipe_records, decisions = decided(store, stages, identity, _forced(request, stages))
-    return Plan(
-        request,
-        settings,
-        pipeline,
-        versions,
-        source,
-        identity,
-        stages,
-        store,
-        runner,
-        recipe_records,
-        decisions,
-    )
-
-
 def _forced(request: Request, stages: Iterable[BoundStage]) -> frozenset[str]:
     """The stages to compute although they hit; what `only` reads is never among them."""
     if not request.always:
@@ -247,46 +192,3 @@ def _versions(settings: Settings, pipeline: Pipeline) -> dict[str, ComponentVers
             if not (settings.root / TOP / stage.component / DOCKERFILE).is_file():
                 raise SpecError(f"{stage.place}: {error.message}", hint=error.hint) from None
         raise
-
-
-def identify_source(
-    settings: Settings, request: Request, reserved: Collection[str]
-) -> SourceIdentity:
-    """What the pipeline's source is now, by its validators alone; only one that has none is downloaded.
-
-    Raises SpecError for the pipeline file, SourceError, StoreError.
-    """
-    remember_documents(settings.documents)
-    pipeline = load_pipeline(settings.root, request.pipeline, reserved)
-    with _placed(request, pipeline):
-        source = _opened(settings, request, pipeline, open_store(settings))
-        identity = source.identify()
-        return identity if identity.identity else source.fetch()
-
-
-def _source(
-    settings: Settings, request: Request, pipeline: Pipeline, store: Store, fetch: bool
-) -> tuple[Source, SourceIdentity]:
-    with _placed(request, pipeline):
-        source = _opened(settings, request, pipeline, store)
-        identity = source.identify()
-        if fetch and identity.digest is None:
-            identity = source.fetch()
-    return source, identity
-
-
-def _opened(settings: Settings, request: Request, pipeline: Pipeline, store: Store) -> Source:
-    limits = WebLimits(settings.source_max_size, settings.source_timeout, settings.source_redirects)
-    if request.source:
-        return open_source(request.source, "", request.directory, store, limits)
-    return open_source(pipeline.source, pipeline.source_sha256, settings.root, store, limits)
-
-
-@contextmanager
-def _placed(request: Request, pipeline: Pipeline) -> Iterator[None]:
-    """What is wrong with the source is the pipeline file's error, unless it was typed."""
-    try:
-        yield
-    except SourceError as error:
-        place = "--source" if request.source else pipeline.file
-        raise SourceError(f"{place}: {error.message}", hint=error.hint) from None

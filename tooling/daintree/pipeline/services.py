@@ -21,7 +21,7 @@ from daintree.errors import (
     UsageError,
 )
 from daintree.pipeline.compute import prepare_version
-from daintree.pipeline.plan import latest_run
+from daintree.pipeline.session import latest_run
 from daintree.runners import open_runner
 from daintree.runners.runner import Job, Outcome
 from daintree.settings import Settings

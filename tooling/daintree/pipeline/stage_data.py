@@ -18,6 +18,7 @@ from daintree.pipeline.compute import job_of, prepare
 from daintree.pipeline.decisions import BoundStage, Hit, inputs_of
 from daintree.pipeline.output_directory import Copied, copy_of, publish_copy
 from daintree.pipeline.plan import Plan
+from daintree.pipeline.session import Session
 from daintree.runners.runner import Job
 from daintree.store.integrity import hash_artifact
 from daintree.store.records import IndexRecord, RunManifest, index_record_of
@@ -33,7 +34,7 @@ class Cached(msgspec.Struct, frozen=True):
     output: IndexRecord | None
 
 
-def last_cached(plan: Plan, name: str) -> Cached:
+def last_cached(session: Session, plan: Plan, name: str) -> Cached:
     """The inputs the stage would read now, where all of them are in the store; else those of its last run.
 
     The output is the one that came of these inputs: a hit's, else that of the last run if it read the same.
@@ -42,7 +43,7 @@ def last_cached(plan: Plan, name: str) -> Cached:
     stage = plan.stage(name)
     decision = plan.decisions[name]
     digests = inputs_of(stage, plan.decisions, plan.identity)
-    last = plan.last_run(stage)
+    last = session.last_run(stage.name)
     if last is not None and last.result != "succeeded":
         last = None
     if digests is None:
@@ -52,7 +53,7 @@ def last_cached(plan: Plan, name: str) -> Cached:
                 f"{plan.pipeline.name}:{name} has never run, and the store has no output of {waits} for it to read",
                 hint=f"doit run {plan.pipeline.name}:{waits.partition(',')[0]}",
             )
-        return Cached(stage, _inputs_of_run(plan, last), index_record_of(last))
+        return Cached(stage, _inputs_of_run(session, last), index_record_of(last))
     needs = {n: d.record for n in stage.needs if isinstance(d := plan.decisions[n], Hit)}
     if isinstance(decision, Hit):
         return Cached(stage, needs, decision.record)
@@ -60,7 +61,7 @@ def last_cached(plan: Plan, name: str) -> Cached:
     return Cached(stage, needs, index_record_of(last) if last and same else None)
 
 
-def copy_cached(plan: Plan, cached: Cached, directory: Path) -> bool:
+def copy_cached(session: Session, plan: Plan, cached: Cached, directory: Path) -> bool:
     """Make `directory/input` and `directory/output` verified copies, both at once; True if anything was copied.
 
     The input is laid out as the stage reads it. Raises as `publish_copy` does, SourceError for a source that
@@ -68,14 +69,14 @@ def copy_cached(plan: Plan, cached: Cached, directory: Path) -> bool:
     """
     several = len(cached.needs) > 1
     contents = {
-        f"input/{need}" if several else "input": copy_of(record, plan.store)
+        f"input/{need}" if several else "input": copy_of(record, session.store)
         for need, record in cached.needs.items()
     }
     if not cached.needs:
-        contents["input"] = _source(plan)
+        contents["input"] = _source(session, plan)
     if cached.output:
-        contents["output"] = copy_of(cached.output, plan.store)
-    return publish_copy(directory, contents, plan.store, plan.settings.root, option="--to")
+        contents["output"] = copy_of(cached.output, session.store)
+    return publish_copy(directory, contents, session.store, session.settings.root, option="--to")
 
 
 def cached_outputs(plan: Plan) -> dict[str, IndexRecord]:
@@ -89,39 +90,39 @@ def cached_outputs(plan: Plan) -> dict[str, IndexRecord]:
     return found
 
 
-def copy_outputs(plan: Plan, outputs: Mapping[str, IndexRecord], directory: Path) -> None:
+def copy_outputs(session: Session, outputs: Mapping[str, IndexRecord], directory: Path) -> None:
     """Make `directory/<stage>/output` a verified copy of each output; those the cache lacks are fetched together.
 
     Raises ArtifactDamaged where one is not whole in the store, and as `publish_copy` does.
     """
     locations = {record.location for record in outputs.values()}
-    side_by_side(plan.store.output_path, locations, FETCHED_TOGETHER)
+    side_by_side(session.store.output_path, locations, FETCHED_TOGETHER)
     for name, record in outputs.items():
-        content = {"output": copy_of(record, plan.store)}
-        publish_copy(directory / name, content, plan.store, plan.settings.root, option="--to")
+        content = {"output": copy_of(record, session.store)}
+        publish_copy(directory / name, content, session.store, session.settings.root, option="--to")
 
 
-def _inputs_of_run(plan: Plan, run: RunManifest) -> dict[str, IndexRecord]:
+def _inputs_of_run(session: Session, run: RunManifest) -> dict[str, IndexRecord]:
     found = {}
     for record in run.inputs:
-        origin = plan.store.read_run(record.origin)
+        origin = session.store.read_run(record.origin)
         if origin is None or origin.output is None or origin.output.digest != record.digest:
             raise StoreError(
                 f"the input {record.name} of run {run.run} is gone from the store",
-                hint=f"doit run {plan.pipeline.name}:{record.name}",
+                hint=f"doit run {session.pipeline.name}:{record.name}",
             )
         found[record.name] = index_record_of(origin)
     return found
 
 
-def _source(plan: Plan) -> Copied:
+def _source(session: Session, plan: Plan) -> Copied:
     digest = plan.identity.digest
     assert digest is not None
 
     def write(target: Path) -> None:
         links = target.with_name("links")
         links.mkdir(parents=True)
-        plan.source.files(links)
+        session.source.files(links)
         shutil.copytree(links, target)
         shutil.rmtree(links)
         if hash_artifact(target).digest != digest:
@@ -155,23 +156,25 @@ class Place:
 
 
 @contextmanager
-def workbench(plan: Plan, cached: Cached, announce: Callable[[str], None]) -> Iterator[Job]:
+def workbench(
+    session: Session, plan: Plan, cached: Cached, announce: Callable[[str], None]
+) -> Iterator[Job]:
     """The stage as a job on its cached inputs, whose bytes are verified; its output is removed in the end.
 
     Raises StoreError when an input is not whole, and as preparing the environment does.
     """
     for need, record in cached.needs.items():
         try:
-            plan.store.check(record, thorough=True)
+            session.store.check(record, thorough=True)
         except ArtifactDamaged as damage:
             raise StoreError(
                 f"the output of {need}: {damage.message}",
                 hint=f"doit run {plan.pipeline.name}:{need}",
             ) from None
-    prepared = prepare(plan, cached.stage, announce)
+    prepared = prepare(session, plan, cached.stage, announce)
     with tempfile.TemporaryDirectory(prefix="daintree-") as name:
         place = Place(Path(name))
         place.output.mkdir()
         place.scratch.mkdir()
         run = f"shell-{os.urandom(4).hex()}"
-        yield job_of(plan, cached.stage, run, prepared, cached.needs, place)
+        yield job_of(session, cached.stage, run, prepared, cached.needs, place)

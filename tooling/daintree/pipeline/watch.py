@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from daintree.errors import DaintreeError, SourceError, StoreUnavailable
-from daintree.pipeline.decisions import Hit, Miss, SourceIdentity, inputs_of
-from daintree.pipeline.plan import Plan
+from daintree.pipeline.decisions import Hit, Miss, inputs_of
+from daintree.pipeline.plan import Plan, Planned
 from daintree.store.records import RunManifest
 
 # What may come back by itself: whoever waits for it has nothing to put right.
@@ -45,15 +45,15 @@ class Watcher(Protocol):
 class Watch:
     """Looks at a pipeline's source, and runs the pipeline when it is another than that of the last run.
 
-    `identify` says what the source is now, without planning; `plan` plans the pipeline on what it is then;
+    `identify` says which source it is now, without planning; `plan` plans the pipeline on what it is then;
     `execute` runs a plan. Each raises DaintreeError. When to look is the caller's.
     """
 
     def __init__(
         self,
-        identify: Callable[[], SourceIdentity],
-        plan: Callable[[], Plan],
-        execute: Callable[[Plan], None],
+        identify: Callable[[], str],
+        plan: Callable[[], Planned],
+        execute: Callable[[Planned], None],
         watcher: Watcher,
     ) -> None:
         self._identify, self._plan, self._execute = identify, plan, execute
@@ -67,15 +67,15 @@ class Watch:
 
         Raises DaintreeError, whatever it is.
         """
-        plan = self._plan()
-        failure = failed_before(plan)
+        planned = self._plan()
+        plan, failure = planned.plan, failed_before(planned)
         if failure:
             self._watcher.failed_before(plan, failure)
         elif _all_there(plan):
             self._watcher.unchanged(plan)
         else:
             self._watcher.starting(plan)
-            self._execute(plan)
+            self._execute(planned)
         return failure is None
 
     def look(self) -> None:
@@ -85,18 +85,18 @@ class Watch:
         go away by itself is raised instead: it is the command's, or the project's.
         """
         try:
-            plan = self._wanted()
+            planned = self._wanted()
         except DaintreeError as error:
             if not self._planned and not isinstance(error, AWAY):
                 raise
             self._away(error)
             return
         self._back()
-        if plan is None:
+        if planned is None:
             return
-        self._watcher.starting(plan)
+        self._watcher.starting(planned.plan)
         try:
-            self._execute(plan)
+            self._execute(planned)
         except AWAY as error:
             # It has not failed on this source: once all is back, it is to be run.
             self._seen = ""
@@ -104,25 +104,25 @@ class Watch:
         except DaintreeError as error:
             self._watcher.failed(error)
 
-    def _wanted(self) -> Plan | None:
+    def _wanted(self) -> Planned | None:
         """The plan to be run, None when there is nothing to run."""
-        now = self._identify().identity
+        now = self._identify()
         if now == self._seen:
             return None
-        plan = self._plan()
+        planned = self._plan()
         first, self._planned = not self._planned, True
         # Not the plan's, which knows what a download said: some servers tell other validators without one. Should
         # the source have changed in between, the next look plans again, and finds that all of it is there.
         self._seen = now
         if not first:
-            return plan
-        failure = failed_before(plan)
+            return planned
+        plan, failure = planned.plan, failed_before(planned)
         if failure:
             self._watcher.failed_before(plan, failure)
         elif _all_there(plan):
             self._watcher.unchanged(plan)
         else:
-            return plan
+            return planned
         return None
 
     def _away(self, error: DaintreeError) -> None:
@@ -141,13 +141,14 @@ def _all_there(plan: Plan) -> bool:
     return all(isinstance(decision, Hit) for decision in plan.decisions.values())
 
 
-def failed_before(plan: Plan) -> RunManifest | None:
+def failed_before(planned: Planned) -> RunManifest | None:
     """The latest run of a stage to be computed, if it failed on the very same inputs, version and parameters."""
+    session, plan = planned
     for stage in plan.stages:
         inputs = inputs_of(stage, plan.decisions, plan.identity)
         if inputs is None or not isinstance(plan.decisions[stage.name], Miss):
             continue
-        last = next(iter(plan.store.history(plan.pipeline.name, stage.name)), None)
+        last = next(iter(session.store.history(plan.pipeline.name, stage.name)), None)
         if last and last.result == "failed" and last.keys.content == stage.content(inputs):
             return last
     return None
