@@ -141,6 +141,8 @@ def _well_typed(name: str, value: Any) -> bool:
         "snapshots": Path,
         "images": Path,
         "jobs": int,
+        "docker_pids": int,
+        "docker_tmp": int,
         "bases": dict,
         "argo_node_selector": dict,
         "argo_deadline": int,

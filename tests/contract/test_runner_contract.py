@@ -8,9 +8,11 @@ import threading
 import msgspec
 import pytest
 
+from daintree.errors import EnvironmentFailed
 from daintree.runners import RUNNERS
 from daintree.runners.runner import Outcome
-from tests.contract.laboratory import TELL, Laboratory
+from daintree.spec.component import ComponentSpec
+from tests.contract.laboratory import TELL, Laboratory, version_of
 
 
 def test_it_names_itself_and_its_environment(laboratory: Laboratory) -> None:
@@ -117,6 +119,43 @@ def test_what_surrounds_it_stays_outside(
         monkeypatch.setenv(name, "/from/outside")
     told = laboratory.told("dict(os.environ)")
     assert not set(names) & set(told)
+
+
+def test_a_stage_gets_the_variables_that_it_names_and_no_others(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_SECRET_ACCESS_KEY", "MINIO_SECRET_KEY", "HF_TOKEN", "DB_PASSWORD"):
+        monkeypatch.setenv(name, f"value of {name}")
+    job = laboratory.job(TELL.format("dict(os.environ)"), env=("DB_PASSWORD",))
+    assert laboratory.run(job).exit_code == 0
+    told = json.loads((job.output / "told.json").read_text())
+    assert told["DB_PASSWORD"] == "value of DB_PASSWORD"
+    assert not {"AWS_SECRET_ACCESS_KEY", "MINIO_SECRET_KEY", "HF_TOKEN"} & set(told)
+
+
+def test_a_variable_that_is_named_and_not_set_is_refused_before_anything_is_made(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DB_PASSWORD", raising=False)
+    version = version_of("")
+    needy = msgspec.structs.replace(version, spec=ComponentSpec(env=("DB_PASSWORD",)))
+    refusal = laboratory.runner.refusal(needy)
+    assert refusal is not None
+    assert "needs the environment variable DB_PASSWORD" in refusal.message
+    with pytest.raises(EnvironmentFailed, match="DB_PASSWORD"):
+        laboratory.runner.prepare(needy, lambda: pytest.fail("a snapshot"), lambda line: None)
+    assert laboratory.runner.refusal(version) is None
+
+
+def test_a_socket_fits_into_the_temporary_directory(laboratory: Laboratory) -> None:
+    laboratory.directory /= "a-place-with-a-name" * 4
+    source = (
+        "import multiprocessing, socket, tempfile\n"
+        "if __name__ == '__main__':\n"
+        "    with multiprocessing.Manager() as manager: manager.dict(a=1)\n"
+        "    socket.socket(socket.AF_UNIX).bind(tempfile.mkdtemp() + '/' + 's' * 20)\n"
+    )
+    assert laboratory.run(laboratory.job(source)).exit_code == 0, laboratory.lines
 
 
 def test_temporary_files_land_in_scratch(laboratory: Laboratory) -> None:

@@ -9,8 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daintree.runners.container import Container, Mount, bytes_of, command_line, container_of
+from daintree.runners.container import (
+    Capacity,
+    Container,
+    Mount,
+    bytes_of,
+    command_line,
+    container_of,
+)
 from daintree.runners.runner import Job, Prepared
+from daintree.settings import read_settings
 from daintree.spec.component import Resources
 
 OUTSIDE = {
@@ -22,7 +30,12 @@ OUTSIDE = {
 }
 
 
-def container(outside: dict[str, str] | None = None, **more: Any) -> Container:
+BUCKET: dict[str, Any] = {"input": "s3://bucket/in", "places": {}, "object_store": True}
+
+
+def container(
+    outside: dict[str, str] | None = None, configured: dict[str, str] | None = None, **more: Any
+) -> Container:
     given: dict[str, Any] = {
         "label": "words:load",
         "component": "text/load",
@@ -37,8 +50,14 @@ def container(outside: dict[str, str] | None = None, **more: Any) -> Container:
         "log": Path("/place/log.txt"),
         **more,
     }
+    settings = read_settings(Path("/nowhere"), {"HOME": "/nowhere", **(configured or {})})
     return container_of(
-        Job(**given), {**OUTSIDE, **(outside or {})}, user="7:8", groups=("9",), cores=2
+        Job(**given),
+        {**OUTSIDE, **(outside or {})},
+        settings,
+        Capacity(2, 8 << 30),
+        user="7:8",
+        groups=("9",),
     )
 
 
@@ -78,6 +97,36 @@ def test_a_network_that_is_declared_comes_with_its_proxies_alone() -> None:
     assert "secret" not in made.variables.values()
 
 
+def test_a_variable_that_is_declared_passes_and_no_other() -> None:
+    made = container({"DB_PASSWORD": "of the database", "HF_TOKEN": "secret"}, env=("DB_PASSWORD",))
+    assert made.variables["DB_PASSWORD"] == "of the database"
+    assert "secret" not in made.variables.values()
+
+
+def test_an_address_on_the_web_brings_no_keys_of_a_bucket() -> None:
+    made = container(input="https://data.example/day.csv", places={})
+    assert made.network == "bridge"
+    assert "secret" not in made.variables.values()
+
+
+@pytest.mark.parametrize(
+    ("configured", "memory", "temporary", "pids"),
+    [
+        ({}, "", 2 << 30, 4096),
+        ({}, "2Gi", 512 << 20, 4096),
+        ({"DAINTREE_DOCKER_TMP": "3Gi", "DAINTREE_DOCKER_PIDS": "64"}, "2Gi", 3 << 30, 64),
+    ],
+)
+def test_processes_and_memory_in_tmp_are_limited(
+    configured: dict[str, str], memory: str, temporary: int, pids: int
+) -> None:
+    made = container(configured=configured, resources=Resources(memory=memory))
+    assert (made.temporary, made.pids) == (temporary, pids)
+    line = command_line(made, command=())
+    assert f"--tmpfs=/tmp:rw,exec,nosuid,nodev,mode=1777,size={temporary}" in line
+    assert f"--pids-limit={pids}" in line
+
+
 @pytest.mark.parametrize(
     ("endpoint", "network"),
     [
@@ -90,7 +139,7 @@ def test_a_network_that_is_declared_comes_with_its_proxies_alone() -> None:
     ],
 )
 def test_an_object_store_is_reached_with_its_keys(endpoint: str, network: str) -> None:
-    made = container({"MINIO_ENDPOINT": endpoint}, input="s3://bucket/in", places={})
+    made = container({"MINIO_ENDPOINT": endpoint}, **BUCKET)
     assert made.command[:2] == ("--input", "s3://bucket/in")
     assert made.network == network
     assert made.variables["MINIO_SECRET_KEY"] == "secret"
@@ -114,7 +163,7 @@ def test_amounts_of_memory(text: str, amount: int) -> None:
 
 
 def test_labels_name_the_run_and_hold_no_secret() -> None:
-    made = container(input="s3://bucket/in", places={})
+    made = container(**BUCKET)
     assert made.labels == {
         "ml.daintree.component": "text/load",
         "ml.daintree.version": "sha256:" + "0" * 64,
@@ -123,7 +172,7 @@ def test_labels_name_the_run_and_hold_no_secret() -> None:
 
 
 def test_the_command_line_names_secrets_without_their_values() -> None:
-    line = command_line(container(input="s3://bucket/in", places={}), command=("x",))
+    line = command_line(container(**BUCKET), command=("x",))
     assert "--env=MINIO_SECRET_KEY" in line
     assert not any("=secret" in word for word in line)
     assert line[-2:] == ["sha256:image", "x"]

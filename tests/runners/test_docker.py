@@ -15,8 +15,8 @@ import pytest
 
 from daintree.errors import EngineError, StageFailed
 from daintree.images import labels
-from daintree.runners.container import remove_leftovers, this_process, write_owner
-from daintree.runners.docker import DockerRunner, _usable
+from daintree.runners.container import Capacity, remove_leftovers, this_process, write_owner
+from daintree.runners.docker import DockerRunner, _capacity
 from daintree.runners.runner import Job, Prepared
 from daintree.settings import read_settings
 from tests.services.engine import BASE_IMAGE, TEST_LABEL
@@ -81,9 +81,10 @@ def test_an_engine_that_does_not_see_the_directories_is_said(
 @pytest.mark.parametrize("option", ["name=rootless", "name=userns"])
 def test_an_engine_with_other_users_is_refused(option: str) -> None:
     with pytest.raises(EngineError, match="other user ids") as failure:
-        _usable({"NCPU": 2, "SecurityOptions": ["name=seccomp,profile=default", option]})
+        _capacity({"NCPU": 2, "SecurityOptions": ["name=seccomp,profile=default", option]})
     assert failure.value.hint == "use an engine that runs as root, or --runner local"
-    assert _usable({"NCPU": 2, "SecurityOptions": ["name=seccomp,profile=default"]}) == 2
+    engine = {"NCPU": 2, "MemTotal": 4096, "SecurityOptions": ["name=seccomp,profile=default"]}
+    assert _capacity(engine) == Capacity(2, 4096)
 
 
 @contextmanager

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from daintree.runners.variables import container_variables, stage_variables
+from daintree.runners.variables import (
+    container_variables,
+    failure_hint,
+    missing_variables,
+    stage_variables,
+)
 
 PYTHON = Path("/environments/one/bin/python")
 SCRATCH = Path("/scratch")
@@ -13,8 +18,7 @@ SCRATCH = Path("/scratch")
 
 @pytest.mark.parametrize(
     "name",
-    ["HOME", "https_proxy", "NO_PROXY", "SSL_CERT_FILE", "MINIO_SECRET_KEY", "AWS_PROFILE",
-     "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "HF_HOME", "PYTORCH_CUDA_ALLOC_CONF"],
+    ["HOME", "https_proxy", "NO_PROXY", "SSL_CERT_FILE", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS"],
 )  # fmt: skip
 def test_how_to_reach_the_machine_passes(name: str) -> None:
     assert stage_variables({name: "outside"}, PYTHON, SCRATCH)[name] == "outside"
@@ -23,10 +27,65 @@ def test_how_to_reach_the_machine_passes(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["DAINTREE_STORE", "GIT_DIR", "PYTHONPATH", "PYTHONWARNINGS", "VIRTUAL_ENV", "UV_INDEX_URL",
-     "PIP_INDEX_URL", "LC_NUMERIC", "GITHUB_TOKEN", "EPOCHS", "LD_PRELOAD"],
+     "PIP_INDEX_URL", "LC_NUMERIC", "GITHUB_TOKEN", "EPOCHS", "LD_PRELOAD", "MINIO_SECRET_KEY",
+     "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "HF_TOKEN", "HF_HOME", "SSL_KEY_PASSWORD", "CUDA_TOKEN"],
 )  # fmt: skip
 def test_all_else_stays_outside(name: str) -> None:
     assert name not in stage_variables({name: "outside"}, PYTHON, SCRATCH)
+
+
+@pytest.mark.parametrize("name", ["MINIO_SECRET_KEY", "HF_TOKEN", "db_password"])
+def test_a_variable_that_the_component_names_passes(name: str) -> None:
+    outside = {name: "outside", "GITHUB_TOKEN": "outside"}
+    found = stage_variables(outside, PYTHON, SCRATCH, names=[name])
+    assert found[name] == "outside"
+    assert "GITHUB_TOKEN" not in found
+
+
+def test_a_stage_that_reads_a_bucket_gets_the_means_to_reach_it() -> None:
+    outside = dict.fromkeys(("MINIO_SECRET_KEY", "AWS_PROFILE", "HF_TOKEN"), "outside")
+    found = stage_variables(outside, PYTHON, SCRATCH, object_store=True)
+    assert (found["MINIO_SECRET_KEY"], found["AWS_PROFILE"]) == ("outside", "outside")
+    assert "HF_TOKEN" not in found
+
+
+def test_a_declared_variable_that_is_not_set_is_an_error_that_names_it() -> None:
+    error = missing_variables("shop/load", ["DB_USER", "DB_PASSWORD"], {"DB_USER": "ana"})
+    assert error is not None
+    assert error.message == (
+        "shop/load needs the environment variable DB_PASSWORD: its component.yaml names it in `env`"
+    )
+    assert error.hint == "export DB_PASSWORD=…"
+    assert missing_variables("shop/load", ["DB_USER"], {"DB_USER": ""}) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        (
+            "KeyError: 'HF_TOKEN'",
+            "a stage gets only the variables that its component names:"
+            " env: [HF_TOKEN] in components/shop/load/component.yaml",
+        ),
+        (
+            "botocore.exceptions.NoCredentialsError: Unable to locate credentials",
+            "a stage gets only the variables that its component names:"
+            " env: [AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY] in components/shop/load/component.yaml",
+        ),
+        (
+            "ModuleNotFoundError: No module named 'yaml'",
+            "is the package of yaml in components/shop/load/requirements.in, and is that locked?"
+            " doit lock shop/load",
+        ),
+        ("KeyError: 'NOT_SET'", ""),
+        ("DB_USER is refused", ""),
+        ("ValueError: 3", ""),
+    ],
+)
+def test_a_stage_that_failed_for_want_of_something_gets_a_hint(said: str, hint: str) -> None:
+    names = ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "DB_USER")
+    outside = dict.fromkeys(names, "value")
+    assert failure_hint("shop/load", ["Traceback:", said], ["DB_USER"], outside) == hint
 
 
 def test_what_could_vary_is_fixed() -> None:
@@ -60,7 +119,7 @@ def test_bytecode_goes_to_the_environment() -> None:
 def test_in_a_container_nothing_of_the_user_is_there_but_the_name() -> None:
     outside = dict.fromkeys(("PATH", "HOME", "OMP_NUM_THREADS", "HF_TOKEN"), "outside")
     found = container_variables(
-        {**outside, "LOGNAME": "ana"}, home="/tmp", scratch="/s", network=True, object_store=True
+        {**outside, "LOGNAME": "ana"}, home="/tmp", scratch="/s", network=True
     )
     assert "outside" not in found.values()
     assert (found["HOME"], found["USER"], found["TMPDIR"], found["TZ"]) == (

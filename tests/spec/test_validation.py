@@ -82,6 +82,11 @@ def test_a_component_may_say_nothing(text: str) -> None:
         ),
         ("x - at y: 1\n", ":1: unknown key 'x - at y' (at x - at y)"),
         ("resources: {cpu: -0.5}\n", ":1: cpu must not be negative"),
+        (
+            "env:\n- DB_PASSWORD\n- DB PASSWORD=x\n",
+            ":3: 'DB PASSWORD=x' is not the name of an environment variable",
+        ),
+        ("env: {DB_PASSWORD: x}\n", ":1: expected a list, got a mapping (at env)"),
         ("outputs: [../x]\n", ":1: '../x' is not a path inside the output"),
         ("outputs: [/etc/passwd]\n", ":1: '/etc/passwd' is not a path inside the output"),
         ("outputs: ['']\n", ":1: '' is not a path inside the output"),
@@ -108,6 +113,17 @@ def test_a_parameters_name_must_be_one_that_a_command_line_takes(name: str) -> N
     error = complaint(f"params:\n  {name}: {{type: int}}\n")
     assert error.message == f"{WHERE}:2: {name!r} cannot be a parameter's name"
     assert error.hint == "lower-case letters, digits and _, and none of: help, input, output"
+
+
+@pytest.mark.parametrize(
+    "name", ["PATH", "TZ", "LC_NUMERIC", "PYTHONPATH", "LD_PRELOAD", "DAINTREE_STORE"]
+)
+def test_a_variable_that_decides_what_a_stage_does_is_not_taken_from_outside(name: str) -> None:
+    error = complaint(f"env: [DB_PASSWORD, {name}]\n")
+    assert error.message == (
+        f"{WHERE}:1: the variable {name} is the tooling's own, and cannot be taken from outside"
+    )
+    assert "a value that changes the result is a parameter" in error.hint
 
 
 @pytest.mark.parametrize("memory", ["2GB", "2 Gi", "-1Gi", "1.5Gi", "Gi", "2Gi\n"])

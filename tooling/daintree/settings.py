@@ -100,6 +100,13 @@ def read_prefix(value: Any, base: Path) -> str:
     return str(value)
 
 
+def read_limit(value: Any, base: Path) -> int:
+    """A whole number of processes, at least 16."""
+    if isinstance(value, bool) or not str(value).isdecimal() or int(value) < 16:
+        raise ValueError("expected a whole number from 16 on")
+    return int(value)
+
+
 def read_seconds(value: Any, base: Path) -> int:
     """A whole number of seconds, at least 1."""
     if isinstance(value, bool) or not str(value).isdecimal() or int(value) < 1:
@@ -210,6 +217,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     source_max_size: int
     source_timeout: int
     source_redirects: tuple[str, ...]
+    docker_pids: int
+    docker_tmp: int
     argo_namespace: str
     argo_endpoint: str
     argo_image: str
@@ -333,6 +342,18 @@ SETTINGS: tuple[Setting, ...] = (
         "hosts that a source's server may redirect to though they are not public, or `any`",
         lambda environ: (),
         read_hosts,
+    ),
+    Setting(
+        "docker_pids",
+        "how many processes and threads a stage's container may have",
+        lambda environ: 4096,
+        read_limit,
+    ),
+    Setting(
+        "docker_tmp",
+        "how much /tmp of a stage's container may hold, which is memory (default: a quarter of the stage's memory)",
+        lambda environ: 0,
+        read_size,
     ),
     Setting(
         "argo_namespace",

@@ -52,9 +52,7 @@ def input_places(stage: SubmittedStage, source: SubmittedSource) -> dict[str, In
 
 def stage_variables(texts: Iterable[str]) -> dict[str, str]:
     """The container's variables, as in every runner; `texts` are its command and arguments as they are written."""
-    variables = container_variables(
-        {}, home=TEMPORARY, scratch=SCRATCH, network=False, object_store=False
-    )
+    variables = container_variables({}, home=TEMPORARY, scratch=SCRATCH, network=False)
     return {**variables, **(BRACE_VARIABLES if needs_brace(tuple(texts)) else {})}
 
 

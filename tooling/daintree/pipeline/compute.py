@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import platform
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ from daintree.pipeline.decisions import BoundStage
 from daintree.pipeline.plan import Plan
 from daintree.pipeline.session import Session
 from daintree.runners.runner import Job, Outcome, Prepared, Runner
+from daintree.runners.variables import failure_hint
 from daintree.settings import Settings
 from daintree.spec.parameters import as_argument
 from daintree.store.integrity import hash_artifact
@@ -89,6 +91,8 @@ def job_of(
         log=place.log,
         # Whoever reads a URL needs the network for it.
         network=stage.spec.network or bool(url),
+        env=stage.spec.env,
+        object_store=url.startswith("s3://"),
         resources=stage.resources,
         cancelled=cancelled,
     )
@@ -216,14 +220,12 @@ def compute(
             )
         session.store.publish_run(staging, manifest)
     if failure:
-        raise _failed(session.store, manifest, list(tail))
+        raise _failed(session.store, stage, manifest, list(tail))
     return index_record_of(manifest)
 
 
 def run_id(started: datetime) -> str:
     """A new run id, `<UTC time>-<nonce>`: ids sort by time, and no two runs share one."""
-    import os
-
     return f"{started:%Y%m%dT%H%M%S}{started.microsecond // 1000:03d}Z-{os.urandom(4).hex()}"
 
 
@@ -358,11 +360,12 @@ def _location(prefix: str, stage: BoundStage, started: datetime, run: str) -> st
     )
 
 
-def _failed(store: Store, manifest: RunManifest, tail: list[str]) -> StageFailed:
+def _failed(store: Store, stage: BoundStage, manifest: RunManifest, tail: list[str]) -> StageFailed:
     said = "".join(f"\n    {line}" for line in tail)
-    log = store.log_path(manifest.location)
+    log = f"the whole log is {store.log_path(manifest.location)}"
+    advice = failure_hint(stage.component, tail, stage.spec.env, os.environ)
     return StageFailed(
         f"stage {manifest.pipeline}:{manifest.stage} {manifest.failure}"
         + (f"; the last it said:{said}" if said else "; it said nothing"),
-        hint=f"the whole log is {log}",
+        hint=f"{advice}; {log}" if advice else log,
     )

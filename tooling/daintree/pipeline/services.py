@@ -119,6 +119,9 @@ def run_attached(
             scratch=scratch,
             log=scratch / "log.txt",
             network=True,
+            env=version.spec.env,
+            # The store that it reads may be a bucket.
+            object_store=any(argument.startswith("s3://") for argument in arguments),
         )
         return runner.execute(job, say)
 

@@ -24,6 +24,9 @@ class ArgoRunner:
         """`image`."""
         return ENVIRONMENT_CLASS
 
+    def refusal(self, version: ComponentVersion) -> None:
+        return None
+
     def prepare(
         self,
         version: ComponentVersion,

@@ -20,6 +20,7 @@ from daintree.images.engine import mapped
 from daintree.runners.child_process import Lines
 from daintree.runners.runner import Job
 from daintree.runners.variables import container_variables
+from daintree.settings import Settings
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -51,7 +52,7 @@ class Container:
     """All that decides how a stage's container is run.
 
     `user` is "uid:gid"; `groups` are further group ids; `network` is none, bridge or host; `memory` is in bytes
-    and `cpus` in cores (0: no limit). What holds for every stage (read-only root, no capabilities, a temporary
+    and `cpus` in cores (0: no limit); `pids` limits its processes and threads, `temporary` the bytes in /tmp (0: no limit). What holds for every stage (read-only root, no capabilities, a temporary
     file system at /tmp) is not repeated here. `variables` may hold the user's credentials.
     """
 
@@ -65,13 +66,35 @@ class Container:
     network: str
     memory: int
     cpus: float
+    pids: int
+    temporary: int
     labels: Mapping[str, str]
+
+    @property
+    def temporary_options(self) -> str:
+        """The options of the file system at /tmp."""
+        size = f",size={self.temporary}" if self.temporary else ""
+        return TEMPORARY_OPTIONS + size
+
+
+class Capacity(msgspec.Struct, frozen=True):
+    """The cores and the bytes of memory that an engine has; 0 where they are not known."""
+
+    cores: float = 0
+    memory: int = 0
 
 
 def container_of(
-    job: Job, outside: Mapping[str, str], *, user: str, groups: tuple[str, ...], cores: float
+    job: Job,
+    outside: Mapping[str, str],
+    settings: Settings,
+    capacity: Capacity,
+    *,
+    user: str,
+    groups: tuple[str, ...],
 ) -> Container:
-    """The container of a job, for an engine with so many cores; `outside` is this process's environment."""
+    """The container of a job for an engine of this capacity; `outside` is this process's environment."""
+    memory = bytes_of(job.resources.memory)
     remote = "://" in job.input
     network = job.network or remote
     return Container(
@@ -79,7 +102,12 @@ def container_of(
         image=job.prepared.image,
         command=("--input", job.input if remote else INPUT, "--output", OUTPUT, *job.arguments),
         variables=container_variables(
-            outside, home=TEMPORARY, scratch=SCRATCH, network=network, object_store=remote
+            outside,
+            home=TEMPORARY,
+            scratch=SCRATCH,
+            network=network,
+            names=job.env,
+            object_store=job.object_store,
         ),
         mounts=(
             *(Mount(str(place), _below(INPUT, name)) for name, place in job.places.items()),
@@ -88,9 +116,12 @@ def container_of(
         ),
         user=user,
         groups=groups,
-        network=_network(outside) if remote else "bridge" if network else "none",
-        memory=bytes_of(job.resources.memory),
-        cpus=min(job.resources.cpu, cores),
+        network=_network(outside) if job.object_store else "bridge" if network else "none",
+        memory=memory,
+        cpus=min(job.resources.cpu, capacity.cores or job.resources.cpu),
+        pids=settings.docker_pids,
+        # Files in /tmp are memory: a stage that fills it must not take what the engine has for others.
+        temporary=settings.docker_tmp or (memory or capacity.memory) // 4,
         labels={
             labels.COMPONENT: job.component,
             labels.VERSION: job.version,
@@ -110,7 +141,11 @@ def command_line(container: Container, *options: str, command: tuple[str, ...]) 
     Variables are named only: their values are to be in the environment of the process.
     """
     line = ["docker", "run", "--rm", "--init", "--read-only", "--cap-drop=ALL"]
-    line += ["--security-opt=no-new-privileges", f"--tmpfs={TEMPORARY}:{TEMPORARY_OPTIONS}"]
+    line += [
+        "--security-opt=no-new-privileges",
+        f"--tmpfs={TEMPORARY}:{container.temporary_options}",
+    ]
+    line += [f"--pids-limit={container.pids}"]
     line += [f"--name={container.name}", f"--network={container.network}"]
     line += [f"--user={container.user}", *(f"--group-add={group}" for group in container.groups)]
     if container.memory:

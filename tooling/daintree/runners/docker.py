@@ -27,7 +27,7 @@ from daintree.runners.container import (
     OUTPUT,
     SCRATCH,
     TEMPORARY,
-    TEMPORARY_OPTIONS,
+    Capacity,
     Container,
     Frames,
     command_line,
@@ -36,6 +36,7 @@ from daintree.runners.container import (
     remove_leftovers,
 )
 from daintree.runners.runner import Job, Outcome, Prepared, Shell
+from daintree.runners.variables import missing_variables, shell_command
 from daintree.settings import Settings
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def _created(client: DockerClient, container: Container, job: Job) -> Iterator[N
             Bind(mount.target, mount.source, type="bind", read_only=not mount.writable)
             for mount in container.mounts
         ],
-        tmpfs={TEMPORARY: TEMPORARY_OPTIONS},
+        tmpfs={TEMPORARY: container.temporary_options},
+        pids_limit=container.pids,
         read_only=True,
         init=True,
         cap_drop=["ALL"],
@@ -189,7 +191,7 @@ class DockerRunner:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._cores = 0.0
+        self._capacity: Capacity | None = None
         self._kept = threading.local()
         self._first = threading.Lock()
         # Stages that run side by side may be of one component: its image is made once.
@@ -197,13 +199,14 @@ class DockerRunner:
 
     @property
     def name(self) -> str:
-        """`docker`."""
         return "docker"
 
     @property
     def environment_class(self) -> str:
-        """`image`."""
         return ENVIRONMENT_CLASS
+
+    def refusal(self, version: ComponentVersion) -> EnvironmentFailed | None:
+        return missing_variables(version.name, version.spec.env, os.environ)
 
     def prepare(
         self,
@@ -213,15 +216,17 @@ class DockerRunner:
     ) -> Prepared:
         """Find the version's image in the engine, else pull it, else build it from the snapshot.
 
-        Never takes an image whose label names another version. Containers that earlier processes have left
-        behind are removed first. Raises EngineError, RegistryError and ImageError.
+        Never takes an image whose label names another version. Orphans, the containers of processes that have died, are
+        removed first. Raises EnvironmentFailed for a version it refuses, EngineError, RegistryError and ImageError.
         """
-
+        refusal = self.refusal(version)
+        if refusal is not None:
+            raise refusal
         client = self._connected()
         with mapped("prepare the stage"):
             with self._first:
-                if not self._cores:
-                    self._cores = _usable(client.api.info())
+                if self._capacity is None:
+                    self._capacity = _capacity(client.api.info())
                     remove_leftovers(client)
                 making = self._making[version.digest]
             with making:
@@ -258,16 +263,13 @@ class DockerRunner:
 
     def shell(self, job: Job, *, terminal: bool) -> Shell:
         """A shell in a container of the image, through the `docker` command; the container ends with it."""
-        from daintree.runners.shell import shell_command
-
         container = self._container(job)
         with mapped("read the image"):
             config = self._connected().api.inspect_image(container.image)["Config"]
         stage = (*(config["Entrypoint"] or ()), *container.command)
         start, more = shell_command(
-            job, stage, input=container.command[1], output=OUTPUT, place=SCRATCH
+            job, stage, input=container.command[1], output=OUTPUT, scratch=SCRATCH
         )
-        more["TERM"] = os.environ.get("TERM", "dumb")
         container = replace(container, variables={**container.variables, **more})
         options = ["--interactive", "--entrypoint=sh", f"--workdir={APPLICATION}"]
         options += ["--tty"] if terminal else []
@@ -290,14 +292,15 @@ class DockerRunner:
         return container_of(
             job,
             os.environ,
+            self._settings,
+            self._capacity or Capacity(),
             user=f"{os.getuid()}:{os.getgid()}",
             groups=tuple(str(group) for group in sorted(os.getgroups())),
-            cores=self._cores or os.cpu_count() or 1,
         )
 
 
-def _usable(engine: Mapping[str, Any]) -> float:
-    """The cores of an engine, from what it says of itself. Raises EngineError for one whose users are not this machine's."""
+def _capacity(engine: Mapping[str, Any]) -> Capacity:
+    """The capacity of an engine, from its own account. Raises EngineError for one whose users are not this machine's."""
     options = " ".join(engine.get("SecurityOptions") or ())
     if "name=rootless" in options or "name=userns" in options:
         raise EngineError(
@@ -305,7 +308,7 @@ def _usable(engine: Mapping[str, Any]) -> float:
             " a stage's output would not be yours",
             hint="use an engine that runs as root, or --runner local",
         )
-    return float(engine.get("NCPU") or 1)
+    return Capacity(float(engine.get("NCPU") or 1), int(engine.get("MemTotal") or 0))
 
 
 def _refuse_nul(job: Job) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from daintree.errors import EnvironmentFailed, StageFailed
 from daintree.runners.interpreter import environment_class
 from daintree.runners.runner import Job, Outcome, Prepared, Shell
-from daintree.runners.variables import stage_variables
+from daintree.runners.variables import missing_variables, shell_command, stage_variables
 
 if TYPE_CHECKING:
     from daintree.components import ComponentVersion
@@ -36,7 +36,6 @@ class LocalRunner:
 
     @property
     def name(self) -> str:
-        """`local`."""
         return "local"
 
     @property
@@ -50,32 +49,29 @@ class LocalRunner:
 
         return Environments(self._directory, self._python)
 
+    def refusal(self, version: ComponentVersion) -> EnvironmentFailed | None:
+        if version.image:
+            return EnvironmentFailed(
+                f"{version.name} is here as an image alone, so it can only run in a container",
+                hint='--runner docker, or runner = "docker" in [tool.daintree]',
+            )
+        return missing_variables(version.name, version.spec.env, os.environ)
+
     def prepare(
         self,
         version: ComponentVersion,
         snapshot: Callable[[], Path],
         announce: Callable[[str], None],
     ) -> Prepared:
-        """Make the snapshot's environment; at once when it exists.
-
-        Raises EnvironmentFailed, also for a version that is known by its image alone.
-        """
-        if version.image:
-            raise EnvironmentFailed(
-                f"{version.name} is here as an image alone, so it can only run in a container",
-                hint='--runner docker, or runner = "docker" in [tool.daintree]',
-            )
+        refusal = self.refusal(version)
+        if refusal is not None:
+            raise refusal
         made = snapshot()
         self._environments.ensure(made / REQUIREMENTS, announce)
         return Prepared(snapshot=made)
 
     def execute(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
-        """Run the stage to its end; `run_child` says what holds for its processes and its log.
-
-        Raises StageFailed when it cannot be started or its log not be written, KeyboardInterrupt
-        when the job is cancelled.
-        """
-        from daintree.runners.child_process import ChildFailed, LogFailed, run_child
+        from daintree.runners.child_process import ChildFailed, LogFailed, run_child, short_path
 
         command, variables = self.command(job)
         if not os.path.exists(command[0]):
@@ -84,34 +80,34 @@ class LocalRunner:
                 hint="do not remove environments while a pipeline runs; run it again",
             )
         try:
-            return run_child(
-                command,
-                env=variables,
-                cwd=job.scratch,
-                log=job.log,
-                on_line=on_line,
-                cancelled=job.cancelled,
-            )
+            with short_path(job.scratch) as temporary:
+                return run_child(
+                    command,
+                    env={**variables, "TMPDIR": str(temporary)},
+                    cwd=job.scratch,
+                    log=job.log,
+                    on_line=on_line,
+                    cancelled=job.cancelled,
+                )
         except (ChildFailed, LogFailed) as error:
             raise StageFailed(f"stage {job.label}: {error}") from error
 
     def command(self, job: Job) -> tuple[list[str], Mapping[str, str]]:
-        """The command and the variables `execute` uses; these hold the user's credentials."""
         snapshot = job.prepared.snapshot
         assert snapshot is not None
         python = self._environments.locate(snapshot / REQUIREMENTS)
         command = [str(python), str(snapshot / ENTRYPOINT)]
         command += ["--input", job.input, "--output", str(job.output), *job.arguments]
-        return command, stage_variables(os.environ, python, job.scratch)
+        variables = stage_variables(
+            os.environ, python, job.scratch, names=job.env, object_store=job.object_store
+        )
+        return command, variables
 
     def shell(self, job: Job, *, terminal: bool) -> Shell:
         """A shell of this machine with the environment's Python first, in the snapshot's directory."""
-        from daintree.runners.shell import shell_command
-
         assert job.prepared.snapshot is not None
         command, variables = self.command(job)
         start, more = shell_command(
-            job, command, input=job.input, output=str(job.output), place=str(job.scratch)
+            job, command, input=job.input, output=str(job.output), scratch=str(job.scratch)
         )
-        more["TERM"] = os.environ.get("TERM", "dumb")
         return Shell(tuple(start), {**variables, **more}, job.prepared.snapshot, tuple(command))

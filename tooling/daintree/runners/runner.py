@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from daintree.errors import EnvironmentFailed
 from daintree.spec.component import Resources
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     `arguments` are the parameters as the command line takes them, `--name`, value, …; `input` is a directory
     (or a URL) to read, in which links may lead elsewhere; `places` says where its parts really are, by their
     names in it ("" for the whole; empty for a URL). `output` is an empty directory to write, `scratch` an empty
-    one for temporary files, `log` the file that keeps all the stage says. `cancelled` is asked several times a
+    one for temporary files, `log` the file that keeps all the stage says. `env` names the variables of this process
+    that the stage gets; with `object_store` it gets those that lead to a bucket as well. `cancelled` is asked several times a
     second while the stage runs; once it is true the stage is stopped as by an interrupt.
     """
 
@@ -47,6 +49,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     scratch: Path
     log: Path
     network: bool = False
+    env: tuple[str, ...] = ()
+    object_store: bool = False
     resources: Resources = msgspec.field(default_factory=Resources)
     cancelled: Callable[[], bool] = lambda: False
 
@@ -88,6 +92,10 @@ class Runner(Protocol):
         """What kind of environment its results come from; part of every stage key."""
         ...
 
+    def refusal(self, version: ComponentVersion) -> EnvironmentFailed | None:
+        """The reason why this runner cannot run the version; None where it can. Asks nobody: a plan may call it."""
+        ...
+
     def prepare(
         self,
         version: ComponentVersion,
@@ -98,7 +106,7 @@ class Runner(Protocol):
 
         `snapshot` makes a directory with exactly the version's files, read-only; it is called only where they
         are needed. `announce` gets one line before something slow starts (what is installed and how large).
-        Raises EnvironmentFailed; nothing half-made is ever used later.
+        Raises EnvironmentFailed, the refusal where there is one; nothing half-made is ever used later.
         """
         ...
 

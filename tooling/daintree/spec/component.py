@@ -8,6 +8,15 @@ import msgspec
 
 Scalar = bool | int | float | str
 
+# Every stage has these variables and values, so that its result does not depend on who runs it.
+FIXED_VARIABLES = {
+    "LANG": "C.UTF-8",
+    "LC_ALL": "C.UTF-8",
+    "TZ": "UTC",
+    "PYTHONHASHSEED": "0",
+    "PYTHONUNBUFFERED": "1",
+}
+
 
 ParamType = Literal["int", "float", "str", "bool"]
 
@@ -35,8 +44,8 @@ class Param(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class ComponentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A component's own description; every part has a default, so the file may be missing.
 
-    `uses` names the libraries whose sources lie beside main.py; `network` whether the stage needs one;
-    `outputs` the files its output must hold; `build_args` go to the image build. `serves` makes it a service: it
+    `uses` names the libraries whose sources lie beside main.py; `network` whether the stage needs one; `env` the variables
+    of your environment that the stage gets, for credentials and addresses alone; `outputs` the files its output must hold; `build_args` go to the image build. `serves` makes it a service: it
     answers requests until it is stopped, from what the stage it names, as PIPELINE:STAGE, has written. `monitors`
     makes it a monitor: it compares what a service of that stage has served with what the model was trained on.
     """
@@ -45,6 +54,7 @@ class ComponentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     uses: tuple[str, ...] = ()
     params: dict[str, Param] = {}
     network: bool = False
+    env: tuple[str, ...] = ()
     resources: Resources = Resources()
     outputs: tuple[str, ...] = ()
     serves: str = ""

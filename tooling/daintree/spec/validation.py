@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args
 import msgspec
 
 from daintree.errors import SpecError
-from daintree.spec.component import ComponentSpec, Param, ParamType
+from daintree.spec.component import FIXED_VARIABLES, ComponentSpec, Param, ParamType
 from daintree.spec.parameters import value_problem
 from daintree.spec.yaml import Document, KeyPath, dotted, parse_document
 
@@ -17,6 +17,10 @@ _Spec = TypeVar("_Spec", bound=msgspec.Struct)
 PARAM_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 RESERVED_PARAMS = frozenset({"input", "output", "help"})
 STAGE = re.compile(r"[^:\s]+:[^:\s]+\Z")
+VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+# Variables that the tooling sets itself, or that would change what a stage computes or which program it is.
+RESERVED_VARIABLES = frozenset({*FIXED_VARIABLES, "PATH", "HOME", "USER", "LOGNAME", "TMPDIR"})
+RESERVED_PREFIXES = ("DAINTREE_", "DYLD_", "LC_", "LD_", "PYTHON")
 MEMORY = re.compile(r"[0-9]+(Ki|Mi|Gi)\Z")
 
 _COMPLAINT = re.compile(r"(?s)(.*?)(?: - at `(\$.*)`)?\Z")
@@ -136,12 +140,27 @@ def read_component(content: bytes, where: str) -> ComponentSpec:
                 f"{document.place((key,))}: {stage!r} names no stage",
                 hint=f"write PIPELINE:STAGE, e.g. {key}: item2vec:train",
             )
+    for index, variable in enumerate(spec.env):
+        _check_variable(variable, document.place(("env", index)))
     for output in spec.outputs:
         if output.startswith("/") or ".." in output.split("/") or not output:
             raise SpecError(
                 f"{document.place(('outputs',))}: {output!r} is not a path inside the output"
             )
     return spec
+
+
+def _check_variable(name: str, place: str) -> None:
+    if not VARIABLE_NAME.match(name):
+        raise SpecError(
+            f"{place}: {name!r} is not the name of an environment variable",
+            hint="env lists names only, e.g. env: [DB_PASSWORD]; the value comes from your environment",
+        )
+    if name in RESERVED_VARIABLES or name.startswith(RESERVED_PREFIXES):
+        raise SpecError(
+            f"{place}: the variable {name} is the tooling's own, and cannot be taken from outside",
+            hint="env is for credentials and addresses; a value that changes the result is a parameter",
+        )
 
 
 def _check_param(name: str, param: Param, document: Document) -> None:
