@@ -37,6 +37,15 @@ settings.register_profile(
 settings.load_profile("steady")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option of `python -m tests.golden`."""
+    parser.addoption(
+        "--renew-screens",
+        action="store_true",
+        help="write what commands print into their transcripts",
+    )
+
+
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
     """A shell has its background jobs ignore SIGINT, and so would what the tests start and interrupt."""

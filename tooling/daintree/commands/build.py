@@ -195,6 +195,7 @@ def complaints(results: Sequence[Result], stream: TextIO = sys.stderr) -> list[s
 class BuildImages(DaintreeCommand):
     """Builds the images of components whose version has none yet."""
 
+    name = "build"
     doc_purpose = COMMANDS["build"]
     doc_usage = "[COMPONENT …] [--base REF] [--push] [--all] [--jobs N] [--dry-run] [--json]"
     doc_description = (

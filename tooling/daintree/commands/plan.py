@@ -115,6 +115,7 @@ def _sum(seconds: list[float | None], bound: str = "") -> str:
 class PlanCommand(DaintreeCommand):
     """Shows each stage as a hit, a miss or pending; runs and downloads nothing."""
 
+    name = "plan"
     doc_purpose = COMMANDS["plan"]
     doc_usage = "PIPELINE [--set stage.parameter=value …] [--json]"
     doc_description = (
