@@ -76,5 +76,5 @@ def test_it_is_renewed_while_it_is_held(bucket: Bucket) -> None:
 
 def test_giving_it_back_leaves_it_to_the_next_at_once(bucket: Bucket) -> None:
     for machine in ("ours", "theirs", "ours"):
-        with bucket_lease(bucket, PATH, machine, 1000, pytest.fail):
-            pass
+        with bucket_lease(bucket, PATH, machine, 1000, pytest.fail) as lease:
+            assert lease.still_ours()

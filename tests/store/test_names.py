@@ -91,7 +91,10 @@ def test_no_name_stands_beside_another_form_of_itself(name: str) -> None:
 
 
 def test_many_files_may_share_their_directories() -> None:
-    check_names(f"a/B/{number}" for number in range(100))
+    names = [f"a/B/{number}" for number in range(100)]
+    check_names(names)
+    with pytest.raises(ArtifactRejected):
+        check_names([*names, "a/b/100"])
 
 
 @pytest.mark.parametrize("location", ["_cache", "_cache/x", "_x"])

@@ -47,10 +47,14 @@ def test_space_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch, number
 
 
 def test_a_file_system_that_reserves_none_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused: list[tuple[int, ...]] = []
+
     def refuse(*arguments: int) -> None:
+        refused.append(arguments)
         raise OSError(errno.EOPNOTSUPP, "not supported")
 
     monkeypatch.setattr(os, "posix_fallocate", refuse, raising=False)
     reserve(-1, 1)
     monkeypatch.delattr(os, "posix_fallocate")
     reserve(-1, 1)
+    assert len(refused) == 1

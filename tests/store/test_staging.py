@@ -89,6 +89,7 @@ def test_the_living_are_left_alone(tmp_path: Path) -> None:
 
 def test_there_may_be_nothing_to_reap(tmp_path: Path) -> None:
     reap(tmp_path / "not made yet")
+    assert not (tmp_path / "not made yet").exists()
 
 
 def test_a_place_that_cannot_be_made_is_the_stores_error(tmp_path: Path) -> None:

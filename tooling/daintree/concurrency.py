@@ -103,9 +103,9 @@ class Cancellation:
                 self._threads.remove(thread)
                 self._changed.notify_all()
 
-    def cancel(self, seconds: float) -> None:
-        """Ask everybody to stop; returns when the blocks of all other threads have ended, after so many seconds at the latest."""
+    def cancel(self, seconds: float) -> bool:
+        """Ask everybody to stop, and wait until the blocks of all other threads have ended; False if they have not in time."""
         own = threading.get_ident()
         with self._changed:
             self._asked = True
-            self._changed.wait_for(lambda: not set(self._threads) - {own}, seconds)
+            return self._changed.wait_for(lambda: not set(self._threads) - {own}, seconds)
