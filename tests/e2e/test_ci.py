@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from daintree.authoring.git_hooks import SCRIPTS as HOOKS
 from tests.services.availability import unavailable
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
-SCRIPTS = [ROOT / ".ci/run", ROOT / ".ci/services", *sorted((ROOT / ".githooks").iterdir())]
+SCRIPTS = [ROOT / ".ci/run", ROOT / ".ci/services", *sorted(HOOKS.iterdir())]
 
 
 def test_actionlint_finds_nothing() -> None:

@@ -11,23 +11,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from daintree.authoring.git_hooks import SCRIPTS
 from tests.services.image_project import NO_ENGINE
 
 if TYPE_CHECKING:
     from tests.e2e.projects import Project
     from tests.services.image_project import ImageProject
 
-REPOSITORY = Path(__file__).parents[2]
 # Nothing of the environment that the tests run in.
 BARE_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 def with_hooks(project: Project) -> Project:
-    """The project with its hooks committed and installed, and no environment activated."""
-    shutil.copytree(REPOSITORY / ".githooks", project.root / ".githooks", symlinks=True)
-    project.commit()
+    """The project with its hooks installed, and no environment activated."""
     done = project.doit("hooks")
-    assert (done.code, done.stdout) == (0, "git calls the hooks in .githooks now\n"), done.stderr
+    used = f"git calls the hooks in {project.root}/.git/daintree-hooks now\n"
+    assert (done.code, done.stdout) == (0, used), done.stderr
     return project.elsewhere(project.root, PATH=BARE_PATH)
 
 
@@ -117,8 +116,6 @@ def test_without_doit_a_commit_says_so(project: Project) -> None:
 
 @pytest.mark.parametrize("directory", [".git/hooks", "my hooks"])
 def test_hooks_that_were_there_are_called(project: Project, directory: str, tmp_path: Path) -> None:
-    shutil.copytree(REPOSITORY / ".githooks", project.root / ".githooks", symlinks=True)
-    project.commit()
     log = tmp_path / "log"
     for name in ("pre-commit", "commit-msg", "post-commit", "pre-push", "reference-transaction"):
         hook(project, f"{directory}/{name}", f'echo {name} "$1" >> "{log}"')
@@ -148,7 +145,6 @@ def test_hooks_that_were_there_are_called(project: Project, directory: str, tmp_
 
 def test_a_hook_that_was_there_may_refuse_a_commit(project: Project) -> None:
     hook(project, ".git/hooks/pre-commit", "echo not today; exit 1")
-    shutil.copytree(REPOSITORY / ".githooks", project.root / ".githooks", symlinks=True)
     project.doit("hooks")
     assert "not today" in commit(project, expect=1)
 
@@ -167,10 +163,127 @@ def test_it_lives_with_pre_commit(project: Project) -> None:
     assert "no tabs" in commit(project)
 
 
-def test_there_must_be_hooks(project: Project) -> None:
-    assert "there is no .githooks/post-commit" in project.doit("hooks").complaint()
+def test_copies_of_another_version_are_shown_and_replaced_on_request(project: Project) -> None:
+    project = with_hooks(project)
+    assert project.doit("hooks").code == 0
+    copy = project.root / ".git/daintree-hooks/post-commit"
+    text = copy.read_text()
+    copy.write_text(text.replace("exit 0", "exit 1"))
+    project.write("notes.txt", "nothing\n")
+    assert "this version has other hooks (hint: see `doit hooks`)" in commit(project)
+    shown = project.doit("hooks").complaint()
+    assert "the hooks in use differ from those of this version" in shown
+    assert "in use/post-commit" in shown
+    assert "doit hooks --update" in shown
+    assert copy.read_text() != text
+    assert project.doit("hooks", "--update").code == 0
+    assert copy.read_text() == text
 
 
-def test_the_hooks_are_programs() -> None:
-    for path in (REPOSITORY / ".githooks").iterdir():
+def hostile_branch(project: Project, mark: Path) -> None:
+    """A branch of somebody else's, each file of which leaves a mark when it is run."""
+    project.git("checkout", "--quiet", "-b", "hostile")
+    script = f"#!/bin/sh\necho $0 >>{mark}\n"
+    names = ("post-checkout", "post-merge", "post-rewrite", "commit-msg", "post-commit", "forward")
+    for directory in (".githooks", "daintree-hooks", "hooks", "tooling/daintree"):
+        for name in names:
+            project.write(f"{directory}/{name}", script).chmod(0o755)
+    for program in (".venv/bin/doit", ".venv/bin/pre-commit", "find-program", "doit"):
+        project.write(program, script).chmod(0o755)
+    for module in ("dodo.py", "daintree.py", "sitecustomize.py", "components/text/load/main.py"):
+        project.write(module, f"open({str(mark)!r}, 'a').write(__file__)\n")
+    project.commit()
+    project.git("checkout", "--quiet", "main")
+    project.write("notes.txt", "a commit of one's own\n")
+    project.commit()
+
+
+@pytest.mark.parametrize("chained", ["", "hooks", ".git/hooks"])
+def test_a_hostile_branch_runs_nothing_when_it_is_checked_out_merged_or_rebased(
+    project: Project, tmp_path: Path, chained: str
+) -> None:
+    mark = tmp_path / "mark"
+    if chained == ".git/hooks":
+        for name in ("post-checkout", "post-merge", "post-rewrite"):
+            link = project.root / ".git/hooks" / name
+            link.symlink_to(project.root / "hooks" / name)
+    elif chained:
+        hook(project, f"{chained}/post-checkout", "exit 0")
+        project.commit()
+        project.git("config", "core.hooksPath", chained)
+    done = project.doit("hooks")
+    assert done.code == 0, done.stderr
+    off = project.elsewhere(project.root, DAINTREE_HOOKS="off")
+    hostile_branch(off, mark)
+    mark.unlink(missing_ok=True)
+    project.git("checkout", "--quiet", "hostile")
+    project.git("checkout", "--quiet", "main")
+    project.git("checkout", "--quiet", "-b", "merged")
+    project.git("merge", "--quiet", "--no-ff", "--no-edit", "hostile")
+    project.git("checkout", "--quiet", "-b", "rebased", "main")
+    project.git("rebase", "--quiet", "hostile")
+    project.git("checkout", "--quiet", "-b", "pulled", "main")
+    project.git("pull", "--quiet", "--rebase", ".", "hostile")
+    project.git("worktree", "add", "--quiet", "../tree", "hostile")
+    project.git("stash", "--quiet", "--include-untracked")
+    assert not mark.exists(), mark.read_text()
+
+
+def test_hooks_of_the_working_tree_are_called_for_a_commit_of_ones_own(
+    project: Project, tmp_path: Path
+) -> None:
+    for name in ("pre-commit", "commit-msg", "post-commit", "post-checkout"):
+        hook(project, f"hooks/{name}", f'echo {name} >>"{tmp_path}/log"')
+    project.commit()
+    project.git("config", "core.hooksPath", "hooks")
+    done = project.doit("hooks")
+    assert "as files of the working tree: for your own commits and pushes alone" in done.stdout
+    project.write("notes.txt", "nothing\n")
+    commit(project, {"DAINTREE_HOOKS": "off"})
+    project.git("checkout", "--quiet", "-b", "other")
+    assert (tmp_path / "log").read_text().split() == ["pre-commit", "commit-msg", "post-commit"]
+
+
+def test_all_working_trees_have_the_hooks(project: Project, tmp_path: Path) -> None:
+    project.git("worktree", "add", "--quiet", tmp_path / "tree")
+    tree = with_hooks_of(project, tmp_path / "tree")
+    for place in (project, tree):
+        place.write("notes.txt", f"{place.root}\n")
+        assert "daintree: no image to build" in commit(place)
+
+
+def with_hooks_of(project: Project, tree: Path) -> Project:
+    """Another working tree of the project, in which the hooks are installed."""
+    other = project.elsewhere(tree)
+    done = other.doit("hooks")
+    assert f"git calls the hooks in {project.root}/.git/daintree-hooks now\n" in done.stdout
+    return other
+
+
+def test_a_working_tree_with_a_hooks_path_of_its_own_gets_it_back(
+    project: Project, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    project.git("config", "extensions.worktreeConfig", "true")
+    project.git("worktree", "add", "--quiet", tmp_path / "tree")
+    tree = project.elsewhere(tmp_path / "tree")
+    hook(tree, "../own/post-commit", f"echo called >>{log}")
+    tree.git("config", "--worktree", "core.hooksPath", tmp_path / "own")
+    assert "called as before: post-commit" in tree.doit("hooks").stdout
+    tree.write("notes.txt", "nothing\n")
+    assert "daintree: no image to build" in commit(tree)
+    assert log.read_text() == "called\n"
+    project.write("notes.txt", "nothing\n")
+    assert commit(project) == ""
+    removed = tree.doit("hooks", "--remove")
+    assert removed.stdout == f"git calls the hooks in {tmp_path}/own again\n"
+
+
+def test_without_a_repository_there_are_no_hooks(project: Project) -> None:
+    shutil.rmtree(project.root / ".git")
+    assert "is not in a git repository" in project.doit("hooks").complaint()
+
+
+def test_the_scripts_are_programs() -> None:
+    for path in SCRIPTS.iterdir():
         assert os.access(path, os.X_OK), path

@@ -75,12 +75,14 @@ class Hooks(DaintreeCommand):
     """Switches the project's git hooks on or off."""
 
     doc_purpose = COMMANDS["hooks"]
-    doc_usage = "[--remove]"
+    doc_usage = "[--update | --remove]"
     doc_description = (
         "After each commit the images that it changed are built in the background, and pushed where there is a registry. "
-        "Hooks that were there before are called as before. DAINTREE_HOOKS=off turns them off."
+        "The hooks are copies in the git directory, which no checkout changes. Hooks that were there before are called as "
+        "before. DAINTREE_HOOKS=off turns them off."
     )
     cmd_options = (
+        option("update", "replace copies that another version has made", type=bool),
         option("remove", "put git's hooks back as they were", type=bool),
         option("after_commit", "what the hook calls: build what this commit changed"),
     )
@@ -91,5 +93,9 @@ class Hooks(DaintreeCommand):
             code, line = after_commit(self.root, options["after_commit"])
             print(f"daintree: {line}", file=sys.stderr)
             return code
-        print("\n".join(remove(self.root) if options["remove"] else install(self.root)))
+        if options["remove"]:
+            lines = remove(self.root)
+        else:
+            lines = install(self.root, update=options["update"])
+        print("\n".join(lines))
         return 0
