@@ -127,6 +127,14 @@ def test_processes_and_memory_in_tmp_are_limited(
     assert f"--pids-limit={pids}" in line
 
 
+def test_certificates_of_an_object_store_are_mounted(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").touch()
+    made = container({"REQUESTS_CA_BUNDLE": str(tmp_path / "ca.pem")}, **BUCKET)
+    assert made.variables["AWS_CA_BUNDLE"] == "/application/data/ca-bundle.pem"
+    (mount,) = (m for m in made.mounts if m.target == made.variables["AWS_CA_BUNDLE"])
+    assert (mount.source, mount.writable) == (str(tmp_path / "ca.pem"), False)
+
+
 @pytest.mark.parametrize(
     ("endpoint", "network"),
     [

@@ -42,10 +42,20 @@ def test_a_variable_that_the_component_names_passes(name: str) -> None:
     assert "GITHUB_TOKEN" not in found
 
 
-def test_a_stage_that_reads_a_bucket_gets_the_means_to_reach_it() -> None:
-    outside = dict.fromkeys(("MINIO_SECRET_KEY", "AWS_PROFILE", "HF_TOKEN"), "outside")
+def test_a_stage_that_reads_a_bucket_gets_the_access_that_the_tooling_has(tmp_path: Path) -> None:
+    outside = {
+        "HOME": str(tmp_path),
+        "MINIO_ENDPOINT": "minio:9000",
+        "MINIO_ACCESS_KEY": "key",
+        "MINIO_SECRET_KEY": "secret",
+        "AWS_REGION": "eu-west-1",
+        "HF_TOKEN": "outside",
+    }
     found = stage_variables(outside, PYTHON, SCRATCH, object_store=True)
-    assert (found["MINIO_SECRET_KEY"], found["AWS_PROFILE"]) == ("outside", "outside")
+    assert found["AWS_ENDPOINT_URL_S3"] == found["MINIO_ENDPOINT"] == "http://minio:9000"
+    assert found["AWS_SECRET_ACCESS_KEY"] == found["MINIO_SECRET_KEY"] == "secret"
+    assert found["AWS_DEFAULT_REGION"] == "eu-west-1"
+    assert found["AWS_REQUEST_CHECKSUM_CALCULATION"] == "when_required"
     assert "HF_TOKEN" not in found
 
 

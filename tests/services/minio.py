@@ -102,9 +102,13 @@ def program(name: str) -> str:
     return found
 
 
-def start(directory: Path, port: int) -> subprocess.Popen[bytes]:
-    """Start a server with its files below `directory`; it answers when this returns."""
+def start(directory: Path, port: int, certificates: Path | None = None) -> subprocess.Popen[bytes]:
+    """Start a server with its files below `directory`; it answers when this returns.
+
+    With a directory of `certificates` (public.crt, private.key) it speaks https.
+    """
     command = [program("minio"), "server", "--quiet", "--address", f"127.0.0.1:{port}"]
+    command += ["--certs-dir", str(certificates)] if certificates else []
     log = open(directory / "minio.log", "ab")  # noqa: SIM115
     process = subprocess.Popen(
         [*command, directory / "data"],
@@ -114,7 +118,7 @@ def start(directory: Path, port: int) -> subprocess.Popen[bytes]:
         start_new_session=True,
     )
     log.close()
-    _wait_until_it_answers(port, process)
+    _wait_until_it_answers(port, process, "https" if certificates else "http")
     return process
 
 
@@ -152,13 +156,17 @@ def free_port() -> int:
         return port
 
 
-def _wait_until_it_answers(port: int, process: subprocess.Popen[bytes]) -> None:
-    from http.client import HTTPConnection, HTTPException
+def _wait_until_it_answers(port: int, process: subprocess.Popen[bytes], scheme: str) -> None:
+    import ssl
+    from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
     for _ in range(PATIENCE_SECONDS * 20):
         assert process.poll() is None, "the server ended"
         with suppress(OSError, HTTPException):
             connection = HTTPConnection("127.0.0.1", port, timeout=5)
+            if scheme == "https":
+                context = ssl._create_unverified_context()
+                connection = HTTPSConnection("127.0.0.1", port, timeout=5, context=context)
             connection.request("GET", "/minio/health/ready")
             if connection.getresponse().status == 200:
                 return

@@ -1,31 +1,94 @@
-"""MINIO_* variables first, then the way AWS's own tools look."""
+"""One access for all: MINIO_* variables first, then the way AWS's own tools look."""
 
 from __future__ import annotations
 
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from daintree.errors import SettingsError
-from daintree.store.s3 import S3Access, read_s3_access
+from daintree.errors import SettingsError, StoreError
+from daintree.store.s3 import S3Access, boto_options, connection_options, read_s3_access
 
 MINIO = {"MINIO_ENDPOINT": "http://minio:9000", "MINIO_ACCESS_KEY": "m", "MINIO_SECRET_KEY": "ms"}
 AWS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "as", "AWS_SESSION_TOKEN": "at"}
+CONFIG = """\
+[default]
+region = eu-west-1
+[profile team]
+region = eu-north-1
+endpoint_url = https://s3.team.example
+ca_bundle = /team.pem
+s3 =
+  addressing_style = virtual
+[profile services]
+services = theirs
+[services theirs]
+s3 =
+  endpoint_url = https://s3.theirs.example
+[profile process]
+credential_process = {program}
+[profile failing]
+credential_process = false
+[profile sso]
+sso_start_url = https://sso.example
+sso_region = eu-west-1
+sso_account_id = 1
+sso_role_name = r
+"""
+CREDENTIALS = """\
+[default]
+aws_access_key_id = d
+aws_secret_access_key = ds
+[team]
+aws_access_key_id = t
+aws_secret_access_key = ts
+aws_session_token = tt
+"""
+PROCESS = (
+    "#!/bin/sh\n"
+    'echo \'{"Version": 1, "AccessKeyId": "p", "SecretAccessKey": "ps", "SessionToken": "pt"}\'\n'
+)
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> dict[str, str]:
-    """The environment of a user with AWS's two files."""
-    (tmp_path / ".aws").mkdir()
-    (tmp_path / ".aws/credentials").write_text(
-        "[default]\naws_access_key_id = d\naws_secret_access_key = ds\n"
-        "[team]\naws_access_key_id = t\naws_secret_access_key = ts\naws_session_token = tt\n"
-    )
-    (tmp_path / ".aws/config").write_text(
-        "[default]\nregion = eu-west-1\n"
-        "[profile team]\nregion = eu-north-1\nendpoint_url = https://s3.team.example\n"
-    )
-    return {"HOME": str(tmp_path)}
+@contextmanager
+def environment(home: Path, variables: dict[str, str]) -> Iterator[dict[str, str]]:
+    """This process with these variables and no others of a store."""
+    before = dict(os.environ)
+    ours = {n: v for n, v in before.items() if not n.startswith(("AWS_", "MINIO_", "REQUESTS_"))}
+    ours.pop("SSL_CERT_FILE", None)
+    os.environ.clear()
+    os.environ.update({**ours, "HOME": str(home), **variables})
+    try:
+        yield dict(os.environ)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def read(home: Path, variables: dict[str, str]) -> S3Access:
+    """The access of a process with these variables."""
+    with environment(home, variables):
+        return read_s3_access()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of a user with AWS's two files, and a program that gives a key."""
+    directory = tmp_path_factory.mktemp("home")
+    program = directory / "key"
+    program.write_text(PROCESS)
+    program.chmod(stat.S_IRWXU)
+    (directory / ".aws").mkdir()
+    (directory / ".aws/credentials").write_text(CREDENTIALS)
+    (directory / ".aws/config").write_text(CONFIG.format(program=program))
+    return directory
 
 
 def keys(access: S3Access) -> tuple[str, str, str]:
@@ -33,42 +96,71 @@ def keys(access: S3Access) -> tuple[str, str, str]:
     return access.access_key, access.secret_key, access.session_token
 
 
-def test_minio_comes_first(home: dict[str, str]) -> None:
-    access = read_s3_access({**home, **AWS, **MINIO})
+def test_minio_comes_first(home: Path) -> None:
+    access = read(home, {**AWS, **MINIO})
     assert access.endpoint == "http://minio:9000"
     assert keys(access) == ("m", "ms", "")
 
 
-def test_then_the_variables_of_aws(home: dict[str, str]) -> None:
-    access = read_s3_access({**home, **AWS, "AWS_ENDPOINT_URL": "https://s3.example/"})
+def test_then_the_variables_of_aws(home: Path) -> None:
+    access = read(home, {**AWS, "AWS_ENDPOINT_URL": "https://s3.example/"})
     assert access.endpoint == "https://s3.example"
     assert keys(access) == ("a", "as", "at")
     assert access.region == "eu-west-1"
 
 
-def test_then_the_profile(home: dict[str, str]) -> None:
-    access = read_s3_access({**home, "AWS_PROFILE": "team"})
+def test_then_the_profile(home: Path) -> None:
+    access = read(home, {"AWS_PROFILE": "team"})
     assert (access.endpoint, access.region) == ("https://s3.team.example", "eu-north-1")
+    assert (access.ca_bundle, access.virtual_host) == ("/team.pem", True)
     assert keys(access) == ("t", "ts", "tt")
-    assert keys(read_s3_access(home)) == ("d", "ds", "")
+    assert keys(read(home, {})) == ("d", "ds", "")
+    assert read(home, {"AWS_PROFILE": "services"}).endpoint == "https://s3.theirs.example"
+
+
+def test_a_credential_process_gives_the_key_and_gives_it_again(home: Path) -> None:
+    access = read(home, {"AWS_PROFILE": "process"})
+    assert keys(access) == ("p", "ps", "pt")
+    assert access.refresh is not None
+    options = connection_options(access, "bucket")
+    assert options["credential_provider"]()["token"] == "pt"
+    assert "secret_access_key" not in options["config"]
+
+
+@pytest.mark.parametrize(
+    ("profile", "message", "hint"),
+    [
+        ("nobody", "AWS's profile nobody cannot be used: ", "aws configure --profile nobody"),
+        ("failing", "AWS's profile failing cannot be used: ", "credential_process by itself"),
+        ("sso", "AWS's profile sso cannot be used: ", "aws sso login --profile sso"),
+    ],
+)
+def test_a_profile_that_gives_no_key_is_said(
+    home: Path, profile: str, message: str, hint: str
+) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read(home, {"AWS_PROFILE": profile})
+    assert raised.value.message.startswith(message)
+    assert hint in raised.value.hint
 
 
 def test_files_may_be_named(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("[default]\naws_access_key_id=x\naws_secret_access_key=y\n")
-    environ = {"HOME": "/nowhere", "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "keys")}
-    assert keys(read_s3_access(environ)) == ("x", "y", "")
+    access = read(Path("/nowhere"), {"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "keys")})
+    assert keys(access) == ("x", "y", "")
 
 
-@pytest.mark.parametrize("content", [b"no section\n", b"\xff\xfe", b"[default\n", b""])
-def test_a_broken_file_holds_nothing(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "keys").write_bytes(content)
-    environ = {"HOME": "/nowhere", "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "keys")}
-    assert keys(read_s3_access(environ)) == ("", "", "")
+@pytest.mark.parametrize("content", [b"no section\n", b"[default\n", b"\xff\xfe"])
+def test_a_broken_file_is_said_where_it_is_needed(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "config").write_bytes(content)
+    file = {"AWS_CONFIG_FILE": str(tmp_path / "config")}
+    with pytest.raises(SettingsError, match="AWS's profile default cannot be used: "):
+        read(Path("/nowhere"), file)
+    assert read(Path("/nowhere"), {**file, **MINIO}).access_key == "m"
 
 
-def test_keys_of_two_places_are_never_mixed() -> None:
-    environ = {"HOME": "/nowhere", "MINIO_ACCESS_KEY": "m", **AWS}
-    assert keys(read_s3_access(environ)) == ("m", "", "")
+def test_keys_of_two_places_are_never_mixed(home: Path) -> None:
+    assert keys(read(home, {"MINIO_ACCESS_KEY": "m", **AWS})) == ("m", "", "")
 
 
 @pytest.mark.parametrize(
@@ -80,11 +172,11 @@ def test_keys_of_two_places_are_never_mixed() -> None:
     ],
 )
 def test_a_machine_of_a_cloud_may_have_a_role(environ: dict[str, str], role: bool) -> None:
-    assert read_s3_access({"HOME": "/nowhere", **environ}).role is role
+    assert read(Path("/nowhere"), environ).role is role
 
 
 def test_an_endpoint_without_a_scheme_is_http() -> None:
-    access = read_s3_access({"HOME": "/nowhere", "MINIO_ENDPOINT": "minio:9000"})
+    access = read(Path("/nowhere"), {"MINIO_ENDPOINT": "minio:9000"})
     assert access.endpoint == "http://minio:9000"
 
 
@@ -94,10 +186,107 @@ def test_an_endpoint_without_a_scheme_is_http() -> None:
 )
 def test_what_is_no_address_is_refused_and_not_repeated(endpoint: str) -> None:
     with pytest.raises(SettingsError, match="MINIO_ENDPOINT is no address of a server") as raised:
-        read_s3_access({"HOME": "/nowhere", "MINIO_ENDPOINT": endpoint})
+        read(Path("/nowhere"), {"MINIO_ENDPOINT": endpoint})
     assert "word" not in raised.value.message + raised.value.hint
 
 
 def test_it_shows_no_secret() -> None:
-    access = read_s3_access({"HOME": "/nowhere", **MINIO})
+    access = read(Path("/nowhere"), MINIO)
     assert "ms" not in f"{access!r} {access} {access.server}"
+
+
+@pytest.mark.parametrize(
+    ("variables", "bundle"),
+    [
+        ({"AWS_CA_BUNDLE": "/a", "REQUESTS_CA_BUNDLE": "/b", "SSL_CERT_FILE": "/c"}, "/a"),
+        ({"REQUESTS_CA_BUNDLE": "/b", "SSL_CERT_FILE": "/c"}, "/b"),
+        ({"SSL_CERT_FILE": "/c"}, "/c"),
+        ({}, ""),
+    ],
+)
+def test_certificates_come_from_one_variable(variables: dict[str, str], bundle: str) -> None:
+    assert read(Path("/nowhere"), {**MINIO, **variables}).ca_bundle == bundle
+
+
+@pytest.mark.parametrize("content", [None, b"no certificate\n"])
+def test_a_file_without_certificates_is_said(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "ca.pem").write_bytes(content)
+    variables = {"MINIO_ENDPOINT": "https://minio", "AWS_CA_BUNDLE": str(tmp_path / "ca.pem")}
+    access = read(Path("/nowhere"), {**MINIO, **variables})
+    with pytest.raises(StoreError, match="the file of trusted certificates") as raised:
+        connection_options(access, "bucket")
+    assert "AWS_CA_BUNDLE" in raised.value.hint
+
+
+def test_checksums_are_sent_to_aws_and_where_they_are_needed(home: Path) -> None:
+    assert read(home, MINIO).checksums == "when_required"
+    assert read(home, AWS).checksums == "when_supported"
+    aws = {"AWS_ENDPOINT_URL_S3": "https://s3.eu-west-1.amazonaws.com"}
+    assert read(home, {**AWS, **aws}).checksums == "when_supported"
+
+
+def test_a_bucket_may_be_part_of_the_host_name() -> None:
+    variables = {**MINIO, "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "true"}
+    config = connection_options(read(Path("/nowhere"), variables), "b")["config"]
+    assert config["endpoint"] == "http://b.minio:9000"
+
+
+VARIABLES = st.fixed_dictionaries(
+    {},
+    optional={
+        "AWS_ENDPOINT_URL_S3": st.just("https://s3.example"),
+        "AWS_ENDPOINT_URL": st.just("http://all.example:9000"),
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": st.sampled_from(["true", "false"]),
+        "AWS_DEFAULT_REGION": st.just("ap-south-1"),
+        "AWS_PROFILE": st.sampled_from(["team", "services", "process"]),
+        "AWS_DEFAULT_PROFILE": st.just("default"),
+        "AWS_CA_BUNDLE": st.just("/a.pem"),
+        "REQUESTS_CA_BUNDLE": st.just("/b.pem"),
+    },
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(VARIABLES, st.booleans(), st.booleans())
+def test_it_is_what_botocore_finds(
+    home: Path, variables: dict[str, str], with_key: bool, resolved: bool
+) -> None:
+    """Also when botocore is given the variables of the result alone, as a stage is."""
+    from botocore.session import Session
+
+    with environment(home, {**variables, **(AWS if with_key else {})}) as environ:
+        ours = read_s3_access()
+        passed = ours.variables(environ) if resolved else variables | (AWS if with_key else {})
+    with environment(Path("/nowhere") if resolved else home, passed):
+        session = Session()
+        client = session.create_client("s3", region_name=None if ours.region else "us-east-1")
+        found = session.get_credentials()
+        theirs = found.get_frozen_credentials() if found else None
+        verify = session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+    endpoint = client.meta.endpoint_url
+    assert endpoint == ours.endpoint or (not ours.endpoint and endpoint.endswith(".amazonaws.com"))
+    assert client.meta.region_name == ours.region
+    key = (theirs.access_key, theirs.secret_key, theirs.token or "") if theirs else ("", "", "")
+    assert key == keys(ours)
+    assert (verify or "") == ours.ca_bundle
+
+
+def test_boto3_gets_the_same(home: Path) -> None:
+    options = boto_options(read(home, {"AWS_PROFILE": "team", "SSL_CERT_FILE": "/c"}))
+    assert options["verify"] == "/team.pem"
+    assert options["config"].s3 == {"addressing_style": "virtual"}
+    assert options["config"].request_checksum_calculation == "when_required"
+
+
+def test_variables_leave_botocore_alone(home: Path) -> None:
+    """Imported only where the variables leave something open: it costs more than a run with nothing to do."""
+    import subprocess
+
+    code = (
+        "import sys, daintree.store.s3 as s; s.read_s3_access(); print('botocore' in sys.modules)"
+    )
+    for variables in (MINIO, {**AWS, "AWS_REGION": "x", "AWS_ENDPOINT_URL_S3": "http://h"}):
+        environ = {"HOME": str(home), "PATH": os.environ["PATH"], **variables}
+        done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True)
+        assert done.stdout == b"False\n", done.stderr

@@ -1,8 +1,9 @@
 """Inputs and outputs in an S3 bucket: `s3://bucket/prefix`, through boto3.
 
 The store is MinIO at MINIO_ENDPOINT with MINIO_ACCESS_KEY and MINIO_SECRET_KEY; whatever of these
-is not set is found the usual AWS way (environment, profile, role of the machine). boto3 is
-imported only here, and only when such a path is used.
+is not set is found the usual AWS way (environment, profile, role of the machine). The authority
+that signed the server's certificate may stand in AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE or
+SSL_CERT_FILE. boto3 is imported only here, and only when such a path is used.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from .errors import StageError
 SCHEME = "s3://"
 
 _TRANSFERS_AT_ONCE = 8
+_ENDPOINTS = ("MINIO_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+_FOLDER_MARK = "_$folder$"
 _DENIED = {
     "401",
     "403",
@@ -31,6 +34,7 @@ _DENIED = {
     "InvalidToken",
     "AllAccessDisabled",
 }
+_OTHER_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "301"}
 _CREDENTIALS_HINT = (
     "check MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or the AWS credentials, and what they may do"
 )
@@ -150,20 +154,31 @@ def _client() -> Any:
     import boto3
     from botocore.config import Config
 
-    endpoint = os.environ.get("MINIO_ENDPOINT") or None
+    environ = os.environ
+    endpoint = environ.get("MINIO_ENDPOINT") or None
     if endpoint and "://" not in endpoint:
         endpoint = f"http://{endpoint}"
+    options: dict[str, Any] = {}
+    # A server that is not AWS's may not know checksums, and rarely has a host name for each bucket.
+    if any(environ.get(name) for name in _ENDPOINTS):
+        in_host = environ.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "").lower() == "true"
+        options["s3"] = {"addressing_style": "virtual" if in_host else "path"}
+        for name in ("request_checksum_calculation", "response_checksum_validation"):
+            options[name] = environ.get(f"AWS_{name.upper()}") or "when_required"
+    bundles = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
     return boto3.client(
         "s3",
         endpoint_url=endpoint,
-        aws_access_key_id=os.environ.get("MINIO_ACCESS_KEY") or None,
-        aws_secret_access_key=os.environ.get("MINIO_SECRET_KEY") or None,
+        region_name=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or None,
+        aws_access_key_id=environ.get("MINIO_ACCESS_KEY") or None,
+        aws_secret_access_key=environ.get("MINIO_SECRET_KEY") or None,
+        # boto3 reads the others itself.
+        verify=None if any(map(environ.get, bundles)) else environ.get("SSL_CERT_FILE") or None,
         config=Config(
             connect_timeout=10,
             retries={"mode": "standard", "max_attempts": 3},
             max_pool_connections=4 * _TRANSFERS_AT_ONCE,
-            # A store of one's own rarely has a host name for each bucket.
-            s3={"addressing_style": "path"} if endpoint else {},
+            **options,
         ),
     )
 
@@ -178,8 +193,13 @@ def _listed(client: Any, location: Location) -> Iterator[tuple[str, str]]:
             key = item["Key"]
             if key == location.prefix:
                 yield key.rpartition("/")[2], key
-            elif key.startswith(location.key("")) and not key.endswith("/"):
+            elif key.startswith(location.key("")) and not _is_marker(key, item["Size"]):
                 yield key[len(location.key("")) :], key
+
+
+def _is_marker(key: str, size: int) -> bool:
+    """Tell the empty objects by which consoles and Hadoop show directories."""
+    return key.endswith("/") or (size == 0 and key.endswith(_FOLDER_MARK))
 
 
 def _check_name(source: Location, name: str) -> None:
@@ -214,9 +234,18 @@ def _refused(location: Location, answer: dict[str, Any]) -> StageError:
     code = str(answer.get("Code", "unknown"))
     if code == "NoSuchBucket":
         return StageError(f"{location}: no bucket {location.bucket}", "check its name, or make it")
+    if code == "RequestTimeTooSkewed":
+        return StageError(f"{location}: the clocks differ ({code})", "set this machine's clock")
+    if code in _OTHER_REGION:
+        return StageError(
+            f"{location}: the bucket is in another region ({code})", "set AWS_REGION to its region"
+        )
     if code in _DENIED:
         return StageError(f"{location}: access denied ({code})", _CREDENTIALS_HINT)
-    return StageError(f"{location}: the store answers {code}: {answer.get('Message', '')}")
+    return StageError(
+        f"{location}: the store answers {code}: {answer.get('Message', '')}",
+        "ask whoever runs the store, with this message",
+    )
 
 
 def _unusable(location: Location, error: Exception) -> StageError:
@@ -225,12 +254,17 @@ def _unusable(location: Location, error: Exception) -> StageError:
     endpoint = os.environ.get("MINIO_ENDPOINT", "")
     if isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
         return StageError(f"{location}: no credentials", _CREDENTIALS_HINT)
+    if isinstance(error, exceptions.SSLError):
+        return StageError(
+            f"{location}: the store's certificate is not trusted",
+            "name the file of the authority that signed it in AWS_CA_BUNDLE",
+        )
     if isinstance(error, exceptions.ConnectionError | exceptions.HTTPClientError):
         host = urlsplit(endpoint).hostname or endpoint or "the store"
         return StageError(
             f"{location}: cannot reach {host} ({type(error).__name__})",
-            "check MINIO_ENDPOINT and the network",
+            f"check {', '.join(_ENDPOINTS)} and the network",
         )
     # An endpoint may hold a password: it stays out of the message.
     reason = " ".join(str(error).replace(endpoint or "\0", "MINIO_ENDPOINT").split())
-    return StageError(f"{location}: {reason}")
+    return StageError(f"{location}: {reason}", "check MINIO_* and AWS_* variables and AWS's files")

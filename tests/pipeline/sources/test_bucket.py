@@ -9,6 +9,7 @@ import pytest
 from daintree.errors import SourceError
 from daintree.pipeline.sources.bucket import BucketSource
 from daintree.store.bucket import Bucket
+from daintree.store.s3 import boto_options
 from tests.services.minio import Minio
 
 
@@ -55,6 +56,50 @@ def test_any_change_of_an_object_changes_it(bucket: Bucket) -> None:
 def test_it_may_be_one_object_or_a_whole_bucket(bucket: Bucket) -> None:
     identities = {digest(bucket, prefix) for prefix in ("/reviews/a.json", "/reviews", "")}
     assert len(identities) == 3
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("reviews/",),
+        ("reviews/deep/", "reviews/empty/", "reviews/empty/er/"),
+        ("reviews_$folder$", "reviews/deep_$folder$", "reviews/deep/x_$folder$"),
+    ],
+)
+def test_markers_of_directories_change_nothing(
+    bucket: Bucket, minio: Minio, keys: tuple[str, ...]
+) -> None:
+    import boto3
+
+    bucket.put("reviews/deep/_SUCCESS", b"")
+    source = BucketSource(f"{bucket.url}/reviews", "", bucket.access)
+    before = source.identify()
+    client = boto3.client("s3", **boto_options(minio.access))
+    for key in keys:
+        client.put_object(Bucket=bucket.name, Key=key, Body=b"")
+    assert source.unchanged()
+    assert digest(bucket) == before.identity
+    assert not source.is_object
+    client.delete_object(Bucket=bucket.name, Key="reviews/deep/_SUCCESS")
+    assert not source.unchanged()
+
+
+def test_markers_alone_are_no_source(bucket: Bucket, minio: Minio) -> None:
+    import boto3
+
+    client = boto3.client("s3", **boto_options(minio.access))
+    client.put_object(Bucket=bucket.name, Key="none/", Body=b"")
+    client.put_object(Bucket=bucket.name, Key="none/below/", Body=b"")
+    with pytest.raises(SourceError, match="/none holds no object"):
+        digest(bucket, "/none")
+
+
+def test_an_object_and_a_directory_are_told_apart(bucket: Bucket) -> None:
+    def is_object(prefix: str) -> bool:
+        return BucketSource(f"{bucket.url}{prefix}", "", bucket.access).is_object
+
+    assert is_object("/reviews/a.json")
+    assert not is_object("/reviews")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from daintree.runners.child_process import Lines
 from daintree.runners.runner import Job
 from daintree.runners.variables import container_variables
 from daintree.settings import Settings
+from daintree.store.s3 import S3Access, read_s3_access
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -30,6 +31,7 @@ DATA = f"{APPLICATION}/data"
 INPUT = f"{DATA}/input"
 OUTPUT = f"{DATA}/output"
 SCRATCH = f"{DATA}/scratch"
+CA_BUNDLE = f"{DATA}/ca-bundle.pem"
 TEMPORARY = "/tmp"
 # Some libraries compile code at run time and load it from there.
 TEMPORARY_OPTIONS = "rw,exec,nosuid,nodev,mode=1777"
@@ -97,6 +99,9 @@ def container_of(
     memory = bytes_of(job.resources.memory)
     remote = "://" in job.input
     network = job.network or remote
+    access = read_s3_access(outside) if job.object_store else None
+    bundle = os.path.realpath(access.ca_bundle) if access and access.ca_bundle else ""
+    certificates = [Mount(bundle, CA_BUNDLE)] if bundle else []
     return Container(
         name=f"daintree-{job.run}",
         image=job.prepared.image,
@@ -107,16 +112,18 @@ def container_of(
             scratch=SCRATCH,
             network=network,
             names=job.env,
-            object_store=job.object_store,
+            access=access,
+            ca_bundle=CA_BUNDLE if certificates else "",
         ),
         mounts=(
             *(Mount(str(place), _below(INPUT, name)) for name, place in job.places.items()),
             Mount(str(job.output), OUTPUT, writable=True),
             Mount(str(job.scratch), SCRATCH, writable=True),
+            *certificates,
         ),
         user=user,
         groups=groups,
-        network=_network(outside) if job.object_store else "bridge" if network else "none",
+        network=_network(access) if access else "bridge" if network else "none",
         memory=memory,
         cpus=min(job.resources.cpu, capacity.cores or job.resources.cpu),
         pids=settings.docker_pids,
@@ -163,10 +170,9 @@ def _below(directory: str, name: str) -> str:
     return f"{directory}/{name}" if name else directory
 
 
-def _network(outside: Mapping[str, str]) -> str:
+def _network(access: S3Access) -> str:
     """How an object store is reached: one that listens on this machine alone needs this machine's network."""
-    endpoint = outside.get("MINIO_ENDPOINT") or outside.get("AWS_ENDPOINT_URL") or ""
-    host = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}").hostname or ""
+    host = urlsplit(access.endpoint).hostname or ""
     return "host" if _LOOPBACK.fullmatch(host) else "bridge"
 
 

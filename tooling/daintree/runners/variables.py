@@ -11,6 +11,7 @@ from daintree.errors import EnvironmentFailed
 from daintree.runners.interpreter import bytecode_directory
 from daintree.runners.runner import Job
 from daintree.spec.component import FIXED_VARIABLES
+from daintree.store.s3 import S3Access, read_s3_access
 
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
 # The base that every stage on this machine gets: how to use the machine and its network, never what to compute.
@@ -45,15 +46,15 @@ def stage_variables(
 ) -> dict[str, str]:
     """The variables of a stage run by an environment's `python`, with `scratch` for temporary files.
 
-    Of `outside` pass the base, the `names` that the component declares and, for an `object_store`, the means to reach one;
-    nothing else, because the same component runs in a container and no variable is part of a stage key. Locale, time zone
+    Of `outside` pass the base, the `names` that the component declares and, for an `object_store`, the access that the tooling
+    itself has; nothing else, because the same component runs in a container and no variable is part of a stage key. Locale, time zone
     and hash seed are fixed. The result may hold credentials: never to be shown or recorded whole.
     """
     passed = {
-        name: value
-        for name, value in outside.items()
-        if name in BASE_VARIABLES or _is_declared(name, names, object_store)
+        name: value for name, value in outside.items() if name in BASE_VARIABLES or name in names
     }
+    if object_store:
+        passed |= read_s3_access(outside).variables(outside)
     search = [str(python.parent), *filter(None, [passed.get("PATH", os.defpath)])]
     return {
         **passed,
@@ -73,25 +74,24 @@ def container_variables(
     scratch: str,
     network: bool,
     names: Collection[str] = (),
-    object_store: bool = False,
+    access: S3Access | None = None,
+    ca_bundle: str = "",
 ) -> dict[str, str]:
-    """The variables of a stage in a container, whose paths `home` and `scratch` are.
+    """The variables of a stage in a container, whose paths `home`, `scratch` and `ca_bundle` are.
 
     Of `outside` pass the user's name, the `names` that the component declares, with a `network` the proxies that lead out of
-    it, and for an `object_store` the means to reach one. The result may hold credentials: never to be shown or recorded.
+    it, and for a stage that reads an object store its `access`. The result may hold credentials: never to be shown or recorded.
     """
     passed = {
         name: value
         for name, value in outside.items()
-        if (network and name.lower() in _PROXIES) or _is_declared(name, names, object_store)
+        if (network and name.lower() in _PROXIES) or name in names
     }
+    if access is not None:
+        passed |= access.variables(outside, ca_bundle)
     user = outside.get("USER") or outside.get("LOGNAME") or "stage"
     own = {"HOME": home, "USER": user, "LOGNAME": user, "TMPDIR": scratch}
     return {**passed, **FIXED_VARIABLES, **own}
-
-
-def _is_declared(name: str, names: Collection[str], object_store: bool) -> bool:
-    return name in names or (object_store and name.startswith(STORE_PREFIXES))
 
 
 def missing_variables(

@@ -15,29 +15,22 @@ from typing import TYPE_CHECKING
 from daintree.concurrency import side_by_side
 from daintree.errors import StoreError, StoreForbidden, StoreUnavailable
 from daintree.store.objects import create_object
-from daintree.store.s3 import DEFAULT_REGION, S3Access
+from daintree.store.s3 import (
+    CHECK_KEYS,
+    DEFAULT_REGION,
+    S3Access,
+    access_error,
+    boto_options,
+    connection_options,
+)
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
     from obstore.store import S3Store
 
-CHECK_KEYS = "check MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or the AWS credentials"
-
 _CODE = re.compile(r"(?:<Code>|\(code: )([A-Za-z0-9]+)")
 _MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
 _STATUS = re.compile(r"status code: (\d{3})")
-_WRONG_KEY = frozenset(
-    {
-        "InvalidAccessKeyId",
-        "SignatureDoesNotMatch",
-        "InvalidToken",
-        "ExpiredToken",
-        "InvalidTokenId",
-        "TokenRefreshRequired",
-        "AuthorizationHeaderMalformed",
-        "InvalidSecurity",
-    }
-)
 _FULL = frozenset({"XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded"})
 _LATER = frozenset({"SlowDown", "SlowDownRead", "SlowDownWrite", "RequestTimeout", "InternalError"})
 _NO_CONNECTION = ("HTTP error", "error sending request", "timed out", "error decoding response")
@@ -53,6 +46,9 @@ def bucket_error(url: str, access: S3Access, error: Exception) -> StoreError:
     """The StoreError for an error of obstore that happened to the store at `url`."""
     text = str(error)
     code, status = _first(_CODE, text), _first(_STATUS, text)
+    fault = access_error(access, url, code, text)
+    if fault is not None:
+        return fault
     if code == "NoSuchBucket":
         bucket = url.split("/")[2]
         return StoreError(
@@ -69,7 +65,7 @@ def bucket_error(url: str, access: S3Access, error: Exception) -> StoreError:
             f"{access.server} refuses this machine's requests because of its clock: it is too far from the server's",
             hint="set the clock, for example with `timedatectl set-ntp true`",
         )
-    if code in _WRONG_KEY or status == "401":
+    if status == "401":
         return StoreError(f"{access.server} does not accept the key ({code})", hint=CHECK_KEYS)
     if code == "AccessDenied" or status == "403":
         return StoreForbidden(
@@ -349,20 +345,14 @@ def connect(bucket: str, prefix: str, access: S3Access, *, answer: int, retry: i
 
     from obstore.store import S3Store
 
-    config = {"region": access.region, "endpoint": access.endpoint}
-    config |= {"access_key_id": access.access_key, "secret_access_key": access.secret_key}
-    config |= {"session_token": access.session_token}
-    if not access.access_key and not access.role:
-        raise StoreError(
-            f"there is no key for the server {access.server}",
-            hint="set MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or a profile of AWS's credentials file",
-        )
+    options = connection_options(access, bucket)
     return S3Store(
         bucket,
         prefix=prefix or None,
-        config={name: value for name, value in config.items() if value},  # type: ignore[arg-type]
-        client_options={
-            "allow_http": access.endpoint.startswith("http://"),
+        config=options["config"],
+        credential_provider=options.get("credential_provider"),
+        client_options={  # type: ignore[arg-type]
+            **options["client_options"],
             "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
             "read_timeout": timedelta(seconds=READ_SECONDS),
             "timeout": timedelta(seconds=answer),
@@ -385,19 +375,10 @@ _THERE = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 def make_bucket(bucket: Bucket) -> None:
     """Make the bucket; nothing where it is there already. Raises StoreError."""
     import boto3
-    from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
     access = bucket.access
-    client = boto3.client(
-        "s3",
-        endpoint_url=access.endpoint or None,
-        region_name=access.region,
-        aws_access_key_id=access.access_key or None,
-        aws_secret_access_key=access.secret_key or None,
-        aws_session_token=access.session_token or None,
-        config=Config(connect_timeout=5, retries={"mode": "standard", "max_attempts": 3}),
-    )
+    client = boto3.client("s3", **boto_options(access))
     place = {"LocationConstraint": access.region}
     more = {} if access.region == DEFAULT_REGION else {"CreateBucketConfiguration": place}
     try:
@@ -405,11 +386,11 @@ def make_bucket(bucket: Bucket) -> None:
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "unknown")
         if code not in _THERE:
-            raise StoreError(
+            raise access_error(access, bucket.url, code, str(error)) or StoreError(
                 f"{access.server} does not make the bucket {bucket.name} ({code})", hint=CHECK_KEYS
             ) from None
     except (BotoCoreError, ValueError) as error:
-        raise StoreError(
+        raise access_error(access, bucket.url, "", str(error)) or StoreError(
             f"the bucket {bucket.name} cannot be made: {access.server} cannot be reached ({type(error).__name__})",
             hint="check MINIO_ENDPOINT",
         ) from None

@@ -188,7 +188,10 @@ def test_a_store_that_cannot_be_reached_is_an_error(stage: Stage, source: Path) 
         MINIO_ACCESS_KEY="key", MINIO_SECRET_KEY="secret",
     )  # fmt: skip
     assert "error: s3://bucket/x: cannot reach 127.0.0.1" in answer.stderr
-    assert "hint: check MINIO_ENDPOINT and the network" in answer.stderr
+    assert (
+        "hint: check MINIO_ENDPOINT, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL and the network"
+        in answer.stderr
+    )
     assert "hunter2" not in answer.stderr
     assert answer.returncode == 1
 

@@ -7,14 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from daintree.concurrency import side_by_side
 from daintree.digest import digest_record
 from daintree.errors import SourceError, StoreError
 from daintree.pipeline.decisions import SourceIdentity
-from daintree.store.bucket import KEYS_ELSEWHERE, SCHEME, Bucket, is_plain
+from daintree.store.bucket import AT_ONCE, KEYS_ELSEWHERE, SCHEME, Bucket, is_plain
 from daintree.store.s3 import S3Access
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
+
+# At the end of the key of an empty object by which Hadoop shows a directory.
+FOLDER_MARK = "_$folder$"
 
 
 class BucketSource:
@@ -48,15 +52,15 @@ class BucketSource:
 
     @property
     def is_object(self) -> bool:
-        """Whether the URL is that of one object, and nothing lies below it. Raises SourceError where it is both."""
-        with self._listing():
-            alone = bool(self._prefix and self._bucket.entry(self._prefix))
-            if alone and self._bucket.entries(self._prefix):
-                raise SourceError(
-                    f"the source {self._origin} is an object, and there are objects below it",
-                    hint="name the one or the others",
-                )
-        return alone
+        """True where the URL is that of one object, and nothing lies below it. Raises SourceError where it is both."""
+        entries = self._entries()
+        alone = [entry for entry in entries if entry["path"] == self._prefix]
+        if alone and len(entries) > 1:
+            raise SourceError(
+                f"the source {self._origin} is an object, and there are objects below it",
+                hint="name the one or the others",
+            )
+        return bool(alone)
 
     def identify(self) -> SourceIdentity:
         """Lists the objects, once."""
@@ -78,15 +82,27 @@ class BucketSource:
         return self._listed() == self.identify().digest
 
     def _listed(self) -> str:
-        with self._listing():
-            entries = list(self._bucket.entries(self._prefix))
-            if self._prefix:
-                entries += self._bucket.entry(self._prefix)
+        entries = self._entries()
         if not entries:
             raise SourceError(
                 f"the source {self._origin} holds no object", hint="check the bucket and the prefix"
             )
-        return digest_record("source-listing", 1, sorted(map(_said, entries)))
+        return digest_record("source-listing", 1, sorted(map(_listing_record, entries)))
+
+    def _entries(self) -> list[ObjectMeta]:
+        """The objects of the source, without those by which consoles and Hadoop show directories."""
+        with self._listing():
+            entries = list(self._bucket.entries(self._prefix))
+            alone = list(self._bucket.entry(self._prefix)) if self._prefix else []
+            found = {e["path"]: e for e in entries if e["size"]}
+            empty = sorted({e["path"] for e in entries} - found.keys())
+            parents = {path.rpartition("/")[0] for path in found.keys() | set(empty)}
+            # obstore drops the slash at the end of a marker's key. An object of that very key answers; a marker does not.
+            candidates = [p for p in empty if not p.endswith(FOLDER_MARK) and p not in parents]
+            for answer in side_by_side(self._bucket.entry, candidates, AT_ONCE):
+                found |= {entry["path"]: entry for entry in answer}
+        # An empty object with others below it is a marker, too.
+        return list(found.values()) + [e for e in alone if e["size"] or not found]
 
     @contextmanager
     def _listing(self) -> Iterator[None]:
@@ -98,6 +114,6 @@ class BucketSource:
             ) from None
 
 
-def _said(entry: ObjectMeta) -> list[str]:
+def _listing_record(entry: ObjectMeta) -> list[str]:
     version = entry.get("version") or ""
     return [entry["path"], str(entry["size"]), entry["e_tag"] or "", version]
