@@ -142,6 +142,8 @@ def _well_typed(name: str, value: Any) -> bool:
         "images": Path,
         "jobs": int,
         "docker_pids": int,
+        "inline_cache": bool,
+        "build_secrets": dict,
         "docker_tmp": int,
         "bases": dict,
         "argo_node_selector": dict,

@@ -13,7 +13,7 @@ from daintree.argo.images import component_images
 from daintree.components import ComponentVersion
 from daintree.digest import short
 from daintree.errors import ImageError, SettingsError
-from daintree.images import labels
+from daintree.images.reference import VERSION_LABEL
 from daintree.settings import Settings, read_settings
 from daintree.spec.component import ComponentSpec
 from tests.argo.conftest import digest
@@ -49,7 +49,7 @@ def settings(registry: str) -> Settings:
 def put(registry: Registry, wanted: ComponentVersion, **config: Any) -> str:
     """Push an image without layers under the version's tag; its digest."""
     described = {
-        "Labels": {labels.VERSION: wanted.digest},
+        "Labels": {VERSION_LABEL: wanted.digest},
         "Entrypoint": ENTRYPOINT,
         **config,
     }
@@ -82,7 +82,7 @@ def test_one_that_is_not_there_is_named_with_what_pushes_it(registry: Registry) 
 
 def test_a_tag_that_somebody_set_by_hand_is_not_believed(registry: Registry) -> None:
     wanted = version("forged/one")
-    put(registry, wanted, Labels={labels.VERSION: digest("f")})
+    put(registry, wanted, Labels={VERSION_LABEL: digest("f")})
     with pytest.raises(ImageError, match=r"is not forged/one at sha256:1+: its label is sha256:f+"):
         component_images([wanted], settings(f"{registry.address}/images"))
 

@@ -14,12 +14,9 @@ from daintree.argo.images import tooling_image
 from daintree.commands.build import Lines
 from daintree.components.discovery import NAME
 from daintree.errors import DaintreeError, RegistryError, SettingsError, UsageError
-from daintree.images.build import Build
-from daintree.images.engine import EngineBuilder
-from daintree.images.protocol import Request, Result
+from daintree.images.build import Request, Result, build_images
 from daintree.images.reference import Repository
-from daintree.images.registry import HttpRegistry
-from daintree.images.tags import Seen
+from daintree.images.registry import RegistryClient
 from daintree.settings import Settings, read_settings
 from tests.services.engine import remove_images
 
@@ -58,15 +55,8 @@ class Shop:
     def push(self) -> Result:
         """As `doit build --push daintree/tooling`."""
         settings = self.settings()
-        build = Build(
-            settings=settings,
-            request=Request(names=(NAME,), push=True),
-            registry=HttpRegistry(self.address),
-            builder=EngineBuilder(),
-            listener=Lines(0, io.StringIO()),
-            seen=Seen(settings.images),
-        )
-        [result] = build.run()
+        request = Request(names=(NAME,), push=True)
+        [result] = build_images(settings, request, Lines(0, io.StringIO()))
         assert result.pushed, result
         return result
 
@@ -115,7 +105,7 @@ def test_a_tag_that_somebody_set_by_hand_is_not_believed(shop: Shop) -> None:
     before = shop.push()
     shop.monorepo.write("tooling/new.py", "")
     shop.monorepo.commit()
-    registry = HttpRegistry(shop.address)
+    registry = RegistryClient(shop.address)
     repository = Repository(shop.address, f"{shop.prefix}/{NAME}")
     wanted = shop.refused().message.rpartition(":")[2]
     assert before.digest is not None

@@ -6,7 +6,7 @@ import io
 
 from daintree.commands.build import Bars, Lines, build_as_json, build_table, complaints, progress
 from daintree.errors import ImageError
-from daintree.images.protocol import Result
+from daintree.images.build import Result
 
 PRESENT = Result(
     name="a/one", version="v1", action="present", image="r/a/one:1", digest="d", reasons=("there",)

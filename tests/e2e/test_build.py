@@ -146,8 +146,8 @@ def test_one_that_fails_harms_no_other(image_project: ImageProject) -> None:
         "text/join": "failed",
         "text/load": "built",
     }
-    assert "COPY failed" in done.stderr
-    assert "| Step 2/" in done.stderr
+    assert "nothing" in done.stderr
+    assert "| Step " in done.stderr
     assert "components/text/count/component.yaml" in done.stderr
 
 
@@ -189,7 +189,7 @@ def test_lines_and_a_table(image_project: ImageProject) -> None:
     done = image_project.project.doit("build", "text/load", "--push")
     assert done.code == 0
     steps = [line.split("  ", 2)[-1].strip() for line in done.stderr.splitlines()]
-    assert any(step.startswith("Step 2/") for step in steps)
+    assert any(step.startswith("Step ") for step in steps)
     assert "text/load  built" in done.stdout
     assert done.stdout.splitlines()[-1] == "1 built, 1 pushed, 2 tags set"
     assert "\033[" not in done.stderr

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from daintree.images import labels
+from daintree.images.reference import VERSION_LABEL
 from tests.e2e.projects import DOIT, Project
 from tests.services.availability import unavailable
 
@@ -79,7 +79,7 @@ def test_the_record_names_the_image(contained: Project, engine: DockerClient) ->
     run = contained.doit("show", "words:load", "--json").json()
     assert (run["runner"], run["environment"]) == ("docker", "image")
     image = engine.images.get(run["image"])
-    assert image.labels[labels.VERSION] == run["version"]
+    assert image.labels[VERSION_LABEL] == run["version"]
     assert run["peak_memory"] > 1_000_000
 
 
@@ -198,7 +198,7 @@ def test_a_signal_leaves_no_container(
 ) -> None:
     process = staying.start("run", "stay")
     until_here(process)
-    filters = {"label": f"{labels.VERSION}={version(staying)}"}
+    filters = {"label": f"{VERSION_LABEL}={version(staying)}"}
     assert len(engine.api.containers(filters=filters)) == 1
     os.killpg(process.pid, number)
     assert staying.finish(process).code == code
@@ -211,7 +211,7 @@ def test_what_a_kill_leaves_goes_with_the_next_start(
 ) -> None:
     process = staying.start("run", "stay")
     until_here(process)
-    filters = {"label": f"{labels.VERSION}={version(staying)}"}
+    filters = {"label": f"{VERSION_LABEL}={version(staying)}"}
     assert len(engine.api.containers(filters=filters)) == 1
     process.kill()
     staying.finish(process)

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from daintree.images import labels
-from daintree.images.reference import version_tag
+from daintree.images.reference import VERSION_LABEL, version_tag
 from daintree.store.bucket import Bucket
 from tests.argo.in_cluster import moved, pod_of
 from tests.argo.workflows import Node, at, exit_handler, pod, retried
@@ -47,7 +46,7 @@ def clustered(
     )
     for stage in project.doit("plan", "words", "--runner", "argo", "--json").json()["stages"]:
         config = {
-            "Labels": {labels.VERSION: stage["version"]},
+            "Labels": {VERSION_LABEL: stage["version"]},
             "Entrypoint": ["python", "/application/main.py"],
         }
         name = f"{bucket.name}/{stage['component']}"

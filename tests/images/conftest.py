@@ -8,7 +8,7 @@ import pytest
 
 from daintree.errors import RegistryError
 from daintree.images.reference import Repository
-from daintree.images.registry import HttpRegistry
+from daintree.images.registry import RegistryClient
 from tests.services.faulty_registry import Script, answering
 
 
@@ -21,5 +21,5 @@ def nobody_is_logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def fault(script: Script, **more: bool) -> RegistryError:
     """What is raised when a registry answers as the script says to a look-up."""
     with answering(script) as served, pytest.raises(RegistryError) as failure:
-        HttpRegistry(served.address, **more).digests([(Repository(served.address, "a/b"), "1")])
+        RegistryClient(served.address, **more).digests([(Repository(served.address, "a/b"), "1")])
     return failure.value

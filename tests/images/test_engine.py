@@ -1,4 +1,4 @@
-"""The Docker engine: reached, and its errors in the project's words."""
+"""The Docker engine: its address, and its errors translated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from daintree.errors import EngineError
-from daintree.images.engine import connect, engine_refusal, mapped
+from daintree.images.engine import connect, engine_errors, engine_refusal
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -65,7 +65,7 @@ def test_a_socket_that_is_not_for_this_user(tmp_path: Path) -> None:
 
 
 def test_refusals_are_told_in_one_line(engine: DockerClient) -> None:
-    with pytest.raises(EngineError) as failure, mapped("look at it"):
+    with pytest.raises(EngineError) as failure, engine_errors("look at it"):
         engine.images.get("nothing/here")
     assert failure.value.message.startswith("cannot look at it: ")
     assert "No such image: nothing/here" in failure.value.message
@@ -78,9 +78,9 @@ def test_a_full_disk_is_recognised() -> None:
 
 
 def test_an_error_of_ours_and_a_bug_pass_as_they_are() -> None:
-    with pytest.raises(ZeroDivisionError), mapped("count"):
+    with pytest.raises(ZeroDivisionError), engine_errors("count"):
         1 // 0  # noqa: B018
     ours = EngineError("ours")
-    with pytest.raises(EngineError) as failure, mapped("count"):
+    with pytest.raises(EngineError) as failure, engine_errors("count"):
         raise ours
     assert failure.value is ours

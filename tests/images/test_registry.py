@@ -8,9 +8,15 @@ from collections.abc import Mapping
 import pytest
 
 from daintree.errors import RegistryError, RegistryUnavailable
-from daintree.images.protocol import ImageConfig, Manifest
 from daintree.images.reference import Repository
-from daintree.images.registry import INDEX_TYPES, HttpRegistry, is_loopback, open_registry
+from daintree.images.registry import (
+    INDEX_TYPES,
+    ImageConfig,
+    Manifest,
+    RegistryClient,
+    is_loopback,
+    open_registry,
+)
 from tests.images.conftest import fault
 from tests.services.bare_image import CONFIG, digest_of, manifest_of, push
 from tests.services.faulty_registry import Reply, answering, as_json
@@ -20,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("nobody_is_logged_in")
 
 
 def test_digests_labels_and_tags(registry: Registry) -> None:
-    client = HttpRegistry(registry.address)
+    client = RegistryClient(registry.address)
     here = Repository(registry.address, "test/labels")
     digest = push(registry, here.name, "one")
     assert client.digests([(here, "one"), (here, "two"), (here, digest)]) == [digest, "", digest]
@@ -34,7 +40,7 @@ def test_digests_labels_and_tags(registry: Registry) -> None:
 
 
 def test_what_an_image_says_of_itself(registry: Registry) -> None:
-    client = HttpRegistry(registry.address)
+    client = RegistryClient(registry.address)
     here = Repository(registry.address, "test/config")
     said = {"Labels": {"a": "b"}, "Entrypoint": ["python", "main.py"], "Cmd": ["--help"]}
     digest = push(registry, here.name, "said", json.dumps({"config": said}).encode())
@@ -50,13 +56,13 @@ def test_what_an_image_says_of_itself(registry: Registry) -> None:
 def test_a_round_of_many_keeps_its_order(registry: Registry) -> None:
     here = Repository(registry.address, "test/many")
     digests = [push(registry, here.name, f"t{n}", CONFIG + b" " * n) for n in range(20)]
-    client = HttpRegistry(registry.address)
+    client = RegistryClient(registry.address)
     assert client.digests([(here, f"t{n}") for n in range(20)]) == digests
 
 
 def test_nobody_answers() -> None:
     with pytest.raises(RegistryUnavailable) as failure:
-        HttpRegistry("127.0.0.1:1").digests([(Repository("127.0.0.1:1", "a"), "1")])
+        RegistryClient("127.0.0.1:1").digests([(Repository("127.0.0.1:1", "a"), "1")])
     assert failure.value.message == "the registry 127.0.0.1:1 cannot be reached: Connection refused"
     assert "DAINTREE_REGISTRY" in failure.value.hint
 
@@ -76,7 +82,7 @@ def test_a_passing_fault_and_a_broken_connection_are_tried_again() -> None:
     ]
     with answering(lambda *_: replies.pop(0)) as served:
         # The broken connection counts anew: it may have been closed long before.
-        client = HttpRegistry(served.address)
+        client = RegistryClient(served.address)
         assert client.digests([(Repository(served.address, "a"), "1")]) == ["d"]
         assert len(served.requests) == 3
 
@@ -92,7 +98,7 @@ def test_a_registry_that_tells_no_digest_with_head() -> None:
         return 200, {"Content-Type": MANIFEST}, body if method == "GET" else b""
 
     with answering(script) as served:
-        client = HttpRegistry(served.address)
+        client = RegistryClient(served.address)
         assert client.digests([(Repository(served.address, "a"), "1")]) == [digest_of(body)]
 
 
@@ -106,7 +112,7 @@ def test_a_manifest_or_blob_that_is_not_what_was_asked_for() -> None:
         return 200, {"Docker-Content-Digest": told, "Content-Type": MANIFEST}, body
 
     with answering(script) as served:
-        client, here = HttpRegistry(served.address), Repository(served.address, "a")
+        client, here = RegistryClient(served.address), Repository(served.address, "a")
         with pytest.raises(RegistryError, match=r"another manifest than .*/a wrong"):
             client.manifest(here, "wrong")
         with pytest.raises(RegistryError, match="another manifest"):
@@ -128,7 +134,7 @@ def test_an_index_has_an_image_for_each_platform() -> None:
         return 200, {"Content-Type": INDEX_TYPES[0]}, index
 
     with answering(script) as served:
-        client, here = HttpRegistry(served.address), Repository(served.address, "a")
+        client, here = RegistryClient(served.address), Repository(served.address, "a")
         assert client.labels(here, "1", "linux/arm64") == {"a": "b"}
         with pytest.raises(RegistryError, match="has no image for linux/amd64"):
             client.labels(here, "1", "linux/amd64")
@@ -142,7 +148,7 @@ def test_tags_come_in_pages() -> None:
         return status, {**kind, "Link": '</v2/a/tags/list?last=b>; rel="next"'}, body
 
     with answering(script) as served:
-        assert HttpRegistry(served.address).tags(Repository("", "a")) == ["a", "b", "c"]
+        assert RegistryClient(served.address).tags(Repository("", "a")) == ["a", "b", "c"]
 
 
 def test_a_push_of_a_tag_is_believed_only_with_its_digest() -> None:
@@ -152,7 +158,7 @@ def test_a_push_of_a_tag_is_believed_only_with_its_digest() -> None:
         answering(lambda *_: (201, other, b"")) as served,
         pytest.raises(RegistryError, match="did not answer with the digest of"),
     ):
-        HttpRegistry(served.address).tag(Repository(served.address, "a"), manifest, "latest")
+        RegistryClient(served.address).tag(Repository(served.address, "a"), manifest, "latest")
 
 
 def test_plain_http_is_for_this_machine_or_when_it_is_said() -> None:
@@ -167,9 +173,9 @@ def test_plain_http_is_for_this_machine_or_when_it_is_said() -> None:
         # A name for this machine that is not known to be one.
         host = f"0.0.0.0:{port}"
         here = [(Repository(host, "a"), "1")]
-        assert HttpRegistry(host, plain_http=True).digests(here) == ["d"]
+        assert RegistryClient(host, plain_http=True).digests(here) == ["d"]
         with pytest.raises(RegistryError) as failure:
-            HttpRegistry(host).digests(here)
+            RegistryClient(host).digests(here)
     assert "does not speak TLS" in failure.value.message
     assert "registry_plain_http = true" in failure.value.hint
 

@@ -10,7 +10,7 @@ import pytest
 
 from daintree.errors import RegistryError
 from daintree.images.reference import Repository
-from daintree.images.registry import HttpRegistry
+from daintree.images.registry import RegistryClient
 from tests.images.conftest import fault
 from tests.services.bare_image import CONFIG, manifest_of
 from tests.services.faulty_registry import Reply, answering, as_json
@@ -39,14 +39,14 @@ def test_a_password_with_each_request(tmp_path: Path) -> None:
 
     with answering(script) as served:
         log_in(tmp_path, served.address, {"auth": "YW5hOnA="})
-        client, here = HttpRegistry(served.address), Repository(served.address, "a")
+        client, here = RegistryClient(served.address), Repository(served.address, "a")
         assert client.digests([(here, "1")]) == ["d"]
         assert client.digests([(here, "2")]) == ["d"]
         # Once it is known to be wanted, it goes with the first request.
         assert len(served.requests) == 3
         log_in(tmp_path, served.address, {"auth": "YW5hOnE="})
         with pytest.raises(RegistryError) as failure:
-            HttpRegistry(served.address).digests([(here, "1")])
+            RegistryClient(served.address).digests([(here, "1")])
         assert "YW5h" not in failure.value.message + failure.value.hint
         assert not failure.value.message.endswith("nobody is logged in")
 
@@ -70,7 +70,7 @@ def test_a_token_for_a_password_or_for_another_token(
 
     with answering(script) as served:
         log_in(tmp_path, served.address, entry)
-        client, here = HttpRegistry(served.address), Repository(served.address, "a")
+        client, here = RegistryClient(served.address), Repository(served.address, "a")
         assert client.digests([(here, "1")]) == ["d"]
         token_request = served.requests[1]
         if method == "GET":
@@ -104,7 +104,7 @@ def test_a_redirect_to_another_host_takes_no_password_along(tmp_path: Path) -> N
 
         with answering(script) as served:
             log_in(tmp_path, served.address, {"auth": "YW5hOnA="})
-            client = HttpRegistry(served.address)
+            client = RegistryClient(served.address)
             labels = client.labels(Repository(served.address, "a"), "1", "linux/amd64")
         assert labels == {"a": "b"}
         assert elsewhere.requests == [("GET", "/blob", "")]

@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from daintree.errors import EngineError, StageFailed
-from daintree.images import labels
-from daintree.runners.container import Capacity, remove_leftovers, this_process, write_owner
+from daintree.images.reference import OWNER_LABEL, RUN_LABEL
+from daintree.runners.container import Capacity, remove_orphans, this_process, write_owner
 from daintree.runners.docker import DockerRunner, _capacity
 from daintree.runners.runner import Job, Prepared
 from daintree.settings import read_settings
@@ -65,7 +65,7 @@ def test_an_image_without_a_program_is_said_and_leaves_no_container(
     said: list[str] = []
     assert runner.execute(made, said.append).exit_code == 127
     assert "exec --input failed: No such file or directory" in said[0]
-    named = engine.api.containers(all=True, filters={"label": f"{labels.RUN}={made.run}"})
+    named = engine.api.containers(all=True, filters={"label": f"{RUN_LABEL}={made.run}"})
     assert named == []
 
 
@@ -90,7 +90,7 @@ def test_an_engine_with_other_users_is_refused(option: str) -> None:
 @contextmanager
 def container(engine: DockerClient, owner: str) -> Iterator[str]:
     made = engine.api.create_container(
-        BASE_IMAGE, ["true"], labels={TEST_LABEL: "owner", labels.OWNER: owner}
+        BASE_IMAGE, ["true"], labels={TEST_LABEL: "owner", OWNER_LABEL: owner}
     )
     try:
         yield made["Id"]
@@ -113,7 +113,7 @@ def dead_owner() -> str:
 
 def test_containers_of_the_dead_are_removed(engine: DockerClient) -> None:
     with container(engine, dead_owner()) as left:
-        remove_leftovers(engine)
+        remove_orphans(engine)
         assert not is_there(engine, left)
 
 
@@ -121,16 +121,16 @@ def test_containers_of_the_living_and_of_others_stay(engine: DockerClient) -> No
     elsewhere = msgspec.structs.replace(this_process(), machine="elsewhere")
     for owner in (write_owner(this_process()), write_owner(elsewhere), "of nobody"):
         with container(engine, owner) as kept:
-            remove_leftovers(engine)
+            remove_orphans(engine)
             assert is_there(engine, kept)
 
 
 def test_of_an_earlier_start_of_this_machine_the_ended_ones_go(engine: DockerClient) -> None:
     before = write_owner(msgspec.structs.replace(this_process(), boot="another start"))
     with container(engine, before) as left:
-        remove_leftovers(engine)
+        remove_orphans(engine)
         assert is_there(engine, left)
         engine.api.start(left)
         engine.api.wait(left)
-        remove_leftovers(engine)
+        remove_orphans(engine)
         assert not is_there(engine, left)

@@ -13,9 +13,10 @@ import pytest
 
 from daintree.components import ComponentVersion, VersionedFile
 from daintree.errors import ImageError
-from daintree.images import labels
-from daintree.images.engine import EngineBuilder
-from daintree.images.protocol import BuildOrder
+from daintree.images.builders import ClassicBuilder
+from daintree.images.context import BuildInput
+from daintree.images.engine import Engine
+from daintree.images.reference import COMPONENT_LABEL, VERSION_LABEL
 from daintree.runners.docker import ensure_image
 from daintree.runners.runner import Prepared
 from daintree.settings import Settings, read_settings
@@ -69,18 +70,19 @@ class Workshop:
             member = tarfile.TarInfo("Dockerfile")
             member.size = len(dockerfile)
             archive.addfile(member, io.BytesIO(dockerfile))
-        order = BuildOrder(
+        build = BuildInput(
             context=context.getvalue(),
+            dockerfile=dockerfile,
             build_args={},
-            labels={labels.COMPONENT: COMPONENT, labels.VERSION: labelled or self.digest},
+            labels={COMPONENT_LABEL: COMPONENT, VERSION_LABEL: labelled or self.digest},
             references=(self.reference,),
             platform="linux/amd64",
         )
-        return EngineBuilder().build(order, lambda line: None)
+        return ClassicBuilder().build(build, lambda line: None)
 
     def push(self) -> str:
         """Push the version's tag and remove the image from the engine; its digest."""
-        digest = EngineBuilder().push(self.reference, lambda line: None)
+        digest = Engine().push(self.reference, lambda line: None)
         self.clear()
         return digest
 
@@ -137,7 +139,7 @@ def test_a_tag_alone_is_not_believed(workshop: Workshop) -> None:
     assert made.image != other
     assert workshop.said == [f"building {workshop.reference}, the first time only"]
     found = workshop.engine.images.get(made.image).labels
-    assert (found[labels.COMPONENT], found[labels.VERSION]) == (COMPONENT, workshop.digest)
+    assert (found[COMPONENT_LABEL], found[VERSION_LABEL]) == (COMPONENT, workshop.digest)
     assert workshop.ensure() == made
 
 

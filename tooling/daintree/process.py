@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -39,6 +39,39 @@ def hand_over(arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str]) ->
     finally:
         signal.signal(signal.SIGINT, previous)
     return code if code >= 0 else 128 - code
+
+
+def stream(
+    arguments: Sequence[str],
+    *,
+    stdin: bytes,
+    env: Mapping[str, str],
+    on_line: Callable[[str], None],
+) -> int:
+    """Run a program to its end on `stdin`; each line of its stdout and stderr goes to `on_line`. Its exit code.
+
+    When this call is left by an exception (an interrupt too), the program is killed. Raises OSError as starting it does.
+    """
+    import tempfile
+
+    with tempfile.TemporaryFile() as given:
+        given.write(stdin)
+        given.seek(0)
+        with subprocess.Popen(
+            list(arguments),
+            stdin=given,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(env),
+        ) as process:
+            assert process.stdout is not None
+            try:
+                for line in process.stdout:
+                    on_line(line.decode("utf-8", "replace").rstrip("\r\n"))
+            except BaseException:
+                process.kill()
+                raise
+        return process.returncode
 
 
 def capture(

@@ -100,6 +100,13 @@ def read_prefix(value: Any, base: Path) -> str:
     return str(value)
 
 
+def read_builder(value: Any, base: Path) -> str:
+    """`auto`, `buildkit` or `classic`."""
+    if value not in ("auto", "buildkit", "classic"):
+        raise ValueError("expected auto, buildkit or classic")
+    return str(value)
+
+
 def read_limit(value: Any, base: Path) -> int:
     """A whole number of processes, at least 16."""
     if isinstance(value, bool) or not str(value).isdecimal() or int(value) < 16:
@@ -217,6 +224,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     source_max_size: int
     source_timeout: int
     source_redirects: tuple[str, ...]
+    builder: str
+    inline_cache: bool
+    build_secrets: Mapping[str, str]
     docker_pids: int
     docker_tmp: int
     argo_namespace: str
@@ -342,6 +352,24 @@ SETTINGS: tuple[Setting, ...] = (
         "hosts that a source's server may redirect to though they are not public, or `any`",
         lambda environ: (),
         read_hosts,
+    ),
+    Setting(
+        "builder",
+        "what builds images: buildkit (through the docker command), classic (the engine's API), auto for the better that is here",
+        lambda environ: "auto",
+        read_builder,
+    ),
+    Setting(
+        "inline_cache",
+        "BuildKit keeps the cache of a build in its image, and reads that of :latest",
+        lambda environ: False,
+        read_switch,
+    ),
+    Setting(
+        "build_secrets",
+        "secrets that Dockerfiles mount (RUN --mount=type=secret): id = the environment variable that holds it",
+        lambda environ: {},
+        read_labels,
     ),
     Setting(
         "docker_pids",

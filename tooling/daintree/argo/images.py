@@ -10,11 +10,16 @@ from daintree.components import ComponentVersion, discover_images, read_each_ver
 from daintree.components.discovery import NAME
 from daintree.concurrency import side_by_side
 from daintree.errors import DaintreeError, ImageError, RegistryError, SettingsError, UsageError
-from daintree.images import labels
-from daintree.images.protocol import Registry
-from daintree.images.reference import LATEST, Repository, component_repository, version_tag
-from daintree.images.registry import HttpRegistry, open_registry
-from daintree.images.tags import Candidate, Seen, dirty, impostors, published
+from daintree.images.build import uncommitted
+from daintree.images.reference import (
+    LATEST,
+    VERSION_LABEL,
+    Repository,
+    component_repository,
+    version_tag,
+)
+from daintree.images.registry import RegistryClient, open_registry
+from daintree.images.tags import Candidate, ImageLabelCache, published, tag_errors
 from daintree.settings import Settings
 
 THREADS = 16
@@ -45,7 +50,7 @@ def component_images(
     """
     wanted = [_wanted(version, settings) for version in versions]
     registries = {
-        host: HttpRegistry(host, plain_http=settings.registry_plain_http)
+        host: RegistryClient(host, plain_http=settings.registry_plain_http)
         for host in {item.repository.host for item in wanted}
     }
     found = side_by_side(
@@ -81,16 +86,16 @@ def _wanted(version: ComponentVersion, settings: Settings) -> _Wanted:
     return _Wanted(version, repository, version_tag(version.digest))
 
 
-def _digest(registry: Registry, item: _Wanted) -> str:
+def _digest(registry: RegistryClient, item: _Wanted) -> str:
     if ":" in item.reference:
         return item.reference
     [digest] = registry.digests([(item.repository, item.reference)])
     return digest
 
 
-def _image(registry: Registry, item: _Wanted, digest: str, platform: str) -> ComponentImage:
+def _image(registry: RegistryClient, item: _Wanted, digest: str, platform: str) -> ComponentImage:
     config = registry.config(item.repository, digest, platform)
-    told = config.labels.get(labels.VERSION, "")
+    told = config.labels.get(VERSION_LABEL, "")
     if told != item.version.digest:
         raise ImageError(
             f"{item.repository}@{digest} is not {item.version.name} at {item.version.digest}:"
@@ -166,8 +171,9 @@ def _of_this_version(settings: Settings) -> str:
     candidate = Candidate(version, component_repository(settings.registry, NAME))
     registry = _registry(candidate.repository.host, settings)
     found = published(registry, [candidate], "")
-    for impostor in impostors(registry, Seen(settings.images), [candidate], found).values():
-        raise impostor
+    cache = ImageLabelCache(settings.images)
+    for error in tag_errors(registry, cache, [candidate], found).values():
+        raise error
     digest = found[NAME].version
     if not digest:
         raise _missing(settings, candidate)
@@ -175,7 +181,7 @@ def _of_this_version(settings: Settings) -> str:
 
 
 def _missing(settings: Settings, candidate: Candidate) -> RegistryError:
-    _, unclean = dirty(settings.root, settings, [NAME])
+    _, unclean = uncommitted(settings, [NAME])
     if NAME in unclean:
         return RegistryError(
             f"{NAME} is not committed, so no registry has its image: {'; '.join(unclean[NAME])}",
@@ -186,7 +192,7 @@ def _missing(settings: Settings, candidate: Candidate) -> RegistryError:
     )
 
 
-def _registry(host: str, settings: Settings) -> Registry:
+def _registry(host: str, settings: Settings) -> RegistryClient:
     registry = open_registry(host, plain_http=settings.registry_plain_http)
     assert registry is not None
     return registry

@@ -19,7 +19,7 @@ from daintree.argo.images import ComponentImage, component_images
 from daintree.argo.names import LONGEST_WORKFLOW, SUBMISSION, distinct_names, kubernetes_name
 from daintree.digest import Plain, digest_record, short
 from daintree.errors import ImageError, StoreError, UsageError
-from daintree.images.tags import dirty
+from daintree.images.build import uncommitted
 from daintree.pipeline.compute import current_user
 from daintree.pipeline.decisions import BoundStage, Hit, Miss
 from daintree.pipeline.plan import Plan, read_last_runs, reason
@@ -221,7 +221,7 @@ def commit_of(session: Session, plan: Plan, stages: Sequence[BoundStage]) -> str
     here = sorted({s.component for s in stages if not plan.version_of(s).image})
     if not here:
         return ""
-    commit, unclean = dirty(session.settings.root, session.settings, here)
+    commit, unclean = uncommitted(session.settings, here)
     for name in here:
         if name in unclean:
             raise ImageError(

@@ -12,11 +12,7 @@ from pathlib import Path
 from daintree.components.commit_tree import resolve_commit
 from daintree.components.git import Repository, attempt, checked_out, git, read_repository
 from daintree.errors import DaintreeError, UsageError
-from daintree.images.build import Build
-from daintree.images.engine import EngineBuilder
-from daintree.images.protocol import Request, Result
-from daintree.images.registry import open_registry
-from daintree.images.tags import Seen
+from daintree.images.build import Listener, Request, Result, build_images
 from daintree.settings import read_settings
 
 # The scripts that are copied into the git directory; `forward` stands in for every hook without a script of its own.
@@ -94,40 +90,13 @@ def after_commit(root: Path, commit: str) -> tuple[int, str]:
         with checked_out(root, commit) as project:
             settings = read_settings(project)
             parent = resolve_commit(root, f"{commit}^")
-            registry = open_registry(settings.registry, plain_http=settings.registry_plain_http)
-            request = Request(base=parent, push=registry is not None, jobs=settings.jobs)
-            results = Build(
-                settings=settings,
-                request=request,
-                registry=registry,
-                builder=EngineBuilder(),
-                listener=Silence(),
-                seen=Seen(settings.images),
-            ).run()
+            request = Request(base=parent, push=bool(settings.registry), jobs=settings.jobs)
+            results = build_images(settings, request, Listener())
         newer = bool(_difference(_directory(read_repository(root))))
     except DaintreeError as error:
         return 1, _complaint(error)
     code, line = _summary(results)
     return code, line + "; this version has other hooks (hint: see `doit hooks`)" * newer
-
-
-class Silence:
-    """A listener that says nothing; the results are told at the end."""
-
-    def starting(self, name: str, reasons: tuple[str, ...]) -> None:
-        """Nothing."""
-
-    def line(self, name: str, text: str) -> None:
-        """Nothing."""
-
-    def finished(self, result: Result, seconds: float) -> None:
-        """Nothing."""
-
-    def note(self, name: str, text: str) -> None:
-        """Nothing."""
-
-    def warning(self, text: str) -> None:
-        """Nothing."""
 
 
 def _summary(results: Sequence[Result]) -> tuple[int, str]:

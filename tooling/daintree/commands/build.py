@@ -15,11 +15,7 @@ from daintree.components import discover_images
 from daintree.components.affected import affected
 from daintree.digest import short
 from daintree.errors import UsageError
-from daintree.images.build import Build
-from daintree.images.engine import EngineBuilder
-from daintree.images.protocol import Listener, Request, Result
-from daintree.images.registry import open_registry
-from daintree.images.tags import Seen
+from daintree.images.build import Listener, Request, Result, build_images
 from daintree.settings import Settings
 from daintree.spec.yaml import remember_documents
 from daintree.terminal import colour, columns, count, duration
@@ -35,32 +31,31 @@ def progress(width: int, stream: TextIO) -> Listener:
     return Bars(width, stream) if stream.isatty() else Lines(width, stream)
 
 
-class Lines:
+class Lines(Listener):
     """Each event as a line of its own."""
 
     def __init__(self, width: int, stream: TextIO) -> None:
         self._width = width
         self._stream = stream
 
+    def builder(self, description: str) -> None:
+        self.print(colour(f"images are built with {description}", "dim", self._stream))
+
     def starting(self, name: str, reasons: tuple[str, ...]) -> None:
-        """An image is about to be built or pushed."""
         self._tell(name, "build", "yellow", "; ".join(reasons))
 
     def line(self, name: str, text: str) -> None:
-        """What the engine says: its steps, not all that they print."""
+        # The builder's steps, not all that they print.
         if _STEP.match(text):
             self._tell(name, "|", "dim", text)
 
     def finished(self, result: Result, seconds: float) -> None:
-        """An image is built, or has failed."""
         self._tell(result.name, *_ended(result, seconds))
 
     def note(self, name: str, text: str) -> None:
-        """Something worth knowing."""
         self._tell(name, "note", "cyan", text)
 
     def warning(self, text: str) -> None:
-        """Something that may go wrong later."""
         self.print(colour("warning: ", "yellow", self._stream) + text)
 
     def print(self, text: str) -> None:
@@ -83,13 +78,11 @@ class Bars(Lines):
         self._lock = threading.RLock()
 
     def starting(self, name: str, reasons: tuple[str, ...]) -> None:
-        """Show a bar."""
         with self._lock:
             self._bars[name] = self._bar(0, 1, "; ".join(reasons))
             self._draw()
 
     def line(self, name: str, text: str) -> None:
-        """Move the bar on, or show what the engine says beside it."""
         step = _STEP.match(text)
         with self._lock:
             if step:
@@ -100,7 +93,6 @@ class Bars(Lines):
             self._draw()
 
     def finished(self, result: Result, seconds: float) -> None:
-        """A line instead of the bar."""
         with self._lock:
             self._bars.pop(result.name, None)
             super().finished(result, seconds)
@@ -237,18 +229,15 @@ class BuildImages(DaintreeCommand):
 
 
 def _build(settings: Settings, request: Request) -> list[Result]:
-    """Build in the project that the settings are of, with progress on stderr. Raises as Build.run does."""
+    """Build in the project that the settings are of, with progress on stderr. Raises as `build_images` does."""
     remember_documents(settings.documents)
     width = max(map(len, request.names), default=0)
-    return Build(
-        settings=settings,
-        request=request,
-        registry=open_registry(settings.registry, plain_http=settings.registry_plain_http),
-        builder=EngineBuilder(),
-        listener=progress(width, sys.stderr),
-        seen=Seen(settings.images),
-        meanwhile=_import_http if settings.registry else None,
-    ).run()
+    return build_images(
+        settings,
+        request,
+        progress(width, sys.stderr),
+        _import_http if settings.registry else None,
+    )
 
 
 def _import_http() -> None:

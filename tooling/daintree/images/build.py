@@ -1,53 +1,35 @@
-"""A build from request to results: what is missing is built, side by side, pushed and named."""
+"""A build from request to results: what is missing is built, side by side, pushed and tagged."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from typing import Literal
 
 import msgspec
 
-from daintree import __version__
-from daintree.components import ComponentVersion
-from daintree.components.dockerfile import with_pins
+from daintree.components import discover_images, read_each_version
 from daintree.components.git import commit_seconds, origin_url
 from daintree.components.snapshot import make_snapshot
 from daintree.components.version import gathered
 from daintree.concurrency import side_by_side
-from daintree.digest import short
 from daintree.errors import DaintreeError, ImageError, UsageError
-from daintree.images import labels
-from daintree.images.context import DOCKERFILE, build_context
-from daintree.images.protocol import (
-    Builder,
-    BuildOrder,
-    Listener,
-    LocalImage,
-    Registry,
-    Request,
-    Result,
-)
-from daintree.images.reference import DEV
+from daintree.images.builders import ImageBuilder, open_builder
+from daintree.images.context import BuildInput, Origin, build_input
+from daintree.images.engine import Engine, LocalImage
+from daintree.images.reference import DEV, VERSION_LABEL, component_repository
+from daintree.images.registry import RegistryClient, open_registry
 from daintree.images.tags import (
     THREADS,
-    Aliases,
     Candidate,
-    Considered,
+    ImageLabelCache,
     Published,
-    Seen,
-    consider,
-    dirty,
-    explained,
-    failure,
-    impostors,
     published,
     set_aliases,
+    tag_errors,
 )
 from daintree.settings import Settings
 
@@ -55,373 +37,416 @@ REGISTRY_HAS, ENGINE_HAS = "the registry has it", "the engine has it"
 REGISTRY_LACKS = "the registry has no image of this version"
 ENGINE_LACKS = "the engine has no image of this version"
 EVERYTHING = "--all builds it anew"
+ENGINE_HAD = "the engine had it already"
+NOT_OVERWRITTEN = "the registry has this version, whose tag is never overwritten"
+
+Action = Literal["present", "would-build", "built", "failed"]
+Reasons = tuple[str, ...]
 
 
-class Build(msgspec.Struct, frozen=True):
-    """A build of a project. `registry` is None where the engine alone keeps images. `meanwhile` is called while git works."""
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """The images that somebody asks for.
 
-    settings: Settings
-    request: Request
-    registry: Registry | None
-    builder: Builder
-    listener: Listener
-    seen: Seen
-    meanwhile: Callable[[], object] | None = None
+    `names` are the components to consider, none meaning all; `base` narrows them to those affected since a commit.
+    `everything` builds although an image is there; `dry_run` only says what would be built.
+    """
 
-    def run(self) -> list[Result]:
-        """Look, build what is missing, push it when that is asked; one result a component, sorted by name.
+    names: tuple[str, ...] = ()
+    base: str = ""
+    push: bool = False
+    everything: bool = False
+    dry_run: bool = False
+    jobs: int = 1
 
-        The engine is not asked when the registry has everything. What fails for one component fails for it alone. Raises
-        UsageError for a component or commit that does not exist, RegistryError when the registry does not answer, EngineError
-        when the engine is needed and does not.
-        """
-        request = self.request
-        if request.push and self.registry is None:
-            raise UsageError(
-                "--push needs a registry",
-                hint="set DAINTREE_REGISTRY, or registry in [tool.daintree], such as registry.example/ml",
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome of one component.
+
+    `version` is "" where it could be given none, `image` the reference with the version's tag, `digest` what the registry says
+    the image is (None for an image that is in the engine alone). `pushed` tells whether this build pushed it; `aliases` the
+    tags that were set, or moved, to it.
+    """
+
+    name: str
+    version: str
+    action: Action
+    image: str
+    digest: str | None = None
+    pushed: bool = False
+    reasons: Reasons = ()
+    aliases: tuple[str, ...] = ()
+    error: DaintreeError | None = None
+
+
+class Listener:
+    """The events of a build, from the threads that build; each is ignored unless a subclass shows it."""
+
+    def builder(self, description: str) -> None:
+        """Images are about to be built with this builder."""
+
+    def starting(self, name: str, reasons: Reasons) -> None:
+        """A component's image is about to be built or pushed."""
+
+    def line(self, name: str, text: str) -> None:
+        """The builder, or the engine that pushes, prints a line."""
+
+    def finished(self, result: Result, seconds: float) -> None:
+        """An image is built, or has failed."""
+
+    def note(self, name: str, text: str) -> None:
+        """Something worth knowing of a component."""
+
+    def warning(self, text: str) -> None:
+        """Something that may go wrong later."""
+
+
+def build_images(
+    settings: Settings,
+    request: Request,
+    listener: Listener,
+    meanwhile: Callable[[], object] | None = None,
+) -> list[Result]:
+    """Look, build what is missing, push it when that is asked; one result a component, sorted by name.
+
+    The engine is not asked when the registry has everything. What fails for one component fails for it alone. `meanwhile` is
+    called while git works. Raises UsageError for a component or commit that does not exist and for a push without a registry,
+    RegistryUnavailable when the registry does not answer, EngineError when the engine is needed and does not.
+    """
+    registry = open_registry(settings.registry, plain_http=settings.registry_plain_http)
+    if request.push and registry is None:
+        raise UsageError(
+            "--push needs a registry",
+            hint="set DAINTREE_REGISTRY, or registry in [tool.daintree], such as registry.example/ml",
+        )
+    selection = _select(settings, request, meanwhile)
+    results = _Build(settings, request, listener, registry, selection).results()
+    return sorted(results, key=lambda result: result.name)
+
+
+class Differences(msgspec.Struct, frozen=True):
+    """The components that differ since a base, each with the phrases that say why."""
+
+    base: str
+    phrases: Mapping[str, Reasons]
+
+    def reasons(self, name: str, otherwise: str) -> Reasons:
+        """The reasons why the component is affected; `otherwise` where it is not."""
+        since = f" since {self.base}" if self.base else ""
+        phrases = self.phrases.get(name, ())
+        return tuple(f"affected: {phrase}{since}" for phrase in phrases) or (otherwise,)
+
+
+def differences_since(settings: Settings, base: str, only: Collection[str]) -> Differences:
+    """The differences from a commit to the working tree; from "", what `doit affected` compares with.
+
+    Raises as `affected` does.
+    """
+    # Imported here: a build with nothing to do explains nothing.
+    from daintree.components.affected import affected
+    from daintree.components.git import upstream_name
+
+    root = settings.root
+    found = affected(
+        root, base or None, platform=settings.platform, bases=settings.bases, only=only
+    )
+    name = base or (upstream_name(root) or "HEAD" if found.base else "")
+    return Differences(name, {item.name: item.reasons for item in found.components})
+
+
+def uncommitted(settings: Settings, only: Collection[str]) -> tuple[str, Mapping[str, Reasons]]:
+    """HEAD's commit ("" before any), and the reasons why a component's version is not the one that HEAD's files give.
+
+    Raises as `affected` does.
+    """
+    from daintree.components.commit_tree import resolve_commit
+
+    commit = resolve_commit(settings.root, "HEAD")
+    return commit, differences_since(settings, commit, only).phrases
+
+
+class _Selection(msgspec.Struct, frozen=True):
+    """The components that a build works on, and the results of those that cannot be built, or not pushed, at all.
+
+    `since` says what differs from the request's base, None without one. `commit` is the one that all candidates are committed
+    in, for a push; else "".
+    """
+
+    candidates: tuple[Candidate, ...]
+    failed: tuple[Result, ...]
+    since: Differences | None = None
+    commit: str = ""
+
+
+def _select(
+    settings: Settings, request: Request, meanwhile: Callable[[], object] | None
+) -> _Selection:
+    root = settings.root
+    names = sorted(set(request.names)) or discover_images(root)
+    versions = read_each_version(
+        root, names, platform=settings.platform, bases=settings.bases, meanwhile=meanwhile
+    )
+    candidates: list[Candidate] = []
+    failed: list[Result] = []
+    for name, version in versions.items():
+        if isinstance(version, UsageError):
+            raise version
+        try:
+            if isinstance(version, DaintreeError):
+                raise version
+            candidates.append(Candidate(version, component_repository(settings.registry, name)))
+        except DaintreeError as error:
+            reasons = (error.message,)
+            failed.append(
+                Result(
+                    name=name, version="", action="failed", image="", reasons=reasons, error=error
+                )
             )
-        considered = consider(self.settings, request, self.meanwhile)
-        here = self._local(considered.candidates) if self.registry is None else {}
-        found = self._found(considered, here)
-        wrong = self._wrong(considered, found)
-        sound = [c for c in considered.candidates if c.name not in wrong]
-        missing = [c for c in sound if request.everything or not found[c.name].version]
-        reasons = self._reasons(considered, missing, found)
-        results = [*considered.failed]
-        results += [failure(c, wrong[c.name]) for c in considered.candidates if c.name in wrong]
-        present = [c for c in sound if c.name not in reasons]
-        results += [self._present(c, found) for c in present]
-        if request.dry_run:
-            results += [_would_build(candidate, reasons[candidate.name]) for candidate in missing]
+    since = None
+    if request.base:
+        since = differences_since(settings, request.base, [c.name for c in candidates])
+        candidates = [c for c in candidates if c.name in since.phrases]
+    commit = ""
+    if request.push:
+        commit, dirty = uncommitted(settings, [c.name for c in candidates])
+        failed += [_not_committed(c, dirty[c.name]) for c in candidates if c.name in dirty]
+        candidates = [c for c in candidates if c.name not in dirty]
+    return _Selection(tuple(candidates), tuple(failed), since, commit)
+
+
+def _not_committed(candidate: Candidate, reasons: Reasons) -> Result:
+    error = ImageError(
+        f"{candidate.name} is not committed: {'; '.join(reasons)}",
+        hint="commit it and push then; without --push its image is built for this machine",
+    )
+    return _failure(candidate, error)
+
+
+class _Build:
+    """One build; its methods may be called from several threads once it works."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        request: Request,
+        listener: Listener,
+        registry: RegistryClient | None,
+        selection: _Selection,
+    ) -> None:
+        self.settings, self.request, self.listener = settings, request, listener
+        self.registry, self.selection = registry, selection
+        self.engine = Engine()
+        self.label_cache = ImageLabelCache(settings.images)
+        self.base_layers = BaseLayers()
+        self.builder: ImageBuilder | None = None
+        self.local: Mapping[str, LocalImage] = {}
+        self.commits: Mapping[str, str] = {}
+
+    def results(self) -> list[Result]:
+        candidates = self.selection.candidates
+        if self.registry is None:
+            self.local = self._local(candidates)
+            ids = {digest: image.id for digest, image in self.local.items()}
+            found = {c.name: Published(ids.get(c.version.digest, "")) for c in candidates}
+            errors: Mapping[str, ImageError] = {}
         else:
-            self._name(present, here)
-            results += self._make(considered, missing, reasons) if missing else []
-        results = self._named(considered, found, results)
-        return sorted(results, key=lambda result: result.name)
-
-    def _found(
-        self, considered: Considered, here: Mapping[str, LocalImage]
-    ) -> dict[str, Published]:
-        """What there is of each component: in the registry, or in the engine, whose images' ids stand for digests then."""
-        if self.registry is not None:
-            return published(self.registry, considered.candidates, considered.commit)
-        return {
-            candidate.name: Published(here[digest].id if digest in here else "")
-            for candidate in considered.candidates
-            for digest in [candidate.version.digest]
-        }
-
-    def _name(self, present: Sequence[Candidate], here: Mapping[str, LocalImage]) -> None:
-        """Give the engine's images their own names where they have others only, as a registry's."""
+            found = published(self.registry, candidates, self.selection.commit)
+            errors = tag_errors(self.registry, self.label_cache, candidates, found)
+        failed = [_failure(c, errors[c.name]) for c in candidates if c.name in errors]
+        sound = [c for c in candidates if c.name not in errors]
+        missing = [c for c in sound if self.request.everything or not found[c.name].version]
+        reasons = self._reasons(missing, found)
+        present = [c for c in sound if c.name not in reasons]
+        results = [*self.selection.failed, *failed]
+        results += [self._present(c, found[c.name].version) for c in present]
+        if self.request.dry_run:
+            results += [_result(c, "would-build", reasons[c.name]) for c in missing]
+            return results
         for candidate in present:
-            image = here.get(candidate.version.digest)
+            image = self.local.get(candidate.version.digest)
+            # The engine may have it under another name only, as a registry's.
             if image and candidate.image not in image.references:
-                self.builder.name(image.id, (candidate.image,))
+                self.engine.tag(image.id, (candidate.image,))
+        results += self._make(missing, reasons)
+        return self._with_aliases(results, found)
 
     def _local(self, candidates: Sequence[Candidate]) -> dict[str, LocalImage]:
+        """The engine's images of these candidates, by version."""
         versions = [candidate.version.digest for candidate in candidates]
-        return self.builder.images(labels.VERSION, versions) if versions else {}
-
-    def _wrong(
-        self, considered: Considered, found: Mapping[str, Published]
-    ) -> Mapping[str, DaintreeError]:
-        if self.registry is None:
-            return {}
-        return impostors(self.registry, self.seen, considered.candidates, found)
+        return self.engine.images(VERSION_LABEL, versions) if versions else {}
 
     def _reasons(
-        self, considered: Considered, missing: Sequence[Candidate], found: Mapping[str, Published]
-    ) -> dict[str, tuple[str, ...]]:
-        """Why each of the missing is to be built."""
+        self, missing: Sequence[Candidate], found: Mapping[str, Published]
+    ) -> dict[str, Reasons]:
+        """The reasons to build each of the missing."""
         if not missing:
             return {}
         names = [candidate.name for candidate in missing]
-        since = considered.since or explained(self.settings.root, self.settings, names)
+        since = self.selection.since
+        if since is None:
+            try:
+                since = differences_since(self.settings, "", names)
+            except DaintreeError:
+                # A clone that is too shallow has no base to compare with: no reason not to build.
+                since = Differences("", {})
         lacks = ENGINE_LACKS if self.registry is None else REGISTRY_LACKS
         return {
             name: (EVERYTHING,) if found[name].version else since.reasons(name, lacks)
             for name in names
         }
 
-    def _present(self, candidate: Candidate, found: Mapping[str, Published]) -> Result:
-        here = self.registry is None
-        return Result(
-            name=candidate.name,
-            version=candidate.version.digest,
-            action="present",
-            image=candidate.image,
-            digest=None if here else found[candidate.name].version,
-            reasons=(ENGINE_HAS if here else REGISTRY_HAS,),
-        )
+    def _present(self, candidate: Candidate, digest: str) -> Result:
+        if self.registry is None:
+            return _result(candidate, "present", (ENGINE_HAS,))
+        return _result(candidate, "present", (REGISTRY_HAS,), digest=digest)
 
-    def _make(
-        self,
-        considered: Considered,
-        missing: Sequence[Candidate],
-        reasons: Mapping[str, tuple[str, ...]],
-    ) -> list[Result]:
-
-        self._warn(missing)
-        maker = Maker(
-            settings=self.settings,
-            builder=self.builder,
-            listener=self.listener,
-            local={} if self.request.everything else self._local(missing),
-            commits=self._commits(considered, missing),
-            registry=self.registry if self.request.push else None,
-            seen=self.seen,
-            fresh=self.request.everything,
-        )
+    def _make(self, missing: Sequence[Candidate], reasons: Mapping[str, Reasons]) -> list[Result]:
+        if not missing:
+            return []
+        for warning in gathered(w for candidate in missing for w in candidate.version.warnings):
+            self.listener.warning(warning)
+        self.local = {} if self.request.everything else self._local(missing)
+        self.commits = self._commits(missing)
+        if any(candidate.version.digest not in self.local for candidate in missing):
+            self.builder = open_builder(self.settings)
+            self.listener.builder(self.builder.description)
         return side_by_side(
-            lambda candidate: maker.make(candidate, reasons[candidate.name]),
+            lambda candidate: self._make_one(candidate, reasons[candidate.name]),
             missing,
             self.request.jobs,
         )
 
-    def _warn(self, missing: Sequence[Candidate]) -> None:
-        """Tell each warning once."""
-        for warning in gathered(w for candidate in missing for w in candidate.version.warnings):
-            self.listener.warning(warning)
-
-    def _commits(self, considered: Considered, missing: Sequence[Candidate]) -> dict[str, str]:
+    def _commits(self, missing: Sequence[Candidate]) -> dict[str, str]:
         """The commit that each is in just as it is; none where it is in none."""
         names = [candidate.name for candidate in missing]
-        if considered.commit:
-            return dict.fromkeys(names, considered.commit)
-        commit, unclean = dirty(self.settings.root, self.settings, names)
-        return {name: commit for name in names if commit and name not in unclean}
+        if self.selection.commit:
+            return dict.fromkeys(names, self.selection.commit)
+        commit, dirty = uncommitted(self.settings, names)
+        return {name: commit for name in names if commit and name not in dirty}
 
-    def _named(
-        self, considered: Considered, found: Mapping[str, Published], results: Sequence[Result]
-    ) -> list[Result]:
-        """The results once the aliases of what is in the registry are set, for a push."""
-        registry, commit = self.registry, considered.commit
-        if registry is None or not commit or self.request.dry_run:
-            return [*results]
-
-        candidates = {candidate.name: candidate for candidate in considered.candidates}
-
-        def named(result: Result) -> Result:
-            if result.digest is None:
-                return result
-            name = result.name
-            return with_aliases(
-                self.settings,
-                registry,
-                self.listener,
-                candidates[name],
-                result,
-                found[name],
-                commit,
-            )
-
-        return side_by_side(named, results, THREADS)
-
-
-def _would_build(candidate: Candidate, reasons: tuple[str, ...]) -> Result:
-    return Result(
-        name=candidate.name,
-        version=candidate.version.digest,
-        action="would-build",
-        image=candidate.image,
-        reasons=reasons,
-    )
-
-
-class FirstPush:
-    """Lets one push with each base go ahead of the others with it; may be shared by threads."""
-
-    def __init__(self) -> None:
-        self._ahead: defaultdict[Hashable, threading.Lock] = defaultdict(threading.Lock)
-        self._done: set[Hashable] = set()
-        self._guard = threading.Lock()
-
-    @contextmanager
-    def of(self, base: Hashable) -> Iterator[None]:
-        """A push of an image with this base: waits for the one that is ahead. When that one fails, the next goes ahead."""
-        with self._guard:
-            ahead = self._ahead[base]
-        with ahead:
-            if base not in self._done:
-                yield
-                self._done.add(base)
-                return
-        yield
-
-
-class Origin(msgspec.Struct, frozen=True):
-    """Where the files of a version came from: the commit ("" when they are in none), its repository, and when.
-
-    `created` is an ISO 8601 time: the commit's, or that of the build of what is not committed.
-    """
-
-    commit: str
-    source: str
-    created: str
-
-
-def build_order(
-    version: ComponentVersion,
-    snapshot: Path,
-    references: tuple[str, ...],
-    origin: Origin,
-    *,
-    fresh: bool = False,
-) -> BuildOrder:
-    """The order to build the image of a version from its snapshot; `fresh` uses nothing built before.
-
-    Raises OSError as reading the snapshot does.
-    """
-    build_args = version.spec.build_args
-    dockerfile = (snapshot / DOCKERFILE).read_bytes()
-    pinned = with_pins(dockerfile, build_args, dict(version.bases))
-    return BuildOrder(
-        context=build_context(snapshot, [file.path for file in version.files], pinned),
-        build_args=build_args,
-        labels=image_labels(version, origin),
-        references=references,
-        platform=version.platform,
-        fresh=fresh,
-    )
-
-
-def image_labels(version: ComponentVersion, origin: Origin) -> dict[str, str]:
-    """The labels of a version's image."""
-    given = {
-        labels.COMPONENT: version.name,
-        labels.VERSION: version.digest,
-        labels.SPEC: msgspec.json.encode(version.spec).decode("utf-8"),
-        labels.TITLE: version.name,
-        labels.DESCRIPTION: version.spec.description,
-        labels.IMAGE_VERSION: short(version.digest),
-        labels.REVISION: origin.commit,
-        labels.SOURCE: public_url(origin.source),
-        labels.CREATED: origin.created,
-        labels.BUILT_BY: f"daintree {__version__}",
-    }
-    return {name: value for name, value in given.items() if value}
-
-
-def public_url(url: str) -> str:
-    """A repository's address without user, password and query; "" when it is no address on the network."""
-    if "://" not in url:
-        # git's short form of ssh: user@host:path.
-        host, colon, path = url.partition(":")
-        return f"ssh://{host.rpartition('@')[2]}/{path}" if colon and "/" not in host else ""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https", "ssh", "git"):
-        return ""
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-ENGINE_HAD = "the engine had it already"
-NOT_OVERWRITTEN = "the registry has this version, whose tag is never overwritten"
-NO_ALIASES = Aliases(())
-
-
-class Maker(msgspec.Struct, frozen=True):
-    """Makes images for one build; may be called from several threads.
-
-    `local` are the engine's images by version, to use as they are; `commit` is where the files are committed, by component.
-    `registry` is None unless images are to be pushed; `first` lets one of those with the same base go ahead.
-    """
-
-    settings: Settings
-    builder: Builder
-    listener: Listener
-    local: Mapping[str, LocalImage]
-    commits: Mapping[str, str]
-    registry: Registry | None
-    seen: Seen
-    fresh: bool
-    first: FirstPush = msgspec.field(default_factory=FirstPush)
-
-    def make(self, candidate: Candidate, reasons: tuple[str, ...]) -> Result:
-        """Make one image; what goes wrong is in the result. Raises nothing but interrupts and bugs."""
+    def _make_one(self, candidate: Candidate, reasons: Reasons) -> Result:
+        """Make one image; an error is in its result."""
         began = time.monotonic()
         self.listener.starting(candidate.name, reasons)
         try:
             result = self._made(candidate, reasons)
         except DaintreeError as error:
-            result = failure(candidate, error, reasons)
+            result = _failure(candidate, error, reasons)
         self.listener.finished(result, time.monotonic() - began)
         return result
 
-    def _made(self, candidate: Candidate, reasons: tuple[str, ...]) -> Result:
+    def _made(self, candidate: Candidate, reasons: Reasons) -> Result:
+        pushing = self.request.push
         references: tuple[str, ...] = (candidate.image,)
-        if self.registry is None:
-            references = (*references, candidate.repository.tagged(DEV))
-        here = self.local.get(candidate.version.digest)
-        if here is None:
-            self._build(candidate, references)
+        if not pushing:
+            references += (candidate.repository.tagged(DEV),)
+        image = self.local.get(candidate.version.digest)
+        if image is None:
+            assert self.builder is not None
+            image_id = self.builder.build(
+                self._input(candidate, references),
+                lambda line: self.listener.line(candidate.name, line),
+            )
+            self.engine.tag(image_id, references[1:])
         else:
-            self.builder.name(here.id, references)
+            self.engine.tag(image.id, references)
             reasons = (*reasons, ENGINE_HAD)
-        result = Result(
-            name=candidate.name,
-            version=candidate.version.digest,
-            action="present" if here and self.registry is None else "built",
-            image=candidate.image,
-            reasons=reasons,
-        )
-        return self._push(candidate, self.registry, result) if self.registry else result
+        result = _result(candidate, "present" if image and not pushing else "built", reasons)
+        return self._push(candidate, result) if pushing else result
 
-    def _build(self, candidate: Candidate, references: tuple[str, ...]) -> None:
+    def _input(self, candidate: Candidate, references: tuple[str, ...]) -> BuildInput:
         root = self.settings.root
         snapshot = make_snapshot(candidate.version, root, self.settings.snapshots)
-        origin = _origin(root, self.commits.get(candidate.name, ""))
-        try:
-            order = build_order(candidate.version, snapshot, references, origin, fresh=self.fresh)
-        except OSError as error:
-            raise ImageError(f"{snapshot} cannot be read: {error.strerror}") from None
-        self.builder.build(order, lambda line: self.listener.line(candidate.name, line))
+        commit = self.commits.get(candidate.name, "")
+        moment = datetime.fromtimestamp(commit_seconds(root, commit), UTC) if commit else None
+        created = (moment or datetime.now(UTC)).isoformat(timespec="seconds")
+        origin = Origin(commit, origin_url(root), created)
+        return build_input(
+            candidate.version, snapshot, references, origin, fresh=self.request.everything
+        )
 
-    def _push(self, candidate: Candidate, registry: Registry, result: Result) -> Result:
+    def _push(self, candidate: Candidate, result: Result) -> Result:
+        assert self.registry is not None
         tag = (candidate.repository, candidate.tag)
-        [there] = registry.digests([tag])
-        if there:
-            return msgspec.structs.replace(
-                result, digest=there, reasons=(*result.reasons, NOT_OVERWRITTEN)
-            )
-        with self.first.of(candidate.version.bases):
-            told = self.builder.push(
+        [digest] = self.registry.digests([tag])
+        if digest:
+            reasons = (*result.reasons, NOT_OVERWRITTEN)
+            return msgspec.structs.replace(result, digest=digest, reasons=reasons)
+        with self.base_layers.pushed(candidate.version.bases):
+            pushed = self.engine.push(
                 candidate.image, lambda line: self.listener.line(candidate.name, line)
             )
-        [there] = registry.digests([tag])
-        if there != told:
+        [digest] = self.registry.digests([tag])
+        if digest != pushed:
             raise ImageError(
-                f"{candidate.image} was pushed as {told}, but the registry"
-                + (f" answers with {there}" if there else " does not have it"),
+                f"{candidate.image} was pushed as {pushed}, but the registry"
+                + (f" answers with {digest}" if digest else " does not have it"),
                 hint="somebody may have pushed it at the same moment: run it again",
             )
-        self.seen.remember({told: candidate.version.digest})
-        return msgspec.structs.replace(result, digest=told, pushed=True)
+        self.label_cache.add({pushed: candidate.version.digest})
+        return msgspec.structs.replace(result, digest=pushed, pushed=True)
+
+    def _with_aliases(self, results: list[Result], found: Mapping[str, Published]) -> list[Result]:
+        """The results once `:<commit>` and `:latest` name the images of a push, as far as they may."""
+        registry, commit = self.registry, self.selection.commit
+        if registry is None or not commit:
+            return results
+        candidates = {candidate.name: candidate for candidate in self.selection.candidates}
+
+        def with_aliases(result: Result) -> Result:
+            if result.digest is None:
+                return result
+            candidate = candidates[result.name]
+            try:
+                aliases = set_aliases(
+                    self.settings.root,
+                    registry,
+                    candidate,
+                    result.digest,
+                    found[result.name],
+                    commit,
+                )
+            except DaintreeError as error:
+                return _failure(candidate, error, result.reasons)
+            if aliases.latest_stays:
+                text = f":latest stays where it is: {aliases.latest_stays}"
+                self.listener.note(candidate.name, text)
+            return msgspec.structs.replace(result, aliases=aliases.set)
+
+        return side_by_side(with_aliases, results, THREADS)
 
 
-def with_aliases(
-    settings: Settings,
-    registry: Registry,
-    listener: Listener,
-    candidate: Candidate,
-    result: Result,
-    found: Published,
-    commit: str,
+def _result(
+    candidate: Candidate, action: Action, reasons: Reasons, *, digest: str | None = None
 ) -> Result:
-    """The result once `:<commit>` and `:latest` name its image, as far as they may; failed when that fails."""
-    assert result.digest is not None
-    try:
-        aliases = set_aliases(settings.root, registry, candidate, result.digest, found, commit)
-    except DaintreeError as error:
-        return failure(candidate, error, result.reasons)
-    if aliases.kept:
-        listener.note(candidate.name, f":latest stays where it is: {aliases.kept}")
-    return msgspec.structs.replace(result, aliases=aliases.set)
-
-
-def _origin(root: Path, commit: str) -> Origin:
-    """Where the files come from, for the image's labels; without a commit, now."""
-    moment = (
-        datetime.fromtimestamp(commit_seconds(root, commit), UTC) if commit else datetime.now(UTC)
+    return Result(
+        name=candidate.name,
+        version=candidate.version.digest,
+        action=action,
+        image=candidate.image,
+        digest=digest,
+        reasons=reasons,
     )
-    return Origin(commit, origin_url(root), moment.isoformat(timespec="seconds"))
+
+
+def _failure(candidate: Candidate, error: DaintreeError, reasons: Reasons = ()) -> Result:
+    first_line = error.message.partition("\n")[0]
+    result = _result(candidate, "failed", (*reasons, first_line))
+    return msgspec.structs.replace(result, error=error)
+
+
+class BaseLayers:
+    """The pushes of images that share a base: the first goes ahead, so that its layers are uploaded once."""
+
+    def __init__(self) -> None:
+        self._locks: dict[Hashable, threading.Lock] = {}
+        self._pushed: set[Hashable] = set()
+
+    @contextmanager
+    def pushed(self, base: Hashable) -> Iterator[None]:
+        """Wait for the first push with this base, or be it. When that one fails, the next goes ahead."""
+        with self._locks.setdefault(base, threading.Lock()):
+            if base not in self._pushed:
+                yield
+                self._pushed.add(base)
+                return
+        yield

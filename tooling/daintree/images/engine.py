@@ -1,4 +1,4 @@
-"""The Docker engine, through its SDK: reached where the `docker` command reaches it, and its errors in our words.
+"""The Docker engine, through its SDK: reached where the `docker` command reaches it, its errors translated.
 
 The SDK is slow to import; it is imported only inside these functions.
 """
@@ -6,33 +6,43 @@ The SDK is slow to import; it is imported only inside these functions.
 from __future__ import annotations
 
 import contextlib
-import io
+import hashlib
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from daintree.errors import DaintreeError, EngineError, ImageError
-from daintree.images.protocol import BuildOrder, LocalImage
 from daintree.images.reference import Repository
-from daintree.images.registry_auth import stored_credentials
+from daintree.images.registry_auth import (
+    config_directory,
+    environment_auths,
+    read_config,
+    stored_credentials,
+)
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
+OnLine = Callable[[str], None]
+
 TIMEOUT_SECONDS = 600
+# Signs that the engine is not, or no longer, logged in, and that it does not reach a registry.
+NO_LOGIN = ("unauthorized", "no basic auth credentials", "denied", "authentication required")
+NO_REGISTRY = ("connection refused", "no such host", "i/o timeout", "no route to host")
 _FULL = "no space left on device"
 
 
 def connect() -> DockerClient:
-    """A client of the Docker engine that answers: DOCKER_HOST's, else the current docker context's.
+    """A client of the Docker engine that answers: DOCKER_HOST's, else DOCKER_CONTEXT's, else the current context's.
 
-    The caller closes it. Not to be shared by threads. Raises EngineError when no engine answers, or its socket is not for
-    this user.
+    The caller closes it. Not to be shared by threads. Raises EngineError when no engine answers, its socket is not for this
+    user, or there is no such context.
     """
-    with mapped("reach the engine"):
-        client = _client()
+    with engine_errors("reach the engine"):
+        client = _client(os.environ)
         try:
             client.ping()
         except BaseException:
@@ -41,44 +51,77 @@ def connect() -> DockerClient:
         return client
 
 
-def _client() -> DockerClient:
+def _client(environ: Mapping[str, str]) -> DockerClient:
     import docker
 
-    if os.environ.get("DOCKER_HOST"):
-        return docker.DockerClient.from_env(timeout=TIMEOUT_SECONDS)
-    context = docker.ContextAPI.get_current_context()
-    return docker.DockerClient(
-        base_url=context.Host, tls=context.TLSConfig or False, timeout=TIMEOUT_SECONDS
+    context = environ.get("DOCKER_CONTEXT") or str(read_config(environ).get("currentContext", ""))
+    if environ.get("DOCKER_HOST") or context in ("", "default"):
+        client = docker.DockerClient.from_env(timeout=TIMEOUT_SECONDS, use_ssh_client=True)
+    else:
+        client = docker.DockerClient(
+            **_context(environ, context), timeout=TIMEOUT_SECONDS, use_ssh_client=True
+        )
+    # The SDK knows the logins of config.json alone.
+    for host in environment_auths(environ):
+        known = stored_credentials(host, environ)
+        if known:
+            client.api._auth_configs.add_auth(host, known.for_engine(host))
+    return client
+
+
+def _context(environ: Mapping[str, str], name: str) -> dict[str, Any]:
+    """The address and the certificates of a docker context. Raises EngineError where there is no such context."""
+    from docker.tls import TLSConfig
+
+    contexts = config_directory(environ) / "contexts"
+    identifier = hashlib.sha256(name.encode()).hexdigest()
+    try:
+        meta = msgspec.json.decode((contexts / "meta" / identifier / "meta.json").read_bytes())
+        endpoint = meta["Endpoints"]["docker"]
+        host = str(endpoint["Host"])
+    except (OSError, msgspec.DecodeError, KeyError, TypeError):
+        raise EngineError(
+            f"there is no docker context {name!r} in {contexts}",
+            hint="`docker context ls` lists them; DOCKER_CONTEXT, or `docker context use`, chooses one",
+        ) from None
+    files = contexts / "tls" / identifier / "docker"
+    authority, pair = files / "ca.pem", (str(files / "cert.pem"), str(files / "key.pem"))
+    if not files.is_dir():
+        return {"base_url": host}
+    tls = TLSConfig(
+        client_cert=pair if os.path.exists(pair[0]) else None,
+        ca_cert=str(authority) if authority.exists() else None,
+        verify=not endpoint.get("SkipTLSVerify", False),
     )
+    return {"base_url": host, "tls": tls}
 
 
 @contextmanager
-def mapped(what: str) -> Iterator[None]:
-    """Raise EngineError for every error of the SDK in the block; `what` was being done, as in "build the image"."""
+def engine_errors(action: str) -> Iterator[None]:
+    """Raise EngineError for every error of the SDK in the block; `action` is what it does, as in "build the image"."""
     try:
         yield
     except (DaintreeError, KeyboardInterrupt):
         raise
     except Exception as error:
-        translated = _translated(what, error)
+        translated = _translated(action, error)
         if translated is None:
             raise
         raise translated from error
 
 
-def _translated(what: str, error: Exception) -> EngineError | None:
-    """The error in our words; None for one that is not the SDK's."""
+def _translated(action: str, error: Exception) -> EngineError | None:
     import docker.errors
     import requests.exceptions
 
     if isinstance(error, docker.errors.APIError):
-        return engine_refusal(what, str(error.explanation or error))
+        return engine_refusal(action, str(error.explanation or error))
     if isinstance(error, docker.errors.DockerException | requests.exceptions.RequestException):
-        return _unreachable(what, error)
+        return _unreachable(action, error)
     return None
 
 
-def _unreachable(what: str, error: Exception) -> EngineError:
+def _unreachable(action: str, error: Exception) -> EngineError:
     causes = list(_causes(error))
     if any(isinstance(cause, PermissionError) for cause in causes):
         return EngineError(
@@ -86,22 +129,23 @@ def _unreachable(what: str, error: Exception) -> EngineError:
             hint="add yourself to the group docker, then log in again: sudo usermod -aG docker $USER",
         )
     if any(isinstance(cause, FileNotFoundError | ConnectionError) for cause in causes):
-        host = os.environ.get("DOCKER_HOST", "")
+        named = [v for v in ("DOCKER_HOST", "DOCKER_CONTEXT") if os.environ.get(v)][:1]
+        at = "".join(f" at {os.environ[variable]} ({variable})" for variable in named)
         return EngineError(
-            "the Docker engine is not running" + (f" at {host} (DOCKER_HOST)" if host else ""),
+            f"the Docker engine is not running{at}",
             hint="start it: Docker Desktop, or `sudo systemctl start docker`",
         )
-    return EngineError(f"cannot {what}: {_first_line(str(error))}", hint="see `docker info`")
+    return EngineError(f"cannot {action}: {_first_line(str(error))}", hint="see `docker info`")
 
 
-def engine_refusal(what: str, explanation: str) -> EngineError:
-    """What the engine said when it refused to do `what`, with a hint where there is one."""
+def engine_refusal(action: str, explanation: str) -> EngineError:
+    """The error of an engine that refused an action, with a hint where there is one."""
     if _FULL in explanation:
         return EngineError(
-            f"cannot {what}: the disk of the Docker engine is full",
+            f"cannot {action}: the disk of the Docker engine is full",
             hint="`docker system df` shows what is on it, `docker system prune` frees what is unused",
         )
-    return EngineError(f"cannot {what}: {_first_line(explanation)}")
+    return EngineError(f"cannot {action}: {_first_line(explanation)}")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -121,20 +165,14 @@ def _first_line(text: str) -> str:
     return (text.strip().splitlines() or ["no reason given"])[0]
 
 
-def pull_image(
-    client: DockerClient,
-    repository: Repository,
-    digest: str,
-    platform: str,
-    say: Callable[[str], None],
-) -> str:
-    """Have the engine pull the image of exactly this digest; its id. `say` gets a line for each layer.
+def pull_image(client: DockerClient, repository: Repository, digest: str, platform: str) -> str:
+    """Have the engine pull the image of exactly this digest; its id.
 
     Raises ImageError when the engine cannot, EngineError when it refuses or is lost.
     """
-    what = f"{repository}@{digest}"
+    reference = f"{repository}@{digest}"
     known = stored_credentials(repository.host)
-    with mapped(f"pull {what}"):
+    with engine_errors(f"pull {reference}"):
         events = client.api.pull(
             str(repository),
             digest,
@@ -145,127 +183,84 @@ def pull_image(
         )
         for event in events:
             if "error" in event:
-                refusal = engine_refusal(f"pull {what}", str(event["error"]))
-                raise ImageError(refusal.message, hint=refusal.hint or f"docker pull {what}")
-            if event.get("status") == "Pull complete":
-                say(f"pulled {event.get('id', '')}")
-        return str(client.api.inspect_image(what)["Id"])
+                refusal = engine_refusal(f"pull {reference}", str(event["error"]))
+                raise ImageError(refusal.message, hint=refusal.hint or f"docker pull {reference}")
+        return str(client.api.inspect_image(reference)["Id"])
 
 
-LAST_LINES = 15
-# What the engine says when it is not, or no longer, logged in.
-_NO_LOGIN = ("unauthorized", "no basic auth credentials", "denied", "authentication required")
-_NO_REGISTRY = ("connection refused", "no such host", "i/o timeout", "no route to host")
-_NO_TLS = "server gave http response to https client"
+class LocalImage(msgspec.Struct, frozen=True):
+    """An image in the engine: its id, labels and references."""
+
+    id: str
+    labels: dict[str, str]
+    references: tuple[str, ...]
 
 
-class EngineBuilder:
-    """The Docker engine as a Builder. Each call has a connection of its own, so threads may share this."""
+class Engine:
+    """The Docker engine's images: listed, tagged, pushed.
+
+    Each call has a connection of its own, so threads may share this. Methods raise EngineError when the engine does not answer
+    or refuses, ImageError when the work fails.
+    """
 
     def images(self, label: str, values: Iterable[str]) -> dict[str, LocalImage]:
         """The newest image by the value of this label, of those that are there."""
         wanted = set(values)
-        with _connected("list images") as client:
+        with connected("list images") as client:
             listed = client.api.images(filters={"label": label})
-        found: dict[str, LocalImage] = {}
+        newest: dict[str, LocalImage] = {}
         for image in sorted(listed, key=lambda image: int(image["Created"])):
             labels = image["Labels"] or {}
             if labels.get(label) in wanted:
                 references = tuple(image["RepoTags"] or ())
-                found[labels[label]] = LocalImage(image["Id"], labels, references)
-        return found
+                newest[labels[label]] = LocalImage(image["Id"], labels, references)
+        return newest
 
-    def build(self, order: BuildOrder, say: Callable[[str], None]) -> str:
-        """Build an image and give it its references; its id. `say` gets what the build prints, line by line."""
-        what = f"build {order.references[0]}"
-        last: deque[str] = deque(maxlen=LAST_LINES)
-        image = ""
-        with _connected(what) as client:
-            events = client.api.build(
-                fileobj=io.BytesIO(order.context),
-                custom_context=True,
-                encoding="identity",
-                tag=order.references[0],
-                buildargs=dict(order.build_args),
-                labels=dict(order.labels),
-                platform=order.platform,
-                nocache=order.fresh,
-                # A base image that is here is used as it is: pins decide, not the moment.
-                pull=False,
-                rm=True,
-                forcerm=True,
-                decode=True,
-            )
-            for event in events:
-                if "error" in event:
-                    raise _build_failure(what, event, last)
-                image = event.get("aux", {}).get("ID", image)
-                for line in str(event.get("stream", "")).splitlines():
-                    if line.strip():
-                        last.append(line)
-                        say(line)
-        if not image:
-            raise ImageError(f"cannot {what}: the engine ended without an image")
-        self.name(image, order.references[1:])
-        return image
-
-    def name(self, image: str, references: Iterable[str]) -> None:
+    def tag(self, image: str, references: Iterable[str]) -> None:
         """Give an image references."""
-        with _connected(f"name {image}") as client:
+        with connected(f"tag {image}") as client:
             for reference in references:
                 repository, _, tag = reference.rpartition(":")
                 client.api.tag(image, repository, tag, force=True)
 
-    def push(self, reference: str, say: Callable[[str], None]) -> str:
+    def push(self, reference: str, on_line: OnLine) -> str:
         """Push an image; the digest that the registry gave it, as the engine tells it."""
         repository, _, tag = reference.rpartition(":")
         host = repository.partition("/")[0]
         digest = ""
-        with _connected(f"push {reference}") as client:
+        with connected(f"push {reference}") as client:
             known = stored_credentials(host)
             login = known.for_engine(host) if known else None
             events = client.api.push(repository, tag, stream=True, decode=True, auth_config=login)
             for event in events:
                 if "error" in event:
-                    raise _push_failure(reference, host, str(event["error"]))
+                    raise push_failure(reference, host, str(event["error"]))
                 digest = event.get("aux", {}).get("Digest", digest)
                 if event.get("status") and not event.get("progress"):
-                    say(str(event["status"]))
+                    on_line(str(event["status"]))
         if not digest:
             raise ImageError(f"cannot push {reference}: the registry told no digest")
         return digest
 
 
-@contextlib.contextmanager
-def _connected(what: str) -> Iterator[DockerClient]:
-    with contextlib.closing(connect()) as client, mapped(what):
+@contextmanager
+def connected(action: str) -> Iterator[DockerClient]:
+    """A client for one action, closed afterwards. Raises EngineError for every error of the SDK in the block."""
+    with contextlib.closing(connect()) as client, engine_errors(action):
         yield client
 
 
-def _build_failure(what: str, event: Mapping[str, Any], last: Iterable[str]) -> ImageError:
-    """The error of a build that the engine reported in its stream, after it had answered that all is well."""
-    reason = str(event["error"]).strip()
-    refusal = engine_refusal(what, reason)
-    if refusal.hint:
-        return refusal
-    lines = "".join(f"\n  | {line}" for line in last)
-    hint = ""
-    if any(sign in reason.lower() for sign in (*_NO_LOGIN, *_NO_REGISTRY, "manifest unknown")):
-        hint = "the base image is not here and could not be pulled: docker pull it, or docker login to its registry"
-    return ImageError(f"cannot {what}: {reason}{lines}", hint=hint)
-
-
-def _push_failure(reference: str, host: str, reason: str) -> ImageError:
+def push_failure(reference: str, host: str, reason: str) -> ImageError:
     """The error of a push that the engine reported in its stream."""
-    small = reason.lower()
     refusal = engine_refusal(f"push {reference}", reason)
     if refusal.hint:
         return refusal
-    if _NO_TLS in small:
+    small = reason.lower()
+    if "server gave http response to https client" in small:
         hint = f"the engine must be told that {host} speaks plain HTTP: insecure-registries in its daemon.json"
-    elif any(sign in small for sign in _NO_LOGIN):
+    elif any(sign in small for sign in NO_LOGIN):
         hint = f"docker login {host}"
-    elif any(sign in small for sign in _NO_REGISTRY):
+    elif any(sign in small for sign in NO_REGISTRY):
         hint = f"the engine cannot reach {host}; is the registry running?"
     else:
         hint = "run it again"

@@ -16,8 +16,14 @@ import msgspec
 from daintree.components import ComponentVersion
 from daintree.digest import digest_record
 from daintree.errors import DaintreeError, ImageError, RegistryError, SpecError
-from daintree.images import labels
-from daintree.images.reference import Repository, component_repository, version_tag
+from daintree.images.reference import (
+    COMPONENT_LABEL,
+    SPEC_LABEL,
+    VERSION_LABEL,
+    Repository,
+    component_repository,
+    version_tag,
+)
 from daintree.settings import Settings
 from daintree.spec.component import ComponentSpec
 from daintree.spec.pipeline import Stage
@@ -83,9 +89,9 @@ def _ask(stage: Stage, repository: Repository, settings: Settings) -> _Found:
 
 
 def _in_registry(stage: Stage, repository: Repository, settings: Settings) -> _Found | None:
-    from daintree.images.registry import HttpRegistry
+    from daintree.images.registry import RegistryClient
 
-    registry = HttpRegistry(repository.host, plain_http=settings.registry_plain_http)
+    registry = RegistryClient(repository.host, plain_http=settings.registry_plain_http)
     digest = stage.image.partition("@")[2]
     if not digest:
         [digest] = registry.digests([(repository, version_tag(f"sha256:{stage.version}"))])
@@ -96,24 +102,24 @@ def _in_registry(stage: Stage, repository: Repository, settings: Settings) -> _F
 
 def _in_engine(stage: Stage, repository: Repository) -> _Found | None:
     """The image of that digest, or the newest one that is labelled as this component at this version."""
-    from daintree.images.engine import connect, mapped
+    from daintree.images.engine import connected
 
-    with contextlib.closing(connect()) as client, mapped("look for images"):
-        wanted = f"{labels.COMPONENT}={stage.component}" if stage.component else labels.COMPONENT
+    with connected("look for images") as client:
+        wanted = f"{COMPONENT_LABEL}={stage.component}" if stage.component else COMPONENT_LABEL
         listed = client.api.images(filters={"label": wanted})
     for image in sorted(listed, key=lambda image: -int(image["Created"])):
         places = image["RepoDigests"] or ()
-        version = str(image["Labels"].get(labels.VERSION, "")).removeprefix("sha256:")
+        version = str(image["Labels"].get(VERSION_LABEL, "")).removeprefix("sha256:")
         if stage.image in places or (stage.version and version.startswith(stage.version)):
             return _Found(stage.image or image["Id"], image["Labels"])
     return None
 
 
 def _version(stage: Stage, found: _Found, settings: Settings) -> ComponentVersion:
-    name, digest = found.labels.get(labels.COMPONENT, ""), found.labels.get(labels.VERSION, "")
+    name, digest = found.labels.get(COMPONENT_LABEL, ""), found.labels.get(VERSION_LABEL, "")
     if not name or not digest:
         raise SpecError(
-            f"{stage.place}: {stage.code} is no component's image: it lacks the label {labels.VERSION}",
+            f"{stage.place}: {stage.code} is no component's image: it lacks the label {VERSION_LABEL}",
             hint="images that `doit build` makes have it",
         )
     if stage.component and (
@@ -124,7 +130,7 @@ def _version(stage: Stage, found: _Found, settings: Settings) -> ComponentVersio
             hint="who pushed it by hand?",
         )
     try:
-        spec = msgspec.json.decode(found.labels.get(labels.SPEC, "{}"), type=ComponentSpec)
+        spec = msgspec.json.decode(found.labels.get(SPEC_LABEL, "{}"), type=ComponentSpec)
     except msgspec.DecodeError as error:
         raise SpecError(
             f"{stage.place}: the parameters in the labels of {stage.code} cannot be read: {error}",

@@ -1,4 +1,4 @@
-"""Image references: `registry/prefix/component:tag`."""
+"""References of images, `registry/prefix/component:tag`, and the labels that images and containers carry."""
 
 from __future__ import annotations
 
@@ -12,12 +12,24 @@ from daintree.errors import ImageError
 LATEST = "latest"
 DEV = "dev"
 
+COMPONENT_LABEL = "ml.daintree.component"
+# The full version, `sha256:<64 hex>`; a tag has its first digits only.
+VERSION_LABEL = "ml.daintree.version"
+# The component.yaml as JSON, so that a pipeline in another repository knows the parameters of an image.
+SPEC_LABEL = "ml.daintree.component-spec"
+# The version of the tooling that built the image.
+BUILT_BY_LABEL = "ml.daintree.built-by"
+# On containers: the run they compute, and the process that started them, so that they can be removed once it has died.
+RUN_LABEL, OWNER_LABEL = "ml.daintree.run", "ml.daintree.owner"
+REVISION_LABEL = "org.opencontainers.image.revision"
+CREATED_LABEL = "org.opencontainers.image.created"
+
 _SEGMENT = re.compile(r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*\Z")
 _LONGEST_NAME = 255
 
 
 class Repository(msgspec.Struct, frozen=True):
-    """Where a component's images are: a registry's host ("" for the engine alone) and the name there."""
+    """The repository of a component's images: a registry's host ("" for the engine alone) and the name there."""
 
     host: str
     name: str
@@ -31,9 +43,9 @@ class Repository(msgspec.Struct, frozen=True):
 
 
 def component_repository(registry: str, component: str) -> Repository:
-    """Where the images of a component are; `registry` is `host[:port][/prefix]`, or "" for the engine alone.
+    """The repository of a component's images; `registry` is `host[:port][/prefix]`, or "" for the engine alone.
 
-    Raises ImageError for a component whose name can be no image's.
+    Raises ImageError for a name that no image can have.
     """
     host, _, prefix = registry.partition("/")
     for segment in component.split("/"):

@@ -14,7 +14,6 @@ import msgspec
 from daintree.concurrency import side_by_side
 from daintree.errors import DaintreeError, RegistryError, RegistryUnavailable
 from daintree.images.connection import Answer, Connections
-from daintree.images.protocol import ImageConfig, Manifest
 from daintree.images.reference import Repository
 from daintree.images.registry_auth import Authorization
 
@@ -35,8 +34,24 @@ _LINK = re.compile(r'<([^>]+)>\s*;\s*rel="?next')
 _SETTING = "registry in [tool.daintree], or DAINTREE_REGISTRY, says which registry it is"
 
 
-class HttpRegistry:
-    """The registry at one host (a Registry)."""
+class Manifest(msgspec.Struct, frozen=True):
+    """An image's manifest as the registry keeps it; `digest` is that of its bytes, and the image's."""
+
+    media_type: str
+    digest: str
+    body: bytes
+
+
+class ImageConfig(msgspec.Struct, frozen=True):
+    """An image's labels, its entrypoint, and the command that follows it; empty where it has none."""
+
+    labels: dict[str, str]
+    entrypoint: tuple[str, ...]
+    command: tuple[str, ...]
+
+
+class RegistryClient:
+    """The registry at one host, shared by threads. Methods raise RegistryError, RegistryUnavailable when it does not answer."""
 
     def __init__(self, host: str, *, plain_http: bool = False) -> None:
         self.host = host
@@ -50,6 +65,19 @@ class HttpRegistry:
     def digests(self, images: Sequence[tuple[Repository, str]]) -> list[str]:
         """The image digest that each (repository, tag) names, "" for none; asked for in one parallel round."""
         return side_by_side(lambda image: self._digest(*image), images, THREADS)
+
+    def each_digest(self, images: Sequence[tuple[Repository, str]]) -> list[str | RegistryError]:
+        """The same, with the error of each image that the registry refuses to tell of. Raises RegistryUnavailable."""
+
+        def answer(image: tuple[Repository, str]) -> str | RegistryError:
+            try:
+                return self._digest(*image)
+            except RegistryUnavailable:
+                raise
+            except RegistryError as error:
+                return error
+
+        return side_by_side(answer, images, THREADS)
 
     def manifest(self, repository: Repository, reference: str) -> Manifest:
         """The manifest that a tag or digest names."""
@@ -170,10 +198,10 @@ class HttpRegistry:
             )
 
 
-def open_registry(registry: str, *, plain_http: bool) -> HttpRegistry | None:
+def open_registry(registry: str, *, plain_http: bool) -> RegistryClient | None:
     """The registry that a setting (`host[:port][/prefix]`) names; None where it names none."""
     host = registry.partition("/")[0]
-    return HttpRegistry(host, plain_http=plain_http) if host else None
+    return RegistryClient(host, plain_http=plain_http) if host else None
 
 
 def is_loopback(host: str) -> bool:

@@ -17,7 +17,7 @@ from daintree.errors import RegistryError
 from daintree.images.connection import Connections
 from daintree.process import capture
 
-# What Docker Hub is called in config.json.
+# The name of Docker Hub in config.json.
 _HUB = "https://index.docker.io/v1/"
 _TOKEN_USER = "<token>"
 
@@ -40,12 +40,17 @@ class Credentials(msgspec.Struct, frozen=True):
 
 
 def stored_credentials(host: str, environ: Mapping[str, str] | None = None) -> Credentials | None:
-    """What `docker login HOST` has kept; None when nobody has logged in there.
+    """The login for a host: DOCKER_AUTH_CONFIG's, else what `docker login HOST` has kept; None where there is none.
 
-    Raises RegistryError when config.json cannot be read, or its credential helper fails.
+    Raises RegistryError when either cannot be read, or a credential helper fails.
     """
-    config = _config(os.environ if environ is None else environ)
+    environ = os.environ if environ is None else environ
     names = (_HUB,) if host == "docker.io" else (host, f"https://{host}", f"https://{host}/v1/")
+    given = environment_auths(environ)
+    for name in (*names, host):
+        if isinstance(given.get(name), dict):
+            return _from_entry(given[name])
+    config = read_config(environ)
     helpers, auths = _table(config, "credHelpers"), _table(config, "auths")
     helper = next((helpers[name] for name in names if name in helpers), config.get("credsStore"))
     if helper:
@@ -58,9 +63,29 @@ def stored_credentials(host: str, environ: Mapping[str, str] | None = None) -> C
     return None
 
 
-def _config(environ: Mapping[str, str]) -> dict[str, Any]:
-    directory = environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
-    path = Path(directory, "config.json")
+def config_directory(environ: Mapping[str, str]) -> Path:
+    """The directory of the `docker` command's configuration: DOCKER_CONFIG, or .docker in the user's home."""
+    home = environ.get("HOME") or os.path.expanduser("~")
+    return Path(environ.get("DOCKER_CONFIG") or os.path.join(home, ".docker"))
+
+
+def environment_auths(environ: Mapping[str, str]) -> dict[str, Any]:
+    """The logins in DOCKER_AUTH_CONFIG, by registry, in the form of config.json. Raises RegistryError when it is not JSON."""
+    text = environ.get("DOCKER_AUTH_CONFIG", "")
+    if not text:
+        return {}
+    try:
+        config = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        raise RegistryError(
+            "DOCKER_AUTH_CONFIG is not JSON", hint='such as {"auths": {"HOST": {"auth": "…"}}}'
+        ) from None
+    return _table(config, "auths") if isinstance(config, dict) else {}
+
+
+def read_config(environ: Mapping[str, str]) -> dict[str, Any]:
+    """The `docker` command's config.json; empty where there is none. Raises RegistryError when it cannot be read."""
+    path = config_directory(environ) / "config.json"
     try:
         config = msgspec.json.decode(path.read_bytes())
     except FileNotFoundError:
@@ -70,6 +95,14 @@ def _config(environ: Mapping[str, str]) -> dict[str, Any]:
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise RegistryError(f"{path} is not JSON", hint="mend it, or docker login again") from None
     return config if isinstance(config, dict) else {}
+
+
+def merged_config(environ: Mapping[str, str]) -> dict[str, Any]:
+    """The config.json in which the logins of DOCKER_AUTH_CONFIG win. Raises RegistryError when either cannot be read."""
+    config, given = read_config(environ), environment_auths(environ)
+    # For a registry with an empty helper the `docker` command looks into `auths`.
+    helpers = {**_table(config, "credHelpers"), **dict.fromkeys(given, "")}
+    return {**config, "auths": {**_table(config, "auths"), **given}, "credHelpers": helpers}
 
 
 def _table(config: Mapping[str, Any], name: str) -> dict[str, Any]:

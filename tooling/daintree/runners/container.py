@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from daintree.errors import EngineError
-from daintree.images import labels
-from daintree.images.engine import mapped
+from daintree.images.engine import engine_errors
+from daintree.images.reference import COMPONENT_LABEL, OWNER_LABEL, RUN_LABEL, VERSION_LABEL
 from daintree.runners.child_process import Lines
 from daintree.runners.runner import Job
 from daintree.runners.variables import container_variables
@@ -130,9 +130,9 @@ def container_of(
         # Files in /tmp are memory: a stage that fills it must not take what the engine has for others.
         temporary=settings.docker_tmp or (memory or capacity.memory) // 4,
         labels={
-            labels.COMPONENT: job.component,
-            labels.VERSION: job.version,
-            labels.RUN: job.run,
+            COMPONENT_LABEL: job.component,
+            VERSION_LABEL: job.version,
+            RUN_LABEL: job.run,
         },
     )
 
@@ -289,23 +289,23 @@ def _began(process: int) -> str:
 
 def owner_label() -> dict[str, str]:
     """The label by which a container of this process is known as its own."""
-    return {labels.OWNER: write_owner(this_process())}
+    return {OWNER_LABEL: write_owner(this_process())}
 
 
-def remove_leftovers(client: DockerClient) -> None:
+def remove_orphans(client: DockerClient) -> None:
     """Remove the containers whose owners have died; those of the living, and of other machines, stay.
 
     Of an earlier start of this machine, those are removed that no longer run. Raises as the SDK does.
     """
-    for container in client.api.containers(all=True, filters={"label": labels.OWNER}):
-        if _is_left(container):
+    for container in client.api.containers(all=True, filters={"label": OWNER_LABEL}):
+        if _is_orphan(container):
             # Another process may be removing it just now.
-            with suppress(EngineError), mapped("remove a container"):
+            with suppress(EngineError), engine_errors("remove a container"):
                 client.api.remove_container(container["Id"], force=True, v=True)
 
 
-def _is_left(container: dict[str, Any]) -> bool:
-    owner = read_owner(container["Labels"][labels.OWNER])
+def _is_orphan(container: dict[str, Any]) -> bool:
+    owner = read_owner(container["Labels"][OWNER_LABEL])
     if owner is None:
         return False
     died = has_died(owner)

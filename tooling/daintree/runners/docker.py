@@ -17,10 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 from daintree.components import ComponentVersion
 from daintree.errors import EngineError, EnvironmentFailed, ImageError, StageFailed
-from daintree.images import labels
-from daintree.images.build import Origin, build_order
-from daintree.images.engine import EngineBuilder, connect, mapped, pull_image
-from daintree.images.reference import Repository, component_repository, version_tag
+from daintree.images.builders import open_builder
+from daintree.images.context import Origin, build_input
+from daintree.images.engine import connect, engine_errors, pull_image
+from daintree.images.reference import (
+    COMPONENT_LABEL,
+    VERSION_LABEL,
+    Repository,
+    component_repository,
+    version_tag,
+)
 from daintree.runners.child_process import ContainerMemory
 from daintree.runners.container import (
     APPLICATION,
@@ -33,7 +39,7 @@ from daintree.runners.container import (
     command_line,
     container_of,
     owner_label,
-    remove_leftovers,
+    remove_orphans,
 )
 from daintree.runners.runner import Job, Outcome, Prepared, Shell
 from daintree.runners.variables import missing_variables, shell_command
@@ -101,7 +107,7 @@ def _created(client: DockerClient, container: Container, job: Job) -> Iterator[N
         yield
     finally:
         # Where even this fails, the next start removes what is left.
-        with suppress(EngineError), mapped("remove the container"):
+        with suppress(EngineError), engine_errors("remove the container"):
             client.api.remove_container(container.name, force=True, v=True)
 
 
@@ -223,11 +229,11 @@ class DockerRunner:
         if refusal is not None:
             raise refusal
         client = self._connected()
-        with mapped("prepare the stage"):
+        with engine_errors("prepare the stage"):
             with self._first:
                 if self._capacity is None:
                     self._capacity = _capacity(client.api.info())
-                    remove_leftovers(client)
+                    remove_orphans(client)
                 making = self._making[version.digest]
             with making:
                 return ensure_image(client, version, snapshot, self._settings, announce)
@@ -244,7 +250,7 @@ class DockerRunner:
         _refuse_nul(job)
         try:
             client = self._connected()
-            with Log(job.log) as log, mapped("run the stage"):
+            with Log(job.log) as log, engine_errors("run the stage"):
 
                 def say(texts: list[str]) -> None:
                     log.add(texts)
@@ -264,7 +270,7 @@ class DockerRunner:
     def shell(self, job: Job, *, terminal: bool) -> Shell:
         """A shell in a container of the image, through the `docker` command; the container ends with it."""
         container = self._container(job)
-        with mapped("read the image"):
+        with engine_errors("read the image"):
             config = self._connected().api.inspect_image(container.image)["Config"]
         stage = (*(config["Entrypoint"] or ()), *container.command)
         start, more = shell_command(
@@ -334,7 +340,7 @@ def ensure_image(
     found = _in_engine(client, version, repository)
     if not found and settings.registry:
         found = _from_registry(client, version, repository, settings, announce)
-    return found or _built(version, repository, snapshot, announce)
+    return found or _built(version, repository, snapshot, settings, announce)
 
 
 def _in_engine(
@@ -346,7 +352,7 @@ def _in_engine(
     """
     import docker.errors
 
-    wanted = {labels.COMPONENT: version.name, labels.VERSION: version.digest}
+    wanted = {COMPONENT_LABEL: version.name, VERSION_LABEL: version.digest}
     try:
         # Asked first, because for a list the engine reads all the images it has.
         tagged = client.api.inspect_image(repository.tagged(version_tag(version.digest)))
@@ -386,9 +392,9 @@ def _named(
             ) from None
         announce(f"pulling {version.image}, the first time only")
         host, _, name = place.partition("/")
-        pull_image(client, Repository(host, name), digest, settings.platform, lambda line: None)
+        pull_image(client, Repository(host, name), digest, settings.platform)
         found = client.api.inspect_image(version.image)
-    if (found["Config"]["Labels"] or {}).get(labels.VERSION) != version.digest:
+    if (found["Config"]["Labels"] or {}).get(VERSION_LABEL) != version.digest:
         raise ImageError(f"the image {version.image} is not {version.name} at {version.digest}")
     return Prepared(image=found["Id"], digest=digest)
 
@@ -401,21 +407,21 @@ def _from_registry(
     announce: Callable[[str], None],
 ) -> Prepared | None:
     """The image that the version's tag names in the registry, pulled by its digest; None where there is none."""
-    from daintree.images.registry import HttpRegistry
+    from daintree.images.registry import RegistryClient
 
-    registry = HttpRegistry(repository.host, plain_http=settings.registry_plain_http)
+    registry = RegistryClient(repository.host, plain_http=settings.registry_plain_http)
     tag = version_tag(version.digest)
     [digest] = registry.digests([(repository, tag)])
     if not digest:
         return None
-    told = registry.labels(repository, digest, settings.platform).get(labels.VERSION, "")
+    told = registry.labels(repository, digest, settings.platform).get(VERSION_LABEL, "")
     if told != version.digest:
         raise ImageError(
             f"{repository.tagged(tag)} is not the version that its tag says: its label is {told or 'missing'}",
             hint="who pushed it by hand? Remove that tag from the registry, then doit build --push",
         )
     announce(f"pulling {repository.tagged(tag)}, the first time only")
-    image = pull_image(client, repository, digest, settings.platform, lambda line: None)
+    image = pull_image(client, repository, digest, settings.platform)
     return Prepared(image=image, digest=digest)
 
 
@@ -423,6 +429,7 @@ def _built(
     version: ComponentVersion,
     repository: Repository,
     snapshot: Callable[[], Path],
+    settings: Settings,
     announce: Callable[[str], None],
 ) -> Prepared:
     """The image built from the version's snapshot, with the version's tag."""
@@ -430,5 +437,5 @@ def _built(
     announce(f"building {reference}, the first time only")
     # What it is built of may be in no commit.
     origin = Origin(commit="", source="", created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
-    order = build_order(version, snapshot(), (reference,), origin)
-    return Prepared(image=EngineBuilder().build(order, lambda line: None))
+    build = build_input(version, snapshot(), (reference,), origin)
+    return Prepared(image=open_builder(settings).build(build, lambda line: None))

@@ -1,4 +1,4 @@
-"""What an image is built of."""
+"""The input of a build: pins, files and labels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from daintree.components import read_versions
 from daintree.components.snapshot import make_snapshot
-from daintree.images.build import Origin, build_order, image_labels, public_url
+from daintree.images.context import Origin, build_input, image_labels, public_url
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,10 +41,10 @@ def test_the_snapshot_with_pins_and_labels(monorepo: Monorepo, tmp_path: Path) -
     (snapshot / "__pycache__").mkdir()
     (snapshot / "__pycache__" / "main.pyc").touch()
 
-    order = build_order(version, snapshot, ("shop/rank:dev",), ORIGIN)
+    build = build_input(version, snapshot, ("shop/rank:dev",), ORIGIN)
 
-    assert (order.platform, dict(order.build_args)) == ("linux/arm64", {"WHAT": "this"})
-    with tarfile.open(fileobj=io.BytesIO(order.context)) as archive:
+    assert (build.platform, dict(build.build_args)) == ("linux/arm64", {"WHAT": "this"})
+    with tarfile.open(fileobj=io.BytesIO(build.context)) as archive:
         assert [member.name for member in archive if member.isfile()] == [
             ".dockerignore",
             "Dockerfile",
@@ -55,8 +55,8 @@ def test_the_snapshot_with_pins_and_labels(monorepo: Monorepo, tmp_path: Path) -
         dockerfile = archive.extractfile("Dockerfile")
         assert dockerfile is not None
         assert dockerfile.read().startswith(b"FROM python:3.11-slim@" + PIN.encode())
-    assert order.labels["ml.daintree.version"] == version.digest
-    assert order.labels["org.opencontainers.image.revision"] == "c0ffee"
+    assert build.labels["ml.daintree.version"] == version.digest
+    assert build.labels["org.opencontainers.image.revision"] == "c0ffee"
     nowhere = image_labels(version, Origin("", "", ORIGIN.created))
     assert not {"org.opencontainers.image.revision", "org.opencontainers.image.source"} & {*nowhere}
 

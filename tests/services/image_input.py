@@ -1,0 +1,26 @@
+"""The input of a small build, for tests of what builds and pushes images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from daintree.images.context import BuildInput, build_context
+
+LABEL = "ml.daintree.test.builder"
+SCRATCH = "FROM scratch\nARG WHAT\nCOPY ${WHAT} /\n"
+
+
+def image_input(
+    directory: Path, nonce: str, dockerfile: str, *references: str, fresh: bool = False
+) -> BuildInput:
+    """A Dockerfile beside one file `content`, which holds the nonce, as the image's label does."""
+    (directory / "content").write_text(nonce)
+    return BuildInput(
+        context=build_context(directory, ["Dockerfile", "content"], dockerfile.encode()),
+        dockerfile=dockerfile.encode(),
+        build_args={"WHAT": "content"},
+        labels={LABEL: nonce},
+        references=references or (f"daintree-test/{nonce}:one",),
+        platform="linux/amd64",
+        fresh=fresh,
+    )
