@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daintree.errors import SettingsError
-from daintree.settings import SETTINGS, cache_directory, read_settings
+from daintree.settings import SETTINGS, cache_directory, home_directory, read_settings
 from tests.configured import HOME, complaint, configured
 
 
@@ -75,6 +77,20 @@ def test_the_cache_is_where_the_platform_has_caches(
     environ: dict[str, str], directory: str
 ) -> None:
     assert str(cache_directory(environ)).replace("Library/Caches", ".cache") == directory
+
+
+@pytest.mark.parametrize("home", [{}, {"HOME": ""}, {"HOME": "relative"}, {"HOME": "~"}])
+def test_without_an_absolute_home_the_account_s_own_counts(home: dict[str, str]) -> None:
+    assert home_directory(home) == Path(pwd.getpwuid(os.getuid()).pw_dir)
+    assert cache_directory(home).is_relative_to(pwd.getpwuid(os.getuid()).pw_dir)
+
+
+def test_a_tilde_without_a_home_is_said_with_its_setting(tmp_path: Path) -> None:
+    error = complaint(tmp_path, 'store = "~nobody-of-this-name/store"')
+    assert error.message == (
+        "~nobody-of-this-name/store: there is no user 'nobody-of-this-name' with a home directory"
+    )
+    assert configured(tmp_path, 'store = "./~kept"').store == str(tmp_path / "~kept")
 
 
 @pytest.mark.parametrize("text", ["", "[project]\nname = 'x'\n", "[tool.other]\nstore = 1\n"])

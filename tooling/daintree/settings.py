@@ -1,4 +1,4 @@
-"""The only reader of configuration: `[tool.daintree]` of pyproject.toml, and `DAINTREE_*` which wins.
+"""Settings: `[tool.daintree]` of pyproject.toml, and `DAINTREE_*`, which wins. Nothing else reads either.
 
 Every setting has a type, a default and a line of help, all here; `doit config` and the reference page are made from them.
 """
@@ -6,11 +6,12 @@ Every setting has a type, a default and a line of help, all here; `doit config` 
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,19 +22,55 @@ from daintree.terminal import nearest
 _SEGMENT = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
 _REGISTRY = re.compile(rf"(?:[a-z0-9][a-z0-9.-]*|\[[0-9a-f:]+\])(?::\d+)?(?:/{_SEGMENT})*")
 _KUBERNETES_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+_PIN = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
+_UNITS = {"": 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
+_SIZE = re.compile(r"([1-9][0-9]{0,15})(Ki|Mi|Gi|Ti|)")
 PREFIX_FIELDS = ("component", "version", "year", "month", "day", "timestamp")
+
+# How a value is read: from text or TOML, with the directory that a relative path starts at. Raises ValueError.
+Read: TypeAlias = Callable[[Any, Path], Any]
+
+
+def home_directory(environ: Mapping[str, str]) -> Path:
+    """The user's home: $HOME, or else what the system's accounts say. Raises SettingsError when neither is an absolute path."""
+    home = environ.get("HOME", "")
+    if not os.path.isabs(home):
+        try:
+            home = pwd.getpwuid(os.getuid()).pw_dir
+        except KeyError:
+            home = ""
+    if not os.path.isabs(home):
+        raise SettingsError(
+            "there is no home directory: HOME is not an absolute path, and this account has none",
+            hint="set HOME, or XDG_CACHE_HOME for the caches alone, to the absolute path of a directory",
+        )
+    return Path(home)
+
+
+def expand_home(path: str) -> str:
+    """The path with a leading `~` or `~user` replaced. Raises SettingsError when there is no such home directory."""
+    first, slash, rest = path.partition("/")
+    if not first.startswith("~"):
+        return path
+    home = str(home_directory(os.environ)) if first == "~" else os.path.expanduser(first)
+    if not os.path.isabs(home):
+        raise SettingsError(
+            f"{path}: there is no user {first[1:]!r} with a home directory",
+            hint="write ./~… for a directory whose name begins with ~",
+        )
+    return home + slash + rest
 
 
 def read_text(value: Any, base: Path) -> str:
-    """Any text but an empty one."""
+    """Any text but an empty one. Raises ValueError."""
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError("expected text")
     return value
 
 
 def read_directory(value: Any, base: Path) -> Path:
-    """A directory, absolute."""
-    return Path(os.path.abspath(base / os.path.expanduser(read_text(value, base))))
+    """A directory, absolute. Raises SettingsError for a `~` without a home."""
+    return Path(os.path.abspath(base / expand_home(read_text(value, base))))
 
 
 def read_store(value: Any, base: Path) -> str:
@@ -42,22 +79,31 @@ def read_store(value: Any, base: Path) -> str:
     return text if "://" in text else str(read_directory(text, base))
 
 
-def read_unavailable(value: Any, base: Path) -> str:
-    """`fail` or `local`."""
-    if value not in ("fail", "local"):
-        raise ValueError("expected fail or local")
-    return str(value)
+def one_of(*words: str) -> Read:
+    """One of these words."""
+
+    def read(value: Any, base: Path) -> str:
+        if value not in words:
+            raise ValueError(f"expected {', '.join(words[:-1])} or {words[-1]}")
+        return str(value)
+
+    return read
 
 
-def read_count(value: Any, base: Path) -> int:
-    """A whole number from 1 to 999."""
-    if isinstance(value, bool) or not str(value).isdecimal() or not 0 < int(value) < 1000:
-        raise ValueError("expected a whole number from 1 to 999")
-    return int(value)
+def whole_number(lowest: int, highest: int, expected: str) -> Read:
+    """A whole number in a range, called `expected` where it is none."""
+
+    def read(value: Any, base: Path) -> int:
+        digits = "" if isinstance(value, bool) else str(value)
+        if not digits.isdecimal() or len(digits) > 15 or not lowest <= int(digits) <= highest:
+            raise ValueError(f"expected {expected}")
+        return int(digits)
+
+    return read
 
 
 def read_platform(value: Any, base: Path) -> str:
-    """os/architecture."""
+    """os/architecture. Raises ValueError."""
     text = read_text(value, base)
     if not 2 <= len(text.split("/")) <= 3 or not all(text.split("/")):
         raise ValueError("expected os/architecture, such as linux/amd64")
@@ -65,7 +111,7 @@ def read_platform(value: Any, base: Path) -> str:
 
 
 def read_registry(value: Any, base: Path) -> str:
-    """A registry's host, port and path."""
+    """A registry's host, port and path. Raises ValueError."""
     text = read_text(value, base).rstrip("/")
     host = text.partition("/")[0]
     # Docker takes a first part without any of these for a name on Docker Hub.
@@ -75,61 +121,34 @@ def read_registry(value: Any, base: Path) -> str:
 
 
 def read_switch(value: Any, base: Path) -> bool:
-    """true or false."""
+    """true or false. Raises ValueError."""
     if str(value).lower() not in ("true", "false"):
         raise ValueError("expected true or false")
     return str(value).lower() == "true"
 
 
 def read_prefix(value: Any, base: Path) -> str:
-    """A place in the store, with fields that each run fills in."""
+    """A path in the store, with fields that each run fills in. Raises ValueError."""
     text = read_text(value, base)
-    segments = text.split("/")
-    if (
-        "{timestamp}" not in text
-        or "{component}" not in text
-        or not {"", ".", ".."}.isdisjoint(segments)
-    ):
+    inside = {"", ".", ".."}.isdisjoint(text.split("/"))
+    if not inside or "{timestamp}" not in text or "{component}" not in text:
         raise ValueError("expected a relative path with {component} and {timestamp} in it")
     if text.startswith("_"):
-        raise ValueError("expected a path that does not begin with _, as the store's own places do")
-    for field in PREFIX_FIELDS:
-        text = text.replace("{" + field + "}", "")
-    if "{" in text or "}" in text:
+        raise ValueError("expected a path that does not begin with _, as the store's own do")
+    if set("{}") & set(re.sub(rf"{{({'|'.join(PREFIX_FIELDS)})}}", "", text)):
         raise ValueError("expected only the fields " + ", ".join(PREFIX_FIELDS))
-    return str(value)
-
-
-def read_builder(value: Any, base: Path) -> str:
-    """`auto`, `buildkit` or `classic`."""
-    if value not in ("auto", "buildkit", "classic"):
-        raise ValueError("expected auto, buildkit or classic")
-    return str(value)
-
-
-def read_limit(value: Any, base: Path) -> int:
-    """A whole number of processes, at least 16."""
-    if isinstance(value, bool) or not str(value).isdecimal() or int(value) < 16:
-        raise ValueError("expected a whole number from 16 on")
-    return int(value)
-
-
-def read_seconds(value: Any, base: Path) -> int:
-    """A whole number of seconds, at least 1."""
-    if isinstance(value, bool) or not str(value).isdecimal() or int(value) < 1:
-        raise ValueError("expected a whole number of seconds")
-    return int(value)
+    return text
 
 
 def read_kubernetes_name(value: Any, base: Path) -> str:
-    """What Kubernetes takes for the name of a namespace or a secret."""
+    """The name of a namespace or a secret in Kubernetes. Raises ValueError."""
     if not isinstance(value, str) or not _KUBERNETES_NAME.fullmatch(value):
         raise ValueError("expected small letters, digits and -, at most 63")
     return value
 
 
 def read_endpoint(value: Any, base: Path) -> str:
-    """The URL of a server, without anything else in it."""
+    """The URL of a server, without anything else in it. Raises ValueError."""
     text = read_text(value, base).rstrip("/")
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in text or parts.path:
@@ -137,36 +156,32 @@ def read_endpoint(value: Any, base: Path) -> str:
     return text
 
 
-def read_labels(value: Any, base: Path) -> dict[str, str]:
-    """Labels and their values: a table, or `label=value,…`."""
-    if isinstance(value, str):
-        value = dict(pair.partition("=")[::2] for pair in value.split(",") if pair)
-    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-        raise ValueError("expected a table of label = text")
-    return dict(value)
+def table_of(key: str, text: str) -> Read:
+    """A table of texts, or `key=text,…` in one text."""
+
+    def read(value: Any, base: Path) -> dict[str, str]:
+        if isinstance(value, str):
+            value = dict(pair.partition("=")[::2] for pair in value.split(",") if pair)
+        if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+            raise ValueError(f"expected a table of {key} = {text}")
+        return dict(value)
+
+    return read
 
 
 def read_bases(value: Any, base: Path) -> dict[str, str]:
-    """Pins of base images by reference: a table, or `image=digest,…`."""
-    if isinstance(value, str):
-        value = dict(pair.partition("=")[::2] for pair in value.split(",") if pair)
-    if not isinstance(value, dict):
-        raise ValueError("expected a table of image = digest")
+    """Pins of base images by reference. Raises ValueError."""
     pins: dict[str, str] = {}
-    for image, digest in value.items():
-        hexadecimal = str(digest).removeprefix("sha256:")
-        if len(hexadecimal) != 64 or any(digit not in "0123456789abcdef" for digit in hexadecimal):
+    for image, digest in table_of("image", "digest")(value, base).items():
+        hexadecimal = _PIN.fullmatch(digest)
+        if hexadecimal is None:
             raise ValueError(f"the pin of {image} must be sha256:<64 hex digits>")
-        pins[image] = f"sha256:{hexadecimal}"
+        pins[image] = f"sha256:{hexadecimal[1]}"
     return pins
 
 
-_UNITS = {"": 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
-_SIZE = re.compile(r"([1-9][0-9]{0,15})(Ki|Mi|Gi|Ti|)")
-
-
 def read_size(value: Any, base: Path) -> int:
-    """A number of bytes, with a unit if it is a large one."""
+    """A number of bytes, with a unit if it is a large one. Raises ValueError."""
     match = _SIZE.fullmatch(str(value))
     if match is None or isinstance(value, bool):
         raise ValueError("expected a number of bytes such as 512Mi or 20Gi")
@@ -174,7 +189,7 @@ def read_size(value: Any, base: Path) -> int:
 
 
 def read_hosts(value: Any, base: Path) -> tuple[str, ...]:
-    """Names of hosts: a list, or `host,…`."""
+    """Names of hosts: a list, or `host,…`. Raises ValueError."""
     names = value.split(",") if isinstance(value, str) else value
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError("expected a list of host names")
@@ -188,15 +203,12 @@ ENVIRONMENT_PREFIX = "DAINTREE_"
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """One setting: its name in pyproject.toml, its help, its default, and how its value is read.
-
-    `read` takes what is given and the directory that a relative path in it starts at; it raises ValueError.
-    """
+    """One setting: its name in pyproject.toml, its default (of the environment, where it is called), how it is read, its help."""
 
     name: str
+    default: Any
+    read: Read
     help: str
-    default: Callable[[Mapping[str, str]], Any]
-    read: Callable[[Any, Path], Any]
 
     @property
     def variable(self) -> str:
@@ -205,7 +217,7 @@ class Setting(msgspec.Struct, frozen=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings in force for one project; `origins` says where each came from."""
+    """The settings in force for one project; `origins` names where each came from."""
 
     root: Path
     store: str
@@ -239,7 +251,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def documents(self) -> Path:
-        """Where parsed specification files are remembered; beside the snapshots, as easily made again."""
+        """The directory of parsed specification files; beside the snapshots, as easily made again."""
         return self.snapshots / "_documents"
 
     def value(self, name: str) -> Any:
@@ -248,185 +260,83 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def cache_directory(environ: Mapping[str, str]) -> Path:
-    """The user's cache directory for this tooling: $XDG_CACHE_HOME or the platform's own place."""
+    """The user's cache directory for this tooling: in $XDG_CACHE_HOME, or else in the platform's own below the home."""
     base = environ.get("XDG_CACHE_HOME", "")
-    if base and os.path.isabs(base):
+    if os.path.isabs(base):
         return Path(base) / "daintree"
-    home = Path(environ.get("HOME") or os.path.expanduser("~"))
-    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "daintree"
+    caches = "Library/Caches" if sys.platform == "darwin" else ".cache"
+    return home_directory(environ) / caches / "daintree"
 
 
+def _cached(name: str) -> Callable[[Mapping[str, str]], Path]:
+    return lambda environ: cache_directory(environ) / name
+
+
+# fmt: off
 SETTINGS: tuple[Setting, ...] = (
-    Setting(
-        "store",
-        "where runs are kept: a directory (a leading ~ is your home), or s3://bucket[/prefix] to share them",
-        lambda environ: str(cache_directory(environ) / "store"),
-        read_store,
-    ),
-    Setting(
-        "cache",
-        "the directory in front of a store in a bucket; what was fetched and computed here is kept there too",
-        lambda environ: cache_directory(environ) / "store",
-        read_directory,
-    ),
-    Setting(
-        "when_unavailable",
-        "when the server of a store in a bucket cannot be reached: fail, or local to go on with the cache alone",
-        lambda environ: "fail",
-        read_unavailable,
-    ),
-    Setting(
-        "environments",
-        "where the local runner keeps its virtual environments",
-        lambda environ: cache_directory(environ) / "environments",
-        read_directory,
-    ),
-    Setting(
-        "snapshots",
-        "where copies of exactly a version's files are kept",
-        lambda environ: cache_directory(environ) / "snapshots",
-        read_directory,
-    ),
-    Setting(
-        "images",
-        "where it is remembered which images of the registry are the versions their tags say",
-        lambda environ: cache_directory(environ) / "images",
-        read_directory,
-    ),
-    Setting(
-        "prefix",
-        "where in the store a run is put; runs written under another prefix are still found",
-        lambda environ: "{component}/{version}/{year}/{month}/{day}/{timestamp}",
-        read_prefix,
-    ),
-    Setting(
-        "runner",
-        "what executes stages unless --runner says otherwise",
-        lambda environ: "local",
-        read_text,
-    ),
-    Setting(
-        "platform",
-        "the one platform images are built for",
-        lambda environ: "linux/amd64",
-        read_platform,
-    ),
-    Setting(
-        "bases",
-        "base images' pins: image reference = sha256 digest",
-        lambda environ: {},
-        read_bases,
-    ),
-    Setting(
-        "registry",
-        "where images are pushed to and looked for, such as registry.example/ml; none: the Docker engine alone",
-        lambda environ: "",
-        read_registry,
-    ),
-    Setting(
-        "registry_plain_http",
-        "speak plain HTTP to a registry that is not on this machine",
-        lambda environ: False,
-        read_switch,
-    ),
-    Setting(
-        "jobs",
-        "how many stages or builds that do not depend on each other run side by side",
-        lambda environ: os.cpu_count() or 1,
-        read_count,
-    ),
-    Setting(
-        "source_max_size",
-        "the most bytes that a source behind a URL may have, such as 20Gi",
-        lambda environ: 1 << 40,
-        read_size,
-    ),
-    Setting(
-        "source_timeout",
-        "seconds that the download of a source behind a URL may take, with all attempts",
-        lambda environ: 4 * 60 * 60,
-        read_seconds,
-    ),
-    Setting(
-        "source_redirects",
-        "hosts that a source's server may redirect to though they are not public, or `any`",
-        lambda environ: (),
-        read_hosts,
-    ),
-    Setting(
-        "builder",
-        "what builds images: buildkit (through the docker command), classic (the engine's API), auto for the better that is here",
-        lambda environ: "auto",
-        read_builder,
-    ),
-    Setting(
-        "inline_cache",
-        "BuildKit keeps the cache of a build in its image, and reads that of :latest",
-        lambda environ: False,
-        read_switch,
-    ),
-    Setting(
-        "build_secrets",
-        "secrets that Dockerfiles mount (RUN --mount=type=secret): id = the environment variable that holds it",
-        lambda environ: {},
-        read_labels,
-    ),
-    Setting(
-        "docker_pids",
-        "how many processes and threads a stage's container may have",
-        lambda environ: 4096,
-        read_limit,
-    ),
-    Setting(
-        "docker_tmp",
-        "how much /tmp of a stage's container may hold, which is memory (default: a quarter of the stage's memory)",
-        lambda environ: 0,
-        read_size,
-    ),
-    Setting(
-        "argo_namespace",
-        "the Kubernetes namespace in which Workflows run",
-        lambda environ: "daintree",
-        read_kubernetes_name,
-    ),
-    Setting(
-        "argo_endpoint",
-        "the store's server as pods reach it, such as http://minio.minio:9000 (default: as this machine does)",
-        lambda environ: "",
-        read_endpoint,
-    ),
-    Setting(
-        "argo_image",
-        "the tooling's own image, which records and retrains in the cluster (default: the one that doit build pushes)",
-        lambda environ: "",
-        read_text,
-    ),
-    Setting(
-        "argo_pull_secret",
-        "the secret with which pods pull images (default: none)",
-        lambda environ: "",
-        read_kubernetes_name,
-    ),
-    Setting(
-        "argo_node_selector",
-        "labels of the nodes on which pods run: label = value",
-        lambda environ: {},
-        read_labels,
-    ),
-    Setting(
-        "argo_deadline",
-        "seconds after which a Workflow that still runs is ended",
-        lambda environ: 24 * 60 * 60,
-        read_seconds,
-    ),
+    Setting("store", lambda environ: str(_cached("store")(environ)), read_store,
+            "where runs are kept: a directory (a leading ~ is your home), or s3://bucket[/prefix] to share them"),
+    Setting("cache", _cached("store"), read_directory,
+            "the directory in front of a store in a bucket; what was fetched and computed here is kept there too"),
+    Setting("when_unavailable", "fail", one_of("fail", "local"),
+            "when the server of a store in a bucket cannot be reached: fail, or local to go on with the cache alone"),
+    Setting("environments", _cached("environments"), read_directory,
+            "where the local runner keeps its virtual environments"),
+    Setting("snapshots", _cached("snapshots"), read_directory,
+            "where copies of exactly a version's files are kept"),
+    Setting("images", _cached("images"), read_directory,
+            "where it is remembered which images of the registry are the versions their tags say"),
+    Setting("prefix", "{component}/{version}/{year}/{month}/{day}/{timestamp}", read_prefix,
+            "where in the store a run is put; runs written under another prefix are still found"),
+    Setting("runner", "local", read_text,
+            "what executes stages unless --runner says otherwise"),
+    Setting("platform", "linux/amd64", read_platform,
+            "the one platform images are built for"),
+    Setting("bases", {}, read_bases,
+            "base images' pins: image reference = sha256 digest"),
+    Setting("registry", "", read_registry,
+            "where images are pushed to and looked for, such as registry.example/ml; none: the Docker engine alone"),
+    Setting("registry_plain_http", False, read_switch,
+            "speak plain HTTP to a registry that is not on this machine"),
+    Setting("jobs", lambda environ: os.cpu_count() or 1, whole_number(1, 999, "a whole number from 1 to 999"),
+            "how many stages or builds that do not depend on each other run side by side"),
+    Setting("source_max_size", 1 << 40, read_size,
+            "the most bytes that a source behind a URL may have, such as 20Gi"),
+    Setting("source_timeout", 4 * 60 * 60, whole_number(1, 10**15, "a whole number of seconds"),
+            "seconds that the download of a source behind a URL may take, with all attempts"),
+    Setting("source_redirects", (), read_hosts,
+            "hosts that a source's server may redirect to though they are not public, or `any`"),
+    Setting("builder", "auto", one_of("auto", "buildkit", "classic"),
+            "what builds images: buildkit (through the docker command), classic (the engine's API), auto for the better that is here"),
+    Setting("inline_cache", False, read_switch,
+            "BuildKit keeps the cache of a build in its image, and reads that of :latest"),
+    Setting("build_secrets", {}, table_of("id", "VARIABLE"),
+            "secrets that Dockerfiles mount (RUN --mount=type=secret): id = the environment variable that holds it"),
+    Setting("docker_pids", 4096, whole_number(16, 10**15, "a whole number from 16 on"),
+            "how many processes and threads a stage's container may have"),
+    Setting("docker_tmp", 0, read_size,
+            "how much /tmp of a stage's container may hold, which is memory (default: a quarter of the stage's memory)"),
+    Setting("argo_namespace", "daintree", read_kubernetes_name,
+            "the Kubernetes namespace in which Workflows run"),
+    Setting("argo_endpoint", "", read_endpoint,
+            "the store's server as pods reach it, such as http://minio.minio:9000 (default: as this machine does)"),
+    Setting("argo_image", "", read_text,
+            "the tooling's own image, which records and retrains in the cluster (default: the one that doit build pushes)"),
+    Setting("argo_pull_secret", "", read_kubernetes_name,
+            "the secret with which pods pull images (default: none)"),
+    Setting("argo_node_selector", {}, table_of("label", "text"),
+            "labels of the nodes on which pods run: label = value"),
+    Setting("argo_deadline", 24 * 60 * 60, whole_number(1, 10**15, "a whole number of seconds"),
+            "seconds after which a Workflow that still runs is ended"),
 )
+# fmt: on
 
 
 def read_settings(root: Path, environ: Mapping[str, str] | None = None) -> Settings:
     """The settings of the project at `root`.
 
     A relative path starts at the project in pyproject.toml, at the current directory in the environment.
-    Raises SettingsError for an unknown name (with the nearest one), a wrong type or a wrong value.
+    Raises SettingsError for an unknown name (with the nearest one), a wrong type, a wrong value or a missing home directory.
     """
     environ = os.environ if environ is None else environ
     table = _project_table(root)
@@ -455,7 +365,8 @@ def _value_of(
         given, base, place = table[setting.name], root, f"pyproject.toml: {setting.name}"
         origin = "pyproject.toml"
     else:
-        return setting.default(environ), "default"
+        default = setting.default
+        return default(environ) if callable(default) else default, "default"
     try:
         return setting.read(given, base), origin
     except ValueError as error:

@@ -23,6 +23,7 @@ from daintree.pipeline.execute import PipelineRun
 from daintree.pipeline.output_directory import check_place, publish_output
 from daintree.pipeline.plan import Plan
 from daintree.pipeline.session import Session
+from daintree.settings import expand_home
 from daintree.store.records import IndexRecord
 from daintree.terminal import colour, count, duration, say, size
 
@@ -290,9 +291,9 @@ def _output(session: Session, plan: Plan) -> Path | None:
     """The directory that gets the output, None when none does. Raises UsageError for one that must not be replaced."""
     request, pipeline, root = plan.request, plan.pipeline, session.settings.root
     if request.output:
-        directory = request.directory / Path(request.output).expanduser()
+        directory = request.directory / expand_home(request.output)
     elif pipeline.output:
-        directory = root / Path(pipeline.output).expanduser()
+        directory = root / expand_home(pipeline.output)
     else:
         return None
     check_place(directory, session.store, root)

@@ -12,6 +12,7 @@ from daintree.commands.command import JSON_OPTION, DaintreeCommand, option
 from daintree.commands.names import COMMANDS
 from daintree.errors import UsageError
 from daintree.pipeline.services import ALERT, find_attached, monitor, request_log, serve
+from daintree.settings import expand_home
 from daintree.terminal import say
 
 
@@ -40,7 +41,7 @@ class Serve(DaintreeCommand):
         arguments += assignments((*options["set"], *names[1:]))
         service = find_attached(self.root, "serves", names[0])
         default = request_log(self.root, service)
-        output = Path(options["output"]).expanduser().absolute() if options["output"] else default
+        output = Path(expand_home(options["output"])).absolute() if options["output"] else default
         try:
             outcome = serve(self.settings, service, options["run"], output, arguments, say)
         except KeyboardInterrupt as stopped:
@@ -122,4 +123,4 @@ def _flag(name: str, options: Mapping[str, Any]) -> str:
 
 def _path(text: str) -> str:
     """As the component, which runs in a directory of its own, finds it."""
-    return text if "://" in text else str(Path(text).expanduser().absolute())
+    return text if "://" in text else str(Path(expand_home(text)).absolute())

@@ -22,6 +22,7 @@ from daintree.pipeline.stage_data import (
     workbench,
 )
 from daintree.process import hand_over
+from daintree.settings import expand_home
 from daintree.terminal import count, say, size
 
 
@@ -88,7 +89,7 @@ class Pull(_OneStage):
 
     def _directory(self, options: Mapping[str, Any], plan: Plan, stage: str = "") -> Path:
         if options["to"]:
-            return Path(options["to"]).expanduser().absolute()
+            return Path(expand_home(options["to"])).absolute()
         return self.root / "pull" / plan.pipeline.name / stage
 
 

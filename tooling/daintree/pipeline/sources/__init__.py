@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from daintree.errors import SourceError
 from daintree.pipeline.sources.local import LocalSource
 from daintree.pipeline.sources.protocol import Source, WebLimits
+from daintree.settings import expand_home
 from daintree.store.protocol import Store
 
 
@@ -24,7 +24,7 @@ def open_source(
     """
     scheme, separator, _ = location.partition("://")
     if not separator:
-        return LocalSource(directory / os.path.expanduser(location), location, sha256, store)
+        return LocalSource(directory / expand_home(location), location, sha256, store)
     if scheme.lower() in ("http", "https"):
         from daintree.pipeline.sources.http import HttpSource
 
