@@ -257,3 +257,23 @@ def test_a_pipeline_of_thousands_of_stages_is_read() -> None:
     stages = "".join(f"- c/s{number}\n" for number in range(3000))
     pipeline = read(f"source: s\nstages:\n{stages}")
     assert pipeline.stages[-1].needs == ("s2998",)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("source: s\nstage: [a]\n", "did you mean 'stages'?"),
+        ("sourc: s\nstages: [a]\n", "did you mean 'source'?"),
+        ("source: {url: x}\nstages: [a]\n", "there are: location, sha256"),
+        ("source: s\noutput: {path: o, stage: [a]}\nstages: [a]\n", "did you mean 'stages'?"),
+        ("source: s\nstages: [a, {component: b, need: [a]}]\n", "did you mean 'needs'?"),
+        (
+            "source: s\nstages: [{component: b, resources: {cpus: 1}}]\n",
+            "did you mean 'cpu'?",
+        ),
+    ],
+)
+def test_an_unknown_key_gets_the_nearest_one(text: str, hint: str) -> None:
+    with pytest.raises(SpecError) as failure:
+        read_pipeline(text.encode(), "pipelines/x.yaml", "x")
+    assert failure.value.hint == hint

@@ -11,8 +11,7 @@ import pytest
 import yaml
 
 from daintree.errors import SpecError
-from daintree.spec.pipeline import read_pipeline
-from daintree.spec.schema import json_schema
+from daintree.spec.pipeline import json_schema, read_pipeline
 from daintree.spec.validation import read_component
 
 ROOT = Path(__file__).parents[2]

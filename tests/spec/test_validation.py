@@ -100,6 +100,20 @@ def test_an_error_names_file_line_and_key(text: str, message: str) -> None:
     assert complaint(text).message == WHERE + message
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("usess: []\n", "did you mean 'uses'?"),
+        ("parms: {}\n", "did you mean 'params'?"),
+        ("params: {a: {type: int, defualt: 1}}\n", "did you mean 'default'?"),
+        ("resources: {disk: 1Gi}\n", "there are: cpu, memory"),
+        ("resources: {memori: 1Gi}\n", "did you mean 'memory'?"),
+    ],
+)
+def test_an_unknown_key_gets_the_nearest_one(text: str, hint: str) -> None:
+    assert complaint(text).hint == hint
+
+
 def test_an_unknown_type_is_said_with_those_there_are() -> None:
     error = complaint("params:\n  a: {type: int}\n  b: {type: integer}\n")
     assert error.message == f"{WHERE}:3: invalid enum value 'integer' (at params.b.type)"

@@ -1,4 +1,4 @@
-"""Digests: always SHA-256, always of domain-tagged, versioned records, written `sha256:<64 hex>`."""
+"""Digests: SHA-256 of domain-tagged, versioned records, written `sha256:<64 hex>`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The one error tree.
+"""Error tree: everything the tooling raises on purpose is a `DaintreeError`.
 
-Everything the tooling raises on purpose is a `DaintreeError`; adapters map foreign exceptions to it where they occur.
+Adapters translate the exceptions of other libraries to it where they occur.
 
     DaintreeError
     ├── UsageError            the command line asks for something that does not exist
@@ -156,9 +156,9 @@ OK, MISSING, UNKNOWN = "ok", "missing", "unknown"
 
 
 class Check(msgspec.Struct, frozen=True):
-    """What was looked at, and what was found: `what` is what is there, or what is wrong; `hint` what to do then.
+    """Outcome of looking at one thing: its name and state; `what` is there or is wrong, and a hint.
 
-    `unknown`: whoever asked may not look.
+    `unknown`: this account may not look.
     """
 
     name: str
@@ -170,7 +170,7 @@ class Check(msgspec.Struct, frozen=True):
 def checked(
     name: str, ask: Callable[[], str], unknown: type[DaintreeError] | tuple[()] = ()
 ) -> Check:
-    """Whether `ask` returns, with what is there, or raises what is wrong; an `unknown` error says that it cannot be told."""
+    """The outcome of `ask`: ok with the text it returns, missing with the error it raises, unknown for an `unknown` error."""
     try:
         return Check(name, "ok", ask())
     except unknown as error:

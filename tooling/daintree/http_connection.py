@@ -31,7 +31,7 @@ def connection_to(url: SplitResult, seconds: float) -> http.client.HTTPConnectio
 
 
 def target(url: SplitResult) -> str:
-    """What a request line asks for."""
+    """Target of a request line."""
     return (url.path or "/") + (f"?{url.query}" if url.query else "")
 
 

@@ -1,4 +1,4 @@
-"""The one way to run a child process: an argument list, never a shell."""
+"""Child processes: run by argument lists, never by a shell."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """What a child left: its exit code (negative: the signal that killed it), stdout and stderr."""
+    """A child's exit code (negative: the signal that killed it), stdout and stderr."""
 
     code: int
     stdout: bytes
@@ -23,17 +23,17 @@ class Finished(msgspec.Struct, frozen=True):
         return (self.stderr.strip() or self.stdout.strip()).decode("utf-8", "replace")
 
 
-def hand_over(arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> int:
-    """Run a program on this process's own input and output, to its end; its exit code as a shell tells it.
+def run_in_foreground(arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> int:
+    """Run a program on this process's own input and output, to its end; its exit code, as a shell reports it.
 
     Interrupts are the program's alone. To be called from the main thread. Raises OSError as starting it does.
     """
 
-    def leave_it(number: int, frame: object) -> None:
+    def ignore(number: int, frame: object) -> None:
         return
 
     # Not ignored but handled: what is ignored would be ignored by the program as well.
-    previous = signal.signal(signal.SIGINT, leave_it)
+    previous = signal.signal(signal.SIGINT, ignore)
     try:
         code = subprocess.call(list(arguments), cwd=cwd, env=dict(env))
     finally:
@@ -82,7 +82,7 @@ def capture(
     stdin: bytes | None = None,
     pass_fds: Sequence[int] = (),
 ) -> Finished:
-    """Run a program to its end and keep what it said.
+    """Run a program to its end and capture its output.
 
     The child gets exactly `env` (or this process's environment), `stdin` (or nothing) and the open
     files `pass_fds`.

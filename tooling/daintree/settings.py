@@ -404,5 +404,5 @@ def find_project(start: Path) -> Path:
 
 
 def is_daintree(root: Path) -> bool:
-    """Whether the project has pipelines or components, or is an ordinary doit project."""
+    """True of a project with pipelines or components, False of an ordinary doit project."""
     return (root / "pipelines").is_dir() or (root / "components").is_dir()

@@ -17,7 +17,7 @@ from daintree.digest import short
 from daintree.errors import UsageError
 from daintree.images.build import Listener, Request, Result, build_images
 from daintree.settings import Settings
-from daintree.spec.yaml import remember_documents
+from daintree.spec.yaml import cache_documents
 from daintree.terminal import colour, columns, count, duration
 
 # The labels are steps of their own to the engine, and nothing that anybody waits for.
@@ -230,7 +230,7 @@ class BuildImages(DaintreeCommand):
 
 def _build(settings: Settings, request: Request) -> list[Result]:
     """Build in the project that the settings are of, with progress on stderr. Raises as `build_images` does."""
-    remember_documents(settings.documents)
+    cache_documents(settings.documents)
     width = max(map(len, request.names), default=0)
     return build_images(
         settings,
@@ -269,7 +269,7 @@ class Affected(DaintreeCommand):
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         """Compare and print."""
         settings = self.settings
-        remember_documents(settings.documents)
+        cache_documents(settings.documents)
         found = affected(
             self.root, options["base"] or None, platform=settings.platform, bases=settings.bases
         )

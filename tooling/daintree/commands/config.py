@@ -67,7 +67,7 @@ class Schema(DaintreeCommand):
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         """Make and print."""
-        from daintree.spec.schema import KINDS, json_schema
+        from daintree.spec.pipeline import KINDS, json_schema
 
         if names[0] not in KINDS:
             raise UsageError(f"there is no schema of {names[0]!r}", hint="pipeline or component")

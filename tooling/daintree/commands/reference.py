@@ -12,8 +12,14 @@ import msgspec
 from daintree.commands.names import COMMANDS
 from daintree.settings import SETTINGS
 from daintree.spec.component import ComponentSpec, Param, Resources
-from daintree.spec.pipeline import OutputSpec, PipelineSpec, SourceSpec, StageSpec
-from daintree.spec.schema import KINDS, json_schema
+from daintree.spec.pipeline import (
+    KINDS,
+    OutputSpec,
+    PipelineSpec,
+    SourceSpec,
+    StageSpec,
+    json_schema,
+)
 from daintree.store.records import Artifact, FileEntry, IndexRecord, InputRecord, Keys, RunManifest
 
 DIRECTORY = Path("docs/reference")

@@ -21,7 +21,7 @@ from daintree.pipeline.stage_data import (
     last_cached,
     workbench,
 )
-from daintree.process import hand_over
+from daintree.process import run_in_foreground
 from daintree.settings import expand_home
 from daintree.terminal import count, say, size
 
@@ -112,7 +112,7 @@ class OpenShell(_OneStage):
             shell = session.runner.shell(job, terminal=sys.stdin.isatty())
             say(f"{job.label} in its environment ({plan.runner}); $RUN runs")
             say(f"  {shlex.join(shell.command)}")
-            return hand_over(shell.start, cwd=shell.directory, env=shell.variables)
+            return run_in_foreground(shell.start, cwd=shell.directory, env=shell.variables)
 
 
 def _what(*records: Any) -> str:

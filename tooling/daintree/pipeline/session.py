@@ -17,7 +17,7 @@ from daintree.pipeline.sources.protocol import Source, WebLimits
 from daintree.runners import open_runner
 from daintree.settings import Settings
 from daintree.spec.pipeline import Pipeline, load_pipeline
-from daintree.spec.yaml import remember_documents
+from daintree.spec.yaml import cache_documents
 from daintree.store import open_store
 from daintree.store.protocol import Store
 from daintree.store.records import RunManifest
@@ -55,7 +55,7 @@ class Session:
 
         Raises SpecError for the pipeline file, UsageError for the request, SourceError, StoreError, EnvironmentFailed.
         """
-        remember_documents(settings.documents)
+        cache_documents(settings.documents)
         self.settings = settings
         self.request = request
         self.pipeline: Pipeline = load_pipeline(settings.root, request.pipeline, reserved)

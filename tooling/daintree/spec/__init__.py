@@ -1,1 +1,1 @@
-"""What people write: component and pipeline files, as frozen types."""
+"""Component and pipeline files, as frozen types."""

@@ -1,4 +1,4 @@
-"""`component.yaml`: what a component or library says of itself."""
+"""`component.yaml`: a component's or library's description of itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ParamType = Literal["int", "float", "str", "bool"]
 
 
 class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a stage may use: `cpu` cores (0: no limit) and `memory` such as "512Mi" or "2Gi" ("": no limit)."""
+    """Limits of a stage: `cpu` cores (0: no limit) and `memory` such as "512Mi" or "2Gi" ("": no limit)."""
 
     cpu: float = 0
     memory: str = ""

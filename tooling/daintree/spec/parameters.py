@@ -1,4 +1,4 @@
-"""Parameter values: whether one fits its parameter, and how text becomes one."""
+"""Parameter values: checked against their parameters, read from text, written as arguments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TYPES: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
 
 
 def value_problem(value: Scalar, param: Param) -> str:
-    """Why the value does not fit the parameter, in words; "" when it does.
+    """Reason, in words, that the value does not fit the parameter; "" when it fits.
 
     A whole number fits a float parameter; nothing else is taken for another type.
     """
@@ -59,5 +59,5 @@ def parse_value(text: str, param: Param) -> Scalar:
 
 
 def as_argument(value: Scalar) -> str:
-    """The value as a component's command line takes it."""
+    """The value in the form in which a component's command line takes it."""
     return str(value).lower() if isinstance(value, bool) else str(value)

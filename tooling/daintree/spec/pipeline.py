@@ -1,4 +1,4 @@
-"""`pipelines/NAME.yaml`: what strings components together."""
+"""`pipelines/NAME.yaml`: a source, stages and an output, checked and in order."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import re
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from daintree.errors import SpecError, UsageError
-from daintree.spec.component import Resources, Scalar
+from daintree.spec.component import ComponentSpec, Resources, Scalar
 from daintree.spec.validation import check_resources, convert
 from daintree.spec.yaml import Document, parse_document
 from daintree.terminal import nearest
@@ -19,7 +20,7 @@ from daintree.terminal import nearest
 class StageSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One stage in the long form.
 
-    `component` is the component's name; where its sources are elsewhere, with the `version` to take, or in its
+    `component` is the component's name; where its sources are in another repository, with the `version` to take, or in its
     place the `image` by its digest (`registry/path/name@sha256:…`). `name` is the stage's (default: the last
     part of the component's or image's); `params` the parameters that differ from the component's defaults; `needs` the stages whose outputs it
     reads (default: the stage before it; [] reads the source); `resources` replaces the component's.
@@ -80,7 +81,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def code(self) -> str:
-        """What names the code it runs: a component, a component at a version, or an image."""
+        """Name of the code that the stage runs: a component, a component at a version, or an image."""
         return self.image or (
             f"{self.component}@{self.version}" if self.version else self.component
         )
@@ -140,17 +141,17 @@ def load_pipeline(root: Path, name: str, reserved: Collection[str]) -> Pipeline:
     Raises UsageError when there is no such pipeline, SpecError when its file is wrong or its
     name is one of `reserved`.
     """
-    found = [path for suffix in SUFFIXES if (path := root / DIRECTORY / (name + suffix)).is_file()]
-    if not found:
+    files = [path for suffix in SUFFIXES if (path := root / DIRECTORY / (name + suffix)).is_file()]
+    if not files:
         raise UsageError(
             f"there is no pipeline {name!r} in {DIRECTORY}/",
             hint=nearest(name, list(pipeline_files(root)))
             or "`doit list` shows the pipelines there are",
         )
-    where = f"{DIRECTORY}/{found[0].name}"
-    if len(found) > 1:
+    where = f"{DIRECTORY}/{files[0].name}"
+    if len(files) > 1:
         raise SpecError(
-            f"{where}: {DIRECTORY}/{found[1].name} describes a pipeline of the same name"
+            f"{where}: {DIRECTORY}/{files[1].name} describes a pipeline of the same name"
         )
     if not NAME.match(name):
         raise SpecError(
@@ -162,7 +163,7 @@ def load_pipeline(root: Path, name: str, reserved: Collection[str]) -> Pipeline:
             hint="rename the file: the pipeline's name is the file's",
         )
     try:
-        content = found[0].read_bytes()
+        content = files[0].read_bytes()
     except OSError as error:
         raise SpecError(f"{where}: cannot be read: {error.strerror}") from None
     return read_pipeline(content, where, name)
@@ -305,12 +306,12 @@ def _ordered(stages: Sequence[Stage]) -> list[Stage]:
 def _circle(waiting: Iterable[Stage]) -> list[Stage]:
     """One circle among stages each of which needs another of them."""
     stages = {stage.name: stage for stage in waiting}
-    trail = [next(iter(stages.values()))]
+    path = [next(iter(stages.values()))]
     while True:
-        following = next(stages[need] for need in trail[-1].needs if need in stages)
-        if following in trail:
-            return trail[trail.index(following) :]
-        trail.append(following)
+        following = next(stages[need] for need in path[-1].needs if need in stages)
+        if following in path:
+            return path[path.index(following) :]
+        path.append(following)
 
 
 def _output(
@@ -333,3 +334,20 @@ def _output(
             f"{document.place(('output',))}: an output needs a path and at least one stage"
         )
     return output.path, output.stages, True
+
+
+# The files that people write, for editors: their types and titles.
+KINDS: dict[str, tuple[type[msgspec.Struct], str]] = {
+    "pipeline": (PipelineSpec, "A pipeline: a source, stages, an output"),
+    "component": (ComponentSpec, "A component's description of itself"),
+}
+
+
+def json_schema(kind: str) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of pipeline or component files. Raises KeyError for another kind."""
+    spec, title = KINDS[kind]
+    schema = msgspec.json.schema(spec)
+    stage = schema.get("$defs", {}).get("StageSpec")
+    if stage:
+        stage["oneOf"] = [{"required": ["component"]}, {"required": ["image"]}]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema}

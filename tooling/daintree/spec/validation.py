@@ -11,6 +11,7 @@ from daintree.errors import SpecError
 from daintree.spec.component import FIXED_VARIABLES, ComponentSpec, Param, ParamType
 from daintree.spec.parameters import value_problem
 from daintree.spec.yaml import Document, KeyPath, dotted, parse_document
+from daintree.terminal import nearest
 
 _Spec = TypeVar("_Spec", bound=msgspec.Struct)
 
@@ -46,26 +47,46 @@ def convert(document: Document, kind: type[_Spec]) -> _Spec:
         return msgspec.convert(value, type=kind)
     except msgspec.ValidationError as error:
         path = _path_of(error, value, kind)
-        text = _split(error)[0]
+        text, hint = _split(error)[0], ""
         unknown = re.search(r"(?s)unknown field `(.*)`", text)
         if unknown:
+            hint = nearest(unknown[1], _keys(kind, path))
             path = (*path, unknown[1])
             text = f"unknown key {unknown[1]!r}"
-        types = ", ".join(get_args(ParamType))
-        hint = f"a type is one of: {types}" if "enum value" in text else ""
+        elif "enum value" in text:
+            hint = f"a type is one of: {', '.join(get_args(ParamType))}"
         place = document.place(path)
         key = f" (at {dotted(path)})" if path and document.lines else ""
         raise SpecError(f"{place}: {_plain(text)}{key}", hint=hint) from None
 
 
+def _keys(kind: Any, path: KeyPath) -> list[str]:
+    """The keys that the mapping at `path` of a `kind` may have."""
+    from msgspec import inspect
+
+    def mappings(place: inspect.Type) -> list[Any]:
+        kinds = place.types if isinstance(place, inspect.UnionType) else (place,)
+        return [kind for kind in kinds if isinstance(kind, inspect.StructType | inspect.DictType)]
+
+    place: Any = inspect.type_info(kind)
+    for part in path:
+        if isinstance(place, inspect.VarTupleType):
+            place = place.item_type
+        elif isinstance(mapping := mappings(place)[0], inspect.DictType):
+            place = mapping.value_type
+        else:
+            place = next(field.type for field in mapping.fields if field.name == part)
+    return [field.name for field in mappings(place)[0].fields]
+
+
 def _split(error: msgspec.ValidationError) -> tuple[str, str]:
-    """(what is wrong, msgspec's path of where, e.g. `$.stages[0].params[...]`)"""
+    """(problem, msgspec's path to it, e.g. `$.stages[0].params[...]`)"""
     match = _COMPLAINT.match(str(error))
     return (match[1], match[2] or "") if match else (str(error), "")
 
 
 def _path_of(error: msgspec.ValidationError, value: Any, kind: type[msgspec.Struct]) -> KeyPath:
-    """Where the error is. msgspec writes `[...]` for any key of a mapping; the key is found by trying them."""
+    """The path of the error. msgspec writes `[...]` for any key of a mapping; the key is found by trying them."""
     path: KeyPath = ()
     for name, index in re.findall(r"\.(\w+)|\[([0-9]+|\.\.\.)\]", _split(error)[1]):
         if index == "...":

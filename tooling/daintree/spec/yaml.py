@@ -1,4 +1,4 @@
-"""The syntax of the YAML and JSON files that people write: strict, bounded, and with the line of every value.
+"""Syntax of the YAML and JSON files that people write: strict, bounded, and with the line of every value.
 
 The YAML read is the 1.2 core schema (`no` and `on` are text, `1e-3` is a number), without aliases and tags, and with
 decimal numbers only (`0x1F` and `.inf` are text). In both formats a key given twice, a number beyond 64 bits and
@@ -13,6 +13,7 @@ import math
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -260,69 +261,48 @@ def _number(text: str) -> int | float:
 
 
 def _unusable(text: str) -> str:
-    what = "a NUL character" if "\0" in text else "half a surrogate pair"
-    return f"{what} cannot stand in text"
+    character = "a NUL character" if "\0" in text else "half a surrogate pair"
+    return f"{character} cannot stand in text"
 
 
 # Part of every hash: raised when the same bytes come to mean another document.
 _SYNTAX_VERSION = b"1"
-_remembered: Path | None = None
+_cache: Path | None = None
 
 
-class _Remembered(msgspec.Struct, frozen=True, array_like=True):
-    """What a document's file in the memory holds."""
+class _Cached(msgspec.Struct, frozen=True, array_like=True):
+    """The content of a document's file in the cache."""
 
     value: Any
     lines: list[tuple[KeyPath, int]]
 
 
-def remember_documents(directory: Path | None) -> None:
-    """From now on keep what is parsed in `directory`, for other processes too; None: remember nothing."""
-    global _remembered
-    _remembered = directory
+def cache_documents(directory: Path | None) -> None:
+    """From now on keep parsed documents in `directory`, for other processes too; None: keep none."""
+    global _cache
+    _cache = directory
 
 
 def parse_document(content: bytes, where: str) -> Document:
-    """Parse a file's bytes: JSON when `where` ends in `.json`, else YAML.
+    """Parse a file's bytes, or take the document from the cache: JSON when `where` ends in `.json`, else YAML.
 
     Raises SpecError, with the line, for anything that is not exactly one well-formed document.
     """
-    memory = _memory_of(content, where)
-    document = _recall(memory, where)
-    if document is None:
-        document = parse(content, where)
-        _remember(memory, document)
-    return document
-
-
-def _memory_of(content: bytes, where: str) -> str:
-    """The file that this document is remembered in; "" when nothing is remembered."""
-    if _remembered is None:
-        return ""
+    if _cache is None:
+        return parse(content, where)
     kind = b"json" if where.endswith(".json") else b"yaml"
     digest = hashlib.sha256(b"%s %s\0%s" % (kind, _SYNTAX_VERSION, content)).hexdigest()
-    return os.path.join(_remembered, digest)
-
-
-def _recall(memory: str, where: str) -> Document | None:
+    file = _cache / digest
     try:
-        with open(memory, "rb") as file:
-            kept = msgspec.msgpack.decode(file.read(), type=_Remembered)
+        cached = msgspec.msgpack.decode(file.read_bytes(), type=_Cached)
+        return Document(where, cached.value, dict(cached.lines))
     except (OSError, msgspec.DecodeError):
-        return None
-    return Document(where, kept.value, dict(kept.lines))
-
-
-def _remember(memory: str, document: Document) -> None:
-    """Best effort: a memory that cannot be written costs the next process time, nothing else."""
-    if not memory:
-        return
-    kept = msgspec.msgpack.encode(_Remembered(document.value, list(document.lines.items())))
-    draft = f"{memory}.{os.getpid()}"
-    try:
-        os.makedirs(os.path.dirname(memory), exist_ok=True)
-        with open(draft, "xb") as file:
-            file.write(kept)
-        os.replace(draft, memory)
-    except OSError:
-        return
+        document = parse(content, where)
+    # Best effort: a cache that cannot be written costs the next process time, nothing else.
+    with suppress(OSError):
+        draft = file.with_name(f"{digest}.{os.getpid()}")
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        lines = list(document.lines.items())
+        draft.write_bytes(msgspec.msgpack.encode(_Cached(document.value, lines)))
+        draft.replace(file)
+    return document
