@@ -215,6 +215,10 @@ class Setting(msgspec.Struct, frozen=True):
         """The environment variable that wins over pyproject.toml."""
         return ENVIRONMENT_PREFIX + self.name.upper()
 
+    def default_value(self, environ: Mapping[str, str]) -> Any:
+        """The value of a setting that nobody has set. Raises SettingsError where it lies in a home directory and there is none."""
+        return self.default(environ) if callable(self.default) else self.default
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings in force for one project; `origins` names where each came from."""
@@ -365,8 +369,7 @@ def _value_of(
         given, base, place = table[setting.name], root, f"pyproject.toml: {setting.name}"
         origin = "pyproject.toml"
     else:
-        default = setting.default
-        return default(environ) if callable(default) else default, "default"
+        return setting.default_value(environ), "default"
     try:
         return setting.read(given, base), origin
     except ValueError as error:

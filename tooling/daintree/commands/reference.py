@@ -138,7 +138,7 @@ def _settings() -> str:
     ]
     environ = {"XDG_CACHE_HOME": "/CACHE"}
     for setting in SETTINGS:
-        default = _word(setting.default(environ)).replace("/CACHE", "~/.cache")
+        default = _word(setting.default_value(environ)).replace("/CACHE", "~/.cache")
         if setting.name == "jobs":
             default = "the number of cores"
         else:
