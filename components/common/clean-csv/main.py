@@ -1,107 +1,122 @@
 """Clean the table records.csv: types, missing values, duplicates, k-core. The order stays."""
 
-from __future__ import annotations
-
+import math
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from itertools import compress, islice
 from pathlib import Path
 
-from k_core import k_core
-from rules import Fault, Rules, column_index, column_indexes, column_types
-from stageio import StageError, numbered_rows, progress, read_header, run, table, write_rows
+import numpy as np
+import pandas as pd
+from stageio import StageError, check_columns, names, place, read_chunks, run, table, write_table
 
-_HINTS = {
-    "missing": "--on-missing drop (in a pipeline on_missing: drop) leaves such rows out",
-    "invalid": "--on-invalid drop (in a pipeline on_invalid: drop) leaves such rows out",
-    "duplicate": "--duplicates drop (in a pipeline duplicates: drop) keeps the first of equal rows",
-}
+TYPES = ("int", "float", "bool", "str")
+WHOLE = re.compile(r"([+-]?[0-9]{1,4000})(?:\.0*)?")
+DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+TRUE, FALSE = {"true", "t", "yes", "1", "1.0"}, {"false", "f", "no", "0", "0.0"}
 
 
 def main(
-    *,
-    input: Path,
-    output: Path,
-    types: str,
-    on_invalid: str,
-    required: str,
-    on_missing: str,
-    duplicates: str,
-    user_column: str,
-    item_column: str,
-    min_user: int,
-    min_item: int,
-) -> None:
+    *, input: Path, output: Path, types: str, required: str, duplicates: str,
+    on_invalid: str, on_missing: str, user_column: str, item_column: str, min_user: int, min_item: int,
+) -> None:  # fmt: skip
     """Write the rows of `input`/records.csv that are in order to `output`/records.csv.
 
-    Of several equal rows the first stays. With a `min_user` or a `min_item` above 1, the user and
-    the item of a row are required, and rows are taken out until every user and item has enough.
-
-    Raises StageError for an unknown column or type, for a row that breaks a rule whose answer is
-    "fail" (with its line), and where no row is left.
+    For the k-core, the user and the item of a row are required. Raises StageError for an unknown
+    column or type, a row that breaks a rule whose answer is "fail", and where no row is left.
     """
     source, target = table(input, "records.csv"), output / "records.csv"
-    header = read_header(source)
-    pair_columns = (user_column, item_column) if max(min_user, min_item) > 1 else ()
-    pair = [column_index(header, name) for name in pair_columns]
-    rules = Rules(
-        header=header,
-        types=column_types(header, types),
-        required=[*column_indexes(header, required), *pair],
-        unique=duplicates != "keep",
-    )
-    answers = {"missing": on_missing, "invalid": on_invalid, "duplicate": duplicates}
+    kinds = column_types(source, types)
+    pair = [user_column, item_column] if max(min_user, min_item) > 1 else []
+    filled = names("--required", required) + pair
+    header = check_columns(source, filled, "--required, --user-column, --item-column")
+    if len(header) == 1 and (delimiter := re.search(r"::|[;\t|]", header[0])):
+        problem = f"{source}: one column, {header[0]!r}, separated by {delimiter[0]!r}"
+        raise StageError(problem, "load the file by a connector, and tell it the delimiter")
+    answers = {"on_invalid": on_invalid, "on_missing": on_missing, "duplicates": duplicates}
     dropped: Counter[str] = Counter()
-    rows = progress(clean(source, rules, answers, dropped), label="rows")
-    left = write_rows(target, header, rows)
+    left = write_table(target, clean(source, kinds, filled, answers, dropped))
     if pair:
         before, left = left, keep_core(target, pair, min_user, min_item)
         dropped["outside the k-core"] = before - left
-    report(source, left, dropped)
-
-
-def clean(
-    path: Path, rules: Rules, answers: dict[str, str], dropped: Counter[str]
-) -> Iterator[list[str]]:
-    """Yield the rows of the table at `path` that follow `rules`, and count the others by reason.
-
-    Raises StageError with file and line for a row that breaks a rule whose answer is "fail".
-    """
-    for line, cells in islice(numbered_rows(path), 1, None):
-        try:
-            rules.apply(cells)
-        except Fault as fault:
-            if answers[fault.reason] == "fail":
-                raise StageError(f"{path}: line {line}: {fault}", _HINTS[fault.reason]) from None
-            dropped[fault.reason] += 1
-        else:
-            yield cells
-
-
-def keep_core(path: Path, pair: list[int], min_user: int, min_item: int) -> int:
-    """Reduce the table at `path` to its k-core and return the number of rows left.
-
-    `pair` has the indexes of the user's and of the item's column.
-    """
-    user, item = pair
-    rows = islice(numbered_rows(path), 1, None)
-    kept = k_core(((cells[user], cells[item]) for _, cells in rows), min_user, min_item)
-    if not all(kept):
-        body = (cells for _, cells in islice(numbered_rows(path), 1, None))
-        write_rows(path, read_header(path), compress(body, kept))
-    return sum(kept)
-
-
-def report(source: Path, left: int, dropped: Counter[str]) -> None:
-    """Say on stderr how many rows are left and why others are not.
-
-    Raises StageError where no row is left.
-    """
     reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
     if not left:
         raise StageError(f"{source}: no row is left", f"dropped: {reasons or 'none'}")
     print(f"rows kept: {left}, dropped: {reasons or 'none'}", file=sys.stderr)
+
+
+def column_types(path: Path, listing: str) -> dict[str, str]:
+    """{column: type} of a list such as "overall:float,unixReviewTime:int". Raises StageError."""
+    entries = [entry.rpartition(":") for entry in names("--types", listing)]
+    types = {name.strip(): kind.strip() for name, _, kind in entries}
+    if len(types) < len(entries) or not {*types.values()} <= {*TYPES}:
+        hint = f"each column once; the types are {', '.join(TYPES)}"
+        raise StageError(f"--types: {listing!r} is not COLUMN:TYPE, …", hint)
+    check_columns(path, types, "--types")
+    return types
+
+
+def clean(path: Path, kinds: dict, filled: list, answers: dict, dropped: Counter) -> Iterator:
+    """Yield the rows of the table at `path` that are in order, and count the others by reason."""
+
+    def without(rows, wrong, rule, reason, problem):
+        if wrong.any() and answers[rule] == "fail":
+            hint = f"{rule}: drop leaves such rows out (--{rule.replace('_', '-')} drop)"
+            raise StageError(f"{place(path, wrong.idxmax())}: {problem}", hint)
+        dropped[reason] += int(wrong.sum())
+        return rows[~wrong]
+
+    # A hash of each row, not the row: 8 bytes instead of a whole review. No hash is -1.
+    earlier = np.array([-1])
+    for rows in read_chunks(path):
+        for name in filled:
+            empty = rows[name].str.strip() == ""
+            rows = without(rows, empty, "on_missing", "missing", f"{name} is empty")
+        for name, kind in kinds.items():
+            cells = rows[name].str.strip()
+            typed = cells.map({cell: in_type(cell, kind) for cell in cells.unique()})
+            first = next(iter(cells[typed.isna()]), "")[:40]
+            rows = rows.assign(**{name: typed})
+            problem = f"{name}: {first!r} is no {kind}"
+            rows = without(rows, typed.isna(), "on_invalid", "invalid", problem)
+        if answers["duplicates"] != "keep":
+            hashes = pd.Series(map(hash, zip(*map(rows.get, rows), strict=True)), rows.index, int)
+            known = earlier[earlier.searchsorted(hashes, side="right") - 1]
+            again = hashes.duplicated() | (known == hashes)
+            rows = without(rows, again, "duplicates", "duplicate", "equal to an earlier row")
+            earlier = np.sort(np.concatenate([earlier, hashes[~again]]), kind="stable")
+        yield rows
+
+
+def in_type(cell: str, kind: str) -> str | None:
+    """The cell in its type's one form, None where it is not of the type; an empty cell always is."""
+    if kind == "int" and (whole := WHOLE.fullmatch(cell)):
+        return str(int(whole[1]))
+    if kind == "float" and DECIMAL.fullmatch(cell) and math.isfinite(float(cell)):
+        return repr(float(cell))
+    if kind == "bool" and cell.lower() in TRUE | FALSE:
+        return "true" if cell.lower() in TRUE else "false"
+    return cell if kind == "str" or not cell else None
+
+
+def keep_core(path: Path, pair: list[str], min_user: int, min_item: int) -> int:
+    """Reduce the table at `path` to the k-core of its user and item; returns the rows left."""
+    pairs = pd.concat(rows.map(hash) for rows in read_chunks(path, pair))
+    core = k_core(pairs.set_axis(["user", "item"], axis="columns"), min_user, min_item)
+    kept = pairs.index.isin(core)
+    return write_table(path, (rows[kept[rows.index]] for rows in read_chunks(path)))
+
+
+def k_core(pairs: pd.DataFrame, min_user: int, min_item: int) -> pd.Index:
+    """The most rows, of which there is one set, where each user and each item has that many rows."""
+    while True:
+        users = pairs.groupby("user")["user"].transform("size")
+        items = pairs.groupby("item")["item"].transform("size")
+        enough = (users >= min_user) & (items >= min_item)
+        if enough.all():
+            return pairs.index
+        pairs = pairs[enough]
 
 
 if __name__ == "__main__":

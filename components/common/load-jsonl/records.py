@@ -1,168 +1,113 @@
-"""Records from lines of JSON: each line one object, each object a record of text cells.
+"""Records from lines of JSON: each line one object, each object a record of text.
 
-- A number keeps the text it has in the source: 1.10 stays 1.10, and no digit is lost.
-- true and false stay as they are, null is an empty cell, a list or an object is compact JSON.
-- NaN and Infinity are not JSON and make a line malformed, as does half of a surrogate pair, which
-  UTF-8 cannot hold.
-- Of a key that an object repeats, the last value counts, as in most JSON parsers.
+A number keeps the text it has in the source, null is an empty cell, a list or an object is compact
+JSON. NaN, Infinity and half of a surrogate pair make a line malformed.
 """
 
-from __future__ import annotations
-
-import io
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from gzip import BadGzipFile, GzipFile
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from pathlib import Path
+from typing import NoReturn
 
-from source import SourceFile
+import pandas as pd
 from stageio import StageError
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
-_GZIP_MAGIC = b"\x1f\x8b"
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_BUFFER_BYTES = 1 << 20
-# Far above any record, yet a file without line breaks cannot fill the memory.
-_LONGEST_LINE = 64 << 20
-_EXAMPLES = 5
+BYTES_AT_ONCE, LONGEST_LINE, EXAMPLES = 4 << 20, 64 << 20, 5
 
 
 @dataclass
 class JsonLines:
-    """The records of some files, in order; may be iterated several times.
+    """The records of some files in frames of text, a column for each field; can be read again.
 
-    A malformed line raises StageError with file and line number. With `skip_malformed` it is left
-    out; `skipped` counts those of the latest iteration and `examples` says what was wrong with the
-    first few. A gzip file that is damaged or cut off counts as one malformed line, after the last
-    line that is whole. Blank lines are no records.
+    A malformed line raises StageError with file and line; with `skip_malformed` it is counted. A
+    damaged gzip file counts as one, after the last line that is whole. Blank lines are no records.
     """
 
-    files: Sequence[SourceFile]
+    files: Mapping[str, Path]
     skip_malformed: bool
+    count: int = 0
     skipped: int = 0
     examples: list[str] = field(default_factory=list)
 
-    def __iter__(self) -> Iterator[dict[str, str]]:
-        self.skipped = 0
-        self.examples.clear()
-        for file in self.files:
-            yield from self._records(file)
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        self.count, self.skipped, self.examples = 0, 0, []
+        for name, path in self.files.items():
+            batch, number, size = [], 0, 0
+            try:
+                for number, line in numbered_lines(name, path):
+                    try:
+                        batch.append(parse(line))
+                    except (ValueError, RecursionError) as error:
+                        problem = str(error).replace(": line 1 column", " at column")
+                        self._reject(f"{name}: line {number}: not JSON: {problem}", line)
+                    size += len(line)
+                    if size > BYTES_AT_ONCE:
+                        yield self._frame(batch)
+                        batch, size = [], 0
+            except (EOFError, BadGzipFile, zlib.error) as error:
+                self._reject(f"{name}: after line {number}: damaged gzip file: {error}", b"")
+            yield self._frame(batch)
 
-    def _records(self, file: SourceFile) -> Iterator[dict[str, str]]:
-        number = 0
-        try:
-            for number, line in _numbered_lines(file):
-                try:
-                    record = parse(line)
-                except (ValueError, RecursionError) as error:
-                    self._reject(f"{file.name}: line {number}: {_reason(error)}", line)
-                else:
-                    yield record
-        except (EOFError, BadGzipFile, zlib.error) as error:
-            self._reject(f"{file.name}: after line {number}: damaged gzip file: {error}")
+    def _frame(self, batch: list[dict[str, str]]) -> pd.DataFrame:
+        self.count += len(batch)
+        return pd.DataFrame(batch, dtype="str").fillna("")
 
-    def _reject(self, problem: str, line: bytes = b"") -> None:
+    def _reject(self, problem: str, line: bytes) -> None:
         if not self.skip_malformed:
             hint = "--on-error skip (in a pipeline on_error: skip) leaves malformed lines out"
             if line.lstrip().startswith(b"["):
                 hint = "write a JSON array as one object a line, e.g. with jq -c '.[]'"
             raise StageError(problem, hint)
         self.skipped += 1
-        if self.skipped <= _EXAMPLES:
-            self.examples.append(problem)
+        self.examples += [problem] if self.skipped <= EXAMPLES else []
+
+
+def numbered_lines(name: str, path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file, plain or gzip, that are not blank, counted from 1."""
+    with path.open("rb") as raw:
+        file = GzipFile(fileobj=raw) if raw.peek(2).startswith(b"\x1f\x8b") else raw
+        for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE), b""), start=1):
+            if len(line) == LONGEST_LINE:
+                problem = f"{name}: line {number}: longer than {LONGEST_LINE >> 20} MiB"
+                raise StageError(problem, "the source holds one JSON object a line")
+            # Where files were joined, each has left its byte order mark.
+            line = line.removeprefix(b"\xef\xbb\xbf")
+            if line and not line.isspace():
+                yield number, line
 
 
 def parse(line: bytes) -> dict[str, str]:
-    """The record in one line: {field: cell}, in the order of the line.
-
-    Raises ValueError or RecursionError for what is not one JSON object in UTF-8.
-    """
+    """The record in one line: {field: cell}. Raises ValueError or RecursionError where it is none."""
     text = line.rstrip(b"\r\n").decode("utf-8")
-    record = _decode(text)
+    record = decode(text)
     if not isinstance(record, dict):
         raise ValueError(f"expected an object, got {text[:20]}")
-    cells = {
-        name: value if isinstance(value, str) else "" if value is None else _compact(value)
-        for name, value in record.items()
-    }
+    cells = {name: v if isinstance(v, str) else compact(v, null="") for name, v in record.items()}
     if "\\ud" in text or "\\uD" in text:
         "".join((*cells, *cells.values())).encode("utf-8")
     return cells
 
 
-class _Number(str):
+class Number(str):
     """The text of a number, told apart from a string by its type."""
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
+def refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)
 
 
-_decode = json.JSONDecoder(parse_int=_Number, parse_float=_Number, parse_constant=_refuse).decode
-_encode = json.JSONEncoder(ensure_ascii=False).encode
+decode = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=refuse).decode
+encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def _compact(value: object) -> str:
-    if isinstance(value, _Number):
-        return value
+def compact(value: object, null: str = "null") -> str:
+    """A value as JSON without spaces, its numbers as they were written."""
     if isinstance(value, list):
-        return f"[{','.join(map(_compact, value))}]"
+        return f"[{','.join(map(compact, value))}]"
     if isinstance(value, dict):
-        return f"{{{','.join(f'{_encode(k)}:{_compact(v)}' for k, v in value.items())}}}"
-    return _encode(value)
-
-
-def _reason(error: ValueError | RecursionError) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"not JSON: {error.msg} at column {error.colno}"
-    if isinstance(error, UnicodeDecodeError):
-        return f"not UTF-8: {error.reason} at byte {error.start + 1}"
-    if isinstance(error, UnicodeEncodeError):
-        return "half of a surrogate pair, which is no character"
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
-
-
-def _numbered_lines(file: SourceFile) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines that are not blank, with their numbers counted from 1."""
-    with file.path.open("rb") as raw:
-        read = partial(_unpacked(raw).readline, _LONGEST_LINE)
-        for number, line in enumerate(iter(read, b""), start=1):
-            if len(line) == _LONGEST_LINE:
-                raise StageError(
-                    f"{file.name}: line {number}: longer than {_LONGEST_LINE >> 20} MiB",
-                    "the source holds one JSON object a line",
-                )
-            if number == 1:
-                line = line.removeprefix(_BYTE_ORDER_MARK)
-            if line and not line.isspace():
-                yield number, line
-
-
-def _unpacked(raw: io.BufferedReader) -> BinaryIO:
-    if raw.peek(len(_GZIP_MAGIC))[: len(_GZIP_MAGIC)] != _GZIP_MAGIC:
-        return raw
-    return io.BufferedReader(_Gunzip(raw), _BUFFER_BYTES)
-
-
-class _Gunzip(io.RawIOBase):
-    """What a gzip file holds, up to the very place where it turns out to be damaged.
-
-    A GzipFile by itself drops what it has unpacked of the block in which it meets the damage.
-    """
-
-    def __init__(self, raw: BinaryIO) -> None:
-        self._unpacked = GzipFile(fileobj=raw)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        block = memoryview(buffer)
-        piece = self._unpacked.read1(len(block))
-        block[: len(piece)] = piece
-        return len(piece)
+        return f"{{{','.join(f'{encode(k)}:{compact(v)}' for k, v in value.items())}}}"
+    return null if value is None else str(value) if isinstance(value, Number) else encode(value)

@@ -11,13 +11,14 @@ from typing import Any
 # One thread sums in one order: the metrics must not depend on the number of cores.
 os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"))
 
+import pandas as pd
 from card import model_card
 from charts import draw_charts
 from item2vec_model import Model, Scoring, read_description, read_model, scorer_of
 from metrics import NAMES, OF_RANKS, RECOMMENDED, Metrics, by_history_length, spread, summarise
 from ranking import Ranking, Scores, model_scores, popularity_scores, rank
 from split import Cases, Split, read_split
-from stageio import StageError, numbered_rows, run, table, write_rows
+from stageio import StageError, read_table, run, table, write_table
 
 
 def main(
@@ -118,10 +119,8 @@ def check_baseline(document: dict[str, Any]) -> None:
 
 def read_losses(path: Path) -> list[float]:
     """The loss of each epoch, in order. Raises StageError when the table is malformed."""
-    rows = numbered_rows(path)
-    _, header = next(rows)
     try:
-        return [float(cells[header.index("loss")]) for _, cells in rows]
+        return read_table(path, ["loss"])["loss"].astype(float).tolist()
     except ValueError as error:
         raise StageError(f"{path}: {error}", "take the file as train writes it") from None
 
@@ -130,14 +129,10 @@ def write_metrics(output: Path, document: dict[str, Any]) -> None:
     """Write metrics.json for programs, metrics.csv and by_history_length.csv as tables."""
     text = json.dumps(document, indent=2, sort_keys=True)
     (output / "metrics.json").write_text(text + "\n", encoding="utf-8", newline="\n")
-    rows = [
-        (model, part, *(metrics[name] for name in NAMES))
-        for model, part, metrics in parts(document)
-    ]
-    write_rows(output / "metrics.csv", ("model", "part", *NAMES), rows)
-    columns = ("from", "to", "cases", *OF_RANKS)
-    lengths = [[part[name] for name in columns] for part in document["by_history_length"]]
-    write_rows(output / "by_history_length.csv", columns, lengths)
+    rows = [{"model": model, "part": part, **metrics} for model, part, metrics in parts(document)]
+    write_table(output / "metrics.csv", pd.DataFrame(rows)[["model", "part", *NAMES]])
+    lengths = pd.DataFrame(document["by_history_length"])
+    write_table(output / "by_history_length.csv", lengths[["from", "to", "cases", *OF_RANKS]])
 
 
 def parts(document: dict[str, Any]) -> list[tuple[str, str, Metrics]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from stageio import StageError, numbered_cells, table
+from stageio import StageError, place, read_table, table
 
 Indices = NDArray[np.int64]
 Sequences = dict[str, list[int]]
@@ -53,7 +53,10 @@ def read_split(directory: Path) -> Split:
     Raises StageError when a file is missing or malformed, names an item that items.csv does not,
     or holds a user out who has no training purchase or more than one purchase held out.
     """
-    items = _read_items(table(directory, "items.csv"))
+    items = {
+        item: row
+        for row, item in enumerate(read_table(table(directory, "items.csv"), ["item"])["item"])
+    }
     train = _read_sequences(table(directory, "train.csv"), items)
     valid = _read_held_out(table(directory, "valid.csv"), items, train)
     test = _read_held_out(table(directory, "test.csv"), items, train)
@@ -75,23 +78,17 @@ def _cases(histories: Sequences, targets: Sequences) -> Cases:
     )
 
 
-def _read_items(path: Path) -> dict[str, int]:
-    items: dict[str, int] = {}
-    for _, (item,) in numbered_cells(path, "item"):
-        items.setdefault(item, len(items))
-    return items
-
-
 def _read_sequences(path: Path, items: Mapping[str, int]) -> Sequences:
-    sequences: Sequences = {}
-    for line, (user, item) in numbered_cells(path, "user", "item"):
-        if item not in items:
-            raise StageError(
-                f"{path}: line {line}: item {item[:40]!r} is not in items.csv",
-                "take all files of the split from one run of preprocess",
-            )
-        sequences.setdefault(user, []).append(items[item])
-    return sequences
+    purchases = read_table(path, ["user", "item"])
+    unknown = ~purchases["item"].isin(items)
+    if unknown.any():
+        row = unknown.idxmax()
+        raise StageError(
+            f"{place(path, row)}: item {purchases['item'][row][:40]!r} is not in items.csv",
+            "take all files of the split from one run of preprocess",
+        )
+    rows = purchases["item"].map(items).astype(int)
+    return dict(rows.groupby(purchases["user"], sort=False).agg(list))
 
 
 def _read_held_out(path: Path, items: Mapping[str, int], train: Sequences) -> Sequences:

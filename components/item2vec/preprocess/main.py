@@ -1,92 +1,84 @@
 """Purchases to one sequence a user, split leave-one-out: the last is the test purchase."""
 
-from __future__ import annotations
-
 import sys
-from collections import Counter
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from purchases import Columns, Purchase, read_histories
-from stageio import run, table, write_rows
+import pandas as pd
+from stageio import StageError, check_columns, place, read_chunks, run, table, write_table
 
-PARTS = ("train", "valid", "test")
-
-Parts = dict[str, Sequence[Purchase]]
+# What fits a 64-bit integer: readers of the output can rely on it.
+WHOLE_NUMBER = "-?[0-9]{1,18}"
 
 
 def main(
-    *,
-    input: Path,
-    output: Path,
-    user_column: str,
-    item_column: str,
-    time_column: str,
-    validation: bool,
-) -> None:
-    """Split the purchases of records.csv and write one table for each part, items and counts.
+    *, input: Path, output: Path,
+    user_column: str, item_column: str, time_column: str, validation: bool,
+) -> None:  # fmt: skip
+    """Split the purchases of records.csv and write one table for each part, items and counts."""
+    source, columns = table(input, "records.csv"), [user_column, item_column, time_column]
+    for name, flag in zip(
+        columns, ("--user-column", "--item-column", "--time-column"), strict=True
+    ):
+        check_columns(source, [name], flag)
+    purchases = pd.concat(checked(source, rows) for rows in read_chunks(source, columns))
+    if purchases.empty:
+        raise StageError(f"{source}: no records", "the source, or what clean keeps of it, is empty")
+    purchases = purchases.set_axis(["user", "item", "time"], axis="columns")
+    # Purchases of one time keep the order of the file.
+    purchases = purchases.sort_values(["user", "time"], kind="stable", ignore_index=True)
+    parts = leave_one_out(purchases, validation)
+    for part, rows in parts.items():
+        write_table(output / f"{part}.csv", rows)
 
-    Raises StageError when records.csv is missing, empty or malformed.
-    """
-    columns = Columns(user=user_column, item=item_column, time=time_column)
-    histories = read_histories(table(input, "records.csv"), columns)
-    split = {user: leave_one_out(history, validation) for user, history in histories.items()}
-    for part in PARTS:
-        write_part(output / f"{part}.csv", part, split)
-    write_items(output / "items.csv", split)
-    write_counts(output / "split.csv", split)
-    report(histories)
+    trained = parts["train"]["item"].value_counts()
+    items = trained.reindex(sorted(purchases["item"].unique()), fill_value=0).reset_index()
+    write_table(output / "items.csv", items.set_axis(["item", "train_purchases"], axis="columns"))
+    counts = {part: [*rows[["user", "item"]].nunique(), len(rows)] for part, rows in parts.items()}
+    split = pd.DataFrame.from_dict(counts, "index", columns=["users", "items", "purchases"])
+    split = split.rename_axis("part").reset_index()
+    write_table(output / "split.csv", split[["part", "users", "purchases", "items"]])
 
-
-def leave_one_out(history: Sequence[Purchase], validation: bool) -> Parts:
-    """The parts of a user's purchases, oldest first: the last one is test.
-
-    The one before it is valid with `validation`, else it is trained on. A user with fewer than
-    three purchases is in the training part only, either way: a query for each of the others needs
-    a purchase to start from.
-    """
-    if len(history) < 3:
-        return {"train": history, "valid": (), "test": ()}
-    trained = len(history) - (2 if validation else 1)
-    return {"train": history[:trained], "valid": history[trained:-1], "test": history[-1:]}
-
-
-def write_part(path: Path, part: str, split: Mapping[str, Parts]) -> None:
-    """Write a row a purchase, sorted by user, each user's oldest first."""
-    rows = ((user, item, time) for user, parts in split.items() for item, time in parts[part])
-    write_rows(path, ("user", "item", "time"), rows)
-
-
-def write_items(path: Path, split: Mapping[str, Parts]) -> None:
-    """Write every item of the records, sorted, with its number of purchases in training."""
-    trained = Counter(purchase.item for parts in split.values() for purchase in parts["train"])
-    items = {
-        purchase.item for parts in split.values() for part in PARTS for purchase in parts[part]
-    }
-    rows = ((item, trained[item]) for item in sorted(items))
-    write_rows(path, ("item", "train_purchases"), rows)
-
-
-def write_counts(path: Path, split: Mapping[str, Parts]) -> None:
-    """Write for each part how many users, purchases and different items it holds."""
-    rows = []
-    for part in PARTS:
-        sequences = [parts[part] for parts in split.values() if parts[part]]
-        items = {purchase.item for sequence in sequences for purchase in sequence}
-        rows.append((part, len(sequences), sum(map(len, sequences)), len(items)))
-    write_rows(path, ("part", "users", "purchases", "items"), rows)
-
-
-def report(histories: Mapping[str, Sequence[Purchase]]) -> None:
-    """Say on stderr how many purchases there are and which of them are special."""
-    lengths = [len(history) for history in histories.values()]
-    repeats = sum(len(h) - len({purchase.item for purchase in h}) for h in histories.values())
-    short = sum(length < 3 for length in lengths)
+    lengths = purchases["user"].value_counts()
+    repeats = purchases.duplicated(["user", "item"]).sum()
     print(
-        f"{sum(lengths):,} purchases by {len(lengths):,} users; {short:,} users with fewer than 3 "
-        f"are in the training part only; {repeats:,} purchases repeat an item (kept)",
+        f"{len(purchases):,} purchases by {len(lengths):,} users; {(lengths < 3).sum():,} users with "
+        f"fewer than 3 are in the training part only; {repeats:,} purchases repeat an item (kept)",
         file=sys.stderr,
     )
+
+
+def checked(path: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of user, item and time, the time as a number. Raises StageError for a row that has none."""
+    *ids, time = rows
+    for name in ids:
+        if (empty := rows[name] == "").any():
+            where = place(path, empty.idxmax())
+            raise StageError(f"{where}: {name} is empty", "drop such records in clean")
+        # An id that occurs often is held once.
+        rows[name] = rows[name].map(sys.intern)
+    if (wrong := ~rows[time].str.fullmatch(WHOLE_NUMBER)).any():
+        where, cell = place(path, wrong.idxmax()), rows[time][wrong.idxmax()]
+        raise StageError(
+            f"{where}: {time} is not a whole number: {cell[:40]!r}",
+            "a time is an integer of at most 18 digits, such as seconds since 1970",
+        )
+    return rows.astype({time: "int64"})
+
+
+def leave_one_out(purchases: pd.DataFrame, validation: bool) -> dict[str, pd.DataFrame]:
+    """The parts of purchases that are sorted by user and time: each user's last is test.
+
+    The one before it is valid with `validation`, else it is trained on. Users with fewer than three
+    purchases are in training only: a query for each of the others needs one to start from.
+    """
+    users = purchases.groupby("user", sort=False)["user"]
+    later, enough = users.cumcount(ascending=False), users.transform("size") >= 3
+    test, valid = enough & (later == 0), enough & (later == 1) & validation
+    return {
+        "train": purchases[~test & ~valid],
+        "valid": purchases[valid],
+        "test": purchases[test],
+    }
 
 
 if __name__ == "__main__":

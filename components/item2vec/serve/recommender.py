@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from item2vec_model import Scorer, Scoring, read_model, scorer_of
 from numpy.typing import NDArray
-from stageio import numbered_cells, table
+from stageio import read_table, table
 
 # Of what a user bought, in the order of time.
 PARTS = ("train.csv", "valid.csv", "test.csv")
@@ -87,8 +88,7 @@ def read_recommender(directory: Path, scoring: Scoring) -> Recommender:
 
 
 def _read_histories(directory: Path) -> dict[str, list[str]]:
-    histories: dict[str, list[str]] = {}
-    for part in PARTS:
-        for _, (user, item) in numbered_cells(table(directory, part), "user", "item"):
-            histories.setdefault(user, []).append(item)
+    parts = [read_table(table(directory, part), ["user", "item"]) for part in PARTS]
+    purchases = pd.concat(parts, ignore_index=True)
+    histories: dict[str, list[str]] = purchases.groupby("user")["item"].agg(list).to_dict()
     return histories

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from hyperparameters import Hyperparameters
 from item2vec_model import write_description
 from sequences import read_sequences
 from skipgram import Matrix, Model, train
-from stageio import run, table, write_rows
+from stageio import run, table, write_table
 
 SPLIT_FILES = ("train.csv", "valid.csv", "test.csv", "items.csv")
 
@@ -35,19 +36,17 @@ def write_model(output: Path, model: Model) -> None:
     """Write both vectors of each item, sorted by item, and the loss of each epoch."""
     write_vectors(output / "vectors.csv", model.items, model.vectors)
     write_vectors(output / "context_vectors.csv", model.items, model.context_vectors)
-    losses = ((epoch, f"{loss:.6f}") for epoch, loss in enumerate(model.losses, start=1))
-    write_rows(output / "training.csv", ("epoch", "loss"), losses)
+    losses = pd.Series(model.losses, name="loss").map("{:.6f}".format)
+    losses.index = losses.index + 1
+    write_table(output / "training.csv", losses.rename_axis("epoch").reset_index())
 
 
 def write_vectors(path: Path, items: Sequence[str], vectors: Matrix) -> None:
     """Write a row an item: its id, then the components of its vector."""
-    header = ("item", *(f"v{index}" for index in range(vectors.shape[1])))
     # Nine significant digits tell any two float32 numbers apart.
-    digits = "{:.9g}".format
-    rows = (
-        (item, *map(digits, vector.tolist())) for item, vector in zip(items, vectors, strict=True)
-    )
-    write_rows(path, header, rows)
+    table = pd.DataFrame(vectors).map("{:.9g}".format).add_prefix("v")
+    table.insert(0, "item", items)
+    write_table(path, table)
 
 
 if __name__ == "__main__":

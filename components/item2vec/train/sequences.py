@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stageio import StageError, numbered_cells
+from stageio import StageError, read_table
 
 
 def read_sequences(path: Path) -> list[list[str]]:
@@ -12,9 +12,7 @@ def read_sequences(path: Path) -> list[list[str]]:
 
     Raises StageError when there is no row, or no column user or item.
     """
-    sequences: dict[str, list[str]] = {}
-    for _, (user, item) in numbered_cells(path, "user", "item"):
-        sequences.setdefault(user, []).append(item)
-    if not sequences:
+    purchases = read_table(path, ["user", "item"])
+    if purchases.empty:
         raise StageError(f"{path}: no purchases to train on", "check the stages before this one")
-    return list(sequences.values())
+    return purchases.groupby("user", sort=False)["item"].agg(list).tolist()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from stageio import StageError, numbered_cells, table
+from stageio import StageError, read_table, table
 
 from .vectors import Matrix, Model
 
@@ -125,8 +125,8 @@ def scorer_of(model: Model, directory: Path, scoring: Scoring) -> Scorer:
     Items that the model does not know are left out.
     """
     scoring.check()
-    sequences: dict[str, list[int]] = {}
-    for _, (user, item) in numbered_cells(table(directory, "train.csv"), "user", "item"):
-        if item in model.index:
-            sequences.setdefault(user, []).append(model.index[item])
-    return Scorer(model, followers_of(sequences.values(), len(model.items), scoring), scoring)
+    purchases = read_table(table(directory, "train.csv"), ["user", "item"])
+    purchases = purchases[purchases["item"].isin(model.index)]
+    rows = purchases["item"].map(model.index).astype(int)
+    sequences = rows.groupby(purchases["user"], sort=False).agg(list)
+    return Scorer(model, followers_of(sequences, len(model.items), scoring), scoring)

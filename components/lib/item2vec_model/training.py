@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from stageio import numbered_cells, table
+from stageio import read_table, table
 
 from .schema import check_description
 
@@ -16,5 +16,4 @@ def trained_purchases(directory: Path) -> Counter[str]:
     Raises StageError when the model is of another schema, or train.csv is missing or malformed.
     """
     check_description(directory)
-    rows = numbered_cells(table(directory, "train.csv"), "item")
-    return Counter(item for _, (item,) in rows)
+    return Counter(read_table(table(directory, "train.csv"), ["item"])["item"])

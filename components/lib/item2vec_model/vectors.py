@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from stageio import StageError, numbered_rows, table
+from stageio import StageError, place, read_chunks, read_header, table
 
 from .schema import check_description
 
@@ -66,35 +67,32 @@ def read_model(directory: Path) -> Model:
 
 
 def _read(path: Path) -> tuple[list[str], Matrix]:
-    rows = numbered_rows(path)
-    _, header = next(rows)
+    header = read_header(path)
     if header[0] != "item" or len(header) < 2:
         raise StageError(
             f"{path}: line 1: expected the column item, then those of the vector",
             f"there are {', '.join(header[:5])}",
         )
     items: list[str] = []
-    return items, _matrix(path, rows, items, len(header) - 1)
-
-
-def _matrix(
-    path: Path, rows: Iterator[tuple[int, list[str]]], items: list[str], width: int
-) -> Matrix:
     vectors = []
-    for line, (item, *cells) in rows:
-        items.append(item)
-        vectors.append(_vector(f"{path}: line {line}", cells))
-    return np.array(vectors, dtype=np.float32).reshape(len(vectors), width)
+    for rows in read_chunks(path):
+        items.extend(rows["item"])
+        vectors.append(_vectors(path, rows.drop(columns="item")))
+    return items, np.concatenate(vectors)
 
 
-def _vector(place: str, cells: list[str]) -> Vector:
+def _vectors(path: Path, rows: pd.DataFrame) -> Matrix:
     try:
         with np.errstate(over="ignore"):
-            vector = np.array(list(map(float, cells)), dtype=np.float32)
+            vectors = rows.to_numpy(object).astype(np.float64).astype(np.float32)
     except ValueError as error:
-        raise StageError(f"{place}: {error}", "take the file as train writes it") from None
-    if not np.isfinite(vector).all():
+        wrong = rows.apply(pd.to_numeric, errors="coerce").isna().any(axis=1)
+        where = place(path, wrong.idxmax())
+        raise StageError(f"{where}: {error}", "take the file as train writes it") from None
+    finite = np.isfinite(vectors).all(axis=1)
+    if not finite.all():
         raise StageError(
-            f"{place}: a number of the vector is not finite", "train with a smaller --alpha"
+            f"{place(path, rows.index[finite.argmin()])}: a number of the vector is not finite",
+            "train with a smaller --alpha",
         )
-    return vector
+    return vectors

@@ -2,17 +2,28 @@
 
 from .entrypoint import run
 from .errors import StageError
+from .parameters import names
 from .progress import progress
-from .tables import numbered_cells, numbered_rows, read_header, read_rows, table, write_rows
+from .tables import (
+    check_columns,
+    place,
+    read_chunks,
+    read_header,
+    read_table,
+    table,
+    write_table,
+)
 
 __all__ = [
     "StageError",
-    "numbered_cells",
-    "numbered_rows",
+    "check_columns",
+    "names",
+    "place",
     "progress",
+    "read_chunks",
     "read_header",
-    "read_rows",
+    "read_table",
     "run",
     "table",
-    "write_rows",
+    "write_table",
 ]

@@ -80,6 +80,19 @@ def parse(
     return vars(values)
 
 
+def names(flag: str, listing: str) -> list[str]:
+    """The names in the value of a flag, a list separated by commas; [] for "".
+
+    Raises StageError for a name that is empty or repeated.
+    """
+    found = [name.strip() for name in listing.split(",")] if listing.strip() else []
+    wrong = [name for name in found if not name or found.count(name) > 1]
+    if wrong:
+        problem = f"{wrong[0]!r} is repeated" if wrong[0] else "an empty name"
+        raise StageError(f"{flag}: {problem}", "names are separated by single commas")
+    return found
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         hint = f"{self.prog} --help lists the parameters"

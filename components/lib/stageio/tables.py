@@ -1,22 +1,30 @@
-"""Tables between stages: CSV files with a header line, UTF-8, lines that end in a line feed.
+"""Tables between stages: CSV files with a header, UTF-8, lines that end in a line feed, by pandas.
 
-Any text goes through unchanged: commas, quotes, line breaks of every kind and NUL. Everything
-streams, so that memory does not grow with the file.
+Every cell is text and comes back as it went in: `0000031852`, `NA`, `1e5`, NUL, line breaks and
+quotes. A file is read and written in chunks, so that memory does not grow with it.
 """
 
 from __future__ import annotations
 
 import csv
+import difflib
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
-from .errors import StageError
+import pandas as pd
 
-# The csv module refuses cells above 128 KiB by default: a review or a nested value may be longer.
-_LONGEST_CELL = sys.maxsize
+from .errors import StageError
+from .progress import progress
+
+ROWS_AT_ONCE = 50_000
+
+# Text is held the same way with and without pyarrow: only Python's strings hold all of it.
+pd.set_option("mode.string_storage", "python")
 
 
 def table(directory: Path, name: str) -> Path:
@@ -36,101 +44,131 @@ def table(directory: Path, name: str) -> Path:
     raise StageError(f"{directory}: no file {name}", f"the directory holds {listing or 'nothing'}")
 
 
+def read_table(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """The table at `path`, all cells as text; only `columns`, in this order, where some are given.
+
+    Raises StageError as `read_chunks` does.
+    """
+    return pd.concat(read_chunks(path, columns))
+
+
+def read_chunks(path: Path, columns: Sequence[str] = ()) -> Iterator[pd.DataFrame]:
+    """Yield the table at `path` in frames of ROWS_AT_ONCE rows, at least one, all cells as text.
+
+    The index counts the rows of the whole table from 0. Raises StageError when a column is missing,
+    and with the line where the file is not a valid table.
+    """
+    header = check_columns(path, columns, "the columns that are needed")
+    with path.open(encoding="utf-8-sig", newline="") as text, _malformed(path):
+        source = _CommaCounter(text)
+        # pandas' own way with blank lines loses white space at the edges of its buffers.
+        chunks = pd.read_csv(
+            source,
+            header=0,
+            names=header,
+            index_col=False,
+            usecols=list(columns) or None,
+            dtype="str",
+            na_filter=False,
+            skip_blank_lines=False,
+            chunksize=ROWS_AT_ONCE,
+            engine="c",
+        )
+        rows, last = 1, None
+        for chunk in chunks:
+            rows += len(chunk)
+            if last is not None:
+                yield last
+            last = chunk[list(columns or header)]
+        # pandas fills up a row that is too short.
+        if source.commas != rows * (len(header) - 1):
+            _check_rows(path)
+        yield last
+
+
 def read_header(path: Path) -> list[str]:
     """The column names of the table at `path`.
 
     Raises StageError when the header is missing, repeats a name or is not valid CSV in UTF-8.
     """
-    _, header = next(numbered_rows(path))
+    _, header = next(_parsed(path), (1, []))
+    if not header:
+        raise StageError(f"{path}: no header line", "a table starts with the names of its columns")
+    _check_header(path, header)
     return header
 
 
-def read_rows(path: Path) -> Iterator[dict[str, str]]:
-    """Yield the rows of the table at `path` in order, each as {column: cell}.
+def check_columns(path: Path, columns: Iterable[str], flag: str) -> list[str]:
+    """The header of the table at `path`, after a look for `columns`, which `flag` names.
 
-    Raises StageError with file and line where the file is not a valid table.
+    Raises StageError, which suggests the nearest name or lists the columns, for one that is missing.
     """
-    rows = numbered_rows(path)
-    _, header = next(rows)
-    for _, cells in rows:
-        yield dict(zip(header, cells, strict=True))
-
-
-def numbered_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line, cells) for the header and then for each row of the table at `path`.
-
-    The line is the one the row starts on, counted from 1: a cell may hold line breaks. A blank
-    line is no row. Each row is as long as the header, the names in the header differ.
-
-    Raises StageError with file and line where the file is not a valid table.
-    """
-    with path.open(encoding="utf-8-sig", newline="") as text:
-        width = 0
-        for line, cells in _parsed(path, text):
-            if not cells:
-                continue
-            if not width:
-                _check_header(path, cells)
-                width = len(cells)
-            elif len(cells) != width:
-                raise _wrong_length(f"{path}: line {line}", len(cells), width)
-            yield line, cells
-    if not width:
-        raise StageError(f"{path}: no header line", "a table starts with the names of its columns")
-
-
-def numbered_cells(path: Path, *columns: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line, the cells of these columns) for each row of the table at `path`; other columns are ignored.
-
-    Raises StageError when a column is missing, and as `numbered_rows` does.
-    """
-    rows = numbered_rows(path)
-    _, header = next(rows)
+    header = read_header(path)
     for name in columns:
         if name not in header:
-            raise StageError(
-                f"{path}: line 1: no column {name!r}", f"there are {', '.join(header)}"
-            )
-    positions = [header.index(name) for name in columns]
-    for line, cells in rows:
-        yield line, [cells[position] for position in positions]
+            near = difflib.get_close_matches(name, header, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(header)}"
+            raise StageError(f"{path}: line 1: no column {name!r}", f"{flag}: {hint}")
+    return header
 
 
-def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> int:
-    """Write a table to `path` and return the number of rows, not counting the header.
+def place(path: Path, row: int) -> str:
+    """The file and the line on which a row of a table starts, for messages; rows count from 0."""
+    line, _ = next(islice(_parsed(path), row + 1, None))
+    return f"{path}: line {line}"
 
-    Cells are written as `str` writes them, None as an empty cell. The same rows give the same
-    bytes on every platform. The file appears under its name only when it is complete: where
-    `rows` raises, nothing is left behind.
 
-    Raises StageError with file and row, counted from 1, for a row that is not as long as the
-    header and for text that UTF-8 cannot encode; and for a header that is empty or repeats a name.
+def write_table(path: Path, rows: pd.DataFrame | Iterable[pd.DataFrame]) -> int:
+    """Write a table, whole or in chunks of the same columns, to `path`; returns its number of rows.
+
+    The same rows give the same bytes on every platform, however they are cut into chunks. The file
+    appears under its name only when it is complete: where `rows` raises, nothing is left behind.
+
+    Raises StageError for columns that repeat a name, and with the line for text that UTF-8 cannot
+    encode.
     """
-    _check_header(path, header)
-    with _completed(path) as text:
-        lines = _LineFeeds(text)
-        # Only with this line end does every version of the csv module quote a lone carriage return.
-        writer = csv.writer(lines, lineterminator="\r\n")
-        writer.writerow(header)
-        written = 0
-        for written, row in enumerate(rows, start=1):
-            if len(row) != len(header):
-                raise _wrong_length(f"{path}: row {written}", len(row), len(header))
+    written, lines = 0, 0
+    header: list[str] = []
+    with _completed(path) as file:
+        chunks = [rows] if isinstance(rows, pd.DataFrame) else rows
+        for chunk in progress(chunks, label=f"{path.name}, parts"):
+            text = _csv(chunk)
+            if not header:
+                header = list(chunk.columns)
+                _check_header(path, header)
+                text = _csv(pd.DataFrame([header])) + text
+            elif header != list(chunk.columns):
+                problem = f"the columns are {', '.join(chunk.columns)}, not {', '.join(header)}"
+                raise StageError(f"{path}: line {lines + 1}: {problem}")
             try:
-                writer.writerow(row)
+                file.write(text)
             except UnicodeEncodeError as error:
-                raise StageError(f"{path}: row {written}: {_unencodable(error)}") from None
+                line = lines + 1 + text.count("\n", 0, error.start)
+                problem = f"{error.object[error.start]!r} cannot be written as UTF-8"
+                raise StageError(f"{path}: line {line}: {problem}") from None
+            written += len(chunk)
+            lines += text.count("\n")
+        _check_header(path, header)
     return written
 
 
-class _LineFeeds:
-    """Receives whole rows from a csv writer and ends each in a line feed alone."""
-
-    def __init__(self, text: TextIO) -> None:
-        self._write = text.write
-
-    def write(self, row: str) -> int:
-        return self._write(row[:-2] + "\n")
+def _csv(rows: pd.DataFrame) -> str:
+    text = rows.to_csv(index=False, header=False, lineterminator="\n")
+    if "\r" not in text:
+        return text
+    # Not every version of the csv module quotes a carriage return, which would end the line.
+    returns = rows.astype("str").apply(lambda column: column.str.contains("\r", regex=False))
+    quoted = returns.any(axis=1)
+    runs = rows.groupby((quoted != quoted.shift()).cumsum())
+    return "".join(
+        run.to_csv(
+            index=False,
+            header=False,
+            lineterminator="\n",
+            quoting=csv.QUOTE_ALL if quoted[run.index[0]] else csv.QUOTE_MINIMAL,
+        )
+        for _, run in runs
+    )
 
 
 @contextmanager
@@ -145,22 +183,68 @@ def _completed(path: Path) -> Iterator[TextIO]:
         raise
 
 
-def _parsed(path: Path, text: TextIO) -> Iterator[tuple[int, list[str]]]:
-    csv.field_size_limit(_LONGEST_CELL)
-    reader = csv.reader(text, strict=True)
-    line = 1
+@contextmanager
+def _malformed(path: Path) -> Iterator[None]:
+    """Say of a table that pandas cannot read which line is wrong."""
     try:
-        for cells in reader:
-            yield line, cells
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise StageError(
-            f"{path}: line {line}: {error}", "cells that hold quotes or line breaks are quoted"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise StageError(
-            f"{path}: line {line} or after: not UTF-8 ({error.reason})", "convert it, e.g. by iconv"
-        ) from None
+        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
+            yield
+    except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError) as error:
+        _check_rows(path)
+        raise StageError(f"{path}: {error}") from None
+
+
+class _CommaCounter:
+    """A text file for pandas to read; counts the commas between cells on the way."""
+
+    def __init__(self, text: TextIO) -> None:
+        self._text = text
+        self._quoted = 0
+        self.commas = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._text)
+
+    def read(self, size: int = -1) -> str:
+        text = self._text.read(size)
+        parts = text.split('"')
+        self.commas += sum(part.count(",") for part in parts[self._quoted :: 2])
+        self._quoted = (self._quoted + len(parts) - 1) % 2
+        return text
+
+
+def _check_rows(path: Path) -> None:
+    """Raise StageError with the line of the first row that is not as long as the header."""
+    rows = _parsed(path)
+    _, header = next(rows)
+    for line, cells in rows:
+        if len(cells or [""]) != len(header):
+            raise StageError(
+                f"{path}: line {line}: {len(cells)} cells, but the header has {len(header)} columns",
+                "each row has one cell for each column",
+            )
+
+
+def _parsed(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line on which a row starts, counted from 1, and its cells: [] for a blank line."""
+    # The csv module refuses cells above 128 KiB by default: a review or an id may be longer.
+    csv.field_size_limit(sys.maxsize)
+    with path.open(encoding="utf-8-sig", newline="") as text:
+        reader = csv.reader(text, strict=True)
+        line = 1
+        try:
+            for cells in reader:
+                yield line, cells
+                line = reader.line_num + 1
+        except csv.Error as error:
+            raise StageError(
+                f"{path}: line {line}: {error}", "cells that hold quotes or line breaks are quoted"
+            ) from None
+        except UnicodeDecodeError as error:
+            raise StageError(
+                f"{path}: line {line} or after: not UTF-8 ({error.reason})",
+                "convert it, e.g. by iconv",
+            ) from None
 
 
 def _check_header(path: Path, header: Sequence[str]) -> None:
@@ -169,14 +253,3 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
         raise StageError(f"{path}: line 1: the header repeats the column {repeated[0]!r}")
     if not header:
         raise StageError(f"{path}: a table needs at least one column")
-
-
-def _wrong_length(place: str, cells: int, columns: int) -> StageError:
-    return StageError(
-        f"{place}: {cells} cells, but the header has {columns} columns",
-        "each row has one cell for each column",
-    )
-
-
-def _unencodable(error: UnicodeEncodeError) -> str:
-    return f"{error.object[error.start]!r} cannot be written as UTF-8 ({error.reason})"

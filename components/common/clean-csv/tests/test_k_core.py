@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import random
 
+import pandas as pd
 import pytest
-from k_core import k_core
+from main import k_core
 
 Pair = tuple[str, str]
 
 
 def core(pairs: list[Pair], min_user: int, min_item: int) -> list[Pair]:
-    kept = k_core(iter(pairs), min_user, min_item)
-    return [pair for pair, keep in zip(pairs, kept, strict=True) if keep]
+    kept = k_core(pd.DataFrame(pairs, columns=["user", "item"]), min_user, min_item)
+    return [pairs[row] for row in kept]
 
 
 def largest_core(pairs: list[Pair], min_user: int, min_item: int) -> list[Pair]:
@@ -53,7 +54,7 @@ def test_repeated_purchases_count_as_rows() -> None:
 
 
 def test_no_rows_have_an_empty_core() -> None:
-    assert k_core([], 5, 5) == bytearray()
+    assert core([], 5, 5) == []
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import main
 import pytest
-from stageio import read_rows
+from stageio import read_table
 
 Load = Callable[..., list[dict[str, str]]]
 
@@ -26,7 +26,7 @@ def load(output: Path) -> Load:
 
     def rows(source: Path | str, **parameters: str) -> list[dict[str, str]]:
         main.main(input=source, output=output, **{**DEFAULTS, **parameters})
-        return list(read_rows(output / "records.csv"))
+        return read_table(output / "records.csv").to_dict("records")
 
     return rows
 

@@ -88,7 +88,7 @@ def test_it_works_as_a_process(lines: Lines, output: Path) -> None:
     assert failed.returncode == 1
     assert failed.stderr.splitlines() == [
         f"error: {source}: line 2: not JSON: Expecting property name enclosed in double quotes"
-        " at column 2",
+        " at column 2 (char 1)",
         "hint: --on-error skip (in a pipeline on_error: skip) leaves malformed lines out",
     ]
     assert list(output.iterdir()) == []

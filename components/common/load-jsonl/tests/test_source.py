@@ -58,8 +58,8 @@ def test_a_url_is_fetched_and_nothing_but_the_table_is_left(
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("/missing?signature=s3cret", "/missing: the server answers 404 Not Found"),
-        ("/short?signature=s3cret", f"ended after {len(CONTENT)} of {len(CONTENT) + 10} bytes"),
+        ("/missing?signature=s3cret", "/missing: cannot be fetched: HTTP Error 404: Not Found"),
+        ("/short?signature=s3cret", f"got only {len(CONTENT)} out of {len(CONTENT) + 10} bytes"),
         ("/with space?signature=s3cret", "cannot be fetched: InvalidURL"),
     ],
 )

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import main
 import numpy as np
+import pandas as pd
 from item2vec_model import write_description
-from stageio import run, write_rows
+from stageio import run, write_table
 
 PART_COLUMNS = ("user", "item", "time")
 
 Sequences = dict[str, list[str]]
 Vectors = dict[str, list[float]]
+
+
+def write_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    write_table(path, pd.DataFrame(rows, columns=header))
 
 
 def write_model(

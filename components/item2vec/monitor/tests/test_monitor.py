@@ -3,14 +3,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from item2vec_model import SCHEMA, write_description
-from stageio import write_rows
+from stageio import write_table
 
 MAIN = Path(__file__).parents[1] / "main.py"
 ITEMS = [f"i{number}" for number in range(10)]
+
+
+def write_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    write_table(path, pd.DataFrame(rows, columns=header))
 
 
 @pytest.fixture

@@ -5,16 +5,17 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+import pandas as pd
 import pytest
 from item2vec_model import Scoring, write_description
 from recommender import Recommender, read_recommender
-from stageio import StageError, write_rows
+from stageio import StageError, write_table
 
 MAIN = Path(__file__).parents[1] / "main.py"
 # Each item's output vector is the input vector of the item before it: after i001 comes i002.
@@ -22,6 +23,10 @@ ITEMS = ["a/b c", *(f"i{number:03}" for number in range(1, 50))]
 
 
 VECTORS_ALONE = Scoring(decay=0.4, last_items=10, cooccurrence=0)
+
+
+def write_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    write_table(path, pd.DataFrame(rows, columns=header))
 
 
 def write_model(directory: Path) -> Path:

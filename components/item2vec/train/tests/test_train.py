@@ -7,21 +7,27 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import main
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from gensim.models.word2vec import Word2Vec  # type: ignore[import-untyped]
 from hyperparameters import Hyperparameters
 from sequences import read_sequences
 from skipgram import Sequences, batched, train
-from stageio import StageError, run, write_rows
+from stageio import StageError, run, write_table
 
 SMALL = ["--dimension=8", "--epochs=3"]
 MODEL_FILES = ("vectors.csv", "context_vectors.csv", "training.csv")
+
+
+def write_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    write_table(path, pd.DataFrame(rows, columns=header))
 
 
 def hyperparameters(**changes: Any) -> Hyperparameters:
