@@ -12,7 +12,7 @@ from contenders import variables, workspace
 from projects import COMPONENT, PIPELINE, chain
 from timing import parser, race, ratio, row
 
-from daintree.pipeline.compute import job_of, prepare
+from daintree.pipeline.job import job_of, prepare
 from daintree.pipeline.plan import Planned, make_plan
 from daintree.pipeline.session import Request, Session
 from daintree.pipeline.stage_data import Place
@@ -57,7 +57,12 @@ class Stage:
         place = Place(next(self._places))
         for directory in (place.output, place.scratch):
             directory.mkdir(parents=True)
-        prepared = prepare(self._session, self._plan, self._stage, lambda text: None)
+        prepared = prepare(
+            self._session.runner,
+            self._plan.version_of(self._stage),
+            self._session.settings,
+            lambda text: None,
+        )
         # Two containers of one name cannot be.
         run = f"benchmark-{os.urandom(4).hex()}"
         return job_of(self._session, self._stage, run, prepared, {}, place)

@@ -21,7 +21,7 @@ class Worker:
         began = threading.Event()
 
         def work() -> None:
-            with cancellation.under_way():
+            with cancellation.running():
                 began.set()
                 self.released.wait(LONGEST_SECONDS)
                 self.log.append("ended")
@@ -44,14 +44,14 @@ def worker(cancellation: Cancellation) -> Iterator[Worker]:
     made.thread.join()
 
 
-def test_what_is_under_way_is_waited_for(cancellation: Cancellation, worker: Worker) -> None:
+def test_what_is_running_is_waited_for(cancellation: Cancellation, worker: Worker) -> None:
     def cancel() -> None:
         cancellation.cancel(LONGEST_SECONDS)
         worker.log.append("cancelled")
 
     canceller = threading.Thread(target=cancel)
     canceller.start()
-    while not cancellation.is_asked():
+    while not cancellation.is_requested():
         assert canceller.is_alive()
     worker.released.set()
     canceller.join()
@@ -62,24 +62,24 @@ def test_what_does_not_end_is_not_waited_for_any_longer(
     cancellation: Cancellation, worker: Worker
 ) -> None:
     assert not cancellation.cancel(0)
-    assert cancellation.is_asked()
+    assert cancellation.is_requested()
     assert worker.log == []
 
 
 def test_nothing_begins_afterwards(cancellation: Cancellation) -> None:
     cancellation.cancel(0)
-    with pytest.raises(KeyboardInterrupt), cancellation.under_way():
+    with pytest.raises(KeyboardInterrupt), cancellation.running():
         pytest.fail("it began")
 
 
 def test_whoever_cancels_does_not_wait_for_itself(cancellation: Cancellation) -> None:
-    with cancellation.under_way(), cancellation.under_way():
+    with cancellation.running(), cancellation.running():
         assert cancellation.cancel(0)
 
 
 def test_what_fails_has_ended(cancellation: Cancellation) -> None:
     def fail() -> None:
-        with pytest.raises(ValueError, match="bad"), cancellation.under_way():
+        with pytest.raises(ValueError, match="bad"), cancellation.running():
             raise ValueError("bad")
 
     worker = threading.Thread(target=fail)

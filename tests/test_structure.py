@@ -22,13 +22,13 @@ PACKAGE = TESTS.parent / "tooling" / "daintree"
 LIMITS: dict[str, float] = {
     "modules": 140,
     # For information: a guarantee may cost lines.
-    "lines": 26_500,
+    "lines": 26_900,
     "lines of the longest module": 505,
     "import edges a module": 5.6,
     "modules in import cycles": 0,
-    "modules with a single importer, % of lines": 11,
-    "modules with a single importer": 16,
-    "import lines, %": 7.8,
+    "modules with a single importer, % of lines": 11.2,
+    "modules with a single importer": 15,
+    "import lines, %": 7.9,
     "top-level modules and packages": 17,
     "functions of more than 50 lines": 0,
     "lines of a function, 90th percentile": 21,

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import io
+import json
 import pty
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TextIO
@@ -10,7 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daintree.terminal import colour, columns, count, duration, say, size
+from daintree.terminal import (
+    Screen,
+    colour,
+    columns,
+    count,
+    duration,
+    json_safe,
+    printable,
+    say,
+    size,
+    streamed,
+)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +105,9 @@ def test_colour_is_for_terminals_that_want_it(
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv(variable, text)
-    assert colour("HIT", "green", terminal) == ("\033[32mHIT\033[0m" if shaded else "HIT")
+    assert printable(colour("HIT", "green", terminal)) == (
+        "\033[32mHIT\033[0m" if shaded else "HIT"
+    )
 
 
 def test_there_is_no_colour_in_a_file() -> None:
@@ -106,3 +121,59 @@ def test_lines_of_many_threads_do_not_mix(capfd: pytest.CaptureFixture[str]) -> 
     said = capfd.readouterr()
     assert sorted(said.err.splitlines()) == lines
     assert said.out == ""
+
+
+# Clears the screen, sets a title, colours, rings, returns, and reorders what follows.
+HOSTILE = "a\x1b[2J\x1b]0;title\x07b\x1b[31mc\x07\r\x9b1m\u202ed\x00"
+
+
+def test_control_characters_are_made_visible() -> None:
+    assert printable(HOSTILE) == (r"a\x1b[2J\x1b]0;title\x07b\x1b[31mc\x07\r\x9b1m\u202ed\x00")
+    assert printable("größe\t1\n") == "größe\t1\n"
+
+
+@given(st.text())
+def test_nothing_that_is_printed_controls_a_terminal(text: str) -> None:
+    shown = printable(text.replace("\ufdd0", ""))
+    assert all(c.isprintable() or c in "\t\n" or ord(c) > 0x9F for c in shown)
+    assert "\x1b" not in shown
+    assert printable(shown) == shown
+
+
+def test_a_stage_keeps_its_colours_and_nothing_else() -> None:
+    assert printable(streamed(HOSTILE)) == "ab\x1b[31mc\x1b[1md"
+    assert printable(streamed("\x1b[38;5;196mred\x1b[0m\tcell")) == (
+        "\x1b[38;5;196mred\x1b[0m\tcell"
+    )
+
+
+@given(st.text(alphabet="\x1b[]0;1mJ\x07\\Pab\x9b"))
+def test_a_stage_s_sequences_are_colours_alone(text: str) -> None:
+    shown = re.sub(r"\x1b\[[0-9;:]*m", "", printable(streamed(text)))
+    assert shown.isprintable()
+
+
+def test_cells_never_break_their_lines() -> None:
+    assert columns([["a\nb", "c\td\x1b[2J"]]) == [r"  a\nb  c\td\x1b[2J"]
+
+
+def test_json_stays_json() -> None:
+    text = json.dumps("\x9b\x7f\u202e\x1bö", ensure_ascii=False)
+    assert printable(json_safe(text)) == json_safe(text)
+    assert json.loads(json_safe(text)) == "\x9b\x7f\u202e\x1bö"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "written"),
+    [
+        ("ascii", b"gr??e ??? \xff\n"),
+        ("latin-1", b"gr\xf6\xdfe ??? \xff\n"),
+        ("utf-8", "größe ─▶ ".encode() + b"? \xff\n"),
+    ],
+)
+def test_any_encoding_takes_any_text(encoding: str, written: bytes) -> None:
+    buffer = io.BytesIO()
+    stream = io.TextIOWrapper(buffer, encoding=encoding, newline="\n")
+    print("größe ─▶" + ("" if encoding != "utf-8" else " ") + "\ud800 \udcff", file=Screen(stream))
+    stream.flush()
+    assert buffer.getvalue() == written

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from daintree.commands.command import complain, foreign, guarded
-from daintree.errors import DaintreeError, Interrupted, SettingsError, UsageError
+from daintree.commands.command import complain, guarded
+from daintree.errors import DaintreeError, Interrupted, SettingsError, UsageError, from_os_error
 
 ROOT = Path(__file__).parents[2]
 
@@ -139,7 +139,7 @@ def test_a_thread_that_is_left_behind_in_a_write_is_no_abort() -> None:
     ],
 )
 def test_an_error_of_the_system_has_a_place_and_a_hint(number: int, hint: str) -> None:
-    error = foreign(OSError(number, os.strerror(number), "/x/größe"))
+    error = from_os_error(OSError(number, os.strerror(number), "/x/größe"))
     assert (error.message, error.hint) == (f"/x/größe: {os.strerror(number)}", hint)
     assert error.exit_code == 1
 

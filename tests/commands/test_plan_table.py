@@ -14,6 +14,7 @@ from daintree.commands.plan import plan_as_json, plan_table
 from daintree.pipeline.decisions import Hit, Miss, Pending
 from daintree.pipeline.plan import Planned, reason
 from daintree.store.records import InputRecord, RunManifest
+from daintree.terminal import printable
 
 
 @pytest.fixture
@@ -126,6 +127,6 @@ def test_on_a_terminal_the_status_is_coloured_and_nothing_else(
         monkeypatch.delenv("NO_COLOR", raising=False)
         monkeypatch.setenv("TERM", "xterm")
         monkeypatch.setattr("sys.stdout", terminal)
-        lines = plan_table(plan)
+        lines = [printable(line) for line in plan_table(plan)]
     assert lines[1] == "  stage  status  last  reason"
     assert lines[2] == "  MISS   \033[31mMISS\033[0m    -     no run recorded"

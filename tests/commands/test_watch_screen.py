@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from daintree.commands.execution import Progress
+from daintree.commands.progress import Progress
 from daintree.commands.watch import WatchEvents, WatchLines, WatchReport
 from daintree.errors import SourceError, StageFailed
 from daintree.pipeline.decisions import Miss
-from daintree.pipeline.execute import PipelineRun
+from daintree.pipeline.engine import PipelineRun
 from daintree.pipeline.plan import Planned
 from daintree.store.records import RunManifest
 from tests.contract.runs import manifest_of
@@ -34,7 +34,9 @@ def tell_all(report: WatchReport, made: Planned, failed: RunManifest) -> None:
     report.unchanged(made.plan)
     report.failed_before(made.plan, failed)
     report.starting(made.plan)
-    report.ran(PipelineRun(*made, Progress(made.plan, began=0.0)), 1.5, "out")
+    run = PipelineRun(made, Progress(made.plan, began=0.0))
+    run.output = "out"
+    report.ran(run, 1.5)
     report.failed(StageFailed("stage x:load failed", hint="the whole log is there"))
     report.away(SourceError("the source is gone"))
     report.back()
@@ -45,7 +47,7 @@ def test_people_get_lines_with_the_time(
 ) -> None:
     tell_all(WatchLines(), made, failed)
     out, err = capsys.readouterr()
-    assert out == "x: 0 hits, 0 runs, 1.50 s spent, 0.00 s saved; output in out\n"
+    assert out == "x: 0 hits, 0 runs, 1.50 s spent, 0.00 s saved\noutput in out\n"
     assert TIME.sub("now", err).splitlines() == [
         "now  watching the source of x, every 60 s",
         "now  nothing to run: the store has all of x (4 stages)",

@@ -41,11 +41,16 @@ def test_the_closing_line_counts_hits_and_runs(project: Project) -> None:
     first = project.doit("run", "words")
     second = project.doit("run", "words")
 
-    assert "words: 0 hits, 3 runs, " in first.stdout.splitlines()[-1]
-    assert "words: 3 hits, 0 runs, " in second.stdout.splitlines()[-1]
-    assert "spent" in second.stdout.splitlines()[-1]
-    assert "saved" in second.stdout.splitlines()[-1]
-    assert str(project.output("words:clean")) in second.stdout
+    assert "words: 0 hits, 3 runs, " in first.stdout.splitlines()[-2]
+    [*rows, closing, where] = second.stdout.splitlines()
+    assert "words: 3 hits, 0 runs, " in closing
+    assert "spent" in closing
+    assert "saved" in closing
+    assert where == "output in output/words"
+    assert max(map(len, second.stdout.splitlines())) <= 100
+    clean = rows[1].split()[-1]
+    assert str(project.output("words:clean")) in project.doit("show", clean).stdout
+    assert project.doit("show", clean[:6]).stdout == project.doit("show", clean).stdout
 
 
 def test_an_output_is_what_the_component_wrote(ran: Project) -> None:

@@ -65,8 +65,7 @@ def test_a_failed_stage_is_told_with_its_log_and_not_cached(
     assert error.startswith("error: stage odd:fail ")
     assert message in error
     if says:
-        assert "    line 39" in complaint
-        assert "    line 5\n" not in complaint
+        assert complaint.count("line 39") == 1, "it has been shown as it was printed"
     log = log_of(complaint).read_text()
     assert log == "".join(f"line {n}\n" for n in range(40)) if says else "Error" in log
     assert project.plan("odd") == {"load": "hit", "fail": "miss", "clean": "pending"}

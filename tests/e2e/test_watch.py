@@ -240,7 +240,7 @@ def test_once_runs_what_changed_and_ends(project: Project) -> None:
     first = project.doit("watch", "words", "--once")
     second = project.doit("watch", "words", "--once")
     assert first.code == second.code == 0
-    assert first.stdout.splitlines()[-1].startswith("words: 0 hits, 3 runs, ")
+    assert first.stdout.splitlines()[-2].startswith("words: 0 hits, 3 runs, ")
     assert "  running words on corpus.txt\n" in first.stderr
     assert second.stdout == ""
     assert second.stderr.endswith("  nothing to run: the store has all of words (3 stages)\n")

@@ -14,10 +14,10 @@ Result = TypeVar("Result")
 def side_by_side(
     call: Callable[[Item], Result], items: Iterable[Item], threads: int
 ) -> list[Result]:
-    """`call` of each item, at most `threads` at a time; the results in the items' order.
+    """Call `call` with each item, at most `threads` at a time; return the results in the items' order.
 
-    When one raises, no further one begins, and what it raised is raised here once those under way have ended. An interrupt is
-    raised at once, and no further one begins then either: the threads are daemons and hold up no exit.
+    When one raises, no further one begins, and its exception is raised here once those that are running have ended. An
+    interrupt is raised at once, and no further one begins then either: the threads are daemons and hold up no exit.
     """
     waiting = list(enumerate(items))
     results: dict[int, Result] = {}
@@ -69,7 +69,7 @@ class Background(Generic[T]):
             self._raised = error
 
     def result(self) -> T:
-        """Wait for the call; what it returned, or raise what it raised."""
+        """Wait for the call; return its result, or raise its exception."""
         self._thread.join()
         if self._raised is not None:
             raise self._raised
@@ -77,23 +77,23 @@ class Background(Generic[T]):
 
 
 class Cancellation:
-    """Asked for once, by any thread, of all that is under way."""
+    """Request to stop, made once by any thread, to all blocks that are running."""
 
     def __init__(self) -> None:
-        self._asked = False
+        self._requested = False
         self._changed = threading.Condition()
         self._threads: list[int] = []
 
-    def is_asked(self) -> bool:
-        """Whether everybody is to stop."""
-        return self._asked
+    def is_requested(self) -> bool:
+        """True once everything is to stop."""
+        return self._requested
 
     @contextmanager
-    def under_way(self) -> Iterator[None]:
-        """A block that whoever cancels waits for. Raises KeyboardInterrupt where that was asked for already."""
+    def running(self) -> Iterator[None]:
+        """A block that `cancel` waits for. Raises KeyboardInterrupt where a cancellation was requested already."""
         thread = threading.get_ident()
         with self._changed:
-            if self.is_asked():
+            if self.is_requested():
                 raise KeyboardInterrupt
             self._threads.append(thread)
         try:
@@ -104,8 +104,8 @@ class Cancellation:
                 self._changed.notify_all()
 
     def cancel(self, seconds: float) -> bool:
-        """Ask everybody to stop, and wait until the blocks of all other threads have ended; False if they have not in time."""
+        """Request that everything stop, and wait until the blocks of all other threads have ended; False if not in time."""
         own = threading.get_ident()
         with self._changed:
-            self._asked = True
+            self._requested = True
             return self._changed.wait_for(lambda: not set(self._threads) - {own}, seconds)

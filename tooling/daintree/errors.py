@@ -30,6 +30,7 @@ Adapters translate the exceptions of other libraries to it where they occur.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import Literal
 
@@ -177,3 +178,20 @@ def checked(
         return Check(name, "unknown", error.message, error.hint)
     except DaintreeError as error:
         return Check(name, "missing", error.message, error.hint)
+
+
+_OS_HINTS = {
+    errno.ENOSPC: "free some disk space; `doit store` shows how large the store is",
+    errno.EDQUOT: "your disk quota is used up; `doit store` shows how large the store is",
+    errno.EACCES: "check the permissions",
+    errno.EROFS: "the file system is read-only",
+}
+
+
+def from_os_error(error: OSError, subject: str = "") -> DaintreeError:
+    """An operating system's error that no layer has given better words: its `subject` or file, its cause, and a hint."""
+    place = subject or error.filename
+    cause = error.strerror or str(error)
+    return DaintreeError(
+        f"{place}: {cause}" if place else cause, hint=_OS_HINTS.get(error.errno or 0, "")
+    )

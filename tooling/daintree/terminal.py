@@ -1,12 +1,36 @@
-"""Words for sizes, durations and counts; columns; colour where a terminal shows it."""
+"""Text on a terminal: sizes, durations and counts; columns; colour; control characters made visible.
+
+What is printed holds names, reasons and messages that others wrote. Everything that goes to stdout and stderr passes
+`printable`: by `say`, or by the `Screen` that commands put before the process's streams.
+"""
 
 from __future__ import annotations
 
+import codecs
 import os
+import re
 import sys
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
+# Control characters of C0 (but for line ends and tabs) and C1, and those that reorder or break text unseen.
+_CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x200E, 0x200F, *range(0x2028, 0x202F)]
+_CONTROLS += range(0x2066, 0x206A)
+_NAMED = {ord("\n"): "\\n", ord("\t"): "\\t", ord("\r"): "\\r"}
+_ESCAPED = {
+    point: _NAMED.get(point, f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}")
+    for point in _CONTROLS
+}
+_IN_LINES = {point: text for point, text in _ESCAPED.items() if chr(point) not in "\n\t"}
+_IN_JSON = {point: f"\\u{point:04x}" for point in _CONTROLS if point >= 0x7F}
+_UNSAFE = re.compile(f"[{''.join(map(re.escape, map(chr, _IN_LINES)))}\ufdd0]")
+
+# Colours are marked by two code points that no text may hold, until all else that controls a terminal is escaped.
+_MARKED = re.compile("\ufdd0([0-9;:]*)\ufdd1")
+_SEQUENCE = re.compile(
+    r"(?:\x1b\[|\x9b)(?:([0-9;:]*)m|[0-?]*[ -/]*[@-~])|\x1b[\]PX^_].*?(?:\x1b\\|\x07|$)|\x1b[ -/]*[0-~]?",
+    re.DOTALL,
+)
 _COLOURS = {"green": "32", "red": "31", "yellow": "33", "dim": "2", "bold": "1", "cyan": "36"}
 
 
@@ -43,13 +67,72 @@ def colour(text: str, name: str, stream: TextIO) -> str:
     """The text in a colour where `stream` is a terminal and NO_COLOR is not set."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty():
         return text
-    return f"\033[{_COLOURS[name]}m{text}\033[0m"
+    return f"\ufdd0{_COLOURS[name]}\ufdd1{text}\ufdd00\ufdd1"
+
+
+def printable(text: str) -> str:
+    """The text as it may go to a terminal: control characters escaped, line ends, tabs and own colours kept."""
+    if not _UNSAFE.search(text):
+        return text
+    return _MARKED.sub("\033[\\1m", text.translate(_IN_LINES))
+
+
+def one_line(text: str) -> str:
+    """The text without line ends and tabs, which are escaped as other control characters are."""
+    return text.translate(_ESCAPED) if not text.isprintable() else text
+
+
+def streamed(text: str) -> str:
+    """A line of a program's own output: its colours survive, every other control sequence is dropped."""
+    coloured = _SEQUENCE.sub(
+        lambda found: "" if found[1] is None else f"\ufdd0{found[1]}\ufdd1", text
+    )
+    return "".join(c for c in coloured if c == "\t" or ord(c) not in _ESCAPED)
+
+
+def json_safe(text: str) -> str:
+    """A JSON text in which the control characters that JSON itself allows are escaped."""
+    return text.translate(_IN_JSON)
+
+
+class Screen:
+    """A stream before which control characters are escaped, and which takes any text whatever its encoding is."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure:
+            reconfigure(errors="daintree")
+
+    @property
+    def raw(self) -> TextIO:
+        """The stream itself, for the output of programs that are run in their own right."""
+        return self._stream
+
+    def write(self, text: str) -> int:
+        """Write the text, printable."""
+        self._stream.write(printable(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _encode_anyhow(error: UnicodeError) -> tuple[bytes, int]:
+    """What an encoding lacks becomes "?"; bytes of file names that are no text become themselves again."""
+    assert isinstance(error, UnicodeEncodeError)
+    points = map(ord, error.object[error.start : error.end])
+    return bytes(p - 0xDC00 if 0xDC80 <= p <= 0xDCFF else 0x3F for p in points), error.end
+
+
+codecs.register_error("daintree", _encode_anyhow)
 
 
 def columns(rows: Sequence[Sequence[str]], *, indent: str = "  ") -> list[str]:
-    """Rows as lines with aligned columns; the last column is as wide as it is."""
+    """Rows as lines with aligned columns; the last column is as wide as it is. A cell never breaks its line."""
     if not rows:
         return []
+    rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     lines = []
     for row in rows:
@@ -59,8 +142,8 @@ def columns(rows: Sequence[Sequence[str]], *, indent: str = "  ") -> list[str]:
 
 
 def say(text: str) -> None:
-    """One line on stderr, written at once so that lines of several threads do not mix."""
-    sys.stderr.write(f"{text}\n")
+    """Print one line on stderr, written at once so that lines of several threads do not mix."""
+    sys.stderr.write(printable(f"{text}\n"))
     sys.stderr.flush()
 
 

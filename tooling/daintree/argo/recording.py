@@ -44,6 +44,7 @@ from daintree.errors import (
     UsageError,
 )
 from daintree.pipeline.keys import content_key
+from daintree.pipeline.publish import publish_result
 from daintree.pipeline.sources.bucket import BucketSource
 from daintree.runners.container import OUTPUT as CONTAINER_OUTPUT
 from daintree.store.bucket import SCHEME
@@ -339,14 +340,15 @@ class Recording:
         makes_way = standing is not None and (
             standing.run == stage.replaces or self._remote.check_all([standing])[0] is not None
         )
-        winner = records.publish_index(
-            manifest.keys.content, record, standing if makes_way else None
+        winner = publish_result(
+            records,
+            manifest.keys,
+            record,
+            lambda: None,
+            replacing=standing if makes_way else None,
         )
-        # The recipe names the winner, with this stage's own names for the inputs.
-        wanted = msgspec.structs.replace(winner, inputs=record.inputs)
-        if recipe != wanted:
-            records.publish_index(stage.recipe, wanted, recipe)
-        return winner.run, standing != winner or recipe != wanted
+        changed = recipe != msgspec.structs.replace(winner, inputs=record.inputs)
+        return winner.run, standing != winner or changed
 
     @cached_property
     def _source_fault(self) -> str:

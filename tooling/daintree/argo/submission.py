@@ -20,8 +20,8 @@ from daintree.argo.names import LONGEST_WORKFLOW, SUBMISSION, distinct_names, ku
 from daintree.digest import Plain, digest_record, short
 from daintree.errors import ImageError, StoreError, UsageError
 from daintree.images.build import uncommitted
-from daintree.pipeline.compute import current_user
 from daintree.pipeline.decisions import BoundStage, Hit, Miss
+from daintree.pipeline.job import current_user
 from daintree.pipeline.plan import Plan, read_last_runs, reason
 from daintree.pipeline.session import Session
 from daintree.pipeline.sources.bucket import BucketSource

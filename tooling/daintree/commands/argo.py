@@ -12,7 +12,10 @@ import msgspec
 from daintree.argo import names
 from daintree.argo.submission import Order
 from daintree.commands.command import (
+    FORCE,
     JSON_OPTION,
+    SET,
+    SOURCE,
     DaintreeCommand,
     option,
     plan_request,
@@ -21,7 +24,6 @@ from daintree.commands.command import (
 )
 from daintree.commands.names import COMMANDS
 from daintree.commands.plan import last_seconds, reasons
-from daintree.commands.run import FORCE, SET, SOURCE
 from daintree.errors import UsageError
 from daintree.installation import install_command
 from daintree.pipeline.session import Request

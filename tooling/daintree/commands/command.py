@@ -14,17 +14,17 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from doit.cmd_base import Command
 from doit.cmdparse import CmdParse
 
 from daintree.commands.names import reserved_names
-from daintree.errors import DaintreeError, UsageError
+from daintree.errors import DaintreeError, UsageError, from_os_error
 from daintree.pipeline.plan import Planned, make_plan
 from daintree.pipeline.session import Request, Session
 from daintree.settings import Settings, find_project, read_settings
-from daintree.terminal import nearest
+from daintree.terminal import Screen, json_safe, nearest
 
 JSON_OPTION = {
     "name": "json",
@@ -50,6 +50,18 @@ def option(
     default: Any = {bool: False, list: [], int: 0}.get(type, "")
     described = {"name": name, "short": short, "long": name.replace("_", "-"), "type": type}
     return {**described, "default": default, "help": help, **more}
+
+
+SOURCE = option("source", "read this instead of the pipeline's source: a path or a URL")
+OUTPUT = option("output", "copy the output here instead of where the pipeline says")
+SET = option(
+    "set", "stage.parameter=value: another value for a parameter; may be repeated", type=list
+)
+FORCE = option("force", "compute this stage though it is a hit; may be repeated", type=list)
+ONLY = option("only", "run this stage alone, on the outputs that its needs have already")
+RUNNER = option("runner", "the runner that executes the stages (default: the setting `runner`)")
+
+PLANNING = (SOURCE, SET, RUNNER)
 
 
 def typed_arguments(arguments: Sequence[str], typed: Sequence[str]) -> list[str]:
@@ -107,9 +119,7 @@ def guarded(action: Callable[[], int | None]) -> int:
     def terminate(number: int, frame: object) -> None:
         raise Terminated(number)
 
-    # A stream that was closed before the start (`>&-`) is None; what is written to it goes nowhere.
-    sys.stdout = sys.stdout or io.StringIO()
-    sys.stderr = _without_lock(sys.stderr or io.StringIO())
+    guard_streams()
     previous = signal.signal(signal.SIGTERM, terminate)
     try:
         code = action() or 0
@@ -128,7 +138,7 @@ def guarded(action: Callable[[], int | None]) -> int:
         print("error: interrupted; nothing half-made was kept", file=sys.stderr)
         return 130
     except OSError as error:
-        complain(foreign(error))
+        complain(from_os_error(error))
         return 1
     except Exception:
         import traceback
@@ -137,6 +147,17 @@ def guarded(action: Callable[[], int | None]) -> int:
         return 3
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def guard_streams() -> None:
+    """Put a `Screen` before stdout and stderr, for as long as the process lives.
+
+    A stream that was closed before the start (`>&-`) is None; what is written to it goes nowhere.
+    """
+    if not isinstance(sys.stdout, Screen):
+        sys.stdout = cast(TextIO, Screen(sys.stdout or io.StringIO()))
+    if not isinstance(sys.stderr, Screen):
+        sys.stderr = cast(TextIO, Screen(_without_lock(sys.stderr or io.StringIO())))
 
 
 def _without_lock(stream: TextIO) -> TextIO:
@@ -168,21 +189,6 @@ class Terminated(KeyboardInterrupt):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
-
-
-def foreign(error: OSError, what: str = "") -> DaintreeError:
-    """An operating system's error that no layer has given better words: `what` failed, where, and a hint."""
-    import errno
-
-    hints = {
-        errno.ENOSPC: "free some disk space; `doit store` shows how large the store is",
-        errno.EDQUOT: "your disk quota is used up; `doit store` shows how large the store is",
-        errno.EACCES: "check the permissions",
-        errno.EROFS: "the file system is read-only",
-    }
-    place = what or error.filename
-    said = f"{place}: {error.strerror or error}" if place else str(error.strerror or error)
-    return DaintreeError(said, hint=hints.get(error.errno or 0, ""))
 
 
 def complain(error: DaintreeError) -> None:
@@ -245,7 +251,7 @@ def print_json(value: object) -> None:
     """Print a value as JSON on stdout, alone."""
     import json
 
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json_safe(json.dumps(value, indent=2, ensure_ascii=False)))
 
 
 def planned(

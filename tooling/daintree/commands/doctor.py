@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from daintree.commands.argo import NAMESPACE, require_extra
-from daintree.commands.command import JSON_OPTION, DaintreeCommand, foreign, option, print_json
+from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
 from daintree.commands.names import COMMANDS
 from daintree.errors import (
     MISSING,
@@ -22,6 +22,7 @@ from daintree.errors import (
     StoreUnavailable,
     UsageError,
     checked,
+    from_os_error,
 )
 from daintree.settings import Settings
 from daintree.store.bucket import SCHEME
@@ -243,7 +244,7 @@ def _writable(settings: Settings) -> str:
         with open_store(settings).stage(f"doctor-{os.urandom(8).hex()}"):
             return settings.store
     except OSError as error:
-        raise foreign(error) from None
+        raise from_os_error(error) from None
 
 
 def _shared(settings: Settings) -> str:

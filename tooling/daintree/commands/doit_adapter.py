@@ -6,27 +6,43 @@
 from __future__ import annotations
 
 import atexit
+import fnmatch
 import gc
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from doit.cmd_base import DodoTaskLoader, check_tasks_exist
+import msgspec
+from doit.cmd_base import DodoTaskLoader, TaskLoader2, check_tasks_exist
 from doit.cmd_clean import Clean as DoitClean
 from doit.cmd_dumpdb import DumpDB as DoitDumpDB
 from doit.cmd_forget import Forget as DoitForget
 from doit.cmd_ignore import Ignore as DoitIgnore
 from doit.cmd_info import Info as DoitInfo
 from doit.cmd_resetdep import ResetDep as DoitResetDep
+from doit.cmd_run import Run as DoitRun
+from doit.dependency import Dependency, JSONCodec
 from doit.exceptions import InvalidCommand, InvalidDodoFile, InvalidTask
+from doit.reporter import ConsoleReporter, ZeroReporter
+from doit.task import Task
 
-from daintree.commands.command import HELP_OPTION, AnyOrderParse, guarded, typed_arguments
+from daintree.commands.command import (
+    HELP_OPTION,
+    AnyOrderParse,
+    complain,
+    guarded,
+    typed_arguments,
+)
 from daintree.commands.names import COMMANDS
-from daintree.errors import UsageError
+from daintree.errors import DaintreeError, UsageError
 from daintree.settings import find_project
 from daintree.terminal import nearest
+
+if TYPE_CHECKING:
+    from daintree.pipeline.engine import PipelineRun
 
 
 class ProjectLoader(DodoTaskLoader):  # type: ignore[misc]
@@ -95,16 +111,20 @@ class AtProject:
 
     def execute(self, params: Any, names: Sequence[str]) -> Any:
         """As doit does, with the project's dodo.py and database. Raises UsageError for what doit refuses."""
+        self.place(params)
+        try:
+            return super().execute(params, list(names))  # type: ignore[misc]
+        except (InvalidCommand, InvalidTask, InvalidDodoFile) as error:
+            raise self._refusal(str(error), names) from None
+
+    def place(self, params: Any) -> None:
+        """Make the options lead to the project's dodo.py and database, from whatever directory below it."""
         if params["dodoFile"] == DODO:
             root = find_project(Path.cwd())
             params["dodoFile"] = str(root / DODO)
             params["dep_file"] = str(root / params["dep_file"])
         if params["backend"] == "sqlite3":
             _renew_database(Path(params["dep_file"]))
-        try:
-            return super().execute(params, list(names))  # type: ignore[misc]
-        except (InvalidCommand, InvalidTask, InvalidDodoFile) as error:
-            raise self._refusal(str(error), names) from None
 
     def _refusal(self, said: str, names: Sequence[str]) -> UsageError:
         """What doit refuses, in our words: mostly a name that is no task."""
@@ -115,6 +135,230 @@ class AtProject:
             return UsageError(said.strip())
         hint = nearest(unknown[0], known, otherwise="`doit list --all` shows all there are")
         return UsageError(f"there is no pipeline, task or command {unknown[0]!r}", hint=hint)
+
+
+class StageDatabase:
+    """doit's database of ordinary `tasks`, in which stages leave nothing: the artifact store decides what is up to date.
+
+    Without `tasks` every task is a stage, and two runs at once share nothing.
+    """
+
+    def __init__(self, tasks: Any = None, stages: Container[str] = ()) -> None:
+        self.name = ":memory:" if tasks is None else tasks.name
+        self._tasks, self._stages = tasks, stages
+        self._memory: dict[str, dict[str, Any]] = {}
+
+    def get(self, task: str, key: str) -> Any:
+        if self._is_stage(task):
+            return self._memory.get(task, {}).get(key)
+        return self._tasks.get(task, key)
+
+    def set(self, task: str, key: str, value: Any) -> None:
+        if self._is_stage(task):
+            self._memory.setdefault(task, {})[key] = value
+        else:
+            self._tasks.set(task, key, value)
+
+    def in_(self, task: str) -> bool:
+        return task in self._memory if self._is_stage(task) else bool(self._tasks.in_(task))
+
+    def remove(self, task: str) -> None:
+        if self._is_stage(task):
+            self._memory.pop(task, None)
+        else:
+            self._tasks.remove(task)
+
+    def remove_all(self) -> None:
+        self._memory.clear()
+
+    def dump(self) -> None:
+        if self._tasks is not None:
+            self._tasks.dump()
+
+    def _is_stage(self, task: str) -> bool:
+        return self._tasks is None or task in self._stages
+
+
+class StageLoader(TaskLoader2):  # type: ignore[misc]
+    """Loader of planned pipelines, and of a project's own tasks with them.
+
+    `project` loads the project's tasks, in which the pipelines' tasks are placeholders; `start` begins the run of a
+    pipeline that a selected task turns out to depend on. Without `project`, the stages are all there is.
+    """
+
+    def __init__(
+        self,
+        runs: list[PipelineRun],
+        project: TaskLoader2 | None = None,
+        start: Callable[[str], PipelineRun] | None = None,
+    ) -> None:
+        super().__init__()
+        self.runs = runs
+        self.stages: set[str] = set()
+        self._project, self._start = project, start
+        if project:
+            self.cmd_options, self.config = project.cmd_options, project.config
+
+    @property
+    def has_tasks(self) -> bool:
+        """True where the project's own tasks are loaded too."""
+        return self._project is not None
+
+    def setup(self, opt_values: Any) -> None:
+        """Load the project's dodo.py."""
+        if self._project:
+            self._project.setup(opt_values)
+
+    def load_doit_config(self) -> Any:
+        """The settings in the project's dodo.py; none for stages alone."""
+        return self._project.load_doit_config() if self._project else {}
+
+    def load_tasks(self, cmd: Any, pos_args: Sequence[str]) -> list[Task]:
+        """The tasks, with planned stages in the place of the pipelines' own."""
+        tasks = self._project.load_tasks(cmd, pos_args) if self._project else []
+        cmd.task_list = tasks
+        planned = {run.plan.pipeline.name for run in self.runs}
+        if self._start:
+            for name in _pipelines_needed(tasks, pos_args):
+                if name not in planned:
+                    self.runs.append(self._start(name))
+                    planned.add(name)
+        stages = [task for run in self.runs for task in run.tasks()]
+        self.stages.update(task.name for task in stages)
+        return [task for task in tasks if task.name.partition(":")[0] not in planned] + stages
+
+
+# A pipeline's task in a dodo.py holds this, so that whoever runs it knows what to plan.
+PIPELINE = "pipeline"
+
+
+def _pipelines_needed(tasks: Sequence[Task], selected: Sequence[str]) -> list[str]:
+    """The pipelines among the tasks selected and all that they depend on, in the tasks' order."""
+    by_name = {task.name: task for task in tasks}
+    targets = {target: task.name for task in tasks for target in task.targets}
+    waiting, seen = [*selected], set[str]()
+    while waiting:
+        name = waiting.pop()
+        matching = fnmatch.filter(by_name, name) if "*" in name else [targets.get(name, name)]
+        for task in (by_name[n] for n in matching if n in by_name and n not in seen):
+            seen.add(task.name)
+            waiting += [*task.task_dep, *task.wild_dep, *task.setup_tasks, *task.file_dep]
+    needed = [(by_name[n].meta or {}).get(PIPELINE) for n in by_name if n in seen]
+    return [*dict.fromkeys(filter(None, needed))]
+
+
+_TASK_EVENTS = (
+    "get_status", "execute_task", "add_failure", "add_success", "skip_uptodate", "skip_ignore", "teardown_task",
+)  # fmt: skip
+# How doit writes Python functions, and what it says of one that returned False, having said itself why.
+_FUNCTION = re.compile(r"'?<(?:bound method|function) (\S+?)(?: of .*)? at 0x[0-9a-f]+>+'?")
+_RETURNED_FALSE = re.compile(r"^Python Task failed: .* returned False$")
+
+
+class TaskReporter(ConsoleReporter):  # type: ignore[misc]
+    """doit's reporter, which says once that a task has failed, and nothing of Python's own objects."""
+
+    def _write_failure(self, result: Mapping[str, Any], write_exception: bool = True) -> None:
+        """Called by doit for each failure, and once more at the end."""
+        if not write_exception:
+            return
+        said = result["exception"].get_msg().strip()
+        said = "" if _RETURNED_FALSE.match(said) else _FUNCTION.sub(r"\1", said)
+        self.write(f"task {result['task'].name} failed" + (f": {said}\n" if said else "\n"))
+
+
+def without_stages(reporter: type, stages: Container[str]) -> type:
+    """A doit reporter that is told of ordinary tasks alone: the events of stages are printed as they come."""
+
+    def quiet(event: str) -> Callable[..., None]:
+        def report(self: Any, task: Task, *more: Any) -> None:
+            if task.name not in stages:
+                getattr(reporter, event)(self, task, *more)
+
+        return report
+
+    return type(reporter.__name__, (reporter,), {event: quiet(event) for event in _TASK_EVENTS})
+
+
+class RunOptions(msgspec.Struct, frozen=True):
+    """Options of a run of stages: threads (0: the setting `jobs`), and whether it goes on after a failure."""
+
+    jobs: int = 0
+    keep_going: bool = False
+
+
+def run_stages(runs: list[PipelineRun], options: RunOptions) -> None:
+    """Run plans by doit, with no other task and nothing on disk. Raises the error of the stage that failed last."""
+    command = DoitRun(task_loader=StageLoader(runs))
+    params = command.cmdparser.parse([])[0]
+    execute_runs(command, params, [run.target for run in runs], options, command.execute)
+
+
+def execute_runs(
+    command: Any,
+    params: Any,
+    names: Sequence[str],
+    options: RunOptions,
+    execute: Callable[[Any, list[str]], Any],
+) -> int:
+    """Run stages, and other tasks with them, as one doit run of `command`, whose loader is a `StageLoader`.
+
+    Returns doit's exit code for the tasks that are no stages. Raises the error of the stage that failed last, once
+    the others' have been printed; an interrupt, once every stage has ended.
+    """
+    loader: StageLoader = command.loader
+    alone = not loader.has_tasks
+    base = ZeroReporter if alone else _reporter(command, params["reporter"])
+    params["reporter"] = without_stages(base, loader.stages)
+    params["continue"] = options.keep_going or params["continue"]
+    params["par_type"] = "thread" if loader.runs else params["par_type"]
+    params["num_process"] = _threads(loader, options)
+    # Both are in the plans by now; doit's own meaning would pass over the stages' needs.
+    if alone:
+        params["always"] = params["single"] = False
+    tasks = None if alone else _open_database(command, params)
+    command.dep_manager = Dependency(
+        lambda name, codec, module_name=None: StageDatabase(tasks, loader.stages),
+        params["dep_file"],
+        checker_cls=command.get_checker_cls(params["check_file_uptodate"]),
+    )
+    try:
+        code = int(execute(params, list(names)) or 0)
+    except BaseException:
+        for run in loader.runs:
+            run.cancel()
+        raise
+    failures = [failure for run in loader.runs for failure in run.failures]
+    # A bug is what its traceback is needed of.
+    failures.sort(key=lambda failure: not isinstance(failure, DaintreeError))
+    for failure in failures[:-1]:
+        complain(failure if isinstance(failure, DaintreeError) else DaintreeError(str(failure)))
+    if failures:
+        raise failures[-1]
+    if code and alone:
+        raise DaintreeError(f"doit could not run {', '.join(names)} (its code {code})")
+    return code
+
+
+def _reporter(command: Any, chosen: str | type) -> type:
+    if chosen == "console":
+        return TaskReporter
+    reporter: type = command.reporters[chosen] if isinstance(chosen, str) else chosen
+    return reporter
+
+
+def _threads(loader: StageLoader, options: RunOptions) -> int:
+    """Threads for doit: none for a chain, where each stage waits for the one before, and beside ordinary tasks unless asked for."""
+    if loader.has_tasks:
+        return options.jobs
+    wanted = options.jobs or loader.runs[0].session.settings.jobs
+    [*others, last] = loader.runs
+    return 0 if wanted < 2 or (not others and last.is_chain) else wanted
+
+
+def _open_database(command: Any, params: Any) -> Any:
+    backend = command.get_backends()[params["backend"]]
+    return backend(params["dep_file"], codec=JSONCodec())
 
 
 class Clean(AtProject, DoitClean):  # type: ignore[misc]

@@ -7,9 +7,15 @@ from typing import Any
 
 import msgspec
 
-from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, planned, print_json
+from daintree.commands.command import (
+    JSON_OPTION,
+    PLANNING,
+    DaintreeCommand,
+    option,
+    planned,
+    print_json,
+)
 from daintree.commands.names import COMMANDS
-from daintree.commands.run import RUNNER, SET, SOURCE
 from daintree.digest import short
 from daintree.errors import StoreError, UsageError
 from daintree.pipeline.decisions import Hit
@@ -209,7 +215,7 @@ class OutputPath(DaintreeCommand):
     doc_purpose = COMMANDS["path"]
     doc_usage = "PIPELINE[:STAGE] [--set stage.parameter=value …]"
     doc_description = "Prints one path alone: where the output lies that the plan finds for the stage (default: the last one)."
-    cmd_options = (SOURCE, SET, RUNNER)
+    cmd_options = PLANNING
     names = (1, None)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:

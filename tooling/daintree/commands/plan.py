@@ -6,13 +6,19 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, planned, print_json
+from daintree.commands.command import (
+    FORCE,
+    JSON_OPTION,
+    PLANNING,
+    DaintreeCommand,
+    option,
+    planned,
+    print_json,
+)
 from daintree.commands.names import COMMANDS
-from daintree.commands.run import FORCE, RUNNER, SET, SOURCE
 from daintree.errors import UsageError
 from daintree.pipeline.decisions import BoundStage, Decision, Hit, Pending
-from daintree.pipeline.other_results import elsewhere
-from daintree.pipeline.plan import Plan, Planned, read_last_runs, reason
+from daintree.pipeline.plan import Plan, Planned, read_last_runs, reason, results_of_other_runner
 from daintree.pipeline.session import Session
 from daintree.store.records import RunManifest
 from daintree.terminal import colour, columns, count, duration
@@ -31,7 +37,7 @@ def last_seconds(session: Session, stage: BoundStage, decision: Decision) -> flo
 def reasons(session: Session, plan: Plan) -> dict[str, str]:
     """Why each stage is what the plan says, and where another runner has what it misses."""
     read_last_runs(session, plan)
-    others = elsewhere(session, plan)
+    others = results_of_other_runner(session, plan)
     found = {stage.name: _reason(session, plan, stage) for stage in plan.stages}
     return {name: "; ".join(filter(None, (found[name], others.get(name)))) for name in found}
 
@@ -122,7 +128,7 @@ class PlanCommand(DaintreeCommand):
         "HIT: the output is in the store. MISS: the stage would run, for the reason given. PENDING: that depends on what "
         "the stages before it write. The seconds are those of the stage's last run."
     )
-    cmd_options = (SOURCE, SET, FORCE, RUNNER, JSON_OPTION)
+    cmd_options = (*PLANNING, FORCE, JSON_OPTION)
     names = (1, None)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
@@ -196,9 +202,7 @@ class Graph(DaintreeCommand):
     doc_description = "What the stages read and write, and whether each is a hit, a miss or pending; runs nothing."
     cmd_options = (
         option("mermaid", "print a Mermaid flowchart, for Markdown pages", type=bool),
-        SOURCE,
-        SET,
-        RUNNER,
+        *PLANNING,
     )
     names = (1, 1)
 

@@ -1,40 +1,68 @@
-"""`doit run`: pipelines and their stages, and any other task of the project."""
+"""`doit run`: pipelines and their stages, and any other task of the project, as one run of doit."""
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from doit.cmd_base import TaskLoader2
 from doit.cmd_run import Run as DoitRun
 
-from daintree.commands.command import JSON_OPTION, option, plan_request, print_json
-from daintree.commands.doit_adapter import DODO, AtProject
-from daintree.commands.execution import carry_out
-from daintree.commands.names import COMMANDS
+from daintree.commands.command import (
+    FORCE,
+    JSON_OPTION,
+    ONLY,
+    OUTPUT,
+    PLANNING,
+    option,
+    plan_request,
+    print_json,
+)
+from daintree.commands.doit_adapter import (
+    DODO,
+    AtProject,
+    RunOptions,
+    StageLoader,
+    execute_runs,
+    run_stages,
+)
+from daintree.commands.names import COMMANDS, reserved_names
+from daintree.commands.progress import Progress
 from daintree.errors import UsageError
-from daintree.pipeline.execute import PipelineRun, Result
+from daintree.pipeline.engine import PipelineRun
 from daintree.pipeline.plan import Plan
 from daintree.pipeline.session import Request
 from daintree.settings import find_project, is_daintree, read_settings
-from daintree.spec.pipeline import pipeline_files
+from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files
+from daintree.store.records import short_run
 from daintree.terminal import columns, count, duration
 
+KEEP_GOING = option(
+    "keep_going", "run all that does not need what has failed", type=bool, short="k"
+)
+JOBS = option(
+    "jobs", "stages at a time (default: the setting `jobs`); the same as -n", type=int, short="j"
+)
 
-def run_summary(run: PipelineRun, seconds: float, copied: str) -> str:
-    """One row per stage with its output's path, then the closing line."""
+
+def run_summary(run: PipelineRun, seconds: float) -> str:
+    """One row per stage with its run's id, then the closing line, and where the output is."""
+    results = run.results
     rows = [
-        [name, result.status, duration(result.record.seconds), _path(run, result)]
-        for name, result in run.results.items()
+        [name, result.status, duration(result.record.seconds), short_run(result.record.run)]
+        for name, result in results.items()
     ]
-    hits = [result for result in run.results.values() if result.status == "hit"]
+    hits = [result for result in results.values() if result.status == "hit"]
     saved = sum(result.record.seconds for result in hits)
     closing = (
         f"{run.plan.pipeline.name}: {count(len(hits), 'hit')}, {count(len(rows) - len(hits), 'run')}, "
         f"{duration(seconds)} spent, {duration(saved)} saved"
     )
-    return "\n".join([*columns(rows), closing + (f"; output in {copied}" if copied else "")])
+    where = [f"output in {run.output}"] if run.output else []
+    return "\n".join([*columns(rows), closing, *where])
 
 
 def run_as_json(run: PipelineRun) -> dict[str, Any]:
@@ -49,25 +77,11 @@ def run_as_json(run: PipelineRun) -> dict[str, Any]:
                 "run": result.record.run,
                 "seconds": result.record.seconds,
                 "digest": result.record.digest,
-                "path": _path(run, result),
+                "path": run.session.store.address(result.record.location),
             }
             for name, result in run.results.items()
         ],
     }
-
-
-def _path(run: PipelineRun, result: Result) -> str:
-    return run.session.store.address(result.record.location)
-
-
-SOURCE = option("source", "read this instead of the pipeline's source: a path or a URL")
-OUTPUT = option("output", "copy the output here instead of where the pipeline says")
-SET = option(
-    "set", "stage.parameter=value: another value for a parameter; may be repeated", type=list
-)
-FORCE = option("force", "compute this stage though it is a hit; may be repeated", type=list)
-ONLY = option("only", "run this stage alone, on the outputs that its needs have already")
-RUNNER = option("runner", "what executes the stages (default: the setting `runner`)")
 
 
 class Run(AtProject, DoitRun):  # type: ignore[misc]
@@ -80,23 +94,21 @@ class Run(AtProject, DoitRun):  # type: ignore[misc]
         "parameters and inputs are skipped. Without names, an overview is printed and nothing runs."
     )
     cmd_options = (
-        *DoitRun.cmd_options,
-        SOURCE,
+        *PLANNING,
         OUTPUT,
-        SET,
         FORCE,
         ONLY,
-        RUNNER,
+        JOBS,
+        KEEP_GOING,
         JSON_OPTION,
+        *DoitRun.cmd_options,
     )
 
     def execute(self, params: Any, names: Sequence[str]) -> int:
         """Run pipelines and tasks; returns the exit code. Without names, an overview."""
-        if params["dodoFile"] != DODO:
-            return self._run_tasks(params, names)
-        root = find_project(Path.cwd())
-        if not is_daintree(root):
-            return self._run_tasks(params, names)
+        root = find_project(Path.cwd()) if params["dodoFile"] == DODO else None
+        if root is None or not is_daintree(root):
+            return 1 if super().execute(params, names) else 0
         if not names:
             from daintree.commands.list import print_overview
 
@@ -107,44 +119,92 @@ class Run(AtProject, DoitRun):  # type: ignore[misc]
         known = pipeline_files(root)
         _refuse_commands([name for name in names if name not in known])
         targets = [name for name in names if name.partition(":")[0] in known]
-        rest = [name for name in names if name not in targets]
-        if not targets:
-            return self._run_tasks(params, rest)
-        stages, rest = _loose_words(params, rest)
-        if len(targets) > 1 or rest:
-            _refuse_shared_options(params, [*targets, *rest])
-        # Tasks go first: a name that is none of them must be told before a pipeline has run for an hour.
-        code = self._run_tasks(params, rest) if rest else 0
-        for target in targets:
-            code = max(code, self._run_pipeline(root, params, target, stages))
+        tasks = [name for name in names if name not in targets]
+        forced: list[str] = []
+        if targets:
+            forced, tasks = _loose_words(params, tasks)
+        if len(targets) + len(tasks) > 1:
+            _refuse_shared_options(params, [*targets, *tasks])
+        code = 0
+        rounds = [*_rounds(root, targets)] if len(targets) > 1 else [targets]
+        for together in rounds:
+            code = max(code, self._run_together(root, params, together, tasks, forced))
+            tasks = []
         return code
 
-    def _run_tasks(self, params: Any, names: Sequence[str]) -> int:
-        """Ordinary doit tasks."""
-        return 1 if super().execute(params, names) else 0
-
-    def _run_pipeline(self, root: Path, params: Any, target: str, stages: Sequence[str]) -> int:
+    def _run_together(
+        self,
+        root: Path,
+        params: Any,
+        targets: Sequence[str],
+        tasks: Sequence[str],
+        forced: Sequence[str],
+    ) -> int:
+        """Run these as one doit run, and print what came of each pipeline whose stages all have their output."""
         began = time.perf_counter()
-        name, _, stage = target.partition(":")
-        request = Request(
-            pipeline=name,
-            directory=Path.cwd(),
-            source=params["source"],
-            output=params["output"],
-            set=tuple(params["set"]),
-            force=(*_split(params["force"]), *stages),
-            only=params["only"] or (_single(target) if params["single"] else ""),
-            always=params["always"],
-            runner=params["runner"],
-        )
-        made = plan_request(read_settings(root), request, fetch=True)
-        _check_target(made.plan, stage)
-        done = carry_out(*made, began, stage=stage, options=params)
-        if params["json"]:
-            print_json(run_as_json(done.run))
-        else:
-            print(run_summary(done.run, done.seconds, done.copied))
-        return 0
+        options = RunOptions(params["jobs"] or params["num_process"], params["keep_going"])
+        runs = [_start(root, params, target, began, forced) for target in targets]
+        code = 0
+        try:
+            if tasks:
+                self.place(params)
+                self.loader: TaskLoader2 = StageLoader(
+                    runs, self.loader, lambda name: _start(root, params, name, began)
+                )
+                names = [*(run.target for run in runs), *tasks]
+                code = execute_runs(self, params, names, options, super().execute)
+            else:
+                run_stages(runs, options)
+        finally:
+            for run in runs:
+                run.events.end()
+                if run.is_complete and params["json"]:
+                    print_json(run_as_json(run))
+                elif run.is_complete:
+                    print(run_summary(run, time.perf_counter() - began))
+        return 1 if code else 0
+
+
+def _start(
+    root: Path, params: Any, target: str, began: float, forced: Sequence[str] = ()
+) -> PipelineRun:
+    """The run of a pipeline, or of one of its stages, planned with the command's options."""
+    name, _, stage = target.partition(":")
+    request = Request(
+        pipeline=name,
+        directory=Path.cwd(),
+        source=params["source"],
+        output=params["output"],
+        set=tuple(params["set"]),
+        force=(*_split(params["force"]), *forced),
+        only=params["only"] or (_single(target) if params["single"] else ""),
+        always=params["always"],
+        runner=params["runner"],
+    )
+    planned = plan_request(read_settings(root), request, fetch=True)
+    _check_target(planned.plan, stage)
+    return PipelineRun(planned, Progress(planned.plan, began), stage=stage)
+
+
+def _rounds(root: Path, targets: Sequence[str]) -> Iterator[list[str]]:
+    """The targets in groups that run together; one that reads another's output is planned once that one has run."""
+    together: list[str] = []
+    written: list[Path] = []
+    for target in targets:
+        pipeline = _read(root, target)
+        source = Path(os.path.abspath(root / pipeline.source))
+        if any(source.is_relative_to(output) for output in written):
+            yield together
+            together, written = [], []
+        together.append(target)
+        if pipeline.output:
+            written.append(Path(os.path.abspath(root / pipeline.output)))
+    if together:
+        yield together
+
+
+def _read(root: Path, target: str) -> Pipeline:
+    return load_pipeline(root, target.partition(":")[0], reserved_names(root))
 
 
 def _check_target(plan: Plan, stage: str) -> None:

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from daintree.commands.command import DaintreeCommand, option, planned
+from daintree.commands.command import PLANNING, DaintreeCommand, option, planned
 from daintree.commands.names import COMMANDS
-from daintree.commands.run import RUNNER, SET, SOURCE
 from daintree.errors import UsageError
 from daintree.pipeline.plan import Plan, Planned
 from daintree.pipeline.stage_data import (
@@ -55,9 +54,7 @@ class Pull(_OneStage):
         "compute, into DIR/STAGE/output. Every file is verified; files that are not its own are never touched."
     )
     cmd_options = (
-        SOURCE,
-        SET,
-        RUNNER,
+        *PLANNING,
         option("to", "the directory (default: pull/PIPELINE[/STAGE] in the project)"),
     )
 
@@ -103,7 +100,7 @@ class OpenShell(_OneStage):
         "$RUN runs the stage's command, $INPUT is what it reads, $OUTPUT an empty directory that is removed at the end. "
         "What comes on stdin is run, where that is no terminal."
     )
-    cmd_options = (SOURCE, SET, RUNNER)
+    cmd_options = PLANNING
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
         """Open it; the exit code is the shell's."""

@@ -15,9 +15,16 @@ from daintree.argo.submit import Submitted
 from daintree.argo.workflow_status import Task, read_status, reason
 from daintree.argo.workflows import SUCCEEDED, stages_of
 from daintree.commands.argo import NAMESPACE, access_of, ordered, require_extra
-from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
+from daintree.commands.command import (
+    FORCE,
+    JSON_OPTION,
+    SET,
+    SOURCE,
+    DaintreeCommand,
+    option,
+    print_json,
+)
 from daintree.commands.names import COMMANDS
-from daintree.commands.run import FORCE, SET, SOURCE
 from daintree.errors import ClusterError, ClusterMissing
 from daintree.spec.pipeline import pipeline_files
 from daintree.terminal import colour, count, duration, say

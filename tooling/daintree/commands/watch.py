@@ -12,12 +12,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from daintree.commands.command import DaintreeCommand, foreign, option, plan_request
-from daintree.commands.execution import carry_out
+from daintree.commands.command import (
+    OUTPUT,
+    PLANNING,
+    DaintreeCommand,
+    option,
+    plan_request,
+)
+from daintree.commands.doit_adapter import RunOptions, run_stages
 from daintree.commands.names import COMMANDS, reserved_names
-from daintree.commands.run import OUTPUT, RUNNER, SET, SOURCE, run_as_json, run_summary
-from daintree.errors import DaintreeError, UsageError
-from daintree.pipeline.execute import PipelineRun
+from daintree.commands.progress import Progress
+from daintree.commands.run import run_as_json, run_summary
+from daintree.errors import DaintreeError, UsageError, from_os_error
+from daintree.pipeline.engine import PipelineRun
 from daintree.pipeline.plan import Plan, Planned
 from daintree.pipeline.session import Request, Session
 from daintree.pipeline.watch import Watch, Watcher
@@ -32,8 +39,8 @@ class WatchReport(Watcher, Protocol):
         """The watch begins; it looks every `interval` seconds."""
         ...
 
-    def ran(self, run: PipelineRun, seconds: float, copied: str) -> None:
-        """A run went well; its output was copied to `copied` ("": nowhere)."""
+    def ran(self, run: PipelineRun, seconds: float) -> None:
+        """A run went well."""
         ...
 
 
@@ -60,9 +67,9 @@ class WatchLines:
         """As `Watcher.starting`."""
         _say(f"running {plan.pipeline.name} on {plan.identity.origin}")
 
-    def ran(self, run: PipelineRun, seconds: float, copied: str) -> None:
+    def ran(self, run: PipelineRun, seconds: float) -> None:
         """As `WatchReport.ran`."""
-        print(run_summary(run, seconds, copied), flush=True)
+        print(run_summary(run, seconds), flush=True)
 
     def failed(self, error: DaintreeError) -> None:
         """As `Watcher.failed`."""
@@ -109,9 +116,9 @@ class WatchEvents:
         """As `Watcher.starting`."""
         self._tell("starting", source=plan.identity.origin)
 
-    def ran(self, run: PipelineRun, seconds: float, copied: str) -> None:
+    def ran(self, run: PipelineRun, seconds: float) -> None:
         """As `WatchReport.ran`; with what `doit run --json` tells."""
-        self._tell("ran", seconds=round(seconds, 3), output=copied or None, **run_as_json(run))
+        self._tell("ran", seconds=round(seconds, 3), output=run.output or None, **run_as_json(run))
 
     def failed(self, error: DaintreeError) -> None:
         """As `Watcher.failed`."""
@@ -167,10 +174,8 @@ class WatchCommand(DaintreeCommand):
             default=USUAL_SECONDS,
         ),
         option("once", "look once, run if something changed, and end: for cron", type=bool),
-        SOURCE,
+        *PLANNING,
         OUTPUT,
-        SET,
-        RUNNER,
         option("json", "print each event as a line of JSON, for programs", type=bool),
     )
     names = (1, None)
@@ -209,11 +214,15 @@ class WatchCommand(DaintreeCommand):
         settings, reserved = self.settings, reserved_names(self.root)
 
         def execute(planned: Planned) -> None:
+            progress = Progress(planned.plan, time.perf_counter())
             try:
-                done = carry_out(*planned, time.perf_counter())
+                run = PipelineRun(planned, progress)
+                run_stages([run], RunOptions())
             except OSError as error:
-                raise foreign(error) from None
-            report.ran(done.run, done.seconds, done.copied)
+                raise from_os_error(error) from None
+            finally:
+                progress.end()
+            report.ran(run, progress.seconds())
 
         return Watch(
             lambda: Session(settings, request, reserved).current_source(),

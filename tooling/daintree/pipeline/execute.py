@@ -1,238 +1,392 @@
-"""A pipeline being run: which stages are there, which are computed, and what happens to each in turn."""
+"""Execution of one stage: lease, look again, verify inputs, snapshot, runner, judge the output, publish."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Literal
+import os
+import platform
+from collections import deque
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, Protocol
 
 import msgspec
 
+from daintree import __version__
+from daintree.components import ComponentVersion
+from daintree.components.commit_tree import head
 from daintree.concurrency import Cancellation
-from daintree.errors import ArtifactDamaged, UsageError
-from daintree.pipeline.compute import Listener
-from daintree.pipeline.decisions import FORCED, BoundStage, Decision, Hit, Miss, Pending, decide
-from daintree.pipeline.plan import Plan, reason
-from daintree.pipeline.session import Session
-from daintree.store.records import IndexRecord
+from daintree.digest import short
+from daintree.errors import (
+    ArtifactDamaged,
+    ArtifactRejected,
+    DaintreeError,
+    SourceError,
+    StageFailed,
+)
+from daintree.pipeline.decisions import FORCED, BoundStage, Decision, Hit, Miss, Pending
+from daintree.pipeline.job import current_user, job_of, prepare
+from daintree.pipeline.plan import Planned, decide_stage, reason
+from daintree.pipeline.publish import publish_recipe, publish_result
+from daintree.runners.runner import Outcome, Prepared
+from daintree.runners.variables import failure_hint
+from daintree.store.integrity import hash_artifact
+from daintree.store.protocol import Lease, Staging
+from daintree.store.records import (
+    Artifact,
+    IndexRecord,
+    InputRecord,
+    Keys,
+    RunManifest,
+    index_record_of,
+)
 
-# Inputs that are found damaged are computed anew; one that keeps changing meanwhile is given up.
-MOST_REPAIRS = 5
-# A stage that is to stop is given three seconds by its runner; what a server or a transfer still holds then is left behind.
-STOP_SECONDS = 10.0
+LAST_LINES = 12
+
+
+class Events(Protocol):
+    """Receiver of the events of a run; called from the threads that the stages run in."""
+
+    def hit(self, stage: str, record: IndexRecord) -> None:
+        """A stage's output is in the store."""
+        ...
+
+    def starting(self, stage: str, reason: str, expected: float | None) -> None:
+        """A stage is about to be computed; its last run took `expected` seconds, None where there is none."""
+        ...
+
+    def line(self, stage: str, text: str) -> None:
+        """A line of the stage's own output."""
+        ...
+
+    def computed(self, stage: str, record: IndexRecord) -> None:
+        """A stage was computed and published."""
+        ...
+
+    def note(self, stage: str, text: str) -> None:
+        """Something worth knowing that is no problem: an installation, a wait."""
+        ...
+
+    def warning(self, stage: str, text: str) -> None:
+        """Something went wrong and is being put right."""
+        ...
+
+    def end(self) -> None:
+        """No further event comes."""
+        ...
 
 
 class Result(msgspec.Struct, frozen=True):
-    """How a stage got its output in this run."""
+    """Output of a stage in this run: a hit, or computed."""
 
     status: Literal["hit", "run"]
     record: IndexRecord
 
 
-class PipelineRun:
-    """Runs the stages of one plan; doit decides when, this class decides what.
+class InputDamaged(Exception):
+    """The output of `need`, which a stage was about to read, is not whole."""
 
-    `current` never waits and may be asked from doit's main thread; `execute` does all that takes time. Stages
-    that do not depend on each other may be executed from several threads.
+    def __init__(self, need: str, record: IndexRecord, damage: ArtifactDamaged) -> None:
+        super().__init__(damage.message)
+        self.need = need
+        self.decision = Miss(damage.message, damaged=record)
+
+
+class _Execution(msgspec.Struct, frozen=True):
+    """One call of the runner: the run's id and beginning, its environment, its outcome, and its output or failure."""
+
+    run: str
+    started: datetime
+    prepared: Prepared
+    outcome: Outcome
+    output: Artifact | None
+    failure: str
+
+
+class StageExecution:
+    """Execution of one stage whose needs have their outputs; owns the conversation with store, runner and screen.
+
+    `inputs` are the records of the runs that it reads, by need; a stage without needs reads the plan's source.
     """
 
-    def __init__(self, session: Session, plan: Plan, listener: Listener) -> None:
-        self.session = session
-        self.plan = plan
-        self.results: dict[str, Result] = {}
-        self._listener = listener
-        self._stages = {stage.name: stage for stage in plan.stages}
-        self._decisions: dict[str, Decision] = dict(plan.decisions)
-        self._cancellation = Cancellation()
-
-    def cancel(self) -> None:
-        """Make every stage that is being computed, or waits, stop, and wait until they have, STOP_SECONDS at most."""
-        self._cancellation.cancel(STOP_SECONDS)
-
-    def current(self, name: str) -> bool:
-        """Whether the stage's output is in the store; for a pending stage decided now that its needs have run.
-
-        A hit that is still to be published for others is `execute`'s: that takes time.
-        """
-        stage = self._stages[name]
-        decision = self._decisions[name]
-        if isinstance(decision, Pending):
-            decision = self._decide(stage)
-        self._decisions[name] = decision
-        if not isinstance(decision, Hit) or not self.session.store.holds(decision.record):
-            return False
-        self._settle(stage, decision, self._digests(stage))
-        return True
-
-    def is_hit(self, name: str) -> bool:
-        """Whether the stage, whose needs are settled, would be executed only to publish what this machine has."""
-        return isinstance(self._decisions[name], Hit)
-
-    def execute(self, name: str) -> None:
-        """Compute the stage, or take what another run has computed meanwhile.
-
-        Its inputs are verified byte by byte first; one that is not whole is computed again. Raises KeyboardInterrupt once
-        the run is cancelled.
-        """
-        stage = self._stages[name]
-        with self._cancellation.under_way():
-            for _ in range(MOST_REPAIRS):
-                if self._try(stage):
-                    return
-        raise UsageError(
-            f"stage {name!r}: its inputs keep changing under it",
-            hint="is another program writing to the store?",
-        )
-
-    def make_whole(self, names: Iterable[str]) -> None:
-        """Verify the outputs of settled stages byte by byte, and compute those again that are not whole."""
-        for name in names:
-            self._whole(name)
-
-    def _try(self, stage: BoundStage) -> bool:
-        """True when the stage has its output; False when an input had to be repaired and came out different."""
-        digests = self._digests(stage)
-        content = stage.content(digests)
-        with self.session.store.lease(content, waiting=self._waiting(stage)) as lease:
-            fresh = self._decide_again(stage)
-            if isinstance(fresh, Hit):
-                self._settle(stage, fresh, digests)
-                return True
-            if isinstance(fresh, Miss) and fresh.damaged:
-                self._listener.warning(
-                    stage.name, f"stage {stage.name}: {fresh.reason}; computing it again"
-                )
-            if not self._inputs_whole(stage) and self._digests(stage) != digests:
-                return False
-            self._compute(stage, content, digests, fresh, lease.still_ours)
-        return True
-
-    def _compute(
+    def __init__(
         self,
+        planned: Planned,
         stage: BoundStage,
-        content: str,
-        digests: dict[str, str],
-        decision: Decision,
-        may_publish: Callable[[], bool],
+        inputs: Mapping[str, IndexRecord],
+        events: Events,
+        cancellation: Cancellation,
     ) -> None:
-        from daintree.pipeline.compute import Attempt, compute
+        self._session, self._plan = planned
+        self._store = self._session.store
+        self._stage = stage
+        self._inputs = inputs
+        source = self._plan.identity.digest
+        self._digests = {need: record.digest for need, record in inputs.items()}
+        if not stage.needs:
+            assert source is not None
+            self._digests = {"": source}
+        self._keys = Keys(stage.recipe, stage.content(self._digests))
+        self._events = events
+        self._cancellation = cancellation
+        self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._wait_announced = False
 
-        standing = self.session.store.lookup([content])[0]
-        why = reason(self.session, self.plan, stage, decision, digests)
-        self._listener.starting(stage.name, why)
-        inputs = self._input_records(stage)
-        attempt = Attempt(stage, inputs, digests, content, why)
-        record = compute(
-            self.session,
-            self.plan,
-            attempt,
-            self._listener,
-            may_publish,
-            self._cancellation.is_asked,
-        )
-        winner = self.session.store.publish_index(content, record, replacing=standing)
-        self._publish_recipe(stage, winner, digests)
-        self.results[stage.name] = Result("run", winner)
-        self._listener.computed(stage.name, winner)
+    def execute(self, decision: Decision) -> Result:
+        """Take the output that the store has by now, else compute it. `decision` is the plan's.
 
-    def _settle(self, stage: BoundStage, hit: Hit, digests: dict[str, str]) -> None:
-        record = hit.record
-        if not self.session.store.holds(record):
-            record = self.session.store.share(stage.content(digests), stage.recipe, record)
-        elif hit.adopt:
-            self._publish_recipe(stage, record, digests)
-        self.results[stage.name] = Result("hit", record)
-        self._decisions[stage.name] = Hit(record)
-        if record.digest != hit.record.digest:
-            self._reconsider_after(stage)
-        self._listener.hit(stage.name, record)
-
-    def _reconsider_after(self, stage: BoundStage) -> None:
-        """Another's output took the place of the one that the plan counted on: what needs it is decided anew."""
-        changed = {stage.name}
-        for later in self.plan.stages:
-            waits_for = tuple(need for need in later.needs if need in changed)
-            forced = self._decisions[later.name] == Miss(FORCED)
-            if waits_for:
-                changed.add(later.name)
-                if not forced:
-                    self._decisions[later.name] = Pending(waits_for)
-
-    def _publish_recipe(
-        self, stage: BoundStage, record: IndexRecord, digests: dict[str, str]
-    ) -> None:
-        """The recipe record names the content key's winner, with this stage's own names for the inputs."""
-        wanted = msgspec.structs.replace(record, inputs=dict(digests))
-        standing = self.session.store.lookup([stage.recipe])[0]
-        if standing != wanted:
-            self.session.store.publish_index(stage.recipe, wanted, replacing=standing)
-
-    def _decide(self, stage: BoundStage) -> Decision:
-        """The stage's decision now that its needs are settled; looked up afresh."""
-        store = self.session.store
-        return decide(
-            stage,
-            self._digests(stage),
-            (),
-            store.lookup([stage.recipe])[0],
-            lambda key: store.lookup([key])[0],
-            lambda record: store.check(record, thorough=False),
-        )
-
-    def _decide_again(self, stage: BoundStage) -> Decision:
-        """The decision once the lease is held: what another run has published meanwhile counts.
-
-        A forced stage stays a miss, and so does one whose bytes were found damaged while that same run
-        still stands in the index.
+        Raises InputDamaged before anything is computed, StageFailed when the stage does not succeed (its run is kept,
+        with its log), SourceError when the source changed meanwhile (nothing is kept), StoreError, EnvironmentFailed,
+        and KeyboardInterrupt once the run is cancelled.
         """
-        decision = self._decisions[stage.name]
-        if not isinstance(decision, Miss) or decision.reason == FORCED:
+        if isinstance(decision, Pending):
+            decision = self._decide()
+        if isinstance(decision, Hit) and self._store.holds(decision.record):
+            return self._take(decision)
+        with self._store.lease(self._keys.content, waiting=self._wait) as lease:
+            decision = self._look_again(decision)
+            if isinstance(decision, Hit):
+                return self._take(decision)
+            if isinstance(decision, Miss) and decision.damaged:
+                text = f"stage {self._stage.name}: {decision.reason}; computing it again"
+                self._events.warning(self._stage.name, text)
+            self._verify_inputs()
+            return Result("run", self._compute(decision, lease))
+
+    def _decide(self) -> Decision:
+        return decide_stage(self._store, self._stage, self._digests)
+
+    def _look_again(self, decision: Decision) -> Decision:
+        """The decision under the lease: what another run has published meanwhile counts.
+
+        A forced stage stays a miss, and so does one whose bytes were found damaged while that same run is still
+        in the index.
+        """
+        if isinstance(decision, Hit) or (isinstance(decision, Miss) and decision.reason == FORCED):
             return decision
-        fresh = self._decide(stage)
-        if decision.damaged and isinstance(fresh, Hit) and fresh.record.run == decision.damaged.run:
+        fresh = self._decide()
+        damaged = decision.damaged if isinstance(decision, Miss) else None
+        if damaged and isinstance(fresh, Hit) and fresh.record.run == damaged.run:
             return decision
         return fresh
 
-    def _input_records(self, stage: BoundStage) -> dict[str, IndexRecord | None]:
-        if not stage.needs:
-            return {"": None}
-        return {need: self.results[need].record for need in stage.needs}
+    def _take(self, hit: Hit) -> Result:
+        record = hit.record
+        if not self._store.holds(record):
+            record = self._store.share(self._keys.content, self._keys.recipe, record)
+        elif hit.adopt:
+            own = msgspec.structs.replace(record, inputs=self._digests)
+            publish_recipe(self._store, self._keys.recipe, own)
+        self._events.hit(self._stage.name, record)
+        return Result("hit", record)
 
-    def _digests(self, stage: BoundStage) -> dict[str, str]:
-        """The digests of the stage's inputs, all of which are settled."""
-        if not stage.needs:
-            digest = self.plan.identity.digest
-            assert digest is not None
-            return {"": digest}
-        return {need: self.results[need].record.digest for need in stage.needs}
+    def _verify_inputs(self) -> None:
+        """Read every byte of the inputs. Raises InputDamaged."""
+        for need, record in self._inputs.items():
+            try:
+                self._store.check(record, thorough=True)
+            except ArtifactDamaged as damage:
+                raise InputDamaged(need, record, damage) from None
 
-    def _inputs_whole(self, stage: BoundStage) -> bool:
-        """Verify the inputs' bytes; compute the damaged ones again and return False when there was one."""
-        whole = [self._whole(need) for need in stage.needs]
-        return all(whole)
-
-    def _whole(self, name: str) -> bool:
-        """Verify a settled stage's output byte by byte; compute a damaged one again and return False."""
-        record = self.results[name].record
-        try:
-            self.session.store.check(record, thorough=True)
-        except ArtifactDamaged as damage:
-            self._decisions[name] = Miss(damage.message, damaged=record)
-            self.execute(name)
-            return False
-        return True
-
-    def _waiting(self, stage: BoundStage) -> Callable[[], None]:
-        """Called while another run computes the same: says so once, and gives up when this run is cancelled."""
-        said = False
-
-        def waiting() -> None:
-            nonlocal said
-            if self._cancellation.is_asked():
-                raise KeyboardInterrupt
-            if not said:
-                said = True
-                self._listener.note(
-                    stage.name, "another run computes the same; waiting for its result"
+    def _compute(self, decision: Decision, lease: Lease) -> IndexRecord:
+        stage, events = self._stage, self._events
+        replaced = self._store.lookup([self._keys.content])[0]
+        why = reason(self._session, self._plan, stage, decision, self._digests)
+        last = self._session.last_run(stage.name)
+        events.starting(stage.name, why, last.seconds if last else None)
+        version = self._plan.version_of(stage)
+        prepared = prepare(
+            self._session.runner,
+            version,
+            self._session.settings,
+            lambda text: events.note(stage.name, text),
+        )
+        started = datetime.now(UTC)
+        run = run_id(started)
+        with self._store.stage(run) as staging:
+            execution = self._execute(run, started, prepared, staging)
+            manifest = self._manifest(execution, why)
+            if not lease.still_ours():
+                raise StageFailed(
+                    f"stage {self._label} took so long that another run took over its place",
+                    hint="run it again: what the other run publishes is a hit",
                 )
+            if execution.failure:
+                self._store.publish_run(staging, manifest)
+                raise self._failed(manifest)
+            winner = publish_result(
+                self._store,
+                self._keys,
+                index_record_of(manifest),
+                lambda: self._store.publish_run(staging, manifest),
+                replacing=replaced,
+            )
+        events.computed(stage.name, winner)
+        return winner
 
-        return waiting
+    def _execute(
+        self, run: str, started: datetime, prepared: Prepared, staging: Staging
+    ) -> _Execution:
+        job = job_of(
+            self._session,
+            self._stage,
+            run,
+            prepared,
+            self._inputs,
+            staging,
+            self._cancellation.is_requested,
+        )
+        outcome = self._session.runner.execute(job, self._line)
+        output, failure = judge_output(self._stage, outcome, staging)
+        self._check_inputs()
+        return _Execution(run, started, prepared, outcome, output, failure)
+
+    def _line(self, text: str) -> None:
+        self._last_lines.append(text)
+        self._events.line(self._stage.name, text)
+
+    def _check_inputs(self) -> None:
+        """Raise unless the inputs still are what they were when the stage began."""
+        origin = self._plan.identity.origin
+        if not self._stage.needs and not self._session.source.unchanged():
+            raise SourceError(
+                f"stage {self._label}: the source {origin} changed while it was read; nothing is recorded",
+                hint="run again when whatever writes it is done",
+            )
+        for need, record in self._inputs.items():
+            try:
+                self._store.check(record, thorough=False)
+            except ArtifactDamaged as damage:
+                raise StageFailed(
+                    f"stage {self._label}: its input from {need} changed while it ran ({damage.message}); nothing is recorded",
+                    hint="a component must not write to its --input",
+                ) from None
+
+    @property
+    def _label(self) -> str:
+        return f"{self._plan.pipeline.name}:{self._stage.name}"
+
+    def _manifest(self, execution: _Execution, why: str) -> RunManifest:
+        stage, outcome, settings = self._stage, execution.outcome, self._session.settings
+        commit, dirty = _commit(settings.root, self._plan.version_of(stage))
+        return RunManifest(
+            run=execution.run,
+            location=_location(settings.prefix, stage, execution.started, execution.run),
+            pipeline=self._plan.pipeline.name,
+            stage=stage.name,
+            component=stage.component,
+            version=stage.version,
+            version_files=dict(stage.files),
+            parameters=dict(stage.parameters),
+            ineffective=stage.ineffective,
+            environment=stage.environment,
+            runner=self._plan.runner,
+            image=execution.prepared.digest or execution.prepared.image,
+            keys=self._keys,
+            inputs=tuple(self._input_record(name) for name in sorted(self._digests)),
+            output=execution.output,
+            result="failed" if execution.failure else "succeeded",
+            failure=execution.failure,
+            reason=why,
+            started=_timestamp(execution.started),
+            finished=_timestamp(datetime.now(UTC)),
+            seconds=round(outcome.seconds, 3),
+            exit_code=outcome.exit_code,
+            peak_memory=outcome.peak_memory,
+            user=current_user(),
+            host=platform.node(),
+            commit=commit,
+            dirty=dirty,
+            tooling=__version__,
+            python=platform.python_version(),
+        )
+
+    def _input_record(self, name: str) -> InputRecord:
+        if name in self._inputs:
+            return InputRecord(name, self._digests[name], self._inputs[name].location)
+        source = self._plan.identity
+        return InputRecord(name, self._digests[name], source.origin, source.final_origin)
+
+    def _failed(self, manifest: RunManifest) -> StageFailed:
+        """The error of a run that failed; its last lines have been shown already, and are in the log."""
+        log = f"the whole log is {self._store.log_path(manifest.location)}"
+        spec, lines = self._stage.spec, list(self._last_lines)
+        advice = failure_hint(self._stage.component, lines, spec.env, os.environ)
+        silent = "" if lines else ", and has written nothing"
+        return StageFailed(
+            f"stage {self._label} {manifest.failure}{silent}",
+            hint=f"{advice}; {log}" if advice else log,
+        )
+
+    def _wait(self) -> None:
+        """Called while another run computes the same: says so once. Raises KeyboardInterrupt once the run is cancelled."""
+        if self._cancellation.is_requested():
+            raise KeyboardInterrupt
+        if not self._wait_announced:
+            self._wait_announced = True
+            text = "another run computes the same; waiting for its result"
+            self._events.note(self._stage.name, text)
+
+
+def run_id(started: datetime) -> str:
+    """A new run id, `<UTC time>-<nonce>`: ids sort by time, and no two runs share one."""
+    return f"{started:%Y%m%dT%H%M%S}{started.microsecond // 1000:03d}Z-{os.urandom(4).hex()}"
+
+
+def judge_output(
+    stage: BoundStage, outcome: Outcome, staging: Staging
+) -> tuple[Artifact | None, str]:
+    """The output of a stage that succeeded and "", or None and why it failed."""
+    limit = stage.resources.memory
+    if outcome.exit_code and outcome.out_of_memory and limit:
+        return None, f"ran out of memory: limit {limit}; resources.memory in component.yaml"
+    if outcome.exit_code < 0:
+        return None, f"was killed by {_signal_name(-outcome.exit_code)}"
+    if outcome.exit_code:
+        return None, f"ended with exit code {outcome.exit_code}"
+    for name in stage.spec.outputs:
+        if not (staging.output / name).is_file():
+            return None, f"did not write {name}, which its component.yaml promises"
+    try:
+        output = hash_artifact(staging.output)
+    except ArtifactRejected as error:
+        return None, error.message + (f" ({error.hint})" if error.hint else "")
+    beside = {path.name for path in staging.output.parent.iterdir()}
+    strays = sorted(beside - {staging.output.name, staging.log.name})
+    if strays:
+        return None, f"wrote {strays[0]!r} beside its output directory, not into it"
+    return output, ""
+
+
+def _signal_name(number: int) -> str:
+    import signal
+
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    return name + (" (out of memory?)" if name == "SIGKILL" else "")
+
+
+def _commit(root: Path, version: ComponentVersion) -> tuple[str, bool]:
+    """The commit that a stage runs at, and True where its component's files differ from it."""
+    paths = [f"components/{n}" for n in (version.name, *version.libraries)]
+    try:
+        return head(root, paths)
+    except DaintreeError:
+        return "", False
+
+
+def _timestamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _location(prefix: str, stage: BoundStage, started: datetime, run: str) -> str:
+    return prefix.format(
+        component=stage.component,
+        version=short(stage.version),
+        year=f"{started:%Y}",
+        month=f"{started:%m}",
+        day=f"{started:%d}",
+        timestamp=run,
+    )

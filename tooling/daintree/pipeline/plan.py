@@ -9,7 +9,7 @@ import msgspec
 
 from daintree.components import ComponentVersion, read_versions
 from daintree.components.discovery import DOCKERFILE, TOP
-from daintree.errors import ArtifactDamaged, DaintreeError, SpecError
+from daintree.errors import ArtifactDamaged, DaintreeError, EnvironmentFailed, SpecError
 from daintree.pipeline.binding import bind
 from daintree.pipeline.decisions import (
     BoundStage,
@@ -19,11 +19,14 @@ from daintree.pipeline.decisions import (
     Lookup,
     Miss,
     SourceIdentity,
+    decide,
     decide_all,
     inputs_of,
+    recipe_of,
 )
 from daintree.pipeline.reasons import miss_reason
 from daintree.pipeline.session import Request, Session
+from daintree.runners import open_runner
 from daintree.settings import Settings
 from daintree.spec.pipeline import Pipeline
 from daintree.store.protocol import Store
@@ -78,6 +81,14 @@ def make_plan(session: Session, *, fetch: bool) -> Plan:
         stages=stages,
         recipe_records=recipe_records,
         decisions=decisions,
+    )
+
+
+def decide_stage(store: Store, stage: BoundStage, inputs: Mapping[str, str]) -> Decision:
+    """The decision of one stage on inputs that are known; looked up afresh, by the planner's own functions."""
+    recipe_record = store.lookup([stage.recipe])[0]
+    return decide_in_rounds(
+        store, lambda lookup, check: decide(stage, inputs, (), recipe_record, lookup, check)
     )
 
 
@@ -192,3 +203,49 @@ def _versions(settings: Settings, pipeline: Pipeline) -> dict[str, ComponentVers
             if not (settings.root / TOP / stage.component / DOCKERFILE).is_file():
                 raise SpecError(f"{stage.place}: {error.message}", hint=error.hint) from None
         raise
+
+
+# By runner: the runner whose results are of the other kind of environment, and their name.
+OTHERS = {
+    "local": ("docker", "an image result"),
+    "docker": ("local", "a result without an image"),
+    "argo": ("local", "a result without an image"),
+}
+
+
+def results_of_other_runner(session: Session, plan: Plan) -> dict[str, str]:
+    """A sentence for each stage that misses, but whose output another runner has.
+
+    The store is asked only where there is a miss. The results are never taken: a bare environment's must not
+    pass for a container's. Raises StoreError.
+    """
+    missed = [name for name, decision in plan.decisions.items() if isinstance(decision, Miss)]
+    if not missed or plan.runner not in OTHERS:
+        return {}
+    runner, what = OTHERS[plan.runner]
+    try:
+        stages = _bound_to(plan, open_runner(runner, session.settings).environment_class)
+    except EnvironmentFailed:
+        return {}
+    decisions = decided(session.store, stages, plan.identity)[1]
+    return {
+        name: f"{what} exists: --runner {runner}"
+        for name in missed
+        if isinstance(decisions[name], Hit)
+    }
+
+
+def _bound_to(plan: Plan, environment: str) -> list[BoundStage]:
+    """The plan's stages as they would be in another environment."""
+    bound: dict[str, BoundStage] = {}
+    for stage in plan.stages:
+        recipe = recipe_of(
+            version=stage.version,
+            spec=stage.spec,
+            parameters=stage.parameters,
+            environment=environment,
+            needs={need: bound[need].recipe for need in stage.needs},
+            source=plan.identity,
+        )
+        bound[stage.name] = msgspec.structs.replace(stage, environment=environment, recipe=recipe)
+    return list(bound.values())

@@ -20,7 +20,7 @@ from daintree.errors import (
     StoreError,
     UsageError,
 )
-from daintree.pipeline.compute import prepare_version
+from daintree.pipeline.job import prepare
 from daintree.pipeline.session import latest_run
 from daintree.runners import open_runner
 from daintree.runners.runner import Job, Outcome
@@ -102,7 +102,7 @@ def run_attached(
     version = read_versions(
         settings.root, [component], platform=settings.platform, bases=settings.bases
     )[component]
-    prepared = prepare_version(runner, version, settings, say)
+    prepared = prepare(runner, version, settings, say)
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="daintree-") as name:
         scratch = Path(name)

@@ -14,8 +14,8 @@ import msgspec
 
 from daintree.concurrency import side_by_side
 from daintree.errors import ArtifactDamaged, SourceError, StoreError, UsageError
-from daintree.pipeline.compute import job_of, prepare
 from daintree.pipeline.decisions import BoundStage, Hit, inputs_of
+from daintree.pipeline.job import job_of, prepare
 from daintree.pipeline.output_directory import Copied, copy_of, publish_copy
 from daintree.pipeline.plan import Plan
 from daintree.pipeline.session import Session
@@ -171,7 +171,7 @@ def workbench(
                 f"the output of {need}: {damage.message}",
                 hint=f"doit run {plan.pipeline.name}:{need}",
             ) from None
-    prepared = prepare(session, plan, cached.stage, announce)
+    prepared = prepare(session.runner, plan.version_of(cached.stage), session.settings, announce)
     with tempfile.TemporaryDirectory(prefix="daintree-") as name:
         place = Place(Path(name))
         place.output.mkdir()

@@ -98,9 +98,17 @@ class Records:
         return sorted({(part[1], part[2]) for part in parts})
 
     def find_run(self, run: str) -> RunManifest | None:
-        """As `Store.find_run`; an id that is given whole is never ambiguous."""
+        """As `Store.find_run`; an id that is given whole is never ambiguous. The nonce at its end is an id, too."""
         paths = {path.rpartition("/")[2]: path for path in self._entries(HISTORY)}
-        matching = [run] if run in paths else sorted(name for name in paths if name.startswith(run))
+        matching = (
+            [run]
+            if run in paths
+            else sorted(
+                name
+                for name in paths
+                if name.startswith(run) or name.rpartition("-")[2].startswith(run)
+            )
+        )
         if len(matching) > 1:
             more = ", …" if len(matching) > MOST_NAMED else ""
             raise UsageError(

@@ -5,6 +5,7 @@ All are frozen, versioned (`schema`) and written as JSON with sorted keys, so th
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable
 from typing import Any, Literal, TypeVar
@@ -126,6 +127,15 @@ class IndexRecord(msgspec.Struct, frozen=True, kw_only=True):
     inputs: dict[str, str]
     seconds: float
     manifest_bytes: int = 0
+
+
+_NONCE = re.compile(r"\d{8}T\d+Z-([0-9a-f]{8})")
+
+
+def short_run(run: str) -> str:
+    """A run's id as people type it: its nonce, which `Store.find_run` takes too; an id of another form whole."""
+    match = _NONCE.fullmatch(run)
+    return match[1] if match else run
 
 
 def index_record_of(manifest: RunManifest) -> IndexRecord:

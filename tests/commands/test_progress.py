@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from daintree.commands.execution import Progress
+from daintree.commands.progress import Progress
 from daintree.pipeline.decisions import Hit, Miss
 from daintree.pipeline.plan import Planned
 
@@ -22,7 +22,7 @@ def test_every_event_is_a_line_with_its_stage(
     record = hit("r1", 1.5).record
     progress = Progress(planned(DECISIONS).plan, began=0.0)
     progress.hit("load", record)
-    progress.starting("left", "no run recorded")
+    progress.starting("left", "no run recorded", None)
     progress.note("left", "installing 3 packages, 12.0 MB")
     progress.line("left", "read 10 rows")
     progress.computed("left", msgspec.structs.replace(record, count=1))

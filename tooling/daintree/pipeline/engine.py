@@ -1,0 +1,263 @@
+"""Engine: a plan's stages as doit tasks, and the run that they are part of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from doit.action import BaseAction
+from doit.exceptions import TaskError, TaskFailed
+from doit.task import Task
+
+from daintree.concurrency import Cancellation
+from daintree.errors import ArtifactDamaged, DaintreeError, UsageError, from_os_error
+from daintree.pipeline.decisions import FORCED, BoundStage, Decision, Hit, Miss, Pending
+from daintree.pipeline.output_directory import check_place, publish_output
+from daintree.pipeline.plan import Planned
+from daintree.settings import expand_home
+from daintree.store.records import IndexRecord
+
+if TYPE_CHECKING:
+    from daintree.pipeline.execute import Events, Result
+
+# Inputs that are found damaged are computed anew; one that keeps changing meanwhile is given up.
+MOST_REPAIRS = 5
+# A stage that is to stop is given three seconds by its runner; what a server or a transfer still holds then is left behind.
+STOP_SECONDS = 10.0
+
+
+class PipelineRun:
+    """Run of one plan: doit decides when a stage's turn is, this class what is done with it.
+
+    `failures` are the errors of stages, in the order in which they came; `output` is the directory that the pipeline's
+    output was copied to, as it was given ("" as long as it was not). Stages that do not depend on each other may be
+    executed from several threads.
+    """
+
+    def __init__(self, planned: Planned, events: Events, *, stage: str = "") -> None:
+        """`stage` is the one to end with, "" for the whole pipeline, whose output is copied to its directory then.
+
+        Raises UsageError for an output directory that must not be replaced, and for a plan of one stage alone
+        (`only`) whose needs have no outputs.
+        """
+        self.session, self.plan = planned
+        self.results: dict[str, Result] = {}
+        self.failures: list[Exception] = []
+        self.output = ""
+        self.events = events
+        self._stages = {stage.name: stage for stage in self.plan.stages}
+        self._decisions: dict[str, Decision] = dict(self.plan.decisions)
+        self._cancellation = Cancellation()
+        only = self.plan.request.only
+        self.target = f"{self.plan.pipeline.name}:{only or stage}".rstrip(":")
+        self._directory = None if only or stage else self._output_directory()
+        self._last = only or stage
+        if only:
+            self._take_needs(only)
+
+    @property
+    def is_complete(self) -> bool:
+        """True once every stage asked for has its output, and the pipeline's output is in its directory."""
+        last = self._last
+        wanted = self._ancestors(last) | {last} if last else self._stages.keys()
+        return wanted <= self.results.keys() and (self._directory is None or bool(self.output))
+
+    @property
+    def is_chain(self) -> bool:
+        """True where each stage waits for the one before, so that no two can run at once."""
+        stages = self.plan.stages
+        return all(set(stage.needs) == {before.name} for before, stage in pairwise(stages))
+
+    def tasks(self) -> list[Task]:
+        """The run as doit tasks: `pipeline:stage` for each stage, after those it needs, and the group `pipeline`.
+
+        The group's own action copies the pipeline's output. In a plan of one stage alone, that one is the only stage.
+        """
+        pipeline, only = self.plan.pipeline, self.plan.request.only
+        tasks = [
+            Task(
+                f"{pipeline.name}:{stage.name}",
+                [RunAction(self, f"run stage {stage.name}", partial(self.execute, stage.name))],
+                task_dep=[] if only else [f"{pipeline.name}:{need}" for need in stage.needs],
+                uptodate=[partial(self.is_up_to_date, stage.name)],
+                doc=stage.spec.description or stage.component,
+                subtask_of=pipeline.name,
+            )
+            for stage in self.plan.stages
+            if not only or stage.name == only
+        ]
+        publish = RunAction(self, f"copy the output of {pipeline.name}", self.publish_output)
+        actions = [publish] if self._directory else None
+        group = Task(pipeline.name, actions, doc=pipeline.description, has_subtask=True)
+        group.task_dep = [task.name for task in tasks]
+        return [*tasks, group]
+
+    def is_up_to_date(self, name: str) -> bool:
+        """True for a hit that nothing has to be written for; asked in doit's main thread, never waits.
+
+        A pending stage is not up to date: its action looks again once its needs have run.
+        """
+        decision = self._decisions[name]
+        if not isinstance(decision, Hit) or decision.adopt:
+            return False
+        if not self.session.store.holds(decision.record):
+            return False
+        if name not in self.results:
+            from daintree.pipeline.execute import Result
+
+            self.results[name] = Result("hit", decision.record)
+            self.events.hit(name, decision.record)
+        return True
+
+    def execute(self, name: str) -> None:
+        """Compute the stage, or take what another run has computed meanwhile; damaged inputs are computed again first.
+
+        Raises as `StageExecution.execute` does, and KeyboardInterrupt once the run is cancelled.
+        """
+        from daintree.pipeline.execute import InputDamaged, StageExecution
+
+        stage = self._stages[name]
+        with self._cancellation.running():
+            for _ in range(MOST_REPAIRS):
+                inputs = {need: self.results[need].record for need in stage.needs}
+                execution = StageExecution(
+                    Planned(self.session, self.plan),
+                    stage,
+                    inputs,
+                    self.events,
+                    self._cancellation,
+                )
+                try:
+                    self._settle(stage, execution.execute(self._decisions[name]))
+                    return
+                except InputDamaged as damage:
+                    self._decisions[damage.need] = damage.decision
+                    self.execute(damage.need)
+        raise UsageError(
+            f"stage {name!r}: its inputs keep changing under it",
+            hint="is another program writing to the store?",
+        )
+
+    def cancel(self) -> None:
+        """Make every stage that is being computed, or waits, stop, and wait until they have, STOP_SECONDS at most."""
+        self._cancellation.cancel(STOP_SECONDS)
+
+    def publish_output(self) -> None:
+        """Copy the pipeline's output to its directory; what is damaged in the store is computed again first.
+
+        Raises UsageError for a directory that holds something else, DaintreeError where it cannot be written.
+        """
+        directory = self._directory
+        assert directory is not None
+        wanted = self.plan.request.output or self.plan.pipeline.output
+        store, root = self.session.store, self.session.settings.root
+        try:
+            try:
+                publish_output(directory, self._outputs(), store, root)
+            except ArtifactDamaged:
+                self._repair(self.plan.pipeline.output_stages)
+                publish_output(directory, self._outputs(), store, root)
+        except OSError as error:
+            raise from_os_error(error, f"the output {wanted} cannot be written") from None
+        self.output = wanted
+
+    def _settle(self, stage: BoundStage, result: Result) -> None:
+        before = self._decisions[stage.name]
+        self.results[stage.name] = result
+        self._decisions[stage.name] = Hit(result.record)
+        if isinstance(before, Hit) and before.record.digest != result.record.digest:
+            self._reconsider_after(stage)
+
+    def _reconsider_after(self, stage: BoundStage) -> None:
+        """Decide anew what needs the stage: another's output took the place of the one that the plan counted on."""
+        changed = {stage.name}
+        for later in self.plan.stages:
+            waits_for = tuple(need for need in later.needs if need in changed)
+            if waits_for:
+                changed.add(later.name)
+                if self._decisions[later.name] != Miss(FORCED):
+                    self._decisions[later.name] = Pending(waits_for)
+
+    def _repair(self, names: Iterable[str]) -> None:
+        """Verify the outputs of stages byte by byte, and compute those again that are not whole."""
+        for name in names:
+            record = self.results[name].record
+            try:
+                self.session.store.check(record, thorough=True)
+            except ArtifactDamaged as damage:
+                self._decisions[name] = Miss(damage.message, damaged=record)
+                self.execute(name)
+
+    def _take_needs(self, only: str) -> None:
+        """Take the outputs of all that the stage depends on from the store. Raises UsageError for one that is not there."""
+        ancestors = self._ancestors(only)
+        for before in self.plan.stages:
+            if before.name in ancestors and self.results.keys() >= set(before.needs):
+                hit = isinstance(self._decisions[before.name], Hit)
+                if hit and not self.is_up_to_date(before.name):
+                    self.execute(before.name)
+        needs = self.plan.pipeline.stage(only).needs
+        missing = [need for need in needs if need not in self.results]
+        if missing:
+            raise UsageError(
+                f"--only {only}: the store has no output of {', '.join(missing)} for it to read",
+                hint=f"doit run {self.plan.pipeline.name}:{missing[0]} first, or leave --only out",
+            )
+
+    def _ancestors(self, name: str) -> set[str]:
+        """The stages that a stage depends on, directly or not."""
+        ancestors = set(self.plan.pipeline.stage(name).needs)
+        for stage in reversed(self.plan.stages):
+            if stage.name in ancestors:
+                ancestors.update(stage.needs)
+        return ancestors
+
+    def _output_directory(self) -> Path | None:
+        """The directory that gets the output, None when none does.
+
+        Checked before anything runs: what is wrong with it must not come out after an hour of computing.
+        """
+        request, pipeline, root = self.plan.request, self.plan.pipeline, self.session.settings.root
+        if request.output:
+            directory = request.directory / expand_home(request.output)
+        elif pipeline.output:
+            directory = root / expand_home(pipeline.output)
+        else:
+            return None
+        check_place(directory, self.session.store, root)
+        return directory
+
+    def _outputs(self) -> dict[str, IndexRecord]:
+        """The records of the stages whose outputs are wanted, by subdirectory."""
+        pipeline = self.plan.pipeline
+        return {
+            name if pipeline.output_split else "": self.results[name].record
+            for name in pipeline.output_stages
+        }
+
+
+class RunAction(BaseAction):  # type: ignore[misc]
+    """A call as a doit action; its error is kept in the run's `failures`, for the command to print."""
+
+    def __init__(self, run: PipelineRun, name: str, call: partial[None] | Any) -> None:
+        self._run, self._name, self._call = run, name, call
+        self.out = self.err = self.result = None
+        self.values: dict[str, Any] = {}
+
+    def __str__(self) -> str:
+        return self._name
+
+    def execute(self, out: Any = None, err: Any = None) -> TaskFailed | TaskError | None:
+        """Follow doit's protocol: None when all went well. Interrupts pass."""
+        try:
+            self._call()
+        except DaintreeError as error:
+            self._run.failures.append(error)
+            return TaskFailed(error.message)
+        except Exception as error:
+            self._run.failures.append(error)
+            return TaskError(str(error))
+        return None
