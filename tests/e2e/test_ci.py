@@ -57,3 +57,40 @@ def test_the_local_script_runs_what_the_workflow_runs() -> None:
     for workflow in WORKFLOWS:
         for command in re.findall(r"run: (doit .+)", workflow.read_text(encoding="utf-8")):
             assert command in script, command
+
+
+@pytest.mark.parametrize("script", [*WORKFLOWS, ROOT / ".ci/run"], ids=lambda path: path.name)
+def test_nothing_is_installed_without_a_hash(script: Path) -> None:
+    """But for the line by which the README tells people to install."""
+    commands = re.findall(r"pip install.*", script.read_text(encoding="utf-8"))
+    assert commands
+    for command in commands:
+        fetches_nothing = "--no-deps --no-build-isolation" in command
+        is_readme = command.endswith("-e . && doit run item2vec")
+        assert "--require-hashes" in command or fetches_nothing or is_readme, command
+
+
+def test_tools_have_versions() -> None:
+    modules = re.findall(r'"\w+ (github\S+)"', (ROOT / ".ci/services").read_text(encoding="utf-8"))
+    assert len(modules) == 3
+    for module in modules:
+        assert re.search(r"@v\d+\.\d+\.\d+", module), module
+
+
+def test_what_builds_the_project_is_locked() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    written = (ROOT / "requirements/build.in").read_text(encoding="utf-8").split()
+    assert written == project["build-system"]["requires"]
+    assert "--hash=sha256:" in (ROOT / "requirements/build.txt").read_text(encoding="utf-8")
+
+
+def test_the_directory_of_the_services_is_nobody_elses(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "taken")
+    done = subprocess.run(
+        [ROOT / ".ci/services", "start", tmp_path / "link"], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"services: {tmp_path}/link is not a directory of ")
