@@ -42,7 +42,11 @@ def _check(options: Options) -> None:
     # The resolver takes a port that is too large modulo 65,536.
     if not 0 <= options.port <= 65_535:
         raise StageError(f"--port {options.port}: out of range", "give 0 to 65,535")
-    if not 0 <= options.drain_seconds <= 3600:
-        raise StageError(
-            f"--drain-seconds {options.drain_seconds}: out of range", "give 0 to 3,600"
-        )
+    for name, value, least, most in (
+        ("drain-seconds", options.drain_seconds, 0, 3600),
+        ("idle-seconds", options.idle_seconds, 1, 86_400),
+        ("request-seconds", options.request_seconds, 1, 3600),
+        ("connections", options.connections, 1, 100_000),
+    ):
+        if not least <= value <= most:
+            raise StageError(f"--{name} {value}: out of range", f"give {least:,} to {most:,}")

@@ -9,11 +9,13 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import uvicorn
 from stageio import StageError
 
+from .connections import LimitedProtocol
 from .service import Service
 
 # For answers that are still on their way when the service ends.
@@ -31,7 +33,8 @@ def run_server(service: Service) -> None:
     config = uvicorn.Config(
         service.app,
         loop="uvloop",
-        http="httptools",
+        http=partial(LimitedProtocol, service.limits),
+        timeout_keep_alive=service.options.idle_seconds,
         log_level="warning",
         access_log=False,
         server_header=False,

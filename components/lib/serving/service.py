@@ -16,6 +16,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from stageio import StageError
 
 from .bodies import Answer
+from .connections import Limits
+from .methods import Methods
 from .models import Counts, Models
 from .problems import Problem, answer_problems, problem, responses
 from .request_log import RequestLog
@@ -64,6 +66,9 @@ class Options:
     store: str
     reload_token_file: str
     drain_seconds: float
+    idle_seconds: float
+    request_seconds: float
+    connections: int
     request_log: bool
 
 
@@ -79,6 +84,7 @@ class Service:
         self._log = RequestLog(Path(options.output)) if options.request_log else None
         self._models: Models[Any] | None = None
         self.app = FastAPI(title=title, responses=responses(400, 413, 422))
+        self.app.add_middleware(Methods, routes=self.app.routes)
         self.app.add_middleware(Measured, telemetry=self._telemetry)
         answer_problems(self.app)
         self._add_routes()
@@ -104,6 +110,17 @@ class Service:
         self._telemetry.served(self.run, asked, unknown, answered)
         if self._log is not None:
             self._log.add(self.run, asked, unknown, answered)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of each connection."""
+        options, refused = self.options, self._telemetry.refused
+        return Limits(
+            options.idle_seconds,
+            options.request_seconds,
+            options.connections,
+            lambda reason: refused.labels(reason).inc(),
+        )
 
     @property
     def run(self) -> str:

@@ -53,6 +53,12 @@ class Telemetry:
             buckets=_SECONDS,
             registry=registry,
         )
+        self.refused = Counter(
+            "serving_refused_connections",
+            "Connections ended by a limit, by reason.",
+            ("reason",),
+            registry=registry,
+        )
         self._asked = Counter("serving_items", "Items that were asked with.", registry=registry)
         self._unknown = Counter(
             "serving_unknown_items", "Those that the model does not know.", registry=registry
@@ -139,6 +145,8 @@ class Measured:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        # Before routing: HEAD is answered by the route of GET.
+        method = scope["method"] if scope["method"] in _METHODS else _NO_ROUTE
         status, began = 500, time.perf_counter()
 
         async def sending(message: Any) -> None:
@@ -151,7 +159,6 @@ class Measured:
             await self._app(scope, _bounded(receive), sending)
         finally:
             route = getattr(scope.get("route"), "path", _NO_ROUTE)
-            method = scope["method"] if scope["method"] in _METHODS else _NO_ROUTE
             self._telemetry.requests.labels(route, method, str(status)).inc()
             self._telemetry.seconds.labels(route).observe(time.perf_counter() - began)
 
