@@ -1,4 +1,4 @@
-"""The project's doit tasks; `doit list` shows them, tooling/daintree/tasks/ holds them."""
+"""The project's doit tasks; `doit list` shows them, tooling/daintree/commands/project_tasks.py holds them."""
 
 from daintree.commands.project_tasks import task_lint, task_pipelines, task_reference, task_test
 

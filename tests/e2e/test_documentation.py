@@ -22,6 +22,8 @@ from tests.services.minio import variables
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+PACKAGE = ROOT / "tooling" / "daintree"
+PACKAGES = [path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name[0] != "_"]
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
 
 
@@ -71,6 +73,22 @@ def test_the_commands_in_running_text_work(reader: Reader) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for link in LINK.findall(page.read_text("utf-8")):
         assert (page.parent / link).exists(), link
+
+
+# Paths of the package as pages write them: whole, or from the package on.
+CODE = re.compile(r"`(?:tooling/daintree/)?((?:" + "|".join(PACKAGES) + r")/[a-z_/]*(?:\.py)?)`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_the_modules_that_a_page_names_exist(page: Path) -> None:
+    if "adr" not in page.parts:
+        for path in CODE.findall(page.read_text("utf-8")):
+            assert (PACKAGE / path).exists() or (ROOT / path).exists(), path
+
+
+def test_the_readme_fits_a_terminal() -> None:
+    for block in blocks((ROOT / "README.md").read_text("utf-8")):
+        assert [line for line in block.body.splitlines() if len(line) > 110] == []
 
 
 def test_the_readme_is_run() -> None:
