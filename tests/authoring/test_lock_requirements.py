@@ -6,7 +6,13 @@ from typing import Any, Protocol
 
 import pytest
 
-from daintree.authoring.lock_requirements import library_lock, lock, staleness, used_libraries
+from daintree.authoring.lock_requirements import (
+    library_lock,
+    lock,
+    stale_locks,
+    staleness,
+    used_libraries,
+)
 from daintree.errors import EnvironmentFailed, SpecError, UsageError
 
 
@@ -177,6 +183,52 @@ def test_included_files_count(project: Project) -> None:
         SpecError, match=r"components/shop/rank/limits.txt: cannot be read: No such"
     ):
         project.lock("shop/rank")
+
+
+@pytest.mark.parametrize(
+    ("line", "message", "hint"),
+    [
+        ("--find-links wheels", "'--find-links wheels' names an address", "UV_FIND_LINKS"),
+        ("--index-url https://a.example", "names an address", "pip.conf"),
+        ("-e ../../lib/text", "is a directory or a file", "make it a library"),
+        ("x @ git+https://git.example/x", "is a repository", "build a wheel"),
+        ("-r ../../../../more.in", "is not in this project", "copy the file"),
+        ("-c https://a.example/c.txt", "is not in this project", "copy the file"),
+    ],
+)
+def test_a_requirement_that_no_lock_can_keep_is_refused(
+    project: Project, line: str, message: str, hint: str
+) -> None:
+    path = project.root / "components/shop/rank/requirements.in"
+    path.write_text(f"# names\nalpha\n{line}\n")
+    with pytest.raises(SpecError) as failure:
+        project.lock("shop/rank")
+    assert failure.value.message.startswith("components/shop/rank/requirements.in:3: ")
+    assert message in failure.value.message
+    assert hint in failure.value.hint
+    assert not path.with_name("requirements.txt").exists()
+
+
+@pytest.mark.parametrize(
+    "setting", ['required-version = "==0.0.1"', "override-dependencies = ['alpha==9']"]
+)
+def test_the_settings_of_uv_in_the_project_change_no_lock(project: Project, setting: str) -> None:
+    project.lock("shop/rank")
+    before = project.text("shop/rank")
+    (project.root / "pyproject.toml").write_text(f"[tool.uv]\n{setting}\n")
+    (project.root / "components/shop/rank/uv.toml").write_text(f"{setting}\n")
+    assert not project.lock("shop/rank", upgrade=True)
+    assert project.text("shop/rank") == before
+
+
+def test_stale_locks_are_named_with_the_command(project: Project) -> None:
+    project.lock("shop/rank")
+    names = ["shop/rank", "no/component"]
+    assert stale_locks(project.root, names) == []
+    (project.root / "components/lib/text/requirements.in").write_text("gamma<2\n")
+    assert stale_locks(project.root, names) == [
+        "components/lib/text/requirements.in changed since the lock: doit lock shop/rank"
+    ]
 
 
 def test_what_does_not_resolve_is_an_error_and_the_old_file_stays(project: Project) -> None:

@@ -42,7 +42,8 @@ def clustered(
 def test_a_fresh_clone_has_all_that_the_local_runner_needs(project: Project) -> None:
     finished = project.doit("doctor", "--runner", "local", "--json")
     assert finished.code == 0, finished.stderr
-    assert states(finished) == dict.fromkeys(("python", "git", "uv", "store"), "ok")
+    names = ("python", "git", "uv", "environments", "store")
+    assert states(finished) == dict.fromkeys(names, "ok")
 
 
 def test_a_store_that_cannot_be_written_is_missing(project: Project) -> None:

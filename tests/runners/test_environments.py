@@ -147,6 +147,8 @@ def test_bytecode_is_kept_in_the_environment(environments: Environments) -> None
         ("gamma==1 --hash=sha256:" + "0" * 64 + "\n", "gamma", "UV_OFFLINE"),
         ("alpha==1.0 nonsense\n", "Couldn't parse requirement", "doit lock"),
         ("-r other.txt\n", "brings in another file: -r other.txt", "one file"),
+        ("-e .\n", "'-e .' is a directory", "make it a library"),
+        ("--index-url https://a.example\n", "names an address", "UV_INDEX_URL"),
     ],
 )
 def test_what_cannot_be_installed_is_an_error_and_leaves_nothing(
@@ -214,6 +216,54 @@ def start(environments: Environments, requirements: Path) -> subprocess.Popen[st
         stdout=subprocess.PIPE,
         text=True,
     )
+
+
+def test_one_that_has_lost_files_is_noticed_and_made_again(
+    environments: Environments, wheels: Wheels, tmp_path: Path
+) -> None:
+    requirements = write(tmp_path / "requirements.txt", wheels.add("alpha", "1.0"))
+    python = environments.ensure(requirements, lambda line: None)
+    assert environments.check().state == "ok"
+    for damage in (Path.unlink, lambda path: path.write_text("")):
+        damage(site_packages(python) / "alpha.py")
+        assert environments.check().state == "missing"
+        assert "1 of 1" in environments.check().what
+        said: list[str] = []
+        assert environments.ensure(requirements, said.append) == python
+        assert said[0].endswith("alpha.py: it is made again")
+        assert answer(python, "import alpha; print(alpha.VERSION)") == "1.0"
+    assert environments.check().state == "ok"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        'required-version = "==0.0.1"\n',
+        'override-dependencies = ["alpha==9"]\n',
+        'constraint-dependencies = ["alpha==9"]\n',
+        'no-build = "not a switch"\n',
+        "this is no TOML\n",
+    ],
+)
+@pytest.mark.parametrize("place", ["user", "project"])
+def test_the_settings_of_uv_decide_nothing(
+    environments: Environments,
+    wheels: Wheels,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: str,
+    place: str,
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+    if place == "user":
+        write(tmp_path / "config" / "uv" / "uv.toml", settings)
+    else:
+        write(tmp_path / "pyproject.toml", f"[tool.uv]\n{settings}")
+        write(tmp_path / "project" / "uv.toml", settings)
+    requirements = write(tmp_path / "project" / "requirements.txt", wheels.add("alpha", "1.0"))
+    python = environments.ensure(requirements, lambda line: None)
+    assert answer(python, "import alpha; print(alpha.VERSION)") == "1.0"
 
 
 def test_processes_that_start_together_make_it_once(

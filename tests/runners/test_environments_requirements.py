@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from daintree.runners.environments import parse_requirements
+import pytest
+
+from daintree.runners.environments import parse_requirements, refused_requirement
 
 LOCK = """\
 # made by: doit lock shop/rank
@@ -37,8 +39,46 @@ def test_an_empty_file_has_nothing() -> None:
 
 
 def test_other_files_are_named() -> None:
-    content = "alpha==1\n-r more.txt\n--constraint c.txt\n--only-binary :all:\n"
-    assert parse_requirements(content).includes == ("-r more.txt", "--constraint c.txt")
+    content = "alpha==1\n-r more.txt\n--constraint=c.txt\n--only-binary :all:\n"
+    assert parse_requirements(content).included == ("more.txt", "c.txt")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason", "instead"),
+    [
+        ("--index-url https://a.example/simple", "names an address", "UV_INDEX_URL"),
+        ("-i https://a.example/simple", "names an address", "UV_INDEX_URL"),
+        ("--extra-index-url=https://a.example", "names an address", "UV_EXTRA_INDEX_URL"),
+        ("--find-links wheels/", "names an address", "UV_FIND_LINKS"),
+        ("-f wheels/", "names an address", "UV_FIND_LINKS"),
+        ("-e .", "is a directory", "make it a library"),
+        ("--editable=../x", "is a directory", "make it a library"),
+        ("./vendored", "is a directory", "make it a library"),
+        ("../x[more]", "is a directory", "make it a library"),
+        ("/opt/x", "is a directory", "make it a library"),
+        ("x @ file:///opt/x.whl", "is a directory", "make it a library"),
+        ("git+https://git.example/x", "is a repository", "build a wheel"),
+        ("x @ git+ssh://git@git.example/x@main", "is a repository", "build a wheel"),
+        ("--pre", "is an option", "take the line out"),
+        ("--no-binary=:all:", "is an option", "take the line out"),
+    ],
+)
+def test_a_line_that_no_lock_can_keep_is_refused_with_what_to_write(
+    line: str, reason: str, instead: str
+) -> None:
+    refused = refused_requirement(line)
+    assert refused is not None
+    assert reason in refused[0]
+    assert instead in refused[1]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["alpha", "alpha>=1,<2 ; python_version > '3'", "alpha[more]==1", "-r more.in", "-c=c.txt",
+     "x @ https://files.example/x-1-py3-none-any.whl", "alpha==1 --hash=sha256:0"],
+)  # fmt: skip
+def test_names_versions_hashes_and_other_files_are_taken(line: str) -> None:
+    assert refused_requirement(line) is None
 
 
 def test_line_ends_make_no_difference() -> None:

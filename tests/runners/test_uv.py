@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from daintree.process import Finished
-from daintree.runners.uv import access_hint, complaint, install_hint, run_uv, uv_variables
+from daintree.runners.uv import (
+    access_hint,
+    complaint,
+    install_hint,
+    run_uv,
+    uv_file_settings,
+    uv_variables,
+)
 
 INDEX = "https://me:secret@packages.example/simple"
 
@@ -74,6 +81,55 @@ def test_a_complaint_names_no_credentials() -> None:
     failed = Finished(2, b"", said.encode())
     assert complaint(failed) == "error: Failed to fetch: https://packages.example/simple/alpha/"
     assert access_hint(complaint(failed)) == "check the network and the proxy and index settings"
+
+
+def test_advice_about_options_of_uv_is_left_out_and_ours_is_given() -> None:
+    said = (
+        "  × No solution found when resolving dependencies:\n"
+        "  ╰─▶ Because alpha was not found, we can conclude\n"
+        "      that it is unsatisfiable.\n\n"
+        "      hint: `alpha` was found elsewhere. If all indexes are equally\n"
+        "      trusted, use `--index-strategy unsafe-best-match`.\n"
+    )
+    failed = Finished(1, b"", said.encode())
+    assert "hint:" not in complaint(failed)
+    assert "index-strategy" not in complaint(failed)
+    assert complaint(failed).endswith("that it is unsatisfiable.")
+    assert "UV_INDEX_STRATEGY" in access_hint(said)
+
+
+def test_addresses_in_the_users_uv_toml_are_passed_on_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "uv" / "uv.toml"
+    file.parent.mkdir()
+    file.write_text(
+        'index-url = "https://a.example"\nextra-index-url = ["https://b.example"]\n'
+        'find-links = ["/one", "/two"]\nnative-tls = true\noffline = false\n'
+        'override-dependencies = ["x==1"]\nexclude-newer = "2020-01-01"\n'
+        '[[index]]\nname = "own"\nurl = "https://own.example"\n'
+        '[[index]]\nurl = "https://main.example"\ndefault = true\n'
+        '[pip]\nindex-url = "https://pip.example"\n'
+    )
+    expected = {
+        "UV_INDEX_URL": "https://pip.example",
+        "UV_EXTRA_INDEX_URL": "https://b.example",
+        "UV_FIND_LINKS": "/one,/two",
+        "UV_NATIVE_TLS": "1",
+        "UV_INDEX": "own=https://own.example",
+        "UV_DEFAULT_INDEX": "https://main.example",
+    }
+    assert uv_file_settings({"XDG_CONFIG_HOME": str(tmp_path)}) == expected
+    assert uv_file_settings({"UV_CONFIG_FILE": str(file)}) == expected
+    assert uv_file_settings({"UV_CONFIG_FILE": str(file), "UV_NO_CONFIG": "1"}) == {}
+    file.write_text("no TOML")
+    assert uv_file_settings({"UV_CONFIG_FILE": str(file)}) == {}
+
+
+def test_no_file_of_uvs_is_read() -> None:
+    assert uv_variables({"UV_CONFIG_FILE": "/x", "UV_EXCLUDE_NEWER": "2020-01-01"}, {}) == {
+        "NO_COLOR": "1",
+        "UV_NO_CONFIG": "1",
+        "UV_NO_PROGRESS": "1",
+    }
 
 
 def test_a_long_complaint_is_cut_to_its_end() -> None:

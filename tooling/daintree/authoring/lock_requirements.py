@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from daintree.components.discovery import TOP, directory_of, discover_images, discover_libraries
@@ -18,6 +19,7 @@ from daintree.runners.environments import (
     Environments,
     installed_size,
     parse_requirements,
+    refused_requirement,
 )
 from daintree.runners.interpreter import environment_of
 from daintree.runners.uv import access_hint, complaint, run_uv
@@ -30,7 +32,6 @@ OLDEST_PYTHON = "3.11"
 _INPUT = "requirements.in"
 _LOCK = "requirements.txt"
 _INPUT_NOTE = "# from: "
-_INCLUDES = ("-r", "-c", "--requirement", "--constraint")
 
 Announce = Callable[[str], None]
 
@@ -96,6 +97,23 @@ def staleness(root: Path, name: str) -> str:
     return ""
 
 
+def stale_locks(root: Path, names: Iterable[str]) -> list[str]:
+    """A warning for each of these components whose requirements changed since they were locked, with the command.
+
+    Those that cannot be read are left out: whoever uses them says so.
+    """
+    warnings = []
+    for name in names:
+        with contextlib.suppress(UsageError, SpecError):
+            reason = staleness(root, name)
+            changed = reason.removeprefix("is out of date: ")
+            if reason.endswith(" changed"):
+                warnings.append(f"{changed} since the lock: doit lock {name}")
+            elif reason:
+                warnings.append(f"{directory_of(name)}/{_LOCK} {reason}: doit lock {name}")
+    return warnings
+
+
 def library_lock(root: Path, library: str, name: str, requirements_in: str) -> str:
     """The requirements.txt of a new component `name` that requires what its one library does.
 
@@ -155,16 +173,33 @@ def _notes(root: Path, inputs: Sequence[Path]) -> dict[str, str]:
         where = os.path.relpath(path, root)
         if where not in notes:
             text = _bytes(path, where).decode("utf-8", "replace")
+            _check(root, path, where, text)
             notes[where] = _digest(text)
-            waiting += [path.parent / included for included in _included(text)]
+            waiting += [path.parent / name for name in parse_requirements(text).included]
     return notes
 
 
-def _included(text: str) -> Iterator[str]:
+def _check(root: Path, path: Path, where: str, text: str) -> None:
+    """Raise SpecError for a line that no lock can keep, or a file outside the project."""
     for line in parse_requirements(text).lines:
-        flag, _, rest = line.replace("=", " ", 1).partition(" ")
-        if flag in _INCLUDES:
-            yield rest.strip()
+        refused = refused_requirement(line)
+        if refused:
+            raise SpecError(f"{_place(where, text, line)}: {line!r} {refused[0]}", hint=refused[1])
+    for included in parse_requirements(text).included:
+        target = os.path.realpath(path.parent / included)
+        if "://" in included or not Path(target).is_relative_to(root.resolve()):
+            raise SpecError(
+                f"{_place(where, text, included)}: {included} is not in this project",
+                hint="copy the file into the project, so that everybody locks the same",
+            )
+
+
+def _place(where: str, text: str, line: str) -> str:
+    """The file and the number of the line that begins as this logical line does."""
+    first = line.split()[0]
+    numbers = (n for n, raw in enumerate(text.splitlines(), 1) if first in raw.split())
+    number = next(numbers, 0)
+    return f"{where}:{number}" if number else where
 
 
 def _digest(text: str) -> str:
@@ -211,7 +246,7 @@ def _compile(root: Path, directory: Path, inputs: Sequence[Path], standing: str)
             places = ", ".join(os.path.relpath(path, root) for path in inputs)
             raise EnvironmentFailed(
                 f"what {places} ask for cannot be locked; uv says:\n    {indented}",
-                hint=access_hint(said) or "change what is required there",
+                hint=access_hint(done.complaint()) or "change what is required there",
             )
         return _text(output)
 

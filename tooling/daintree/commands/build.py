@@ -232,12 +232,16 @@ def _build(settings: Settings, request: Request) -> list[Result]:
     """Build in the project that the settings are of, with progress on stderr. Raises as `build_images` does."""
     cache_documents(settings.documents)
     width = max(map(len, request.names), default=0)
-    return build_images(
-        settings,
-        request,
-        progress(width, sys.stderr),
-        _import_http if settings.registry else None,
-    )
+    listener = progress(width, sys.stderr)
+    meanwhile = _import_http if settings.registry else None
+    results = build_images(settings, request, listener, meanwhile)
+    made = [result.name for result in results if result.action in ("built", "would-build")]
+    if made:
+        from daintree.authoring.lock_requirements import stale_locks
+
+        for warning in stale_locks(settings.root, made):
+            listener.warning(warning)
+    return results
 
 
 def _import_http() -> None:

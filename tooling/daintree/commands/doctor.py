@@ -184,7 +184,10 @@ class Doctor(DaintreeCommand):
 
 def _local(settings: Settings, namespace: str) -> Iterator[Check]:
     yield from _project(settings)
+    from daintree.runners.environments import Environments
+
     yield checked("uv", _uv)
+    yield Environments(settings.environments).check()
     yield checked("store", lambda: _writable(settings))
 
 

@@ -1,4 +1,4 @@
-"""Virtual environments: one per distinct set of locked requirements, made once, shared."""
+"""Virtual environments: one per distinct set of locked requirements, made once, shared, made again when files are lost."""
 
 from __future__ import annotations
 
@@ -14,21 +14,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daintree.digest import Plain, digest_record, short
-from daintree.errors import EnvironmentFailed
-from daintree.process import Finished
-from daintree.runners.interpreter import (
-    environment_class,
-    environment_of,
-    inspect_interpreter,
-)
+from daintree.errors import Check, EnvironmentFailed
+from daintree.runners.interpreter import environment_class, environment_of, inspect_interpreter
 from daintree.runners.uv import complaint, install_hint, run_uv
 
 SIZE_NOTE = "# installed size: "
 MADE_BY_NOTE = "# made by: doit lock "
+# In each environment: a line for each file of its packages, `size path`.
+FILE_LIST = "files.txt"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # pip's rule: a comment starts at the line's beginning or after a blank.
 _COMMENT = re.compile(r"(^|\s)#.*")
+_INCLUDES = re.compile(r"(?:-r|-c|--requirement|--constraint)(?:[\s=]|\Z)")
+_EDITABLE = re.compile(r"(?:-e|--editable)(?:[\s=]|\Z)")
+_INDEXES = re.compile(
+    r"-i\b|-f\b|--(?:index-url|extra-index-url|find-links|no-index|trusted-host)\b"
+)
+_REPOSITORY = re.compile(r"(?:\A|@\s*)(?:git|hg|svn|bzr)\+|\Agit@")
+_DIRECTORY = re.compile(r"(?:\A|@\s*)(?:\.{0,2}/|~|\.\.?\Z|file:)")
+_LIBRARY = (
+    "make it a library, a directory components/lib/NAME, and name it in `uses` of component.yaml"
+)
+
+Announce = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -47,14 +56,14 @@ class LockedRequirements:
     @property
     def packages(self) -> frozenset[str]:
         """The names of the packages it pins, normalised; some may be for other platforms."""
-        found = (_NAME.match(line) for line in self.lines)
-        return frozenset(re.sub(r"[-_.]+", "-", name[0]).lower() for name in found if name)
+        names = (_NAME.match(line) for line in self.lines)
+        return frozenset(re.sub(r"[-_.]+", "-", name[0]).lower() for name in names if name)
 
     @property
-    def includes(self) -> tuple[str, ...]:
-        """The lines that bring in other files (`-r`, `-c`, `-e`); a complete lock has none."""
-        flags = ("-r", "-c", "-e", "--requirement", "--constraint", "--editable")
-        return tuple(line for line in self.lines if line.startswith(flags))
+    def included(self) -> tuple[str, ...]:
+        """The files that its lines `-r` and `-c` bring in."""
+        lines = (line for line in self.lines if _INCLUDES.match(line))
+        return tuple(re.split(r"[\s=]+", line, maxsplit=1)[-1].strip() for line in lines)
 
 
 def parse_requirements(text: str) -> LockedRequirements:
@@ -76,11 +85,30 @@ def parse_requirements(text: str) -> LockedRequirements:
 
 
 def _note(text: str, start: str) -> str:
-    found = (line for line in text.splitlines() if line.startswith(start))
-    return next(found, "").removeprefix(start).strip()
+    notes = (line for line in text.splitlines() if line.startswith(start))
+    return next(notes, "").removeprefix(start).strip()
 
 
-Announce = Callable[[str], None]
+def refused_requirement(line: str) -> tuple[str, str] | None:
+    """The reason why a line of a requirements file is refused, and what to write instead; None for one that is not.
+
+    What is installed depends on names, versions and hashes alone: no address, no directory, no branch of a repository.
+    """
+    if _INDEXES.match(line):
+        return (
+            "names an address, but where packages come from is a setting of each machine",
+            "take the line out; UV_INDEX_URL, UV_EXTRA_INDEX_URL, UV_FIND_LINKS or pip.conf say it",
+        )
+    if _EDITABLE.match(line) or _DIRECTORY.search(line):
+        return "is a directory or a file, which has no hash to lock", _LIBRARY
+    if _REPOSITORY.search(line):
+        return (
+            "is a repository, whose files have no hash to lock",
+            f"build a wheel of it for your package index; or {_LIBRARY}",
+        )
+    if line.startswith("-") and not _INCLUDES.match(line):
+        return "is an option, which a lock cannot keep", "take the line out"
+    return None
 
 
 class Environments:
@@ -105,7 +133,7 @@ class Environments:
         return self._locate(_read(requirements))
 
     def ensure(self, requirements: Path | None, announce: Announce) -> Path:
-        """The Python of the environment for a requirements file, made when it does not exist.
+        """The Python of the environment for a requirements file, made when it does not exist or has lost files.
 
         Made once, however many want it at the same time: the others wait, and `announce` says so.
         Before packages are installed `announce` gets one line with their number and size, and one
@@ -113,10 +141,23 @@ class Environments:
         """
         locked = _read(requirements)
         python = self._locate(locked)
-        if not python.exists():
+        if not _is_whole(environment_of(python)):
             source = requirements if locked.lines else None
-            make_environment(environment_of(python), self.python, source, locked, announce)
+            self._make(environment_of(python), source, locked, announce)
         return python
+
+    def check(self) -> Check:
+        """The state of all environments, for `doit doctor`. Reads every directory of theirs."""
+        made = sorted(path.parent.parent for path in self.directory.glob("*/bin/python"))
+        broken = [each.name for each in made if not _is_whole(each)]
+        if broken:
+            return Check(
+                "environments",
+                "missing",
+                f"{len(broken)} of {len(made)} in {self.directory} have lost files: {broken[0]}",
+                "nothing to do: the next run that needs one makes it again",
+            )
+        return Check("environments", "ok", f"{len(made)} in {self.directory}, all whole")
 
     def _locate(self, locked: LockedRequirements) -> Path:
         interpreter = inspect_interpreter(self.python)
@@ -126,8 +167,70 @@ class Environments:
             "platform": interpreter.platform,
             "interpreter": os.fsencode(interpreter.file).hex(),
         }
-        name = f"{environment_class(self.python)}-{short(digest_record('environment', 1, decides))}"
+        name = f"{environment_class(self.python)}-{short(digest_record('environment', 2, decides))}"
         return self.directory / name / "bin" / "python"
+
+    def _make(
+        self,
+        environment: Path,
+        requirements: Path | None,
+        locked: LockedRequirements,
+        announce: Announce,
+    ) -> None:
+        """Make the environment, unless another process makes it meanwhile."""
+        owner = locked.owner or str(requirements or "")
+        try:
+            environment.parent.mkdir(parents=True, exist_ok=True)
+            with _locked(_beside(environment, ".lock"), owner, announce) as lock:
+                if not _is_whole(environment):
+                    lost = missing_files(environment)
+                    if lost:
+                        announce(
+                            f"the environment for {owner} has lost {lost[0]}: it is made again"
+                        )
+                    # What was overwritten may be overwritten in uv's cache too: its files are the same.
+                    options = ("--no-cache",) if lost else ()
+                    self._replace(environment, requirements, locked, owner, lock, announce, options)
+        except OSError as error:
+            raise EnvironmentFailed(
+                f"cannot write to {error.filename or environment}: {error.strerror}",
+                hint="`doit config` shows where environments are kept, and how to choose another place",
+            ) from None
+
+    def _replace(
+        self,
+        environment: Path,
+        requirements: Path | None,
+        locked: LockedRequirements,
+        owner: str,
+        lock: int,
+        announce: Announce,
+        options: tuple[str, ...],
+    ) -> None:
+        partial = _beside(environment, ".partial")
+        _remove(partial)
+        try:
+            _uv(
+                ["venv", "--relocatable", "--no-project", "--python", self.python, partial],
+                owner,
+                lock,
+            )
+            if requirements is not None:
+                announce(_announcement(locked, owner))
+                started = time.monotonic()
+                install = ["pip", "install", "--require-hashes", *options]
+                _uv(
+                    [*install, "--python", f"{partial}/bin/python", "-r", requirements], owner, lock
+                )
+                seconds = time.monotonic() - started
+                announce(f"installed {installed_size(partial)} in {seconds:.1f} s")
+            _write_file_list(partial)
+            # What is there cannot be used: its interpreter or some of its files are gone.
+            _remove(environment)
+            os.rename(partial, environment)
+        except BaseException:
+            _remove(partial)
+            raise
 
 
 def _read(requirements: Path | None) -> LockedRequirements:
@@ -140,46 +243,55 @@ def _read(requirements: Path | None) -> LockedRequirements:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
         raise EnvironmentFailed(f"{requirements}: {reason}") from None
-    if locked.includes:
-        raise EnvironmentFailed(
-            f"{requirements}: brings in another file: {locked.includes[0]}",
-            hint="`doit lock` writes everything into one file",
-        )
+    for line in locked.lines:
+        if _INCLUDES.match(line):
+            raise EnvironmentFailed(
+                f"{requirements}: brings in another file: {line}",
+                hint="`doit lock` writes everything into one file",
+            )
+        refused = refused_requirement(line)
+        if refused:
+            raise EnvironmentFailed(f"{requirements}: {line!r} {refused[0]}", hint=refused[1])
     return locked
 
 
-def make_environment(
-    environment: Path,
-    python: str,
-    requirements: Path | None,
-    locked: LockedRequirements,
-    announce: Callable[[str], None],
-) -> None:
-    """Make `environment` for the interpreter `python`, unless another process makes it meanwhile.
+def _is_whole(environment: Path) -> bool:
+    return (environment / "bin" / "python").exists() and not missing_files(environment)
 
-    `locked` is what `requirements` says; None makes an environment without packages.
-    Raises EnvironmentFailed; the environment then does not exist.
-    """
-    owner = locked.owner or str(requirements or "")
+
+def missing_files(environment: Path) -> list[str]:
+    """The files of an environment's packages that are gone or of another size; empty where there is no environment."""
     try:
-        environment.parent.mkdir(parents=True, exist_ok=True)
-        with _held(_beside(environment, ".lock"), owner, announce) as lock:
-            if not (environment / "bin" / "python").exists():
-                _replace(environment, python, requirements, locked, owner, lock, announce)
-    except OSError as error:
-        raise EnvironmentFailed(
-            f"cannot write to {error.filename or environment}: {error.strerror}",
-            hint="`doit config` shows where environments are kept, and how to choose another place",
-        ) from None
+        lines = (environment / FILE_LIST).read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return [FILE_LIST] if environment.is_dir() else []
+    there = dict(_files(environment))
+    expected = (line.partition(" ") for line in lines.split("\0") if line)
+    return [path for size, _, path in expected if there.get(path) != int(size)]
+
+
+def _write_file_list(environment: Path) -> None:
+    # Separated by what no path holds.
+    text = "".join(f"{size} {path}\0" for path, size in _files(environment))
+    (environment / FILE_LIST).write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def _files(environment: Path) -> Iterator[tuple[str, int]]:
+    """Each file below `lib`, by its path in the environment, and its size."""
+    waiting = [str(environment / "lib")]
+    start = len(str(environment)) + 1
+    while waiting:
+        with contextlib.suppress(FileNotFoundError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                else:
+                    yield entry.path[start:], entry.stat(follow_symlinks=False).st_size
 
 
 def installed_size(environment: Path) -> str:
-    """How much disk the packages of an environment take, e.g. "26 MB" (powers of 1000)."""
-    amount: float = sum(
-        os.lstat(os.path.join(directory, name)).st_size
-        for directory, _, names in os.walk(environment / "lib")
-        for name in names
-    )
+    """The disk that the packages of an environment take, e.g. "26 MB" (powers of 1000)."""
+    amount: float = sum(size for _, size in _files(environment))
     for unit in ("B", "kB", "MB"):
         if amount < 1000:
             return f"{amount:.0f} {unit}"
@@ -187,49 +299,18 @@ def installed_size(environment: Path) -> str:
     return f"{amount:.1f} GB"
 
 
-def _replace(
-    environment: Path,
-    python: str,
-    requirements: Path | None,
-    locked: LockedRequirements,
-    owner: str,
-    lock: int,
-    announce: Callable[[str], None],
-) -> None:
-    partial = _beside(environment, ".partial")
-    _remove(partial)
-    # What is there cannot be used: its link to an interpreter leads nowhere.
-    _remove(environment)
-    try:
-        _uv(["venv", "--relocatable", "--no-project", "--python", python, partial], owner, lock)
-        if requirements is not None:
-            announce(_announcement(locked, owner))
-            started = time.monotonic()
-            install = ["pip", "install", "--require-hashes", "--python", f"{partial}/bin/python"]
-            _uv([*install, "-r", requirements], owner, lock)
-            announce(f"installed {installed_size(partial)} in {time.monotonic() - started:.1f} s")
-        os.rename(partial, environment)
-    except BaseException:
-        _remove(partial)
-        raise
-
-
 def _uv(arguments: list[str | Path], owner: str, lock: int) -> None:
     # uv keeps the lock open: should this process be killed, the next one waits until its uv has
     # ended, too.
     done = run_uv(arguments, pass_fds=[lock])
     if done.code:
-        raise _failed(done, owner)
-
-
-def _failed(done: Finished, owner: str) -> EnvironmentFailed:
-    said = complaint(done)
-    whose = f" for {owner}" if owner else ""
-    indented = said.replace("\n", "\n    ")
-    return EnvironmentFailed(
-        f"the environment{whose} could not be made; uv says:\n    {indented}",
-        hint=install_hint(said),
-    )
+        text = complaint(done)
+        whose = f" for {owner}" if owner else ""
+        indented = text.replace("\n", "\n    ")
+        raise EnvironmentFailed(
+            f"the environment{whose} could not be made; uv says:\n    {indented}",
+            hint=install_hint(done.complaint()),
+        )
 
 
 def _announcement(locked: LockedRequirements, owner: str) -> str:
@@ -240,7 +321,7 @@ def _announcement(locked: LockedRequirements, owner: str) -> str:
 
 
 @contextlib.contextmanager
-def _held(path: Path, owner: str, announce: Callable[[str], None]) -> Iterator[int]:
+def _locked(path: Path, owner: str, announce: Announce) -> Iterator[int]:
     """Hold the lock file; yields its descriptor. Its holder's death frees it."""
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:

@@ -6,6 +6,7 @@ import configparser
 import os
 import re
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -59,14 +60,12 @@ def _files(environ: Mapping[str, str]) -> Iterator[Path]:
         yield Path(chosen)
 
 
-# From where packages come and how they get here is the user's to say; which ones, only the
-# requirements'.
+# Where packages come from and how they get here is the user's to say; which ones, only the
+# requirements': no file of uv's is read, and these settings of it alone are passed on.
 _PASSED = (
     "UV_CACHE_DIR",
     "UV_CONCURRENT_",
-    "UV_CONFIG_FILE",
     "UV_DEFAULT_INDEX",
-    "UV_EXCLUDE_NEWER",
     "UV_EXTRA_INDEX_URL",
     "UV_FIND_LINKS",
     "UV_HTTP_",
@@ -76,7 +75,6 @@ _PASSED = (
     "UV_LINK_MODE",
     "UV_NATIVE_TLS",
     "UV_NO_CACHE",
-    "UV_NO_CONFIG",
     "UV_OFFLINE",
     "UV_REQUEST_TIMEOUT",
     "UV_SYSTEM_CERTS",
@@ -96,8 +94,25 @@ _FROM_PIP: Mapping[str, tuple[str, ...]] = {
     "proxy": ("ALL_PROXY", "HTTPS_PROXY", "https_proxy", "all_proxy"),
 }
 
+# Settings of the user's uv.toml that are passed on, and the variable of each.
+_FROM_UV: Mapping[str, str] = {
+    "index-url": "UV_INDEX_URL",
+    "extra-index-url": "UV_EXTRA_INDEX_URL",
+    "find-links": "UV_FIND_LINKS",
+    "index-strategy": "UV_INDEX_STRATEGY",
+    "keyring-provider": "UV_KEYRING_PROVIDER",
+    "allow-insecure-host": "UV_INSECURE_HOST",
+    "native-tls": "UV_NATIVE_TLS",
+    "system-certs": "UV_SYSTEM_CERTS",
+    "offline": "UV_OFFLINE",
+    "no-index": "UV_OFFLINE",
+    "cache-dir": "UV_CACHE_DIR",
+    "link-mode": "UV_LINK_MODE",
+}
+
 _NO_SPACE = "free some space there, or choose another directory (DAINTREE_ENVIRONMENTS)"
 _INCOMPLETE = "requirements.txt must be complete and with hashes: `doit lock` writes it so"
+_STRATEGY = "the first index that has a package is asked alone; UV_INDEX_STRATEGY=unsafe-best-match asks all of them"
 _ACCESS_HINTS = (
     ("No space left on device", _NO_SPACE),
     ("Disk quota exceeded", _NO_SPACE),
@@ -105,6 +120,8 @@ _ACCESS_HINTS = (
     ("401 Unauthorized", "the package index wants credentials"),
     ("403 Forbidden", "the package index refuses: check its address and the credentials"),
     ("Failed to fetch", "check the network and the proxy and index settings"),
+    ("invalid peer certificate", "SSL_CERT_FILE names a file of the authorities that you trust"),
+    ("--index-strategy", _STRATEGY),
 )
 _INSTALL_HINTS = (
     ("Hash mismatch", "the index serves other bytes than were locked: find out why, or lock anew"),
@@ -116,6 +133,7 @@ _INSTALL_HINTS = (
     ("Couldn't parse requirement", "`doit lock` writes requirements.txt from requirements.in"),
 )
 _LAST_LINES = 20
+_HINT = re.compile(r"(?m)^[^\S\n]*hint:.*(?:\n.*\S.*)*\n?")
 
 
 def run_uv(
@@ -125,17 +143,19 @@ def run_uv(
 
     Raises EnvironmentFailed when there is no uv.
     """
-    env = uv_variables(os.environ, pip_options(os.environ))
+    environ = {**uv_file_settings(os.environ), **os.environ}
+    env = uv_variables(environ, pip_options(os.environ))
     return capture([uv_program(), *arguments], cwd=cwd, env=env, pass_fds=pass_fds)
 
 
 def complaint(failed: Finished) -> str:
-    """The end of what uv says on a failure, without credentials."""
+    """The end of what uv says on a failure, without credentials, and without its advice about options of its own."""
     text = re.sub(r"://[^/@\s]*@", "://", failed.complaint())
-    kept = [
+    text = _HINT.sub(lambda hint: "" if "`--" in hint[0] else hint[0], text)
+    lines = [
         line for line in text.splitlines() if not line.startswith(("Using Python", "Resolved "))
     ]
-    return "\n".join(kept[-_LAST_LINES:]) or f"uv ended with exit code {failed.code}"
+    return "\n".join(lines[-_LAST_LINES:]).strip("\n") or f"uv ended with exit code {failed.code}"
 
 
 def access_hint(said: str) -> str:
@@ -146,6 +166,47 @@ def access_hint(said: str) -> str:
 def install_hint(said: str) -> str:
     """What to do where uv says why it cannot install a locked file; "" where that is not known."""
     return _hint(said, _ACCESS_HINTS + _INSTALL_HINTS)
+
+
+def uv_file_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """The settings of the user's and the machine's uv.toml that say where packages come from, as variables of uv.
+
+    All else in them would make an environment depend on the machine. A file that cannot be read or parsed says nothing.
+    """
+    settings: dict[str, str] = {}
+    for path in _uv_files(environ):
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        table |= table["pip"] if isinstance(table.get("pip"), dict) else {}
+        for name, variable in _FROM_UV.items():
+            value = table.get(name, False)
+            words = list(map(str, value)) if isinstance(value, list) else [str(value)]
+            if value is not False:
+                joined = ("," if name == "find-links" else " ").join(words)
+                settings[variable] = "1" if value is True else joined
+        for index in table.get("index", ()):
+            if isinstance(index, dict) and index.get("url"):
+                named = f"{index['name']}={index['url']}" if index.get("name") else index["url"]
+                if index.get("default"):
+                    settings["UV_DEFAULT_INDEX"] = named
+                else:
+                    settings["UV_INDEX"] = f"{settings.get('UV_INDEX', '')} {named}".strip()
+    return settings
+
+
+def _uv_files(environ: Mapping[str, str]) -> Iterator[Path]:
+    """uv's configuration files of the machine and the user, the one that wins last."""
+    if environ.get("UV_NO_CONFIG"):
+        return
+    chosen = environ.get("UV_CONFIG_FILE", "")
+    if chosen:
+        yield Path(chosen)
+        return
+    home = Path(environ.get("HOME") or os.path.expanduser("~"))
+    yield Path("/etc/uv/uv.toml")
+    yield Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "uv" / "uv.toml"
 
 
 def _hint(said: str, hints: Sequence[tuple[str, str]]) -> str:
@@ -167,7 +228,7 @@ def uv_variables(environ: Mapping[str, str], pip: Mapping[str, str]) -> dict[str
         value = _for_uv(option, pip.get(option, ""))
         if value and not any(environ.get(name) for name in names):
             variables[names[0]] = value
-    return {**variables, "NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
+    return {**variables, "NO_COLOR": "1", "UV_NO_CONFIG": "1", "UV_NO_PROGRESS": "1"}
 
 
 def _for_uv(option: str, value: str) -> str:
