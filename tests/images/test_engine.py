@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import socket
 import subprocess
@@ -37,6 +39,84 @@ def test_a_host_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "gopher://somewhere")
     with pytest.raises(EngineError, match=r"cannot reach the engine: .*protocol"):
         connect()
+
+
+def context(directory: Path, name: str, host: str) -> None:
+    """A docker context, as `docker context create` writes it."""
+    meta = directory / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest()
+    meta.mkdir(parents=True)
+    endpoint = {"Host": host, "SkipTLSVerify": False}
+    text = json.dumps({"Name": name, "Metadata": {}, "Endpoints": {"docker": endpoint}})
+    (meta / "meta.json").write_text(text)
+
+
+@pytest.fixture
+def contexts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration of `docker` of the test's own, and no choice in the environment."""
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.delenv("DOCKER_CONTEXT", raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    context(tmp_path, "here", "unix:///var/run/docker.sock")
+    context(tmp_path, "nowhere", "unix:///nowhere/docker.sock")
+    return tmp_path
+
+
+def test_the_context_of_the_environment_wins_over_the_current_one(
+    engine: DockerClient, contexts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (contexts / "config.json").write_text('{"currentContext": "nowhere"}')
+    with pytest.raises(EngineError, match="is not running"):
+        connect()
+    monkeypatch.setenv("DOCKER_CONTEXT", "here")
+    connect().close()
+    monkeypatch.setenv("DOCKER_CONTEXT", "nowhere")
+    with pytest.raises(EngineError, match=r"is not running at nowhere \(DOCKER_CONTEXT\)"):
+        connect()
+    monkeypatch.setenv("DOCKER_HOST", "unix:///var/run/docker.sock")
+    connect().close()
+
+
+def test_a_context_that_does_not_exist_is_said(
+    contexts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONTEXT", "far")
+    with pytest.raises(EngineError, match="there is no docker context 'far'") as failure:
+        connect()
+    assert "docker context ls" in failure.value.hint
+
+
+# Leads from the socket that -L names to the one behind the colon, as ssh does from one machine to another.
+SSH = """#!/bin/sh
+echo "$@" >> {calls}
+while [ "$1" != -L ]; do shift || exit 0; [ $# -gt 0 ] || exit 0; done
+ln -s "${{2#*:}}" "${{2%%:*}}"
+"""
+
+
+def test_an_engine_over_ssh_is_reached_with_the_ssh_command(
+    engine: DockerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ssh").write_text(SSH.format(calls=tmp_path / "calls"))
+    (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("DOCKER_HOST", f"ssh://ana@engine-{os.urandom(4).hex()}.example:2222")
+    for _ in range(2):
+        with contextlib.closing(connect()) as client:
+            assert client.version()["ApiVersion"] == engine.version()["ApiVersion"]
+    [call] = (tmp_path / "calls").read_text().splitlines()
+    assert ":/var/run/docker.sock -p 2222 -- ana@engine-" in call
+
+
+def test_an_engine_that_ssh_does_not_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ssh").write_text(
+        "#!/bin/sh\necho 'Permission denied (publickey).' >&2\nexit 255\n"
+    )
+    (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("DOCKER_HOST", "ssh://-oProxyCommand=touch@engine.example")
+    with pytest.raises(EngineError, match="Permission denied") as failure:
+        connect()
+    assert "by hand: ssh" in failure.value.hint
 
 
 def test_a_socket_that_is_not_for_this_user(tmp_path: Path) -> None:

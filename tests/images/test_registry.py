@@ -67,6 +67,20 @@ def test_nobody_answers() -> None:
     assert "DAINTREE_REGISTRY" in failure.value.hint
 
 
+def test_one_repository_that_is_refused_leaves_the_others() -> None:
+    def script(method: str, path: str, headers: Mapping[str, str]) -> Reply:
+        return (403, {}, b"") if "/secret/" in path else (200, {"Docker-Content-Digest": "d"}, b"")
+
+    with answering(script) as served:
+        images = [(Repository(served.address, name), "1") for name in ("a", "secret", "b")]
+        first, refused, last = RegistryClient(served.address).each_digest(images)
+    assert (first, last) == ("d", "d")
+    assert isinstance(refused, RegistryError)
+    assert "refuses" in refused.message
+    with pytest.raises(RegistryUnavailable):
+        RegistryClient("127.0.0.1:1").each_digest([(Repository("127.0.0.1:1", "a"), "1")])
+
+
 @pytest.mark.parametrize("status", [500, 503])
 def test_an_error_of_the_server(status: int) -> None:
     error = fault(lambda *_: (status, {}, b""))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from daintree.errors import RegistryError
-from daintree.images.registry_auth import Credentials, stored_credentials
+from daintree.images.registry_auth import Credentials, merged_config, stored_credentials
 
 HOST = "registry.example"
 
@@ -50,6 +50,21 @@ def test_other_forms_in_the_file(tmp_path: Path) -> None:
     assert stored_credentials(HOST, token) == Credentials(identity_token="t")
     broken = configured(tmp_path, auths={HOST: {"auth": "\u00e4"}})
     assert stored_credentials(HOST, broken) is None
+
+
+def test_the_logins_of_docker_auth_config_win(tmp_path: Path) -> None:
+    environ = configured(
+        tmp_path, auths={HOST: {"auth": encoded("file:f")}}, credHelpers={HOST: "none-such"}
+    )
+    given = json.dumps({"auths": {HOST: {"auth": encoded("ana:p")}, "other.example": {}}})
+    assert stored_credentials(HOST, {**environ, "DOCKER_AUTH_CONFIG": given}) == Credentials(
+        "ana", "p"
+    )
+    merged = merged_config({**environ, "DOCKER_AUTH_CONFIG": given})
+    assert merged["auths"][HOST] == {"auth": encoded("ana:p")}
+    assert merged["credHelpers"] == {HOST: "", "other.example": ""}
+    with pytest.raises(RegistryError, match="DOCKER_AUTH_CONFIG is not JSON"):
+        stored_credentials(HOST, {**environ, "DOCKER_AUTH_CONFIG": "{"})
 
 
 def test_docker_hub_has_a_name_of_its_own(tmp_path: Path) -> None:

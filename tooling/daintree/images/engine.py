@@ -5,12 +5,18 @@ The SDK is slow to import; it is imported only inside these functions.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import hashlib
 import os
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -55,12 +61,16 @@ def _client(environ: Mapping[str, str]) -> DockerClient:
     import docker
 
     context = environ.get("DOCKER_CONTEXT") or str(read_config(environ).get("currentContext", ""))
-    if environ.get("DOCKER_HOST") or context in ("", "default"):
-        client = docker.DockerClient.from_env(timeout=TIMEOUT_SECONDS, use_ssh_client=True)
+    host = environ.get("DOCKER_HOST", "")
+    options: dict[str, Any] = {"base_url": host}
+    if not host and context not in ("", "default"):
+        options = _context(environ, context)
+    if options["base_url"].startswith("ssh://"):
+        options = {"base_url": f"unix://{_ssh_socket(options['base_url'])}"}
+    if options["base_url"] == host:
+        client = docker.DockerClient.from_env(timeout=TIMEOUT_SECONDS)
     else:
-        client = docker.DockerClient(
-            **_context(environ, context), timeout=TIMEOUT_SECONDS, use_ssh_client=True
-        )
+        client = docker.DockerClient(**options, timeout=TIMEOUT_SECONDS)
     # The SDK knows the logins of config.json alone.
     for host in environment_auths(environ):
         known = stored_credentials(host, environ)
@@ -94,6 +104,44 @@ def _context(environ: Mapping[str, str], name: str) -> dict[str, Any]:
         verify=not endpoint.get("SkipTLSVerify", False),
     )
     return {"base_url": host, "tls": tls}
+
+
+@functools.cache
+def _ssh_socket(address: str) -> str:
+    """The socket of this machine that leads to the engine at an ssh:// address, until this process ends.
+
+    By the command `ssh`, with its configuration and agent: the SDK would need a library for it. Raises EngineError.
+    """
+    parts = urlsplit(address)
+    directory = tempfile.mkdtemp(prefix="daintree-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    socket, control = f"{directory}/docker", f"{directory}/ssh"
+    target = ["-p", str(parts.port)] if parts.port else []
+    # Behind `--`, no name of a host is an option.
+    target += ["--", parts.netloc.rpartition(":")[0] if parts.port else parts.netloc]
+    forward = f"{socket}:{parts.path.rstrip('/') or '/var/run/docker.sock'}"
+    options = ["-o", "ExitOnForwardFailure=yes", "-o", "ConnectTimeout=30"]
+    try:
+        with open(f"{directory}/log", "w+b") as log:
+            # It goes on in the background once the socket is there, so its output is no pipe.
+            code = subprocess.call(
+                ["ssh", "-M", "-S", control, "-fNT", *options, "-L", forward, *target],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+            log.seek(0)
+            reason = log.read().decode("utf-8", "replace")
+    except OSError as error:
+        code, reason = 1, f"ssh cannot be started: {error.strerror}"
+    if code:
+        raise EngineError(
+            f"cannot reach the engine at {address}: {_first_line(reason)}",
+            hint=f"try it by hand: ssh {parts.netloc} docker version",
+        )
+    leave = ["ssh", "-S", control, "-O", "exit", *target]
+    atexit.register(subprocess.call, leave, stderr=subprocess.DEVNULL)
+    return socket
 
 
 @contextmanager
