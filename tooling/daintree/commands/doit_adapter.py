@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from doit.cmd_base import DodoTaskLoader, TaskLoader2, check_tasks_exist
 from doit.cmd_clean import Clean as DoitClean
+from doit.cmd_completion import TabCompletion as DoitTabCompletion
 from doit.cmd_dumpdb import DumpDB as DoitDumpDB
 from doit.cmd_forget import Forget as DoitForget
+from doit.cmd_help import Help as DoitHelp
 from doit.cmd_ignore import Ignore as DoitIgnore
 from doit.cmd_info import Info as DoitInfo
 from doit.cmd_resetdep import ResetDep as DoitResetDep
@@ -39,7 +41,7 @@ from daintree.commands.command import (
 from daintree.commands.names import COMMANDS
 from daintree.errors import DaintreeError, UsageError
 from daintree.settings import find_project
-from daintree.terminal import nearest
+from daintree.terminal import columns, nearest
 
 if TYPE_CHECKING:
     from daintree.pipeline.engine import PipelineRun
@@ -48,9 +50,19 @@ if TYPE_CHECKING:
 class ProjectLoader(DodoTaskLoader):  # type: ignore[misc]
     """doit's own loader, which refuses an empty word: doit itself ends in a traceback over it."""
 
+    # Commands look for the project's dodo.py themselves; -k is the run command's.
+    cmd_options = (
+        *DodoTaskLoader.cmd_options[:2],
+        {**DodoTaskLoader.cmd_options[2], "short": ""},
+    )
+
     def __init__(self) -> None:
-        """Raises SystemExit for a command line with an empty word in it."""
+        """Raises SystemExit for a command line with an empty word in it, and for --version, which it answers."""
         super().__init__()
+        if sys.argv[1:] == ["--version"]:
+            raise SystemExit(guarded(_print_version))
+        if sys.argv[1:] == ["--help"]:
+            sys.argv[1:] = ["help"]
         if "" in sys.argv[1:]:
             from daintree.commands.command import complain
             from daintree.errors import UsageError
@@ -63,6 +75,14 @@ class ProjectLoader(DodoTaskLoader):  # type: ignore[misc]
             )
             raise SystemExit(UsageError.exit_code)
         _spare_the_collector()
+
+
+def _print_version() -> None:
+    import doit
+
+    from daintree import __version__
+
+    print(f"daintree {__version__}, doit {'.'.join(map(str, doit.__version__))}")
 
 
 def _spare_the_collector() -> None:
@@ -80,6 +100,8 @@ DODO = "dodo.py"
 
 class AtProject:
     """Stands before one of doit's command classes and makes it work on the project around the current directory."""
+
+    needs_project = True
 
     def __init__(self, config: Mapping[str, Any] | None = None, **more: Any) -> None:
         super().__init__(config=_project_config(config or {}), **more)  # type: ignore[call-arg]
@@ -111,7 +133,11 @@ class AtProject:
 
     def execute(self, params: Any, names: Sequence[str]) -> Any:
         """As doit does, with the project's dodo.py and database. Raises UsageError for what doit refuses."""
-        self.place(params)
+        try:
+            self.place(params)
+        except UsageError:
+            if self.needs_project:
+                raise
         try:
             return super().execute(params, list(names))  # type: ignore[misc]
         except (InvalidCommand, InvalidTask, InvalidDodoFile) as error:
@@ -387,6 +413,37 @@ class Forget(AtProject, DoitForget):  # type: ignore[misc]
 
 class Ignore(AtProject, DoitIgnore):  # type: ignore[misc]
     """doit ignore."""
+
+
+class Help(AtProject, DoitHelp):  # type: ignore[misc]
+    """doit help, which leads with this tool's commands."""
+
+    needs_project = False
+
+    def print_usage(self, cmds: Mapping[str, Any]) -> None:
+        """Print this tool's commands, then doit's own."""
+        print("Run pipelines, and skip every stage whose output is in the artifact store.\n")
+        own = [[f"doit {name}", purpose] for name, purpose in COMMANDS.items()]
+        others = [
+            [f"doit {name}", cmds[name].doc_purpose] for name in sorted(cmds.keys() - COMMANDS)
+        ]
+        for title, rows in {"Commands": own, "Commands of doit itself": others}.items():
+            print("\n".join([title, *columns(rows), ""]))
+        print("Help")
+        print("\n".join(columns([["doit help COMMAND", "options of a command"], *_HELP])))
+
+
+_HELP = [
+    ["doit help TASK", "options of a task"],
+    ["doit help task", "fields of a task in dodo.py"],
+    ["doit --version", "versions of daintree and doit"],
+]
+
+
+class TabCompletion(AtProject, DoitTabCompletion):  # type: ignore[misc]
+    """doit tabcompletion."""
+
+    needs_project = False
 
 
 class Info(AtProject, DoitInfo):  # type: ignore[misc]

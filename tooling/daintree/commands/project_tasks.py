@@ -10,6 +10,7 @@ from typing import Any
 
 from daintree.authoring.component_tests import run_component_tests
 from daintree.commands.command import complain, guarded
+from daintree.commands.doit_adapter import PIPELINE
 from daintree.commands.names import reserved_names
 from daintree.commands.reference import outdated_pages, write_pages
 from daintree.components import discover_components, discover_libraries
@@ -73,23 +74,17 @@ def task_pipelines() -> Iterator[dict[str, Any]]:
     reserved = reserved_names(root)
     yield {"basename": "pipelines", "name": None, "doc": "run every pipeline"}
     for name in pipeline_files(root):
+        task: dict[str, Any] = {"basename": "pipelines", "name": name, "meta": {PIPELINE: name}}
         try:
-            pipeline = load_pipeline(root, name, reserved)
-            what = f"run {name}"
-            yield from _pipeline_tasks(pipeline)
+            yield from _pipeline_tasks(load_pipeline(root, name, reserved))
+            yield {**task, "doc": f"run {name}", "actions": None, "task_dep": [name]}
         except DaintreeError as error:
-            what = f"BROKEN: {error.message}"
-        yield {
-            "basename": "pipelines",
-            "name": name,
-            "doc": what,
-            "actions": [[*_doit(), "run", name]],
-            "verbosity": 2,
-        }
+            yield {**task, "doc": f"BROKEN: {error.message}", "actions": [[*_doit(), "run", name]]}
 
 
 def _pipeline_tasks(pipeline: Pipeline) -> Iterator[dict[str, Any]]:
     """The tasks as `doit info` and `doit list` see them; `doit run` plans them and decides what is up to date."""
+    meta = {PIPELINE: pipeline.name}
     yield {"basename": pipeline.name, "name": None, "doc": pipeline.description or None}
     for stage in pipeline.stages:
         target = f"{pipeline.name}:{stage.name}"
@@ -99,6 +94,7 @@ def _pipeline_tasks(pipeline: Pipeline) -> Iterator[dict[str, Any]]:
             "doc": stage.code,
             "task_dep": [f"{pipeline.name}:{need}" for need in stage.needs],
             "actions": [[*_doit(), "run", target]],
+            "meta": meta,
             "verbosity": 2,
         }
 

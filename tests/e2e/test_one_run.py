@@ -1,0 +1,148 @@
+"""Pipelines and other tasks in one run of doit, and the options of such a run."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.projects import DOIT
+
+if TYPE_CHECKING:
+    from tests.e2e.projects import Project
+
+REPORT = """
+def task_report():
+    return {
+        "actions": ["cat output/words/counts.csv > report.txt"],
+        "task_dep": ["words"],
+        "targets": ["report.txt"],
+    }
+
+
+def task_greet():
+    return {"actions": ["echo good morning"], "verbosity": 2}
+
+
+def check(colour):
+    return colour != "red"
+
+
+def task_check():
+    return {"actions": [(check, ["red"])]}
+"""
+
+
+@pytest.fixture
+def reporting(project: Project) -> Project:
+    """A project with tasks of its own, one of which reads a pipeline's output."""
+    with open(project.root / "dodo.py", "a", encoding="utf-8") as dodo:
+        dodo.write(f"\n\n{REPORT}")
+    return project
+
+
+def test_a_pipeline_and_a_task_that_needs_it_are_one_run(reporting: Project) -> None:
+    finished = reporting.doit("run", "words", "report", "greet")
+    assert finished.code == 0, finished.stderr
+    assert "good morning" in finished.stdout
+    assert (reporting.root / "report.txt").read_text().startswith("word,count\n")
+    assert reporting.executed() == ["clean", "count", "load"]
+    assert finished.stdout.count("words: 0 hits, 3 runs") == 1
+
+
+def test_a_task_brings_the_pipeline_that_it_depends_on(reporting: Project) -> None:
+    finished = reporting.doit("report")
+    assert finished.code == 0, finished.stderr
+    assert (reporting.root / "report.txt").exists()
+    assert reporting.executed() == ["clean", "count", "load"]
+    again = reporting.doit("report")
+    assert again.stdout.count("words: 3 hits, 0 runs") == 1
+
+
+def test_every_pipeline_is_one_run(reporting: Project) -> None:
+    finished = reporting.doit("run", "pipelines")
+    assert finished.code == 0, finished.stderr
+    assert finished.stdout.count("\nwords: ") == 1
+    assert reporting.doit("run", "words").stdout.count("words: 3 hits, 0 runs") == 1
+
+
+def test_what_doit_is_told_to_ignore_are_its_own_tasks(reporting: Project) -> None:
+    assert reporting.doit("ignore", "words:clean", "greet").code == 0
+    finished = reporting.doit("run", "words", "greet")
+    assert finished.code == 0, finished.stderr
+    assert "good morning" not in finished.stdout
+    assert reporting.executed() == ["clean", "count", "load"]
+
+
+def test_an_unknown_name_is_told_before_anything_runs(reporting: Project) -> None:
+    assert "'greeet'" in reporting.doit("run", "words", "greeet").complaint()
+    assert reporting.executed() == []
+
+
+def test_a_pipeline_that_reads_another_s_output_is_planned_after_it(reporting: Project) -> None:
+    reporting.pipeline("after", "text/load", source="output/words/counts.csv")
+    finished = reporting.doit("run", "words", "after")
+    assert finished.code == 0, finished.stderr
+    assert "words: 0 hits, 3 runs" in finished.stdout
+    assert "after: 0 hits, 1 run," in finished.stdout
+
+
+def test_a_task_that_fails_is_told_once_without_pythons_objects(reporting: Project) -> None:
+    finished = reporting.doit("check")
+    assert finished.code == 1
+    assert " at 0x" not in finished.stdout + finished.stderr
+    assert (finished.stdout + finished.stderr).count("check failed") == 1
+
+
+def test_keep_going_runs_the_other_branch(reporting: Project) -> None:
+    reporting.component("odd/fail", "sys.exit(3)")
+    other = {"name": "other", "component": "text/clean", "needs": ["load"]}
+    reporting.pipeline("odd", "text/load", "odd/fail", other)
+    assert "odd:fail ended with exit code 3" in reporting.doit("run", "odd", "-k").complaint()
+    assert reporting.executed("odd") == ["fail", "load", "other"]
+
+
+def test_jobs_is_taken_where_people_type_it(reporting: Project) -> None:
+    for words in (["run", "--jobs", "2", "words"], ["words", "-j", "2"], ["--jobs=2", "words"]):
+        assert reporting.doit(*words).code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["help"], ["help", "run"], ["list"], ["list", "--all"], ["plan", "words"], ["tabcompletion"], ["--version"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_reader_that_goes_away_leaves_no_traceback(
+    project: Project, arguments: list[str]
+) -> None:
+    process = project.start(*arguments)
+    assert process.stdout
+    process.stdout.close()
+    assert process.stderr
+    said = process.stderr.read()
+    process.wait()
+    assert "Traceback" not in said
+    assert "BrokenPipe" not in said
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_any_output_encoding_works(project: Project, encoding: str) -> None:
+    project.replace("pipelines/words.yaml", "description: ", "description: größe ─▶ ")
+    for arguments in (["list"], ["graph", "words"], ["run", "words"], ["help", "shell"]):
+        finished = subprocess.run(
+            [DOIT, *arguments],
+            cwd=project.root,
+            env={**project.environ, "PYTHONIOENCODING": encoding},
+            capture_output=True,
+            check=False,
+        )
+        assert finished.returncode == 0, finished.stderr
+        assert b"Traceback" not in finished.stderr
+
+
+def test_both_versions_are_named_and_help_leads_with_this_tool(project: Project) -> None:
+    assert project.doit("--version").stdout.startswith("daintree ")
+    shown = project.doit("help").stdout
+    assert shown.index("doit run ") < shown.index("doit history ") < shown.index("doit forget ")
+    assert project.doit("help", cwd=project.root.parent).code == 0
