@@ -38,10 +38,6 @@ COMMANDS: dict[str, str] = {
 DOIT_COMMANDS = (
     "clean", "completion", "dumpdb", "forget", "help", "ignore", "info", "reset-dep", "strace", "tabcompletion",
 )  # fmt: skip
-LATER_COMMANDS = (
-    "push",
-)  # fmt: skip
-
 _TASK = re.compile(rb"\btask_([A-Za-z0-9_]+)")
 
 
@@ -51,4 +47,4 @@ def reserved_names(root: Path) -> frozenset[str]:
         tasks = [name.decode() for name in _TASK.findall((root / "dodo.py").read_bytes())]
     except OSError:
         tasks = []
-    return frozenset((*COMMANDS, *DOIT_COMMANDS, *LATER_COMMANDS, *tasks))
+    return frozenset((*COMMANDS, *DOIT_COMMANDS, *tasks))
