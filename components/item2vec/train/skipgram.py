@@ -1,8 +1,7 @@
 """Skip-gram with negative sampling over item sequences, by gensim: the same bytes every time.
 
-gensim's own training loop passes batches through a queue to worker threads, and sums the loss of
-a whole run in one float32, which soon is too large to add to. Here its compiled step is called
-batch by batch on one thread; the vectors are those of gensim's loop with one worker.
+One worker makes gensim deterministic. It sums the loss of a call of `train` in one float32, which
+soon is too large to add to: an epoch is several calls, each of a part of the sequences.
 """
 
 from __future__ import annotations
@@ -13,14 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from gensim.models.word2vec import MAX_WORDS_IN_BATCH, Word2Vec  # type: ignore[import-untyped]
-from gensim.models.word2vec_inner import train_batch_sg  # type: ignore[import-untyped]
+from gensim.models import Word2Vec  # type: ignore[import-untyped]
 from hyperparameters import Hyperparameters
 from numpy.typing import NDArray
 from stageio import StageError, progress
 
 Matrix = NDArray[np.float32]
 Sequences = list[list[str]]
+
+PURCHASES_AT_ONCE = 50_000
+# gensim drops what goes beyond this in one sequence.
+LONGEST_SEQUENCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ def _untrained(sequences: Sequences, hyperparameters: Hyperparameters) -> Any:
         sample=hyperparameters.sample,
         min_count=hyperparameters.min_count,
         seed=hyperparameters.seed,
+        workers=1,
         sorted_vocab=0,
     )
     # gensim's own sort leaves the order of items bought equally often to numpy, whose unstable
@@ -82,36 +85,34 @@ def _untrained(sequences: Sequences, hyperparameters: Hyperparameters) -> Any:
 def _epochs(
     word2vec: Any, sequences: Sequences, hyperparameters: Hyperparameters
 ) -> Iterator[float]:
-    batches = list(batched(sequences))
+    parts = list(parts_of(sequences))
     purchases = sum(map(len, sequences))
-    sequences_in_all = sum(map(len, batches))
-    work = np.zeros(hyperparameters.dimension, dtype=np.float32)
+    # The learning rate falls in proportion to the sequences that are done.
+    ends = np.cumsum([0, *map(len, parts)]) / sum(map(len, parts))
+    fall = hyperparameters.alpha - hyperparameters.min_alpha
     for epoch in range(hyperparameters.epochs):
-        loss, done = 0.0, 0
-        for batch in batches:
-            share = (epoch + done / sequences_in_all) / hyperparameters.epochs
-            fall = (hyperparameters.alpha - hyperparameters.min_alpha) * share
-            word2vec.running_training_loss = 0.0
-            train_batch_sg(word2vec, batch, hyperparameters.alpha - fall, work, True)
-            loss += float(word2vec.running_training_loss)
-            done += len(batch)
+        alphas = hyperparameters.alpha - fall * (epoch + ends) / hyperparameters.epochs
+        loss = 0.0
+        for part, start, end in zip(parts, alphas, alphas[1:], strict=False):
+            # gensim takes 0 for a rate that is not given.
+            rates = {"start_alpha": start, "end_alpha": max(end, 1e-12)}
+            word2vec.train(part, total_examples=len(part), epochs=1, compute_loss=True, **rates)
+            loss += float(word2vec.get_latest_training_loss())
         yield loss / purchases
 
 
-def batched(sequences: Sequences, purchases: int = MAX_WORDS_IN_BATCH) -> Iterator[Sequences]:
-    """Yield the sequences in order in batches of at most `purchases` in all.
-
-    A longer sequence is cut into several, since the compiled step would drop what goes beyond.
-    """
-    batch: Sequences = []
+def parts_of(
+    sequences: Sequences, purchases: int = PURCHASES_AT_ONCE, longest: int = LONGEST_SEQUENCE
+) -> Iterator[Sequences]:
+    """Yield the sequences in order, in parts of about `purchases`, none longer than `longest`."""
+    part: Sequences = []
     size = 0
     for sequence in sequences:
-        for start in range(0, len(sequence), purchases):
-            piece = sequence[start : start + purchases]
-            if size + len(piece) > purchases:
-                yield batch
-                batch, size = [], 0
-            batch.append(piece)
-            size += len(piece)
-    if batch:
-        yield batch
+        for start in range(0, len(sequence), longest):
+            part.append(sequence[start : start + longest])
+            size += len(part[-1])
+            if size >= purchases:
+                yield part
+                part, size = [], 0
+    if part:
+        yield part

@@ -15,11 +15,12 @@ import main
 import numpy as np
 import pandas as pd
 import pytest
+import skipgram
 import yaml
 from gensim.models.word2vec import Word2Vec  # type: ignore[import-untyped]
 from hyperparameters import Hyperparameters
 from sequences import read_sequences
-from skipgram import Sequences, batched, train
+from skipgram import Sequences, parts_of, train
 from stageio import StageError, run, write_table
 
 SMALL = ["--dimension=8", "--epochs=3"]
@@ -204,15 +205,21 @@ def test_one_item_or_no_pair_is_enough(sequences: Sequences) -> None:
     assert np.isfinite(model.vectors).all()
 
 
-def test_batches_keep_the_order_and_cut_only_what_does_not_fit() -> None:
+def test_parts_keep_the_order_and_cut_only_long_sequences() -> None:
     sequences = [["a"] * 3, ["b"] * 25, ["c"] * 5, ["d"] * 5, ["e"]]
-    assert list(batched(sequences, purchases=10)) == [
-        [["a"] * 3],
-        [["b"] * 10],
-        [["b"] * 10],
-        [["b"] * 5, ["c"] * 5],
-        [["d"] * 5, ["e"]],
+    assert list(parts_of(sequences, purchases=12, longest=10)) == [
+        [["a"] * 3, ["b"] * 10],
+        [["b"] * 10, ["b"] * 5],
+        [["c"] * 5, ["d"] * 5, ["e"]],
     ]
+
+
+def test_the_vectors_hardly_depend_on_the_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    sequences = two_worlds(users=400)
+    whole = train(sequences, hyperparameters(epochs=20))
+    monkeypatch.setattr(skipgram.parts_of, "__defaults__", (500, 10_000))
+    parts = train(sequences, hyperparameters(epochs=20))
+    assert parts.losses == pytest.approx(whole.losses, rel=0.1)
 
 
 def test_every_hyperparameter_is_declared_and_has_a_valid_default() -> None:
