@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from daintree.argo.access import ClusterAccess, cluster_access
+from daintree.argo.manifest import ClusterAccess, cluster_access
 from daintree.argo.submission import Submission, SubmittedHit, SubmittedSource, SubmittedStage
 from daintree.settings import read_settings
 from daintree.spec.component import Resources
@@ -67,6 +67,7 @@ def make_submission(*stages: SubmittedStage, **more: Any) -> Submission:
         "commit": "6" * 40,
         "user": "ana",
         "tooling": "0.1.0",
+        "planned": "2026-03-01T10:15:09Z",
     }
     return Submission(**{**values, **more})
 

@@ -74,7 +74,7 @@ class Shop:
             [name] = [s.name for s in submission.stages if s.image in arguments]
             files, code = next(attempts[name]) if name in attempts else ({"n": name.encode()}, 0)
             for path, content in files.items():
-                file = _output(arguments) / path
+                file = output_directory(arguments) / path
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content)
             return "", code
@@ -142,7 +142,7 @@ def template_of(workflow: Mapping[str, Any], name: str) -> dict[str, Any]:
     return next(template for template in templates if template["name"] == name)
 
 
-def _output(arguments: list[str]) -> Path:
+def output_directory(arguments: list[str]) -> Path:
     mounts = [word for word in arguments if word.startswith("type=bind")]
     [mount] = [one for one in mounts if one.endswith("target=/application/data/output")]
     return Path(mount.removeprefix("type=bind,source=").partition(",")[0])

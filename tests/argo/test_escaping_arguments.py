@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daintree.argo.escaping import BRACE_VARIABLES, flag, is_plain, needs_brace, received, written
+from daintree.argo.escaping import BRACE_VARIABLES, escape, flag, is_plain, needs_brace
+from tests.services.argo_expansion import kubelet
 
 STRANGE = [
     "",
@@ -35,42 +36,26 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"])) | st.lists(
 ).map("".join)
 
 
-def kubelet(text: str, variables: dict[str, str]) -> str:
-    """The kubelet's expansion, read off its documentation: a scan from left to right, nothing expanded twice."""
-    out, place = "", 0
-    while place < len(text):
-        if text.startswith("$$", place):
-            out, place = out + "$", place + 2
-        elif (end := text.find(")", place)) >= 0 and text.startswith("$(", place):
-            name = text[place + 2 : end]
-            out, place = out + variables.get(name, f"$({name})"), end + 1
-        else:
-            out, place = out + text[place], place + 1
-    return out
-
-
 @pytest.mark.parametrize("text", STRANGE)
-def test_what_is_written_comes_out_as_it_was(text: str) -> None:
-    assert received(written(text), {}, BRACE_VARIABLES) == text
-    assert kubelet(written(text), {**BRACE_VARIABLES, "HOME": "/root"}) == text
+def test_what_is_escaped_comes_out_as_it_was(text: str) -> None:
+    assert kubelet(escape(text), {**BRACE_VARIABLES, "HOME": "/root"}) == text
 
 
 @given(TEXT)
 def test_any_text_comes_out_as_it_was(text: str) -> None:
-    assert "{{" not in written(text)
-    assert kubelet(written(text), {**BRACE_VARIABLES, "HOME": "/root"}) == text
-    assert received(written(text), {}, {**BRACE_VARIABLES, "HOME": "/root"}) == text
+    assert "{{" not in escape(text)
+    assert kubelet(escape(text), {**BRACE_VARIABLES, "HOME": "/root"}) == text
 
 
 @given(TEXT)
 def test_the_brace_is_asked_for_where_it_is_used(text: str) -> None:
-    assert needs_brace((written(text),)) == ("{{" in text)
+    assert needs_brace((escape(text),)) == ("{{" in text)
 
 
 @given(st.from_regex(r"[ -~]{1,40}", fullmatch=True) | TEXT)
 def test_a_plain_value_is_touched_by_neither(text: str) -> None:
     if is_plain(text):
-        assert written(text) == text
+        assert escape(text) == text
         assert json.loads('"' + text + '"') == text
         assert re.search(r"[{}$\\\"'\x00-\x1f]", text) is None
         assert text == text.strip() != ""
@@ -88,8 +73,3 @@ def test_others_are_not(value: str) -> None:
 
 def test_a_flag_is_joined_to_its_value() -> None:
     assert flag("min_count", "-1") == "--min-count=-1"
-
-
-def test_parameters_are_put_in_before_the_kubelet_expands() -> None:
-    text = "--top={{inputs.parameters.top}} {{inputs.parameters.other}}"
-    assert received(text, {"top": "$$3"}, {}) == "--top=$3 {{inputs.parameters.other}}"

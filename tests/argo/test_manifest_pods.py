@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daintree.argo.manifest import plain, resources, stage_environment
+from daintree.argo.manifest import resource_requirements, stage_variables
 from daintree.spec.component import Resources
 
 
@@ -18,22 +18,20 @@ from daintree.spec.component import Resources
     ],
 )
 def test_a_stage_gets_what_it_may_use(wanted: Resources, amounts: dict[str, str]) -> None:
-    required = resources(wanted)
-    assert required is not None
-    assert plain(required) == {"limits": amounts, "requests": amounts}
+    assert resource_requirements(wanted) == {"resources": {"limits": amounts, "requests": amounts}}
 
 
 def test_a_stage_that_says_nothing_is_not_limited() -> None:
-    assert resources(Resources()) is None
+    assert resource_requirements(Resources()) == {}
 
 
 def test_the_environment_is_fixed_and_holds_nothing_of_this_machine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MINIO_SECRET_KEY", "secret")
-    variables = {variable.name: variable.value for variable in stage_environment(("--top=3",))}
+    variables = stage_variables(("--top=3",))
     assert variables["PYTHONHASHSEED"] == "0"
     assert variables["HOME"] == "/tmp"
     assert "secret" not in variables.values()
     assert "BRACE" not in variables
-    assert [v for v in stage_environment(("--x=$(BRACE)",)) if v.name == "BRACE"]
+    assert stage_variables(("--x=$(BRACE)",))["BRACE"] == "{"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from daintree.argo.manifest import TERMINATED
 from daintree.argo.submission import SubmittedHit, SubmittedSource
 from daintree.pipeline.keys import content_key
 from daintree.pipeline.sources.bucket import BucketSource
@@ -79,18 +80,18 @@ def test_a_failed_stage_and_what_it_left_behind_are_not_recorded(shop: Shop) -> 
 
 
 def test_of_an_output_that_was_tried_again_only_the_good_attempt_is_recorded(shop: Shop) -> None:
-    lost = [({"first": b"1"}, LOST), ({"second": b"2"}, LOST)]
+    lost = [({"first": b"1"}, LOST), ({"second": b"2"}, TERMINATED)]
     workflow = shop.run(SEQUENCE, {"load": [*lost, ({"good": b"3"}, 0)]})
     assert statuses(shop.record(workflow, SEQUENCE))["load"] == "recorded"
     run = shop.runs()["load"]
     assert run.output is not None
-    assert run.run.endswith("-load-2")
+    assert run.run.endswith(node_of(workflow, "load(2)")["id"].rpartition("-")[2])
     assert [entry.path for entry in run.output.files] == ["good"]
     assert len(shop.bucket.list("text/load")) == len(["first", "second", "good", "run.json"])
 
 
 def test_a_stage_that_the_cluster_lost_each_time_is_not_recorded(shop: Shop) -> None:
-    workflow = shop.run(SEQUENCE, {"load": [({"n": b""}, LOST)] * 3})
+    workflow = shop.run(SEQUENCE, {"load": [({"n": b""}, LOST)] * 4})
     reports = shop.record(workflow, SEQUENCE)
     assert (reports["load"].state, reports["load"].why) == ("error", "pod deleted")
     assert shop.runs() == {}

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from daintree.argo.names import SUBMISSION
+from daintree.argo.names import PLANNED, SUBMISSION
 from daintree.argo.submission import Submission, submission_of
 from daintree.errors import StoreError, UsageError
 from daintree.store.bucket import Bucket
@@ -22,13 +22,30 @@ def bucket(minio: Minio) -> Bucket:
 
 
 def workflow(submission: Submission) -> dict[str, Any]:
-    """A Workflow that carries the submission's digest."""
-    return {"metadata": {"name": "words-1", "annotations": {SUBMISSION: submission.digest}}}
+    """A Workflow that carries the submission's digest and time."""
+    annotations = {SUBMISSION: submission.digest, PLANNED: submission.planned}
+    return {"metadata": {"name": "words-1", "annotations": annotations}}
 
 
 def test_it_is_found_by_its_digest(bucket: Bucket, submission: Submission) -> None:
     bucket.put(submission.place, encode(submission))
     assert submission_of(workflow(submission), bucket) == submission
+
+
+def test_its_time_is_that_of_the_workflow(bucket: Bucket, submission: Submission) -> None:
+    bucket.put(submission.place, encode(submission))
+    later = msgspec.structs.replace(submission, planned="2026-03-02T00:00:00Z")
+    assert submission_of(workflow(later), bucket) == later
+
+
+@pytest.mark.parametrize("planned", ["", "../..", "2026-03-01", "2026-13-01T00:00:00Z"])
+def test_a_workflow_without_a_time_is_refused(
+    bucket: Bucket, submission: Submission, planned: str
+) -> None:
+    bucket.put(submission.place, encode(submission))
+    edited = workflow(msgspec.structs.replace(submission, planned=planned))
+    with pytest.raises(UsageError, match="has no time in its annotation"):
+        submission_of(edited, bucket)
 
 
 @pytest.mark.parametrize("annotations", [None, {}, {SUBMISSION: "sha256:../../x"}])

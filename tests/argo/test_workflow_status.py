@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from daintree.argo.workflow_status import Place, read_status
+from daintree.argo.workflow_status import ObjectKey, read_status
 from daintree.errors import ClusterError
 from tests.argo.workflows import (
     CREATED,
@@ -37,7 +37,7 @@ def test_a_task_without_a_retry_strategy_is_its_own_attempt() -> None:
     assert (status.name, status.created, status.phase) == (WORKFLOW, CREATED, "Succeeded")
     assert task.state == "succeeded"
     assert task.successful == task.attempts[0]
-    assert (task.attempts[0].number, task.attempts[0].output) == (0, Place("p/load/output"))
+    assert (task.attempts[0].number, task.attempts[0].output) == (0, ObjectKey("p/load/output"))
 
 
 def test_of_several_attempts_the_one_that_succeeded_counts() -> None:
@@ -54,7 +54,7 @@ def test_of_several_attempts_the_one_that_succeeded_counts() -> None:
         "OOMKilled (exit code 137)",
     ]
     assert task.successful == task.attempts[2]
-    assert task.attempts[2].output == Place("p/load-2/output")
+    assert task.attempts[2].output == ObjectKey("p/load-2/output")
 
 
 def test_attempts_are_in_the_order_of_their_numbers() -> None:
@@ -73,7 +73,7 @@ def test_an_attempt_tells_what_it_ran_on() -> None:
     }
     [attempt] = read_status(workflow(good("load", inputs=inputs))).tasks["load"].attempts
     assert attempt.parameters == {"top": "3", "none": ""}
-    assert attempt.artifacts == {"clean": Place("p/clean/output"), "raw": Place()}
+    assert attempt.artifacts == {"clean": ObjectKey("p/clean/output"), "raw": ObjectKey()}
     assert (attempt.host, attempt.template) == (HOST, "text-load")
     assert str(attempt.started) == "2026-03-01 10:15:19+00:00"
     assert str(attempt.finished) == "2026-03-01 10:15:26+00:00"
@@ -90,14 +90,14 @@ def test_what_lies_in_another_bucket_says_so_and_a_bucket_alone_changes_nothing(
     made = workflow(good("load", inputs=inputs))
     made["spec"] = {"templates": [{"inputs": {"artifacts": [{"name": "x", "s3": elsewhere}]}}]}
     [attempt] = read_status(made).tasks["load"].attempts
-    assert attempt.artifacts == {"elsewhere": Place("p", "theirs"), "ignored": Place("p")}
+    assert attempt.artifacts == {"elsewhere": ObjectKey("p", "theirs"), "ignored": ObjectKey("p")}
 
 
 def test_a_server_that_no_manifest_names_is_the_repository_s_own() -> None:
     whole = {"key": "p", "bucket": "ml-artifacts", "endpoint": "minio.minio:9000"}
     inputs = {"artifacts": [{"name": "input", "s3": whole}]}
     [attempt] = read_status(workflow(good("load", inputs=inputs))).tasks["load"].attempts
-    assert attempt.artifacts == {"input": Place("p")}
+    assert attempt.artifacts == {"input": ObjectKey("p")}
 
 
 def test_a_pod_is_named_after_workflow_template_and_node() -> None:

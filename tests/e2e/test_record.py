@@ -35,7 +35,7 @@ def machine(project: Project, shop: Shop, kubernetes: KubernetesServer, tmp_path
 def test_a_stage_that_failed_is_said_and_is_no_failure_of_the_record(
     machine: Project, shop: Shop, kubernetes: KubernetesServer
 ) -> None:
-    workflow = shop.run(SEQUENCE, {"clean": [({}, LOST)] * 3})
+    workflow = shop.run(SEQUENCE, {"clean": [({}, LOST)] * 4})
     kubernetes.put("Workflow", workflow)
     finished = machine.doit("record", workflow["metadata"]["name"])
     assert finished.code == 0, finished.stderr

@@ -33,15 +33,6 @@ def faults(document: dict[str, Any]) -> list[str]:
     return list(checker().faults(document))
 
 
-def through_hera(document: dict[str, Any]) -> dict[str, Any]:
-    """The document as hera's model of its kind has it."""
-    from hera.workflows import models
-
-    kind = getattr(models, document["kind"])
-    loaded = kind.model_validate(document)
-    return dict(loaded.model_dump(mode="json", by_alias=True, exclude_none=True))
-
-
 def read_documents(text: str) -> list[dict[str, Any]]:
     """The documents of a manifest's text."""
     return [document for document in yaml.safe_load_all(text) if document is not None]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
+# The zone of the tests' controller: nothing that is recorded may depend on it.
+CONTROLLER = timezone(timedelta(hours=-11, minutes=-30))
+UID = "0f6a2c1e-6d0b-4d6e-9a53-2f1c7d9b8e40"
 _TAG = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
 
 
@@ -17,7 +20,12 @@ def workflow_scope(manifest: Mapping[str, Any], created: datetime) -> dict[str, 
     return {
         "workflow.name": manifest["metadata"]["name"],
         "workflow.namespace": manifest["metadata"]["namespace"],
-        **{f"workflow.creationTimestamp.{c}": f"{created:%{c}}" for c in "YmdHMS"},
+        "workflow.uid": UID,
+        "workflow.creationTimestamp.s": f"{created.timestamp():.0f}",
+        **{
+            f"workflow.creationTimestamp.{c}": f"{created.astimezone(CONTROLLER):%{c}}"
+            for c in "YmdHMS"
+        },
         **{f"workflow.parameters.{p['name']}": p["value"] for p in given},
     }
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from daintree.store.bucket import Bucket
 from daintree.store.s3 import S3Access
-from tests.services.argo_expansion import kubelet, replace_tags, workflow_scope
+from tests.services.argo_expansion import UID, kubelet, replace_tags, workflow_scope
 
 NODE = "worker-1"
 USER = os.getuid() or 1000
@@ -74,7 +74,7 @@ class OneMachineArgo:
         phase = "Succeeded" if succeeded else "Failed"
         top = _node(name, "", "DAG", phase, manifest["spec"]["entrypoint"], created)
         nodes[name] = {**top, "id": name, "name": name, "displayName": name}
-        metadata = {**manifest["metadata"], "creationTimestamp": _time(created), "uid": "0-1"}
+        metadata = {**manifest["metadata"], "creationTimestamp": _time(created), "uid": UID}
         status = {"phase": "Running", "startedAt": _time(created), "nodes": nodes}
         return {**manifest, "metadata": metadata, "status": status}
 
@@ -89,18 +89,21 @@ class OneMachineArgo:
         created: datetime,
     ) -> Node:
         called = replace_tags(task["arguments"], scope, ignore_missing=True)
-        retried = int(template.get("retryStrategy", {}).get("limit", 0))
+        strategy = template.get("retryStrategy", {})
         attempts: list[Node] = []
-        while len(attempts) <= retried and all(one["phase"] == "Error" for one in attempts):
+        while not attempts or (
+            len(attempts) <= int(strategy.get("limit", 0)) and _is_retried(attempts[-1], strategy)
+        ):
             named = _node(
                 name, f"{task['name']}({len(attempts)})", "Pod", "", template["name"], created
             )
-            filling = {**scope, "retries": str(len(attempts))}
+            pod = f"{name}-{template['name']}-{named['id'].rpartition('-')[2]}"
+            filling = {**scope, "retries": str(len(attempts)), "pod.name": pod}
             attempts.append(self._attempt(named, template, called, filling, finished))
             nodes[named["id"]] = attempts[-1]
         last = attempts[-1]
         retry = _node(name, task["name"], "Retry", last["phase"], template["name"], created)
-        shared = {key: last[key] for key in ("inputs", "outputs")}
+        shared: Node = {key: last[key] for key in ("inputs", "outputs") if key in last}
         return {**retry, **shared, "children": [attempt["id"] for attempt in attempts]}
 
     def _attempt(
@@ -119,7 +122,8 @@ class OneMachineArgo:
         artifacts = _located(filled, called, finished)
         volume = self.directory / node["id"]
         for artifact in artifacts:
-            self._load(artifact, volume)
+            if not self._load(artifact, volume):
+                return {**node, "phase": "Error", "message": f"NoSuchKey: {artifact['s3']['key']}"}
         said, code = self.run_container(_docker_arguments(filled, volume, artifacts))
         self.logs[node["id"]] = said
         outputs = [
@@ -136,14 +140,15 @@ class OneMachineArgo:
             **({"message": message} if code else {}),
         }
 
-    def _load(self, artifact: Node, volume: Path) -> None:
-        """Bring an input artifact's objects to its place; fails as Argo does where there are none."""
+    def _load(self, artifact: Node, volume: Path) -> bool:
+        """Bring an input artifact's objects to its place; False where there are none, which is a pod's error in Argo."""
         place = artifact["s3"]
         name = place["bucket"] if "endpoint" in place else self.bucket
         bucket, key = Bucket(f"s3://{name}", self.access), place["key"]
         found = list(bucket.sizes(key))
         single = [] if found else [entry["path"] for entry in bucket.entry(key)]
-        assert found or single, f"NoSuchKey: {key}"
+        if not found and not single:
+            return False
         target = volume / artifact["path"].strip("/")
         for path in [*found, *single]:
             file = target / path[len(key) :].strip("/") if found else target
@@ -152,6 +157,7 @@ class OneMachineArgo:
             assert content is not None
             file.write_bytes(content)
             file.chmod(0o600)
+        return True
 
     def _save(self, artifact: Node, template: Node, volume: Path) -> Node:
         """Put what lies at an output artifact's path under its key, whatever became of the step."""
@@ -161,6 +167,13 @@ class OneMachineArgo:
             if file.is_file() and not file.is_symlink():
                 bucket.put(f"{artifact['s3']['key']}/{file.relative_to(top)}", file.read_bytes())
         return artifact
+
+
+def _is_retried(attempt: Node, strategy: Mapping[str, Any]) -> bool:
+    """Whether Argo tries again: of an expression, the two forms that the tooling writes."""
+    code = attempt.get("outputs", {}).get("exitCode", "-1")
+    codes = re.findall(r"asInt\(lastRetry\.exitCode\) == (\d+)", strategy.get("expression", ""))
+    return attempt["phase"] == "Error" or (attempt["phase"] == "Failed" and code in codes)
 
 
 def _docker_arguments(template: Node, volume: Path, artifacts: list[Node]) -> list[str]:
@@ -213,12 +226,13 @@ def _located(template: Node, called: Node, finished: Mapping[str, Node]) -> list
 
 
 def _in_order(tasks: list[Node]) -> list[Node]:
+    """Each task after those it waits for. Fails for tasks that wait for each other, which Argo refuses."""
     done: list[Node] = []
     while len(done) < len(tasks):
         names = {task["name"] for task in done}
-        done += [t for t in tasks if t not in done and names.issuperset(t.get("dependencies", []))][
-            :1
-        ]
+        ready = [t for t in tasks if t not in done and names.issuperset(t.get("dependencies", []))]
+        assert ready, "the tasks wait for each other"
+        done.append(ready[0])
     return done
 
 

@@ -101,8 +101,6 @@ BRACE_VARIABLES = {BRACE: "{"}
 # What both leave alone, and what people read at a glance: no braces, no `$`, no quotes, nothing invisible.
 _EDGE = r"[A-Za-z0-9_./:@,;+*=()\[\]<>!?&%#^~|-]"
 _PLAIN = re.compile(rf"{_EDGE}(?:(?:{_EDGE}| ){{0,198}}{_EDGE})?")
-_PARAMETER = re.compile(r"\{\{inputs\.parameters\.([A-Za-z0-9_-]+)\}\}")
-_EXPANSION = re.compile(r"\$(?:\$|\(([^)]*)\))")
 
 
 def is_plain(value: Scalar) -> bool:
@@ -115,27 +113,12 @@ def flag(name: str, text: str) -> str:
     return f"--{name.replace('_', '-')}={text}"
 
 
-def written(text: str) -> str:
+def escape(text: str) -> str:
     """`text` for a manifest's `command`, `args` or the value of a variable: as Argo and the kubelet make `text` of it."""
     text = text.replace("$", "$$")
     return text.replace("{", f"$({BRACE})") if "{{" in text else text
 
 
 def needs_brace(texts: Mapping[str, str] | tuple[str, ...]) -> bool:
-    """Whether the container of these written texts needs BRACE_VARIABLES."""
+    """Whether the container of these escaped texts needs BRACE_VARIABLES."""
     return any(f"$({BRACE})" in text for text in texts)
-
-
-def received(text: str, inputs: Mapping[str, str], variables: Mapping[str, str]) -> str:
-    """What a container gets for a manifest's `text`: Argo puts its template's input parameters in, then the kubelet expands.
-
-    A parameter that is not among `inputs` stays as it stands.
-    """
-    filled = _PARAMETER.sub(lambda found: inputs.get(found[1], found[0]), text)
-    return _EXPANSION.sub(lambda found: _expanded(found, variables), filled)
-
-
-def _expanded(found: re.Match[str], variables: Mapping[str, str]) -> str:
-    if found[1] is None:
-        return "$"
-    return variables.get(found[1], found[0])

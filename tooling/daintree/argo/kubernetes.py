@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import re
@@ -13,7 +14,8 @@ from typing import Any
 
 from daintree.argo.answers import Asked, TooOld, names_object, no_api, refusal, unreachable
 from daintree.argo.cluster import KINDS, Cluster, Object
-from daintree.errors import ClusterError, ClusterMissing, ClusterUnavailable
+from daintree.errors import ClusterError, ClusterMissing, ClusterUnavailable, UsageError
+from daintree.installation import install_command
 
 CONNECT_SECONDS, READ_SECONDS = 10, 30
 # The server ends a watch after this long, and it is taken up again: a connection that died silently is noticed.
@@ -251,11 +253,21 @@ DEFAULT = "~/.kube/config"
 HINT = "`kubectl config current-context` names the cluster that it uses; KUBECONFIG names its file"
 
 
+def require_client() -> None:
+    """Raise UsageError, with the command that installs it, where the cluster's client is missing."""
+    if importlib.util.find_spec("kubernetes") is None:
+        raise UsageError(
+            "kubernetes, the client of a cluster, is not installed", hint=install_command("argo")
+        )
+
+
 def read_configuration(environ: Mapping[str, str] | None = None) -> Any:
     """The official client's configuration, for the kubeconfig's current context.
 
-    Raises ClusterError where neither there is a kubeconfig nor is this a pod, and for one that cannot be used.
+    Raises ClusterError where neither there is a kubeconfig nor is this a pod, and for one that cannot be used; UsageError where
+    the client is not installed.
     """
+    require_client()
     environ = os.environ if environ is None else environ
     named = environ.get(KUBECONFIG, "")
     files = [file for file in (named or DEFAULT).split(os.pathsep) if file]

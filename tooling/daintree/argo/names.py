@@ -20,8 +20,9 @@ STORE_SECRET = "daintree-store"
 ACCESS_KEY, SECRET_KEY = "access-key", "secret-key"
 REPOSITORIES, REPOSITORY = "daintree-artifacts", "store"
 
-# On Workflows: their annotation with the digest that their submission is kept under, and labels.
+# On Workflows: their annotations with the digest that their submission is kept under and the time of planning, and labels.
 SUBMISSION = "ml.daintree/submission"
+PLANNED = "ml.daintree/planned"
 PIPELINE = "ml.daintree/pipeline"
 STAGE = "ml.daintree/stage"
 STAGE_KEY = "ml.daintree/stage-key"

@@ -7,31 +7,30 @@ and that it ran as it was submitted.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from daintree.argo.cluster import Cluster, Object
-from daintree.argo.escaping import received
-from daintree.argo.manifest import (
-    OUTPUT_ARTIFACT,
-    STAGE_VOLUMES,
-    InputPlace,
-    input_places,
-    stage_variables,
-)
+from daintree.argo.drift import Drift
 from daintree.argo.submission import (
     Submission,
-    SubmittedSource,
     SubmittedStage,
     location,
     run_id,
     submission_of,
 )
-from daintree.argo.workflow_status import Attempt, Place, State, Task, WorkflowStatus, read_status
+from daintree.argo.workflow_status import (
+    Attempt,
+    ObjectKey,
+    State,
+    Task,
+    WorkflowStatus,
+    read_status,
+)
 from daintree.digest import short
 from daintree.errors import (
     ArtifactRejected,
@@ -46,7 +45,6 @@ from daintree.errors import (
 from daintree.pipeline.keys import content_key
 from daintree.pipeline.publish import publish_result
 from daintree.pipeline.sources.bucket import BucketSource
-from daintree.runners.container import OUTPUT as CONTAINER_OUTPUT
 from daintree.store.bucket import SCHEME
 from daintree.store.index import SOURCES
 from daintree.store.integrity import OUTPUT
@@ -54,120 +52,6 @@ from daintree.store.layered import prove
 from daintree.store.parts import hash_objects
 from daintree.store.records import Artifact, InputRecord, Keys, RunManifest, index_record_of
 from daintree.store.remote import RemoteRuns
-
-# What runs beside the container, in its place, or makes another of it.
-_ELSE = (
-    *("script", "containerSet", "resource", "http", "plugin", "data", "dag", "steps", "suspend"),
-    *("initContainers", "sidecars", "podSpecPatch", "daemon", "memoize"),
-)
-_CONTAINER_ELSE = ("envFrom", "workingDir", "lifecycle", "volumeDevices")
-
-
-def edited(
-    workflow: Object,
-    stage: SubmittedStage,
-    source: SubmittedSource,
-    attempt: Attempt,
-    inputs: Mapping[str, Place],
-) -> str:
-    """What of a stage's attempt is not as it was submitted, in words; "" where all is.
-
-    `inputs` is where the stage's inputs are, by need ("" for the source).
-    """
-    spec = _spec(workflow)
-    templates = {str(one["name"]): one for one in _list(spec, "templates")}
-    template = templates.get(stage.template)
-    if template is None or attempt.template != stage.template:
-        return f"it ran the template {attempt.template!r} and not {stage.template!r}"
-    if attempt.memoized:
-        return "its output is one that Argo has memoized"
-    differences = (
-        *_else(spec, template),
-        *_container(spec, template, stage, attempt),
-        *_inputs(template, input_places(stage, source), attempt, inputs),
-    )
-    return next(iter(differences), "")
-
-
-def _else(spec: Object, template: Object) -> Iterator[str]:
-    """What could have made the pod another one."""
-    defaults = spec.get("templateDefaults") or {}
-    yield from (f"its template has {name}" for name in _ELSE if template.get(name))
-    if spec.get("podSpecPatch"):
-        yield "its Workflow has podSpecPatch"
-    for name in ("container", *_ELSE):
-        if defaults.get(name):
-            yield f"its Workflow's templateDefaults have {name}"
-
-
-def _container(
-    spec: Object, template: Object, stage: SubmittedStage, attempt: Attempt
-) -> Iterator[str]:
-    container = template.get("container") or {}
-    written = [*_list(container, "command"), *_list(container, "args")]
-    variables = {one["name"]: one.get("value") for one in _list(container, "env")}
-    if container.get("image") != stage.image:
-        yield f"its image is {container.get('image')}"
-    if variables != stage_variables(written):
-        yield "its environment is another"
-    for words, wanted, what in (
-        (_list(container, "command"), stage.command, "command"),
-        (_list(container, "args"), stage.arguments, "arguments"),
-    ):
-        got = tuple(received(word, attempt.parameters, stage_variables(written)) for word in words)
-        if got != wanted:
-            yield f"its {what} {_difference(got, wanted)}"
-    yield from (f"its container has {name}" for name in _CONTAINER_ELSE if container.get(name))
-    mounted = {one["name"]: one["mountPath"] for one in _list(container, "volumeMounts")}
-    volumes = [*_list(spec, "volumes"), *_list(template, "volumes")]
-    kept = [one["name"] for one in volumes if "emptyDir" not in one]
-    if mounted != STAGE_VOLUMES or {*kept} & {*mounted}:
-        yield "its volumes are others"
-
-
-def _inputs(
-    template: Object,
-    places: Mapping[str, InputPlace],
-    attempt: Attempt,
-    inputs: Mapping[str, Place],
-) -> Iterator[str]:
-    paths = {
-        one["name"]: one.get("path") for one in _list(template.get("inputs") or {}, "artifacts")
-    }
-    outputs = _list(template.get("outputs") or {}, "artifacts")
-    for need, place in places.items():
-        whose = f"its input from {need}" if need else "its source"
-        if paths.get(place.artifact) != place.path:
-            yield f"{whose} is at {paths.get(place.artifact)}"
-        if _bare(attempt.artifacts.get(place.artifact, Place())) != _bare(inputs[need]):
-            yield f"{whose} was read from elsewhere"
-    for name in sorted(attempt.artifacts.keys() - {place.artifact for place in places.values()}):
-        yield f"it has the further input {name}"
-    if {one["name"]: one.get("path") for one in outputs}.get(OUTPUT_ARTIFACT) != CONTAINER_OUTPUT:
-        yield f"its output is not taken from {CONTAINER_OUTPUT}"
-
-
-def _bare(place: Place) -> Place:
-    """A slash at the end of a key does not matter to Argo."""
-    return Place(place.key.rstrip("/"), place.bucket)
-
-
-def _difference(got: Sequence[str], wanted: Sequence[str]) -> str:
-    for one, other in zip(got, wanted, strict=False):
-        if one != other:
-            return f"had {one!r} where {other!r} was submitted"
-    return f"had {len(got)} words where {len(wanted)} were submitted"
-
-
-def _spec(workflow: Object) -> Object:
-    """The specification it runs by: where it refers to a WorkflowTemplate, Argo keeps what it has made of both."""
-    status: Object = workflow.get("status") or {}
-    spec: Object = status.get("storedWorkflowTemplateSpec") or workflow.get("spec") or {}
-    return spec
-
-
-def _list(holder: Object, name: str) -> list[Any]:
-    return list(holder.get(name) or ())
 
 
 class StageReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,7 +74,7 @@ class _Input(msgspec.Struct, frozen=True):
 
     digest: str
     origin: str
-    place: Place
+    place: ObjectKey
 
 
 class _Refused(DaintreeError):
@@ -211,7 +95,8 @@ class Recording:
         remote: RemoteRuns,
         log: Callable[[str], bytes | None],
     ) -> None:
-        self._workflow, self._status, self._submission = workflow, status, submission
+        self._status, self._submission = status, submission
+        self._drift = Drift(workflow, submission, remote.bucket.url)
         self._remote, self._log = remote, log
         self._inputs = {
             hit.name: _Input(hit.digest, hit.location, self._place(f"{hit.location}/{OUTPUT}"))
@@ -245,20 +130,14 @@ class Recording:
     def _record(self, stage: SubmittedStage, task: Task) -> StageReport:
         attempt = task.successful
         if attempt is None:
-            raise _Refused("it was edited by hand: no pod of its own ran")
+            raise _Refused("it is not what was submitted: no pod of its own ran")
         inputs = self._inputs_of(stage)
-        places = {need: one.place for need, one in inputs.items()}
-        what = edited(self._workflow, stage, self._submission.source, attempt, places)
-        if what:
-            raise _Refused(f"it was edited by hand: {what}")
         manifest = self._manifest(stage, attempt, inputs)
         place = self._place(f"{manifest.location}/{OUTPUT}")
-        if not attempt.output.key:
-            raise _Refused("its Workflow tells of no output")
-        if attempt.output != place:
-            raise _Refused(
-                f"it was edited by hand: its output is at {attempt.output.key}, not at {place.key}"
-            )
+        keys = {need: one.place for need, one in inputs.items()}
+        difference = self._drift.of_stage(stage, attempt, keys, place)
+        if difference:
+            raise _Refused(f"it is not what was submitted: {difference}")
         standing = self._remote.records.read_run(manifest.location)
         whole = manifest if standing is None else _with(manifest, standing.output)
         if whole != standing or whole.output is None:
@@ -300,11 +179,11 @@ class Recording:
         self, stage: SubmittedStage, attempt: Attempt, inputs: Mapping[str, _Input]
     ) -> RunManifest:
         """Its run, but for the output; the same whenever and wherever it is made."""
-        created, workflow = self._status.created, self._status.name
+        created, uid = self._status.created, self._status.uid
         started, finished = attempt.started or created, attempt.finished or created
         return RunManifest(
-            run=run_id(created, workflow, stage.name, attempt.number),
-            location=location(self._submission.prefix, stage, created, workflow, attempt.number),
+            run=run_id(self._submission.planned, uid, attempt.pod),
+            location=location(self._submission, stage, uid, attempt.pod),
             pipeline=self._submission.pipeline,
             stage=stage.name,
             component=stage.component,
@@ -327,7 +206,7 @@ class Recording:
             exit_code=attempt.exit_code or 0,
             user=self._submission.user,
             host=attempt.host,
-            workflow=workflow,
+            workflow=self._status.name,
             pod=attempt.pod,
             commit=self._submission.commit,
             tooling=self._submission.tooling,
@@ -371,13 +250,13 @@ class Recording:
         if not source.url:
             place = self._place(f"{SOURCES}/{short(source.digest, 64)}/{OUTPUT}")
         else:
-            place = Place(key, "" if bucket == self._remote.bucket.name else bucket)
+            place = ObjectKey(key, "" if bucket == self._remote.bucket.name else bucket)
         return _Input(source.digest, source.origin, place)
 
-    def _place(self, path: str) -> Place:
+    def _place(self, path: str) -> ObjectKey:
         """Where pods find what is at a path in the store."""
         prefix = self._remote.bucket.prefix
-        return Place(f"{prefix}/{path}" if prefix else path)
+        return ObjectKey(f"{prefix}/{path}" if prefix else path)
 
 
 def _content(stage: SubmittedStage, inputs: Mapping[str, _Input]) -> str:

@@ -119,12 +119,12 @@ def _is_done(workflow: Object, stage: str) -> bool:
 
 
 def _record_pods(workflow: Object) -> Iterator[StagePod]:
-    metadata, _, nodes = read_nodes(workflow)
-    handler = f"{metadata.name}.onExit"
+    nodes = read_nodes(workflow)
+    handler = f"{nodes.metadata.name}.onExit"
     pods = [
         node
-        for node in nodes.values()
+        for node in nodes.by_id.values()
         if node.type == "Pod" and node.name.partition("(")[0] == handler
     ]
     for node in sorted(pods, key=lambda node: (str(node.started_at or "~"), node.name))[-1:]:
-        yield StagePod(names.RECORD, metadata.pod(node), node.phase not in ("", "Pending"))
+        yield StagePod(names.RECORD, nodes.pod(node), node.phase not in ("", "Pending"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -16,7 +16,13 @@ from daintree import __version__
 from daintree.argo.cluster import Object
 from daintree.argo.escaping import flag, is_plain
 from daintree.argo.images import ComponentImage, component_images
-from daintree.argo.names import LONGEST_WORKFLOW, SUBMISSION, distinct_names, kubernetes_name
+from daintree.argo.names import (
+    LONGEST_WORKFLOW,
+    PLANNED,
+    SUBMISSION,
+    distinct_names,
+    kubernetes_name,
+)
 from daintree.digest import Plain, digest_record, short
 from daintree.errors import ImageError, StoreError, UsageError
 from daintree.images.build import uncommitted
@@ -26,11 +32,13 @@ from daintree.pipeline.plan import Plan, read_last_runs, reason
 from daintree.pipeline.session import Session
 from daintree.pipeline.sources.bucket import BucketSource
 from daintree.runners.container import INPUT, OUTPUT
+from daintree.settings import Settings
 from daintree.spec.component import Resources, Scalar
 from daintree.spec.parameters import as_argument
 from daintree.store.bucket import SCHEME, Bucket
 from daintree.store.index import SUBMISSIONS
 from daintree.store.records import SCHEMA, decode
+from daintree.store.s3 import DEFAULT_REGION, S3Access, read_s3_access
 
 _DIGITS = 10
 # Room for the number of an attempt.
@@ -77,7 +85,8 @@ class SubmittedSource(msgspec.Struct, frozen=True, kw_only=True):
     """What the stages without needs read: its identity, its digest, where it is for people, and where pods find it.
 
     `url` is s3://… where it is read in place, else "" and the source is in the store at `_sources/<digest>/output`;
-    `file` is the name of the file where that is one object and no prefix.
+    `file` is the name of the file where that is one object and no prefix. `endpoint` and `region` are those of the server as pods
+    reach it, for a `url` in another bucket than the store's ("" for AWS's own).
     """
 
     identity: str
@@ -85,12 +94,15 @@ class SubmittedSource(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
     url: str = ""
     file: str = ""
+    endpoint: str = ""
+    region: str = ""
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """What a Workflow computes. `stages` run, in the pipeline's order; `hits` are those that they read.
 
-    `prefix` is the setting; `commit` that of the files, "" for none; `user` asked for it, with this `tooling`.
+    `prefix` is the setting; `commit` that of the files, "" for none; `user` asked for it, with this `tooling`, and at the time
+    `planned` (UTC), which a run's location is made of: a cluster's own times are in the zone of its controller.
     """
 
     schema: int = msgspec.field(default_factory=lambda: SCHEMA)
@@ -102,10 +114,11 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     commit: str
     user: str
     tooling: str
+    planned: str = ""
 
     @property
     def digest(self) -> str:
-        """The digest of what is computed from what: who asks, with what reasons, and at which commit count for nothing."""
+        """The digest of what is computed from what: who asks, when, with what reasons, and at which commit count for nothing."""
         computed: Plain = [
             [
                 *(stage.name, stage.recipe, stage.image, stage.replaces),
@@ -115,8 +128,11 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
             for stage in self.stages
         ]
         read: Plain = [[hit.name, hit.location, hit.digest] for hit in self.hits]
-        source: Plain = [self.source.identity, self.source.digest, self.source.url]
-        return digest_record("submission", 1, [self.pipeline, source, self.prefix, computed, read])
+        source: Plain = [
+            *(self.source.identity, self.source.digest),
+            *(self.source.url, self.source.endpoint, self.source.region),
+        ]
+        return digest_record("submission", 2, [self.pipeline, source, self.prefix, computed, read])
 
     @property
     def place(self) -> str:
@@ -201,6 +217,7 @@ def order_of(session: Session, plan: Plan) -> Order:
             commit=commit,
             user=current_user(),
             tooling=__version__,
+            planned=f"{datetime.now(UTC):{_TIME}}",
         ),
         hits=tuple(s.name for s in plan.stages if s not in stages),
         saved=sum(d.record.seconds for d in plan.decisions.values() if isinstance(d, Hit)),
@@ -303,13 +320,22 @@ def _source(session: Session, plan: Plan) -> SubmittedSource:
     assert identity.digest is not None
     url = session.source.url
     alone = isinstance(session.source, BucketSource) and session.source.is_object
+    endpoint, region = pod_endpoint(session.settings, read_s3_access()) if url else ("", "")
     return SubmittedSource(
         identity=identity.identity,
         digest=identity.digest,
         origin=identity.origin,
         url=url,
         file=url.rpartition("/")[2] if alone else "",
+        endpoint=endpoint,
+        region=region,
     )
+
+
+def pod_endpoint(settings: Settings, access: S3Access) -> tuple[str, str]:
+    """The store's server as pods reach it, and its region: "" for AWS's own, and for the region that is the default."""
+    region = "" if access.region == DEFAULT_REGION else access.region
+    return settings.argo_endpoint or access.endpoint, region
 
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -320,12 +346,13 @@ class _Written(msgspec.Struct, frozen=True):
 
 
 def submission_of(workflow: Object, bucket: Bucket) -> Submission:
-    """The submission of a Workflow, whole.
+    """The submission of a Workflow, whole, with the Workflow's own time of planning.
 
     Raises UsageError for a Workflow that has none, StoreError where the store does not have it, or not as it was submitted.
     """
     metadata = workflow["metadata"]
-    digest = str((metadata.get("annotations") or {}).get(SUBMISSION, ""))
+    annotations = metadata.get("annotations") or {}
+    digest, planned = str(annotations.get(SUBMISSION, "")), str(annotations.get(PLANNED, ""))
     if not _DIGEST.fullmatch(digest):
         raise UsageError(
             f"the Workflow {metadata['name']} was not written by `doit argo`: it has no annotation {SUBMISSION}",
@@ -344,7 +371,20 @@ def submission_of(workflow: Object, bucket: Bucket) -> Submission:
             f"the submission {bucket.url}/{place} cannot be used: {_fault(content)}",
             hint="submit the pipeline again: what is missing is computed anew",
         )
-    return submission
+    if not _is_time(planned):
+        raise UsageError(
+            f"the Workflow {metadata['name']} has no time in its annotation {PLANNED}: {planned!r}",
+            hint="it was edited, or made by an older version: submit the pipeline again",
+        )
+    # Whoever submitted the same plan first has put it there, with another time.
+    return msgspec.structs.replace(submission, planned=planned)
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return f"{datetime.strptime(text, _TIME):{_TIME}}" == text
+    except ValueError:
+        return False
 
 
 def _fault(content: bytes) -> str:
@@ -357,46 +397,31 @@ def _fault(content: bytes) -> str:
     return "it is not what its digest says"
 
 
-RETRIES = "{{retries}}"
-WORKFLOW_NAME = "{{workflow.name}}"
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
+WORKFLOW_UID, POD_NAME = "{{workflow.uid}}", "{{pod.name}}"
 
 
-def run_id(created: datetime, workflow: str, stage: str, attempt: int) -> str:
-    """The run of a stage: `<UTC time>-<Workflow>-<stage>-<attempt, from 0>`; ids sort by time as every runner's do."""
-    return _run_id(f"{created:%Y%m%dT%H%M%S}", workflow, stage, str(attempt))
+def run_id(planned: str, uid: str, pod: str) -> str:
+    """The run of a pod: `<UTC time of planning>-<uid of the Workflow>-<pod>`; ids sort by time as every runner's do.
+
+    No two pods have the same: a Workflow of the same name has another uid, and each attempt of each node another pod.
+    """
+    return f"{datetime.strptime(planned, _TIME):%Y%m%dT%H%M%S}000Z-{uid}-{pod}"
 
 
-def location(
-    prefix: str, stage: SubmittedStage, created: datetime, workflow: str, attempt: int
-) -> str:
-    """Where the run of a stage is in the store, by the setting `prefix`."""
-    return prefix.format(
+def location(submission: Submission, stage: SubmittedStage, uid: str, pod: str) -> str:
+    """The run's directory in the store, by the setting `prefix`."""
+    planned = datetime.strptime(submission.planned, _TIME)
+    return submission.prefix.format(
         component=stage.component,
         version=short(stage.version),
-        year=f"{created:%Y}",
-        month=f"{created:%m}",
-        day=f"{created:%d}",
-        timestamp=run_id(created, workflow, stage.name, attempt),
+        year=f"{planned:%Y}",
+        month=f"{planned:%m}",
+        day=f"{planned:%d}",
+        timestamp=run_id(submission.planned, uid, pod),
     )
 
 
-def location_template(prefix: str, component: str, version: str, stage: str) -> str:
-    """`location` in Argo's words; `stage` may be such a word itself."""
-    year, month, day, hour, minute, second = map(_created, "YmdHMS")
-    time = f"{year}{month}{day}T{hour}{minute}{second}"
-    return prefix.format(
-        component=component,
-        version=short(version),
-        year=year,
-        month=month,
-        day=day,
-        timestamp=_run_id(time, WORKFLOW_NAME, stage, RETRIES),
-    )
-
-
-def _created(part: str) -> str:
-    return "{{workflow.creationTimestamp." + part + "}}"
-
-
-def _run_id(time: str, workflow: str, stage: str, attempt: str) -> str:
-    return f"{time}000Z-{workflow}-{stage}-{attempt}"
+def location_template(submission: Submission, stage: SubmittedStage) -> str:
+    """`location` in Argo's words, for every stage that shares the template of this one."""
+    return location(submission, stage, WORKFLOW_UID, POD_NAME)

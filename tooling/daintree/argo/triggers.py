@@ -1,4 +1,4 @@
-"""A CronWorkflow that retrains at its times."""
+"""What stays in a cluster: a schedule, an event or a webhook that retrains, and a WorkflowTemplate that people own."""
 
 from __future__ import annotations
 
@@ -7,26 +7,29 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from hera.events import models as e
-from hera.events.models.io.k8s.api.core import v1 as core
-from hera.workflows import models as m
+import msgspec
 
 from daintree.argo import names
-from daintree.argo.access import ClusterAccess
 from daintree.argo.manifest import (
     API_VERSION,
-    KEPT_SECONDS,
-    RETRIES,
+    CONTAINER_SECURITY,
+    POD_SECURITY,
+    STAGE_RETRIES,
+    TERMINATED,
     TOOLING_VOLUMES,
-    container_security,
+    ClusterAccess,
+    Manifest,
+    empty_volumes,
     environment,
     mounts,
-    plain,
-    pod_security,
+    pod_settings,
     retries,
     store_environment,
+    store_secret,
+    workflow_manifest,
 )
 from daintree.argo.names import label_value
+from daintree.argo.submission import POD_NAME, RECORD_TEMPLATE, Submission
 from daintree.errors import SourceError, UsageError
 from daintree.pipeline.decisions import BoundStage
 from daintree.pipeline.plan import Plan
@@ -35,77 +38,152 @@ from daintree.store.s3 import DEFAULT_REGION
 from daintree.terminal import nearest
 
 SUBMIT_TEMPLATE = "submit"
-# Where the tooling's image has its project.
-PROJECT = "/project"
-LOGIN = "/login"
+# The project's directory in the tooling's image, and that of the registry's login.
+PROJECT, LOGIN = "/project", "/login"
 # A step that only plans and submits takes seconds.
 DEADLINE_SECONDS = 60 * 60
+# The delay after which a run is left out whose time came while the controller was away.
+LATE_SECONDS = 10 * 60
+KEPT_RUNS = 3
+OBJECTS = "objects"
+CREATED = ["s3:ObjectCreated:Put", "s3:ObjectCreated:CompleteMultipartUpload"]
+# Objects that come together make Workflows one after the other, of which each but the first finds nothing missing.
+WORKFLOWS_A_MINUTE = 2
+BY_HAND = "by-hand"
 
 
-def submit_spec(pipeline: str, pinned: str, access: ClusterAccess) -> m.WorkflowSpec:
-    """A Workflow whose one step submits the pipeline that `pinned` holds."""
-    return m.WorkflowSpec(
-        entrypoint=SUBMIT_TEMPLATE,
-        service_account_name=names.SUBMITTER_ACCOUNT,
-        security_context=pod_security(),
-        image_pull_secrets=access.pull_secrets,
-        node_selector=dict(access.node_selector) or None,
-        active_deadline_seconds=DEADLINE_SECONDS,
-        pod_gc=m.PodGC(strategy="OnWorkflowSuccess"),
-        ttl_strategy=m.TTLStrategy(
-            seconds_after_success=KEPT_SECONDS["success"],
-            seconds_after_failure=KEPT_SECONDS["failure"],
-        ),
-        # Two plans of one moment would find the same stages missing.
-        synchronization=m.Synchronization(mutexes=[m.Mutex(name=_mutex(pipeline))]),
-        volumes=_volumes(access),
-        templates=[_template(pipeline, pinned, access)],
-    )
+def cron_manifest(
+    pipeline: str,
+    name: str,
+    frozen: str,
+    access: ClusterAccess,
+    *,
+    schedule: str,
+    timezone: str,
+    commit: str,
+) -> Manifest:
+    """The CronWorkflow `name` that plans and submits the frozen pipeline at each time of `schedule`.
 
-
-def standing_metadata(pipeline: str, name: str, commit: str, access: ClusterAccess) -> m.ObjectMeta:
-    """The metadata of what stays in the cluster and makes Workflows of a pipeline."""
-    return m.ObjectMeta(
-        name=name,
-        namespace=access.namespace,
-        labels={names.PIPELINE: label_value(pipeline)},
-        annotations={
-            names.PIPELINE: pipeline,
-            **({names.COMMIT: commit} if commit else {}),
+    A run is left out while the one before still plans. `timezone` is "" for that of the cluster's controller.
+    """
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "CronWorkflow",
+        "metadata": _metadata(pipeline, name, commit, access),
+        "spec": {
+            "schedules": [schedule],
+            **({"timezone": timezone} if timezone else {}),
+            "concurrencyPolicy": "Forbid",
+            "startingDeadlineSeconds": LATE_SECONDS,
+            "successfulJobsHistoryLimit": KEPT_RUNS,
+            "failedJobsHistoryLimit": KEPT_RUNS,
+            "workflowSpec": _submit_spec(pipeline, frozen, access),
         },
-    )
+    }
 
 
-def _mutex(pipeline: str) -> str:
-    return names.kubernetes_name(f"submit-{pipeline}", names.LONGEST_WORKFLOW)
+def event_manifests(
+    pipeline: str, name: str, frozen: str, access: ClusterAccess, *, source: str, commit: str
+) -> list[Manifest]:
+    """The WorkflowTemplate `name`, whose one step plans and submits the frozen pipeline, and what makes Workflows of it.
+
+    An EventSource and a Sensor do for each new object below `source` (s3://bucket/prefix), a WorkflowEventBinding for each
+    POST to the Argo server's `/api/v1/events/NAMESPACE/NAME`.
+    """
+    specs = {
+        "WorkflowTemplate": _submit_spec(pipeline, frozen, access),
+        "EventSource": _event_source(access, source),
+        "Sensor": _sensor(name, access.namespace),
+        "WorkflowEventBinding": {
+            "event": {"selector": f'discriminator == "{name}"'},
+            "submit": {"workflowTemplateRef": {"name": name}},
+        },
+    }
+    metadata = _metadata(pipeline, name, commit, access)
+    return [
+        {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
+        for kind, spec in specs.items()
+    ]
 
 
-def _template(pipeline: str, pinned: str, access: ClusterAccess) -> m.Template:
-    chosen = {**TOOLING_VOLUMES, **({"login": LOGIN} if access.pull_secrets else {})}
-    return m.Template(
-        name=SUBMIT_TEMPLATE,
-        inputs=m.Inputs(
-            artifacts=[
-                m.Artifact(
-                    name="pipeline",
-                    path=f"{PROJECT}/pipelines/{pipeline}.json",
-                    raw=m.RawArtifact(data=pinned),
-                )
-            ]
-        ),
-        retry_strategy=retries("OnError", RETRIES),
-        container=m.Container(
-            image=access.tooling_image,
-            command=["doit"],
-            args=["submit", pipeline],
-            env=_environment(access),
-            security_context=container_security(),
-            volume_mounts=mounts(chosen),
-        ),
-    )
+def template_manifest(submission: Submission, name: str, access: ClusterAccess) -> Manifest:
+    """The WorkflowTemplate `name` of a submission of every stage: to commit, to edit, and to submit with any parameters.
+
+    Each stage is a pod, and its output goes below `by-hand/PIPELINE/WORKFLOW/STAGE` in the store's bucket, for each pod
+    apart. Nothing of it is recorded: an edited template computes what no key vouches for.
+    """
+    words = ("{{workflow.name}}", "{{inputs.parameters.stage}}", POD_NAME)
+    # The setting `prefix`, in which braces are doubled.
+    doubled = "/".join(word.replace("{", "{{").replace("}", "}}") for word in words)
+    prefix = f"{BY_HAND}/{submission.pipeline}/{doubled}"
+    manifest = workflow_manifest(msgspec.structs.replace(submission, prefix=prefix), access)
+    spec = manifest["spec"]
+    del spec["onExit"]
+    spec["templates"] = [t for t in spec["templates"] if t["name"] != RECORD_TEMPLATE]
+    for template in spec["templates"]:
+        _remove_stage_keys(template)
+    metadata = _metadata(submission.pipeline, name, submission.commit, access)
+    return {**manifest, "kind": "WorkflowTemplate", "metadata": metadata}
 
 
-def _environment(access: ClusterAccess) -> list[m.EnvVar]:
+def _remove_stage_keys(template: Manifest) -> None:
+    """Remove the stage keys, which hold for what was planned alone."""
+    tasks = template.get("dag", {}).get("tasks", ())
+    for holder in (*(task["arguments"] for task in tasks), template.get("inputs", {})):
+        if "parameters" in holder:
+            key = names.STAGE_KEY_PARAMETER
+            holder["parameters"] = [p for p in holder["parameters"] if p["name"] != key]
+    template.get("metadata", {}).get("annotations", {}).pop(names.STAGE_KEY, None)
+
+
+def _metadata(pipeline: str, name: str, commit: str, access: ClusterAccess) -> Manifest:
+    return {
+        "name": name,
+        "namespace": access.namespace,
+        "labels": {names.PIPELINE: label_value(pipeline)},
+        "annotations": {names.PIPELINE: pipeline, **({names.COMMIT: commit} if commit else {})},
+    }
+
+
+def _submit_spec(pipeline: str, frozen: str, access: ClusterAccess) -> Manifest:
+    """A Workflow whose one step submits the frozen pipeline."""
+    secret = access.settings.argo_pull_secret
+    login = {"secretName": secret, "items": [{"key": ".dockerconfigjson", "path": "config.json"}]}
+    mutex = names.kubernetes_name(f"submit-{pipeline}", names.LONGEST_WORKFLOW)
+    return {
+        "entrypoint": SUBMIT_TEMPLATE,
+        "serviceAccountName": names.SUBMITTER_ACCOUNT,
+        **pod_settings(access),
+        "activeDeadlineSeconds": DEADLINE_SECONDS,
+        # Two plans of one moment would find the same stages missing.
+        "synchronization": {"mutexes": [{"name": mutex}]},
+        "volumes": [
+            *empty_volumes(TOOLING_VOLUMES),
+            *([{"name": "login", "secret": login}] if secret else []),
+        ],
+        "templates": [_submit_template(pipeline, frozen, access)],
+    }
+
+
+def _submit_template(pipeline: str, frozen: str, access: ClusterAccess) -> Manifest:
+    login = {"login": LOGIN} if access.settings.argo_pull_secret else {}
+    path = f"{PROJECT}/pipelines/{pipeline}.json"
+    return {
+        "name": SUBMIT_TEMPLATE,
+        "inputs": {"artifacts": [{"name": "pipeline", "path": path, "raw": {"data": frozen}}]},
+        "retryStrategy": retries(STAGE_RETRIES, TERMINATED),
+        "container": {
+            "image": access.tooling_image,
+            "command": ["doit"],
+            "args": ["submit", pipeline],
+            "env": [*_settings_environment(access), *store_environment(access)],
+            "securityContext": CONTAINER_SECURITY,
+            "volumeMounts": mounts({**TOOLING_VOLUMES, **login}),
+        },
+    }
+
+
+def _settings_environment(access: ClusterAccess) -> list[Manifest]:
     """The settings that submitting takes, as they are here."""
     settings = access.settings
     selector = ",".join(f"{label}={value}" for label, value in settings.argo_node_selector.items())
@@ -118,157 +196,55 @@ def _environment(access: ClusterAccess) -> list[m.EnvVar]:
         "DAINTREE_ARGO_IMAGE": access.tooling_image,
         "DAINTREE_ARGO_NODE_SELECTOR": selector,
         "DAINTREE_ARGO_PULL_SECRET": settings.argo_pull_secret,
-        "DOCKER_CONFIG": LOGIN if access.pull_secrets else "",
+        "DOCKER_CONFIG": LOGIN if settings.argo_pull_secret else "",
     }
-    given = {name: value for name, value in variables.items() if value}
-    return [
-        *environment(given),
-        *store_environment(settings, access.endpoint, access.region),
-    ]
+    return environment({name: value for name, value in variables.items() if value})
 
 
-def _volumes(access: ClusterAccess) -> list[m.Volume]:
-    volumes = [m.Volume(name=name, empty_dir=m.EmptyDirVolumeSource()) for name in TOOLING_VOLUMES]
-    if not access.settings.argo_pull_secret:
-        return volumes
-    login = m.SecretVolumeSource(
-        secret_name=access.settings.argo_pull_secret,
-        items=[m.KeyToPath(key=".dockerconfigjson", path="config.json")],
-    )
-    return [*volumes, m.Volume(name="login", secret=login)]
-
-
-# How late a run may begin where the controller was away at its time.
-LATE_SECONDS = 10 * 60
-KEPT_RUNS = 3
-
-
-def cron_manifest(
-    pipeline: str,
-    name: str,
-    pinned: str,
-    access: ClusterAccess,
-    *,
-    schedule: str,
-    timezone: str,
-    commit: str,
-) -> dict[str, Any]:
-    """The CronWorkflow `name` that plans and submits the pinned pipeline at each time of `schedule`.
-
-    A run is left out while the one before still plans. `timezone` is "" for that of the cluster's controller.
-    """
-    cron = m.CronWorkflow(
-        api_version=API_VERSION,
-        kind="CronWorkflow",
-        metadata=standing_metadata(pipeline, name, commit, access),
-        spec=m.CronWorkflowSpec(
-            schedules=[schedule],
-            timezone=timezone or None,
-            concurrency_policy="Forbid",
-            starting_deadline_seconds=LATE_SECONDS,
-            successful_jobs_history_limit=KEPT_RUNS,
-            failed_jobs_history_limit=KEPT_RUNS,
-            workflow_spec=submit_spec(pipeline, pinned, access),
-        ),
-    )
-    return plain(cron)
-
-
-OBJECTS = "objects"
-CREATED = ("s3:ObjectCreated:Put", "s3:ObjectCreated:CompleteMultipartUpload")
-# Objects that come together make Workflows one after the other, of which each but the first finds nothing missing.
-WORKFLOWS_A_MINUTE = 2
-
-
-def event_manifests(
-    pipeline: str, name: str, pinned: str, access: ClusterAccess, *, source: str, commit: str
-) -> list[dict[str, Any]]:
-    """The WorkflowTemplate `name`, whose one step plans and submits the pinned pipeline, and what makes Workflows of it.
-
-    An EventSource and a Sensor do for each new object below `source` (s3://bucket/prefix), a WorkflowEventBinding for each
-    POST to the Argo server's `/api/v1/events/NAMESPACE/NAME`.
-    """
-    metadata = standing_metadata(pipeline, name, commit, access)
-    template = m.WorkflowTemplate(
-        api_version=API_VERSION,
-        kind="WorkflowTemplate",
-        metadata=metadata,
-        spec=submit_spec(pipeline, pinned, access),
-    )
-    binding = m.WorkflowEventBinding(
-        api_version=API_VERSION,
-        kind="WorkflowEventBinding",
-        metadata=metadata,
-        spec=m.WorkflowEventBindingSpec(
-            event=m.Event(selector=f'discriminator == "{name}"'),
-            submit=m.Submit(workflow_template_ref=m.WorkflowTemplateRef(name=name)),
-        ),
-    )
-    return [
-        plain(template),
-        _event_source(metadata, access, source),
-        _sensor(metadata, name),
-        plain(binding),
-    ]
-
-
-def _event_source(metadata: m.ObjectMeta, access: ClusterAccess, source: str) -> dict[str, Any]:
+def _event_source(access: ClusterAccess, source: str) -> Manifest:
     bucket, _, prefix = source.removeprefix(SCHEME).partition("/")
     server = urlsplit(access.endpoint or "https://s3.amazonaws.com")
-    watched = e.S3Artifact(
-        endpoint=server.netloc,
-        insecure=server.scheme == "http",
-        region=access.region or DEFAULT_REGION,
-        bucket=e.S3Bucket(name=bucket),
-        events=list(CREATED),
-        filter=e.S3Filter(prefix=prefix) if prefix else None,
-        access_key=core.SecretKeySelector(name=names.STORE_SECRET, key=names.ACCESS_KEY),
-        secret_key=core.SecretKeySelector(name=names.STORE_SECRET, key=names.SECRET_KEY),
-    )
-    template = e.Template(security_context=_security())
-    spec = e.EventSourceSpec(minio={OBJECTS: watched}, template=template)
-    return _document("EventSource", metadata, plain(spec))
+    watched = {
+        "endpoint": server.netloc,
+        "insecure": server.scheme == "http",
+        "region": access.region or DEFAULT_REGION,
+        "bucket": {"name": bucket},
+        "events": CREATED,
+        **({"filter": {"prefix": prefix}} if prefix else {}),
+        "accessKey": store_secret(names.ACCESS_KEY),
+        "secretKey": store_secret(names.SECRET_KEY),
+    }
+    return {"minio": {OBJECTS: watched}, "template": _events_pod()}
 
 
-def _sensor(metadata: m.ObjectMeta, name: str) -> dict[str, Any]:
-    spec = e.SensorSpec(
-        dependencies=[e.EventDependency(name=OBJECTS, event_source_name=name, event_name=OBJECTS)],
-        template=e.Template(
-            service_account_name=names.SUBMITTER_ACCOUNT, security_context=_security()
-        ),
-        triggers=[
-            e.Trigger(
-                template=e.TriggerTemplate(
-                    name="submit", k8s=e.StandardK8STrigger(operation="create")
-                ),
-                rate_limit=e.RateLimit(unit="Minute", requests_per_unit=WORKFLOWS_A_MINUTE),
-            )
+def _sensor(name: str, namespace: str) -> Manifest:
+    # It has not the pipeline's label, by which its stages' Workflow is found.
+    workflow = {
+        "apiVersion": API_VERSION,
+        "kind": "Workflow",
+        "metadata": {"generateName": f"{name}-", "namespace": namespace},
+        "spec": {"workflowTemplateRef": {"name": name}},
+    }
+    trigger = {
+        "name": "submit",
+        "k8s": {"operation": "create", "source": {"resource": workflow}},
+    }
+    return {
+        "dependencies": [{"name": OBJECTS, "eventSourceName": name, "eventName": OBJECTS}],
+        "template": {"serviceAccountName": names.SUBMITTER_ACCOUNT, **_events_pod()},
+        "triggers": [
+            {
+                "template": trigger,
+                "rateLimit": {"unit": "Minute", "requestsPerUnit": WORKFLOWS_A_MINUTE},
+            }
         ],
-    )
-    document = _document("Sensor", metadata, plain(spec))
-    # The object to create stands there as it is, for which hera has no model.
-    trigger = document["spec"]["triggers"][0]["template"]["k8s"]
-    trigger["source"] = {"resource": _made(metadata, name)}
-    return document
+    }
 
 
-def _made(metadata: m.ObjectMeta, name: str) -> dict[str, Any]:
-    """The Workflow that an event makes. It has not the pipeline's label, by which its stages' Workflow is found."""
-    workflow = m.Workflow(
-        api_version=API_VERSION,
-        kind="Workflow",
-        metadata=m.ObjectMeta(generate_name=f"{name}-", namespace=metadata.namespace),
-        spec=m.WorkflowSpec(workflow_template_ref=m.WorkflowTemplateRef(name=name)),
-    )
-    return plain(workflow)
-
-
-def _document(kind: str, metadata: m.ObjectMeta, spec: dict[str, Any]) -> dict[str, Any]:
-    return {"apiVersion": API_VERSION, "kind": kind, "metadata": plain(metadata), "spec": spec}
-
-
-def _security() -> Any:
-    return core.PodSecurityContext.model_validate(plain(pod_security()))
+def _events_pod() -> Manifest:
+    """The pod of an EventSource or a Sensor, which Argo Events fills in, as the pod security `restricted` demands it."""
+    security = {k: v for k, v in CONTAINER_SECURITY.items() if k != "readOnlyRootFilesystem"}
+    return {"securityContext": POD_SECURITY, "container": {"securityContext": security}}
 
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -355,16 +331,16 @@ _REMOTE = ("http://", "https://", "s3://")
 _ESCAPED = {"{": "\\u007b", "}": "\\u007d", "$": "\\u0024"}
 
 
-def pinned_pipeline(plan: Plan) -> str:
+def frozen_pipeline(plan: Plan) -> str:
     """The plan's pipeline as a JSON file in which each stage names its version, parameters and needs.
 
     A project without sources plans from it what this one plans, whose `--set` and `--source` are in it. Neither Argo nor
     Kubernetes finds anything to replace in the text. Raises SourceError for a source that only this machine has, or whose
     address holds a secret.
     """
-    source = _source(plan)
+    source = _frozen_source(plan)
     described = {"description": plan.pipeline.description} if plan.pipeline.description else {}
-    stages = [_stage(plan, stage) for stage in plan.stages]
+    stages = [_frozen_stage(plan, stage) for stage in plan.stages]
     return braceless_json({**described, "source": source, "stages": stages}) + "\n"
 
 
@@ -373,7 +349,7 @@ def source_location(plan: Plan) -> str:
     return plan.request.source or plan.pipeline.source
 
 
-def _source(plan: Plan) -> str | dict[str, str]:
+def _frozen_source(plan: Plan) -> str | dict[str, str]:
     location = source_location(plan)
     if not location.lower().startswith(_REMOTE):
         raise SourceError(
@@ -391,7 +367,7 @@ def _source(plan: Plan) -> str | dict[str, str]:
     return location
 
 
-def _stage(plan: Plan, bound: BoundStage) -> dict[str, Any]:
+def _frozen_stage(plan: Plan, bound: BoundStage) -> dict[str, Any]:
     said = plan.pipeline.stage(bound.name)
     code = (
         {"image": said.image}

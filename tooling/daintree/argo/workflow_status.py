@@ -31,11 +31,16 @@ _POD_NAMES = "workflows.argoproj.io/pod-name-format"
 _LONGEST_POD_STEM = 242
 
 
-class Place(msgspec.Struct, frozen=True):
-    """Where an artifact lies: its key in that bucket, or, without one, in the Workflow's own repository; no key: in no bucket."""
+class ObjectKey(msgspec.Struct, frozen=True):
+    """The key of an artifact in a bucket, or, without one, in the Workflow's own repository; no key: in no bucket."""
 
     key: str = ""
     bucket: str = ""
+
+    @property
+    def bare(self) -> ObjectKey:
+        """The same without a slash at the end, which does not matter to Argo."""
+        return ObjectKey(self.key.rstrip("/"), self.bucket)
 
 
 class _S3(msgspec.Struct, frozen=True):
@@ -43,9 +48,9 @@ class _S3(msgspec.Struct, frozen=True):
     bucket: str = ""
     endpoint: str = ""
 
-    def place(self, endpoints: Collection[str]) -> Place:
+    def place(self, endpoints: Collection[str]) -> ObjectKey:
         """Argo looks at a bucket only where an endpoint stands beside it; one that is none of `endpoints` is the repository's."""
-        return Place(self.key, self.bucket if self.endpoint in endpoints else "")
+        return ObjectKey(self.key, self.bucket if self.endpoint in endpoints else "")
 
 
 class _Artifact(msgspec.Struct, frozen=True):
@@ -71,10 +76,11 @@ class Values(msgspec.Struct, frozen=True, rename="camel"):
         found = {one.name: one.value for one in self.parameters or ()}
         return {name: "" if value is None else str(value) for name, value in found.items()}
 
-    def places(self, endpoints: Collection[str]) -> dict[str, Place]:
+    def places(self, endpoints: Collection[str]) -> dict[str, ObjectKey]:
         """Where the artifacts lie; `endpoints` are those that the manifest names."""
         return {
-            one.name: one.s3.place(endpoints) if one.s3 else Place() for one in self.artifacts or ()
+            one.name: one.s3.place(endpoints) if one.s3 else ObjectKey()
+            for one in self.artifacts or ()
         }
 
 
@@ -82,7 +88,10 @@ class _Flag(msgspec.Struct, frozen=True):
     hooked: bool = False
 
 
-class _TemplateRef(msgspec.Struct, frozen=True):
+class TemplateRef(msgspec.Struct, frozen=True):
+    """The WorkflowTemplate that a node's template comes from."""
+
+    name: str = ""
     template: str = ""
 
 
@@ -100,7 +109,7 @@ class Node(msgspec.Struct, frozen=True, rename="camel"):
         "", "Pending", "Running", "Succeeded", "Failed", "Error", "Omitted", "Skipped"
     ] = ""
     template_name: str = ""
-    template_ref: _TemplateRef | None = None
+    template_ref: TemplateRef | None = None
     boundary: str = msgspec.field(default="", name="boundaryID")
     message: str = ""
     started_at: datetime | None = None
@@ -114,11 +123,6 @@ class Node(msgspec.Struct, frozen=True, rename="camel"):
     task_result_synced: bool | None = None
 
     @property
-    def template(self) -> str:
-        """The name of its template; "" for a node that stands for others."""
-        return self.template_ref.template if self.template_ref else self.template_name
-
-    @property
     def hooked(self) -> bool:
         """Whether a hook or the exit handler made it."""
         return bool(self.node_flag and self.node_flag.hooked)
@@ -130,22 +134,12 @@ class Node(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Metadata(msgspec.Struct, frozen=True, rename="camel"):
-    """A Workflow's metadata, and the `endpoints` of S3 servers that its specification names.
-
-    A controller may write its repository's own beside each artifact: that one nobody has chosen for this artifact.
-    """
+    """A Workflow's metadata."""
 
     name: str
     creation_timestamp: datetime
+    uid: str = ""
     annotations: dict[str, str] | None = None
-    endpoints: frozenset[str] = frozenset()
-
-    def pod(self, node: Node) -> str:
-        """The name of a node's pod: `<Workflow>-<template>-<number>`, the number being that of the node's id."""
-        if (self.annotations or {}).get(_POD_NAMES) == "v1" or node.id == self.name:
-            return node.id
-        stem = "-".join(part for part in (self.name, node.template) if part)
-        return f"{stem[:_LONGEST_POD_STEM]}-{node.id.rpartition('-')[2]}"
 
 
 class Status(msgspec.Struct, frozen=True, rename="camel"):
@@ -165,18 +159,59 @@ class _Workflow(msgspec.Struct, frozen=True):
     status: Status | None = None
 
 
-def read_nodes(workflow: Object) -> tuple[Metadata, Status, Mapping[str, Node]]:
-    """A Workflow's metadata, its status, and the status' nodes by id.
+class WorkflowNodes(msgspec.Struct, frozen=True, kw_only=True):
+    """A Workflow's nodes by id, with what all of them share; `root` stands for its tasks as a whole.
+
+    `endpoints` are those of S3 servers that its specification names: a controller may write its repository's own beside each
+    artifact, which nobody has chosen for this artifact.
+    """
+
+    metadata: Metadata
+    status: Status
+    by_id: Mapping[str, Node]
+    endpoints: frozenset[str]
+
+    @property
+    def root(self) -> Node | None:
+        """The entrypoint's node; None before Argo has seen the Workflow."""
+        return self.by_id.get(self.metadata.name)
+
+    def pod(self, node: Node) -> str:
+        """The name of a node's pod: `<Workflow>-<template>-<number>`, the number being that of the node's id."""
+        name = self.metadata.name
+        if (self.metadata.annotations or {}).get(_POD_NAMES) == "v1" or node.id == name:
+            return node.id
+        template = node.template_ref.template if node.template_ref else node.template_name
+        stem = "-".join(part for part in (name, template) if part)
+        return f"{stem[:_LONGEST_POD_STEM]}-{node.id.rpartition('-')[2]}"
+
+    def inputs(self, node: Node) -> Mapping[str, ObjectKey]:
+        """The keys of a node's input artifacts, by name."""
+        return node.inputs.places(self.endpoints) if node.inputs else {}
+
+    def outputs(self, node: Node) -> Mapping[str, ObjectKey]:
+        """The keys of a node's output artifacts, by name."""
+        return node.outputs.places(self.endpoints) if node.outputs else {}
+
+    def parameters(self, node: Node) -> Mapping[str, str]:
+        """The values of a node's input parameters, by name."""
+        return node.inputs.texts if node.inputs else {}
+
+
+def read_nodes(workflow: Object) -> WorkflowNodes:
+    """The nodes of a Workflow.
 
     Raises ClusterError for nodes that the controller keeps in a database of its own, and for what cannot be read.
     """
     try:
         read = msgspec.convert(workflow, type=_Workflow, strict=False)
         status = read.status or Status()
-        metadata = msgspec.structs.replace(
-            read.metadata, endpoints=frozenset(_endpoints(_specifications(workflow)))
+        return WorkflowNodes(
+            metadata=read.metadata,
+            status=status,
+            by_id=_nodes(read.metadata.name, status),
+            endpoints=frozenset(_endpoints(_specifications(workflow))),
         )
-        return metadata, status, _nodes(metadata.name, status)
     except msgspec.DecodeError as error:
         raise ClusterError(
             f"the status of the Workflow {_name(workflow)} cannot be read: {error}",
@@ -266,9 +301,9 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     finished: datetime | None
     host: str
     exit_code: int | None
-    output: Place
+    output: ObjectKey
     parameters: Mapping[str, str]
-    artifacts: Mapping[str, Place]
+    artifacts: Mapping[str, ObjectKey]
     memoized: bool
 
 
@@ -297,6 +332,7 @@ class WorkflowStatus(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
+    uid: str
     created: datetime
     phase: str
     message: str
@@ -311,24 +347,25 @@ def read_status(workflow: Object) -> WorkflowStatus:
 
     Raises ClusterError for a status that the controller keeps in a database of its own, and for one that cannot be read.
     """
-    metadata, status, nodes = read_nodes(workflow)
-    root = nodes.get(metadata.name)
+    nodes = read_nodes(workflow)
+    root, status = nodes.root, nodes.status
     phases = [status.phase, *([root.phase] if root else [])]
     return WorkflowStatus(
-        name=metadata.name,
-        created=metadata.creation_timestamp,
+        name=nodes.metadata.name,
+        uid=nodes.metadata.uid,
+        created=nodes.metadata.creation_timestamp,
         phase=status.phase,
         message=status.message,
         started=status.started_at,
         finished=status.finished_at,
         settled=any(_STATES.get(phase) in _ENDED for phase in phases),
-        tasks={task.name: task for task in _tasks(metadata, nodes, root.id)} if root else {},
+        tasks={task.name: task for task in _tasks(nodes, root.id)} if root else {},
     )
 
 
-def _tasks(metadata: Metadata, nodes: Mapping[str, Node], root: str) -> Iterator[Task]:
+def _tasks(nodes: WorkflowNodes, root: str) -> Iterator[Task]:
     """The tasks of the DAG with that id, in the order in which they began."""
-    inside = [node for node in nodes.values() if node.boundary == root and not node.hooked]
+    inside = [node for node in nodes.by_id.values() if node.boundary == root and not node.hooked]
     retries = [node for node in inside if node.type == "Retry"]
     attempts = {child for node in retries for child in node.children or ()}
     tasks = [node for node in inside if node.id not in attempts]
@@ -339,41 +376,41 @@ def _tasks(metadata: Metadata, nodes: Mapping[str, Node], root: str) -> Iterator
             message=node.message,
             started=node.started_at,
             finished=node.finished_at,
-            attempts=tuple(_attempts(metadata, node, nodes)),
+            attempts=tuple(_attempts(nodes, node)),
         )
 
 
-def _attempts(metadata: Metadata, task: Node, nodes: Mapping[str, Node]) -> Iterator[Attempt]:
+def _attempts(nodes: WorkflowNodes, task: Node) -> Iterator[Attempt]:
     if task.type == "Pod":
-        yield _attempt(metadata, task, 0)
+        yield _attempt(nodes, task, 0)
     if task.type == "Retry":
-        children = [nodes[child] for child in task.children or () if child in nodes]
+        children = [nodes.by_id[child] for child in task.children or () if child in nodes.by_id]
         numbered = [
             (int(found[1]), child)
             for child in children
             if child.type == "Pod" and not child.hooked and (found := _ATTEMPT.search(child.name))
         ]
         for number, child in sorted(numbered, key=lambda pair: pair[0]):
-            yield _attempt(metadata, child, number)
+            yield _attempt(nodes, child, number)
 
 
-def _attempt(metadata: Metadata, node: Node, number: int) -> Attempt:
-    inputs, outputs = node.inputs or Values(), node.outputs or Values()
-    code = outputs.exit_code or ""
+def _attempt(nodes: WorkflowNodes, node: Node, number: int) -> Attempt:
+    code = (node.outputs and node.outputs.exit_code) or ""
+    reference = node.template_ref
     return Attempt(
         number=number,
         node=node.id,
-        pod=metadata.pod(node),
-        template=node.template,
+        pod=nodes.pod(node),
+        template=f"{reference.name}/{reference.template}" if reference else node.template_name,
         state=_state(node),
         message=node.message,
         started=node.started_at,
         finished=node.finished_at,
         host=node.host_node_name,
         exit_code=int(code) if _EXIT_CODE.fullmatch(code) else None,
-        output=outputs.places(metadata.endpoints).get(OUTPUT_ARTIFACT, Place()),
-        parameters=inputs.texts,
-        artifacts=inputs.places(metadata.endpoints),
+        output=nodes.outputs(node).get(OUTPUT_ARTIFACT, ObjectKey()),
+        parameters=nodes.parameters(node),
+        artifacts=nodes.inputs(node),
         memoized=node.memoized,
     )
 

@@ -25,14 +25,13 @@ from daintree.commands.command import (
 from daintree.commands.names import COMMANDS
 from daintree.commands.plan import last_seconds, reasons
 from daintree.errors import UsageError
-from daintree.installation import install_command
 from daintree.pipeline.session import Request
 from daintree.settings import Settings
 from daintree.spec.pipeline import pipeline_files
 from daintree.terminal import columns, count, duration
 
 if TYPE_CHECKING:
-    from daintree.argo.access import ClusterAccess
+    from daintree.argo.manifest import ClusterAccess
     from daintree.argo.submission import Order
     from daintree.pipeline.plan import Planned
 
@@ -44,11 +43,8 @@ NAMESPACE = option(
 def ordered(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> Order:
     """The order for what the pipeline misses, with the options `source`, `set` and `force`.
 
-    A hit that only this machine has is published first. Raises as `make_plan` and `order_of` do, UsageError where the
-    extra is not installed.
+    A hit that only this machine has is published first. Raises as `make_plan` and `order_of` do.
     """
-    require_extra()
-    begin_import()
     from daintree.argo.submission import order_of
     from daintree.argo.submit import share_hits
 
@@ -61,40 +57,11 @@ def ordered(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> Or
 
 def access_of(settings: Settings, namespace: str) -> ClusterAccess:
     """What manifests for this cluster say of it. Raises as `cluster_access` and `tooling_image` do."""
-    from daintree.argo.access import cluster_access
     from daintree.argo.images import tooling_image
+    from daintree.argo.manifest import cluster_access
     from daintree.store.s3 import read_s3_access
 
     return cluster_access(settings, read_s3_access(), tooling_image(settings), namespace)
-
-
-def require_extra() -> None:
-    """Raise UsageError, with the command that installs it, where what writes manifests is missing."""
-    import importlib.util
-
-    if importlib.util.find_spec("hera") is None:
-        raise UsageError(
-            "hera, which writes Workflows, is not installed", hint=install_command("argo")
-        )
-
-
-def begin_import() -> None:
-    """Import hera on a thread of its own, while the plan waits for git, the store and the registry.
-
-    Its hundreds of models take longer to import than everything else a command does; making them leaves no garbage, for
-    which the collector would look again and again.
-    """
-    import gc
-    import threading
-
-    def work() -> None:
-        try:
-            import hera.workflows  # noqa: F401
-        finally:
-            gc.enable()
-
-    gc.disable()
-    threading.Thread(target=work, daemon=True).start()
 
 
 def say(text: str) -> None:
@@ -145,7 +112,6 @@ def standing(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> S
     Raises as planning does, and UsageError for a wrong schedule, time zone or kind of source, SourceError for a source that
     pods cannot look at, ImageError for a component that is not committed or not pushed.
     """
-    require_extra()
     if options["schedule"]:
         return _schedule(settings, pipeline, options)
     if options["on_event"]:
@@ -158,12 +124,12 @@ def _schedule(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> 
 
     schedule = check_schedule(options["schedule"])
     timezone = check_timezone(options["timezone"]) if options["timezone"] else ""
-    _, pinned, commit, access = _planned(settings, pipeline, options)
+    _, frozen, commit, access = _planned(settings, pipeline, options)
     name = _name(settings, pipeline, pipeline)
     document = cron_manifest(
         pipeline,
         name,
-        pinned,
+        frozen,
         access,
         schedule=schedule,
         timezone=timezone,
@@ -176,7 +142,7 @@ def _schedule(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> 
 def _on_event(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> Standing:
     from daintree.argo.triggers import event_manifests
 
-    (session, plan), pinned, commit, access = _planned(settings, pipeline, options)
+    (session, plan), frozen, commit, access = _planned(settings, pipeline, options)
     source = session.source.url
     if not source:
         raise UsageError(
@@ -184,7 +150,7 @@ def _on_event(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> 
             hint="--source s3://bucket/prefix, or --schedule",
         )
     name = _name(settings, pipeline, f"{pipeline}/on-event")
-    documents = event_manifests(pipeline, name, pinned, access, source=source, commit=commit)
+    documents = event_manifests(pipeline, name, frozen, access, source=source, commit=commit)
     comments = event_comments(pipeline, name, commit, access.namespace, source)
     return Standing(name, documents, comments)
 
@@ -192,7 +158,7 @@ def _on_event(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> 
 def _template(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> Standing:
     from daintree.argo.submission import order_of
     from daintree.argo.submit import hand_over_source
-    from daintree.argo.workflow_template import template_manifest
+    from daintree.argo.triggers import template_manifest
 
     request = Request(
         pipeline=pipeline,
@@ -214,18 +180,19 @@ def _template(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> 
 def _planned(
     settings: Settings, pipeline: str, options: Mapping[str, Any]
 ) -> tuple[Planned, str, str, ClusterAccess]:
-    """The plan, its pipeline pinned, the commit of its components, and the cluster's side."""
+    """The plan, its pipeline frozen, the commit of its components, and the cluster's side."""
     from daintree.argo.images import component_images
     from daintree.argo.submission import check_reach, commit_of
-    from daintree.argo.triggers import pinned_pipeline
+    from daintree.argo.triggers import frozen_pipeline
 
-    session, plan = planned(settings, pipeline, {**options, "runner": "argo"})
+    made = planned(settings, pipeline, {**options, "runner": "argo"})
+    session, plan = made
     check_reach(session)
-    pinned, commit = pinned_pipeline(plan), commit_of(session, plan, plan.stages)
+    frozen, commit = frozen_pipeline(plan), commit_of(session, plan, plan.stages)
     # Each has to be there: it is a pod as soon as the source is another.
     versions = {version.digest: version for version in map(plan.version_of, plan.stages)}
     component_images([*versions.values()], settings)
-    return Planned(session, plan), pinned, commit, access_of(settings, options["namespace"])
+    return made, frozen, commit, access_of(settings, options["namespace"])
 
 
 def _name(settings: Settings, pipeline: str, wanted: str) -> str:
@@ -292,14 +259,11 @@ class Argo(DaintreeCommand):
             print(standing_summary(pipeline, written.documents), file=sys.stderr)
 
     def _text(self, order: Any, namespace: str) -> str:
-
-        # First, since it asks the store: hera is still being imported meanwhile.
-        comments = order_comments(order, namespace)
         from daintree.argo.escaping import manifest_text
         from daintree.argo.manifest import workflow_manifest
 
         manifest = workflow_manifest(order.submission, access_of(self.settings, namespace))
-        return manifest_text([manifest], comments)
+        return manifest_text([manifest], order_comments(order, namespace))
 
     def _write(self, text: str, options: Mapping[str, Any]) -> None:
         if options["out"]:
@@ -394,7 +358,7 @@ _ACCOUNTS = (
     f"It needs what deploy/argo makes there: the accounts {names.SUBMITTER_ACCOUNT}, {names.RECORD_ACCOUNT} and",
     f"{names.EXECUTOR_ACCOUNT}, and the secret {names.STORE_SECRET}; `doit doctor --runner argo` checks that.",
 )
-_PINNED = (
+_FROZEN = (
     "The versions and parameters are those of this file: write it anew when the pipeline or a component changes.",
     "A run that finds nothing missing costs one short pod.",
 )
@@ -409,7 +373,7 @@ def schedule_comments(
         f"{pipeline}: plans at {when}, and submits what is missing then",
         *_place(commit, namespace),
         "",
-        *_PINNED,
+        *_FROZEN,
         *_ACCOUNTS,
         "",
         "Put it into the cluster with `kubectl apply -f FILE`.",
@@ -422,7 +386,7 @@ def event_comments(pipeline: str, name: str, commit: str, namespace: str, source
         f"{pipeline}: plans when there are new objects below {source} or a webhook is called, and submits what is missing then",
         *_place(commit, namespace),
         "",
-        *_PINNED,
+        *_FROZEN,
         *_ACCOUNTS,
         "The EventSource and the Sensor need Argo Events with an EventBus `default` in the namespace, and a key that may listen to",
         "the bucket's notifications. The WorkflowEventBinding needs Argo's server: a POST with a token of an account that may create",

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from daintree.commands.argo import NAMESPACE, require_extra
+from daintree.commands.argo import NAMESPACE
 from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
 from daintree.commands.names import COMMANDS
 from daintree.errors import (
@@ -232,8 +232,10 @@ def _uv() -> str:
 
 
 def _extra() -> str:
-    require_extra()
-    return "hera and kubernetes are installed"
+    from daintree.argo.kubernetes import require_client
+
+    require_client()
+    return "kubernetes is installed"
 
 
 def _writable(settings: Settings) -> str:
@@ -281,10 +283,10 @@ def _registry(settings: Settings) -> str:
 
 
 def _cluster(settings: Settings, namespace: str) -> Iterator[Check]:
-    from daintree.argo.access import cluster_access
     from daintree.argo.checks import check_cluster
     from daintree.argo.images import tooling_image
     from daintree.argo.kubernetes import open_cluster
+    from daintree.argo.manifest import cluster_access
     from daintree.store.s3 import read_s3_access
 
     endpoints: list[str] = []

@@ -14,7 +14,7 @@ from daintree.argo.names import RECORD
 from daintree.argo.submit import Submitted
 from daintree.argo.workflow_status import Task, read_status, reason
 from daintree.argo.workflows import SUCCEEDED, stages_of
-from daintree.commands.argo import NAMESPACE, access_of, ordered, require_extra
+from daintree.commands.argo import NAMESPACE, access_of, ordered
 from daintree.commands.command import (
     FORCE,
     JSON_OPTION,
@@ -39,7 +39,6 @@ class _ClusterCommand(DaintreeCommand):
     """What asks the cluster."""
 
     def _cluster(self) -> Cluster:
-        require_extra()
         from daintree.argo.kubernetes import open_cluster
 
         return open_cluster()

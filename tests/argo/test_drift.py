@@ -1,0 +1,40 @@
+"""What ran as it was submitted is never taken for edited, whatever its names and parameters; what was edited is, in `test_recording_edited`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+
+from daintree.argo.drift import Drift
+from daintree.argo.manifest import workflow_manifest
+from daintree.argo.submission import Submission, location
+from daintree.argo.workflow_status import ObjectKey, read_status
+from tests.argo.any_pipeline import submissions
+from tests.argo.conftest import cluster
+from tests.argo.finished import finished
+from tests.services.argo_expansion import UID
+
+STORE = "s3://ml-artifacts/team"
+
+
+def differences(workflow: dict[str, Any], submission: Submission) -> dict[str, str]:
+    """What is said of each stage of a Workflow that has run."""
+    drift, status = Drift(workflow, submission, STORE), read_status(workflow)
+    outputs = {hit.name: ObjectKey(f"team/{hit.location}/output") for hit in submission.hits}
+    outputs[""] = ObjectKey(f"team/_sources/{'5' * 64}/output")
+    said = {}
+    for stage in submission.stages:
+        [attempt] = status.tasks[stage.task].attempts
+        key = f"team/{location(submission, stage, UID, attempt.pod)}/output"
+        inputs = {need: outputs[need] for need in stage.needs or ("",)}
+        said[stage.name] = drift.of_stage(stage, attempt, inputs, ObjectKey(key))
+        outputs[stage.name] = ObjectKey(key)
+    return said
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(submissions())
+def test_what_ran_as_it_was_submitted_has_no_drift(submission: Submission) -> None:
+    workflow = finished(workflow_manifest(submission, cluster()))
+    assert set(differences(workflow, submission).values()) == {""}

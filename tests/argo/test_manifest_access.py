@@ -1,0 +1,74 @@
+"""How pods reach the store: never by an address of this machine."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from daintree.argo.manifest import ClusterAccess, cluster_access, store_key, workflow_manifest
+from daintree.argo.submission import SubmittedSource, pod_endpoint
+from daintree.errors import SettingsError
+from daintree.store.s3 import S3Access
+from tests.argo.conftest import cluster, digest, make_submission, submitted_stage
+
+AWS = S3Access(endpoint="", region="eu-central-1", access_key="a", secret_key="b")
+
+
+def on_aws(**settings: object) -> ClusterAccess:
+    """The cluster of a project whose store is at AWS."""
+    given = msgspec.structs.replace(cluster().settings, argo_endpoint="", **settings)
+    return cluster_access(given, AWS, "image")
+
+
+def test_a_key_begins_with_the_stores_prefix() -> None:
+    assert store_key("s3://ml-artifacts/team/", "_sources/1/output") == "team/_sources/1/output"
+    assert store_key("s3://ml-artifacts", "a") == "a"
+
+
+def test_the_namespace_that_is_asked_for_wins() -> None:
+    given = cluster().settings
+    assert cluster_access(given, AWS, "image").namespace == "daintree"
+    assert cluster_access(given, AWS, "image", "others").namespace == "others"
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://127.0.0.1:9000", "http://localhost", "http://[::1]:9"]
+)
+def test_an_address_of_this_machine_is_refused(endpoint: str) -> None:
+    given = msgspec.structs.replace(cluster().settings, argo_endpoint="")
+    access = msgspec.structs.replace(AWS, endpoint=endpoint)
+    with pytest.raises(SettingsError, match="pods cannot reach the store's server") as failure:
+        cluster_access(given, access, "image")
+    assert "DAINTREE_ARGO_ENDPOINT" in failure.value.hint
+
+
+def test_the_server_as_pods_reach_it_is_the_setting_and_else_this_machine_s() -> None:
+    given = msgspec.structs.replace(cluster().settings, argo_endpoint="http://minio.minio:9000")
+    here = msgspec.structs.replace(AWS, endpoint="http://127.0.0.1:9000", region="us-east-1")
+    assert pod_endpoint(given, here) == ("http://minio.minio:9000", "")
+    alone = msgspec.structs.replace(given, argo_endpoint="")
+    assert pod_endpoint(alone, AWS) == ("", "eu-central-1")
+    assert pod_endpoint(alone, here) == ("http://127.0.0.1:9000", "")
+
+
+@pytest.mark.parametrize(
+    ("where", "endpoint", "insecure"),
+    [
+        ({"region": "eu-central-1"}, "s3.eu-central-1.amazonaws.com", False),
+        ({"endpoint": "http://minio.minio:9000"}, "minio.minio:9000", True),
+    ],
+)
+def test_a_source_in_another_bucket_says_all_of_where_it_is(
+    where: dict[str, str], endpoint: str, insecure: bool
+) -> None:
+    source = SubmittedSource(
+        identity=digest("1"), digest=digest("1"), origin="s3://raw/x", url="s3://raw/x", **where
+    )
+    manifest = workflow_manifest(make_submission(submitted_stage("load"), source=source), cluster())
+    [task] = manifest["spec"]["templates"][0]["dag"]["tasks"]
+    [artifact] = task["arguments"]["artifacts"]
+    place = artifact["s3"]
+    assert (place["endpoint"], place["insecure"]) == (endpoint, insecure)
+    assert (place["bucket"], place["key"]) == ("raw", "x")
+    assert place.get("region", "") == where.get("region", "")
+    assert place["accessKeySecret"] == {"name": "daintree-store", "key": "access-key"}
