@@ -10,7 +10,8 @@ import pytest
 from daintree.argo import names
 from daintree.argo.cluster import Cluster
 from daintree.argo.submission import Submission
-from daintree.argo.workflows import find_workflow, stages_of, stop, workflows_of
+from daintree.argo.workflow_status import stages_of
+from daintree.argo.workflows import find_workflow, stop, workflows_of
 from daintree.errors import ClusterMissing, UsageError
 from tests.argo.conftest import make_submission, submitted_stage
 from tests.argo.in_cluster import adapter, manifest

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from daintree.argo.submit import Submitted
+from daintree.argo.workflows import Submitted
 from daintree.commands.submit import LogLines, WorkflowProgress, submitted_as_json, submitted_line
 from tests.argo.conftest import make_submission, submitted_stage
 from tests.argo.in_cluster import manifest, moved

@@ -31,11 +31,11 @@ from daintree.argo.workflow_status import (
     WorkflowStatus,
     read_status,
 )
+from daintree.argo.workflows import CONTAINER, find_workflow
 from daintree.digest import short
 from daintree.errors import (
     ArtifactRejected,
     ClusterError,
-    ClusterMissing,
     DaintreeError,
     SourceError,
     StoreForbidden,
@@ -281,8 +281,6 @@ def _timestamp(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-# Argo's own name for the container that does a pod's work.
-CONTAINER = "main"
 # Of what a stage has said, the last so many bytes are kept.
 MOST_LOG_BYTES = 16 << 20
 
@@ -293,12 +291,7 @@ def recording_of(cluster: Cluster, namespace: str, remote: RemoteRuns, name: str
     Raises UsageError while the Workflow's stages run, and for one that was not submitted from here; ClusterError and StoreError as
     asking for it and for its submission do.
     """
-    workflow = cluster.find("Workflow", namespace, name)
-    if workflow is None:
-        raise ClusterMissing(
-            f"there is no Workflow {name} in the namespace {namespace} of {cluster.address}",
-            hint="a Workflow is kept for some days; without it nobody knows which of its stages succeeded",
-        )
+    workflow = find_workflow(cluster, namespace, name, pipeline=False)
     status = read_status(workflow)
     if not status.settled:
         raise UsageError(

@@ -6,9 +6,12 @@ carries the digest. So the manifest stays readable, and whoever records needs th
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 
@@ -24,9 +27,9 @@ from daintree.argo.names import (
     kubernetes_name,
 )
 from daintree.digest import Plain, digest_record, short
-from daintree.errors import ImageError, StoreError, UsageError
+from daintree.errors import ImageError, SourceError, StoreError, UsageError
 from daintree.images.build import uncommitted
-from daintree.pipeline.decisions import BoundStage, Hit, Miss
+from daintree.pipeline.decisions import BoundStage, Hit, Miss, inputs_of
 from daintree.pipeline.job import current_user
 from daintree.pipeline.plan import Plan, read_last_runs, reason
 from daintree.pipeline.session import Session
@@ -37,7 +40,9 @@ from daintree.spec.component import Resources, Scalar
 from daintree.spec.parameters import as_argument
 from daintree.store.bucket import SCHEME, Bucket
 from daintree.store.index import SUBMISSIONS
-from daintree.store.records import SCHEMA, decode
+from daintree.store.integrity import hash_artifact
+from daintree.store.records import SCHEMA, decode, encode
+from daintree.store.remote import RemoteRuns
 from daintree.store.s3 import DEFAULT_REGION, S3Access, read_s3_access
 
 _DIGITS = 10
@@ -425,3 +430,65 @@ def location(submission: Submission, stage: SubmittedStage, uid: str, pod: str) 
 def location_template(submission: Submission, stage: SubmittedStage) -> str:
     """`location` in Argo's words, for every stage that shares the template of this one."""
     return location(submission, stage, WORKFLOW_UID, POD_NAME)
+
+
+def share_hits(session: Session, plan: Plan) -> bool:
+    """Publish the hits that only this machine knows, inputs first; True where there was one, and the plan has to be made anew.
+
+    Raises StoreError as publishing does.
+    """
+    shared = False
+    for stage in plan.stages:
+        decision = plan.decisions[stage.name]
+        if isinstance(decision, Hit) and not session.store.holds(decision.record):
+            inputs = inputs_of(stage, plan.decisions, plan.identity)
+            assert inputs is not None
+            session.store.share(stage.content(inputs), stage.recipe, decision.record)
+            shared = True
+    return shared
+
+
+def upload(order: Order, say: Callable[[str], None]) -> None:
+    """Put the source and the submission into the store, each unless it is there; `say` gets a line before a copy.
+
+    Raises StoreError as publishing does, SourceError for a source that has changed since the plan.
+    """
+    upload_source(order, say)
+    bucket = Bucket(order.session.settings.store, read_s3_access())
+    bucket.create(order.submission.place, encode(order.submission))
+
+
+def upload_source(order: Order, say: Callable[[str], None]) -> None:
+    """Put the source that stages of an order read into the store, unless it is there. Raises as `upload` does."""
+    if not order.submission.source.url and _reads_source(order):
+        bucket = Bucket(order.session.settings.store, read_s3_access())
+        _upload_source(order.session, order.plan, RemoteRuns(bucket), say)
+
+
+def _reads_source(order: Order) -> bool:
+    return any(not stage.needs for stage in order.submission.stages)
+
+
+def _upload_source(
+    session: Session, plan: Plan, remote: RemoteRuns, say: Callable[[str], None]
+) -> None:
+    digest = plan.identity.digest
+    assert digest is not None
+    if remote.has_source(digest):
+        return
+    say(f"putting the source {plan.identity.origin} into {session.store.url}")
+    with session.store.stage(f"source-{os.urandom(8).hex()}") as staging:
+        _copy(session, staging.scratch, staging.output)
+        artifact = hash_artifact(staging.output)
+        if artifact.digest != digest:
+            raise SourceError(
+                f"the source {plan.identity.origin} changed while it was read",
+                hint="run it again when whatever writes it is done",
+            )
+        session.store.add_source(staging, artifact)
+
+
+def _copy(session: Session, links: Path, target: Path) -> None:
+    """Fill `target` with the source's files, which `links` gets links to."""
+    session.source.files(links)
+    shutil.copytree(links, target, dirs_exist_ok=True)

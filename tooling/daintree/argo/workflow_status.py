@@ -23,9 +23,9 @@ import msgspec
 from daintree.argo import names
 from daintree.argo.cluster import Object
 from daintree.argo.manifest import OUTPUT_ARTIFACT
-from daintree.argo.workflows import SUCCEEDED, is_stopped, stages_of
 from daintree.errors import ClusterError, StageFailed
 
+KIND = "Workflow"
 _POD_NAMES = "workflows.argoproj.io/pod-name-format"
 # Argo cuts what stands before a pod's number.
 _LONGEST_POD_STEM = 242
@@ -420,6 +420,51 @@ def _state(node: Node) -> State:
     state = _STATES[node.phase]
     unknown = node.type == "Pod" and node.task_result_synced is False
     return "running" if unknown and state in _ENDED else state
+
+
+# Argo's phases of a Workflow that has ended, its exit handler included.
+SUCCEEDED = "Succeeded"
+FAILURES = frozenset({"Failed", "Error"})
+ENDED = FAILURES | {SUCCEEDED}
+
+
+def phase(workflow: Object) -> str:
+    """Its phase, in Argo's words; "" before Argo has seen it."""
+    status = workflow.get("status") or {}
+    return str(status.get("phase") or "")
+
+
+def has_ended(workflow: Object) -> bool:
+    """Whether nothing of it runs any more, its exit handler included."""
+    return phase(workflow) in ENDED
+
+
+def is_stopped(workflow: Object) -> bool:
+    """Whether somebody has stopped or terminated it, whether or not it has ended."""
+    spec = workflow.get("spec") or {}
+    return bool(spec.get("shutdown"))
+
+
+def stages_of(workflow: Object) -> dict[str, str]:
+    """The stages that it computes, in their order, by the names of their tasks."""
+    spec = workflow.get("spec") or {}
+    tasks = [
+        task
+        for template in spec.get("templates") or ()
+        if template.get("name") == spec.get("entrypoint")
+        for task in (template.get("dag") or {}).get("tasks") or ()
+    ]
+    return {task["name"]: _parameter(task, names.STAGE_PARAMETER) or task["name"] for task in tasks}
+
+
+def annotation(workflow: Object, name: str) -> str:
+    """An annotation of a Workflow; "" for none."""
+    return str((workflow["metadata"].get("annotations") or {}).get(name, ""))
+
+
+def _parameter(task: Object, name: str) -> str:
+    parameters = (task.get("arguments") or {}).get("parameters") or ()
+    return next((str(p.get("value", "")) for p in parameters if p.get("name") == name), "")
 
 
 _FAILED = ("failed", "error")

@@ -1,33 +1,104 @@
-"""The Workflows of a pipeline in the cluster: finding the newest, naming its stages, stopping it."""
+"""The Workflows in a cluster: submitting one for each plan, finding, following, stopping it, and reading its logs."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterator
+
+import msgspec
+
 from daintree.argo import names
 from daintree.argo.cluster import Cluster, Object
-from daintree.errors import ClusterMissing, UsageError
+from daintree.argo.submission import Submission
+from daintree.argo.workflow_status import (
+    FAILURES,
+    KIND,
+    annotation,
+    has_ended,
+    is_stopped,
+    phase,
+    read_nodes,
+    read_status,
+    stages_of,
+)
+from daintree.errors import ClusterConflict, ClusterMissing, DaintreeError, UsageError
+from daintree.terminal import nearest
 
-KIND = "Workflow"
-# Argo's phases of a Workflow that has ended, its exit handler included.
-SUCCEEDED = "Succeeded"
-FAILURES = frozenset({"Failed", "Error"})
-ENDED = FAILURES | {SUCCEEDED}
+# How often a name may be taken and be free again before that is believed to be no coincidence.
+MOST_CONFLICTS = 5
 
 
-def phase(workflow: Object) -> str:
-    """Its phase, in Argo's words; "" before Argo has seen it."""
-    status = workflow.get("status") or {}
-    return str(status.get("phase") or "")
+class Submitted(msgspec.Struct, frozen=True, kw_only=True):
+    """The Workflow that computes a submission. `attached`: it was there; `phase` is then its own, in Argo's words, else ""."""
+
+    name: str
+    attached: bool
+    attempt: int
+    phase: str = ""
 
 
-def has_ended(workflow: Object) -> bool:
-    """Whether nothing of it runs any more, its exit handler included."""
-    return phase(workflow) in ENDED
+def submit(
+    cluster: Cluster,
+    namespace: str,
+    submission: Submission,
+    make_manifest: Callable[[int], Object],
+    prepare: Callable[[], None],
+) -> Submitted:
+    """The submission's Workflow: the one that runs or has succeeded, else a new one.
+
+    One that failed or was stopped is followed by another attempt, under a name of its own. `make_manifest` gives an attempt's
+    manifest; `prepare` puts into the store what pods read, and is called before a Workflow is made, not where one is there.
+    Raises ClusterError as the cluster does, ClusterConflict for a Workflow of that name that computes something else.
+    """
+    attempt, conflicts = 1, 0
+    while True:
+        standing = cluster.find(KIND, namespace, submission.workflow(attempt))
+        if standing is not None and _is_over(standing):
+            attempt += 1
+            continue
+        if standing is not None:
+            name = _name(standing, submission, namespace)
+            return Submitted(name=name, attached=True, attempt=attempt, phase=phase(standing))
+        prepare()
+        try:
+            made = cluster.create(KIND, namespace, make_manifest(attempt))
+        except ClusterConflict:
+            # Somebody else has submitted the same plan in between.
+            conflicts += 1
+            if conflicts == MOST_CONFLICTS:
+                raise
+            continue
+        return Submitted(name=made["metadata"]["name"], attached=False, attempt=attempt)
 
 
-def is_stopped(workflow: Object) -> bool:
-    """Whether somebody has stopped or terminated it, whether or not it has ended."""
-    spec = workflow.get("spec") or {}
-    return bool(spec.get("shutdown"))
+def follow(cluster: Cluster, namespace: str, name: str, seen: Callable[[Object], None]) -> Object:
+    """The Workflow at its end, its exit handler's included; `seen` gets it each time that it has changed.
+
+    Raises ClusterMissing when it is deleted meanwhile, ClusterError as watching does.
+    """
+    for workflow in cluster.watch(KIND, namespace, name):
+        seen(workflow)
+        if has_ended(workflow):
+            return workflow
+    raise ClusterMissing(
+        f"the Workflow {name} in the namespace {namespace} is gone: somebody has deleted it, or its time was over",
+        hint="doit plan shows what of it was recorded",
+    )
+
+
+def _is_over(workflow: Object) -> bool:
+    """Whether it will compute no more than it has, and lacks something."""
+    return phase(workflow) in FAILURES or is_stopped(workflow)
+
+
+def _name(workflow: Object, submission: Submission, namespace: str) -> str:
+    name = str(workflow["metadata"]["name"])
+    if annotation(workflow, names.SUBMISSION) != submission.digest:
+        raise ClusterConflict(
+            f"the Workflow {name} in the namespace {namespace} does not say that it computes this plan",
+            hint="who made it by hand? Give it another name, or delete it",
+        )
+    return name
 
 
 def find_workflow(cluster: Cluster, namespace: str, name: str, *, pipeline: bool) -> Object:
@@ -58,22 +129,10 @@ def workflows_of(cluster: Cluster, namespace: str, pipeline: str) -> list[Object
     found = [
         workflow
         for workflow in cluster.list(KIND, namespace, labels=label)
-        if _annotation(workflow, names.PIPELINE) == pipeline
-        and _annotation(workflow, names.SUBMISSION)
+        if annotation(workflow, names.PIPELINE) == pipeline
+        and annotation(workflow, names.SUBMISSION)
     ]
     return sorted(found, key=lambda one: str(one["metadata"].get("creationTimestamp", "")))
-
-
-def stages_of(workflow: Object) -> dict[str, str]:
-    """The stages that it computes, in their order, by the names of their tasks."""
-    spec = workflow.get("spec") or {}
-    tasks = [
-        task
-        for template in spec.get("templates") or ()
-        if template.get("name") == spec.get("entrypoint")
-        for task in (template.get("dag") or {}).get("tasks") or ()
-    ]
-    return {task["name"]: _parameter(task, names.STAGE_PARAMETER) or task["name"] for task in tasks}
 
 
 def stop(cluster: Cluster, namespace: str, workflow: Object) -> None:
@@ -91,15 +150,117 @@ def stop(cluster: Cluster, namespace: str, workflow: Object) -> None:
         cluster.merge(KIND, namespace, name, {"spec": {"shutdown": "Stop"}})
 
 
-def is_of(workflow: Object, submission: str) -> bool:
-    """Whether it computes the submission of this digest."""
-    return _annotation(workflow, names.SUBMISSION) == submission
+# Argo's own name for the container that does a pod's work.
+CONTAINER = "main"
+_WAITING = "pending"
 
 
-def _annotation(workflow: Object, name: str) -> str:
-    return str((workflow["metadata"].get("annotations") or {}).get(name, ""))
+class StagePod(msgspec.Struct, frozen=True):
+    """A pod of a stage, the stage's latest if there were several attempts; `record` is the exit handler's stage."""
+
+    stage: str
+    pod: str
+    begun: bool
 
 
-def _parameter(task: Object, name: str) -> str:
-    parameters = (task.get("arguments") or {}).get("parameters") or ()
-    return next((str(p.get("value", "")) for p in parameters if p.get("name") == name), "")
+def stage_pods(workflow: Object) -> list[StagePod]:
+    """The latest pod of each stage that has one, in the order in which they began, the exit handler's last."""
+    stages, status = stages_of(workflow), read_status(workflow)
+    pods = [
+        StagePod(stages.get(task.name, task.name), last.pod, last.state != _WAITING)
+        for task in status.tasks.values()
+        for last in task.attempts[-1:]
+        if not last.memoized
+    ]
+    return [*pods, *_record_pods(workflow)]
+
+
+def check_stage(workflow: Object, stage: str) -> None:
+    """Raise UsageError for a stage that the Workflow does not compute."""
+    known = [*stages_of(workflow).values(), names.RECORD]
+    if stage not in known:
+        raise UsageError(
+            f"the Workflow {workflow['metadata']['name']} computes no stage {stage!r}",
+            hint=nearest(stage, known),
+        )
+
+
+def read_logs(
+    cluster: Cluster, namespace: str, workflow: Object, stage: str, show: Callable[[str, str], None]
+) -> None:
+    """Give `show` each line that the stage has said, all stages for "", by stage and line.
+
+    Raises ClusterMissing where no pod has begun, or none is there any more; ClusterError as asking does.
+    """
+    chosen = _chosen(workflow, stage)
+    if not chosen:
+        begun = f"{stage} has not begun" if stage else "no stage has begun"
+        raise ClusterMissing(
+            f"{begun} in the Workflow {workflow['metadata']['name']}",
+            hint="--follow waits for it",
+        )
+    gone = 0
+    for pod in chosen:
+        try:
+            for line in cluster.log(namespace, pod.pod, CONTAINER, follow=False):
+                show(pod.stage, line)
+        except ClusterMissing:
+            gone += 1
+    if gone == len(chosen):
+        raise ClusterMissing(
+            f"the pods of the Workflow {workflow['metadata']['name']} are gone, and what they said with them",
+            hint="those of one that succeeded are removed at its end: doit show PIPELINE:STAGE has what was recorded",
+        )
+
+
+def follow_logs(
+    cluster: Cluster, namespace: str, name: str, stage: str, show: Callable[[str, str], None]
+) -> None:
+    """Give `show` what the stage says as it says it, all stages for "", until the Workflow has ended or the stage's pod has.
+
+    `show` is called from several threads. Raises ClusterError as asking does.
+    """
+    followers: dict[str, threading.Thread] = {}
+    failures: list[DaintreeError] = []
+
+    def follow(pod: StagePod) -> None:
+        try:
+            for line in cluster.log(namespace, pod.pod, CONTAINER, follow=True):
+                show(pod.stage, line)
+        except DaintreeError as error:
+            failures.append(error)
+
+    for workflow in cluster.watch(KIND, namespace, name):
+        for pod in _chosen(workflow, stage):
+            if pod.pod not in followers:
+                followers[pod.pod] = threading.Thread(target=follow, args=[pod], daemon=True)
+                followers[pod.pod].start()
+        if has_ended(workflow) or _is_done(workflow, stage):
+            break
+    for follower in followers.values():
+        follower.join()
+    if failures:
+        raise failures[0]
+
+
+def _chosen(workflow: Object, stage: str) -> list[StagePod]:
+    return [pod for pod in stage_pods(workflow) if pod.begun and stage in ("", pod.stage)]
+
+
+def _is_done(workflow: Object, stage: str) -> bool:
+    """Whether the one stage that is followed says no more."""
+    tasks = {name: task for task, name in stages_of(workflow).items()}
+    task = read_status(workflow).tasks.get(tasks.get(stage, ""))
+    return task is not None and task.state not in (_WAITING, "running")
+
+
+def _record_pods(workflow: Object) -> Iterator[StagePod]:
+    nodes = read_nodes(workflow)
+    handler = f"{nodes.metadata.name}.onExit"
+    pods = [
+        node
+        for node in nodes.by_id.values()
+        if node.type == "Pod" and node.name.partition("(")[0] == handler
+    ]
+    for node in sorted(pods, key=lambda node: (str(node.started_at or "~"), node.name))[-1:]:
+        yield StagePod(names.RECORD, nodes.pod(node), node.phase not in ("", "Pending"))

@@ -45,8 +45,7 @@ def ordered(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> Or
 
     A hit that only this machine has is published first. Raises as `make_plan` and `order_of` do.
     """
-    from daintree.argo.submission import order_of
-    from daintree.argo.submit import share_hits
+    from daintree.argo.submission import order_of, share_hits
 
     options = {**options, "runner": "argo"}
     made = planned(settings, pipeline, options, force=options["force"], fetch=True)
@@ -156,8 +155,7 @@ def _on_event(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> 
 
 
 def _template(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> Standing:
-    from daintree.argo.submission import order_of
-    from daintree.argo.submit import hand_over_source
+    from daintree.argo.submission import order_of, upload_source
     from daintree.argo.triggers import template_manifest
 
     request = Request(
@@ -172,7 +170,7 @@ def _template(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> 
     access = access_of(settings, options["namespace"])
     name = _name(settings, pipeline, pipeline)
     document = template_manifest(order.submission, name, access)
-    hand_over_source(order, say)
+    upload_source(order, say)
     comments = template_comments(pipeline, name, order.submission.commit, access.namespace)
     return Standing(name, [document], comments)
 
@@ -235,13 +233,13 @@ class Argo(DaintreeCommand):
             self._write_workflow(names[0], options)
 
     def _write_workflow(self, pipeline: str, options: Mapping[str, Any]) -> None:
-        from daintree.argo.submit import hand_over
+        from daintree.argo.submission import upload
 
         order = ordered(self.settings, pipeline, options)
         namespace = options["namespace"] or self.settings.argo_namespace
         if order.submission.stages:
             text = self._text(order, namespace)
-            hand_over(order, say)
+            upload(order, say)
             self._write(text, options)
         if options["json"]:
             print_json(order_as_json(order, namespace, options["out"]))

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from daintree.argo.cluster import Object
 from daintree.argo.names import RECORD
-from daintree.argo.submit import Submitted
-from daintree.argo.workflow_status import Task, read_status, reason
-from daintree.argo.workflows import SUCCEEDED, stages_of
+from daintree.argo.workflow_status import SUCCEEDED, Task, read_status, reason, stages_of
+from daintree.argo.workflows import Submitted
 from daintree.commands.argo import NAMESPACE, access_of, ordered
 from daintree.commands.command import (
     FORCE,
@@ -30,9 +29,8 @@ from daintree.spec.pipeline import pipeline_files
 from daintree.terminal import colour, count, duration, say
 
 if TYPE_CHECKING:
-    from daintree.argo.cluster import Cluster, Object
+    from daintree.argo.cluster import Cluster
     from daintree.argo.submission import Order
-    from daintree.argo.submit import Submitted
 
 
 class _ClusterCommand(DaintreeCommand):
@@ -94,7 +92,8 @@ class Submit(_ClusterCommand):
 
     def _submit(self, cluster: Cluster, namespace: str, order: Order) -> Submitted:
         from daintree.argo.manifest import workflow_manifest
-        from daintree.argo.submit import hand_over, submit
+        from daintree.argo.submission import upload
+        from daintree.argo.workflows import submit
 
         access = access_of(self.settings, namespace)
         return submit(
@@ -102,7 +101,7 @@ class Submit(_ClusterCommand):
             namespace,
             order.submission,
             lambda attempt: workflow_manifest(order.submission, access, attempt),
-            lambda: hand_over(order, say),
+            lambda: upload(order, say),
         )
 
 
@@ -123,7 +122,7 @@ class Logs(_ClusterCommand):
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
         """Print; 130 where Ctrl-C ended the following."""
-        from daintree.argo.stage_logs import check_stage, follow_logs, read_logs
+        from daintree.argo.workflows import check_stage, follow_logs, read_logs
 
         cluster, namespace = self._cluster(), self._namespace(options)
         name, _, stage = names[0].partition(":")
@@ -168,8 +167,8 @@ def _watch(cluster: Cluster, namespace: str, name: str, options: Mapping[str, An
 
     Raises StageFailed where it did not succeed.
     """
-    from daintree.argo.submit import follow
     from daintree.argo.workflow_status import check_ending
+    from daintree.argo.workflows import follow
 
     progress = WorkflowProgress()
     try:

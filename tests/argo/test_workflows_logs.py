@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from daintree.argo.cluster import Cluster
-from daintree.argo.stage_logs import check_stage, follow_logs, read_logs, stage_pods
+from daintree.argo.workflows import check_stage, follow_logs, read_logs, stage_pods
 from daintree.errors import ClusterMissing, UsageError
 from tests.argo.conftest import make_submission, submitted_stage
 from tests.argo.in_cluster import adapter, manifest, moved, pod_of

@@ -10,8 +10,8 @@ import pytest
 
 from daintree.argo.cluster import Cluster
 from daintree.argo.submission import Submission
-from daintree.argo.submit import Submitted, follow, submit
-from daintree.argo.workflows import phase
+from daintree.argo.workflow_status import phase
+from daintree.argo.workflows import Submitted, follow, submit
 from daintree.errors import ClusterConflict, ClusterForbidden, ClusterMissing
 from tests.argo.conftest import digest, submitted_stage
 from tests.argo.in_cluster import adapter, manifest, moved
