@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from daintree.components import discover_components, read_versions
+from daintree.components import WorkingTree, discover_components, read_versions
 from daintree.components.affected import Affected, affected
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def found(
     bases: Mapping[str, str] | None = None,
 ) -> Affected:
     """What `affected` finds since the base."""
-    return affected(monorepo.root, base, platform=platform, bases=bases or {})
+    return affected(WorkingTree(monorepo.root), base, platform=platform, bases=bases or {})
 
 
 def reasons(monorepo: Monorepo, base: str | None = None) -> dict[str, list[str]]:

@@ -12,7 +12,7 @@ import pytest
 
 from daintree.argo.images import tooling_image
 from daintree.commands.build import Lines
-from daintree.components.discovery import NAME
+from daintree.components import TOOLING as NAME
 from daintree.errors import DaintreeError, RegistryError, SettingsError, UsageError
 from daintree.images.build import Request, Result, build_images
 from daintree.images.reference import Repository

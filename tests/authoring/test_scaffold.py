@@ -9,8 +9,7 @@ import pytest
 from daintree.authoring.component_tests import run_component_tests
 from daintree.authoring.lock_requirements import staleness
 from daintree.authoring.scaffold import new_component, new_pipeline
-from daintree.components import ComponentVersion
-from daintree.components.discovery import discover_components
+from daintree.components import ComponentVersion, discover_components
 from daintree.errors import SpecError, UsageError
 from daintree.runners.local import LocalRunner
 from daintree.runners.runner import Job

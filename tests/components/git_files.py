@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from typing import TYPE_CHECKING
 
 import pytest
 
-from daintree.components.entry import EXECUTABLE, REGULAR, SYMLINK, Entry, blob_of
-from daintree.components.working_tree import WorkingTree
+from daintree.components.tree import EXECUTABLE, REGULAR, SYMLINK, Entry, WorkingTree
 
 if TYPE_CHECKING:
     from tests.conftest import Monorepo
@@ -35,6 +35,11 @@ def on_disk(monorepo: Monorepo, *paths: str, algorithm: str = "sha1") -> list[En
             mode = EXECUTABLE if file.stat().st_mode & stat.S_IXUSR else REGULAR
             entries.append(Entry(path, mode, blob_of(file.read_bytes(), algorithm)))
     return entries
+
+
+def blob_of(content: bytes, algorithm: str = "sha1") -> str:
+    """The id that git has for these bytes."""
+    return hashlib.new(algorithm, b"blob %d\0" % len(content) + content).hexdigest()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from daintree.components import WorkingTree
 from daintree.components.affected import Affected, affected
 from daintree.errors import GitError, UsageError
 from tests.library_project import CLEAN, PLATFORM, found, reasons, versions
@@ -31,8 +32,18 @@ def test_the_base_is_the_merge_base_with_the_upstream_branch(library_project: Mo
     assert list(reasons(library_project, "HEAD")) == []
 
 
+def test_nothing_uncommitted_is_compared_with_the_parent(library_project: Monorepo) -> None:
+    first = library_project.git("rev-parse", "HEAD")
+    assert found(library_project).chosen == "HEAD, the first commit"
+    library_project.write(f"{CLEAN}/main.py", "2")
+    assert found(library_project).chosen == "HEAD, as the branch has no upstream"
+    library_project.commit()
+    assert found(library_project).base == first
+    assert list(reasons(library_project)) == ["common/clean"]
+
+
 def test_before_any_commit_everything_is_affected(monorepo: Monorepo) -> None:
-    assert found(monorepo) == Affected("", ())
+    assert found(monorepo) == Affected("", (), "no commit yet")
     monorepo.component("b")
     monorepo.component("a")
     assert reasons(monorepo) == {"a": ["no commit yet"], "b": ["no commit yet"]}
@@ -52,4 +63,4 @@ def test_an_unknown_base(library_project: Monorepo) -> None:
 def test_outside_a_repository(tmp_path: Path) -> None:
     for base in (None, "main"):
         with pytest.raises(GitError, match="is not in a git repository"):
-            affected(tmp_path, base, platform=PLATFORM, bases={})
+            affected(WorkingTree(tmp_path), base, platform=PLATFORM, bases={})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,7 +48,7 @@ def test_attributes_that_convert(library_project: Monorepo, attributes: str) -> 
 
     library_project.git("rm", "--quiet", "-r", "--cached", "components")
     library_project.git("reset", "--quiet", "--hard")
-    assert reasons(library_project) == {}
+    assert reasons(library_project, "HEAD") == {}
     library_project.write(f"{CLEAN}/notes.txt", "one\r\n")
     assert_as_defined(library_project)
     library_project.git("add", "--all")
@@ -58,13 +59,32 @@ def test_attributes_that_convert(library_project: Monorepo, attributes: str) -> 
     assert_as_defined(library_project)
 
 
-def test_bytes_that_git_takes_for_unmodified_are_compared(library_project: Monorepo) -> None:
+def test_bytes_that_git_takes_for_unmodified_are_no_change(library_project: Monorepo) -> None:
     library_project.write(".gitattributes", "* text=auto\n")
     library_project.commit()
     library_project.write(f"{CLEAN}/notes.txt", "x\r\n")
     library_project.git("add", "--all")
     assert library_project.git("status", "--porcelain") == ""
-    assert reasons(library_project) == {"common/clean": ["notes.txt changed"]}
+    assert reasons(library_project, "HEAD") == {}
+
+
+def test_a_conflict_is_told(library_project: Monorepo) -> None:
+    library_project.git("checkout", "--quiet", "-b", "other")
+    library_project.write(f"{CLEAN}/main.py", "theirs\n")
+    library_project.commit()
+    library_project.git("checkout", "--quiet", "main")
+    library_project.write(f"{CLEAN}/main.py", "ours\n")
+    library_project.commit()
+    with pytest.raises(subprocess.CalledProcessError):
+        library_project.git("merge", "other")
+    assert reasons(library_project) == {"common/clean": ["main.py changed (with conflict markers)"]}
+
+
+def test_another_conversion_is_told(library_project: Monorepo) -> None:
+    library_project.write(".gitattributes", "notes.txt eol=crlf\n")
+    assert reasons(library_project) == {
+        "common/clean": ["notes.txt is checked out otherwise (.gitattributes)"]
+    }
 
 
 @pytest.mark.parametrize("value", ["true", "input"])

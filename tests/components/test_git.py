@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from daintree.components.git import attempt, git, read_repository
+from daintree.components.git import attempt, git, ignored_by, read_repository
+from daintree.components.tree import WorkingTree
 from daintree.concurrency import Background
 from daintree.errors import GitError
 
@@ -56,13 +58,70 @@ def test_an_exit_code_can_be_an_answer(monorepo: Monorepo) -> None:
     assert attempt(monorepo.root, "config", "--get", "no.such").code == 1
 
 
-def test_nothing_of_a_calling_git_is_inherited(
+def test_the_repository_of_a_calling_git_is_not_inherited(
     monorepo: Monorepo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_CONFIG_GLOBAL"):
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR"):
         monkeypatch.setenv(name, str(tmp_path / "elsewhere"))
     assert git(monorepo.root, "rev-parse", "--show-toplevel").decode() == f"{monorepo.root}\n"
     assert git(monorepo.root, "config", "user.name") == b"Ada\n"
+
+
+def configuration_by_number(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "core.excludesFile")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", str(file))
+
+
+def configuration_by_option(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+    """As `git -c` hands it to what git starts."""
+    monkeypatch.setenv("GIT_CONFIG_PARAMETERS", f"'core.excludesFile'='{file}'")
+
+
+def configuration_of_the_user(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+    settings = file.with_name("gitconfig")
+    settings.write_text(f'[core]\nexcludesFile = "{file}"\n')
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+
+
+def configuration_of_the_system(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+    configuration_of_the_user(monkeypatch, file)
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.environ["GIT_CONFIG_GLOBAL"])
+    monkeypatch.delenv("GIT_CONFIG_GLOBAL")
+
+
+@pytest.mark.parametrize(
+    "configure",
+    [
+        configuration_by_number,
+        configuration_by_option,
+        configuration_of_the_user,
+        configuration_of_the_system,
+    ],
+)
+def test_configuration_in_the_environment_reaches_git(
+    monorepo: Monorepo,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    configure: Callable[[pytest.MonkeyPatch, Path], None],
+) -> None:
+    excludes = tmp_path / "excludes"
+    excludes.write_text("*.tmp\n")
+    configure(monkeypatch, excludes)
+    monorepo.component("a", {"x.tmp": "x"})
+    found = WorkingTree(monorepo.root).files("components/a")
+    assert [entry.path for entry in found] == ["components/a/Dockerfile", "components/a/main.py"]
+    assert ignored_by(monorepo.root, "components/a/x.tmp") == f"{excludes}:1"
+    assert ignored_by(monorepo.root, "components/a/main.py") == ""
+
+
+def test_directories_above_that_git_must_not_search(
+    monorepo: Monorepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = monorepo.write("deep/er/file", "x").parent
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(inner.parent))
+    with pytest.raises(GitError, match="is not in a git repository"):
+        git(inner, "status")
 
 
 def test_nothing_is_locked_or_written(monorepo: Monorepo) -> None:
@@ -78,7 +137,6 @@ def test_nothing_is_locked_or_written(monorepo: Monorepo) -> None:
 def test_the_repository_of_a_project(monorepo: Monorepo) -> None:
     monorepo.write("deep/er/file", "x")
     monorepo.commit()
-    monorepo.git("config", "core.eol", "lf")
     monorepo.git("worktree", "add", "--quiet", "../tree")
     worktree = monorepo.root.parent / "tree" / "deep" / "er"
 
@@ -86,20 +144,27 @@ def test_the_repository_of_a_project(monorepo: Monorepo) -> None:
     assert found.prefix == b"deep/er/"
     assert found.levels == 2
     assert found.algorithm == "sha1"
-    assert found.config["core.eol"] == "lf"
     assert found.common_directory.resolve() == monorepo.root / ".git"
     assert found.git_directory == monorepo.root / ".git" / "worktrees" / "tree"
+    commit = monorepo.git("rev-parse", "HEAD")
+    assert (found.head, found.parents, found.upstream) == (commit, (), "")
+    assert not found.is_shallow
+    assert not found.is_detached
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [("true", True), ("Yes", True), ("1", True), ("false", False), ("off", False), ("", False)],
-)
-def test_booleans_of_the_configuration(monorepo: Monorepo, value: str, expected: bool) -> None:
-    monorepo.git("config", "x.y", value)
-    repository = read_repository(monorepo.root)
-    assert repository.is_set("x.y", default=not expected) is expected
-    assert repository.is_set("x.missing", default=True)
+def test_the_commits_of_a_repository(monorepo: Monorepo) -> None:
+    empty = read_repository(monorepo.root)
+    assert (empty.head, empty.parents, empty.upstream) == ("", (), "")
+    first = monorepo.commit("first")
+    monorepo.git("checkout", "--quiet", "-b", "topic", "--track")
+    assert read_repository(monorepo.root).upstream == first
+    second = monorepo.commit("second")
+    found = read_repository(monorepo.root)
+    assert (found.head, found.parents, found.upstream) == (second, (first,), first)
+    monorepo.git("checkout", "--quiet", "--detach")
+    found = read_repository(monorepo.root)
+    assert (found.head, found.parents, found.upstream) == (second, (first,), "")
+    assert found.is_detached
 
 
 def test_a_call_in_the_background() -> None:

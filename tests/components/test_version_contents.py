@@ -53,7 +53,7 @@ def test_the_digest_of_a_known_version(project: Monorepo) -> None:
             "components/lib/stageio/paths.py",
         ),
     )
-    assert found.digest == "sha256:671a7c52a954eb7887c174d40c1e616fc65dbbd87994df094141783935623195"
+    assert found.digest == "sha256:6311e0154a7c6d627245f277972777b70724ef83fa026e690ad5033aa2ead895"
 
 
 def test_several_at_once_are_what_they_are_one_by_one(project: Monorepo) -> None:

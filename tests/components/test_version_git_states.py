@@ -144,19 +144,6 @@ def test_inside_a_hook(project: Monorepo, monkeypatch: pytest.MonkeyPatch) -> No
     assert digests(project.root) == expected
 
 
-def test_with_line_endings_converted_the_bytes_on_disk_count(project: Monorepo) -> None:
-    """Who has CRLF on disk builds another image than who has LF."""
-    project.commit()
-    expected = digests(project.root)
-    project.git("config", "core.autocrlf", "true")
-    assert digests(project.root) == expected
-    (project.root / "components/a/main.py").unlink()
-    project.git("checkout", "--", ".")
-    assert (project.root / "components/a/main.py").read_bytes() == b"print(1)\r\n"
-    assert project.git("status", "--porcelain") == ""
-    assert digests(project.root)[0] != expected[0]
-
-
 def test_a_merge_conflict_counts_as_it_lies_on_disk(project: Monorepo) -> None:
     project.commit()
     project.git("checkout", "--quiet", "-b", "other")

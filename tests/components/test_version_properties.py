@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daintree.components.entry import EXECUTABLE, REGULAR, Entry
+from daintree.components.tree import EXECUTABLE, REGULAR, Entry
 from daintree.components.version import Sources, component_version
 
 NAMES = st.text(
@@ -43,6 +44,9 @@ class MemoryTree:
 
     def content(self, entry: Entry) -> bytes:
         return self._contents[entry.blob]
+
+    def conversions(self, paths: Iterable[str]) -> Mapping[str, str]:
+        return {}
 
 
 def digest(files: Files) -> str:

@@ -158,8 +158,18 @@ def test_a_dockerfile_that_git_ignores(project: Monorepo) -> None:
     project.write(".gitignore", "components/a/Dockerfile\n")
     with pytest.raises(VersionError) as caught:
         version(project)
-    assert caught.value.message == "components/a/Dockerfile is ignored by git"
-    assert caught.value.hint == "git add --force components/a/Dockerfile"
+    assert caught.value.message == "components/a/Dockerfile is ignored by git: .gitignore:1"
+    assert caught.value.hint == "change that rule, or git add --force components/a"
+
+
+def test_a_library_that_git_ignores(project: Monorepo) -> None:
+    project.write(".gitignore", "# of the virtual environment\n\nlib/\n")
+    with pytest.raises(SpecError) as caught:
+        version(project, "user")
+    assert caught.value.message == (
+        "components/user/component.yaml: uses 'lib/stageio', "
+        "but components/lib/stageio is ignored by git: .gitignore:3"
+    )
 
 
 def test_a_component_inside_another(project: Monorepo) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from daintree.components.discovery import NAME
+from daintree.components import TOOLING as NAME
 from daintree.store.bucket import Bucket
 from tests.e2e.fifos import Channel, Gate
 from tests.e2e.projects import BUILD_SECONDS, DOIT, REPOSITORY, Project

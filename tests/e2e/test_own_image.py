@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from daintree.components.discovery import NAME
+from daintree.components import TOOLING as NAME
 from tests.services.image_project import COMPONENTS, NO_ENGINE
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ def test_the_snapshot_with_pins_and_labels(monorepo: Monorepo, tmp_path: Path) -
     [version] = read_versions(
         monorepo.root, ["shop/rank"], platform="linux/arm64", bases=bases
     ).values()
-    snapshot = make_snapshot(version, monorepo.root, tmp_path / "snapshots")
+    snapshot = make_snapshot(version, tmp_path / "snapshots")
     # What Python leaves in a snapshot that is run from is not part of it.
     (snapshot / "__pycache__").mkdir()
     (snapshot / "__pycache__" / "main.pyc").touch()

@@ -6,8 +6,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from daintree.components import ComponentVersion, discover_images, read_each_version
-from daintree.components.discovery import NAME
+from daintree.components import (
+    TOOLING,
+    ComponentVersion,
+    WorkingTree,
+    discover_images,
+    read_each_version,
+)
 from daintree.concurrency import side_by_side
 from daintree.errors import DaintreeError, ImageError, RegistryError, SettingsError, UsageError
 from daintree.images.build import uncommitted
@@ -110,7 +115,7 @@ def _image(registry: RegistryClient, item: _Wanted, digest: str, platform: str) 
     return ComponentImage(f"{item.repository}@{digest}", config.entrypoint)
 
 
-_BUILD = f"doit build --push {NAME}"
+_BUILD = f"doit build --push {TOOLING}"
 _SETTING = "argo_image in [tool.daintree], or DAINTREE_ARGO_IMAGE"
 
 
@@ -123,14 +128,14 @@ def tooling_image(settings: Settings) -> str:
     """
     if settings.argo_image:
         return _named(settings)
-    if NAME not in discover_images(settings.root):
+    if TOOLING not in discover_images(settings.root):
         raise UsageError(
             "the project has not the sources of the tooling, and no setting names its image",
             hint=f"{_SETTING}: what `{_BUILD}` gives in the repository that has them",
         )
     if not settings.registry:
         raise UsageError(
-            f"a cluster gets {NAME} from a registry, and none is set",
+            f"a cluster gets {TOOLING} from a registry, and none is set",
             hint="set DAINTREE_REGISTRY, or registry in [tool.daintree], such as registry.example/ml",
         )
     return _of_this_version(settings)
@@ -163,28 +168,28 @@ def _named(settings: Settings) -> str:
 def _of_this_version(settings: Settings) -> str:
     """The image of the version that the project's files give."""
     versions = read_each_version(
-        settings.root, [NAME], platform=settings.platform, bases=settings.bases
+        WorkingTree(settings.root), [TOOLING], platform=settings.platform, bases=settings.bases
     )
-    version = versions[NAME]
+    version = versions[TOOLING]
     if isinstance(version, DaintreeError):
         raise version
-    candidate = Candidate(version, component_repository(settings.registry, NAME))
+    candidate = Candidate(version, component_repository(settings.registry, TOOLING))
     registry = _registry(candidate.repository.host, settings)
     found = published(registry, [candidate], "")
     cache = ImageLabelCache(settings.images)
     for error in tag_errors(registry, cache, [candidate], found).values():
         raise error
-    digest = found[NAME].version
+    digest = found[TOOLING].version
     if not digest:
         raise _missing(settings, candidate)
     return f"{candidate.repository}@{digest}"
 
 
 def _missing(settings: Settings, candidate: Candidate) -> RegistryError:
-    _, unclean = uncommitted(settings, [NAME])
-    if NAME in unclean:
+    _, unclean = uncommitted(settings, [TOOLING])
+    if TOOLING in unclean:
         return RegistryError(
-            f"{NAME} is not committed, so no registry has its image: {'; '.join(unclean[NAME])}",
+            f"{TOOLING} is not committed, so no registry has its image: {'; '.join(unclean[TOOLING])}",
             hint=f"commit it, then {_BUILD}; or {_SETTING}",
         )
     return RegistryError(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from daintree.authoring.lock_requirements import used_libraries
-from daintree.components.discovery import TOP, discover_libraries
+from daintree.components import TOP, discover_libraries
 from daintree.errors import EnvironmentFailed
 from daintree.runners.child_process import ChildFailed, run_child
 from daintree.runners.environments import Environments

@@ -9,8 +9,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from daintree.components.commit_tree import resolve_commit
-from daintree.components.git import Repository, attempt, checked_out, git, read_repository
+from daintree.components.git import (
+    Repository,
+    attempt,
+    checked_out,
+    git,
+    read_repository,
+    resolve_commit,
+)
 from daintree.errors import DaintreeError, UsageError
 from daintree.images.build import Listener, Request, Result, build_images
 from daintree.settings import read_settings

@@ -9,8 +9,13 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from daintree.components.discovery import TOP, directory_of, discover_images, discover_libraries
-from daintree.components.version import transitive_libraries
+from daintree.components import (
+    TOP,
+    directory_of,
+    discover_images,
+    discover_libraries,
+    transitive_libraries,
+)
 from daintree.digest import digest_record, short
 from daintree.errors import EnvironmentFailed, SpecError, UsageError
 from daintree.runners.environments import (

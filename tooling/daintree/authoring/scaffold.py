@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from daintree.authoring.lock_requirements import library_lock
-from daintree.components.discovery import TOP, discover_components, discover_libraries
+from daintree.components import TOP, discover_components, discover_libraries
 from daintree.errors import UsageError
 from daintree.spec.pipeline import DIRECTORY, NAME, SUFFIXES, read_pipeline
 from daintree.terminal import nearest

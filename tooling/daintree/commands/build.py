@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
 from daintree.commands.names import COMMANDS
-from daintree.components import discover_images
+from daintree.components import WorkingTree, discover_images
 from daintree.components.affected import affected
 from daintree.digest import short
 from daintree.errors import UsageError
@@ -265,7 +265,7 @@ class Affected(DaintreeCommand):
     cmd_options = (
         option(
             "base",
-            "compare with this commit (default: the merge base with the upstream branch, else HEAD)",
+            "compare with this commit (default: the one CI names, the merge base with the upstream branch, HEAD or its parent)",
         ),
         JSON_OPTION,
     )
@@ -275,15 +275,21 @@ class Affected(DaintreeCommand):
         settings = self.settings
         cache_documents(settings.documents)
         found = affected(
-            self.root, options["base"] or None, platform=settings.platform, bases=settings.bases
+            WorkingTree(self.root),
+            options["base"] or None,
+            platform=settings.platform,
+            bases=settings.bases,
         )
+        chosen = f"compared with {found.base[:12]}: {found.chosen}" if found.base else found.chosen
         components = [
             {"name": item.name, "version": item.version, "reasons": list(item.reasons)}
             for item in found.components
         ]
         if options["json"]:
-            print_json({"base": found.base, "components": components})
-        elif not components:
+            print_json({"base": found.base, "chosen": found.chosen, "components": components})
+            return
+        print(chosen, file=sys.stderr)
+        if not components:
             print(f"no component differs from {found.base or 'the empty repository'}")
         else:
             rows = [

@@ -11,9 +11,13 @@ from doit.cmd_list import List as DoitList
 from daintree.commands.command import JSON_OPTION, print_json
 from daintree.commands.doit_adapter import DODO, AtProject
 from daintree.commands.names import COMMANDS, reserved_names
-from daintree.components import discover_components, discover_images, discover_libraries
-from daintree.components.discovery import directory_of
-from daintree.components.version import SPEC
+from daintree.components import (
+    SPEC,
+    directory_of,
+    discover_components,
+    discover_images,
+    discover_libraries,
+)
 from daintree.errors import DaintreeError, SpecError
 from daintree.pipeline.binding import check_parameters
 from daintree.settings import find_project, is_daintree

@@ -1,15 +1,36 @@
-"""Versions: the content addresses of components."""
+"""Components, and their versions: content addresses that git computes."""
 
-from daintree.components.discovery import discover_components, discover_images, discover_libraries
-from daintree.components.reading import read_each_version, read_versions
-from daintree.components.version import ComponentVersion, VersionedFile
+from daintree.components.tree import TOP, WorkingTree
+from daintree.components.version import (
+    DOCKERFILE,
+    SPEC,
+    TOOLING,
+    ComponentVersion,
+    VersionedFile,
+    directory_of,
+    discover_components,
+    discover_images,
+    discover_libraries,
+    gathered,
+    read_each_version,
+    read_versions,
+    transitive_libraries,
+)
 
 __all__ = [
+    "DOCKERFILE",
+    "SPEC",
+    "TOOLING",
+    "TOP",
     "ComponentVersion",
     "VersionedFile",
+    "WorkingTree",
+    "directory_of",
     "discover_components",
     "discover_images",
     "discover_libraries",
+    "gathered",
     "read_each_version",
     "read_versions",
+    "transitive_libraries",
 ]

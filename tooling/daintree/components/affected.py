@@ -1,7 +1,6 @@
 """The components that a change affects: whose version differs from a commit to the working tree.
 
-Versions are compared, not paths; git's differences only tell which components are worth the
-trouble.
+Versions are compared, not paths; git's differences only tell which components are worth a comparison.
 """
 
 from __future__ import annotations
@@ -12,24 +11,32 @@ from pathlib import Path
 
 import msgspec
 
-from daintree.components.attributes import FILE
-from daintree.components.commit_tree import CommitTree, default_base, resolve_commit
-from daintree.components.discovery import DIRECTORY, DOCKERFILE, NAME, TOP, directory_of, places
-from daintree.components.entry import Tree, covers
-from daintree.components.git import git, path_text, records
+from daintree.components.base import Base, choose_base
+from daintree.components.git import resolve_commit, unknown_revision
+from daintree.components.tree import (
+    ATTRIBUTES,
+    TOP,
+    Entry,
+    Tree,
+    WorkingTree,
+    at_or_below,
+    is_covered,
+)
 from daintree.components.version import (
-    READ_WHOLE,
+    DOCKERFILE,
+    PROJECT_FILE,
     SPEC,
+    TOOLING,
+    TOOLING_DIRECTORY,
     ComponentVersion,
     Sources,
-    Uses,
     VersionedFile,
     component_version,
+    directory_of,
+    places,
     specification,
     transitive_libraries,
 )
-from daintree.components.working_tree import WorkingTree
-from daintree.concurrency import Background
 from daintree.errors import SettingsError, SpecError, VersionError
 from daintree.settings import Settings, read_settings
 
@@ -44,15 +51,20 @@ def differences(
     *,
     present_before: Collection[str],
     present_after: Collection[str],
+    conflicts: Collection[str] = (),
 ) -> list[str]:
-    """Why two versions of one component differ, a phrase for each cause; empty when they are equal.
+    """Return why two versions of one component differ, a phrase for each cause; empty when they are equal.
 
     The collections have every path, versioned or not, that was and is there: they tell a file that
     was added or deleted from one that `.dockerignore` left out or lets in.
     """
     present = (present_before, present_after)
     changed = _file_changes(_own_files(before), _own_files(after), present)
-    phrases = [f"{path} {what}" for path, what in changed.items()]
+    in_conflict = {f.path for f in after.files if f.origin in conflicts}
+    phrases = [
+        f"{path} {change}{' (with conflict markers)' if path in in_conflict else ''}"
+        for path, change in changed.items()
+    ]
     phrases += _library_changes(before, after, present)
     if before.spec.build_args != after.spec.build_args and SPEC not in changed:
         phrases.append("build arguments changed")
@@ -98,6 +110,8 @@ def _file_changes(
             changes[path] = "is now left out by .dockerignore" if stayed else "deleted"
         elif old and new and old.blob != new.blob:
             changes[path] = "changed"
+        elif old and new and old.conversion != new.conversion:
+            changes[path] = "is checked out otherwise (.gitattributes)"
         elif old and new and old.mode != new.mode:
             changes[path] = "mode changed"
     return changes
@@ -138,78 +152,54 @@ def _base_changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[s
 
 
 def component_names(tree: WorkingTree, differing: Iterable[str]) -> set[str]:
-    """The outermost directories that hold a Dockerfile in the working tree or the other state."""
-    listing = tree.listing
-    end = f"/{DOCKERFILE}".encode()
-    paths = listing.tracked_named(DOCKERFILE.encode())
-    paths += [path for path in listing.untracked if path.endswith(end)]
-    held = {path_text(path) for path in paths} | set(differing)
+    """Return the outermost directories that hold a Dockerfile in the working tree or the other state."""
+    end = f"/{DOCKERFILE}"
+    held = {*tree.named(DOCKERFILE), *differing}
     names = {
         path[len(TOP) + 1 : -len(end)]
         for path in held
-        if path.startswith(f"{TOP}/") and path.endswith(f"/{DOCKERFILE}") and path.count("/") > 1
+        if path.startswith(f"{TOP}/") and path.endswith(end) and path.count("/") > 1
     }
-    own = {NAME} if f"{DIRECTORY}/{DOCKERFILE}" in held else set()
-    return {name for name in names if not covers(names, name.rpartition("/")[0])} | own
+    own = {TOOLING} if f"{TOOLING_DIRECTORY}/{DOCKERFILE}" in held else set()
+    return {name for name in names if not is_covered(names, name.rpartition("/")[0])} | own
 
 
 def candidates(tree: WorkingTree, names: Collection[str], differing: Iterable[str]) -> set[str]:
-    """Those of the components that a differing path lies in, or in a library that they use now.
+    """Return those of the components that a differing path lies in, or in a library that they use now.
 
     A component that used such a library before, and does not now, has a differing path itself.
     """
     found: set[str] = set()
     outside: set[str] = set()
     for path in differing:
-        if NAME in names and covers(places(NAME), path):
-            found.add(NAME)
+        if TOOLING in names and is_covered(places(TOOLING), path):
+            found.add(TOOLING)
         inside = path.removeprefix(f"{TOP}/")
-        owner = _owner(inside, names)
+        parents = [inside[:at] for at, mark in enumerate(inside) if mark == "/"]
+        owner = next((parent for parent in parents if parent in names), "")
         if owner:
             found.add(owner)
         elif inside != path:
-            outside.add(inside)
-    return found | _users(tree, names, outside) if outside else found
+            outside.update((*parents, inside))
+    return found | {name for name in names if _uses_any(tree, name, outside)} if outside else found
 
 
-def _owner(path: str, names: Collection[str]) -> str:
-    directory = path.rpartition("/")[0]
-    while directory and directory not in names:
-        directory = directory.rpartition("/")[0]
-    return directory
-
-
-def _users(tree: WorkingTree, names: Iterable[str], paths: Iterable[str]) -> set[str]:
-    touched: set[str] = set()
-    for path in paths:
-        while path:
-            touched.add(path)
-            path = path.rpartition("/")[0]
-
-    def uses(name: str) -> Sequence[str]:
-        return _uses(tree, name)
-
-    return {name for name in names if _uses_any(name, uses, touched)}
-
-
-def _uses_any(name: str, uses: Uses, libraries: Collection[str]) -> bool:
+def _uses_any(tree: WorkingTree, name: str, libraries: Collection[str]) -> bool:
     try:
-        return any(library in libraries for library in transitive_libraries(name, uses))
+        used = transitive_libraries(name, lambda user: _uses(tree, user))
+        return any(library in libraries for library in used)
     except SpecError:
         # Its version tells what is wrong with it.
         return True
 
 
 def _uses(tree: WorkingTree, name: str) -> Sequence[str]:
-    """What a component or library uses; the YAML is read only where it can say so."""
+    """Return what a component or library uses; the YAML is read only where it can say so."""
     for entry in tree.files(f"{TOP}/{name}/{SPEC}"):
         content = tree.content(entry)
         if b"uses" in content or b"\\" in content:
             return specification(content, entry.path).uses
     return ()
-
-
-PROJECT_FILE = "pyproject.toml"
 
 
 class AffectedComponent(msgspec.Struct, frozen=True):
@@ -221,10 +211,63 @@ class AffectedComponent(msgspec.Struct, frozen=True):
 
 
 class Affected(msgspec.Struct, frozen=True):
-    """The affected components, sorted by name, and the commit compared with ("" before any)."""
+    """The affected components, sorted by name; the commit compared with ("" before any), and how it was chosen."""
 
     base: str
     components: tuple[AffectedComponent, ...]
+    chosen: str = ""
+
+
+class CommitTree:
+    """The files of a commit (a Tree), told by their differences from the working tree."""
+
+    def __init__(self, tree: WorkingTree, commit: str) -> None:
+        self._tree, self._commit = tree, commit
+        self._readings = -1
+        self._paths: list[str] = []
+        self._differences: dict[str, tuple[Entry | None, Entry | None]] = {}
+
+    @property
+    def root(self) -> Path:
+        """The project's root on disk."""
+        return self._tree.root
+
+    @property
+    def differences(self) -> dict[str, tuple[Entry | None, Entry | None]]:
+        """The commit's and the working tree's entry of each path that is not the same in both. Raises GitError."""
+        if self._readings != self._tree.readings or self._readings < 1:
+            self._differences = self._tree.differences(self._commit)
+            self._readings = self._tree.readings
+            self._paths = sorted(self._differences)
+        return self._differences
+
+    @property
+    def attributes_differ(self) -> bool:
+        """True when an attribute file is not the same in both: it may convert any file."""
+        return any(path.rpartition("/")[2] == ATTRIBUTES for path in self.differences)
+
+    def files(self, directory: str) -> list[Entry]:
+        """Return the files at or below `directory`, sorted by path."""
+        entries = self._tree.files(directory)
+        differences = self.differences
+        changed = at_or_below(self._paths, os.fsencode(directory), os.fsencode)
+        if not changed and not any(entry.blob == "" for entry in entries):
+            return entries
+        found = {entry.path: entry for entry in entries if entry.blob}
+        for path in changed:
+            found.pop(path, None)
+            before = differences[path][0]
+            if before is not None:
+                found[path] = before
+        return [found[path] for path in sorted(found)]
+
+    def content(self, entry: Entry) -> bytes:
+        """Return the blob of a file of this tree (of a symbolic link: its target)."""
+        return self._tree.content(entry)
+
+    def conversions(self, paths: Iterable[str]) -> Mapping[str, str]:
+        """Return what a checkout does to these files by their attributes, where it writes other bytes than the blob's."""
+        return self._tree.conversions(paths, self._commit if self.attributes_differ else "")
 
 
 class _State:
@@ -243,83 +286,59 @@ class _State:
         return component_version(self._sources, name, platform=self.platform, bases=self.bases)
 
     def present(self, version: ComponentVersion) -> set[str]:
-        """Every path of a component and its libraries, versioned or not."""
+        """Return every path of a component and its libraries, versioned or not."""
         names = (version.name, *version.libraries)
         return {entry.path for name in names for entry in self._sources.present(name)}
 
 
 def affected(
-    root: Path,
+    tree: WorkingTree,
     base: str | None,
     *,
     platform: str,
     bases: Mapping[str, str],
     only: Collection[str] | None = None,
 ) -> Affected:
-    """The components whose version differs from `base` to the working tree, and why, in words.
+    """Return the components whose version differs from `base` to the working tree, and why, in words.
 
-    Without `base`: since the merge base with the upstream branch, or where there is no upstream
-    since HEAD; before any commit every component is affected. `only` names the components to look at;
-    without it, all. Raises UsageError for a base that git does not know, GitError when there is no
-    repository, and for an affected component that has no version VersionError or SpecError.
+    Without `base`, `choose_base` says what to compare with; before any commit every component is affected. `only` names
+    the components to look at; without it, all. Raises UsageError for a base that git does not know, GitError when there is
+    no repository, and for an affected component that has no version VersionError or SpecError.
     """
-    tree = WorkingTree(root)
-    own = places(NAME) if os.path.isdir(root / DIRECTORY) else ()
-    tree.load([TOP, PROJECT_FILE, *own])
-    listing = Background(lambda: tree.listing)
+    own = places(TOOLING) if os.path.isdir(tree.root / TOOLING_DIRECTORY) else ()
+    tree.load([PROJECT_FILE, *([TOP, *own] if only is None else map(directory_of, only))])
     after = _State(tree, platform, bases)
-    commit = _base(root, base)
-    if not commit:
-        listing.result()
-        return _all_affected(after, _wanted(component_names(tree, ()), only))
-    changed = _changed_since(root, commit)
-    repository = listing.result().repository
-    prefix = os.fsdecode(repository.prefix)
-    inside = (path.removeprefix(prefix) for path in changed if path.startswith(prefix))
-    paths = {*inside, *tree.deviations()}
-    past = CommitTree(repository, commit)
-    before = _state_before(past, after, paths)
+    chosen = _base(tree, base)
+    past = CommitTree(tree, chosen.commit)
+    paths = past.differences
     names = component_names(tree, paths)
-    if not _anything_may_differ(before, after, [*changed, *paths]):
-        names = candidates(tree, names, paths)
-    wanted = sorted(_wanted(names, only))
-    past.load((place for name in wanted for place in places(name)), contents=READ_WHOLE)
-    compared = (_compare(name, before, after) for name in wanted)
-    return Affected(commit, tuple(found for found in compared if found))
+    wanted = names if only is None else names & {*only}
+    if not chosen.commit:
+        present = sorted(filter(after.has, wanted))
+        new = (_affected(after.version(name), ["no commit yet"]) for name in present)
+        return Affected("", tuple(new), chosen.chosen)
+    before = _state_before(past, after)
+    if (before.platform, before.bases) == (platform, bases) and not past.attributes_differ:
+        wanted &= candidates(tree, names, paths)
+    compared = (_compare(name, before, after) for name in sorted(wanted))
+    return Affected(chosen.commit, tuple(found for found in compared if found), chosen.chosen)
 
 
-def _all_affected(after: _State, names: set[str]) -> Affected:
-    """Before any commit."""
-    present = sorted(filter(after.has, names))
-    return Affected(
-        "", tuple(_affected(after.version(name), ["no commit yet"]) for name in present)
-    )
-
-
-def _wanted(names: set[str], only: Collection[str] | None) -> set[str]:
-    return names if only is None else names & {*only}
-
-
-def _base(root: Path, base: str | None) -> str:
+def _base(tree: WorkingTree, base: str | None) -> Base:
+    repository = tree.repository
     if base is None:
-        return default_base(root)
-    commit = resolve_commit(root, base)
+        return choose_base(repository, lambda: not tree.differences(repository.head))
+    if base in ("", repository.head):
+        return Base(base, base, base or "no commit yet")
+    commit = resolve_commit(tree.root, base)
     if not commit:
-        from daintree.components.history import unknown_revision
-
-        raise unknown_revision(root, base)
-    return commit
+        raise unknown_revision(tree.root, base)
+    return Base(commit, base, base)
 
 
-def _changed_since(root: Path, commit: str) -> list[str]:
-    """The paths, from the repository's top, whose blob or mode in the index is not the commit's."""
-    options = ("--cached", "--name-only", "-z", "--no-renames")
-    return [os.fsdecode(path) for path in records(git(root, "diff-index", *options, commit))]
-
-
-def _state_before(tree: CommitTree, after: _State, paths: Collection[str]) -> _State:
-    """The commit's state, with its own settings where its project file has others."""
-    if PROJECT_FILE not in paths:
+def _state_before(tree: CommitTree, after: _State) -> _State:
+    """Return the commit's state, with its own settings where its project file has others."""
+    if PROJECT_FILE not in tree.differences:
         return _State(tree, after.platform, after.bases)
     old, new = _file_settings(tree), _file_settings(after.tree)
     # A setting that the environment overrides is the same in both states.
@@ -328,7 +347,7 @@ def _state_before(tree: CommitTree, after: _State, paths: Collection[str]) -> _S
 
 
 def _file_settings(tree: Tree) -> Settings:
-    """The settings of a tree's own project file; the defaults where it has none that are valid."""
+    """Return the settings of a tree's own project file; the defaults where it has none that are valid."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -342,15 +361,8 @@ def _file_settings(tree: Tree) -> Settings:
             return read_settings(directory, {})
 
 
-def _anything_may_differ(before: _State, after: _State, paths: Collection[str]) -> bool:
-    """Whether it is not enough to look where paths differ."""
-    if (before.platform, before.bases) != (after.platform, after.bases):
-        return True
-    return any(path.rpartition("/")[2] == FILE for path in paths)
-
-
 def _compare(name: str, before: _State, after: _State) -> AffectedComponent | None:
-    """What became of one component; None where its version is what it was."""
+    """Compare one component; None where its version is the same."""
     if not after.has(name):
         return AffectedComponent(name, "", ("deleted",)) if before.has(name) else None
     new = after.version(name)
@@ -362,8 +374,13 @@ def _compare(name: str, before: _State, after: _State) -> AffectedComponent | No
         return _affected(new, [f"it had no version before: {error.message}"])
     if old.digest == new.digest:
         return None
+    conflicts = after.tree.conflicts if isinstance(after.tree, WorkingTree) else ()
     reasons = differences(
-        old, new, present_before=before.present(old), present_after=after.present(new)
+        old,
+        new,
+        present_before=before.present(old),
+        present_after=after.present(new),
+        conflicts=conflicts,
     )
     return _affected(new, reasons)
 

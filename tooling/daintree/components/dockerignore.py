@@ -10,7 +10,7 @@ from __future__ import annotations
 import posixpath
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 import msgspec
@@ -25,6 +25,8 @@ _CLASS_MEMBER = r"(?:\\.|[^\\\]-])"
 _WELL_FORMED = re.compile(
     rf"(?:\\.|\[\^?(?:{_CLASS_MEMBER}(?:-{_CLASS_MEMBER})?)+\]|[^\\\[])*", re.DOTALL
 )
+
+_PLAIN = re.compile(r"/?(?:[\w-][\w.-]*/)*\*?[\w.-]*[\w-]/?", re.ASCII)
 
 Matches = Callable[[str], bool]
 
@@ -65,6 +67,23 @@ class Dockerignore:
         if directory not in self._directories:
             self._directories[directory] = self._judge(directory)[1]
         return self._directories[directory]
+
+
+def excluding_patterns(content: bytes, *, counted: Iterable[str]) -> list[str]:
+    """Return git patterns of paths that a `.dockerignore` surely leaves out: plain names, and `*` in one of them.
+
+    What spares one of the `counted` names is left to `Dockerignore`, and so is everything where a line takes back.
+    """
+    lines = content.decode("utf-8", "replace").splitlines()
+    if any(line.lstrip().startswith("!") for line in lines):
+        return []
+    plain = [line.strip().strip("/") for line in lines if _PLAIN.fullmatch(line.strip())]
+    return [
+        git_pattern
+        for pattern in plain
+        if pattern and not any(_matcher(pattern)(name) for name in counted)
+        for git_pattern in ((pattern, f"{pattern}/**") if "*" in pattern else (pattern,))
+    ]
 
 
 def _parse(content: bytes, where: str) -> list[Pattern]:

@@ -1,8 +1,7 @@
-"""The one way to run git: no pager, prompt or lock, and nothing inherited from a calling git.
+"""Runs git, and answers questions about a project's repository and history.
 
-A hook runs with GIT_DIR, GIT_INDEX_FILE and others set for the commit under way; whoever asks for
-the version of a component there means the project's own repository. So every GIT_* variable stays
-behind.
+A git hook runs with GIT_DIR, GIT_INDEX_FILE and others set for the commit being made; they would point git at another
+repository than the project's and are dropped. What configures git (GIT_CONFIG_COUNT, GIT_CONFIG_GLOBAL …) is passed on.
 """
 
 from __future__ import annotations
@@ -13,37 +12,54 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from daintree.concurrency import Background
-from daintree.errors import GitError
+from daintree.errors import GitError, UsageError
 from daintree.process import Finished, capture
+from daintree.terminal import nearest
 
-_FIXED = {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
+if TYPE_CHECKING:
+    from git import Repo
+
+# git's own list (git rev-parse --local-env-vars) without its two variables of configuration, and what changes its answers.
+_DROPPED = re.compile(
+    "GIT_(ALTERNATE_OBJECT_DIRECTORIES|COMMON_DIR|CONFIG|DIR|GRAFT_FILE|IMPLICIT_WORK_TREE|INDEX_FILE|NAMESPACE"
+    "|NO_REPLACE_OBJECTS|OBJECT_DIRECTORY|PREFIX|QUARANTINE_PATH|REPLACE_REF_BASE|SHALLOW_FILE|WORK_TREE"
+    "|GLOB_PATHSPECS|NOGLOB_PATHSPECS|ICASE_PATHSPECS|EXTERNAL_DIFF|DIFF_OPTS)"
+)
+_FIXED = {
+    "LC_ALL": "C",
+    "GIT_LITERAL_PATHSPECS": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+}
 _ADVICE = re.compile(r"^\s*(git config --global --add safe\.directory .+)$", re.MULTILINE)
+_MAIN_NAMES = ("main", "master")
+_BRANCHES = ("refs/heads", "refs/remotes/origin")
 
 
 def git(
     root: Path, *arguments: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None
 ) -> bytes:
-    """What `git <arguments>` prints when run in `root`; paths given to it are taken literally.
+    """Run `git <arguments>` in `root`, and return what it prints; paths given to it are taken literally.
 
     Raises GitError when git is missing, `root` is in no repository, or git refuses.
     """
     finished = attempt(root, *arguments, stdin=stdin, env=env)
     if finished.code != 0:
-        raise _refusal(root, arguments, finished)
+        raise refusal(root, arguments, finished)
     return finished.stdout
 
 
 def attempt(
     root: Path, *arguments: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None
 ) -> Finished:
-    """As `git`, where an exit code is an answer. Raises GitError only when git is missing."""
-    command = ["git", "--no-pager", "--literal-pathspecs", "-C", os.fspath(root), *arguments]
+    """Run git where an exit code is an answer. Raises GitError only when git is missing."""
+    command = ["git", "--no-pager", "-C", os.fspath(root), *arguments]
     try:
-        return capture(command, env={**scrubbed(os.environ), **_FIXED, **(env or {})}, stdin=stdin)
+        return capture(command, env={**environment(), **(env or {})}, stdin=stdin)
     except FileNotFoundError:
         raise GitError(
             "git is not installed, or not on PATH",
@@ -51,30 +67,14 @@ def attempt(
         ) from None
 
 
-def scrubbed(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment without the variables that redirect git."""
-    return {name: value for name, value in environ.items() if not name.startswith("GIT_")}
+def environment() -> dict[str, str]:
+    """Return the environment that git runs in."""
+    kept = {name: value for name, value in os.environ.items() if not _DROPPED.fullmatch(name)}
+    return {**kept, **_FIXED}
 
 
-def records(output: bytes) -> list[bytes]:
-    """The records of NUL-terminated output."""
-    parts = output.split(b"\0")
-    parts.pop()
-    return parts
-
-
-def path_text(path: bytes) -> str:
-    """A path as text. Raises GitError for one that is not UTF-8."""
-    try:
-        return path.decode("utf-8")
-    except UnicodeDecodeError:
-        shown = path.decode("utf-8", "backslashreplace")
-        raise GitError(
-            f"the file name {shown} is not UTF-8", hint="rename the file: names must be UTF-8 text"
-        ) from None
-
-
-def _refusal(root: Path, arguments: tuple[str, ...], finished: Finished) -> GitError:
+def refusal(root: Path, arguments: Iterable[str], finished: Finished) -> GitError:
+    """Return the error for a git command that failed."""
     complaint = finished.complaint()
     if "not a git repository" in complaint:
         return GitError(
@@ -87,21 +87,40 @@ def _refusal(root: Path, arguments: tuple[str, ...], finished: Finished) -> GitE
             f"git does not trust the repository of {root}: it belongs to another user",
             hint=advice[1] if advice else complaint,
         )
-    command = next(argument for argument in arguments if not argument.startswith("-"))
+    if "promisor" in complaint or "could not fetch" in complaint:
+        return GitError(
+            f"{root} is a partial clone, and git cannot fetch the objects it lacks: {complaint}",
+            hint="connect to the network, or clone without --filter",
+        )
+    command = next(argument for argument in arguments if re.fullmatch(r"[a-z][a-z-]+", argument))
     reason = complaint.removeprefix("fatal: ") or f"exit code {finished.code}"
     return GitError(f"git {command} failed in {root}: {reason}")
 
 
-_TRUE = frozenset({"true", "yes", "on", "1"})
+def records(output: bytes) -> list[bytes]:
+    """Return the records of NUL-terminated output."""
+    parts = output.split(b"\0")
+    parts.pop()
+    return parts
 
 
-class Repository(msgspec.Struct, frozen=True):
+def path_text(path: bytes) -> str:
+    """Return a path as text. Raises GitError for one that is not UTF-8."""
+    try:
+        return path.decode("utf-8")
+    except UnicodeDecodeError:
+        shown = path.decode("utf-8", "backslashreplace")
+        raise GitError(
+            f"the file name {shown} is not UTF-8", hint="rename the file: names must be UTF-8 text"
+        ) from None
+
+
+class Repository(msgspec.Struct, frozen=True, kw_only=True):
     """The repository of the project at `root`.
 
-    `prefix` is the project's path below the working tree's top ("" or "some/where/"),
-    `git_directory` this working tree's own and `common_directory` the one all its worktrees share,
-    `algorithm` what object ids are made with, `config` git's effective configuration (of a key
-    given several times the last value).
+    `prefix` is the project's path below the working tree's top ("" or "some/where/"), `git_directory` this working tree's
+    own and `common_directory` the one all its worktrees share, `algorithm` the hash of object ids. `head` is the commit
+    checked out, `upstream` that of its upstream branch ("" for none).
     """
 
     root: Path
@@ -109,94 +128,154 @@ class Repository(msgspec.Struct, frozen=True):
     git_directory: Path
     common_directory: Path
     algorithm: str
-    config: dict[str, str]
-
-    def is_set(self, key: str, *, default: bool = False) -> bool:
-        """Whether a boolean key of git's configuration is true."""
-        value = self.config.get(key)
-        return default if value is None else value.lower() in _TRUE
+    head: str
+    parents: tuple[str, ...]
+    upstream: str
 
     @property
     def levels(self) -> int:
-        """How many directories the project lies below the working tree's top."""
+        """Number of directories that the project lies below the working tree's top."""
         return self.prefix.count(b"/")
+
+    @property
+    def is_shallow(self) -> bool:
+        """True when the clone lacks a part of the history."""
+        return (self.common_directory / "shallow").exists()
+
+    @property
+    def is_detached(self) -> bool:
+        """True when no branch is checked out."""
+        return not (self.git_directory / "HEAD").read_bytes().startswith(b"ref:")
 
 
 def read_repository(root: Path) -> Repository:
-    """The repository that `root` lies in. Raises GitError when there is none."""
-    config = Background(lambda: _read_config(root))
+    """Return the repository that `root` lies in. Raises GitError when there is none."""
     wanted = ("--show-object-format", "--absolute-git-dir", "--git-common-dir", "--show-prefix")
-    algorithm, git_directory, common, prefix = (
-        git(root, "rev-parse", *wanted).removesuffix(b"\n").split(b"\n", 3)
-    )
+    # Ends with an error where there is no commit or no upstream, after it has answered all the rest.
+    finished = attempt(root, "rev-parse", *wanted, "--revs-only", "HEAD", "HEAD^@", "@{upstream}")
+    answers = finished.stdout.split(b"\n")
+    if len(answers) < len(wanted) + 1:
+        raise refusal(root, ["rev-parse"], finished)
+    algorithm, git_directory, common, *more = answers[:-1]
+    commits: list[str] = []
+    length = 64 if algorithm == b"sha256" else 40
+    while len(more) > 1 and re.fullmatch(rb"[0-9a-f]{%d}" % length, more[-1]):
+        commits.insert(0, more.pop().decode("ascii"))
+    upstream = commits.pop() if finished.code == 0 and len(commits) > 1 else ""
     return Repository(
         root=root,
-        prefix=prefix,
+        prefix=b"\n".join(more),
         git_directory=Path(os.fsdecode(git_directory)),
         common_directory=root / os.fsdecode(common),
         algorithm=algorithm.decode("ascii"),
-        config=config.result(),
+        head=commits[0] if commits else "",
+        parents=tuple(commits[1:]),
+        upstream=upstream,
     )
 
 
-def _read_config(root: Path) -> dict[str, str]:
-    config: dict[str, str] = {}
-    for record in records(git(root, "config", "-z", "--list")):
-        key, given, value = record.decode("utf-8", "replace").partition("\n")
-        config[key] = value if given else "true"
-    return config
+def ignored_by(root: Path, path: str) -> str:
+    """Return the file and line of the rule by which git ignores a path, such as .gitignore:3; "" when git does not ignore it."""
+    asked = os.fsencode(path) + b"\0"
+    arguments = ("check-ignore", "-v", "-z", "--stdin")
+    # This one command refuses to take paths literally, and has no use for patterns.
+    finished = attempt(root, *arguments, stdin=asked, env={"GIT_LITERAL_PATHSPECS": "0"})
+    fields = finished.stdout.split(b"\0")
+    if finished.code != 0 or len(fields) < 4 or fields[2].startswith(b"!"):
+        return ""
+    return f"{os.fsdecode(fields[0])}:{fields[1].decode('ascii')}"
 
 
-_MAIN_NAMES = ("main", "master")
+def resolve_commit(root: Path, revision: str) -> str:
+    """Return the id of the commit that a revision names; "" when it names none."""
+    named = f"{revision}^{{commit}}"
+    finished = attempt(root, "rev-parse", "--verify", "--quiet", "--end-of-options", named)
+    return finished.stdout.decode("ascii").strip() if finished.code == 0 else ""
 
 
-class Apart(msgspec.Struct, frozen=True):
+def unknown_revision(root: Path, revision: str) -> UsageError:
+    """Return the error for a revision that names no commit, with the nearest branch or tag as its hint."""
+    with _history(root) as repository:
+        names = sorted(reference.name for reference in repository.references)
+    return UsageError(f"git knows no commit {revision!r}", hint=nearest(revision, names))
+
+
+@contextmanager
+def _history(root: Path) -> Iterator[Repo]:
+    """Open the repository with GitPython, which is slow to import and reads git's environment variables itself."""
+    import git as gitpython
+
+    inherited = dict(os.environ)
+    _replace_environment(environment())
+    try:
+        with gitpython.Repo(root, search_parent_directories=True) as repository:
+            yield repository
+    except gitpython.InvalidGitRepositoryError:
+        raise GitError(f"{root} is not in a git repository", hint="git init") from None
+    except gitpython.CommandError as error:
+        raise GitError(f"git failed in {root}: {str(error.stderr).strip()}") from None
+    finally:
+        _replace_environment(inherited)
+
+
+def _replace_environment(variables: Mapping[str, str]) -> None:
+    for name in os.environ.keys() - variables.keys():
+        del os.environ[name]
+    os.environ.update(variables)
+
+
+class Ancestry(msgspec.Struct, frozen=True):
     """Commits that are not in another's history: those later than it, and those this clone does not have."""
 
     later: frozenset[str]
     unknown: frozenset[str]
 
 
-def commits_apart(root: Path, commit: str, others: Iterable[str]) -> Apart:
-    """Which of the other commits (full ids) come after `commit`, and which are unknown here. Raises GitError."""
-    asked = sorted(set(others))
-    names = "".join(f"{other}^{{commit}}\n" for other in asked).encode("ascii")
+def compare_history(root: Path, commit: str, others: Iterable[str]) -> Ancestry:
+    """Tell which of the other commits (full ids) come after `commit`, and which this clone lacks. Raises GitError."""
+    ordered = sorted(set(others))
+    names = "".join(f"{other}^{{commit}}\n" for other in ordered).encode("ascii")
     answers = git(root, "cat-file", "--batch-check", stdin=names).decode("utf-8").splitlines()
-    known = {other for other, answer in zip(asked, answers, strict=True) if "missing" not in answer}
-    later = frozenset(other for other in known - {commit} if _is_ancestor(root, commit, other))
-    return Apart(later, frozenset(asked) - known)
+    pairs = zip(ordered, answers, strict=True)
+    known = [other for other, answer in pairs if "missing" not in answer]
+    listed = "\n".join([f"^{commit}", *known, ""]).encode("ascii")
+    between = git(root, "rev-list", "--ancestry-path", "--stdin", stdin=listed) if known else b""
+    return Ancestry(
+        frozenset(known) & frozenset(between.decode("ascii").split()),
+        frozenset(ordered) - frozenset(known),
+    )
 
 
 def is_on_main_line(root: Path, commit: str) -> bool:
-    """Whether the main branch, here or as last fetched from origin, has this commit.
+    """Return True when the main branch, here or as last fetched from origin, has this commit.
 
     The main branch is the one that origin calls its default; else main or master; else the one checked out. Raises GitError.
     """
-    named = _answer(root, "symbolic-ref", "--quiet", "refs/remotes/origin/HEAD")
-    names = [named.removeprefix("refs/remotes/origin/")] if named else [*_MAIN_NAMES]
-    references = [f"{place}/{name}" for name in names for place in _PLACES]
+    default = _answer(root, "symbolic-ref", "--quiet", "refs/remotes/origin/HEAD")
+    names = [default.removeprefix("refs/remotes/origin/")] if default else [*_MAIN_NAMES]
+    references = [f"{place}/{name}" for name in names for place in _BRANCHES]
     present = git(root, "for-each-ref", "--format=%(refname)", *references).decode().split()
     if not present:
         current = _answer(root, "symbolic-ref", "--quiet", "HEAD")
         present = [current] if current else []
-    return any(_is_ancestor(root, commit, reference) for reference in present)
-
-
-_PLACES = ("refs/heads", "refs/remotes/origin")
+    return any(
+        attempt(root, "merge-base", "--is-ancestor", commit, reference).code == 0
+        for reference in present
+    )
 
 
 def upstream_name(root: Path) -> str:
-    """What the upstream branch is called, such as origin/main; "" when there is none. Raises GitError."""
+    """Return the name of the upstream branch, such as origin/main; "" when there is none. Raises GitError."""
     return _answer(root, "rev-parse", "--abbrev-ref", "--symbolic-full-name", "@{upstream}")
 
 
 def commit_seconds(root: Path, commit: str) -> int:
-    """When a commit was made, in seconds since 1970. Raises GitError."""
+    """Return the time at which a commit was made, in seconds since 1970. Raises GitError."""
     return int(git(root, "show", "--no-patch", "--no-show-signature", "--format=%ct", commit))
 
 
 def origin_url(root: Path) -> str:
-    """Where origin is, as git is configured; "" when there is no origin. May hold credentials. Raises GitError."""
+    """Return the address of origin; "" when there is no origin. May hold credentials. Raises GitError."""
     return _answer(root, "config", "--get", "remote.origin.url")
 
 
@@ -205,15 +284,32 @@ def _answer(root: Path, *arguments: str) -> str:
     return finished.stdout.decode("utf-8", "replace").strip() if finished.code == 0 else ""
 
 
-def _is_ancestor(root: Path, older: str, newer: str) -> bool:
-    return attempt(root, "merge-base", "--is-ancestor", older, newer).code == 0
+_STATUS = (
+    *("--porcelain=v2", "--branch", "--no-ahead-behind", "-z"),
+    *("--untracked-files=normal", "--no-renames", "--ignore-submodules=all"),
+)
+
+
+def head(root: Path, directories: Iterable[str]) -> tuple[str, bool]:
+    """Return the commit checked out ("" before any), and True when these directories differ from it.
+
+    Untracked files count, ignored ones do not. Raises GitError as git does.
+    """
+    paths = [*directories]
+    commit, is_dirty = "", False
+    for record in records(git(root, "status", *_STATUS, "--", *paths)):
+        if record.startswith(b"# branch.oid "):
+            commit = record.split(b" ")[2].decode("ascii").removeprefix("(initial)")
+        elif not record.startswith(b"#"):
+            is_dirty = True
+    return commit, is_dirty and bool(paths)
 
 
 @contextmanager
 def checked_out(root: Path, commit: str) -> Iterator[Path]:
-    """The project's root in a fresh checkout of a commit, which is gone afterwards. Raises GitError."""
+    """Yield the project's root in a fresh checkout of a commit, which is gone afterwards. Raises GitError."""
     prefix = os.fsdecode(read_repository(root).prefix)
-    # What a killed process has left is forgotten here.
+    # Forgets what a killed process has left.
     git(root, "worktree", "prune")
     with tempfile.TemporaryDirectory(prefix="daintree-") as scratch:
         top = Path(scratch, "tree")

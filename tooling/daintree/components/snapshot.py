@@ -1,33 +1,26 @@
 """Snapshots: copies of exactly a version's files, for builds and local runs to use.
 
-Neither ever reads the working tree, where files may change while they are used. A snapshot lies
-below its version's digest, so the version tells what must be in it: one that is found is read and
-hashed again before it is used, and replaced when somebody changed it. A run with nothing to compute
-needs none.
+git checks them out of the blobs that the version names, so nothing on disk can change under them, and no setting of the
+user has a say. A snapshot lies below its version's digest: one that is there is hashed again before it is used, and
+replaced when somebody changed it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
+import hashlib
+import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from daintree.components import ComponentVersion, VersionedFile
-from daintree.components.entry import (
-    CHUNK,
-    EXECUTABLE,
-    REGULAR,
-    SYMLINK,
-    algorithm_of,
-    blob_hash,
-    blob_of,
-    blob_of_file,
-)
-from daintree.errors import GitError, VersionError
+from daintree.components.git import attempt
+from daintree.components.tree import EXECUTABLE, FLAGS, REGULAR, SYMLINK
+from daintree.components.version import ComponentVersion, VersionedFile
+from daintree.errors import VersionError
 
 # 1980-01-01, the earliest time every archive format can hold: all copies of a version are alike.
 FIXED_TIME = 315_532_800
@@ -35,48 +28,151 @@ FIXED_TIME = 315_532_800
 # Python writes these beside the modules it imports; it checks them against their source.
 _BYTECODE = "__pycache__"
 _ABANDONED_SECONDS = 24 * 3600
+_POINTER = b"version https://git-lfs.github.com/spec/"
+# Nobody's settings but these; a filter has no program, except that of git-lfs.
+_NEUTRAL = {
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_COUNT": "0",
+    "GIT_CONFIG_PARAMETERS": "",
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_LFS_SKIP_SMUDGE": "0",
+}
+_CHECKOUT = (
+    "core.autocrlf=false",
+    "core.eol=lf",
+    "core.symlinks=true",
+    "core.filemode=true",
+    # Works without a network: the private git directory has no remote.
+    "filter.lfs.smudge=git-lfs smudge -- %f",
+    "filter.lfs.process=git-lfs filter-process",
+)
 
-_NO_LONGER_THE_SAME_KIND = (errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.ENOTDIR)
 
+def make_snapshot(version: ComponentVersion, into: Path) -> Path:
+    """Return the directory `into/<64 hex digits of the version>` with exactly the version's files.
 
-def make_snapshot(version: ComponentVersion, root: Path, into: Path) -> Path:
-    """The directory `into/<64 hex digits of the version>` with exactly the version's files.
-
-    They are copied from the project at `root` when no whole snapshot is there, and hashed while
-    they are copied: VersionError says which one is no longer what the version was made of, and
-    nothing is left then. Files are read-only, links stay links, times are fixed. Any number of
-    processes may make the same snapshot at once.
+    Files are read-only, links stay links, times are fixed. Any number of processes may make the same snapshot at once.
+    Raises VersionError when it cannot be made; nothing is left then.
     """
-    target = into / version.digest.removeprefix("sha256:")
-    if _is_whole(target, version):
-        return target
-    partial = into / f".{target.name}.{os.urandom(6).hex()}"
-    try:
-        into.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(into)
-        partial.mkdir()
-        for file in version.files:
-            _copy(root / file.origin, partial / file.path, file)
-        _put_in_place(partial, target, version)
-    except OSError as error:
-        raise VersionError(f"no snapshot can be made in {into}: {error.strerror}") from None
-    finally:
-        _remove(partial)
-    return target
+    return make_snapshots([version], into)[0]
+
+
+def make_snapshots(versions: Sequence[ComponentVersion], into: Path) -> list[Path]:
+    """Make the snapshots of several versions of one repository, with no more calls of git than for one."""
+    targets = {v.digest: into / v.digest.removeprefix("sha256:") for v in versions}
+    missing = {v.digest: v for v in versions if not _is_whole(targets[v.digest], v)}
+    if missing:
+        partial = into / f".{os.urandom(12).hex()}"
+        try:
+            into.mkdir(parents=True, exist_ok=True)
+            _remove_abandoned(into)
+            (partial / "files").mkdir(parents=True)
+            places = {targets[digest].name: version for digest, version in missing.items()}
+            _check_out(places, partial)
+            for name, version in places.items():
+                _finish(version, partial / "files" / name, into / name)
+        except OSError as error:
+            raise VersionError(f"no snapshot can be made in {into}: {error.strerror}") from None
+        finally:
+            _remove(partial)
+    return [targets[version.digest] for version in versions]
+
+
+def _check_names(version: ComponentVersion) -> None:
+    """Refuse names that differ by case alone: on some systems one would overwrite the other."""
+    spelled: dict[str, str] = {}
+    for file in version.files:
+        parts = file.path.split("/")
+        for count in range(1, len(parts) + 1):
+            path = "/".join(parts[:count])
+            other = spelled.setdefault(path.casefold(), path)
+            if other != path:
+                raise VersionError(
+                    f"{version.name}: {other} and {path} are the same name on systems without case",
+                    hint="rename one of them",
+                )
+
+
+def _check_out(versions: Mapping[str, ComponentVersion], partial: Path) -> None:
+    """Check out each version's files below partial/files/<name>."""
+    for version in versions.values():
+        _check_names(version)
+    files = [(name, file) for name, version in versions.items() for file in version.files]
+    attributes = partial / "attributes"
+    attributes.write_text("".join(_attributes(name, file) for name, file in files), "utf-8")
+    settings = (*_CHECKOUT, f"core.attributesFile={attributes}")
+    flags = (*FLAGS, *(argument for setting in settings for argument in ("-c", setting)))
+    variables = {
+        **_NEUTRAL,
+        "GIT_DIR": next(iter(versions.values())).objects,
+        "GIT_WORK_TREE": os.fspath(partial / "files"),
+        "GIT_INDEX_FILE": os.fspath(partial / "index"),
+    }
+    entries = "".join(f"{file.mode} {file.blob}\t{name}/{file.path}\0" for name, file in files)
+    for command, stdin in (
+        (("update-index", "-z", "--index-info"), entries.encode()),
+        (("checkout-index", "--all", "--quiet"), None),
+    ):
+        finished = attempt(partial / "files", *flags, *command, stdin=stdin, env=variables)
+        if finished.code != 0:
+            names = ", ".join(version.name for version in versions.values())
+            raise VersionError(
+                f"git cannot check out {names}: {finished.complaint()}", hint="run it again"
+            )
+
+
+def _attributes(name: str, file: VersionedFile) -> str:
+    """Return the line of a .gitattributes file that converts one file."""
+    if not file.conversion:
+        return ""
+    pattern = "".join(f"\\{mark}" if mark in "*?[\\" else mark for mark in f"/{name}/{file.path}")
+    quoted = pattern.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{quoted}" {file.conversion}\n'
+
+
+def _finish(version: ComponentVersion, directory: Path, target: Path) -> None:
+    """Make the files read-only, with fixed times, and put the directory in place."""
+    converted: dict[str, str] = {}
+    for file in version.files:
+        path = directory / file.path
+        if file.conversion:
+            content = path.read_bytes()
+            if content.startswith(_POINTER):
+                raise VersionError(
+                    f"{file.origin} is a pointer of git-lfs, whose content is not in this clone",
+                    hint="git lfs pull",
+                )
+            converted[file.path] = hashlib.sha256(content).hexdigest()
+        if file.mode != SYMLINK:
+            path.chmod(0o555 if file.mode == EXECUTABLE else 0o444)
+        os.utime(path, (FIXED_TIME, FIXED_TIME), follow_symlinks=False)
+    _put_in_place(directory, target, version, converted)
 
 
 def _is_whole(directory: Path, version: ComponentVersion) -> bool:
-    """Whether the directory holds the version's files and no others, byte for byte."""
+    """Return True when the directory holds the version's files and no others, byte for byte."""
     wanted = {file.path for file in version.files}
     try:
         found = set(_paths(directory))
+        converted = _read_converted(directory) if any(f.conversion for f in version.files) else {}
         return (
             wanted <= found
             and all(_BYTECODE in path.split("/") for path in found - wanted)
-            and all(_is_unchanged(directory / file.path, file) for file in version.files)
+            and all(_is_unchanged(directory / f.path, f, converted) for f in version.files)
         )
-    except (OSError, GitError):
+    except (OSError, ValueError):
         return False
+
+
+def _read_converted(directory: Path) -> dict[str, str]:
+    converted = json.loads(_converted(directory).read_bytes())
+    return converted if isinstance(converted, dict) else {}
+
+
+def _converted(directory: Path) -> Path:
+    """Return the file beside a snapshot with the SHA-256 of what was converted: the blob's id says nothing of those bytes."""
+    return directory.with_name(f"{directory.name}.converted")
 
 
 def _paths(directory: Path) -> Iterator[str]:
@@ -86,81 +182,55 @@ def _paths(directory: Path) -> Iterator[str]:
             yield os.path.relpath(os.path.join(parent, name), directory)
 
 
-def _is_unchanged(path: Path, file: VersionedFile) -> bool:
-    algorithm = algorithm_of(file.blob)
+def _is_unchanged(path: Path, file: VersionedFile, converted: dict[str, str]) -> bool:
     if file.mode == SYMLINK:
-        return blob_of(os.fsencode(os.readlink(path)), algorithm) == file.blob
-    executable = bool(path.lstat().st_mode & 0o100)
-    same_mode = file.mode == (EXECUTABLE if executable else REGULAR)
-    return same_mode and blob_of_file(os.fsencode(path), algorithm) == file.blob
+        return _blob_id(os.fsencode(os.readlink(path)), file.blob) == file.blob
+    mode = EXECUTABLE if path.lstat().st_mode & 0o100 else REGULAR
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with open(descriptor, "rb") as opened:
+        content = opened.read()
+    if file.conversion:
+        return mode == file.mode and hashlib.sha256(content).hexdigest() == converted.get(file.path)
+    return mode == file.mode and _blob_id(content, file.blob) == file.blob
 
 
-def _copy(source: Path, target: Path, file: VersionedFile) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        if file.mode == SYMLINK:
-            link = os.readlink(source)
-            target.symlink_to(link)
-            copied = blob_of(os.fsencode(link), algorithm_of(file.blob))
-        else:
-            copied = _copy_content(source, target, algorithm_of(file.blob))
-            target.chmod(0o555 if file.mode == EXECUTABLE else 0o444)
-        os.utime(target, (FIXED_TIME, FIXED_TIME), follow_symlinks=False)
-    except OSError as error:
-        raise _not_copied(file, error) from None
-    if copied != file.blob:
-        raise VersionError(f"{file.origin} changed while it was read", hint="run it again")
+def _blob_id(content: bytes, like: str) -> str:
+    digest = hashlib.new("sha1" if len(like) == 40 else "sha256", usedforsecurity=False)
+    digest.update(b"blob %d\0" % len(content))
+    digest.update(content)
+    return digest.hexdigest()
 
 
-def _copy_content(source: Path, target: Path, algorithm: str) -> str:
-    """Copy a regular file's bytes; the blob id of what was copied."""
-    descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with open(descriptor, "rb", buffering=0) as reader, open(target, "xb") as writer:
-        copied = blob_hash(os.fstat(descriptor).st_size, algorithm)
-        while chunk := reader.read(CHUNK):
-            writer.write(chunk)
-            copied.update(chunk)
-    return copied.hexdigest()
-
-
-def _not_copied(file: VersionedFile, error: OSError) -> VersionError:
-    if error.errno == errno.ENOENT:
-        return VersionError(
-            f"{file.origin} is not there: it changed while it was read, or is not checked out",
-            hint="run it again; in a sparse checkout: git sparse-checkout add "
-            + os.path.dirname(file.origin),
-        )
-    if error.errno in _NO_LONGER_THE_SAME_KIND:
-        return VersionError(f"{file.origin} changed while it was read", hint="run it again")
-    return VersionError(f"{file.origin} cannot be copied: {error.strerror}")
-
-
-def _put_in_place(partial: Path, target: Path, version: ComponentVersion) -> None:
+def _put_in_place(
+    partial: Path, target: Path, version: ComponentVersion, converted: dict[str, str]
+) -> None:
     """Rename a whole snapshot to its place, unless another process was faster."""
     if os.path.lexists(target) and not _is_whole(target, version):
-        damaged = partial.with_name(f"{partial.name}.damaged")
+        damaged = target.with_name(f".{target.name}.{os.urandom(6).hex()}")
         target.rename(damaged)
         _remove(damaged)
+    if converted:
+        text = partial.with_name("converted")
+        text.write_text(json.dumps(converted), encoding="ascii")
+        text.replace(_converted(target))
     try:
         partial.rename(target)
-    except OSError:
-        if not _is_whole(target, version):
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not _is_whole(target, version):
             raise
 
 
 def _remove_abandoned(into: Path) -> None:
     """Remove what killed processes have left; a live one is done long before a day is over."""
     for path in into.glob(".*"):
-        try:
+        with suppress(FileNotFoundError):
             if time.time() - path.lstat().st_mtime > _ABANDONED_SECONDS:
                 _remove(path)
-        except FileNotFoundError:
-            continue
 
 
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             path.unlink()

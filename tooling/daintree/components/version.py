@@ -1,42 +1,105 @@
-"""A component's version: the digest over everything that decides what its image does."""
+"""Components, libraries and their versions.
+
+A version is the digest over everything that decides what a component's image does.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
+from pathlib import Path
 
 import msgspec
 
-from daintree.components.discovery import (
-    DIRECTORY,
-    DOCKERFILE,
-    NAME,
-    TOP,
-    directory_of,
-    discover_components,
-    discover_images,
-    discover_libraries,
-    is_name,
-    places,
-)
 from daintree.components.dockerfile import base_images
-from daintree.components.dockerignore import Dockerignore
-from daintree.components.entry import SUBMODULE, SYMLINK, Entry, Tree
+from daintree.components.dockerignore import Dockerignore, excluding_patterns
+from daintree.components.git import ignored_by
+from daintree.components.tree import LARGE, SUBMODULE, SYMLINK, TOP, Entry, Tree, WorkingTree
 from daintree.digest import Plain, digest_record
-from daintree.errors import SpecError, UsageError, VersionError
+from daintree.errors import DaintreeError, SpecError, UsageError, VersionError
 from daintree.spec.component import ComponentSpec
 from daintree.spec.validation import read_component
 from daintree.terminal import nearest
 
-_MOST_LINKS = 40
+DOCKERFILE, SPEC, IGNORE, TESTS = "Dockerfile", "component.yaml", ".dockerignore", "tests"
+PROJECT_FILE = "pyproject.toml"
+# The tooling's own image has a version, a lock and tags as a component has; its files lie in other places of the project.
+TOOLING, TOOLING_DIRECTORY = "daintree/tooling", "deploy/tooling"
+TOOLING_PARTS = ("tooling", PROJECT_FILE, "LICENSE")
+_READ_WHOLE = (DOCKERFILE, SPEC, IGNORE)
+_MOST_EXCLUSIONS = 30
+
+specification = lru_cache(maxsize=None)(read_component)
+
+
+def discover_components(root: Path) -> list[str]:
+    """Return the sorted names of the components below `root`: directories that hold a Dockerfile.
+
+    Nothing below a component is looked at, nor any directory whose name begins with a dot.
+    """
+    return sorted(name for name, is_component in _discover(root) if is_component)
+
+
+def discover_libraries(root: Path) -> list[str]:
+    """Return the sorted names of the libraries: topmost directories with files but no component."""
+    return sorted(name for name, is_component in _discover(root) if not is_component)
+
+
+def discover_images(root: Path) -> list[str]:
+    """Return what `doit build` builds, sorted: the components, and the tooling where the project has its sources."""
+    has_own = os.path.isfile(root / TOOLING_DIRECTORY / DOCKERFILE)
+    return sorted({*discover_components(root), *([TOOLING] if has_own else [])})
+
+
+def _discover(root: Path) -> Iterator[tuple[str, bool]]:
+    top = os.path.join(root, TOP)
+    return _below(top, "") if os.path.isdir(top) else iter(())
+
+
+def _below(directory: str, name: str) -> Iterator[tuple[str, bool]]:
+    """Return (name, is a component) of what lies in a directory that is no component itself."""
+    holds_files, inside = False, []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.startswith((".", "__pycache__")):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                inside.append((entry.path, f"{name}/{entry.name}".lstrip("/")))
+            else:
+                holds_files = True
+    found: list[tuple[str, bool]] = []
+    for path, inner in inside:
+        if os.path.isfile(os.path.join(path, DOCKERFILE)):
+            found.append((inner, True))
+        else:
+            found += _below(path, inner)
+    if name and holds_files and not any(is_component for _, is_component in found):
+        return iter([(name, False)])
+    return iter(found)
+
+
+def is_name(name: str) -> bool:
+    """Return True for what could name a component or library: a relative path without detours."""
+    return all(part not in ("", ".", "..") for part in name.split("/")) and "\0" not in name
+
+
+def directory_of(name: str) -> str:
+    """Return the directory with the Dockerfile and lock of a component, a library or the tooling's own image."""
+    return TOOLING_DIRECTORY if name == TOOLING else f"{TOP}/{name}"
+
+
+def places(name: str) -> tuple[str, ...]:
+    """Return the directories and files that a version is made of, libraries left out."""
+    return (directory_of(name), *(TOOLING_PARTS if name == TOOLING else ()))
 
 
 def leaves(link: str, targets: Mapping[str, str]) -> bool:
-    """Whether following a link leaves the directory that all paths are relative to.
+    """Return True when following a link leaves the directory that all paths are relative to.
 
-    `targets` has the target of every link, by path. A link to nowhere or round in a circle stays
-    inside.
+    `targets` has the target of every link, by path. A link to nowhere or round in a circle stays inside.
     """
     place: list[str] = []
     ahead = link.split("/")[::-1]
@@ -56,27 +119,17 @@ def leaves(link: str, targets: Mapping[str, str]) -> bool:
             followed += 1
             if target.startswith("/"):
                 return True
-            if followed > _MOST_LINKS:
+            if followed > 40:
                 return False
             place.pop()
             ahead += target.split("/")[::-1]
     return False
 
 
-SPEC = "component.yaml"
-IGNORE = ".dockerignore"
-TESTS = "tests"
-
-READ_WHOLE = (DOCKERFILE, SPEC, IGNORE)
-
-specification = lru_cache(maxsize=None)(read_component)
-
-
 class Source(msgspec.Struct, frozen=True):
     """A component's or library's directory in one tree.
 
-    `present` are all its files, `counted` those a version is made of; both have paths relative to
-    the project's root. `dockerfile` is None for a library.
+    `present` are all its files, `counted` those a version is made of. `dockerfile` is None for a library.
     """
 
     name: str
@@ -87,44 +140,37 @@ class Source(msgspec.Struct, frozen=True):
     dockerfile: Entry | None
 
     def within(self, entry: Entry) -> str:
-        """An entry's path relative to this directory; that of what lies elsewhere is the same in an image as here."""
-        return _within(self.directory, entry)
+        """Return an entry's path relative to this directory; of other places, its path in the project."""
+        return entry.path.removeprefix(f"{self.directory}/")
 
 
 def read_source(tree: Tree, name: str) -> Source | None:
-    """What lies in the directory of a component or library; None when there are no files.
+    """Read the directory of a component or library; None when there are no files.
 
-    Its files count but for `tests/` and what `.dockerignore` leaves out; a Dockerfile always
-    counts. Raises VersionError for what no build can copy faithfully: a submodule, a repository of
-    its own, a link that leaves the directory, a component inside it; SpecError for a broken
-    component.yaml.
+    Its files count but for `tests/` and what `.dockerignore` leaves out; a Dockerfile always counts. Raises VersionError
+    for what no build can copy faithfully: a submodule, a repository of its own, a link that leaves the directory, a
+    component inside it; SpecError for a broken component.yaml.
     """
     directory = directory_of(name)
     present = [*tree.files(directory)]
     if not present:
         return None
     present += [entry for place in places(name)[1:] for entry in tree.files(place)]
-    _check_directory(directory, present[0])
-    special = {known: _regular(present, f"{directory}/{known}") for known in READ_WHOLE}
-    ignore_file, spec_file = special[IGNORE], special[SPEC]
-    ignore = Dockerignore(tree.content(ignore_file), ignore_file.path) if ignore_file else None
-    counted = tuple(e for e in present if _counts(_within(directory, e), e.mode, ignore))
-    _check_entries(directory, counted)
-    _check_links(tree, directory, counted)
-    spec = specification(tree.content(spec_file), spec_file.path) if spec_file else ComponentSpec()
-    return Source(name, directory, tuple(present), counted, spec, special[DOCKERFILE])
-
-
-def _within(directory: str, entry: Entry) -> str:
-    return entry.path.removeprefix(f"{directory}/")
-
-
-def _check_directory(directory: str, first: Entry) -> None:
-    if first.path == directory:
+    if present[0].path == directory:
         raise VersionError(
             f"{directory} is a link or a git repository of its own, not a plain directory",
             hint="put its files into the project",
         )
+    special = {known: _regular(present, f"{directory}/{known}") for known in _READ_WHOLE}
+    ignore_file, spec_file = special[IGNORE], special[SPEC]
+    ignore = Dockerignore(tree.content(ignore_file), ignore_file.path) if ignore_file else None
+    spec = specification(tree.content(spec_file), spec_file.path) if spec_file else ComponentSpec()
+    source = Source(name, directory, tuple(present), (), spec, special[DOCKERFILE])
+    counted = tuple(e for e in present if _counts(source.within(e), e.mode, ignore))
+    source = msgspec.structs.replace(source, counted=counted)
+    _check_entries(source)
+    _check_links(tree, source)
+    return source
 
 
 def _regular(entries: Sequence[Entry], path: str) -> Entry | None:
@@ -146,31 +192,31 @@ def _counts(path: str, mode: str, ignore: Dockerignore | None) -> bool:
     return ignore is None or not ignore.ignores(path)
 
 
-def _check_entries(directory: str, entries: Sequence[Entry]) -> None:
-    for entry in entries:
+def _check_entries(source: Source) -> None:
+    for entry in source.counted:
         if entry.mode == SUBMODULE:
             raise VersionError(
                 f"{entry.path} is a git repository of its own; no version can include it",
-                hint=f"put its files into {directory}, or leave it out in {directory}/{IGNORE}",
+                hint=f"put its files into {source.directory}, or leave it out in {source.directory}/{IGNORE}",
             )
         inner, _, name = entry.path.rpartition("/")
-        if name == DOCKERFILE and inner != directory:
+        if name == DOCKERFILE and inner != source.directory:
             raise VersionError(
-                f"{inner} is a component inside {directory}",
-                hint=f"move it out, or leave it out in {directory}/{IGNORE}",
+                f"{inner} is a component inside {source.directory}",
+                hint=f"move it out, or leave it out in {source.directory}/{IGNORE}",
             )
 
 
-def _check_links(tree: Tree, directory: str, entries: Sequence[Entry]) -> None:
+def _check_links(tree: Tree, source: Source) -> None:
     targets = {
-        _within(directory, entry): tree.content(entry).decode("utf-8", "surrogateescape")
-        for entry in entries
+        source.within(entry): tree.content(entry).decode("utf-8", "surrogateescape")
+        for entry in source.counted
         if entry.mode == SYMLINK
     }
     for link, target in targets.items():
         if leaves(link, targets):
             raise VersionError(
-                f"{directory}/{link} is a link that leaves its directory, to {target}",
+                f"{source.directory}/{link} is a link that leaves its directory, to {target}",
                 hint="put the file itself there, or move what is shared into a library",
             )
 
@@ -179,48 +225,49 @@ Uses = Callable[[str], Sequence[str]]
 
 
 def transitive_libraries(name: str, uses: Uses) -> tuple[str, ...]:
-    """Every library that `name` uses, sorted; `uses` tells what each names itself.
+    """Return every library that `name` uses, sorted; `uses` returns what each names itself.
 
     Raises SpecError for a cycle, and whatever `uses` raises.
     """
-    found: set[str] = set()
-    _visit((name,), uses, found)
-    return tuple(sorted(found))
+    libraries: set[str] = set()
+    _visit((name,), uses, libraries)
+    return tuple(sorted(libraries))
 
 
-def _visit(path: tuple[str, ...], uses: Uses, found: set[str]) -> None:
+def _visit(path: tuple[str, ...], uses: Uses, libraries: set[str]) -> None:
     for library in uses(path[-1]):
         if library in path:
             circle = " uses ".join([*path[path.index(library) :], library])
             raise SpecError(
-                f"{TOP}/{path[-1]}/component.yaml: a circle of libraries: {circle}",
+                f"{TOP}/{path[-1]}/{SPEC}: a circle of libraries: {circle}",
                 hint="move what both need into a library of its own",
             )
-        if library not in found:
-            _visit((*path, library), uses, found)
-            found.add(library)
+        if library not in libraries:
+            _visit((*path, library), uses, libraries)
+            libraries.add(library)
 
 
 class VersionedFile(msgspec.Struct, frozen=True):
     """One file of a version: its path in the snapshot, and its mode and blob id as git writes them.
 
-    `origin` is its path below the project's root, where it is copied from.
+    `origin` is its path below the project's root. `conversion` has the attributes by which a checkout writes other
+    bytes than the blob's.
     """
 
     path: str
     mode: str
     blob: str
     origin: str
+    conversion: str = ""
 
 
 class ComponentVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """What one component is, in one state of the project.
+    """One component in one state of the project.
 
-    `files` are sorted by path; a library's lie under its last name. One that was read from an `image`,
-    by its digest or the engine's id, has no files. `libraries` are the names of
-    those used, directly or not, sorted. `bases` pairs each base image with the reference it is
-    built with (with its digest where it is pinned). `digest` depends on the repository's object
-    format: a SHA-1 and a SHA-256 repository give the same files different ids.
+    `files` are sorted by path; a library's lie under its last name. One that was read from an `image`, by its digest or
+    the engine's id, has no files. `libraries` are the names of those used, directly or not, sorted. `objects` is the git directory with the blobs. `bases` pairs each
+    base image with the reference it is built with (with its digest where it is pinned). `digest` depends on the
+    repository's object format: a SHA-1 and a SHA-256 repository give the same files different ids.
     """
 
     name: str
@@ -232,6 +279,7 @@ class ComponentVersion(msgspec.Struct, frozen=True, kw_only=True):
     platform: str
     warnings: tuple[str, ...]
     image: str = ""
+    objects: str = ""
 
 
 class Sources:
@@ -242,36 +290,32 @@ class Sources:
         self._read: dict[str, Source | None] = {}
 
     def has_component(self, name: str) -> bool:
-        """Whether there is a component of this name."""
-        places = {f"{TOP}/{name}", directory_of(name)} if is_name(name) else ()
-        return any(self.tree.files(f"{place}/{DOCKERFILE}") for place in places)
+        """Return True when there is a component of this name."""
+        candidates = {f"{TOP}/{name}", directory_of(name)} if is_name(name) else ()
+        return any(self.tree.files(f"{place}/{DOCKERFILE}") for place in candidates)
 
     def component(self, name: str) -> Source:
-        """The directory of a component.
+        """Return the directory of a component.
 
-        Raises UsageError when there is no such component, VersionError for one that has the name of the tooling's own image,
-        and what read_source does.
+        Raises UsageError when there is no such component, VersionError for one that has the name of the tooling's own
+        image, and what read_source does.
         """
-        if name == NAME and self.tree.files(f"{TOP}/{name}"):
+        if name == TOOLING and self.tree.files(f"{TOP}/{name}"):
             raise VersionError(
-                f"{TOP}/{name} has the name of the tooling's own image, {DIRECTORY}",
+                f"{TOP}/{name} has the name of the tooling's own image, {TOOLING_DIRECTORY}",
                 hint="rename the directory",
             )
-        if not self.has_component(name):
-            raise self._no_component(name)
-        source = self._source(name)
-        assert source is not None
+        source = self._source(name) if self.has_component(name) else None
+        if source is None:
+            raise _no_component(self.tree, name)
         return source
 
     def library(self, name: str, user: str) -> Source:
-        """The directory of a library that `user` names; SpecError when there is no such library."""
+        """Return the directory of a library that `user` names. Raises SpecError when there is no such library."""
         source = self._source(name) if is_name(name) else None
         where = f"{TOP}/{user}/{SPEC}"
         if source is None:
-            known = discover_libraries(self.tree.root)
-            raise SpecError(
-                f"{where}: uses {name!r}, but there is no such library", hint=nearest(name, known)
-            )
+            raise _no_library(self.tree.root, name, where)
         if source.dockerfile:
             raise SpecError(
                 f"{where}: uses {name!r}, which is a component, not a library",
@@ -280,7 +324,7 @@ class Sources:
         return source
 
     def libraries(self, component: str) -> tuple[str, ...]:
-        """The libraries a component uses, directly or not, sorted. Raises as `library` does."""
+        """Return the libraries a component uses, directly or not, sorted. Raises as `library` does."""
         users: dict[str, str] = {}
 
         def uses(name: str) -> Sequence[str]:
@@ -292,7 +336,7 @@ class Sources:
         return transitive_libraries(component, uses)
 
     def present(self, name: str) -> tuple[Entry, ...]:
-        """Every file of a component or library, versioned or not; none when there is no such."""
+        """Return every file of a component or library, versioned or not; none when there is no such."""
         source = self._source(name)
         return source.present if source else ()
 
@@ -301,49 +345,83 @@ class Sources:
             self._read[name] = read_source(self.tree, name)
         return self._read[name]
 
-    def _no_component(self, name: str) -> UsageError | VersionError:
-        directory = directory_of(name)
-        if not is_name(name) or not self.tree.files(directory):
-            known = discover_images(self.tree.root)
-            return UsageError(f"there is no component {name!r}", hint=nearest(name, known))
-        if os.path.lexists(self.tree.root / directory / DOCKERFILE):
+
+def _no_component(tree: Tree, name: str) -> UsageError | VersionError:
+    root, directory = tree.root, directory_of(name)
+    if is_name(name) and os.path.lexists(root / directory / DOCKERFILE):
+        rule = ignored_by(root, f"{directory}/{DOCKERFILE}")
+        if rule:
             return VersionError(
-                f"{directory}/{DOCKERFILE} is ignored by git",
-                hint=f"git add --force {directory}/{DOCKERFILE}",
+                f"{directory}/{DOCKERFILE} is ignored by git: {rule}",
+                hint=f"change that rule, or git add --force {directory}",
             )
-        return VersionError(
-            f"{directory} holds no {DOCKERFILE}, so it is no component",
-            hint=nearest(name, discover_components(self.tree.root)),
+    if not is_name(name) or not tree.files(directory):
+        return UsageError(
+            f"there is no component {name!r}", hint=nearest(name, discover_images(root))
         )
+    return VersionError(
+        f"{directory} holds no {DOCKERFILE}, so it is no component",
+        hint=nearest(name, discover_components(root)),
+    )
+
+
+def _no_library(root: Path, name: str, where: str) -> SpecError:
+    directory = f"{TOP}/{name}"
+    if is_name(name) and os.path.isdir(root / directory):
+        rule = ignored_by(root, directory)
+        if rule:
+            return SpecError(
+                f"{where}: uses {name!r}, but {directory} is ignored by git: {rule}",
+                hint=f"change that rule, or git add --force {directory}",
+            )
+        return SpecError(
+            f"{where}: uses {name!r}, but {directory} has no files that git would commit",
+            hint="put the library's files there",
+        )
+    known = discover_libraries(root)
+    return SpecError(
+        f"{where}: uses {name!r}, but there is no such library", hint=nearest(name, known)
+    )
 
 
 def component_version(
     sources: Sources, name: str, *, platform: str, bases: Mapping[str, str]
 ) -> ComponentVersion:
-    """The version of a component in the sources' tree; `bases` are base images' pins by reference.
+    """Return the version of a component in the sources' tree; `bases` are base images' pins by reference.
 
-    Raises UsageError for an unknown component; VersionError, SpecError and GitError, with the file,
-    for one that cannot be given a version.
+    Raises UsageError for an unknown component; VersionError, SpecError and GitError, with the file, for one that cannot
+    be given a version.
     """
     component = sources.component(name)
     libraries = sources.libraries(name)
     files = _files(component, [sources.library(library, name) for library in libraries])
+    conversions = sources.tree.conversions(file.origin for file in files)
+    files = [
+        msgspec.structs.replace(file, conversion=conversions[file.origin])
+        if file.origin in conversions
+        else file
+        for file in files
+    ]
     pins, warnings = _base_images(sources.tree, component, bases)
+    tree = sources.tree
+    if isinstance(tree, WorkingTree):
+        warnings += _large_files(tree, files)
     record: Plain = {
-        "files": [[file.mode, file.path, file.blob] for file in files],
+        "files": [[f.mode, f.path, f.blob, *filter(None, [f.conversion])] for f in files],
         "build_args": component.spec.build_args,
         "bases": [[reference, pinned] for reference, pinned in pins],
         "platform": platform,
     }
     return ComponentVersion(
         name=name,
-        digest=digest_record("version", 1, record),
+        digest=digest_record("version", 2, record),
         files=tuple(files),
         spec=component.spec,
         libraries=libraries,
         bases=tuple(pins),
         platform=platform,
         warnings=tuple(warnings),
+        objects=os.fspath(tree.objects) if isinstance(tree, WorkingTree) else "",
     )
 
 
@@ -367,18 +445,6 @@ def _files(component: Source, libraries: Iterable[Source]) -> list[VersionedFile
             for entry in library.counted
         ]
     return sorted(files, key=lambda file: file.path)
-
-
-def gathered(warnings: Iterable[str]) -> list[str]:
-    """The warnings of several versions, each said once: with the first place it is about, and how many more there are."""
-    told: dict[str, list[str]] = {}
-    for warning in warnings:
-        place, _, text = warning.partition(": ")
-        told.setdefault(text, []).append(place)
-    return [
-        f"{places[0]}{f' and {len(places) - 1} more' if len(places) > 1 else ''}: {text}"
-        for text, places in told.items()
-    ]
 
 
 def _base_images(
@@ -406,3 +472,122 @@ def _base_images(
 def _pinned(reference: str, bases: Mapping[str, str]) -> str:
     pin = bases.get(reference)
     return f"{reference}@sha256:{pin.removeprefix('sha256:')}" if pin else reference
+
+
+def _large_files(tree: WorkingTree, files: Iterable[VersionedFile]) -> list[str]:
+    return [
+        f"{file.origin}: a new file of {tree.large[file.origin] // 10**6} MB is hashed by every command"
+        f" until it is committed or left out in {IGNORE} (above {LARGE // 10**6} MB)"
+        for file in files
+        if file.origin in tree.large
+    ]
+
+
+def gathered(warnings: Iterable[str]) -> list[str]:
+    """Return the warnings of several versions, each once: with the first place it is about, and how many more there are."""
+    places_of: dict[str, list[str]] = {}
+    for warning in warnings:
+        place, _, text = warning.partition(": ")
+        places_of.setdefault(text, []).append(place)
+    return [
+        f"{first}{f' and {len(others)} more' if others else ''}: {text}"
+        for text, (first, *others) in places_of.items()
+    ]
+
+
+def read_versions(
+    root: Path, names: Sequence[str], *, platform: str, bases: Mapping[str, str]
+) -> dict[str, ComponentVersion]:
+    """Return the version of each of these components in the working tree of the project at `root`.
+
+    A version is the same before and after its files are committed, in every clone and on every machine. `bases` has
+    base images' digests by reference. Raises UsageError for what is no component; VersionError, SpecError and GitError,
+    with the file, for one that cannot be given a version.
+    """
+    if TOOLING in names:
+        raise UsageError(f"{TOOLING} is the tooling's own image, which no stage can be")
+    found = read_each_version(WorkingTree(root), names, platform=platform, bases=bases)
+    versions: dict[str, ComponentVersion] = {}
+    for name, version in found.items():
+        if isinstance(version, DaintreeError):
+            raise version
+        versions[name] = version
+    return versions
+
+
+def read_each_version(
+    tree: WorkingTree, names: Sequence[str], *, platform: str, bases: Mapping[str, str]
+) -> dict[str, ComponentVersion | DaintreeError]:
+    """Return the version of each component; the error in its place where one cannot be given a version.
+
+    What is wrong with one component harms no other. Raises GitError as git does.
+    """
+    known = _libraries_on_disk(tree.root, names)
+    wanted = sorted({name for name in (*names, *known) if is_name(name)})
+    tree.load(
+        [PROJECT_FILE, *(f"{TOP}/{n}" for n in wanted), *(p for n in wanted for p in places(n))]
+    )
+    _leave_out(tree, wanted)
+    sources = Sources(tree)
+    found: dict[str, ComponentVersion | DaintreeError] = {}
+    for name in names:
+        try:
+            if is_name(name):
+                _check_not_inside(tree.root, name)
+            found[name] = component_version(sources, name, platform=platform, bases=bases)
+        except (UsageError, VersionError, SpecError) as error:
+            found[name] = error
+    return found
+
+
+def _leave_out(tree: WorkingTree, names: Sequence[str]) -> None:
+    """Spare git to hash what no version counts."""
+    contents: dict[str, bytes] = {}
+    # git compares every file with every pattern.
+    for directory in map(directory_of, names if len(names) <= _MOST_EXCLUSIONS else ()):
+        if not re.search(r"[*?\[\\]", directory):
+            contents[directory] = b""
+            with suppress(OSError, ValueError):
+                contents[directory] = (tree.root / directory / IGNORE).read_bytes()
+    tree.exclude(
+        f"{directory}/{pattern}"
+        for directory, content in contents.items()
+        for pattern in (TESTS, *excluding_patterns(content, counted=_READ_WHOLE))
+    )
+    for directory, content in contents.items():
+        entries = tree.files(f"{directory}/{IGNORE}")
+        counted = tree.content(entries[0]) if entries else b""
+        if counted.split() != content.split():
+            # git ignores or converts the file: what lies on disk is not what leaves files out.
+            tree.exclude(())
+            return
+
+
+def _check_not_inside(root: Path, name: str) -> None:
+    parts = name.split("/")
+    for count in range(1, len(parts)):
+        outer = "/".join(parts[:count])
+        if os.path.isfile(root / TOP / outer / DOCKERFILE):
+            raise VersionError(
+                f"{TOP}/{name} lies inside the component {outer}",
+                hint="a component cannot hold another: move it out",
+            )
+
+
+def _libraries_on_disk(root: Path, names: Iterable[str]) -> set[str]:
+    """Return the libraries these seem to use, so that git can be asked for everything at once.
+
+    What is wrong or missing here is told later, when the version is made.
+    """
+    found: set[str] = set()
+    waiting = list(filter(is_name, names))
+    while waiting:
+        path = f"{TOP}/{waiting.pop()}/{SPEC}"
+        try:
+            used = specification((root / path).read_bytes(), path).uses
+        except (OSError, ValueError, SpecError):
+            continue
+        new = set(filter(is_name, used)) - found
+        found |= new
+        waiting += new
+    return found

@@ -5,17 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
 
-from daintree.components import discover_images, read_each_version
-from daintree.components.git import commit_seconds, origin_url
-from daintree.components.snapshot import make_snapshot
-from daintree.components.version import gathered
-from daintree.concurrency import side_by_side
+from daintree.components import WorkingTree, discover_images, gathered, read_each_version
+from daintree.components.git import origin_url
+from daintree.components.snapshot import make_snapshot, make_snapshots
+from daintree.concurrency import Background, side_by_side
 from daintree.errors import DaintreeError, ImageError, UsageError
 from daintree.images.builders import ImageBuilder, open_builder
 from daintree.images.context import BuildInput, Origin, build_input
@@ -136,32 +135,27 @@ class Differences(msgspec.Struct, frozen=True):
         return tuple(f"affected: {phrase}{since}" for phrase in phrases) or (otherwise,)
 
 
-def differences_since(settings: Settings, base: str, only: Collection[str]) -> Differences:
-    """The differences from a commit to the working tree; from "", what `doit affected` compares with.
-
-    Raises as `affected` does.
-    """
+def differences_since(
+    tree: WorkingTree, settings: Settings, base: str, name: str, only: Collection[str]
+) -> Differences:
+    """The differences from a commit, which messages call `name`, to the working tree. Raises as `affected` does."""
     # Imported here: a build with nothing to do explains nothing.
     from daintree.components.affected import affected
-    from daintree.components.git import upstream_name
 
-    root = settings.root
-    found = affected(
-        root, base or None, platform=settings.platform, bases=settings.bases, only=only
-    )
-    name = base or (upstream_name(root) or "HEAD" if found.base else "")
+    found = affected(tree, base, platform=settings.platform, bases=settings.bases, only=only)
     return Differences(name, {item.name: item.reasons for item in found.components})
 
 
-def uncommitted(settings: Settings, only: Collection[str]) -> tuple[str, Mapping[str, Reasons]]:
+def uncommitted(
+    settings: Settings, only: Collection[str], tree: WorkingTree | None = None
+) -> tuple[str, Mapping[str, Reasons]]:
     """HEAD's commit ("" before any), and the reasons why a component's version is not the one that HEAD's files give.
 
-    Raises as `affected` does.
+    `tree` is the working tree where it was looked at already. Raises as `affected` does.
     """
-    from daintree.components.commit_tree import resolve_commit
-
-    commit = resolve_commit(settings.root, "HEAD")
-    return commit, differences_since(settings, commit, only).phrases
+    tree = tree or WorkingTree(settings.root)
+    commit = tree.repository.head
+    return commit, differences_since(tree, settings, commit, "HEAD", only).phrases
 
 
 class _Selection(msgspec.Struct, frozen=True):
@@ -171,6 +165,7 @@ class _Selection(msgspec.Struct, frozen=True):
     in, for a push; else "".
     """
 
+    tree: WorkingTree
     candidates: tuple[Candidate, ...]
     failed: tuple[Result, ...]
     since: Differences | None = None
@@ -182,9 +177,11 @@ def _select(
 ) -> _Selection:
     root = settings.root
     names = sorted(set(request.names)) or discover_images(root)
-    versions = read_each_version(
-        root, names, platform=settings.platform, bases=settings.bases, meanwhile=meanwhile
-    )
+    tree = WorkingTree(root)
+    beside = Background(meanwhile) if meanwhile else None
+    versions = read_each_version(tree, names, platform=settings.platform, bases=settings.bases)
+    if beside:
+        beside.result()
     candidates: list[Candidate] = []
     failed: list[Result] = []
     for name, version in versions.items():
@@ -203,14 +200,15 @@ def _select(
             )
     since = None
     if request.base:
-        since = differences_since(settings, request.base, [c.name for c in candidates])
+        base, only = request.base, [c.name for c in candidates]
+        since = differences_since(tree, settings, base, base, only)
         candidates = [c for c in candidates if c.name in since.phrases]
     commit = ""
     if request.push:
-        commit, dirty = uncommitted(settings, [c.name for c in candidates])
+        commit, dirty = uncommitted(settings, [c.name for c in candidates], tree)
         failed += [_not_committed(c, dirty[c.name]) for c in candidates if c.name in dirty]
         candidates = [c for c in candidates if c.name not in dirty]
-    return _Selection(tuple(candidates), tuple(failed), since, commit)
+    return _Selection(tree, tuple(candidates), tuple(failed), since, commit)
 
 
 def _not_committed(candidate: Candidate, reasons: Reasons) -> Result:
@@ -240,6 +238,7 @@ class _Build:
         self.builder: ImageBuilder | None = None
         self.local: Mapping[str, LocalImage] = {}
         self.commits: Mapping[str, str] = {}
+        self.source, self.committed = "", datetime.now(UTC)
 
     def results(self) -> list[Result]:
         candidates = self.selection.candidates
@@ -283,8 +282,12 @@ class _Build:
         names = [candidate.name for candidate in missing]
         since = self.selection.since
         if since is None:
+            from daintree.components.base import choose_base
+
+            tree = self.selection.tree
             try:
-                since = differences_since(self.settings, "", names)
+                base = choose_base(tree.repository, lambda: False)
+                since = differences_since(tree, self.settings, base.commit, base.name, names)
             except DaintreeError:
                 # A clone that is too shallow has no base to compare with: no reason not to build.
                 since = Differences("", {})
@@ -306,7 +309,15 @@ class _Build:
             self.listener.warning(warning)
         self.local = {} if self.request.everything else self._local(missing)
         self.commits = self._commits(missing)
+        tree = self.selection.tree
+        self.source = origin_url(tree.root)
+        if any(self.commits.values()):
+            seconds = tree.commit_seconds(tree.repository.head)
+            self.committed = datetime.fromtimestamp(seconds, UTC)
         if any(candidate.version.digest not in self.local for candidate in missing):
+            with suppress(DaintreeError):
+                # All with the same calls of git; the error of one is told when its image is made.
+                make_snapshots([c.version for c in missing], self.settings.snapshots)
             self.builder = open_builder(self.settings)
             self.listener.builder(self.builder.description)
         return side_by_side(
@@ -320,7 +331,7 @@ class _Build:
         names = [candidate.name for candidate in missing]
         if self.selection.commit:
             return dict.fromkeys(names, self.selection.commit)
-        commit, dirty = uncommitted(self.settings, names)
+        commit, dirty = uncommitted(self.settings, names, self.selection.tree)
         return {name: commit for name in names if commit and name not in dirty}
 
     def _make_one(self, candidate: Candidate, reasons: Reasons) -> Result:
@@ -354,12 +365,10 @@ class _Build:
         return self._push(candidate, result) if pushing else result
 
     def _input(self, candidate: Candidate, references: tuple[str, ...]) -> BuildInput:
-        root = self.settings.root
-        snapshot = make_snapshot(candidate.version, root, self.settings.snapshots)
+        snapshot = make_snapshot(candidate.version, self.settings.snapshots)
         commit = self.commits.get(candidate.name, "")
-        moment = datetime.fromtimestamp(commit_seconds(root, commit), UTC) if commit else None
-        created = (moment or datetime.now(UTC)).isoformat(timespec="seconds")
-        origin = Origin(commit, origin_url(root), created)
+        moment = self.committed if commit else datetime.now(UTC)
+        origin = Origin(commit, self.source, moment.isoformat(timespec="seconds"))
         return build_input(
             candidate.version, snapshot, references, origin, fresh=self.request.everything
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from daintree.components import ComponentVersion
-from daintree.components.git import commit_seconds, commits_apart, is_on_main_line
+from daintree.components.git import commit_seconds, compare_history, is_on_main_line
 from daintree.concurrency import side_by_side
 from daintree.errors import ImageError
 from daintree.images.reference import (
@@ -207,7 +207,7 @@ def _latest_stays(
     if not latest:
         return ""
     tags = [tag for tag in registry.tags(candidate.repository) if _COMMIT.fullmatch(tag)]
-    apart = commits_apart(root, commit, tags)
+    apart = compare_history(root, commit, tags)
     doubtful = sorted(apart.later | apart.unknown)
     digests = registry.digests([(candidate.repository, tag) for tag in doubtful])
     same = {tag for tag, digest in zip(doubtful, digests, strict=True) if digest == latest}

@@ -7,8 +7,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from daintree.components import ComponentVersion, read_versions
-from daintree.components.discovery import DOCKERFILE, TOP
+from daintree.components import DOCKERFILE, TOP, ComponentVersion, read_versions
 from daintree.errors import ArtifactDamaged, DaintreeError, EnvironmentFailed, SpecError
 from daintree.pipeline.binding import bind
 from daintree.pipeline.decisions import (

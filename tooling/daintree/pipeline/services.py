@@ -9,9 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from daintree.components import discover_components, read_versions
-from daintree.components.discovery import TOP
-from daintree.components.version import SPEC
+from daintree.components import SPEC, TOP, discover_components, read_versions
 from daintree.errors import (
     ArtifactDamaged,
     DaintreeError,

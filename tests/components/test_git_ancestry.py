@@ -1,4 +1,4 @@
-"""How commits lie to each other."""
+"""Ancestry of commits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from daintree.components.git import (
     commit_seconds,
-    commits_apart,
+    compare_history,
     is_on_main_line,
     origin_url,
     upstream_name,
@@ -23,11 +23,11 @@ def test_later_commits_and_unknown_ones(monorepo: Monorepo) -> None:
     monorepo.git("checkout", "--quiet", "-b", "aside", first)
     aside = monorepo.commit("aside")
 
-    found = commits_apart(monorepo.root, second, [first, second, third, aside, NOWHERE])
+    found = compare_history(monorepo.root, second, [first, second, third, aside, NOWHERE])
 
     assert found.later == {third}
     assert found.unknown == {NOWHERE}
-    assert commits_apart(monorepo.root, second, []).later == frozenset()
+    assert compare_history(monorepo.root, second, []).later == frozenset()
 
 
 def test_the_main_line(monorepo: Monorepo) -> None:

@@ -1,6 +1,4 @@
-"""The working tree's files, in every state that git can leave them in: always with the id of the
-bytes on disk.
-"""
+"""The working tree's files, in every state that git can leave them in."""
 
 from __future__ import annotations
 
@@ -10,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from daintree.components.entry import EXECUTABLE, REGULAR
-from daintree.components.working_tree import WorkingTree
+from daintree.components.tree import EXECUTABLE, REGULAR, WorkingTree
 from tests.components.git_files import DIRECTORY, FILE, NAMES, files, on_disk
 
 if TYPE_CHECKING:
@@ -141,14 +138,6 @@ def test_a_project_below_the_top_of_its_repository(monorepo: Monorepo) -> None:
     names = (FILE, f"{DIRECTORY}/g", f"{DIRECTORY}/h")
     assert files(root) == on_disk(root, *names)
 
-    monorepo.write(".gitattributes", "* text=auto\n")
-    monorepo.write(f"deep/er/{FILE}", "one\n")
-    monorepo.commit()
-    monorepo.write(f"deep/er/{FILE}", "one\r\n")
-    monorepo.git("add", "--all")
-    assert monorepo.git("ls-files", "--stage", f"deep/er/{FILE}").split()[1] != files(root)[0].blob
-    assert files(root) == on_disk(root, *names)
-
 
 def test_a_repository_with_sha256_ids(tmp_path: Path, monorepo: Monorepo) -> None:
     other = type(monorepo)(tmp_path / "sha256").init("--object-format=sha256")
@@ -160,16 +149,3 @@ def test_a_repository_with_sha256_ids(tmp_path: Path, monorepo: Monorepo) -> Non
 
 def test_a_directory_that_does_not_exist(committed: Monorepo) -> None:
     assert files(committed, "components/nothing") == []
-
-
-def test_deviations_from_the_index(committed: Monorepo) -> None:
-    tree = WorkingTree(committed.root)
-    tree.load([DIRECTORY])
-    assert tree.deviations() == set()
-
-    committed.write(f"{DIRECTORY}/new", "new\n")
-    committed.git("update-index", "--assume-unchanged", FILE)
-    committed.write(FILE, "other\n")
-    (committed.root / DIRECTORY / "run.sh").chmod(0o644)
-    tree.load([DIRECTORY])
-    assert tree.deviations() == {FILE, f"{DIRECTORY}/run.sh", f"{DIRECTORY}/new"}

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from daintree.components import TOOLING as NAME
 from daintree.components import (
     ComponentVersion,
+    WorkingTree,
+    directory_of,
     discover_components,
     discover_images,
     read_each_version,
     read_versions,
 )
 from daintree.components.affected import affected
-from daintree.components.discovery import NAME, directory_of
 from daintree.components.snapshot import make_snapshot
 from daintree.errors import DaintreeError, UsageError, VersionError
 from daintree.runners.environments import parse_requirements
@@ -47,7 +49,7 @@ def project(monorepo: Monorepo) -> Monorepo:
 
 
 def read(monorepo: Monorepo) -> ComponentVersion | DaintreeError:
-    return read_each_version(monorepo.root, [NAME], platform=PLATFORM, bases={})[NAME]
+    return read_each_version(WorkingTree(monorepo.root), [NAME], platform=PLATFORM, bases={})[NAME]
 
 
 def version(monorepo: Monorepo) -> ComponentVersion:
@@ -57,7 +59,7 @@ def version(monorepo: Monorepo) -> ComponentVersion:
 
 
 def reasons(monorepo: Monorepo) -> dict[str, list[str]]:
-    found = affected(monorepo.root, "HEAD", platform=PLATFORM, bases={})
+    found = affected(WorkingTree(monorepo.root), "HEAD", platform=PLATFORM, bases={})
     return {item.name: list(item.reasons) for item in found.components}
 
 
@@ -73,7 +75,7 @@ def test_what_it_is_made_of(project: Monorepo, tmp_path: Path) -> None:
         "tooling/tests/x.py": "tooling/tests/x.py",
     }
     assert found.bases == (("python:3.11-slim", "python:3.11-slim"),)
-    snapshot = make_snapshot(found, project.root, tmp_path / "snapshots")
+    snapshot = make_snapshot(found, tmp_path / "snapshots")
     assert (snapshot / "LICENSE").read_text() == "as it is\n"
 
 
@@ -108,7 +110,7 @@ def test_it_is_an_image_but_no_component(project: Monorepo) -> None:
     with pytest.raises(UsageError, match="the tooling's own image, which no stage can be"):
         read_versions(project.root, [NAME], platform=PLATFORM, bases={})
     project.component("b", {"component.yaml": f"uses: [{NAME}]\n"})
-    failed = read_each_version(project.root, ["b"], platform=PLATFORM, bases={})["b"]
+    failed = read_each_version(WorkingTree(project.root), ["b"], platform=PLATFORM, bases={})["b"]
     assert isinstance(failed, DaintreeError)
     assert "which is a component, not a library" in failed.message
 

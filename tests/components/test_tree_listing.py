@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daintree.components.entry import at_or_below, covers, narrowed
+from daintree.components.tree import at_or_below, is_covered
 
 NAMES = st.sampled_from(["a", "ab", "a-b", "a.b", "a0", "b", "A"])
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
@@ -26,12 +25,4 @@ def test_the_files_at_or_below_a_directory(paths: set[str], directory: str) -> N
 @given(st.sets(PATHS, max_size=5), PATHS)
 def test_a_path_is_covered_by_itself_and_what_holds_it(directories: set[str], path: str) -> None:
     expected = any(path == one or path.startswith(f"{one}/") for one in directories)
-    assert covers(directories, path) is expected
-
-
-@pytest.mark.parametrize("count", [0, 1, 30, 31, 200])
-def test_many_directories_are_asked_for_by_what_holds_them(count: int) -> None:
-    directories = [f"components/{number:03d}" for number in range(count)]
-    asked = narrowed(reversed(directories))
-    assert all(covers(asked, directory) for directory in directories)
-    assert asked == (directories if count <= 30 else ["components"])
+    assert is_covered(directories, path) is expected

@@ -1,0 +1,546 @@
+"""The files of a project as git would commit them now, and as a commit has them.
+
+git computes both: each working tree is a copy of the repository's own index, to which `git add --all` is applied; new
+blobs go to a private object directory in the user's cache. The repository itself is never written to. The copy is never
+kept: one that lives on would make a version depend on what this clone did before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import time
+import weakref
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from daintree.components.git import (
+    Repository,
+    attempt,
+    environment,
+    git,
+    path_text,
+    read_repository,
+    records,
+    refusal,
+)
+from daintree.errors import GitError
+from daintree.settings import cache_directory
+
+REGULAR, EXECUTABLE, SYMLINK, SUBMODULE = "100644", "100755", "120000", "160000"
+TOP = "components"
+ATTRIBUTES = ".gitattributes"
+LARGE = 100_000_000
+
+_KEPT_SECONDS = 14 * 24 * 3600
+_MOST_PATHS = 30
+# Hooks and monitors are programs; a split index is written beside the repository's own; ignoreStat and checkStat miss
+# edits; a compressed blob takes five times as long to write.
+_SETTINGS = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.splitIndex=false",
+    "core.ignoreStat=false",
+    "core.safecrlf=false",
+    "core.checkStat=default",
+    "core.compression=0",
+    "core.looseCompression=0",
+    "add.ignoreErrors=false",
+    "advice.addEmbeddedRepo=false",
+    "advice.addIgnoredFile=false",
+)
+FLAGS = tuple(argument for setting in _SETTINGS for argument in ("-c", setting))
+_NO_COMMIT = re.compile(r"^error: '(.+?)/?' does not have a commit checked out$", re.MULTILINE)
+_UNREADABLE = re.compile(r"^error: open\(\"(.+)\"\): (.+)$", re.MULTILINE)
+_NO_FILE = re.compile(r"^error: (.+): can only add regular files", re.MULTILINE)
+_FILTER = re.compile(r"external filter '.*' failed.*|.*clean filter '.*' failed", re.MULTILINE)
+_FILES = ("alternates", "config", "HEAD", "pruned")
+_ATTRIBUTES = ("text", "eol", "ident", "working-tree-encoding", "filter")
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One file: its path below the project's root, its mode and blob id as git writes them."""
+
+    path: str
+    mode: str
+    blob: str
+
+
+class Tree(Protocol):
+    """The files of a project in one state."""
+
+    @property
+    def root(self) -> Path:
+        """The project's root on disk."""
+        ...
+
+    def files(self, directory: str) -> Sequence[Entry]:
+        """Return the files at or below `directory`, sorted by path."""
+        ...
+
+    def content(self, entry: Entry) -> bytes:
+        """Return the blob of a file of this tree (of a symbolic link: its target)."""
+        ...
+
+    def conversions(self, paths: Iterable[str]) -> Mapping[str, str]:
+        """Return what a checkout does to these files by their attributes, where it writes other bytes than the blob's."""
+        ...
+
+
+class Objects:
+    """The private object directory of one repository; the repository's own objects are its alternates."""
+
+    def __init__(self, repository: Repository) -> None:
+        """Make the directory if it is missing. Raises GitError when it cannot be written."""
+        place = f"{repository.git_directory}\0{repository.algorithm}"
+        name = hashlib.sha256(os.fsencode(place)).hexdigest()[:20]
+        self.directory = cache_directory(os.environ) / "git" / name
+        self._repository = repository
+        try:
+            self._make()
+        except OSError as error:
+            raise GitError(
+                f"{self.directory} cannot be written: {error.strerror}",
+                hint="set XDG_CACHE_HOME to a directory that you can write to",
+            ) from None
+
+    def _make(self) -> None:
+        objects = os.fsencode(os.path.abspath(self._repository.common_directory / "objects"))
+        config = "[core]\nrepositoryformatversion = 1\nbare = true\n"
+        config += f"[extensions]\nobjectFormat = {self._repository.algorithm}\n"
+        wanted = {
+            "objects/info/alternates": objects + b"\n",
+            "config": config.encode("ascii"),
+            "HEAD": b"ref: refs/heads/main\n",
+        }
+        if (self.directory / "HEAD").exists():
+            self._prune()
+        for path, content in wanted.items():
+            file = self.directory / path
+            if not file.exists():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                partial = file.with_name(f"{file.name}.{os.urandom(6).hex()}")
+                partial.write_bytes(content)
+                partial.replace(file)
+        (self.directory / "refs").mkdir(exist_ok=True)
+
+    def _prune(self) -> None:
+        """Remove, once a day, what has not been used for two weeks."""
+        mark, now = self.directory / "pruned", time.time()
+        if mark.exists() and now - mark.stat().st_mtime < _KEPT_SECONDS / 14:
+            return
+        mark.touch()
+        for parent, _, names in os.walk(self.directory):
+            for name in names:
+                path = os.path.join(parent, name)
+                if name not in _FILES and now - os.stat(path).st_mtime > _KEPT_SECONDS:
+                    os.unlink(path)
+
+    def remove(self) -> None:
+        """Remove the directory, so that it is made anew."""
+        import shutil
+
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Blobs:
+    """Reads blobs through one `git cat-file` process, which lives as long as this."""
+
+    def __init__(self, root: Path, variables: Mapping[str, str]) -> None:
+        command = ["git", "-C", os.fspath(root), *FLAGS, "cat-file", "--batch"]
+        self._process = subprocess.Popen(
+            command,
+            env={**environment(), **variables},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        self._contents: dict[str, bytes] = {}
+        weakref.finalize(self, _end, self._process)
+
+    def read(self, blob: str) -> bytes:
+        """Return the bytes of a blob or commit. Raises KeyError when the repository lacks it."""
+        if blob not in self._contents:
+            self._contents[blob] = self._ask(blob)
+        return self._contents[blob]
+
+    def _ask(self, blob: str) -> bytes:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        try:
+            stdin.write(f"{blob}\n".encode("ascii"))
+            stdin.flush()
+        except OSError:
+            raise KeyError(blob) from None
+        fields = stdout.readline().split()
+        if len(fields) != 3:
+            raise KeyError(blob)
+        size = int(fields[2])
+        content = stdout.read(size + 1)
+        if len(content) != size + 1:
+            raise KeyError(blob)
+        return content[:size]
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.communicate()
+
+
+class WorkingTree:
+    """The project's files on disk as git would commit them (a Tree), at the moment their directory was first asked for.
+
+    Files are tracked, or untracked and not ignored. What a sparse checkout leaves out counts as the index has it. Every
+    method raises GitError as git does, and for what git cannot read.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._covered: set[str] = set()
+        self._loaded: set[str] = set()
+        self._excluded: set[str] = set()
+        self._nested: set[str] = set()
+        self._records: list[bytes] = []
+        self._output = b""
+        self._offset = 0
+        # Counts how often git has looked at the files.
+        self.readings = 0
+        # Paths that were in conflict, and new files with their sizes from LARGE on.
+        self.conflicts: set[str] = set()
+        self.large: dict[str, int] = {}
+
+    @property
+    def root(self) -> Path:
+        """The project's root on disk."""
+        return self._root
+
+    @cached_property
+    def repository(self) -> Repository:
+        """The repository that the project lies in."""
+        repository = read_repository(self._root)
+        self._open(repository)
+        return repository
+
+    def load(self, directories: Iterable[str]) -> None:
+        """Ask git for these directories or files together, with the next question."""
+        self._covered.update(directories)
+
+    @property
+    def objects(self) -> Path:
+        """The private git directory that has the blobs of this tree."""
+        assert self.repository
+        return self._objects.directory
+
+    def exclude(self, patterns: Iterable[str]) -> None:
+        """Leave what git's glob patterns match as the index has it: no version counts that."""
+        self._excluded = {*patterns}
+        self._loaded = set()
+
+    def files(self, directory: str) -> list[Entry]:
+        """Return the files at or below `directory`, sorted by path."""
+        self._ensure(directory)
+        below = os.fsencode(directory)
+        entries = [self._entry(record) for record in at_or_below(self._records, below, self._path)]
+        nested = [
+            Entry(path, SUBMODULE, "") for path in self._nested if is_covered({directory}, path)
+        ]
+        return sorted([*entries, *nested], key=lambda entry: entry.path) if nested else entries
+
+    def content(self, entry: Entry) -> bytes:
+        """Return the blob of a file of this tree (of a symbolic link: its target)."""
+        try:
+            return self._blobs.read(entry.blob)
+        except KeyError:
+            pass
+        # Lost from the private objects, or damaged there: whatever is still on disk is written again.
+        self._objects.remove()
+        self._open(self.repository)
+        self._read()
+        try:
+            return self._blobs.read(entry.blob)
+        except KeyError:
+            raise GitError(
+                f"the repository lacks the object {entry.blob} of {entry.path}", hint="git fetch"
+            ) from None
+
+    def commit_seconds(self, commit: str) -> int:
+        """Return the time at which a commit was made, in seconds since 1970. Raises GitError."""
+        assert self.repository
+        found = re.search(rb"^committer .* (\d+) [-+]\d+$", self._blobs.read(commit), re.MULTILINE)
+        if found is None:
+            raise GitError(f"the commit {commit} cannot be read")
+        return int(found[1])
+
+    def named(self, name: str) -> list[str]:
+        """Return the paths of all files with this name but one at the top, without a look at each file."""
+        self._ensure()
+        paths: list[str] = []
+        end = b"/" + os.fsencode(name) + b"\0"
+        at = self._output.find(end)
+        while at >= 0:
+            record = self._output.rfind(b"\0", 0, at) + 1
+            paths.append(path_text(self._output[record + self._offset : at + len(end) - 1]))
+            at = self._output.find(end, at + 1)
+        return paths
+
+    def differences(self, commit: str) -> dict[str, tuple[Entry | None, Entry | None]]:
+        """Return the commit's and this tree's entry of each path below the project's root that is not the same in both.
+
+        Without a commit everything differs from nothing.
+        """
+        self._ensure()
+        against = commit or self._git("hash-object", "-t", "tree", "/dev/null").decode().strip()
+        options = ("--cached", "--raw", "-z", "--no-renames", "--no-abbrev", "--no-ext-diff")
+        relative = ("--relative",) if self.repository.prefix else ()
+        fields = iter(records(self._git("diff-index", *options, *relative, against)))
+        found: dict[str, tuple[Entry | None, Entry | None]] = {}
+        for facts in fields:
+            path = os.fsdecode(next(fields))
+            old_mode, mode, old_blob, blob, _ = facts.decode("ascii").removeprefix(":").split(" ")
+            found[path] = (
+                Entry(path, old_mode, old_blob) if int(old_mode) else None,
+                Entry(path, mode, blob) if int(mode) else None,
+            )
+        return found
+
+    def conversions(self, paths: Iterable[str], commit: str = "") -> Mapping[str, str]:
+        """Return what a checkout does to these files by their attributes, where it writes other bytes than the blob's.
+
+        The attributes are those of `commit` where one is given.
+        """
+        wanted = [*paths]
+        has_files = b"." + ATTRIBUTES.encode()[1:] + b"\0" in self._output or self.repository.prefix
+        info = self.repository.common_directory / "info" / "attributes"
+        if not wanted or not (commit or has_files or info.exists()):
+            return {}
+        variables = dict(self._variables)
+        if commit:
+            variables["GIT_INDEX_FILE"] += ".base"
+            weakref.finalize(self, _remove, Path(variables["GIT_INDEX_FILE"]))
+            git(self._root, *FLAGS, "read-tree", commit, env=variables)
+        return _read_conversions(self._root, variables, wanted)
+
+    def _open(self, repository: Repository) -> None:
+        self._objects = Objects(repository)
+        index = self._objects.directory / f"index.{os.urandom(6).hex()}"
+        weakref.finalize(self, _remove, index)
+        self._variables = {
+            "GIT_INDEX_FILE": os.fspath(index),
+            "GIT_OBJECT_DIRECTORY": os.fspath(self._objects.directory / "objects"),
+        }
+        self._blobs = Blobs(self._root, self._variables)
+
+    def _ensure(self, directory: str = "") -> None:
+        """Let git look at what was asked for and has not been looked at."""
+        assert self.repository
+        if directory and not is_covered(self._covered, directory):
+            self._covered.add(directory)
+        if self._covered - self._loaded:
+            self._loaded = {*self._covered}
+            self._read()
+
+    def _read(self) -> None:
+        if (self._root / TOP).is_symlink():
+            raise GitError(f"{TOP} is a link", hint="put the components into the project itself")
+        self.readings += 1
+        paths = self._paths()
+        self._copy_index()
+        present = [path for path in paths if os.path.lexists(self._root / path)]
+        self._add([*present, *self._attributes_above()])
+        again = self._list(paths)
+        if again:
+            self._add(again)
+            self._list(paths)
+
+    def _paths(self) -> list[str]:
+        wanted = sorted(self._loaded)
+        if len(wanted) > _MOST_PATHS:
+            # git compares every file with every path it is given.
+            wanted = sorted({path.partition("/")[0] for path in wanted})
+        above = {""} | {
+            path[: place + 1] for path in wanted for place, mark in enumerate(path) if mark == "/"
+        }
+        return [*wanted, *sorted(parent + ATTRIBUTES for parent in above)]
+
+    def _attributes_above(self) -> list[str]:
+        above = ["../" * (level + 1) + ATTRIBUTES for level in range(self.repository.levels)]
+        return [path for path in above if os.path.lexists(self._root / path)]
+
+    def _copy_index(self) -> None:
+        """Copy the index with its time: git compares the times of files with it to tell which edits it may have missed."""
+        target = self._variables["GIT_INDEX_FILE"]
+        try:
+            with open(self.repository.git_directory / "index", "rb") as index:
+                status = os.fstat(index.fileno())
+                content = index.read()
+        except FileNotFoundError:
+            _remove(Path(target))
+            return
+        except OSError as error:
+            raise GitError(f"git's index cannot be read: {error.strerror}") from None
+        with open(target, "wb") as copy:
+            copy.write(content)
+        os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    def _git(self, *arguments: str, stdin: bytes | None = None) -> bytes:
+        return git(self._root, *FLAGS, *arguments, stdin=stdin, env=self._variables)
+
+    def _add(self, paths: Collection[str]) -> None:
+        if not paths:
+            return
+        specs = [f":(literal){path}" for path in paths]
+        # What git-lfs takes in stays out of the repository too; what that has is found through the alternates.
+        flags = (*FLAGS, "-c", f"lfs.storage={self.objects / 'lfs'}")
+        while True:
+            excluded = [f":(exclude,literal){path}" for path in sorted(self._nested)]
+            excluded += [f":(exclude,glob){pattern}" for pattern in sorted(self._excluded)]
+            arguments = ("add", "--all", "--sparse", "--verbose", "--", *specs, *excluded)
+            variables = {**self._variables, "GIT_LITERAL_PATHSPECS": "0"}
+            finished = attempt(self._root, *flags, *arguments, env=variables)
+            complaint = finished.stderr.decode("utf-8", "replace")
+            nested = _NO_COMMIT.search(complaint)
+            if not nested:
+                break
+            # git adds nothing at all when one nested repository has no commit.
+            self._nested.add(self._below_root(nested[1]))
+        self._check(complaint)
+        # With 1, git says that some of the paths are ignored; all others are added.
+        if finished.code not in (0, 1):
+            raise refusal(self._root, arguments, finished)
+        self._measure(finished.stdout)
+
+    def _check(self, complaint: str) -> None:
+        unreadable, no_file = _UNREADABLE.search(complaint), _NO_FILE.search(complaint)
+        if unreadable:
+            raise GitError(
+                f"{self._below_root(unreadable[1])} cannot be read: {unreadable[2]}",
+                hint="give yourself access to it",
+            )
+        if no_file:
+            raise GitError(f"{self._below_root(no_file[1])} is not a regular file")
+        broken = _FILTER.search(complaint)
+        if broken:
+            raise GitError(
+                f"a filter that .gitattributes names does not work: {broken[0]}",
+                hint="install the filter's program, or set filter.<name>.clean right in git's configuration",
+            )
+
+    def _below_root(self, path: str) -> str:
+        return path.removeprefix(os.fsdecode(self.repository.prefix))
+
+    def _measure(self, output: bytes) -> None:
+        """Note the new files that every command has to hash again."""
+        for line in output.split(b"\n"):
+            if line.startswith(b"add '"):
+                path = self._below_root(os.fsdecode(line[5:-1]))
+                with suppress(OSError):
+                    size = os.lstat(self._root / path).st_size
+                    if size >= LARGE:
+                        self.large[path] = size
+
+    def _list(self, paths: Sequence[str]) -> list[str]:
+        """Read the index; the paths that have to be added again, since git was told not to look at them."""
+        output = self._git("ls-files", "-z", "-s", "-v", "--resolve-undo", "--", *paths)
+        listed = records(output)
+        self._offset = listed[0].index(b"\t") + 1 if listed else 0
+        plain = output.count(b"\0H ") + output.startswith(b"H ")
+        if plain == len(listed):
+            self._output, self._records = output, listed
+            return self._gone(paths)
+        self.conflicts = {path_text(self._path(r)) for r in listed if r.startswith(b"U ")}
+        listed = [record for record in listed if not record.startswith(b"U ")]
+        assumed = [self._path(r) for r in listed if r.startswith((b"h ", b"s "))]
+        skipped = [self._path(r) for r in listed if r.startswith((b"S ", b"s "))]
+        skipped = [path for path in skipped if os.path.lexists(self._on_disk(path))]
+        for flag, flagged in (("--no-assume-unchanged", assumed), ("--no-skip-worktree", skipped)):
+            if flagged:
+                names = b"".join(path + b"\0" for path in flagged)
+                self._git("update-index", flag, "-z", "--stdin", stdin=names)
+        # A path in conflict that is not added has up to three records.
+        first = {self._path(record): record for record in reversed(listed)}
+        self._records = [first[path] for path in sorted(first)]
+        self._output = b"".join(record + b"\0" for record in self._records)
+        return [*map(path_text, {*assumed, *skipped}), *self._gone(paths)]
+
+    def _gone(self, paths: Sequence[str]) -> list[str]:
+        """The paths that are tracked, wanted and not on disk: git can be asked to add what it knows."""
+        missing = [path for path in paths if not os.path.lexists(self._root / path)]
+        return [
+            path
+            for path in missing
+            for record in at_or_below(self._records, os.fsencode(path), self._path)[:1]
+            if not record.startswith((b"S", b"s"))
+        ]
+
+    def _on_disk(self, path: bytes) -> bytes:
+        return os.path.join(os.fsencode(self._root), path)
+
+    def _path(self, record: bytes) -> bytes:
+        return record[self._offset :]
+
+    def _entry(self, record: bytes) -> Entry:
+        return Entry(
+            path=path_text(record[self._offset :]),
+            mode=record[2:8].decode("ascii"),
+            blob=record[9 : self._offset - 3].decode("ascii"),
+        )
+
+
+def is_covered(directories: Collection[str], path: str) -> bool:
+    """Return True when one of the directories is `path` or holds it."""
+    while path:
+        if path in directories:
+            return True
+        path = path.rpartition("/")[0]
+    return False
+
+
+T = TypeVar("T")
+
+
+def at_or_below(items: Sequence[T], directory: bytes, path_of: Callable[[T], bytes]) -> list[T]:
+    """The items whose path is `directory` or lies in it; `items` are sorted by path."""
+    start = bisect_left(items, directory + b"/", key=path_of)
+    end = bisect_left(items, directory + b"0", lo=start, key=path_of)
+    exact = bisect_left(items, directory, hi=start, key=path_of)
+    own = items[exact : exact + 1] if exact < start and path_of(items[exact]) == directory else ()
+    return [*own, *items[start:end]]
+
+
+def _read_conversions(
+    root: Path, variables: Mapping[str, str], paths: Sequence[str]
+) -> dict[str, str]:
+    command = ("-c", "core.attributesFile=/dev/null", "check-attr", "--cached", "-z", "--stdin")
+    names = b"".join(os.fsencode(path) + b"\0" for path in paths)
+    neutral = {**variables, "GIT_ATTR_NOSYSTEM": "1"}
+    fields = iter(records(git(root, *command, *_ATTRIBUTES, stdin=names, env=neutral)))
+    values: dict[str, dict[str, str]] = {}
+    for path, name, value in zip(fields, fields, fields, strict=True):
+        values.setdefault(os.fsdecode(path), {})[name.decode()] = value.decode("utf-8", "replace")
+    return {path: found for path in paths if (found := _conversion(values[path]))}
+
+
+def _conversion(attributes: Mapping[str, str]) -> str:
+    """Attributes, as they are written, by which a checkout writes other bytes than the blob's."""
+    parts = []
+    if attributes["eol"] == "crlf" and attributes["text"] != "unset":
+        parts.append("eol=crlf")
+    if attributes["ident"] == "set":
+        parts.append("ident")
+    if attributes["working-tree-encoding"] not in ("unspecified", "unset", "set"):
+        parts.append(f"working-tree-encoding={attributes['working-tree-encoding']}")
+    if attributes["filter"] == "lfs":
+        parts.append("filter=lfs")
+    return " ".join(parts)
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
