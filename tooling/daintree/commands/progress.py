@@ -41,7 +41,7 @@ class Progress:
         self._watchdog: threading.Thread | None = None
         if plan.runner != "local":
             # What they warn of, a base image that may change, has no part in a virtual environment.
-            from daintree.components.version import gathered
+            from daintree.components import gathered
 
             found = {w for version in plan.versions.values() for w in version.warnings}
             for warning in gathered(sorted(found)):

@@ -16,6 +16,7 @@ from daintree.components.git import resolve_commit, unknown_revision
 from daintree.components.tree import (
     ATTRIBUTES,
     TOP,
+    Differences,
     Entry,
     Tree,
     WorkingTree,
@@ -223,9 +224,7 @@ class CommitTree:
 
     def __init__(self, tree: WorkingTree, commit: str) -> None:
         self._tree, self._commit = tree, commit
-        self._readings = -1
-        self._paths: list[str] = []
-        self._differences: dict[str, tuple[Entry | None, Entry | None]] = {}
+        self._ordered: tuple[int, list[str]] = (0, [])
 
     @property
     def root(self) -> Path:
@@ -233,13 +232,9 @@ class CommitTree:
         return self._tree.root
 
     @property
-    def differences(self) -> dict[str, tuple[Entry | None, Entry | None]]:
+    def differences(self) -> Differences:
         """The commit's and the working tree's entry of each path that is not the same in both. Raises GitError."""
-        if self._readings != self._tree.readings or self._readings < 1:
-            self._differences = self._tree.differences(self._commit)
-            self._readings = self._tree.readings
-            self._paths = sorted(self._differences)
-        return self._differences
+        return self._tree.differences(self._commit)
 
     @property
     def attributes_differ(self) -> bool:
@@ -250,7 +245,9 @@ class CommitTree:
         """Return the files at or below `directory`, sorted by path."""
         entries = self._tree.files(directory)
         differences = self.differences
-        changed = at_or_below(self._paths, os.fsencode(directory), os.fsencode)
+        if self._ordered[0] != self._tree.readings:
+            self._ordered = (self._tree.readings, sorted(differences))
+        changed = at_or_below(self._ordered[1], os.fsencode(directory), os.fsencode)
         if not changed and not any(entry.blob == "" for entry in entries):
             return entries
         found = {entry.path: entry for entry in entries if entry.blob}

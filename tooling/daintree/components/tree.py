@@ -74,6 +74,9 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     blob: str
 
 
+Differences = dict[str, tuple[Entry | None, Entry | None]]
+
+
 class Tree(Protocol):
     """The files of a project in one state."""
 
@@ -211,6 +214,7 @@ class WorkingTree:
         self._records: list[bytes] = []
         self._output = b""
         self._offset = 0
+        self._compared: dict[tuple[str, int], Differences] = {}
         # Counts how often git has looked at the files.
         self.readings = 0
         # Paths that were in conflict, and new files with their sizes from LARGE on.
@@ -291,17 +295,23 @@ class WorkingTree:
             at = self._output.find(end, at + 1)
         return paths
 
-    def differences(self, commit: str) -> dict[str, tuple[Entry | None, Entry | None]]:
+    def differences(self, commit: str) -> Differences:
         """Return the commit's and this tree's entry of each path below the project's root that is not the same in both.
 
         Without a commit everything differs from nothing.
         """
         self._ensure()
+        key = (commit, self.readings)
+        if key not in self._compared:
+            self._compared[key] = self._compare(commit)
+        return self._compared[key]
+
+    def _compare(self, commit: str) -> Differences:
         against = commit or self._git("hash-object", "-t", "tree", "/dev/null").decode().strip()
         options = ("--cached", "--raw", "-z", "--no-renames", "--no-abbrev", "--no-ext-diff")
         relative = ("--relative",) if self.repository.prefix else ()
         fields = iter(records(self._git("diff-index", *options, *relative, against)))
-        found: dict[str, tuple[Entry | None, Entry | None]] = {}
+        found: Differences = {}
         for facts in fields:
             path = os.fsdecode(next(fields))
             old_mode, mode, old_blob, blob, _ = facts.decode("ascii").removeprefix(":").split(" ")

@@ -14,7 +14,7 @@ import msgspec
 
 from daintree import __version__
 from daintree.components import ComponentVersion
-from daintree.components.commit_tree import head
+from daintree.components.git import head
 from daintree.concurrency import Cancellation
 from daintree.digest import short
 from daintree.errors import (

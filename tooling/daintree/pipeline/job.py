@@ -24,9 +24,7 @@ def prepare(
 
     Raises EnvironmentFailed, VersionError.
     """
-    return runner.prepare(
-        version, lambda: make_snapshot(version, settings.root, settings.snapshots), announce
-    )
+    return runner.prepare(version, lambda: make_snapshot(version, settings.snapshots), announce)
 
 
 def job_of(

@@ -1,0 +1,61 @@
+"""Processes of git that a command runs: each takes a few milliseconds of every command."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.e2e.projects import Project
+    from tests.services.image_project import ImageProject
+
+
+class Counter:
+    """A git first on PATH that writes down how it was called."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir()
+        self.log = directory / "log"
+        script = directory / "git"
+        script.write_text(
+            f'#!/bin/sh\necho "$*" >> "{self.log}"\nexec {shutil.which("git")} "$@"\n'
+        )
+        script.chmod(0o755)
+        self.log.write_text("")
+        self.env = {"PATH": f"{directory}{os.pathsep}{os.environ['PATH']}"}
+
+    def calls(self) -> list[str]:
+        """The calls since the last time."""
+        found = self.log.read_text(encoding="utf-8").splitlines()
+        self.log.write_text("")
+        return found
+
+
+@pytest.fixture
+def counter(tmp_path: Path) -> Counter:
+    return Counter(tmp_path / "git on PATH")
+
+
+def test_a_plan_and_a_run_with_nothing_to_do(ran: Project, counter: Counter) -> None:
+    ran.doit("plan", "words", env=counter.env)
+    assert len(calls := counter.calls()) <= 4, calls
+    ran.doit("run", "words", env=counter.env)
+    assert len(calls := counter.calls()) <= 4, calls
+
+
+def test_a_build(image_project: ImageProject, counter: Counter) -> None:
+    image_project.build("--dry-run", env=counter.env)
+    assert len(calls := counter.calls()) <= 5, calls
+    image_project.build(env=counter.env)
+    assert len(calls := counter.calls()) <= 8, calls
+    image_project.edit("text/clean")
+    image_project.build(env=counter.env)
+    assert len(calls := counter.calls()) <= 8, calls
+    image_project.project.commit()
+    image_project.build("--push")
+    image_project.build(env=counter.env)
+    assert len(calls := counter.calls()) <= 4, calls
