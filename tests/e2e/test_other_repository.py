@@ -227,6 +227,9 @@ def test_the_local_runner_has_nothing_to_run(shared: Shared) -> None:
     complaint = shared.other.doit("run", "words", "--runner", "local").complaint()
     assert "text/load is here as an image alone, so it can only run in a container" in complaint
     assert "hint: --runner docker" in complaint
+    planned = shared.other.doit("plan", "words", "--runner", "local").stdout
+    assert "cannot run: text/load is here as an image alone" in planned
+    assert "hint: --runner docker" in planned
 
 
 def test_the_shell_and_pull_work_there(shared: Shared) -> None:

@@ -18,7 +18,14 @@ from daintree.commands.command import (
 from daintree.commands.names import COMMANDS
 from daintree.errors import UsageError
 from daintree.pipeline.decisions import BoundStage, Decision, Hit, Pending
-from daintree.pipeline.plan import Plan, Planned, read_last_runs, reason, results_of_other_runner
+from daintree.pipeline.plan import (
+    Plan,
+    Planned,
+    read_last_runs,
+    reason,
+    refusals,
+    results_of_other_runner,
+)
 from daintree.pipeline.session import Session
 from daintree.store.records import RunManifest
 from daintree.terminal import colour, columns, count, duration
@@ -38,8 +45,12 @@ def reasons(session: Session, plan: Plan) -> dict[str, str]:
     """Why each stage is what the plan says, and where another runner has what it misses."""
     read_last_runs(session, plan)
     others = results_of_other_runner(session, plan)
+    refused = {name: f"cannot run: {e.message}" for name, e in refusals(session, plan).items()}
     found = {stage.name: _reason(session, plan, stage) for stage in plan.stages}
-    return {name: "; ".join(filter(None, (found[name], others.get(name)))) for name in found}
+    return {
+        name: "; ".join(filter(None, (refused.get(name), found[name], others.get(name))))
+        for name in found
+    }
 
 
 def _reason(session: Session, plan: Plan, stage: BoundStage) -> str:
@@ -90,7 +101,8 @@ def plan_table(planned: Planned) -> list[str]:
         word = colour(status, _SHADES[status.lower()], sys.stdout)
         shaded.append(line[:start] + word + line[start + len(status) :])
     title = f"{plan.pipeline.name}: runner {plan.runner}, source {plan.identity.origin}, store {session.store.url}"
-    return [title, lines[0], *shaded, _cost(session, plan)]
+    hints = dict.fromkeys(f"hint: {e.hint}" for e in refusals(session, plan).values() if e.hint)
+    return [title, lines[0], *shaded, _cost(session, plan), *hints]
 
 
 def _cost(session: Session, plan: Plan) -> str:

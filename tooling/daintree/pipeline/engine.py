@@ -16,7 +16,7 @@ from daintree.concurrency import Cancellation
 from daintree.errors import ArtifactDamaged, DaintreeError, UsageError, from_os_error
 from daintree.pipeline.decisions import FORCED, BoundStage, Decision, Hit, Miss, Pending
 from daintree.pipeline.output_directory import check_place, publish_output
-from daintree.pipeline.plan import Planned
+from daintree.pipeline.plan import Planned, refusals
 from daintree.settings import expand_home
 from daintree.store.records import IndexRecord
 
@@ -40,7 +40,7 @@ class PipelineRun:
     def __init__(self, planned: Planned, events: Events, *, stage: str = "") -> None:
         """`stage` is the one to end with, "" for the whole pipeline, whose output is copied to its directory then.
 
-        Raises UsageError for an output directory that must not be replaced, and for a plan of one stage alone
+        Raises EnvironmentFailed for a stage that the runner cannot run, UsageError for an output directory that must not be replaced, and for a plan of one stage alone
         (`only`) whose needs have no outputs.
         """
         self.session, self.plan = planned
@@ -53,8 +53,12 @@ class PipelineRun:
         self._cancellation = Cancellation()
         only = self.plan.request.only
         self.target = f"{self.plan.pipeline.name}:{only or stage}".rstrip(":")
-        self._directory = None if only or stage else self._output_directory()
         self._last = only or stage
+        needed = self._ancestors(self._last) | {self._last} if self._last else self._stages.keys()
+        for name, refusal in refusals(self.session, self.plan).items():
+            if name in needed and (not only or name == only):
+                raise refusal
+        self._directory = None if only or stage else self._output_directory()
         if only:
             self._take_needs(only)
 

@@ -114,6 +114,16 @@ def reason(
     return decision.reason
 
 
+def refusals(session: Session, plan: Plan) -> dict[str, EnvironmentFailed]:
+    """The runner's refusal of each stage that it would have to run and cannot, by stage. Asks nobody."""
+    found = (
+        (stage.name, session.runner.refusal(plan.version_of(stage)))
+        for stage in plan.stages
+        if not isinstance(plan.decisions[stage.name], Hit)
+    )
+    return {name: refusal for name, refusal in found if refusal is not None}
+
+
 def read_last_runs(session: Session, plan: Plan) -> None:
     """Read at once the latest runs that the reasons of the plan's misses need."""
     session.read_last_runs(n for n, d in plan.decisions.items() if not isinstance(d, Hit))

@@ -1,0 +1,51 @@
+"""A stage gets the variables that its component names, and nothing else of whoever runs it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.e2e.projects import Project
+
+BODY = "(output / 'a.txt').write_text(os.environ['SHOP_PASSWORD'][::-1])"
+SECRET = "open sesame"
+
+
+def test_a_variable_that_is_named_is_needed_before_anything_runs(project: Project) -> None:
+    project.component("odd/login", BODY)
+    project.write("components/odd/login/component.yaml", "env: [SHOP_PASSWORD]\n")
+    project.pipeline("odd", "text/load", "odd/login")
+    planned = project.doit("plan", "odd")
+    assert "cannot run: odd/login needs the environment variable SHOP_PASSWORD" in planned.stdout
+    assert "hint: export SHOP_PASSWORD=…" in planned.stdout
+    complaint = project.doit("run", "odd").complaint()
+    assert "odd/login needs the environment variable SHOP_PASSWORD" in complaint
+    assert "text/load" not in complaint
+
+
+def test_a_secret_reaches_the_stage_that_names_it_and_no_record(project: Project) -> None:
+    project.component("odd/login", BODY)
+    project.write("components/odd/login/component.yaml", "env: [SHOP_PASSWORD]\n")
+    project.pipeline("odd", "odd/login")
+    env = {"SHOP_PASSWORD": SECRET}
+    finished = project.doit("run", "odd", env=env)
+    assert finished.code == 0, finished.stderr
+    assert SECRET not in finished.stdout + finished.stderr
+    # Its value is in no key: with another one, and with none at all, the stage is a hit.
+    assert project.doit("run", "odd", env={"SHOP_PASSWORD": "x"}).code == 0
+    assert project.doit("plan", "odd", "--json").statuses() == {"login": "hit"}
+    shown = project.doit("show", "odd:login", "--json")
+    assert shown.code == 0
+    assert SECRET not in shown.stdout
+
+
+def test_a_stage_that_fails_for_want_of_a_variable_gets_a_hint(project: Project) -> None:
+    project.component("odd/login", BODY)
+    project.pipeline("odd", "odd/login")
+    complaint = project.doit("run", "odd", env={"SHOP_PASSWORD": SECRET}).complaint()
+    assert "KeyError: 'SHOP_PASSWORD'" in complaint
+    assert (
+        "hint: a stage gets only the variables that its component names: env: [SHOP_PASSWORD]"
+        in complaint
+    )
+    assert SECRET not in complaint
