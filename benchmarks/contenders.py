@@ -16,6 +16,8 @@ import uv
 from daintree.settings import ENVIRONMENT_PREFIX, cache_directory
 
 PROJECT = Path(__file__).resolve().parent.parent
+# For `tests.services`, which is no part of the installation.
+sys.path.append(str(PROJECT))
 
 
 def daintree() -> str:

@@ -1,0 +1,132 @@
+"""Random histories of two clones and two buckets: runs, edits, reverts, crashes and damage in any order, and never a wrong output."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import tempfile
+from pathlib import Path
+
+from contenders import make_writable
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from oracle import VARIANTS, Place, Tally, Values, flip, forget_cache, kill, overwrite
+from projects import PIPELINE
+from timing import parser
+
+from tests.services.minio import running_server
+
+STAGES = 2
+VIOLATIONS = ("wrong hit", "crash")
+CLONES = st.integers(0, 1)
+VALUES = st.tuples(*[st.integers(0, VARIANTS - 1)] * STAGES)
+TALLY = Tally(VIOLATIONS)
+
+
+class Histories(RuleBasedStateMachine):
+    """Two clones whose homes stay while their stores change: what one address holds never reaches the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._directory = tempfile.TemporaryDirectory(prefix="state-machine-")
+        top, server = Path(self._directory.name), running_server()
+        self._places = [Place(top / "one", server), Place(top / "other", server)]
+        self._clones = [self._places[n].clone("clone", STAGES) for n in range(2)]
+        self._before: list[list[Values]] = [[(0,) * STAGES] for _ in range(2)]
+
+    @rule(clone=CLONES, values=VALUES)
+    def edit(self, clone: int, values: Values) -> None:
+        """Somebody changes parameters."""
+        TALLY.add("edits")
+        self._before[clone].append(values)
+        self._clones[clone].edit(values)
+
+    @rule(clone=CLONES)
+    def revert(self, clone: int) -> None:
+        """Somebody goes back to what there was before."""
+        TALLY.add("reverts")
+        if len(self._before[clone]) > 1:
+            self._before[clone].pop()
+        self._clones[clone].edit(self._before[clone][-1])
+
+    @rule(clone=CLONES, place=CLONES)
+    def change_bucket(self, clone: int, place: int) -> None:
+        """A clone uses the other bucket from now on, with the home that it has."""
+        TALLY.add("changes of bucket")
+        self._clones[clone].environment["DAINTREE_STORE"] = self._places[place].store
+
+    @rule(clone=CLONES)
+    def run(self, clone: int) -> None:
+        """A run to its end, which publishes what it computes; its outputs are compared."""
+        TALLY.add("runs")
+        wrong = sum(TALLY.counts[name] for name in VIOLATIONS)
+        self._clones[clone].run(TALLY)
+        assert sum(TALLY.counts[name] for name in VIOLATIONS) == wrong
+
+    @rule(clone=CLONES, share=st.floats(0.05, 1))
+    def crash(self, clone: int, share: float) -> None:
+        """A run that is killed somewhere."""
+        TALLY.add("crashes")
+        process = self._clones[clone].start("run", PIPELINE)
+        try:
+            process.communicate(timeout=share)
+        except subprocess.TimeoutExpired:
+            kill(process)
+            process.communicate()
+
+    @rule(place=CLONES, seed=st.integers(0, 1 << 32))
+    def corrupt_bucket(self, place: int, seed: int) -> None:
+        """A disk of the server flips a bit."""
+        TALLY.add("damage in a bucket")
+        contents = {name: c for name, c in self._places[place].contents().items() if c}
+        if contents:
+            numbers = random.Random(seed)
+            name = numbers.choice(sorted(contents))
+            self._places[place].write(name, flip(contents[name], numbers))
+
+    @rule(clone=CLONES, seed=st.integers(0, 1 << 32))
+    def corrupt_cache(self, clone: int, seed: int) -> None:
+        """A disk of the machine flips a bit."""
+        TALLY.add("damage in a cache")
+        numbers = random.Random(seed)
+        directory = Path(self._clones[clone].environment["DAINTREE_CACHE"])
+        files = [p for p in sorted(directory.rglob("*")) if p.is_file() and p.stat().st_size]
+        if files:
+            path = numbers.choice(files)
+            overwrite(path, flip(path.read_bytes(), numbers))
+
+    @rule(clone=CLONES)
+    def forget(self, clone: int) -> None:
+        """Somebody removes the cache."""
+        TALLY.add("caches removed")
+        forget_cache(self._clones[clone])
+
+    def teardown(self) -> None:
+        """Remove it all."""
+        make_writable(Path(self._directory.name))
+        self._directory.cleanup()
+
+
+def main() -> None:
+    """Play histories, and print a row."""
+    options = parser(__doc__)
+    options.add_argument("--steps", type=int, default=20_000, help="steps in all")
+    arguments = options.parse_args()
+    steps, each = (30, 10) if arguments.quick else (arguments.steps, 50)
+    run_state_machine_as_test(
+        Histories,
+        settings=settings(
+            max_examples=max(1, steps // each),
+            stateful_step_count=each,
+            deadline=None,
+            database=None,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    raise SystemExit(not TALLY.finish(f"histories of {each} steps, {steps} in all"))
+
+
+if __name__ == "__main__":
+    main()
