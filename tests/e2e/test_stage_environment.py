@@ -39,6 +39,22 @@ def test_a_secret_reaches_the_stage_that_names_it_and_no_record(project: Project
     assert SECRET not in shown.stdout
 
 
+def test_a_lock_that_is_older_than_its_requirements_is_said_with_the_command(
+    project: Project,
+) -> None:
+    project.component("odd/lines", "(output / 'a.txt').write_text('a')")
+    project.pipeline("odd", "odd/lines")
+    project.write("components/odd/lines/requirements.in", "# nothing yet\n")
+    assert project.doit("lock", "odd/lines").code == 0
+    assert "since the lock" not in project.doit("run", "odd").stderr
+    project.write("components/odd/lines/requirements.in", "rapidfuzz\n")
+    warning = (
+        "warning: components/odd/lines/requirements.in changed since the lock: doit lock odd/lines"
+    )
+    assert warning in project.doit("plan", "odd").stderr
+    assert warning in project.doit("run", "odd").stderr
+
+
 def test_a_stage_that_fails_for_want_of_a_variable_gets_a_hint(project: Project) -> None:
     project.component("odd/login", BODY)
     project.pipeline("odd", "odd/login")

@@ -279,6 +279,15 @@ def planned(
 
 
 def plan_request(settings: Settings, request: Request, *, fetch: bool) -> Planned:
-    """The plan of a request, with its session. Raises as `Session` and `make_plan` do."""
+    """The plan of a request, with its session; warns of a stale lock of what would run. Raises as `Session` and `make_plan` do."""
     session = Session(settings, request, reserved_names(settings.root))
-    return Planned(session, make_plan(session, fetch=fetch))
+    made = Planned(session, make_plan(session, fetch=fetch))
+    misses = [s for s in made.plan.stages if made.plan.decisions[s.name].status == "miss"]
+    names = {stage.component for stage in misses if not made.plan.version_of(stage).image}
+    if names:
+        # Imported here: a plan without a miss needs none of it.
+        from daintree.authoring.lock_requirements import stale_locks
+
+        for warning in stale_locks(settings.root, sorted(names)):
+            print(f"warning: {warning}", file=sys.stderr)
+    return made

@@ -10,10 +10,8 @@ import os
 import resource
 import selectors
 import signal
-import stat
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -257,46 +255,6 @@ class ContainerMemory:
                 return int((started.read().split() or ["0"])[0])
         except OSError:
             return 0
-
-
-# Sockets have paths of at most 104 bytes (macOS, 108 on Linux); libraries put some 40 below the directory.
-_LONGEST_TEMPORARY = 50
-
-
-@contextlib.contextmanager
-def short_path(directory: Path) -> Iterator[Path]:
-    """A path to `directory` that sockets below it can have: its own, or a link in the system's temporary directory.
-
-    The link is gone afterwards; the next call removes the links of processes that were killed. Raises OSError.
-    """
-    if len(os.fsencode(directory)) <= _LONGEST_TEMPORARY:
-        yield directory
-        return
-    links = _links_directory()
-    for link in links.iterdir():
-        if not link.exists():
-            link.unlink(missing_ok=True)
-    link = links / os.urandom(4).hex()
-    link.symlink_to(directory)
-    try:
-        yield link
-    finally:
-        link.unlink(missing_ok=True)
-
-
-def _links_directory() -> Path:
-    """This user's directory of links: nobody else's, and nobody else writes there."""
-    system = tempfile.gettempdir()
-    if len(system) > _LONGEST_TEMPORARY // 2 and os.access("/tmp", os.W_OK):
-        system = "/tmp"
-    links = Path(system, f"daintree-{os.getuid()}")
-    with contextlib.suppress(FileExistsError):
-        links.mkdir(mode=0o700)
-    status = links.lstat()
-    if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o022:
-        return links
-    # Somebody else has taken the name.
-    return Path(tempfile.mkdtemp(prefix="d-", dir=system))
 
 
 GRACE_SECONDS = 3.0
