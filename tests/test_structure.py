@@ -33,13 +33,13 @@ LIMITS: dict[str, float] = {
     "functions of more than 50 lines": 0,
     "lines of a function, 90th percentile": 21,
     "old words in module names": 1,
-    "old words in names of test modules": 13,
-    "old words in identifiers": 305,
+    "old words in names of test modules": 12,
+    "old words in identifiers": 290,
     "old words in identifiers of tests": 400,
-    "old words in docstrings": 28,
-    "docstrings that name no subject": 350,
-    "public functions that raise and do not say so, %": 34,
-    "public functions that raise and do not say so": 48,
+    "old words in docstrings": 24,
+    "docstrings that name no subject": 260,
+    "public functions that raise and do not say so, %": 20,
+    "public functions that raise and do not say so": 26,
     "patches, % of tests": 2.5,
     "tests that assert nothing": 0,
 }
@@ -327,9 +327,10 @@ def silent_raises_percent() -> float:
 
 
 def _raising() -> Iterator[tuple[str, Definition]]:
+    # Without a docstring it implements a protocol, which says what is raised.
     for name, tree in trees(PACKAGE).items():
         for node in public_functions(tree):
-            if own_raises(node):
+            if own_raises(node) and ast.get_docstring(node):
                 yield name, node
 
 

@@ -119,7 +119,7 @@ class Screen:
 
 
 def _encode_anyhow(error: UnicodeError) -> tuple[bytes, int]:
-    """What an encoding lacks becomes "?"; bytes of file names that are no text become themselves again."""
+    """Replace the characters that an encoding lacks by "?"; bytes of file names that are no text become themselves again."""
     assert isinstance(error, UnicodeEncodeError)
     points = map(ord, error.object[error.start : error.end])
     return bytes(p - 0xDC00 if 0xDC80 <= p <= 0xDCFF else 0x3F for p in points), error.end

@@ -1,4 +1,4 @@
-"""What every command shares: arguments in any order, one boundary for errors, the project it works on.
+"""Parts that all commands share: arguments in any order, one boundary for errors, the project it works on.
 
 doit's own parser takes any `a=b` for a variable and stops at the first name; these commands read the command
 line as it was typed.
@@ -175,7 +175,7 @@ def _without_lock(stream: TextIO) -> TextIO:
 
 
 def _drop_output() -> None:
-    """What is still buffered must not fail again when Python closes the streams."""
+    """Let buffered output go nowhere, so that it does not fail again when Python closes the streams."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         # One that was closed from the start has no number.

@@ -132,7 +132,7 @@ class AtProject:
         return int(self.execute(params, names) or 0)
 
     def execute(self, params: Any, names: Sequence[str]) -> Any:
-        """As doit does, with the project's dodo.py and database. Raises UsageError for what doit refuses."""
+        """Run doit's own command with the project's dodo.py and database. Raises UsageError for what doit refuses."""
         try:
             self.place(params)
         except UsageError:
@@ -153,7 +153,7 @@ class AtProject:
             _renew_database(Path(params["dep_file"]))
 
     def _refusal(self, said: str, names: Sequence[str]) -> UsageError:
-        """What doit refuses, in our words: mostly a name that is no task."""
+        """Error for a refusal of doit's, which is mostly of a name that is no task."""
         tasks = [task.name for task in getattr(self, "task_list", [])]
         known = [*tasks, *COMMANDS]
         unknown = [name for name in names if name not in known]

@@ -122,5 +122,5 @@ def _flag(name: str, options: Mapping[str, Any]) -> str:
 
 
 def _path(text: str) -> str:
-    """As the component, which runs in a directory of its own, finds it."""
+    """Absolute form of a path, for the component, which runs in a directory of its own; a URL as it stands."""
     return text if "://" in text else str(Path(expand_home(text)).absolute())

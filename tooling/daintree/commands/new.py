@@ -28,7 +28,7 @@ class New(DaintreeCommand):
     names = (2, None)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Write the files and name them."""
+        """Write the files and name them. Raises UsageError for another kind than component or pipeline."""
         kind, name, *components = names
         if kind == "component" and not components:
             written = new_component(self.root, name)

@@ -48,43 +48,35 @@ class WatchLines:
     """Each event as a line on stderr, with its time; how a run ended on stdout, as `doit run` prints it."""
 
     def watching(self, pipeline: str, interval: float) -> None:
-        """As `WatchReport.watching`."""
         _say(f"watching the source of {pipeline}, every {interval:g} s")
 
     def unchanged(self, plan: Plan) -> None:
-        """As `Watcher.unchanged`."""
         stages = count(len(plan.stages), "stage")
         _say(f"nothing to run: the store has all of {plan.pipeline.name} ({stages})")
 
     def failed_before(self, plan: Plan, run: RunManifest) -> None:
-        """As `Watcher.failed_before`."""
         _say(
             f"not run: {run.pipeline}:{run.stage} {run.failure} on the same source before (run {run.run})"
         )
         say(f"hint: doit run {run.pipeline} tries it again")
 
     def starting(self, plan: Plan) -> None:
-        """As `Watcher.starting`."""
         _say(f"running {plan.pipeline.name} on {plan.identity.origin}")
 
     def ran(self, run: PipelineRun, seconds: float) -> None:
-        """As `WatchReport.ran`."""
         print(run_summary(run, seconds), flush=True)
 
     def failed(self, error: DaintreeError) -> None:
-        """As `Watcher.failed`."""
         _say(f"failed: {error.message}")
         _hint(error)
         say("the watch goes on: it runs again when the source changes")
 
     def away(self, error: DaintreeError) -> None:
-        """As `Watcher.away`."""
         _say(f"away: {error.message}")
         _hint(error)
         say("the watch goes on")
 
     def back(self) -> None:
-        """As `Watcher.back`."""
         _say("back: what was away is there again")
 
 
@@ -95,15 +87,12 @@ class WatchEvents:
         self._write = write
 
     def watching(self, pipeline: str, interval: float) -> None:
-        """As `WatchReport.watching`."""
         self._tell("watching", pipeline=pipeline, interval=interval)
 
     def unchanged(self, plan: Plan) -> None:
-        """As `Watcher.unchanged`."""
         self._tell("unchanged", source=plan.identity.origin)
 
     def failed_before(self, plan: Plan, run: RunManifest) -> None:
-        """As `Watcher.failed_before`."""
         self._tell(
             "failed-before",
             source=plan.identity.origin,
@@ -113,23 +102,18 @@ class WatchEvents:
         )
 
     def starting(self, plan: Plan) -> None:
-        """As `Watcher.starting`."""
         self._tell("starting", source=plan.identity.origin)
 
     def ran(self, run: PipelineRun, seconds: float) -> None:
-        """As `WatchReport.ran`; with what `doit run --json` tells."""
         self._tell("ran", seconds=round(seconds, 3), output=run.output or None, **run_as_json(run))
 
     def failed(self, error: DaintreeError) -> None:
-        """As `Watcher.failed`."""
         self._tell("failed", message=error.message, hint=error.hint or None)
 
     def away(self, error: DaintreeError) -> None:
-        """As `Watcher.away`."""
         self._tell("away", message=error.message, hint=error.hint or None)
 
     def back(self) -> None:
-        """As `Watcher.back`."""
         self._tell("back")
 
     def _tell(self, event: str, **more: Any) -> None:
@@ -181,7 +165,7 @@ class WatchCommand(DaintreeCommand):
     names = (1, None)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
-        """Watch until a signal; with --once, 1 where what is missing has failed before."""
+        """Watch until a signal; with --once, 1 where a missing stage has failed before. Raises UsageError for a wrong interval or word."""
         interval = options["interval"]
         if not 1 <= interval <= LONGEST_SECONDS:
             raise UsageError(

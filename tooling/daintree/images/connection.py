@@ -29,7 +29,7 @@ _BROKEN = (ConnectionResetError, BrokenPipeError)
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What a server answered; header names are in lower case. A HEAD's body is empty."""
+    """Answer of a server; header names are in lower case. A HEAD's body is empty."""
 
     status: int
     headers: dict[str, str]

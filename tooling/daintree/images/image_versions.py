@@ -1,4 +1,4 @@
-"""Versions whose sources are elsewhere, read from the labels of their images: in the registry, else in the engine.
+"""Versions whose sources are in another repository, read from the labels of their images: in the registry, else in the engine.
 
 An image never changes, and a version's tag is never overwritten: what was read once is remembered, so that a
 run with nothing to do asks nobody.

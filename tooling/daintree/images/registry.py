@@ -80,7 +80,7 @@ class RegistryClient:
         return side_by_side(answer, images, THREADS)
 
     def manifest(self, repository: Repository, reference: str) -> Manifest:
-        """The manifest that a tag or digest names."""
+        """The manifest that a tag or digest names. Raises RegistryError for an answer that is another one."""
         answer = self._found("GET", repository, f"manifests/{reference}", {"Accept": _ACCEPT})
         digest = _digest_of(answer.body)
         told = answer.headers.get(_DIGEST_HEADER, digest)
@@ -92,7 +92,7 @@ class RegistryClient:
         return Manifest(kind, digest, answer.body)
 
     def config(self, repository: Repository, reference: str, platform: str) -> ImageConfig:
-        """The configuration of an image, of its variant for `platform` where it has several."""
+        """The configuration of an image, of its variant for `platform` where it has several. Raises RegistryError where there is none."""
         manifest = self.manifest(repository, reference)
         if manifest.media_type in INDEX_TYPES:
             inner = _variant(_json(manifest.body, self.host), platform)
@@ -111,7 +111,7 @@ class RegistryClient:
         )
 
     def labels(self, repository: Repository, reference: str, platform: str) -> dict[str, str]:
-        """The labels of an image, of its variant for `platform` where it has several."""
+        """The labels of an image, of its variant for `platform` where it has several. Raises RegistryError where there is none."""
         return self.config(repository, reference, platform).labels
 
     def tags(self, repository: Repository) -> list[str]:
@@ -129,7 +129,7 @@ class RegistryClient:
         return found
 
     def tag(self, repository: Repository, manifest: Manifest, tag: str) -> None:
-        """Make a tag name an image that the repository has. Believed only when the registry answers with its digest."""
+        """Make a tag name an image that the repository has. Raises RegistryError unless the registry answers with its digest."""
         url = f"{self._top}{repository.name}/manifests/{tag}"
         headers = {"Content-Type": manifest.media_type}
         answer = self._ask("PUT", repository, url, headers, manifest.body)
@@ -205,7 +205,7 @@ def open_registry(registry: str, *, plain_http: bool) -> RegistryClient | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a registry's host (with its port) is this machine."""
+    """True of a registry's host (with its port) that is this machine."""
     name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
     return name in ("localhost", "[::1]") or _LOOPBACK.fullmatch(name) is not None
 

@@ -1,4 +1,4 @@
-"""What a registry wants to see before it answers: a password with each request, or a token that it issues for one."""
+"""Authorization at a registry: a password with each request, or a token that it issues for one."""
 
 from __future__ import annotations
 
@@ -177,11 +177,11 @@ class Authorization:
         self._stored: Credentials | None = None
 
     def header(self, scope: str) -> str:
-        """What to send with a request of this scope, as far as is known yet; "" for nothing."""
+        """Authorization header of a request of this scope, as far as is known yet; "" for none."""
         return self._tokens.get(scope) or self._always
 
     def challenged(self, challenge: str, scope: str) -> str:
-        """What to send after the answer 401 with this challenge; "" when there is nothing to send.
+        """Authorization header after the answer 401 with this challenge; "" when there is none.
 
         Raises RegistryError when the token server refuses or cannot be trusted with a password.
         """
@@ -197,7 +197,7 @@ class Authorization:
 
     @property
     def has_credentials(self) -> bool:
-        """Whether somebody has logged in."""
+        """True where somebody has logged in."""
         return self._credentials is not None
 
     @property

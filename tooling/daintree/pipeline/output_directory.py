@@ -30,14 +30,14 @@ _Files: TypeAlias = dict[str, tuple[int, int, int]]
 
 
 class _Published(msgspec.Struct, frozen=True):
-    """What the tooling has put into an output directory: output digests by subdirectory ("" for none), and the files."""
+    """Content that the tooling has put into an output directory: output digests by subdirectory ("" for none), and the files."""
 
     digests: dict[str, str]
     files: _Files
 
 
 class Copied(NamedTuple):
-    """What is to be copied: its artifact digest, and what makes a verified copy of it at a path that does not exist."""
+    """An artifact to be copied: its digest, and the call that makes a verified copy of it at a path that does not exist."""
 
     digest: str
     write: Callable[[Path], None]

@@ -1,4 +1,4 @@
-"""Why a stage misses, in words: what differs between now and the last run of it that the store remembers."""
+"""Reasons of a miss, in words: the differences between now and the stage's last run in the store."""
 
 from __future__ import annotations
 

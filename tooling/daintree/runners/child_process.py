@@ -52,7 +52,7 @@ class Lines:
         return lines
 
     def finish(self) -> list[str]:
-        """What is left once the stream has ended: the last line, when no line end follows it."""
+        """The rest once the stream has ended: the last line, when no line end follows it."""
         rest = self._pending + self._decode(b"", True)
         self._pending = ""
         return _pieces(_last_state(rest)) if rest else []
@@ -66,7 +66,7 @@ class Lines:
 
 
 def _last_state(line: str) -> str:
-    """What stays visible of a line: the text after its last carriage return that has any."""
+    """Visible part of a line: the text after its last carriage return that has any."""
     return line.rstrip("\r").rpartition("\r")[2]
 
 
@@ -76,7 +76,7 @@ def _pieces(line: str) -> list[str]:
 
 
 class LogFailed(Exception):
-    """What a stage says could not be kept."""
+    """The log of a stage could not be written."""
 
 
 class Log:
@@ -96,7 +96,7 @@ class Log:
         self._file.close()
 
     def add(self, texts: Sequence[str]) -> None:
-        """Add these lines."""
+        """Add these lines. Raises LogFailed when they cannot be written."""
         rest = memoryview("".join(f"{text}\n" for text in texts).encode("utf-8"))
         try:
             while rest:
@@ -353,7 +353,7 @@ class _Child:
             self._end()
 
     def output(self, cancelled: Callable[[], bool]) -> Iterator[bytes]:
-        """What the child and its descendants write, until the child has ended.
+        """Output of the child and its descendants, until the child has ended.
 
         Raises KeyboardInterrupt once `cancelled` is true.
         """

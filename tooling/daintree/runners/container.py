@@ -171,7 +171,7 @@ def _below(directory: str, name: str) -> str:
 
 
 def _network(access: S3Access) -> str:
-    """How an object store is reached: one that listens on this machine alone needs this machine's network."""
+    """Docker network that reaches an object store: this machine's own for a server that listens here alone."""
     host = urlsplit(access.endpoint).hostname or ""
     return "host" if _LOOPBACK.fullmatch(host) else "bridge"
 
@@ -205,7 +205,7 @@ class Frames:
         return [line for kind, part in self._frames() for line in self._of(kind).feed(part)]
 
     def finish(self) -> list[str]:
-        """What is left of either stream once the engine has sent all."""
+        """The rest of either stream once the engine has sent all."""
         return [line for lines in self._lines.values() for line in lines.finish()]
 
     def _of(self, kind: int) -> Lines:
@@ -257,7 +257,7 @@ def read_owner(text: str) -> Owner | None:
 
 
 def has_died(owner: Owner) -> bool | None:
-    """Whether the owner has ended; None where that cannot be told from here (another machine, another start of this one)."""
+    """True when the owner has ended; None where that cannot be told from here (another machine, another start of this one)."""
     if (owner.machine, owner.boot) != (platform.node(), _boot()):
         return None
     try:

@@ -149,7 +149,7 @@ def _follow(client: DockerClient, name: str, job: Job, say: Callable[[list[str]]
 def _output(
     stream: Any, cancelled: Callable[[], bool], look: Callable[[], None]
 ) -> Iterator[bytes]:
-    """What the engine sends until the container's streams have ended; looks around several times a second.
+    """Output that the engine sends until the container's streams have ended; looks around several times a second.
 
     Raises KeyboardInterrupt once `cancelled` is true.
     """
@@ -173,7 +173,7 @@ def _output(
 
 
 def _exit_code(client: DockerClient, name: str, cancelled: Callable[[], bool]) -> int:
-    """How the container ended, waiting for it. Raises KeyboardInterrupt once `cancelled` is true."""
+    """Exit code of the container, waiting for it. Raises KeyboardInterrupt once `cancelled` is true."""
     from requests.exceptions import ReadTimeout
 
     while True:
@@ -268,7 +268,7 @@ class DockerRunner:
         return line, {**os.environ, **container.variables}
 
     def shell(self, job: Job, *, terminal: bool) -> Shell:
-        """A shell in a container of the image, through the `docker` command; the container ends with it."""
+        """A shell in a container of the image, through the `docker` command; the container ends with it. Raises EnvironmentFailed without that command."""
         container = self._container(job)
         with engine_errors("read the image"):
             config = self._connected().api.inspect_image(container.image)["Config"]

@@ -30,7 +30,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One execution of one stage, ready to go.
 
     `arguments` are the parameters as the command line takes them, `--name`, value, …; `input` is a directory
-    (or a URL) to read, in which links may lead elsewhere; `places` says where its parts really are, by their
+    (or a URL) to read, in which links may lead out of it; `places` says where its parts really are, by their
     names in it ("" for the whole; empty for a URL). `output` is an empty directory to write, `scratch` an empty
     one for temporary files, `log` the file that keeps all the stage says. `env` names the variables of this process
     that the stage gets; with `object_store` it gets those that lead to a bucket as well. `cancelled` is asked several times a
@@ -56,7 +56,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How a stage ended: exit code (negative: the signal that killed it), wall seconds, peak resident bytes (0: unknown).
+    """Outcome of a stage: exit code (negative: the signal that killed it), wall seconds, peak resident bytes (0: unknown).
 
     `out_of_memory` is true where it is known that the limit on its memory ended it.
     """
@@ -80,16 +80,16 @@ class Shell(msgspec.Struct, frozen=True):
 
 
 class Runner(Protocol):
-    """What executes a stage."""
+    """Executor of stages."""
 
     @property
     def name(self) -> str:
-        """How it is named on the command line and in records: `local`, `docker`, `argo`."""
+        """Name on the command line and in records: `local`, `docker`, `argo`."""
         ...
 
     @property
     def environment_class(self) -> str:
-        """What kind of environment its results come from; part of every stage key."""
+        """Environment class of the results; part of every stage key."""
         ...
 
     def refusal(self, version: ComponentVersion) -> EnvironmentFailed | None:
@@ -119,7 +119,7 @@ class Runner(Protocol):
         ...
 
     def command(self, job: Job) -> tuple[list[str], Mapping[str, str]]:
-        """The exact command and environment `execute` would use, to repeat it by hand.
+        """The exact command and environment `execute` would use, to repeat it on a command line.
 
         The environment holds the user's credentials: never to be shown or recorded whole.
         """

@@ -159,12 +159,12 @@ def complaint(failed: Finished) -> str:
 
 
 def access_hint(said: str) -> str:
-    """What to do where uv says that it cannot get at packages or at the disk; "" for all else."""
+    """Hint for a message of uv's that it cannot get at packages or at the disk; "" for all else."""
     return _hint(said, _ACCESS_HINTS)
 
 
 def install_hint(said: str) -> str:
-    """What to do where uv says why it cannot install a locked file; "" where that is not known."""
+    """Hint for a message of uv's on a locked file that it cannot install; "" where none is known."""
     return _hint(said, _ACCESS_HINTS + _INSTALL_HINTS)
 
 
@@ -242,7 +242,7 @@ def _for_uv(option: str, value: str) -> str:
 
 
 def uv_program() -> str:
-    """Where uv is. Raises EnvironmentFailed where it is not installed beside the tooling."""
+    """Path of uv. Raises EnvironmentFailed where it is not installed beside the tooling."""
     try:
         from uv import find_uv_bin
 
