@@ -20,10 +20,10 @@ PACKAGE = TESTS.parent / "tooling" / "daintree"
 
 # A figure is a number, or names: then the number of them is limited, and a failing test lists them.
 LIMITS: dict[str, float] = {
-    "modules": 140,
+    "modules": 132,
     # For information: a guarantee may cost lines.
     "lines": 26_900,
-    "lines of the longest module": 505,
+    "lines of the longest module": 600,
     "import edges a module": 5.6,
     "modules in import cycles": 0,
     "modules with a single importer, % of lines": 11.6,
@@ -34,10 +34,10 @@ LIMITS: dict[str, float] = {
     "lines of a function, 90th percentile": 21,
     "old words in module names": 1,
     "old words in names of test modules": 12,
-    "old words in identifiers": 290,
-    "old words in identifiers of tests": 400,
+    "old words in identifiers": 260,
+    "old words in identifiers of tests": 405,
     "old words in docstrings": 24,
-    "docstrings that name no subject": 260,
+    "docstrings that name no subject": 200,
     "public functions that raise and do not say so, %": 20,
     "public functions that raise and do not say so": 26,
     "patches, % of tests": 2.5,
