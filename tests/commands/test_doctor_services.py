@@ -50,6 +50,23 @@ def test_a_server_that_is_not_there_is_said_with_how_to_start_it(
     assert service.hint == "to start one: docker compose up -d minio"
 
 
+def test_a_server_elsewhere_is_not_to_be_started_here(
+    in_bucket: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINIO_ENDPOINT", "http://minio.invalid:9000")
+    service = ask_store(in_bucket)
+    assert "there is no host minio.invalid" in service.problem
+    assert service.hint.startswith("check the endpoint")
+
+
+def test_an_endpoint_that_is_none_is_a_row(
+    in_bucket: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINIO_ENDPOINT", "ftp://minio")
+    service = ask_store(in_bucket)
+    assert service.problem == "MINIO_ENDPOINT is no address of a server"
+
+
 def test_an_engine_that_cannot_be_had_is_said_with_its_own_hint(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -28,6 +29,7 @@ from daintree.settings import Settings
 from daintree.store.bucket import SCHEME
 from daintree.terminal import columns, nearest
 
+_LOOPBACK = re.compile(r"localhost\b|127\.|\[::1\]")
 START = {
     "store": "docker compose up -d minio",
     "registry": "docker compose up -d registry",
@@ -77,13 +79,19 @@ def ask_store(settings: Settings) -> Service:
     if not settings.store.startswith(SCHEME):
         return Service("store", settings.store, True)
 
+    from daintree.store.s3 import read_s3_access
+
+    try:
+        access = read_s3_access()
+    except DaintreeError as error:
+        return Service("store", settings.store, False, error.message, error.hint)
+
     def ask() -> None:
         from daintree.store.bucket import Bucket
-        from daintree.store.s3 import read_s3_access
 
-        Bucket(settings.store, read_s3_access()).get(["_probe"])
+        Bucket(settings.store, access).get(["_probe"])
 
-    return _asked("store", settings.store, ask)
+    return _asked("store", settings.store, ask, access.endpoint)
 
 
 def ask_registry(settings: Settings) -> Service:
@@ -99,7 +107,7 @@ def ask_registry(settings: Settings) -> Service:
         if registry:
             registry.digests([(component_repository(settings.registry, "services"), "none")])
 
-    return _asked("registry", settings.registry, ask)
+    return _asked("registry", settings.registry, ask, settings.registry)
 
 
 def ask_engine() -> Service:
@@ -114,11 +122,16 @@ def ask_engine() -> Service:
     return _asked("engine", "Docker engine", ask)
 
 
-def _asked(name: str, address: str, ask: Callable[[], None]) -> Service:
+def _asked(name: str, address: str, ask: Callable[[], None], server: str = "") -> Service:
+    """One service, asked. Only what would listen on this machine is started here; `server` is its address."""
     try:
         ask()
     except (StoreUnavailable, RegistryUnavailable) as error:
-        return Service(name, address, False, error.message, f"to start one: {START[name]}")
+        if _LOOPBACK.match(server.rpartition("//")[2]):
+            return Service(name, address, False, error.message, f"to start one: {START[name]}")
+        hint = "" if "doit services" in error.hint else error.hint
+        hint = hint or "check its address, and the way to it from here (network, VPN, firewall)"
+        return Service(name, address, False, error.message, hint)
     except DaintreeError as error:
         return Service(name, address, False, error.message, error.hint)
     return Service(name, address, True)
