@@ -26,7 +26,7 @@ LIMITS: dict[str, float] = {
     "lines of the longest module": 600,
     "import edges a module": 5.6,
     "modules in import cycles": 0,
-    "modules with a single importer, % of lines": 11.6,
+    "modules with a single importer, % of lines": 11.2,
     "modules with a single importer": 15,
     "import lines, %": 7.9,
     "top-level modules and packages": 17,
@@ -34,12 +34,12 @@ LIMITS: dict[str, float] = {
     "lines of a function, 90th percentile": 21,
     "old words in module names": 1,
     "old words in names of test modules": 12,
-    "old words in identifiers": 260,
+    "old words in identifiers": 255,
     "old words in identifiers of tests": 405,
-    "old words in docstrings": 24,
-    "docstrings that name no subject": 200,
-    "public functions that raise and do not say so, %": 20,
-    "public functions that raise and do not say so": 26,
+    "old words in docstrings": 12,
+    "docstrings that name no subject": 170,
+    "public functions that raise and do not say so, %": 14,
+    "public functions that raise and do not say so": 19,
     "patches, % of tests": 2.5,
     "tests that assert nothing": 0,
 }
@@ -282,7 +282,9 @@ def old_identifiers(directory: Path = PACKAGE) -> list[str]:
 
 def old_words_in_docstrings() -> list[str]:
     """Docstrings with an old word in them."""
-    pattern = re.compile(rf"\b({'|'.join([*OLD_WORDS, *OLD_PHRASES])})\b", re.IGNORECASE)
+    # As a verb, "reach" is plain English; a credential helper is Docker's word.
+    spoken = [*(OLD_WORDS.keys() - {"reach", "helper", "helpers"}), *OLD_PHRASES]
+    pattern = re.compile(rf"\b({'|'.join(spoken)})\b", re.IGNORECASE)
     return [
         f"{place} {found[0]}"
         for place, text in docstrings(PACKAGE)

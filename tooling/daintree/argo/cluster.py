@@ -20,7 +20,7 @@ class Cluster(Protocol):
 
     @property
     def address(self) -> str:
-        """Where its API is, for people."""
+        """Address of its API, for people."""
         ...
 
     def create(self, kind: str, namespace: str, manifest: Object) -> Object:
@@ -51,7 +51,7 @@ class Cluster(Protocol):
         ...
 
     def allows(self, namespace: str, verb: str, group: str, resource: str) -> bool:
-        """Whether this account may do that."""
+        """True when this account may do that."""
         ...
 
 

@@ -265,7 +265,7 @@ def _differences(path: str, got: Any, wanted: Any) -> Iterator[str]:
 
 
 def _is_record(template: Manifest) -> bool:
-    """Whether a template is the record step's: it alone has the keys of the store."""
+    """True of the record step's template: it alone has the keys of the store."""
     container = template.get("container") or {}
     command = {name: container.get(name) for name in RECORD_COMMAND}
     only = {"name", "container", "inputs", "outputs", *_TEMPLATE_FREE}
@@ -279,7 +279,7 @@ def _is_record(template: Manifest) -> bool:
 
 
 def _mentions(value: Any, word: str) -> bool:
-    """Whether a word stands anywhere in a part of a manifest but where Argo's executor takes an artifact's keys from."""
+    """True of a word that stands anywhere in a part of a manifest but where Argo's executor takes an artifact's keys from."""
     if isinstance(value, Mapping):
         return any(_mentions(v, word) for n, v in value.items() if n not in _CREDENTIALS)
     if isinstance(value, list | tuple):
@@ -293,6 +293,6 @@ def _filled(text: str, scope: Mapping[str, str]) -> str:
 
 
 def _overlap(written: str, key: str) -> bool:
-    """Whether a file below one of two keys may lie below the other."""
+    """True when a file below one of two keys may lie below the other."""
     short, long = sorted((written.rstrip("/"), key.rstrip("/")), key=len)
     return long.startswith(short)

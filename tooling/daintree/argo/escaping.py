@@ -49,7 +49,7 @@ def manifest_text(documents: Sequence[Mapping[str, Any]], comments: Sequence[str
 
 
 def is_sure(text: str) -> bool:
-    """Whether every reader of YAML takes the bare text for text."""
+    """True when every reader of YAML takes the bare text for text."""
     return _SURE.fullmatch(text) is not None and text.lower() not in _WORDS
 
 
@@ -64,7 +64,7 @@ def _represent(dumper: Any, text: str) -> Any:
 
 
 def _is_block(text: str) -> bool:
-    """Whether the text may stand as a block: visible characters in lines that end as they look."""
+    """True when the text may stand as a block: visible characters in lines that end as they look."""
     lines = text.split("\n")
     return (
         all(line.isprintable() and line == line.rstrip() for line in lines)
@@ -104,7 +104,7 @@ _PLAIN = re.compile(rf"{_EDGE}(?:(?:{_EDGE}| ){{0,198}}{_EDGE})?")
 
 
 def is_plain(value: Scalar) -> bool:
-    """Whether a parameter's value may be passed through Argo's own parameters."""
+    """True when a parameter's value may be passed through Argo's own parameters."""
     return _PLAIN.fullmatch(as_argument(value)) is not None
 
 
@@ -120,5 +120,5 @@ def escape(text: str) -> str:
 
 
 def needs_brace(texts: Mapping[str, str] | tuple[str, ...]) -> bool:
-    """Whether the container of these escaped texts needs BRACE_VARIABLES."""
+    """True when the container of these escaped texts needs BRACE_VARIABLES."""
     return any(f"$({BRACE})" in text for text in texts)

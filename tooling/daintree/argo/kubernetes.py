@@ -50,7 +50,7 @@ class KubernetesApi:
 
     @property
     def address(self) -> str:
-        """Where its API is."""
+        """Address of its API."""
         return str(self._configuration.host)
 
     def create(self, kind: str, namespace: str, manifest: Object) -> Object:
@@ -210,7 +210,7 @@ class KubernetesApi:
         return headers
 
     def _events(self, asked: Asked, version: str) -> Iterator[tuple[str, Any]]:
-        """What happens to an object from that version on, as (type, object), until the server ends it."""
+        """Changes of an object from that version on, as (type, object), until the server ends it."""
         path = asked.kind.path(
             asked.namespace,
             watch="true",
@@ -321,7 +321,7 @@ CHECK = "`doit doctor --runner argo` shows what is missing"
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked of the cluster at `address`, for people: `verb` is such as create."""
+    """Name of a request to the cluster at `address`, for people: `verb` is such as create."""
 
     address: str
     verb: str
@@ -403,7 +403,7 @@ def unreachable(error: Exception, asked: Asked) -> ClusterError:
 
 
 def names_object(body: bytes, name: str) -> bool:
-    """Whether a 404 says that the object of this name is not there, and not that its kind or its namespace is not."""
+    """True of a 404 that says that the object of this name is not there, and not that its kind or its namespace is not."""
     return bool(name) and _details(_status(body)).get("name") == name
 
 
@@ -458,7 +458,7 @@ def _text(body: bytes) -> str:
 
 
 def _cause(error: Exception) -> str:
-    """What the operating system said, without the words of the layers around it."""
+    """Reason that the operating system gave, without the words of the layers around it."""
     cause: BaseException = error
     while cause.__cause__ or cause.__context__:
         cause = cause.__cause__ or cause.__context__ or cause

@@ -1,4 +1,4 @@
-"""What stays in a cluster: a schedule, an event or a webhook that retrains, and a WorkflowTemplate that people own."""
+"""Triggers that stay in a cluster: a schedule, an event or a webhook that retrains, and a WorkflowTemplate that people own."""
 
 from __future__ import annotations
 
@@ -345,7 +345,7 @@ def frozen_pipeline(plan: Plan) -> str:
 
 
 def source_location(plan: Plan) -> str:
-    """Where the pipeline's source is: as it was typed, else as the file says."""
+    """Location of the pipeline's source: as it was typed, else as the file says."""
     return plan.request.source or plan.pipeline.source
 
 

@@ -1,4 +1,4 @@
-"""What doit calls: one module per command, and the tasks that a project's dodo.py offers."""
+"""Commands that doit calls: one module each, and the tasks that a project's dodo.py offers."""
 
 import sys
 

@@ -55,7 +55,7 @@ def ordered(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> Or
 
 
 def access_of(settings: Settings, namespace: str) -> ClusterAccess:
-    """What manifests for this cluster say of it. Raises as `cluster_access` and `tooling_image` do."""
+    """Settings of this cluster for manifests. Raises as `cluster_access` and `tooling_image` do."""
     from daintree.argo.images import tooling_image
     from daintree.argo.manifest import cluster_access
     from daintree.store.s3 import read_s3_access
@@ -94,7 +94,7 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 def is_standing(options: Mapping[str, Any]) -> bool:
-    """Whether the options ask for one of these. Raises UsageError for several, or for some without what they belong to."""
+    """True when the options ask for one of these. Raises UsageError for several, or for some without what they belong to."""
     asked = [f"--{n.replace('_', '-')}" for n in ("schedule", "on_event", "template") if options[n]]
     if len(asked) > 1:
         raise UsageError(f"{' and '.join(asked)} are different manifests", hint="ask for one")
@@ -106,7 +106,7 @@ def is_standing(options: Mapping[str, Any]) -> bool:
 
 
 def standing(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> Standing:
-    """What the options ask for.
+    """The trigger or submission that the options ask for.
 
     Raises as planning does, and UsageError for a wrong schedule, time zone or kind of source, SourceError for a source that
     pods cannot look at, ImageError for a component that is not committed or not pushed.
@@ -282,7 +282,7 @@ def write_whole(file: Path, text: str) -> None:
 
 
 def order_comments(order: Order, namespace: str) -> list[str]:
-    """What stands above a manifest: where it comes from, the plan, and how it is submitted."""
+    """Comments above a manifest: its origin, the plan, and how it is submitted."""
     plan, submission = order.plan, order.submission
     why = reasons(order.session, plan)
     rows = [["stage", "status", "last", "reason"]]
@@ -305,7 +305,7 @@ def order_comments(order: Order, namespace: str) -> list[str]:
 
 
 def order_summary(order: Order) -> str:
-    """What the cluster does, and what it is spared, in one line; seconds are those of the last runs."""
+    """Summary of what the cluster does and is spared, in one line; seconds are those of the last runs."""
     name, stages = order.plan.pipeline.name, order.submission.stages
     saved = f"{count(len(order.hits), 'pod')} and {duration(order.saved)} of pod time saved"
     if not stages:
@@ -409,7 +409,7 @@ def template_comments(pipeline: str, name: str, commit: str, namespace: str) -> 
 
 
 def standing_summary(pipeline: str, documents: Sequence[Mapping[str, Any]]) -> str:
-    """What was written, in one line."""
+    """Summary of what was written, in one line."""
     made = [f"{document['kind']} {document['metadata']['name']}" for document in documents]
     return f"{pipeline}: {', '.join(made)}; nothing runs until it is in the cluster"
 
@@ -417,7 +417,7 @@ def standing_summary(pipeline: str, documents: Sequence[Mapping[str, Any]]) -> s
 def standing_as_json(
     pipeline: str, documents: Sequence[Mapping[str, Any]], file: str
 ) -> dict[str, Any]:
-    """What was written, as `doit argo --json` prints it."""
+    """Description of what was written, as `doit argo --json` prints it."""
     return {
         "pipeline": pipeline,
         "namespace": documents[0]["metadata"]["namespace"],

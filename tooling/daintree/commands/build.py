@@ -162,7 +162,7 @@ def build_table(results: Sequence[Result]) -> list[str]:
 
 
 def build_summary(results: Sequence[Result]) -> str:
-    """How many images are present, built, pushed and failed, and how many aliases were set."""
+    """Numbers of images that are present, built, pushed and failed, and how many aliases were set."""
     by_action = {
         action: sum(1 for result in results if result.action == action) for action in _SHADES
     }
@@ -245,7 +245,7 @@ def _build(settings: Settings, request: Request) -> list[Result]:
 
 
 def _import_http() -> None:
-    """What the first request to a registry imports otherwise."""
+    """Import early what the first request to a registry imports otherwise."""
     for name in ("http.client", "encodings.idna"):
         import_module(name)
 

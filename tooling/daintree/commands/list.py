@@ -69,7 +69,7 @@ def _component_rows(root: Path) -> list[list[str]]:
 
 
 def _spec(root: Path, name: str) -> ComponentSpec:
-    """What a component or library on disk says of itself."""
+    """Description of a component or library on disk."""
     where = f"{directory_of(name)}/{SPEC}"
     try:
         return read_component((root / where).read_bytes(), where)
@@ -80,7 +80,7 @@ def _spec(root: Path, name: str) -> ComponentSpec:
 
 
 def print_overview(root: Path) -> int:
-    """What the project has and what to type; runs nothing."""
+    """Overview of the project and of what to type; runs nothing."""
     print("Pipelines")
     print(
         "\n".join(

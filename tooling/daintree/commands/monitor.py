@@ -98,7 +98,7 @@ class Monitor(DaintreeCommand):
     names = (1, None)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
-        """Judge and print; the exit code says whether there is an alert."""
+        """Judge and print; the exit code is 2 for an alert. Raises UsageError for options that exclude each other."""
         monitored = find_attached(self.root, "monitors", names[0])
         if options["log"] and options["url"]:
             raise UsageError("--log and --url: which of them?", hint="give one")

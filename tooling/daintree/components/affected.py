@@ -99,7 +99,7 @@ def _files_in(version: ComponentVersion, name: str) -> Files:
 def _file_changes(
     before: Files, after: Files, present: tuple[Collection[str], Collection[str]]
 ) -> dict[str, str]:
-    """What happened to each file that is not the same in both, sorted by path."""
+    """Change of each file that is not the same in both, sorted by path."""
     changes: dict[str, str] = {}
     for path in sorted(before.keys() | after.keys()):
         old, new = before.get(path), after.get(path)

@@ -47,11 +47,11 @@ class Dockerignore:
         self._directories: dict[str, list[bool]] = {"": [False] * len(self._patterns)}
 
     def ignores(self, path: str) -> bool:
-        """Whether Docker leaves this file out of a build."""
+        """True when Docker leaves this file out of a build."""
         return self._judge(path)[0]
 
     def _judge(self, path: str) -> tuple[bool, list[bool]]:
-        """Whether the path is ignored, and which patterns matched it or a directory above."""
+        """True when the path is ignored, with the patterns that matched it or a directory above."""
         above = self._matched_directory(path.rpartition("/")[0])
         ignored = False
         matched = list(above)
@@ -114,7 +114,7 @@ def _pattern(written: str) -> Pattern:
 
 
 def _clean(path: str) -> str:
-    """As Go's filepath.Clean: Python's keeps two leading slashes."""
+    """Clean a path as Go's filepath.Clean does: Python's keeps two leading slashes."""
     cleaned = posixpath.normpath(path) if path else ""
     return cleaned[1:] if cleaned.startswith("//") else cleaned
 

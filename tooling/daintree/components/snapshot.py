@@ -59,7 +59,7 @@ def make_snapshot(version: ComponentVersion, into: Path) -> Path:
 
 
 def make_snapshots(versions: Sequence[ComponentVersion], into: Path) -> list[Path]:
-    """Make the snapshots of several versions of one repository, with no more calls of git than for one."""
+    """Make the snapshots of several versions of one repository, with no more calls of git than for one. Raises VersionError when they cannot be made."""
     targets = {v.digest: into / v.digest.removeprefix("sha256:") for v in versions}
     missing = {v.digest: v for v in versions if not _is_whole(targets[v.digest], v)}
     if missing:

@@ -90,7 +90,7 @@ class Tree(Protocol):
         ...
 
     def content(self, entry: Entry) -> bytes:
-        """Return the blob of a file of this tree (of a symbolic link: its target)."""
+        """Return the blob of a file of this tree (of a symbolic link: its target). Raises GitError when the repository lacks it."""
         ...
 
     def conversions(self, paths: Iterable[str]) -> Mapping[str, str]:
@@ -259,7 +259,7 @@ class WorkingTree:
         return sorted([*entries, *nested], key=lambda entry: entry.path) if nested else entries
 
     def content(self, entry: Entry) -> bytes:
-        """Return the blob of a file of this tree (of a symbolic link: its target)."""
+        """Return the blob of a file of this tree (of a symbolic link: its target). Raises GitError when the repository lacks it."""
         try:
             return self._blobs.read(entry.blob)
         except KeyError:

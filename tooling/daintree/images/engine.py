@@ -272,7 +272,7 @@ class Engine:
                 client.api.tag(image, repository, tag, force=True)
 
     def push(self, reference: str, on_line: OnLine) -> str:
-        """Push an image; the digest that the registry gave it, as the engine tells it."""
+        """Push an image; returns its digest in the registry. Raises ImageError when the push fails."""
         repository, _, tag = reference.rpartition(":")
         host = repository.partition("/")[0]
         digest = ""

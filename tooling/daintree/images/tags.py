@@ -123,7 +123,7 @@ def tag_errors(
 ) -> dict[str, ImageError]:
     """The error of each component that the registry refuses, or whose version's tag names an image of another version.
 
-    A tag has only a version's first digits, and somebody may have set it by hand. Each image's label is read once, ever.
+    A tag has only a version's first digits, and anybody may have set it. Each image's label is read once, ever.
     """
     named = {c.name: digest for c in candidates if (digest := found[c.name].version)}
     new = [c for c in candidates if c.name in named and cache.version(named[c.name]) is None]
@@ -226,7 +226,7 @@ def _is_older(
     unknown: set[str],
     commit: str,
 ) -> bool:
-    """Whether the image was built at one of these unknown commits, at a time that is before `commit`'s.
+    """True when the image was built at one of these unknown commits, at a time that is before `commit`'s.
 
     A clone that is behind does not know later commits; after a force push none knows those that were left out.
     """

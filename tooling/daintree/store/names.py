@@ -31,7 +31,7 @@ def check_names(paths: Iterable[str]) -> None:
 
 
 def check_location(location: str) -> str:
-    """The location, unless it could lead out of the store or into the store's own directories (StoreError)."""
+    """The location. Raises StoreError for one that could lead out of the store or into the store's own directories."""
     for segment in location.split("/"):
         reason = _refusal(segment)
         if reason:
@@ -47,14 +47,14 @@ def check_location(location: str) -> str:
 
 
 def check_identifier(kind: str, name: str) -> str:
-    """The name of a pipeline, stage or run, unless it is no safe path segment (StoreError)."""
+    """The name of a pipeline, stage or run. Raises StoreError for one that is no safe path segment."""
     if not _IDENTIFIER.fullmatch(name) or len(name) > MOST_BYTES:
         raise StoreError(f"{name!r} cannot name a {kind} in the store")
     return name
 
 
 def check_note(name: str) -> str:
-    """The name of a note, unless it is no safe path (StoreError)."""
+    """The name of a note. Raises StoreError for one that is no safe path."""
     if not _NOTE.fullmatch(name) or any(_refusal(segment) for segment in name.split("/")):
         raise StoreError(f"{name!r} cannot name a note in the store")
     return name

@@ -24,11 +24,11 @@ class WebLimits(msgspec.Struct, frozen=True):
 
 
 class Source(Protocol):
-    """What a pipeline reads. Every method raises SourceError when the source is missing or unreadable."""
+    """Source of a pipeline. Every method raises SourceError when the source is missing or unreadable."""
 
     @property
     def url(self) -> str:
-        """What a stage is given to read by itself instead of a directory; "" where `files` fills one."""
+        """URL that a stage reads by itself instead of a directory; "" where `files` fills one."""
         ...
 
     def identify(self) -> SourceIdentity:
@@ -47,5 +47,5 @@ class Source(Protocol):
         ...
 
     def unchanged(self) -> bool:
-        """Whether the source still is what `identify` or `fetch` said, as far as can be told without hashing it again."""
+        """True while the source is what `identify` or `fetch` said, as far as can be told without hashing it again."""
         ...

@@ -301,7 +301,7 @@ class WebClient:
 
 
 def is_public(address: str) -> bool:
-    """Whether an address is one of the public internet; an IPv4 address inside an IPv6 one counts as what it is."""
+    """True of an address of the public internet; an IPv4 address inside an IPv6 one counts as what it is."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(parsed, ipaddress.IPv6Address):
         inner = parsed.ipv4_mapped or parsed.sixtofour or (parsed.teredo or (None, None))[1]
