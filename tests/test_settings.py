@@ -159,6 +159,7 @@ def _well_typed(name: str, value: Any) -> bool:
         "jobs": int,
         "docker_pids": int,
         "inline_cache": bool,
+        "format_components": bool,
         "build_secrets": dict,
         "docker_tmp": int,
         "bases": dict,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from daintree.commands.plan import mermaid, text_graph
+from daintree.commands.plan import Drawing, drawing_of, mermaid, text_graph
 from daintree.pipeline.decisions import Hit, Miss, Pending
 from daintree.pipeline.plan import Planned
 
@@ -19,7 +19,7 @@ def test_the_text_has_a_row_for_each_stage_with_what_it_reads(
     plan = planned(
         {"load": hit("r1", 1), "left": Miss(), "right": hit("r2", 1), "join": Pending(("left",))}
     )
-    assert text_graph(plan.plan) == [
+    assert text_graph(drawing_of(plan.plan)) == [
         "                source           data.json",
         "source ─▶       load    HIT      c/load",
         "load ─▶         left    MISS     c/work",
@@ -35,7 +35,7 @@ def test_the_flowchart_has_a_node_for_each_stage_and_an_edge_for_each_need(
     plan = planned(
         {"load": hit("r1", 1), "left": Miss(), "right": hit("r2", 1), "join": Pending(("left",))}
     )
-    assert mermaid(plan.plan) == [
+    assert mermaid(drawing_of(plan.plan)) == [
         "flowchart LR",
         '  source[("data.json")]',
         '  stage0["load<br/>c/load"]:::hit',
@@ -57,8 +57,8 @@ def test_the_flowchart_has_a_node_for_each_stage_and_an_edge_for_each_need(
 
 def test_an_output_of_several_stages_has_an_edge_from_each(planned: Callable[..., Planned]) -> None:
     plan = planned({"load": Miss(), "work": Miss()}, pipeline=SPLIT)
-    assert "load, work ─▶  output        out" in text_graph(plan.plan)
-    assert [line for line in mermaid(plan.plan) if "output" in line] == [
+    assert "load, work ─▶  output        out" in text_graph(drawing_of(plan.plan))
+    assert [line for line in mermaid(drawing_of(plan.plan)) if "output" in line] == [
         '  output[/"out"/]',
         "  stage0 --> output",
         "  stage1 --> output",
@@ -67,11 +67,27 @@ def test_an_output_of_several_stages_has_an_edge_from_each(planned: Callable[...
 
 def test_without_an_output_none_is_drawn(planned: Callable[..., Planned]) -> None:
     plan = planned({"load": Miss()}, pipeline=b"source: s\nstages: [c/load]\n")
-    assert len(text_graph(plan.plan)) == 2
-    assert not [line for line in mermaid(plan.plan) if "output" in line]
+    assert len(text_graph(drawing_of(plan.plan))) == 2
+    assert not [line for line in mermaid(drawing_of(plan.plan)) if "output" in line]
 
 
 def test_what_people_write_cannot_break_the_flowchart(planned: Callable[..., Planned]) -> None:
     pipeline = b"source: s\nstages: [{component: 'c/<b>\"x\"&', name: x}]\n"
     plan = planned({"x": Miss()}, pipeline=pipeline)
-    assert '  stage0["x<br/>c/&lt;b&gt;&quot;x&quot;&amp;"]:::miss' in mermaid(plan.plan)
+    assert '  stage0["x<br/>c/&lt;b&gt;&quot;x&quot;&amp;"]:::miss' in mermaid(
+        drawing_of(plan.plan)
+    )
+
+
+def test_a_pipeline_without_statuses_is_drawn_as_it_is_written(
+    planned: Callable[..., Planned],
+) -> None:
+    plan = planned({"load": Miss()}, pipeline=b"source: s\nstages: [c/load]\n").plan
+    drawing = Drawing(plan.pipeline, "s", {})
+    assert text_graph(drawing) == ["           source    s", "source ─▶  load      c/load"]
+    assert mermaid(drawing) == [
+        "flowchart LR",
+        '  source[("s")]',
+        '  stage0["load<br/>c/load"]',
+        "  source --> stage0",
+    ]

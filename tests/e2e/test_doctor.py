@@ -42,7 +42,7 @@ def clustered(
 def test_a_fresh_clone_has_all_that_the_local_runner_needs(project: Project) -> None:
     finished = project.doit("doctor", "--runner", "local", "--json")
     assert finished.code == 0, finished.stderr
-    names = ("python", "git", "uv", "environments", "store")
+    names = ("python", "git", "uv", "environments", "store", "snapshots", "logs")
     assert states(finished) == dict.fromkeys(names, "ok")
 
 

@@ -120,10 +120,10 @@ def test_a_reader_that_goes_away_leaves_no_traceback(
     assert process.stdout
     process.stdout.close()
     assert process.stderr
-    said = process.stderr.read()
+    errors = process.stderr.read()
     process.wait()
-    assert "Traceback" not in said
-    assert "BrokenPipe" not in said
+    assert "Traceback" not in errors
+    assert "BrokenPipe" not in errors
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
@@ -139,6 +139,14 @@ def test_any_output_encoding_works(project: Project, encoding: str) -> None:
         )
         assert finished.returncode == 0, finished.stderr
         assert b"Traceback" not in finished.stderr
+
+
+def test_a_graph_needs_no_data(project: Project) -> None:
+    project.replace("pipelines/words.yaml", "corpus.txt", "gone.txt")
+    finished = project.doit("graph", "words")
+    assert finished.code == 0, finished.stderr
+    assert "count" in finished.stdout
+    assert "gone.txt" in finished.stderr
 
 
 def test_both_versions_are_named_and_help_leads_with_this_tool(project: Project) -> None:

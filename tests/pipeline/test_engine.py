@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daintree.errors import StageFailed, UsageError
+from daintree.errors import EnvironmentFailed, StageFailed, UsageError
 from daintree.pipeline.decisions import Miss
 from daintree.pipeline.engine import PipelineRun
 from daintree.runners.runner import Job
@@ -205,3 +205,12 @@ def test_a_changed_source_is_read_and_the_same_bytes_end_the_chain(workshop: Wor
     run = workshop.run()
     assert statuses(run) == {"load": "run", "left": "run", "right": "run", "join": "hit"}
     assert run.plan.decisions["load"] == Miss()
+
+
+def test_what_the_runner_refuses_is_told_before_anything_runs(workshop: Workshop) -> None:
+    workshop.runner.refused.add("c/join")
+    with pytest.raises(EnvironmentFailed, match="c/join is refused"):
+        workshop.run()
+    assert workshop.runner.executed == []
+    workshop.run(stage="right")
+    assert workshop.runner.executed == ["load", "right"]

@@ -98,3 +98,57 @@ def test_the_home_directory_is_never_replaced(
     monkeypatch.setenv("HOME", str(tmp_path / "home/me"))
     error = complaint(tmp_path / "home", keep("r1", ONE), store, project)
     assert error.message == f"the output {tmp_path}/home would replace your home directory"
+
+
+LITTER = [
+    ".DS_Store",
+    "sub/.DS_Store",
+    ".ipynb_checkpoints/metrics-checkpoint.csv",
+    "Thumbs.db",
+    "desktop.ini",
+    "._metrics.csv",
+    ".metrics.csv.swp",
+    "metrics.csv~",
+    ".#metrics.csv",
+    "__pycache__/read.cpython-311.pyc",
+    ".nfs000000000123",
+]
+
+
+@pytest.mark.parametrize("litter", LITTER)
+def test_litter_is_left_alone_and_kept(
+    litter: str, project: Path, store: Store, keep: KeepRun
+) -> None:
+    record = keep("r1", ONE)
+    publish(project, record, store)
+    path = project / "output/x" / litter
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("left behind")
+    assert not publish(project, record, store), "nothing has to be copied for it"
+    assert publish(project, keep("r2", TWO), store)
+    assert content(project / "output/x") == {**TWO, litter: "left behind"}
+    assert publish(project, record, store)
+    assert path.read_text() == "left behind"
+
+
+def test_litter_alone_is_no_reason_to_refuse_a_directory(
+    project: Path, store: Store, keep: KeepRun
+) -> None:
+    (project / "output/x").mkdir(parents=True)
+    (project / "output/x/.DS_Store").write_text("left behind")
+    publish(project, keep("r1", ONE), store)
+    assert content(project / "output/x") == {**ONE, ".DS_Store": "left behind"}
+
+
+def test_an_output_of_such_a_name_is_an_output(project: Path, store: Store, keep: KeepRun) -> None:
+    publish(project, keep("r1", {"notes~": "1", "a.txt": "a"}), store)
+    publish(project, keep("r2", {"a.txt": "b"}), store)
+    assert content(project / "output/x") == {"a.txt": "b"}
+
+
+def test_several_files_are_named(project: Path, store: Store, keep: KeepRun) -> None:
+    (project / "output/x").mkdir(parents=True)
+    for name in "abcde":
+        (project / "output/x" / name).touch()
+    message = complaint(project / "output/x", keep("r1", ONE), store, project).message
+    assert "holds 'a', 'b', 'c' and 2 more, which no run has put there" in message

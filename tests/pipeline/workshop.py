@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from daintree.commands.doit_adapter import RunOptions, run_stages
 from daintree.components import ComponentVersion
+from daintree.errors import EnvironmentFailed
 from daintree.pipeline.binding import bind
 from daintree.pipeline.engine import PipelineRun
 from daintree.pipeline.plan import Plan, Planned, decided
@@ -38,6 +39,14 @@ class InProcess:
     def __init__(self) -> None:
         self.executed: list[str] = []
         self.bodies: dict[str, Body] = {}
+        self.refused: set[str] = set()
+
+    def refusal(self, version: ComponentVersion) -> EnvironmentFailed | None:
+        return (
+            EnvironmentFailed(f"{version.name} is refused")
+            if version.name in self.refused
+            else None
+        )
 
     def prepare(self, *arguments: object) -> Prepared:
         return Prepared()
@@ -102,17 +111,17 @@ class Workshop:
     def plan(self, **request: Any) -> Planned:
         """The pipeline planned by the planner's own functions, on versions of the test's choice."""
         environ = {"HOME": str(self.root), "DAINTREE_STORE": str(self.root / "store")}
-        asked = Request(pipeline="x", directory=self.root, **request)
-        session = Session(read_settings(self.root, environ), asked, ())
+        wanted = Request(pipeline="x", directory=self.root, **request)
+        session = Session(read_settings(self.root, environ), wanted, ())
         session.runner = cast(Any, self.runner)
         identity = session.identify_source(fetch=True)
         names = {stage.component for stage in session.pipeline.stages}
         versions = {name: self._version(name) for name in names}
         stages = bind(session.pipeline, versions, {}, self.runner.environment_class, identity)
-        forced = frozenset(asked.force)
+        forced = frozenset(wanted.force)
         records, decisions = decided(session.store, stages, identity, forced)
         plan = Plan(
-            request=asked,
+            request=wanted,
             pipeline=session.pipeline,
             runner="local",
             versions=versions,

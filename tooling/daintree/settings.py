@@ -240,6 +240,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     source_max_size: int
     source_timeout: int
     source_redirects: tuple[str, ...]
+    format_components: bool
     builder: str
     inline_cache: bool
     build_secrets: Mapping[str, str]
@@ -310,6 +311,8 @@ SETTINGS: tuple[Setting, ...] = (
             "seconds that the download of a source behind a URL may take, with all attempts"),
     Setting("source_redirects", (), read_hosts,
             "hosts that a source's server may redirect to though they are not public, or `any`"),
+    Setting("format_components", False, read_switch,
+            "doit lint checks the format of components and pipelines too, not of the tooling alone"),
     Setting("builder", "auto", one_of("auto", "buildkit", "classic"),
             "what builds images: buildkit (through the docker command), classic (the engine's API), auto for the better that is here"),
     Setting("inline_cache", False, read_switch,

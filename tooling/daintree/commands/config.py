@@ -111,7 +111,6 @@ class Store(DaintreeCommand):
             print(f"removed {count(runs, 'run')} ({size(held)}) from {store.url}")
         else:
             print(f"{store.url}: {count(runs, 'run')}, {size(held)} (set by: {origin})")
-            print("empty it with: doit store --empty --yes")
 
 
 def _clear_up(store: StoreProtocol, options: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ import os
 import platform
 import re
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -27,9 +28,12 @@ from daintree.errors import (
 )
 from daintree.settings import Settings
 from daintree.store.bucket import SCHEME
-from daintree.terminal import columns, nearest
+from daintree.store.integrity import walk
+from daintree.terminal import columns, count, nearest, size
 
 _LOOPBACK = re.compile(r"localhost\b|127\.|\[::1\]")
+# Logs that the doctor looks for.
+MOST_LOGS = 100
 START = {
     "store": "docker compose up -d minio",
     "registry": "docker compose up -d registry",
@@ -202,6 +206,7 @@ def _local(settings: Settings, namespace: str) -> Iterator[Check]:
     yield checked("uv", _uv)
     yield Environments(settings.environments).check()
     yield checked("store", lambda: _writable(settings))
+    yield from _local_state(settings)
 
 
 def _docker(settings: Settings, namespace: str) -> Iterator[Check]:
@@ -210,6 +215,7 @@ def _docker(settings: Settings, namespace: str) -> Iterator[Check]:
     yield _of_service(ask_engine())
     if settings.registry:
         yield _of_service(ask_registry(settings))
+    yield from _local_state(settings)
 
 
 def _argo(settings: Settings, namespace: str) -> Iterator[Check]:
@@ -249,6 +255,50 @@ def _extra() -> str:
 
     require_client()
     return "kubernetes is installed"
+
+
+def _local_state(settings: Settings) -> Iterator[Check]:
+    """Check what earlier runs have left on this machine: snapshots, the cache and logs."""
+    yield checked("snapshots", lambda: _directory_state(settings.snapshots, "snapshot"))
+    if settings.store.startswith(SCHEME):
+        yield checked("cache", lambda: _directory_state(settings.cache, "entry"))
+    yield checked("logs", lambda: _logs(settings), unknown=DaintreeError)
+
+
+def _directory_state(directory: Path, noun: str) -> str:
+    """Number and size of a directory's entries. Raises DaintreeError where it cannot be read or written."""
+    if not directory.exists():
+        return f"{directory}: not made yet"
+    for access, verb in ((os.R_OK | os.X_OK, "read"), (os.W_OK, "written")):
+        if not directory.is_dir() or not os.access(directory, access):
+            raise DaintreeError(
+                f"{directory} cannot be {verb}", hint="check what it is, and its permissions"
+            )
+    try:
+        entries = len(os.listdir(directory))
+        held = sum(status.st_size for _, status in walk(str(directory)))
+    except OSError as error:
+        raise from_os_error(error) from None
+    return f"{directory}: {count(entries, noun)}, {size(held)}"
+
+
+def _logs(settings: Settings) -> str:
+    """Whether the logs of the latest runs are there. Raises DaintreeError where one is not."""
+    from daintree.store import open_store
+
+    store = open_store(settings)
+    lost, looked = [], 0
+    for pipeline, stage in store.stages_with_history()[:MOST_LOGS]:
+        run = next(iter(store.history(pipeline, stage)), None)
+        if run is not None:
+            looked += 1
+            lost += [] if store.log_path(run.location).is_file() else [f"{pipeline}:{stage}"]
+    if lost:
+        raise DaintreeError(
+            f"the latest runs of {', '.join(lost)} have lost their logs",
+            hint="nothing to do: the next run of a stage writes its own",
+        )
+    return f"{count(looked, 'stage')}: the latest run's log is there"
 
 
 def _writable(settings: Settings) -> str:

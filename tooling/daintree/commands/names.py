@@ -29,7 +29,7 @@ COMMANDS: dict[str, str] = {
     "list": "show pipelines, tasks and commands",
     "new": "write a component or a pipeline from a template",
     "lock": "compile a component's requirements into one hash-locked file",
-    "store": "show where the artifact store is and how large; empty it",
+    "store": "show where the artifact store is and how large; clear up after interrupted runs",
     "doctor": "check that this machine or the cluster has all that a runner needs",
     "services": "check which services can be reached; make the store's bucket",
     "config": "print every setting and where its value comes from",

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from daintree.commands.command import (
     FORCE,
     JSON_OPTION,
@@ -15,8 +17,8 @@ from daintree.commands.command import (
     planned,
     print_json,
 )
-from daintree.commands.names import COMMANDS
-from daintree.errors import UsageError
+from daintree.commands.names import COMMANDS, reserved_names
+from daintree.errors import SourceError, StoreError, UsageError
 from daintree.pipeline.decisions import BoundStage, Decision, Hit, Pending
 from daintree.pipeline.plan import (
     Plan,
@@ -27,8 +29,9 @@ from daintree.pipeline.plan import (
     results_of_other_runner,
 )
 from daintree.pipeline.session import Session
+from daintree.spec.pipeline import Pipeline, load_pipeline
 from daintree.store.records import RunManifest
-from daintree.terminal import colour, columns, count, duration
+from daintree.terminal import colour, columns, count, duration, say
 
 _SHADES = {"hit": "green", "miss": "red", "pending": "yellow"}
 
@@ -170,34 +173,51 @@ _CLASSES = {
 }
 
 
-def text_graph(plan: Plan) -> list[str]:
+class Drawing(msgspec.Struct, frozen=True):
+    """A pipeline to be drawn; `statuses` are by stage, none where its source or store cannot be read."""
+
+    pipeline: Pipeline
+    origin: str
+    statuses: Mapping[str, str]
+
+
+def drawing_of(plan: Plan) -> Drawing:
+    """The plan to be drawn."""
+    statuses = {name: decision.status for name, decision in plan.decisions.items()}
+    return Drawing(plan.pipeline, plan.identity.origin, statuses)
+
+
+def text_graph(drawing: Drawing) -> list[str]:
     """One row per stage, in order: what it reads, its name, status and component."""
-    rows = [["", "source", "", plan.identity.origin]]
-    for stage in plan.stages:
+    pipeline = drawing.pipeline
+    rows = [["", "source", "", drawing.origin]]
+    for stage in pipeline.stages:
         reads = ", ".join(stage.needs) or "source"
-        status = plan.decisions[stage.name].status.upper()
+        status = drawing.statuses.get(stage.name, "").upper()
         rows.append([f"{reads} ─▶", stage.name, status, stage.component])
-    if plan.pipeline.output:
-        names = ", ".join(plan.pipeline.output_stages)
-        rows.append([f"{names} ─▶", "output", "", plan.pipeline.output])
+    if pipeline.output:
+        names = ", ".join(pipeline.output_stages)
+        rows.append([f"{names} ─▶", "output", "", pipeline.output])
     return columns(rows, indent="")
 
 
-def mermaid(plan: Plan) -> list[str]:
+def mermaid(drawing: Drawing) -> list[str]:
     """The flowchart's lines."""
-    lines = ["flowchart LR", f'  source[("{_quoted(plan.identity.origin)}")]']
-    for place, stage in enumerate(plan.stages):
-        status = plan.decisions[stage.name].status
+    pipeline = drawing.pipeline
+    lines = ["flowchart LR", f'  source[("{_quoted(drawing.origin)}")]']
+    for place, stage in enumerate(pipeline.stages):
+        status = drawing.statuses.get(stage.name)
         label = f"{_quoted(stage.name)}<br/>{_quoted(stage.component)}"
-        lines.append(f'  stage{place}["{label}"]:::{status}')
-    places = {stage.name: place for place, stage in enumerate(plan.stages)}
-    for place, stage in enumerate(plan.stages):
+        lines.append(f'  stage{place}["{label}"]' + (f":::{status}" if status else ""))
+    places = {stage.name: place for place, stage in enumerate(pipeline.stages)}
+    for place, stage in enumerate(pipeline.stages):
         origins = [f"stage{places[need]}" for need in stage.needs] or ["source"]
         lines += [f"  {origin} --> stage{place}" for origin in origins]
-    if plan.pipeline.output:
-        lines.append(f'  output[/"{_quoted(plan.pipeline.output)}"/]')
-        lines += [f"  stage{places[name]} --> output" for name in plan.pipeline.output_stages]
-    return lines + [f"  classDef {name} {style}" for name, style in _CLASSES.items()]
+    if pipeline.output:
+        lines.append(f'  output[/"{_quoted(pipeline.output)}"/]')
+        lines += [f"  stage{places[name]} --> output" for name in pipeline.output_stages]
+    styles = _CLASSES if drawing.statuses else {}
+    return lines + [f"  classDef {name} {style}" for name, style in styles.items()]
 
 
 def _quoted(text: str) -> str:
@@ -220,5 +240,14 @@ class Graph(DaintreeCommand):
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         """Plan and draw."""
-        plan = planned(self.settings, names[0], options).plan
-        print("\n".join((mermaid if options["mermaid"] else text_graph)(plan)))
+        drawing = self._drawing(names[0], options)
+        print("\n".join((mermaid if options["mermaid"] else text_graph)(drawing)))
+
+    def _drawing(self, name: str, options: Mapping[str, Any]) -> Drawing:
+        """The plan; where its source or store cannot be read, the pipeline file alone, and a note on stderr."""
+        try:
+            return drawing_of(planned(self.settings, name, options).plan)
+        except (SourceError, StoreError) as error:
+            say(f"note: without statuses: {error.message}")
+            pipeline = load_pipeline(self.root, name, reserved_names(self.root))
+            return Drawing(pipeline, options["source"] or pipeline.source, {})

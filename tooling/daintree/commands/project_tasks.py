@@ -20,7 +20,7 @@ from daintree.settings import find_project, read_settings
 from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files
 
 LINTERS: dict[str, list[str]] = {
-    "format": ["ruff", "format", "--check", "."],
+    "format": ["ruff", "format", "--check"],
     "rules": ["ruff", "check", "."],
     "types": ["mypy"],
     "layers": ["lint-imports"],
@@ -54,7 +54,13 @@ def task_lint() -> Iterator[dict[str, Any]]:
         "actions": [_check_reference],
         "verbosity": 2,
     }
+    settings = read_settings(find_project(Path.cwd()))
     for name, (program, *arguments) in LINTERS.items():
+        if name == "format":
+            arguments += [
+                ".",
+                *([] if settings.format_components else ["--exclude", "components,pipelines"]),
+            ]
         yield {
             "name": name,
             "doc": " ".join((program, *arguments)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -40,8 +40,8 @@ class PipelineRun:
     def __init__(self, planned: Planned, events: Events, *, stage: str = "") -> None:
         """`stage` is the one to end with, "" for the whole pipeline, whose output is copied to its directory then.
 
-        Raises EnvironmentFailed for a stage that the runner cannot run, UsageError for an output directory that must not be replaced, and for a plan of one stage alone
-        (`only`) whose needs have no outputs.
+        Raises EnvironmentFailed for a stage that the runner cannot run, UsageError for an output directory that must not
+        be replaced, and for a plan of one stage alone (`only`) whose needs have no outputs.
         """
         self.session, self.plan = planned
         self.results: dict[str, Result] = {}
@@ -54,7 +54,7 @@ class PipelineRun:
         only = self.plan.request.only
         self.target = f"{self.plan.pipeline.name}:{only or stage}".rstrip(":")
         self._last = only or stage
-        needed = self._ancestors(self._last) | {self._last} if self._last else self._stages.keys()
+        needed = self._wanted()
         for name, refusal in refusals(self.session, self.plan).items():
             if name in needed and (not only or name == only):
                 raise refusal
@@ -65,9 +65,13 @@ class PipelineRun:
     @property
     def is_complete(self) -> bool:
         """True once every stage asked for has its output, and the pipeline's output is in its directory."""
+        published = self._directory is None or bool(self.output)
+        return published and self._wanted() <= self.results.keys()
+
+    def _wanted(self) -> Set[str]:
+        """The stages that the run is to end with, and all that they depend on."""
         last = self._last
-        wanted = self._ancestors(last) | {last} if last else self._stages.keys()
-        return wanted <= self.results.keys() and (self._directory is None or bool(self.output))
+        return self._ancestors(last) | {last} if last else self._stages.keys()
 
     @property
     def is_chain(self) -> bool:

@@ -10,8 +10,9 @@ import fcntl
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -24,6 +25,15 @@ from daintree.store.protocol import Store
 from daintree.store.records import FileEntry, IndexRecord
 
 CHUNK = 1 << 20
+
+# What file managers, notebooks, editors, Python and NFS leave beside the files that people look at: never a reason to
+# refuse, and kept. The names of files, and of directories above them.
+_LITTER = re.compile(
+    r"\.DS_Store|Thumbs\.db|desktop\.ini|\._.*|\.nfs[0-9a-f]*|\..*\.sw[a-z]|.*~|\.#.*|#.*#|\.~lock\..*#"
+    r"|\.ipynb_checkpoints|__pycache__",
+    re.IGNORECASE,
+)
+MOST_NAMED = 3
 
 # Files by path below the directory: size, and the times (ns) of the last write and of the last change to the inode.
 _Files: TypeAlias = dict[str, tuple[int, int, int]]
@@ -87,6 +97,7 @@ def publish_copy(
             for name, content in contents.items():
                 content.write(fresh / name)
             files = _listing(fresh)
+            _copy_litter(directory, published, fresh)
             # Whoever is killed between these three leaves files that the next run knows as the tooling's own.
             _write(marker, _Published({}, {**present, **files}), _temporary(directory))
             _swap(fresh, directory)
@@ -134,24 +145,49 @@ def _is_copy(directory: Path, published: _Published | None, digests: Mapping[str
         published is not None
         and published.digests == digests
         and directory.is_dir()
-        and published.files == _listing(directory)
+        and published.files == _without_litter(_listing(directory), published.files)
     )
 
 
 def _replaceable(directory: Path, published: _Published | None, option: str) -> _Files:
-    """The files in the directory, all of which the tooling has put there. Raises UsageError otherwise."""
+    """The files in the directory but for litter, all of which the tooling has put there. Raises UsageError otherwise."""
     if not os.path.lexists(directory):
         return {}
     present = _listing(directory) if directory.is_dir() else {".": (0, 0, 0)}
     known = published.files if published else {}
+    present = _without_litter(present, known)
     strange = sorted(present.keys() - known.keys())
     if strange:
-        what = "is a file" if strange == ["."] else f"holds {strange[0]!r}"
+        more = f" and {len(strange) - MOST_NAMED} more" if len(strange) > MOST_NAMED else ""
+        names = ", ".join(map(repr, strange[:MOST_NAMED])) + more
+        what = "is a file" if strange == ["."] else f"holds {names}"
         raise UsageError(
             f"the output {directory} {what}, which no run has put there",
             hint=f"name another directory with {option}, or move this away",
         )
     return present
+
+
+def _without_litter(files: _Files, known: _Files) -> _Files:
+    """The files that are known, or are no litter: a stage may well write a file of such a name."""
+    return {path: facts for path, facts in files.items() if path in known or not _is_litter(path)}
+
+
+def _is_litter(path: str) -> bool:
+    return any(_LITTER.fullmatch(segment) for segment in path.split("/"))
+
+
+def _copy_litter(directory: Path, published: _Published | None, fresh: Path) -> None:
+    """Copy litter from a directory to the one that takes its place; what cannot be copied is not worth a failure."""
+    if not directory.is_dir():
+        return
+    known = published.files if published else {}
+    for path in _listing(directory).keys() - known.keys():
+        target = fresh / path
+        if _is_litter(path) and not os.path.lexists(target):
+            with suppress(OSError):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(directory / path, target, follow_symlinks=False)
 
 
 @contextmanager
@@ -269,8 +305,6 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def _remove(path: Path) -> None:
-    import shutil
-
     if path.is_symlink() or path.is_file():
         path.unlink()
     else:
