@@ -15,9 +15,9 @@ from timing import parser, race, ratio, row
 from daintree.pipeline.job import job_of, prepare
 from daintree.pipeline.plan import Planned, make_plan
 from daintree.pipeline.session import Request, Session
-from daintree.pipeline.stage_data import Place
 from daintree.runners.runner import Job
 from daintree.settings import read_settings
+from daintree.store.directory import Staging
 
 DOCKERFILE = """\
 FROM python:3.11-slim
@@ -54,7 +54,7 @@ class Stage:
         return taken
 
     def _job(self) -> Job:
-        place = Place(next(self._places))
+        place = Staging(next(self._places))
         for directory in (place.output, place.scratch):
             directory.mkdir(parents=True)
         prepared = prepare(

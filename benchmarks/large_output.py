@@ -10,10 +10,9 @@ from pathlib import Path
 from contenders import workspace
 from timing import parser, race, ratio, row, timed
 
-from daintree.store.directory import DirectoryStore
 from daintree.store.integrity import hash_artifact
-from daintree.store.protocol import Store
 from daintree.store.records import IndexRecord, Keys, RunManifest, index_record_of
+from daintree.store.store import Store, directory_store
 
 MIB = 1 << 20
 
@@ -48,7 +47,7 @@ class Round:
 
     def digest(self) -> float:
         """Seconds of one `hashlib.file_digest` of it."""
-        return timed(lambda: file_digest(self._store.output_path(self.record.location) / "large"))
+        return timed(lambda: file_digest(self._store.output_path(self.record) / "large"))
 
     @property
     def record(self) -> IndexRecord:
@@ -62,7 +61,7 @@ def main() -> None:
     arguments = parser(__doc__).parse_args()
     size, rounds = (256 * MIB, 5) if arguments.quick else (2048 * MIB, 9)
     with workspace() as directory:
-        measured = Round(DirectoryStore(directory / "store"), size)
+        measured = Round(directory_store(directory / "store"), size)
         measured.publish()
         contenders = {
             "hand on": measured.hand_on,

@@ -6,7 +6,6 @@ import os
 import subprocess
 from pathlib import Path
 
-import obstore
 from contenders import s5cmd, workspace
 from timing import parser, race, ratio, row, timed
 
@@ -45,16 +44,16 @@ class Contest:
 
         def put(number: int) -> None:
             place = f"{self._place}/part-{number // 1000}/file-{number:05}"
-            obstore.put(self._shop.bucket.large, place, content)
+            self._shop.bucket.put(place, content)
 
         side_by_side(put, range(count), 16)
 
     def ours(self) -> float:
         """The stage listed, hashed and recorded, as if it never had been."""
         bucket = self._shop.bucket
-        bucket.delete([path for path in bucket.list("text") if path.endswith("/run.json")])
+        bucket.delete([e.path for e in bucket.list("text") if e.path.endswith("/run.json")])
         for part in ("_cache", "_history"):
-            bucket.delete(bucket.list(part))
+            bucket.delete_below(part)
         taken = timed(self._record)
         assert self._shop.remote.records.stages_with_history(None) == [("words", "load")]
         return taken

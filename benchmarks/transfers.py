@@ -13,9 +13,8 @@ from timing import parser, race, ratio, row, timed
 
 from daintree.store.bucket import Bucket
 from daintree.store.integrity import hash_artifact
-from daintree.store.progress import Progress
 from daintree.store.records import FileEntry
-from daintree.store.transfer import download, upload
+from daintree.store.transfer import Progress, download, upload
 from tests.services.minio import Minio, running_server
 
 MIB = 1 << 20

@@ -67,7 +67,7 @@ class Shop:
 
     def run(self, submission: Submission, outcomes: Outcomes | None = None) -> dict[str, Any]:
         """Submit it and let it run; the Workflow as the cluster has it then. A stage without outcome writes its name."""
-        self.bucket.create(submission.place, encode(submission))
+        self.bucket.create(submission.place, encode(submission, submission.place))
         attempts = {name: iter(all_of) for name, all_of in (outcomes or {}).items()}
 
         def container(arguments: list[str]) -> tuple[str, int]:
@@ -100,7 +100,10 @@ class Shop:
         """The runs of the store by stage, as its history leads to them."""
         found = {}
         for pipeline, stage in self.remote.records.stages_with_history(None):
-            [found[stage]] = self.remote.records.history(pipeline, stage)
+            [entry] = self.remote.records.history(pipeline, stage)
+            run = self.remote.records.read_run(entry.location)
+            assert run is not None
+            found[stage] = run
         return found
 
     def objects(self) -> dict[str, str | None]:

@@ -203,11 +203,13 @@ def recorded(shop: Shop, manifest: Manifest, directory: Path) -> dict[str, bytes
         if report.run:
             [key] = [
                 path
-                for path in shop.bucket.list("text")
+                for path in shop.bucket.sizes("text")
                 if report.run in path and path.endswith("/output/n")
             ]
-            outputs[stage.name] = shop.bucket.get([key])[0] or b""
-            below = [path for path in shop.bucket.list("text") if f"{report.run}/output/" in path]
+            content = shop.bucket.get_many([key])[0]
+            assert isinstance(content, bytes)
+            outputs[stage.name] = content
+            below = [path for path in shop.bucket.sizes("text") if f"{report.run}/output/" in path]
             assert below == [key]
     shop.bucket.delete([path for path in shop.bucket.sizes() if not path.startswith("_sources")])
     return outputs
@@ -215,7 +217,7 @@ def recorded(shop: Shop, manifest: Manifest, directory: Path) -> dict[str, bytes
 
 def submitted(shop: Shop) -> Manifest:
     """The manifest of the pipeline."""
-    shop.bucket.put(PIPELINE.place, encode(PIPELINE))
+    shop.bucket.put(PIPELINE.place, encode(PIPELINE, PIPELINE.place))
     return workflow_manifest(PIPELINE, cluster(store=shop.bucket.url))
 
 

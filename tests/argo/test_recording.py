@@ -75,7 +75,7 @@ def test_a_failed_stage_and_what_it_left_behind_are_not_recorded(shop: Shop) -> 
     )
     assert list(shop.runs()) == ["load"]
     assert index(shop, digest("b"), digest("c")) == [None, None]
-    leftovers = shop.bucket.list("text/clean")
+    leftovers = list(shop.bucket.sizes("text/clean"))
     assert [path.rpartition("/")[2] for path in leftovers] == ["n"]
 
 
@@ -87,7 +87,7 @@ def test_of_an_output_that_was_tried_again_only_the_good_attempt_is_recorded(sho
     assert run.output is not None
     assert run.run.endswith(node_of(workflow, "load(2)")["id"].rpartition("-")[2])
     assert [entry.path for entry in run.output.files] == ["good"]
-    assert len(shop.bucket.list("text/load")) == len(["first", "second", "good", "run.json"])
+    assert len(list(shop.bucket.sizes("text/load"))) == len(["first", "second", "good", "run.json"])
 
 
 def test_a_stage_that_the_cluster_lost_each_time_is_not_recorded(shop: Shop) -> None:
@@ -107,7 +107,7 @@ def test_a_stage_that_a_deadline_ended_is_not_recorded_though_its_output_is_ther
     reports = shop.record(workflow, SEQUENCE)
     assert statuses(reports) == {"load": "recorded", "clean": "recorded", "count": "absent"}
     assert reports["count"].why == said
-    assert shop.bucket.list("text/count")
+    assert list(shop.bucket.sizes("text/count"))
 
 
 def test_a_stage_that_was_never_begun_says_so(shop: Shop) -> None:

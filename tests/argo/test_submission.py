@@ -9,7 +9,7 @@ import pytest
 
 from daintree.argo.submission import Submission, SubmittedHit
 from daintree.spec.component import Resources
-from daintree.store.records import decode, encode
+from daintree.store.records import decode, encode, readable
 from tests.argo.conftest import digest, make_submission, submitted_stage
 
 
@@ -58,7 +58,8 @@ def test_what_is_read_counts(submission: Submission) -> None:
 
 
 def test_it_is_read_as_it_was_written(submission: Submission) -> None:
-    assert decode(Submission, encode(submission)) == submission
+    content = encode(submission, submission.place)
+    assert readable(decode(Submission, content, submission.place)) == submission
 
 
 def test_a_workflow_is_named_after_its_pipeline_and_plan(submission: Submission) -> None:

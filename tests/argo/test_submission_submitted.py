@@ -28,12 +28,12 @@ def workflow(submission: Submission) -> dict[str, Any]:
 
 
 def test_it_is_found_by_its_digest(bucket: Bucket, submission: Submission) -> None:
-    bucket.put(submission.place, encode(submission))
+    bucket.put(submission.place, encode(submission, submission.place))
     assert submission_of(workflow(submission), bucket) == submission
 
 
 def test_its_time_is_that_of_the_workflow(bucket: Bucket, submission: Submission) -> None:
-    bucket.put(submission.place, encode(submission))
+    bucket.put(submission.place, encode(submission, submission.place))
     later = msgspec.structs.replace(submission, planned="2026-03-02T00:00:00Z")
     assert submission_of(workflow(later), bucket) == later
 
@@ -42,7 +42,7 @@ def test_its_time_is_that_of_the_workflow(bucket: Bucket, submission: Submission
 def test_a_workflow_without_a_time_is_refused(
     bucket: Bucket, submission: Submission, planned: str
 ) -> None:
-    bucket.put(submission.place, encode(submission))
+    bucket.put(submission.place, encode(submission, submission.place))
     edited = workflow(msgspec.structs.replace(submission, planned=planned))
     with pytest.raises(UsageError, match="has no time in its annotation"):
         submission_of(edited, bucket)
@@ -71,8 +71,8 @@ def test_one_that_is_not_what_was_submitted_is_refused(
     for content, said in (
         (b"{", "it is damaged"),
         (b"[]", "it is damaged"),
-        (encode(other), "it is not what its digest says"),
-        (encode(newer), "it is of schema 99, written by a newer version"),
+        (encode(other, submission.place), "it is not what its digest says"),
+        (encode(newer, submission.place), "it is of schema 99, written by a newer version"),
     ):
         bucket.put(submission.place, content)
         with pytest.raises(StoreError, match=f"{submission.place} cannot be used: {said}"):

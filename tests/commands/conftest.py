@@ -16,9 +16,8 @@ from daintree.pipeline.session import Request, Session
 from daintree.settings import read_settings
 from daintree.spec.component import ComponentSpec
 from daintree.spec.pipeline import read_pipeline
-from daintree.store.directory import DirectoryStore
-from daintree.store.protocol import Store
 from daintree.store.records import Artifact, FileEntry, IndexRecord, InputRecord, Keys, RunManifest
+from daintree.store.store import Store, directory_store
 
 PIPELINE = b"""
 description: a diamond
@@ -37,6 +36,9 @@ def a_record(run: str, seconds: float) -> IndexRecord:
     return IndexRecord(
         run=run,
         location=f"at/{run}",
+        content="sha256:content",
+        record="0" * 64,
+        record_bytes=300,
         digest=f"sha256:{run}",
         count=2,
         bytes=1500,
@@ -53,7 +55,7 @@ def hit() -> Callable[[str, float], Hit]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return DirectoryStore(tmp_path / "store")
+    return directory_store(tmp_path / "store")
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from daintree.commands.history import Measured, best_first, measured, metrics_table, read_metrics
-from daintree.store.protocol import Store
-from daintree.store.records import InputRecord, RunManifest
+from daintree.store.records import HistoryEntry, InputRecord, RunManifest
+from daintree.store.store import Store
 from tests.contract.runs import key_of, location_of, publish, publish_failed
 
 COMMIT = "0123456789" * 4
@@ -25,15 +25,19 @@ def evaluated(store: Store, number: int, content: object, **changed: object) -> 
     )
 
 
+def entry_of(run: RunManifest, store: Store) -> HistoryEntry:
+    return next(entry for entry in store.history() if entry.run == run.run)
+
+
 def test_numbers_are_named_by_their_path_and_all_else_left_out(store: Store) -> None:
     content = {"test": {"hr@10": 0.5, "whole": 3}, "on": True, "list": [1], "text": "x", "no": None}
     run = evaluated(store, 1, content)
-    assert read_metrics(run, store) == {"test.hr@10": 0.5, "test.whole": 3.0}
+    assert read_metrics(entry_of(run, store), store) == {"test.hr@10": 0.5, "test.whole": 3.0}
 
 
 def test_a_run_without_the_file_and_a_failed_run_have_no_metrics(store: Store) -> None:
-    assert read_metrics(publish(store), store) is None
-    assert read_metrics(publish_failed(store, run_id(2)), store) is None
+    assert read_metrics(entry_of(publish(store), store), store) is None
+    assert read_metrics(entry_of(publish_failed(store, run_id(2)), store), store) is None
 
 
 @pytest.mark.parametrize(
@@ -45,7 +49,7 @@ def test_a_run_without_the_file_and_a_failed_run_have_no_metrics(store: Store) -
 )
 def test_what_is_no_json_object_is_refused(store: Store, content: bytes) -> None:
     with pytest.raises(ValueError, match="not a JSON object"):
-        read_metrics(evaluated(store, 1, content), store)
+        read_metrics(entry_of(evaluated(store, 1, content), store), store)
 
 
 def test_what_decided_a_run_is_found_through_its_inputs(store: Store) -> None:

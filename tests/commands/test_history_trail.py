@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from daintree.commands.history import MOST_LOG_LINES, history_table, run_as_json, run_page
-from daintree.store.protocol import Store
-from daintree.store.records import RunManifest
+from daintree.store.records import RunManifest, history_entry_of
+from daintree.store.store import Store
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_rows_of_a_stage_show_the_parameters_that_differ(
 
 def test_a_page_says_everything(manifest: RunManifest, store: Store) -> None:
     keep_log(manifest, store, "read 10 rows\ngröße\n".encode())
-    output = store.output_path(manifest.location)
+    output = store.address(manifest.location)
     assert run_page(manifest, store) == [
         "run          20240102T030405006Z-0a1b2c3d",
         "stage        x:join",
@@ -111,19 +111,19 @@ def test_a_long_log_is_shown_from_its_end(manifest: RunManifest, store: Store) -
 
 
 def test_programs_get_the_manifest_and_the_paths(manifest: RunManifest, store: Store) -> None:
-    whole = json.loads(json.dumps(run_as_json(manifest, store, brief=False)))
-    assert whole["path"] == str(store.output_path(manifest.location))
+    whole = json.loads(json.dumps(run_as_json(manifest, store)))
+    assert whole["path"] == store.address(manifest.location)
     assert whole["log"] == str(store.log_path(manifest.location))
     assert whole["output"]["files"] == [{"path": "a.csv", "size": 1200, "sha256": "ab" * 32}]
     assert whole["version_files"] == {"main.py": "100644 abc"}
 
 
 def test_a_list_for_programs_leaves_lists_of_files_out(manifest: RunManifest, store: Store) -> None:
-    brief = run_as_json(manifest, store, brief=True)
+    brief = run_as_json(history_entry_of(manifest, {}), store)
     assert brief["output"] == {"digest": "sha256:out", "count": 1, "bytes": 1200}
     assert "version_files" not in brief
     assert brief["parameters"] == {"rate": 0.5, "name": "a b"}
 
 
 def test_a_failed_run_has_no_path(failed: RunManifest, store: Store) -> None:
-    assert run_as_json(failed, store, brief=True)["path"] is None
+    assert run_as_json(failed, store)["path"] is None

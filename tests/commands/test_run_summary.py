@@ -45,6 +45,6 @@ def test_programs_get_the_same(run: PipelineRun) -> None:
         "run": "r2",
         "seconds": 2.0,
         "digest": "sha256:r2",
-        "path": str(run.session.store.output_path("at/r2")),
+        "path": str(run.session.store.address("at/r2")),
     }
     assert json.loads(json.dumps(report)) == report

@@ -13,7 +13,7 @@ import pytest
 from daintree.runners import RUNNERS, open_runner
 from daintree.runners.runner import Runner
 from daintree.settings import read_settings
-from daintree.store.protocol import Store
+from daintree.store.store import Store
 from tests.contract.laboratory import LABEL, Laboratory
 from tests.contract.stores import STORES, Place
 from tests.contract.workers import StartWorker, Worker

@@ -10,8 +10,8 @@ import msgspec
 
 from daintree.digest import digest_record
 from daintree.store.integrity import hash_artifact
-from daintree.store.protocol import Store
 from daintree.store.records import Artifact, IndexRecord, Keys, RunManifest, index_record_of
+from daintree.store.store import Store
 
 RUN = "20260301T101500000Z-00000000"
 OTHER_RUN = "20260301T101500001Z-11111111"
@@ -24,6 +24,7 @@ def key_of(name: object) -> str:
 
 
 KEY = key_of("key")
+INDEX_PATH = f"_cache/{KEY[7:]}"
 
 
 def location_of(run: str) -> str:
@@ -36,6 +37,9 @@ def record_of(run: str = RUN, **changed: Any) -> IndexRecord:
     record = IndexRecord(
         run=run,
         location=location_of(run),
+        content=key_of("content"),
+        record="0" * 64,
+        record_bytes=300,
         digest=key_of("output"),
         count=2,
         bytes=30,
@@ -93,8 +97,7 @@ def publish(
         fill(staging.output, files)
         staging.log.write_bytes(b"said\n")
         manifest = manifest_of(run, hash_artifact(staging.output), **changed)
-        store.publish_run(staging, manifest)
-    return manifest
+        return store.publish_run(staging, manifest)
 
 
 def publish_failed(store: Store, run: str = RUN, **changed: Any) -> RunManifest:
@@ -103,8 +106,7 @@ def publish_failed(store: Store, run: str = RUN, **changed: Any) -> RunManifest:
         fill(staging.output, FILES)
         staging.log.write_bytes(b"it broke\n")
         manifest = manifest_of(run, **changed)
-        store.publish_run(staging, manifest)
-    return manifest
+        return store.publish_run(staging, manifest)
 
 
 def publish_indexed(
@@ -128,7 +130,7 @@ def add_source(
 def fetched(store: Store, record: IndexRecord) -> dict[str, bytes]:
     """The files of a run, as whoever computes with them gets them."""
     store.check(record, thorough=True)
-    return contents(store.output_path(record.location))
+    return contents(store.output_path(record))
 
 
 def nothing_published(store: Store) -> bool:

@@ -10,7 +10,7 @@ import sys
 
 import msgspec
 
-from daintree.store.protocol import Store
+from daintree.store.store import Store
 from tests.contract.runs import publish_indexed, record_of
 from tests.contract.stores import STORES
 

@@ -10,10 +10,8 @@ from typing import Protocol
 import msgspec
 
 from daintree.store.bucket import Bucket
-from daintree.store.cache import SharedStore
-from daintree.store.directory import DirectoryStore
-from daintree.store.protocol import Store
 from daintree.store.s3 import S3Access
+from daintree.store.store import Store, directory_store, shared_store
 from tests.services.minio import running_server
 
 
@@ -62,7 +60,7 @@ class DirectoryPlace(msgspec.Struct, frozen=True):
 
     def open(self) -> Store:
         """As `Place.open`."""
-        return DirectoryStore(Path(self.root))
+        return directory_store(Path(self.root))
 
     def elsewhere(self) -> DirectoryPlace:
         """As `Place.elsewhere`."""
@@ -103,7 +101,7 @@ class BucketPlace(msgspec.Struct, frozen=True):
     def open(self) -> Store:
         """As `Place.open`; leases that run out soon, so that tests need not wait long."""
         cache = Path(self.caches, f"cache-{self.machine}")
-        return SharedStore(self.url, self.access, cache, lease_seconds=LEASE_SECONDS)
+        return shared_store(self.url, self.access, cache, lease_seconds=LEASE_SECONDS)
 
     def elsewhere(self) -> BucketPlace:
         """As `Place.elsewhere`."""
@@ -111,7 +109,8 @@ class BucketPlace(msgspec.Struct, frozen=True):
 
     def read(self, path: str) -> bytes | None:
         """As `Place.read`."""
-        return self._bucket.get([path])[0]
+        content = self._bucket.get_many([path])[0]
+        return content if isinstance(content, bytes) else None
 
     def write(self, path: str, content: bytes) -> None:
         """As `Place.write`."""

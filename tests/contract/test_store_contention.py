@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from daintree.errors import DaintreeError
-from daintree.store.protocol import Store
 from daintree.store.records import index_record_of
+from daintree.store.store import Store
 from tests.contract.runs import (
     FILES,
     KEY,
@@ -101,11 +101,14 @@ def test_of_many_that_publish_to_one_place_one_does(place: Place, other: Store) 
 
 def test_many_publish_side_by_side(place: Place, other: Store) -> None:
     stores = [place.open() for _ in range(8)]
-    at_once(8, lambda n: publish(stores[n], f"run-{n}", {"n": str(n).encode()}))
+    runs = [f"20260301T10150000{n}Z-00000000" for n in range(8)]
+    at_once(8, lambda n: publish(stores[n], runs[n], {"n": str(n).encode()}))
     found = list(other.history("words", "train"))
-    assert [manifest.run for manifest in found] == [f"run-{n}" for n in reversed(range(8))]
+    assert [manifest.run for manifest in found] == runs[::-1]
     for number, manifest in zip(reversed(range(8)), found, strict=True):
-        assert fetched(other, index_record_of(manifest)) == {"n": str(number).encode()}
+        run = other.read_run(manifest.location)
+        assert run is not None
+        assert fetched(other, index_record_of(run)) == {"n": str(number).encode()}
 
 
 def test_who_sees_a_manifest_sees_a_whole_output(store: Store, other: Store) -> None:
@@ -144,7 +147,9 @@ def test_a_killed_publisher_leaves_whole_runs_only(
     found = [manifest.run for manifest in reader.history("words", "train")]
     assert set(begun[:-1]) <= set(found)
     for manifest in reader.history("words", "train"):
-        reader.check(index_record_of(manifest), thorough=True)
+        run = reader.read_run(manifest.location)
+        assert run is not None
+        reader.check(index_record_of(run), thorough=True)
     [record] = reader.lookup([key_of("content")])
     if record is not None:
         reader.check(record, thorough=True)

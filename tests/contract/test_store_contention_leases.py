@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daintree.store.protocol import Store
+from daintree.store.store import Store
 from tests.contract.runs import KEY
 from tests.contract.stores import Place
 from tests.contract.workers import StartWorker, at_once, finish, hear

@@ -5,13 +5,16 @@ from __future__ import annotations
 import pytest
 
 from daintree.errors import ArtifactDamaged, StoreError
-from daintree.store.protocol import Store
-from daintree.store.records import SCHEMA, encode, index_record_of
+from daintree.store.layout import run_path
+from daintree.store.records import encode, index_record_of
+from daintree.store.store import Store
 from tests.contract.runs import (
     FILES,
     OTHER_RUN,
+    RUN,
     fetched,
     key_of,
+    location_of,
     manifest_of,
     publish,
     publish_indexed,
@@ -43,8 +46,8 @@ class TestCheck:
             ("run.json", None, "missing"),
             ("run.json", b"", "damaged"),
             ("run.json", b"{", "damaged"),
-            ("run.json", encode(manifest_of(schema=SCHEMA + 1)), "damaged"),
-            ("run.json", encode(manifest_of()), "damaged"),
+            ("run.json", b'{"schema":99}', "damaged"),
+            ("run.json", encode(manifest_of(), run_path(location_of(RUN))), "damaged"),
         ],
     )
     def test_damage_is_found(

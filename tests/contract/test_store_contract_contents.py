@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from daintree.store.protocol import Store
+from daintree.store.layout import run_path
 from daintree.store.records import encode
+from daintree.store.store import Store
 from tests.contract.runs import (
     FILES,
     OTHER_RUN,
@@ -64,7 +65,7 @@ class TestContents:
             "shop/train/notes.txt": b"not a run",
             "somebody/else/a.csv": b"not ours either",
             "somebody/else/run.json": b'{"a file of this name": "that no store wrote"}',
-            "a copy/run.json": encode(manifest),
+            "a copy/run.json": encode(manifest, run_path("a copy")),
         }
         for path, content in kept.items():
             place.write(path, content)

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from daintree.errors import StoreError, UsageError
-from daintree.store.protocol import Store
-from tests.contract.runs import OTHER_RUN, RUN, nothing_published, publish, publish_failed
+from daintree.store.records import RunManifest, encode, history_entry_of
+from daintree.store.store import Store
+from tests.contract.runs import (
+    OTHER_RUN,
+    RUN,
+    location_of,
+    manifest_of,
+    nothing_published,
+    publish,
+    publish_failed,
+)
 from tests.contract.stores import Place
+
+
+def run_of(day: int) -> str:
+    """The id of a run of that day."""
+    return f"202603{day:02}T101500000Z-00000000"
+
+
+def entry_of(manifest: RunManifest) -> str:
+    """The path of a run's history entry."""
+    return history_entry_of(manifest, {}).path
 
 
 class TestHistory:
@@ -38,35 +58,36 @@ class TestHistory:
             assert [run.run for run in other.history(pipeline, stage)] == [f"run-{number}"]
 
     def test_runs_are_read_one_by_one(self, place: Place, store: Store) -> None:
-        runs = [publish(store, f"run-{number}") for number in range(3)]
+        runs = [publish(store, run_of(day)) for day in (1, 2, 3)]
         history = store.history("words", "train")
-        assert next(history) == runs[2]
-        place.write(f"{runs[1].location}/run.json", b"")
-        assert list(history) == [runs[0]]
+        assert next(history).run == runs[2].run
+        place.write(entry_of(runs[1]), b"")
+        assert [entry.run for entry in history] == [runs[0].run]
 
     @pytest.mark.parametrize("content", [b"", b"{", b'{"schema":99}', b'{"run":"x"}'])
     def test_an_unreadable_entry_is_passed_over(
         self, place: Place, store: Store, content: bytes
     ) -> None:
         manifest = publish(store)
-        place.write("_history/words/train/99990101T000000000Z-00000000", content)
-        assert list(store.history("words", "train")) == [manifest]
+        place.write("_history/words/train/00009898/999999999-99990101T000000000Z-0", content)
+        assert [entry.run for entry in store.history("words", "train")] == [manifest.run]
         assert store.find_run("9999") is None
 
     def test_an_entry_that_leads_outside_is_passed_over(self, place: Place, store: Store) -> None:
         manifest = publish(store)
-        entry = b'{"schema":1,"run":"r","location":"../../outside"}'
-        place.write("_history/words/train/r", entry)
-        assert list(store.history("words", "train")) == [manifest]
+        entry = history_entry_of(manifest_of(location=location_of(RUN)), {})
+        outside = msgspec.structs.replace(entry, run=OTHER_RUN, location="../../outside")
+        place.write(outside.path, encode(outside, outside.path))
+        assert [entry.run for entry in store.history("words", "train")] == [manifest.run]
 
     @pytest.mark.parametrize(
-        "path", ["_history/.DS_Store", "_history/words/.DS_Store", "_history/a/b/c/d"]
+        "path", ["_history/.DS_Store", "_history/words/.DS_Store", "_history/words/train/x/y"]
     )
     def test_a_stray_file_is_passed_over(self, place: Place, store: Store, path: str) -> None:
         manifest = publish(store)
         place.write(path, b"stray")
         assert store.stages_with_history() == [("words", "train")]
-        assert list(store.history("words", "train")) == [manifest]
+        assert [entry.run for entry in store.history("words", "train")] == [manifest.run]
         assert store.find_run(RUN) == manifest
 
     def test_a_run_is_found_by_the_beginning_of_its_id(self, store: Store, other: Store) -> None:
@@ -97,5 +118,5 @@ class TestHistory:
         with pytest.raises(StoreError, match="cannot name a pipeline"):
             list(store.history(name, "train"))
         with pytest.raises(StoreError, match="cannot name a stage"):
-            list(store.history("words", name))
+            list(store.history("words", name or ".."))
         assert nothing_published(store)

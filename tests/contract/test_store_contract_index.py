@@ -5,12 +5,10 @@ from __future__ import annotations
 import pytest
 
 from daintree.errors import StoreError
-from daintree.store.protocol import Store
+from daintree.store.store import Store
 from tests.contract.malformed import each_outside, each_unreadable
-from tests.contract.runs import KEY, OTHER_RUN, RUN, key_of, record_of
+from tests.contract.runs import INDEX_PATH, KEY, OTHER_RUN, RUN, key_of, record_of
 from tests.contract.stores import Place
-
-INDEX_PATH = f"_cache/{KEY[7:]}"
 
 
 class TestIndex:

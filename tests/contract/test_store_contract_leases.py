@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from daintree.errors import StoreError
-from daintree.store.protocol import Store
+from daintree.store.store import Store
 from tests.contract.runs import KEY, key_of
 
 

@@ -16,15 +16,14 @@ from hypothesis import strategies as st
 
 from daintree.errors import ArtifactRejected, StoreError
 from daintree.store.integrity import hash_artifact
-from daintree.store.names import check_names
-from daintree.store.protocol import Store
+from daintree.store.layout import check_names, run_path
 from daintree.store.records import FileEntry, artifact_of, encode, index_record_of
+from daintree.store.store import Store
 from tests.contract.malformed import each_outside, each_unreadable
 from tests.contract.runs import (
     FILES,
     OTHER_RUN,
     RUN,
-    contents,
     fetched,
     fill,
     location_of,
@@ -87,7 +86,7 @@ class TestRuns:
     def test_the_files_of_a_run_cannot_be_written_by_accident(self, store: Store) -> None:
         _, record = publish_indexed(store)
         store.check(record, thorough=True)
-        for path in store.output_path(record.location).rglob("*"):
+        for path in store.output_path(record).rglob("*"):
             if path.is_file():
                 assert stat.S_IMODE(path.stat().st_mode) & 0o222 == 0, path
 
@@ -147,8 +146,8 @@ class TestRuns:
         for reader in (store, other):
             assert reader.read_run(manifest.location) == manifest
             assert reader.log_path(manifest.location).read_bytes() == b"it broke\n"
-            assert contents(reader.output_path(manifest.location)) == {}
-        assert list(other.history("words", "train")) == [manifest]
+            assert not (reader.directory / manifest.location / "output").exists()
+        assert [entry.run for entry in other.history("words", "train")] == [manifest.run]
 
     def test_a_run_may_have_no_log(self, store: Store) -> None:
         with store.stage(RUN) as staging:
@@ -179,14 +178,16 @@ class TestRuns:
 
     def test_a_manifest_that_was_moved_is_none(self, place: Place, store: Store) -> None:
         manifest = publish(store)
-        place.write(f"{location_of(OTHER_RUN)}/run.json", encode(manifest))
+        place.write(
+            f"{location_of(OTHER_RUN)}/run.json", encode(manifest, run_path(location_of(OTHER_RUN)))
+        )
         assert store.read_run(location_of(OTHER_RUN)) is None
 
     @each_outside
     def test_no_run_is_outside_the_store(self, store: Store, location: str) -> None:
         with pytest.raises(StoreError, match="the location"):
             publish(store, location=location)
-        for ask in (store.read_run, store.output_path, store.log_path):
+        for ask in (store.read_run, store.address, store.log_path):
             with pytest.raises(StoreError, match="the location"):
                 ask(location)
 

@@ -6,7 +6,7 @@ import pytest
 
 from daintree.errors import ArtifactRejected, StoreError
 from daintree.store.integrity import hash_artifact
-from daintree.store.protocol import Store
+from daintree.store.store import Store
 from tests.contract.runs import FILES, OTHER_RUN, RUN, add_source, contents, fill, key_of
 from tests.contract.stores import Place
 

@@ -8,8 +8,8 @@ import pytest
 
 from daintree.errors import StoreError
 from daintree.store.integrity import hash_artifact
-from daintree.store.protocol import Store
 from daintree.store.records import index_record_of
+from daintree.store.store import Store
 from tests.contract.runs import (
     FILES,
     OTHER_RUN,
@@ -59,9 +59,9 @@ class TestStaging:
             pass
 
     def test_another_stores_staging_place_is_refused(self, store: Store, tmp_path: Path) -> None:
-        from daintree.store.directory import DirectoryStore
+        from daintree.store.store import directory_store
 
-        with DirectoryStore(tmp_path / "other store").stage(RUN) as staging:
+        with directory_store(tmp_path / "other store").stage(RUN) as staging:
             fill(staging.output, FILES)
             manifest = manifest_of(output=hash_artifact(staging.output))
             with pytest.raises(StoreError, match="is no staging place of the artifact store"):

@@ -34,9 +34,9 @@ def outputs(bucket: Bucket, workflow: dict[str, Any]) -> dict[str, dict[str, byt
         if node["type"] == "Retry" and node["phase"] == "Succeeded":
             key = node["outputs"]["artifacts"][0]["s3"]["key"]
             paths = list(whole.sizes(key))
-            contents = whole.get(paths)
+            contents = whole.get_many(paths)
             found[node["displayName"]] = {
-                path.removeprefix(f"{key}/"): content or b""
+                path.removeprefix(f"{key}/"): content if isinstance(content, bytes) else b""
                 for path, content in zip(paths, contents, strict=True)
             }
     return found
@@ -108,11 +108,13 @@ def test_the_same_plan_is_the_same_bytes_and_is_handed_over_once(
     assert first.stdout == second.stdout
     assert "putting the source corpus.txt into" in first.stderr
     assert "putting" not in second.stderr
-    [submission] = bucket.list("_submissions")
-    told = json.loads((bucket.get([submission])[0] or b"").decode())
+    [submission] = list(bucket.sizes("_submissions"))
+    content = bucket.get_many([submission])[0]
+    assert isinstance(content, bytes)
+    told = json.loads(content)
     assert [stage["name"] for stage in told["stages"]] == ["load", "clean", "count"]
     assert bucket.access.secret_key not in json.dumps(told) + first.stdout
-    assert len(bucket.list("_sources")) == 2
+    assert len(list(bucket.sizes("_sources"))) == 2
 
 
 def test_hits_are_read_from_where_they_lie_and_what_is_saved_is_said(pushed: Project) -> None:

@@ -85,13 +85,27 @@ def test_an_output_directory_is_filled_after_a_repair(
     assert list(theirs.contents(theirs.root / "here").values()) == [content]
 
 
-@pytest.mark.parametrize("content", [b"", b'{"schema":', b'{"schema": 99, "run": "of the future"}'])
+@pytest.mark.parametrize("content", [b"", b'{"schema":', b'{"schema": 1, "run": "of the past"}'])
 def test_index_records_that_cannot_be_read_are_misses_and_repaired(
     project: Project, bucket: Bucket, content: bytes
 ) -> None:
     assert machine(project, bucket, "ours").run("words") == ALL_RUNS
-    for path in bucket.list("_cache"):
+    for path in list(bucket.sizes("_cache")):
         bucket.put(path, content)
 
     assert machine(project, bucket, "theirs").run("words") == ALL_RUNS
     assert machine(project, bucket, "third").run("words") == ALL_HITS
+
+
+def test_index_records_of_a_newer_version_are_misses_with_a_warning_and_stay(
+    project: Project, bucket: Bucket
+) -> None:
+    assert machine(project, bucket, "ours").run("words") == ALL_RUNS
+    newer = dict.fromkeys(bucket.sizes("_cache"), b'{"schema": 99, "run": "of the future"}')
+    for path, content in newer.items():
+        bucket.put(path, content)
+
+    finished = machine(project, bucket, "theirs").doit("run", "words", "--json")
+    assert finished.statuses() == ALL_RUNS
+    assert "was made by a newer version (schema 99): it counts for nothing" in finished.stderr
+    assert dict(zip(newer, bucket.get_many(list(newer)), strict=True)) == newer

@@ -8,8 +8,8 @@ import signal
 import msgspec
 
 from daintree.store.bucket import Bucket
-from daintree.store.leases import LEASE_SECONDS, LeaseRecord
-from daintree.store.records import decode, encode
+from daintree.store.leases import LEASE_SECONDS
+from daintree.store.records import LeaseRecord, decode, encode, readable
 from tests.e2e.fifos import Channel, Gate
 from tests.e2e.projects import Project
 from tests.e2e.shared_bucket import machine, runs_in
@@ -21,12 +21,12 @@ BRIEF_SECONDS = 0.5
 
 def shorten_leases(bucket: Bucket) -> None:
     """Let each lease that is held promise a moment only, as if most of its time were over; whose it is stays."""
-    for path in bucket.list("_leases"):
-        held = decode(LeaseRecord, bucket.get([path])[0] or b"")
+    for path in list(bucket.sizes("_leases")):
+        held = readable(decode(LeaseRecord, bucket.get_many([path])[0], path))
         assert held is not None
         if held.seconds:
             assert held.seconds == LEASE_SECONDS
-            bucket.put(path, encode(msgspec.structs.replace(held, seconds=BRIEF_SECONDS)))
+            bucket.put(path, encode(msgspec.structs.replace(held, seconds=BRIEF_SECONDS), path))
 
 
 def test_many_machines_that_miss_the_same_at_once_compute_it_once(
@@ -87,14 +87,14 @@ def test_who_lost_the_lease_comes_too_late_to_publish(
     process = ours.start("run", "slow")
     assert channel.receive() == "here"
     # As after a laptop's sleep: its lease has run out, and another holds it.
-    taken = encode(LeaseRecord(nonce="another", machine="another", seconds=300))
-    held = bucket.list("_leases")
+    other = LeaseRecord(nonce="another", machine="another", seconds=300)
+    held = list(bucket.sizes("_leases"))
     for path in held:
-        bucket.put(path, taken)
+        bucket.put(path, encode(other, path))
     before = bucket.sizes().keys()
     gate.open()
 
     complaint = waiting.finish(process).complaint()
     assert "error: stage slow:wait took so long that another run took over its place" in complaint
     assert bucket.sizes().keys() == before
-    assert bucket.get(held) == [taken for _ in held]
+    assert bucket.get_many(held) == [encode(other, path) for path in held]

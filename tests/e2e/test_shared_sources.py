@@ -82,4 +82,4 @@ def test_a_source_on_the_web_that_is_damaged_in_the_bucket_is_fetched_again(
         said = "warning: source: output file corpus.txt is damaged in the store; fetching it again"
         assert said in finished.stderr
         assert "GET /corpus.txt" in server.requests()
-        assert bucket.get([path]) == [b"to be or not\n"]
+        assert bucket.get_many([path]) == [b"to be or not\n"]

@@ -11,18 +11,26 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from daintree.store.directory import SourceRecord
-from daintree.store.index import HistoryRecord
+from daintree.store.backend import Unreadable
+from daintree.store.layout import index_path, note_path, run_path
 from daintree.store.records import (
+    DamageRecord,
     FileEntry,
     IndexRecord,
     InputRecord,
     Keys,
+    LeaseRecord,
+    NoteRecord,
+    OriginRecord,
     RunManifest,
+    SourceRecord,
+    Tombstone,
     artifact_of,
     decode,
     encode,
+    history_entry_of,
     index_record_of,
+    readable,
 )
 
 HERE = Path(__file__).parent
@@ -90,31 +98,59 @@ IN_CLUSTER = msgspec.structs.replace(
     dirty=False,
     python="",
 )
+ENTRY = history_entry_of(SUCCEEDED, {"test.hr@10": 0.5})
 RECORDS: dict[str, msgspec.Struct] = {
     "index_record.json": index_record_of(SUCCEEDED),
     "run_succeeded.json": SUCCEEDED,
     "run_failed.json": FAILED,
     "run_in_cluster.json": IN_CLUSTER,
-    "history_record.json": HistoryRecord(run=RUN, location=LOCATION),
+    "tombstone.json": Tombstone(
+        retired=index_record_of(SUCCEEDED), when="2026-04-01T00:00:00Z", by="ana"
+    ),
+    "history_entry.json": ENTRY,
     "source_record.json": SourceRecord(artifact=OUTPUT),
+    "note.json": NoteRecord(content=b"a note"),
+    "lease.json": LeaseRecord(nonce="0a1b", machine="laptop", seconds=20.0),
+    "origin.json": OriginRecord(computed=True, right="writer", key="0a1b"),
+    "damage.json": DamageRecord(file="vectors.csv", problem="damaged"),
 }
+PATHS = {
+    "run_succeeded.json": run_path(LOCATION),
+    "run_failed.json": run_path(LOCATION),
+    "run_in_cluster.json": run_path(IN_CLUSTER.location),
+    "index_record.json": index_path(SUCCEEDED.keys.content),
+    "tombstone.json": index_path(SUCCEEDED.keys.content),
+    "history_entry.json": ENTRY.path,
+}
+OLDER = "older_index_record.json"
+
+
+def path_of(name: str) -> str:
+    return PATHS.get(name, note_path("a"))
 
 
 @pytest.mark.parametrize("name", RECORDS)
 def test_a_record_has_the_bytes_it_always_had(name: str) -> None:
-    assert encode(RECORDS[name]) == (HERE / name).read_bytes()
+    assert encode(RECORDS[name], path_of(name)) == (HERE / name).read_bytes()
 
 
 @pytest.mark.parametrize("name", RECORDS)
 def test_what_was_written_then_is_read_now(name: str) -> None:
     kind = type(RECORDS[name])
-    assert decode(kind, (HERE / name).read_bytes()) == RECORDS[name]
+    content = (HERE / name).read_bytes()
+    assert readable(decode(kind, content, path_of(name))) == RECORDS[name]
+
+
+def test_a_record_of_the_first_schema_is_known_as_one() -> None:
+    content = (HERE / OLDER).read_bytes()
+    path = index_path(SUCCEEDED.keys.content)
+    assert decode(IndexRecord, content, path) == Unreadable("older", "was made by an older version")
 
 
 def test_every_file_here_is_compared() -> None:
-    assert {path.name for path in HERE.glob("*.json")} == set(RECORDS)
+    assert {path.name for path in HERE.glob("*.json")} == {*RECORDS, OLDER}
 
 
 def test_an_index_record_is_small() -> None:
     assert isinstance(RECORDS["index_record.json"], IndexRecord)
-    assert len(encode(RECORDS["index_record.json"])) < 1024
+    assert len(encode(RECORDS["index_record.json"], path_of("index_record.json"))) < 1024

@@ -10,10 +10,9 @@ import pytest
 
 from daintree.errors import UsageError
 from daintree.pipeline.output_directory import publish_output
-from daintree.store.directory import DirectoryStore
 from daintree.store.integrity import hash_artifact
-from daintree.store.protocol import Store
 from daintree.store.records import Artifact, IndexRecord, Keys, RunManifest, index_record_of
+from daintree.store.store import Store, directory_store
 
 Files: TypeAlias = Mapping[str, str]
 KeepRun: TypeAlias = Callable[[str, Files], IndexRecord]
@@ -44,7 +43,7 @@ def manifest_of(run: str, output: Artifact) -> RunManifest:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """An empty store."""
-    return DirectoryStore(tmp_path / "store")
+    return directory_store(tmp_path / "store")
 
 
 @pytest.fixture
@@ -59,7 +58,7 @@ def keep(store: Store) -> KeepRun:
                 target.write_text(text)
             staging.log.touch()
             manifest = manifest_of(run, hash_artifact(staging.output))
-            store.publish_run(staging, manifest)
+            manifest = store.publish_run(staging, manifest)
         return index_record_of(manifest)
 
     return keep

@@ -65,10 +65,14 @@ def bound(
     )
 
 
-def record(run: str, digest: str, inputs: Mapping[str, str]) -> IndexRecord:
+def record(run: str, digest: str, inputs: Mapping[str, str], content: str = "") -> IndexRecord:
+    """A record; unless said otherwise one that STAGE computed on INPUTS."""
     return IndexRecord(
         run=run,
         location=f"at/{run}",
+        content=content or STAGE.content(INPUTS),
+        record="0" * 64,
+        record_bytes=300,
         digest=digest,
         count=1,
         bytes=1,
@@ -112,6 +116,13 @@ def test_a_recipe_record_on_the_same_inputs_is_a_hit() -> None:
 def test_a_recipe_record_on_other_inputs_counts_for_nothing() -> None:
     shelf = Shelf()
     shelf.records[STAGE.recipe] = record("r1", "d1", {"": "sha256:other"})
+    assert shelf.decide(STAGE, INPUTS) == Miss()
+
+
+def test_a_record_of_another_content_key_counts_for_nothing() -> None:
+    shelf = Shelf()
+    another = record("r1", "d1", INPUTS, "sha256:another stage's")
+    shelf.records = {STAGE.recipe: another, STAGE.content(INPUTS): another}
     assert shelf.decide(STAGE, INPUTS) == Miss()
 
 
@@ -190,7 +201,9 @@ def test_a_forced_stage_is_a_miss_though_it_may_hit_and_whatever_it_waits_for(
     after = bound("after", {"clean": clean.recipe})
     if first_is_stored:
         shelf.records[STAGE.recipe] = record("r1", "d1", INPUTS)
-        shelf.records[clean.recipe] = record("r2", "d2", {"load": "d1"})
+        shelf.records[clean.recipe] = record(
+            "r2", "d2", {"load": "d1"}, clean.content({"load": "d1"})
+        )
     decisions = decide_all(
         [STAGE, clean, after],
         SOURCE,
@@ -221,7 +234,7 @@ def worlds(draw: st.DrawFn) -> tuple[list[BoundStage], Shelf, frozenset[str]]:
             if draw(st.booleans()):
                 inputs = right if draw(st.booleans()) else dict.fromkeys(right, "sha256:other")
                 run = draw(st.sampled_from([f"r{place}a", f"r{place}b"]))
-                shelf.records[key] = record(run, digests[stage.name], inputs)
+                shelf.records[key] = record(run, digests[stage.name], inputs, stage.content(right))
                 if draw(st.integers(0, 3)) == 0:
                     shelf.damaged.add(run)
         stages.append(stage)

@@ -148,7 +148,7 @@ def test_a_damaged_input_is_computed_again_before_it_is_read(
     first = workshop.run()
     workshop.versions["c/join"] = "2"
     planned = workshop.plan()
-    output = Path(first.session.store.output_path(first.results["left"].record.location))
+    output = Path(first.session.store.output_path(first.results["left"].record))
     output.chmod(0o755)
     (output / "result.txt").chmod(0o644)
     if thorough:
@@ -164,7 +164,7 @@ def test_a_damaged_input_is_computed_again_before_it_is_read(
 def test_a_damaged_output_is_computed_again_before_it_is_copied(workshop: Workshop) -> None:
     first = workshop.run()
     planned = workshop.plan(output="copy")
-    output = Path(first.session.store.output_path(first.results["join"].record.location))
+    output = Path(first.session.store.output_path(first.results["join"].record))
     (output / "result.txt").chmod(0o644)
     (output / "result.txt").write_text("JOIN")
     workshop.run(planned)

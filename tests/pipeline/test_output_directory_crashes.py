@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from daintree.store.protocol import Store
+from daintree.store.store import Store
 from tests.pipeline.conftest import ONE, TWO, KeepRun, content, publish
 
 # Publishes one run's output; is killed right before its n-th change of the file system, where n is given.
@@ -16,10 +16,10 @@ import os, signal, sys
 from pathlib import Path
 from daintree.store.records import index_record_of
 from daintree.pipeline.output_directory import publish_output
-from daintree.store.directory import DirectoryStore
+from daintree.store.store import directory_store
 
 root, location, steps = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-store = DirectoryStore(root / "store")
+store = directory_store(root / "store")
 record = index_record_of(store.read_run(location))
 
 def changes(event, arguments):

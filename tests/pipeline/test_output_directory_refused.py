@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daintree.store.protocol import Store
+from daintree.store.store import Store
 from tests.pipeline.conftest import ONE, TWO, KeepRun, complaint, content, publish
 
 

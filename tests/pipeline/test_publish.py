@@ -44,7 +44,11 @@ class Index:
 
 
 def publish(index: Index, replacing: IndexRecord | None = None) -> IndexRecord:
-    return publish_result(index, KEYS, MINE, lambda: index.write("run"), replacing=replacing)
+    def publish_run() -> IndexRecord:
+        index.write("run")
+        return MINE
+
+    return publish_result(index, KEYS, publish_run, replacing=replacing)
 
 
 def test_the_run_comes_first_then_the_content_key_then_the_recipe() -> None:

@@ -49,7 +49,10 @@ class Bench:
             decisions={"train": self.decision},
             identity=SourceIdentity(self.identify(), self.identify(), "corpus.txt"),
         )
-        store = SimpleNamespace(history=lambda pipeline, stage: iter(history))
+        by_place = {run.location: run for run in history}
+        store = SimpleNamespace(
+            history=lambda pipeline, stage: iter(history), read_run=by_place.__getitem__
+        )
         return Planned(cast(Session, SimpleNamespace(store=store)), cast(Plan, plan))
 
     def execute(self, planned: Planned) -> None:

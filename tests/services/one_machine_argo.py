@@ -153,7 +153,7 @@ class OneMachineArgo:
         for path in [*found, *single]:
             file = target / path[len(key) :].strip("/") if found else target
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            [content] = bucket.get([path])
+            [content] = bucket.get_many([path])
             assert content is not None
             file.write_bytes(content)
             file.chmod(0o600)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from daintree.store.bucket import Bucket
-from daintree.store.directory import DirectoryStore
+from daintree.store.store import Store, directory_store
 from tests.services.minio import Minio
 from tests.services.proxy import Proxy
 
@@ -20,9 +20,9 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(root: Path) -> DirectoryStore:
+def store(root: Path) -> Store:
     """The store."""
-    return DirectoryStore(root)
+    return directory_store(root)
 
 
 @pytest.fixture

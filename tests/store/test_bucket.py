@@ -20,17 +20,17 @@ def bucket(minio: Minio) -> Bucket:
 def test_objects_are_created_read_replaced_and_removed(bucket: Bucket) -> None:
     assert bucket.create("a/b", b"1")
     assert not bucket.create("a/b", b"2")
-    assert bucket.get(["a/b", "c"]) == [b"1", None]
+    assert bucket.get_many(["a/b", "c"]) == [b"1", None]
     assert not bucket.replace("a/b", b"2", b"3")
     assert bucket.replace("a/b", b"1", b"3")
     assert not bucket.replace("c", b"", b"3")
     bucket.put("c", b"4")
     assert bucket.sizes() == {"a/b": 1, "c": 1}
     assert bucket.sizes("a") == {"a/b": 1}
-    assert bucket.list("a") == ["a/b"]
+    assert list(bucket.sizes("a")) == ["a/b"]
     bucket.delete(["a/b", "never there"])
     bucket.delete([])
-    assert bucket.get(["a/b"]) == [None]
+    assert bucket.get_many(["a/b"]) == [None]
 
 
 def test_a_prefix_is_not_left(bucket: Bucket, minio: Minio) -> None:
@@ -51,7 +51,7 @@ def test_a_url_without_a_bucket_is_refused(url: str, minio: Minio) -> None:
 def test_a_missing_bucket_is_said_by_every_operation(minio: Minio) -> None:
     bucket = Bucket("s3://never-made", minio.access)
     for action in (
-        lambda: bucket.get(["a"]),
+        lambda: bucket.get_many(["a"]),
         lambda: bucket.sizes(),
         lambda: bucket.create("a", b""),
         lambda: bucket.put("a", b""),
@@ -65,7 +65,7 @@ def test_a_missing_bucket_is_said_by_every_operation(minio: Minio) -> None:
 def test_a_wrong_key_is_said(bucket: Bucket, minio: Minio, wrong: dict[str, str]) -> None:
     stranger = Bucket(bucket.url, msgspec.structs.replace(minio.access, **wrong))
     with pytest.raises(StoreError, match="does not accept the key") as raised:
-        stranger.get(["a"])
+        stranger.get_many(["a"])
     assert raised.value.hint.startswith("check MINIO_ACCESS_KEY")
     assert not isinstance(raised.value, StoreForbidden)
 
@@ -73,13 +73,13 @@ def test_a_wrong_key_is_said(bucket: Bucket, minio: Minio, wrong: dict[str, str]
 def test_no_key_at_all_is_said_without_asking_anybody(bucket: Bucket, minio: Minio) -> None:
     keyless = msgspec.structs.replace(minio.access, access_key="", secret_key="")
     with pytest.raises(StoreError, match="there is no key for the server"):
-        Bucket(bucket.url, keyless).get(["a"])
+        Bucket(bucket.url, keyless).get_many(["a"])
 
 
 def test_what_a_key_may_not_do_is_told_apart(bucket: Bucket, minio: Minio) -> None:
     bucket.put("a", b"1")
     reader = Bucket(bucket.url, minio.key(read_only(bucket.name)))
-    assert reader.get(["a"]) == [b"1"]
+    assert reader.get_many(["a"]) == [b"1"]
     with pytest.raises(StoreForbidden):
         reader.put("a", b"2")
     with pytest.raises(StoreForbidden):
@@ -89,7 +89,7 @@ def test_what_a_key_may_not_do_is_told_apart(bucket: Bucket, minio: Minio) -> No
 def test_a_server_that_is_not_there_is_said_soon(minio: Minio) -> None:
     nowhere = msgspec.structs.replace(minio.access, endpoint="http://127.0.0.1:9")
     with pytest.raises(StoreUnavailable, match="cannot be reached"):
-        Bucket("s3://ml-artifacts", nowhere).get(["a"])
+        Bucket("s3://ml-artifacts", nowhere).get_many(["a"])
 
 
 def test_a_server_that_is_another_kind_of_server_is_said(bucket: Bucket) -> None:
@@ -97,7 +97,7 @@ def test_a_server_that_is_another_kind_of_server_is_said(bucket: Bucket) -> None
         access = msgspec.structs.replace(bucket.access, endpoint=f"http://{server.address}")
         elsewhere = Bucket(bucket.url, access)
         with pytest.raises(StoreError, match="does not speak S3") as caught:
-            elsewhere.get(["a"])
+            elsewhere.get_many(["a"])
         assert "not of its console" in caught.value.hint
         assert "\n" not in caught.value.message
 

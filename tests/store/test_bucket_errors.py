@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from daintree.errors import StoreError, StoreForbidden, StoreUnavailable
-from daintree.store.bucket import bucket_error
+from daintree.store.bucket_errors import bucket_error
 from daintree.store.s3 import S3Access
 
 ACCESS = S3Access(
@@ -62,7 +62,9 @@ def answer(status: str, code: str, said: str = "said") -> Exception:
             "`doit services`",
         ),
         (
-            RuntimeError("Generic S3 error: … - HTTP error: error sending request\n\nDebug"),
+            RuntimeError(
+                "Generic S3 error: … - HTTP error: error sending request\n\nDebug … kind: Connect,"
+            ),
             StoreUnavailable,
             "http://minio:9000 cannot be reached",
             "DAINTREE_WHEN_UNAVAILABLE=local",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,13 +11,9 @@ import pytest
 
 from daintree.errors import ArtifactDamaged, StoreError, StoreUnavailable
 from daintree.store import bucket as bucket_module
-from daintree.store import bucket as patience
-from daintree.store import large_file as bucket_range
 from daintree.store.bucket import LARGE_BYTES, MOST_RETRIES, Bucket
-from daintree.store.large_file import FIRST_BYTES, PIECE_BYTES
-from daintree.store.progress import progress
 from daintree.store.records import FileEntry
-from daintree.store.transfer import download, upload
+from daintree.store.transfer import PIECE_BYTES, download, progress, upload
 from tests.services.minio import Minio
 from tests.services.proxy import (
     Exchange,
@@ -35,7 +32,7 @@ from tests.services.proxy import (
 Action = Callable[[Bucket], object]
 
 ACTIONS: dict[str, Action] = {
-    "get": lambda bucket: bucket.get(["a"]),
+    "get": lambda bucket: bucket.get_many(["a"]),
     "list": lambda bucket: bucket.sizes(),
     "put": lambda bucket: bucket.put("b", b"1"),
     "create": lambda bucket: bucket.create("b", b"1"),
@@ -56,8 +53,8 @@ def straight(minio: Minio) -> Bucket:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Times so short that a test can wait for them to run out."""
     for name in ("SMALL", "BRIEF", "LARGE"):
-        monkeypatch.setattr(bucket_module, name, {"answer": 1, "retry": 1})
-    monkeypatch.setattr(bucket_range, "READ_SECONDS", 1)
+        monkeypatch.setattr(bucket_module, name, {"answer": 1, "total": 2})
+    monkeypatch.setattr(bucket_module, "READ_SECONDS", 1)
 
 
 @pytest.mark.parametrize("fault", [reset_when_done, busy_when_done])
@@ -68,7 +65,7 @@ def test_what_was_written_although_its_answer_was_lost_is_ours(
     assert bucket.create("b", b"our nonce")
     way.when("^PUT .*/team/", fault, times=1)
     assert bucket.replace("b", b"our nonce", b"our next")
-    assert straight.get(["b"]) == [b"our next"]
+    assert straight.get_many(["b"]) == [b"our next"]
 
 
 @pytest.mark.parametrize("fault", [reset_when_done, busy_when_done])
@@ -77,7 +74,7 @@ def test_what_another_wrote_is_not_ours_when_the_answer_is_lost(
 ) -> None:
     way.when("^PUT .*/team/", fault, times=1)
     assert not bucket.create("a", b"our nonce")
-    assert straight.get(["a"]) == [b"1"]
+    assert straight.get_many(["a"]) == [b"1"]
 
 
 @pytest.mark.parametrize("fault", [busy, reset])
@@ -92,7 +89,7 @@ def test_a_fault_that_passes_is_not_noticed(
 
 
 @pytest.mark.parametrize(
-    ("fault", "says"), [(busy, "answers SlowDown"), (reset, "cannot be reached")]
+    ("fault", "says"), [(busy, "answers SlowDown"), (reset, "breaks off the connection")]
 )
 @pytest.mark.parametrize("name", sorted(ACTIONS))
 @pytest.mark.usefixtures("impatient")
@@ -102,19 +99,60 @@ def test_a_fault_that_stays_is_told_after_a_bounded_number_of_requests(
     way.when("", fault)
     with pytest.raises(StoreUnavailable) as caught:
         ACTIONS[name](bucket)
-    assert caught.value.message == (
-        f"the artifact store {bucket.url} is not to be had: {way.endpoint} {says}"
+    assert re.fullmatch(
+        f"the artifact store {bucket.url} is not to be had: {way.endpoint} {says}, [2-7] times",
+        caught.value.message,
     )
     assert "DAINTREE_WHEN_UNAVAILABLE=local" in caught.value.hint
     # One that writes on a condition reads back what stands there.
     assert len(way.requests) <= 2 * (MOST_RETRIES + 1)
 
 
+@pytest.mark.parametrize("fault", [cut, dry_up(3)])
+@pytest.mark.usefixtures("impatient")
+def test_an_answer_that_breaks_off_is_asked_for_again(
+    bucket: Bucket, straight: Bucket, way: Proxy, fault: Fault
+) -> None:
+    straight.put("long", b"x" * 100)
+    met = way.when("^GET .*/(long|team)", fault, times=1)
+    assert bucket.get_many(["long"]) == [b"x" * 100]
+    assert met.times == 0
+    again = way.when("list-type", fault, times=1)
+    assert bucket.sizes() == {"a": 1, "long": 100}
+    assert again.times == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"), [(cut, "cuts an answer off"), (dry_up(50), "stops in the middle")]
+)
+@pytest.mark.usefixtures("impatient")
+def test_an_answer_that_always_breaks_off_is_told_with_how_much_came(
+    bucket: Bucket, straight: Bucket, way: Proxy, fault: Fault, says: str
+) -> None:
+    straight.put("long", b"x" * 100)
+    way.when("^GET .*/long", fault)
+    with pytest.raises(StoreUnavailable, match=says) as caught:
+        bucket.get_many(["long"])
+    assert re.search(r"[2-7] times, after 50 of 100 bytes$", caught.value.message)
+    assert "cannot be reached" not in caught.value.message
+
+
+@pytest.mark.parametrize("name", sorted(ACTIONS))
+def test_one_request_in_three_may_fail_and_nobody_notices(
+    bucket: Bucket, way: Proxy, name: str
+) -> None:
+    faults = [reset, cut, busy, reset_when_done, busy_when_done]
+    for fault in faults:
+        way.when("", fault, times=1)
+        ACTIONS[name](bucket)
+    assert len(way.requests) > len(faults)
+
+
 @pytest.mark.parametrize("name", ["get", "create"])
 @pytest.mark.usefixtures("impatient")
 def test_a_server_that_stalls_is_given_up(bucket: Bucket, way: Proxy, name: str) -> None:
     way.when("", stall)
-    with pytest.raises(StoreUnavailable, match=f"{way.endpoint} cannot be reached"):
+    with pytest.raises(StoreUnavailable, match=f"{way.endpoint} does not answer"):
         ACTIONS[name](bucket)
 
 
@@ -122,10 +160,10 @@ def test_a_server_that_stalls_is_given_up(bucket: Bucket, way: Proxy, name: str)
 def test_a_round_of_requests_to_a_server_that_stalls_does_not_wait_for_each(
     bucket: Bucket, way: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "MORE_SECONDS", 0)
+    monkeypatch.setattr(bucket_module, "MORE_SECONDS", 0)
     way.when("", stall)
     for action in (ACTIONS["get"], *ACTIONS.values()):
-        with pytest.raises(StoreUnavailable, match=f"{way.endpoint} cannot be reached"):
+        with pytest.raises(StoreUnavailable, match=f"{way.endpoint} does not answer"):
             action(bucket)
     assert {line.split()[0] for line in way.requests} == {"GET"}
     assert len(way.requests) <= MOST_RETRIES + 1
@@ -135,18 +173,18 @@ def test_a_round_of_requests_to_a_server_that_stalls_does_not_wait_for_each(
 def test_a_server_that_has_not_answered_is_asked_again_and_found_to_be_back(
     bucket: Bucket, way: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bucket_module, "BRIEF", {"answer": 60, "retry": 0})
+    monkeypatch.setattr(bucket_module, "BRIEF", {"answer": 60, "total": 0})
     away = way.when("", busy)
     for _ in range(2):
         before = len(way.requests)
         with pytest.raises(StoreUnavailable):
-            bucket.get(["a"])
+            bucket.get_many(["a"])
     # Briefly, this time.
     assert len(way.requests) == before + 1
     away.times = 0
-    assert bucket.get(["a"]) == [b"1"]
+    assert bucket.get_many(["a"]) == [b"1"]
     passing = way.when("", busy, times=2)
-    assert bucket.get(["a"]) == [b"1"]
+    assert bucket.get_many(["a"]) == [b"1"]
     assert passing.times == 0
 
 
@@ -200,15 +238,15 @@ def test_a_file_whose_parts_do_not_pass_is_no_object(
 def test_a_part_of_which_enough_came_goes_on_where_it_was(
     bucket: Bucket, straight: Bucket, way: Proxy, tmp_path: Path
 ) -> None:
-    entry = file_of(tmp_path / "from", FIRST_BYTES)
+    entry = file_of(tmp_path / "from", 4 * LARGE_BYTES)
     (tmp_path / "to").mkdir()
     with progress("a test", 1, entry.size) as shown:
         upload(straight, tmp_path / "from", "x", [entry], shown)
-        way.when(r"^GET .*/file\?", dry_up(FIRST_BYTES // 4))
-        way.when("^GET .*/file$", dry_up(LARGE_BYTES + PIECE_BYTES), times=1)
+        way.when("^GET .*/file$", dry_up(LARGE_BYTES + PIECE_BYTES), times=2)
         download(bucket, "x", [entry], tmp_path / "to", shown)
     assert (tmp_path / "to/file").read_bytes() == (tmp_path / "from/file").read_bytes()
-    assert len(way.asked("^GET .*/file")) == 3
+    # Two ranges that broke off, the second one's rest, and a third that did not.
+    assert len(way.asked("^GET .*/file")) == 4
 
 
 @pytest.mark.usefixtures("impatient")

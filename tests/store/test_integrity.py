@@ -13,7 +13,8 @@ import pytest
 from daintree.digest import digest_files
 from daintree.errors import ArtifactDamaged
 from daintree.store import integrity as stamp_module
-from daintree.store.integrity import STAMP, Kept, hash_artifact, looks_whole, verify, write_stamp
+from daintree.store.integrity import Kept, hash_artifact, looks_whole, verify, write_stamp
+from daintree.store.layout import STAMP
 from daintree.store.records import SCHEMA, Artifact
 from tests.contract.runs import FILES, fill
 
@@ -116,13 +117,16 @@ def test_the_stamp_says_what_it_always_said(kept: Kept, artifact: Artifact) -> N
     }
     record = Path(kept.directory, "run.json").stat()
     newest = max(status.st_ctime_ns for status in files.values())
-    assert stamp == [
-        SCHEMA,
-        artifact.digest,
-        [record.st_size, record.st_mtime_ns, record.st_ctime_ns, record.st_ino],
-        newest,
-        signatures,
-    ]
+    del stamp["checksum"]
+    assert stamp == {
+        "kind": "stamp",
+        "schema": SCHEMA,
+        "digest": artifact.digest,
+        "record": "",
+        "record_file": [record.st_size, record.st_mtime_ns, record.st_ctime_ns, record.st_ino],
+        "newest_ns": newest,
+        "files": signatures,
+    }
 
 
 def test_the_first_look_reads_all_and_the_next_nothing(

@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from daintree.store.bucket import Bucket
-from daintree.store.leases import LeaseRecord, bucket_lease
-from daintree.store.records import encode
+from daintree.store.leases import bucket_lease
+from daintree.store.records import LeaseRecord, encode
 from tests.services.minio import Minio
 
 PATH = "_leases/key"
@@ -23,7 +23,7 @@ def bucket(minio: Minio) -> Bucket:
 def left(bucket: Bucket, **changed: object) -> None:
     """Leave a lease as a process that was killed leaves it."""
     fields = {"nonce": "dead", "machine": "theirs", "seconds": 0.3, **changed}
-    bucket.put(PATH, encode(LeaseRecord(**fields)))  # type: ignore[arg-type]
+    bucket.put(PATH, encode(LeaseRecord(**fields), PATH))  # type: ignore[arg-type]
 
 
 def test_one_that_is_not_renewed_is_taken_over_after_its_time(bucket: Bucket) -> None:
@@ -64,9 +64,9 @@ def test_a_holder_that_rests_too_long_has_lost_it(bucket: Bucket) -> None:
 def test_it_is_renewed_while_it_is_held(bucket: Bucket) -> None:
     renewed = threading.Event()
     with bucket_lease(bucket, PATH, "ours", 0.4, pytest.fail) as lease:
-        before = bucket.get([PATH])
+        before = bucket.get_many([PATH])
         for _ in range(600):
-            if bucket.get([PATH]) != before:
+            if bucket.get_many([PATH]) != before:
                 renewed.set()
                 break
             threading.Event().wait(0.05)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daintree.digest import digest_file
+from daintree.store.backend import Unreadable
+from daintree.store.layout import run_path
 from daintree.store.records import (
+    HISTORY_BYTES,
     SCHEMA,
     Artifact,
     FileEntry,
@@ -23,9 +27,12 @@ from daintree.store.records import (
     artifact_of,
     decode,
     encode,
+    history_entry_of,
     index_record_of,
+    readable,
 )
 
+PATH = "_cache/0123"
 FILES = st.lists(
     st.builds(
         FileEntry,
@@ -39,12 +46,16 @@ FILES = st.lists(
 RECORD = IndexRecord(
     run="20240101T000000000Z-00000000",
     location="a/b/0123/run",
+    content="sha256:" + "5" * 64,
+    record="0" * 64,
+    record_bytes=500,
     digest="sha256:" + "1" * 64,
     count=2,
     bytes=30,
     inputs={"clean": "sha256:" + "2" * 64},
     seconds=1.5,
 )
+DAMAGED = Unreadable("damaged", "is damaged")
 OUTPUT = artifact_of([FileEntry("b.csv", 10, "b" * 64), FileEntry("a.csv", 20, "a" * 64)])
 MANIFEST = RunManifest(
     run="20240101T000000000Z-00000000",
@@ -100,8 +111,8 @@ def test_every_part_of_every_file_counts(files: list[FileEntry], data: st.DataOb
 
 @pytest.mark.parametrize("record", [RECORD, MANIFEST])
 def test_a_record_comes_back_as_it_was(record: IndexRecord | RunManifest) -> None:
-    content = encode(record)
-    assert decode(type(record), content) == record
+    content = encode(record, PATH)
+    assert readable(decode(type(record), content, PATH)) == record
     assert content.endswith(b"}\n")
     assert content.count(b"\n") == 1
 
@@ -109,23 +120,23 @@ def test_a_record_comes_back_as_it_was(record: IndexRecord | RunManifest) -> Non
 def test_equal_records_are_equal_bytes() -> None:
     one = msgspec.structs.replace(MANIFEST, parameters={"a": 1, "b": 2})
     other = msgspec.structs.replace(MANIFEST, parameters={"b": 2, "a": 1})
-    assert encode(one) == encode(other)
+    assert encode(one, PATH) == encode(other, PATH)
 
 
 def test_parameters_keep_their_types() -> None:
-    read = decode(RunManifest, encode(MANIFEST))
+    read = readable(decode(RunManifest, encode(MANIFEST, PATH), PATH))
     assert read is not None
     assert repr(read.parameters) == repr(dict(sorted(MANIFEST.parameters.items())))
 
 
-@given(st.integers(0, len(encode(RECORD)) - 2))
+@given(st.integers(0, len(encode(RECORD, PATH)) - 2))
 def test_a_record_that_broke_off_is_no_record(length: int) -> None:
-    assert decode(IndexRecord, encode(RECORD)[:length]) is None
+    assert decode(IndexRecord, encode(RECORD, PATH)[:length], PATH) == DAMAGED
 
 
 @given(st.binary())
-def test_bytes_that_are_no_record_are_none(content: bytes) -> None:
-    assert decode(RunManifest, content) is None
+def test_bytes_that_are_no_record_are_unreadable(content: bytes) -> None:
+    assert decode(RunManifest, content, PATH) == DAMAGED
 
 
 @pytest.mark.parametrize(
@@ -137,43 +148,79 @@ def test_bytes_that_are_no_record_are_none(content: bytes) -> None:
         b"{}",
         b"[" * 100_000,
         b'{"x":' * 100_000,
-        encode(RECORD).replace(b'"count":2', b'"count":"2"'),
-        encode(RECORD).replace(b'"count":2,', b""),
-        encode(RECORD).replace(b"a/b/0123", b"\xff\xfe"),
-        encode(RECORD) + encode(RECORD),
+        encode(RECORD, PATH).replace(b'"count":2', b'"count":"2"'),
+        encode(RECORD, PATH).replace(b'"count":2,', b""),
+        encode(RECORD, PATH).replace(b"a/b/0123", b"\xff\xfe"),
+        encode(RECORD, PATH) + encode(RECORD, PATH),
     ],
 )
-def test_what_is_not_whole_or_of_another_kind_is_none(content: bytes) -> None:
-    assert decode(IndexRecord, content) is None
+def test_what_is_not_whole_or_of_another_kind_is_unreadable(content: bytes) -> None:
+    assert decode(IndexRecord, content, PATH) == DAMAGED
 
 
 @pytest.mark.parametrize("record", [RECORD, MANIFEST])
 def test_a_newer_schema_is_not_guessed_at(record: IndexRecord | RunManifest) -> None:
     newer = msgspec.structs.replace(record, schema=SCHEMA + 1)
-    assert decode(type(record), encode(newer)) is None
+    found = decode(type(record), encode(newer, PATH), PATH)
+    assert isinstance(found, Unreadable)
+    assert found.reason == "newer"
+    unsigned = b'{"schema": 99, "kind": "of the future"}'
+    assert decode(type(record), unsigned, PATH) == Unreadable(
+        "newer", "was made by a newer version (schema 99)"
+    )
+
+
+def test_an_older_schema_is_said() -> None:
+    older = b'{"bytes":1,"location":"a/b","run":"r","schema":1}\n'
+    assert decode(IndexRecord, older, PATH) == Unreadable("older", "was made by an older version")
+
+
+@pytest.mark.parametrize("record", [RECORD, MANIFEST])
+def test_every_flipped_bit_is_damage(record: IndexRecord | RunManifest) -> None:
+    content = encode(record, PATH)
+    for place in range(len(content) - 1):
+        for bit in (0, 3, 6):
+            flipped = bytearray(content)
+            flipped[place] ^= 1 << bit
+            assert decode(type(record), bytes(flipped), PATH) == DAMAGED, (place, bit)
+
+
+def test_a_record_of_another_path_or_kind_is_damage() -> None:
+    assert decode(IndexRecord, encode(RECORD, "_cache/other"), PATH) == DAMAGED
+    assert decode(RunManifest, encode(RECORD, PATH), PATH) == DAMAGED
+
+
+def test_nothing_and_what_cannot_be_read_stay_what_they_are() -> None:
+    assert decode(IndexRecord, None, PATH) is None
+    fifo = Unreadable("irregular", "is no regular file")
+    assert decode(IndexRecord, fifo, PATH) == fifo
+
+
+@pytest.mark.parametrize("location", ["../x", "/x", "a/../../x", "_cache/x"])
+def test_a_location_outside_is_damage(location: str) -> None:
+    outside = msgspec.structs.replace(RECORD, location=location)
+    assert decode(IndexRecord, encode(outside, PATH), PATH) == DAMAGED
 
 
 @pytest.mark.parametrize("record", [RECORD, MANIFEST])
 def test_the_schema_is_always_written(record: IndexRecord | RunManifest) -> None:
-    assert b'"schema":%d' % SCHEMA in encode(record)
-
-
-def test_a_field_that_a_later_version_adds_is_passed_over() -> None:
-    content = encode(RECORD).replace(b"{", b'{"added":[1],', 1)
-    assert decode(IndexRecord, content) == RECORD
+    assert b'"schema":%d' % SCHEMA in encode(record, PATH)
 
 
 def test_the_index_says_what_a_listing_must_agree_with() -> None:
     record = index_record_of(MANIFEST)
+    content = encode(MANIFEST, run_path(MANIFEST.location))
     assert record == IndexRecord(
         run=MANIFEST.run,
         location="a/b/0123/run",
+        content=MANIFEST.keys.content,
+        record=hashlib.sha256(content).hexdigest(),
+        record_bytes=len(content),
         digest=OUTPUT.digest,
         count=2,
         bytes=30,
         inputs={"clean": "sha256:" + "2" * 64},
         seconds=1.5,
-        manifest_bytes=len(encode(MANIFEST)),
     )
 
 
@@ -190,24 +237,53 @@ def test_an_entry_speaks_of_the_files_bytes(tmp_path: Path) -> None:
     assert (artifact.bytes, len(artifact.files[0].sha256)) == (3, 64)
 
 
+def test_a_history_entry_is_a_summary() -> None:
+    entry = history_entry_of(MANIFEST, {"hr@10": 0.5})
+    assert (entry.run, entry.parameters, entry.metrics) == (
+        MANIFEST.run,
+        MANIFEST.parameters,
+        {"hr@10": 0.5},
+    )
+    assert entry.record == index_record_of(MANIFEST).record
+    assert entry.path == "_history/item2vec/train/79759898/999999999-" + MANIFEST.run
+    assert not entry.abridged
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"parameters": {f"p{n}": n for n in range(5000)}},
+        {"parameters": {"long": "x" * 100_000}},
+        {"reason": "x" * 100_000, "failure": "ö" * 100_000},
+        {"inputs": tuple(InputRecord(f"{n}", "d" * 71, "o" * 200) for n in range(500))},
+    ],
+)
+def test_a_history_entry_stays_small(changed: dict[str, object]) -> None:
+    manifest = msgspec.structs.replace(MANIFEST, **changed)
+    entry = history_entry_of(manifest, {f"m{n}": float(n) for n in range(5000)})
+    assert len(encode(entry, entry.path)) <= HISTORY_BYTES
+    assert entry.abridged
+    assert entry.run == MANIFEST.run
+
+
 FIRST_READS = """
 import sys, threading, msgspec
-from daintree.store.records import decode
+from daintree.store.records import decode, encode
 
 def read_at_once():
     inner = msgspec.defstruct("Inner", [("text", str), ("numbers", dict[str, int])])
     kind = msgspec.defstruct("Record", [("schema", int), ("inner", tuple[inner, ...])])
-    content = b'{"schema": 1, "inner": [{"text": "a", "numbers": {"b": 1}}]}'
+    content = encode(kind(2, (inner("a", {"b": 1}),)), "a")
     start, found = threading.Barrier(4), []
     def read():
         start.wait()
-        found.append(decode(kind, content))
+        found.append(decode(kind, content, "a"))
     threads = [threading.Thread(target=read) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == [kind(1, (inner("a", {"b": 1}),))] * 4
+    assert found == [kind(2, (inner("a", {"b": 1}),))] * 4
 
 sys.setswitchinterval(1e-6)
 for _ in range(100):

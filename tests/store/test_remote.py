@@ -9,9 +9,9 @@ import pytest
 
 from daintree.errors import StoreError
 from daintree.store.bucket import Bucket
-from daintree.store.parts import hash_objects
 from daintree.store.records import RunManifest, index_record_of
 from daintree.store.remote import RemoteRuns
+from daintree.store.transfer import hash_objects
 from tests.contract.runs import manifest_of
 from tests.services.minio import Minio
 
@@ -43,7 +43,7 @@ def test_the_log_of_a_run_that_is_there_is_not_asked_for(
 ) -> None:
     remote.adopt(manifest, lambda: None)
     assert remote.read_log(manifest.location) is None
-    remote.bucket.delete(remote.bucket.list("_history"))
+    remote.bucket.delete(list(remote.bucket.sizes("_history")))
     remote.adopt(manifest, lambda: pytest.fail("asked for"))
     assert remote.records.find_run(manifest.run) == manifest
 

@@ -63,7 +63,7 @@ def test_one_variable_is_enough_for_the_tooling_and_for_a_stage(
     bucket = Bucket("s3://trusted", resolved)
     make_bucket(bucket)
     bucket.put("a", b"content")
-    assert bucket.get(["a"]) == [b"content"]
+    assert bucket.get_many(["a"]) == [b"content"]
     for environ in (given, {"HOME": "/nowhere", **resolved.variables(given)}):
         done = subprocess.run(
             [sys.executable, "-c", READS],
@@ -87,13 +87,13 @@ def test_a_certificate_for_another_name_is_said(access: S3Access, authority: Pat
     endpoint = access.endpoint.replace("127.0.0.1", "localhost")
     other = msgspec.structs.replace(access, endpoint=endpoint, ca_bundle=str(authority))
     with pytest.raises(StoreError, match="is for another host name"):
-        Bucket("s3://trusted", other).get(["a"])
+        Bucket("s3://trusted", other).get_many(["a"])
 
 
 def test_http_where_https_is_spoken_is_said(access: S3Access) -> None:
     plain = msgspec.structs.replace(access, endpoint=access.endpoint.replace("https", "http"))
     with pytest.raises(StoreError, match="speaks https only"):
-        Bucket("s3://trusted", plain).get(["a"])
+        Bucket("s3://trusted", plain).get_many(["a"])
 
 
 @pytest.mark.parametrize(

@@ -281,8 +281,8 @@ def _cached(name: str) -> Callable[[Mapping[str, str]], Path]:
 SETTINGS: tuple[Setting, ...] = (
     Setting("store", lambda environ: str(_cached("store")(environ)), read_store,
             "where runs are kept: a directory (a leading ~ is your home), or s3://bucket[/prefix] to share them"),
-    Setting("cache", _cached("store"), read_directory,
-            "the directory in front of a store in a bucket; what was fetched and computed here is kept there too"),
+    Setting("cache", _cached("caches"), read_directory,
+            "the directory of the caches of stores in buckets, one for each address; what was fetched and computed here is kept there"),
     Setting("when_unavailable", "fail", one_of("fail", "local"),
             "when the server of a store in a bucket cannot be reached: fail, or local to go on with the cache alone"),
     Setting("environments", _cached("environments"), read_directory,

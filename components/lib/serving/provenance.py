@@ -1,7 +1,7 @@
 """Which run a model comes from, and whether its files are what that run wrote.
 
-A run lies in the artifact store as `run.json` beside `output/`; `_history/PIPELINE/STAGE/RUN` says
-where. Nothing else of the store is known here.
+A run lies in the artifact store as `run.json` beside `output/`; `_history/PIPELINE/STAGE/DAY/TIME-RUN`
+says where; day and time are inverted, so that the newest run sorts first. Nothing else of the store is known here.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ Record = dict[str, Any]
 
 METRICS = "metrics.json"
 _MANIFEST = "run.json"
+# Where the rest of a record begins, after its checksum.
+_BODY = len('{"checksum":"') + 64 + len('",')
 _HISTORY = "_history"
 _STAGE = r"[\w.-]+:[\w.-]+"
 _REFERENCE = re.compile(rf"{_STAGE}|\d{{8}}T\d{{9}}Z-[0-9a-f]{{8}}")
@@ -82,11 +84,13 @@ def _located(reference: str, store: str) -> tuple[Place, Provenance]:
 
 
 def _looked_up(reference: str, store: Place) -> tuple[Place, Provenance]:
-    names = store.below(_HISTORY).names()
     wanted = reference.replace(":", "/")
-    # Ids begin with the time: backwards is newest first.
-    for name in reversed(names):
-        if wanted in (name.rpartition("/")[0], name.rpartition("/")[2]):
+    is_run = "/" not in wanted
+    below = _HISTORY if is_run else f"{_HISTORY}/{wanted}"
+    for name in store.below(below).names():
+        if not is_run:
+            name = f"{wanted}/{name}"
+        if not is_run or _run_of(name) == wanted:
             place = _location(store, name)
             run = _read_run(place) if place else None
             if place and run and run.get("result") == "succeeded":
@@ -95,6 +99,11 @@ def _looked_up(reference: str, store: Place) -> tuple[Place, Provenance]:
         f"--input {reference}: no such run that succeeded in {store}",
         "`doit history` lists the runs",
     )
+
+
+def _run_of(name: str) -> str:
+    """The id of the run that an entry of the history is of."""
+    return name.rpartition("/")[2].partition("-")[2]
 
 
 def _location(store: Place, name: str) -> Place | None:
@@ -110,7 +119,7 @@ def _metrics(store: Place, model: Record) -> Record | None:
     pipeline = str(model["pipeline"])
     names = store.below(_HISTORY).below(pipeline).names()
     others = [name for name in names if name.partition("/")[0] != model["stage"]]
-    others.sort(key=lambda name: name.rpartition("/")[2], reverse=True)
+    others.sort(key=lambda name: name.split("/")[1:])
     for name in others[:_RUNS_LOOKED_AT]:
         place = _location(store, f"{pipeline}/{name}")
         run = _read_run(place) if place else None
@@ -123,8 +132,14 @@ def _metrics(store: Place, model: Record) -> Record | None:
 
 
 def _read_run(place: Place) -> Record | None:
-    run = _json(place.read(_MANIFEST))
-    return run if isinstance(run.get("run"), str) else None
+    """The record of the run at a place; None where there is none that is as the store wrote it."""
+    content = place.read(_MANIFEST) or b""
+    run = _json(content)
+    path = f"{run.get('location')}/{_MANIFEST}"
+    body = content[_BODY:]
+    checksum = hashlib.sha256(f"daintree:stored:1\n{path}\n".encode() + body).hexdigest()
+    whole = content[:_BODY] == f'{{"checksum":"{checksum}",'.encode()
+    return run if whole and isinstance(run.get("run"), str) else None
 
 
 def _json(content: bytes | None) -> Record:

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from daintree.store.directory import DirectoryStore
-from daintree.store.protocol import Store
+from daintree.store.store import Store, directory_store
 from tests.web_server import Server, web_server
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return DirectoryStore(tmp_path / "store")
+    return directory_store(tmp_path / "store")
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 from daintree.errors import SourceError
 from daintree.pipeline.sources import open_source
 from daintree.pipeline.sources.protocol import Source, WebLimits
-from daintree.store.protocol import Store
 from daintree.store.records import FileEntry, artifact_of
+from daintree.store.store import Store
 
 CONTENT = b'{"a": 1}\n'
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from daintree.store.protocol import Store
+from daintree.store.store import Store
 from tests.pipeline.sources.served import CONTENT, ETAG, at, complaint, digest_of
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from daintree.store.protocol import Store
+from daintree.store.store import Store
 from tests.pipeline.sources.served import CONTENT, ETAG, SHA256, at, complaint, digest_of
 
 if TYPE_CHECKING:

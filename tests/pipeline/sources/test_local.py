@@ -12,8 +12,8 @@ import pytest
 from daintree.errors import SourceError
 from daintree.pipeline.sources import open_source
 from daintree.pipeline.sources.protocol import Source
-from daintree.store.protocol import Store
 from daintree.store.records import FileEntry, artifact_of
+from daintree.store.store import Store
 from tests.privileges import file_modes_hold
 
 OLD_NS = 1_400_000_000_000_000_000

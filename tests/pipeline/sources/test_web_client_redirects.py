@@ -10,7 +10,7 @@ import pytest
 from daintree.errors import SourceError
 from daintree.pipeline.sources.protocol import WebLimits
 from daintree.pipeline.sources.web_client import WebClient, is_public
-from daintree.store.protocol import Store
+from daintree.store.store import Store
 from tests.pipeline.sources.served import CONTENT, ETAG, at, complaint, digest_of
 
 if TYPE_CHECKING:

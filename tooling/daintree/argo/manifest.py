@@ -33,7 +33,7 @@ from daintree.settings import Settings
 from daintree.spec.component import Resources
 from daintree.spec.parameters import as_argument
 from daintree.store.bucket import SCHEME
-from daintree.store.index import SOURCES
+from daintree.store.layout import SOURCES
 from daintree.store.s3 import DEFAULT_REGION, S3Access
 
 Manifest: TypeAlias = dict[str, Any]

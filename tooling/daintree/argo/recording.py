@@ -46,12 +46,18 @@ from daintree.pipeline.keys import content_key
 from daintree.pipeline.publish import publish_result
 from daintree.pipeline.sources.bucket import BucketSource
 from daintree.store.bucket import SCHEME
-from daintree.store.index import SOURCES
-from daintree.store.integrity import OUTPUT
-from daintree.store.layered import prove
-from daintree.store.parts import hash_objects
-from daintree.store.records import Artifact, InputRecord, Keys, RunManifest, index_record_of
+from daintree.store.cache import prove
+from daintree.store.layout import OUTPUT, SOURCES
+from daintree.store.records import (
+    Artifact,
+    FileEntry,
+    InputRecord,
+    Keys,
+    RunManifest,
+    index_record_of,
+)
 from daintree.store.remote import RemoteRuns
+from daintree.store.transfer import hash_objects
 
 
 class StageReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,10 +145,10 @@ class Recording:
         if difference:
             raise _Refused(f"it is not what was submitted: {difference}")
         standing = self._remote.records.read_run(manifest.location)
-        whole = manifest if standing is None else _with(manifest, standing.output)
+        whole = manifest if standing is None else _with(manifest, standing.output, standing.log)
         if whole != standing or whole.output is None:
             whole = _with(manifest, self._output(stage, manifest))
-        self._remote.adopt(whole, lambda: self._log(attempt.pod))
+        whole = self._remote.adopt(whole, lambda: self._log(attempt.pod))
         winner, indexed = self._index(stage, whole)
         assert whole.output is not None
         self._inputs[stage.name] = _Input(whole.output.digest, whole.location, place)
@@ -222,8 +228,7 @@ class Recording:
         winner = publish_result(
             records,
             manifest.keys,
-            record,
-            lambda: None,
+            lambda: record,
             replacing=standing if makes_way else None,
         )
         changed = recipe != msgspec.structs.replace(winner, inputs=record.inputs)
@@ -273,8 +278,10 @@ def _said(task: Task) -> str:
     return next((one.message for one in reversed(task.attempts) if one.message), task.message)
 
 
-def _with(manifest: RunManifest, output: Artifact | None) -> RunManifest:
-    return msgspec.structs.replace(manifest, output=output)
+def _with(
+    manifest: RunManifest, output: Artifact | None, log: FileEntry | None = None
+) -> RunManifest:
+    return msgspec.structs.replace(manifest, output=output, log=log)
 
 
 def _timestamp(moment: datetime) -> str:

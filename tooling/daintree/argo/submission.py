@@ -38,10 +38,11 @@ from daintree.runners.container import INPUT, OUTPUT
 from daintree.settings import Settings
 from daintree.spec.component import Resources, Scalar
 from daintree.spec.parameters import as_argument
+from daintree.store.backend import Content
 from daintree.store.bucket import SCHEME, Bucket
-from daintree.store.index import SUBMISSIONS
 from daintree.store.integrity import hash_artifact
-from daintree.store.records import SCHEMA, decode, encode
+from daintree.store.layout import SUBMISSIONS
+from daintree.store.records import SCHEMA, decode, encode, readable
 from daintree.store.remote import RemoteRuns
 from daintree.store.s3 import DEFAULT_REGION, S3Access, read_s3_access
 
@@ -364,13 +365,13 @@ def submission_of(workflow: Object, bucket: Bucket) -> Submission:
             hint="only what was planned and submitted can be recorded under its keys",
         )
     place = f"{SUBMISSIONS}/{short(digest, 64)}"
-    content = bucket.get([place])[0]
+    content = bucket.get_many([place])[0]
     if content is None:
         raise StoreError(
             f"the submission of the Workflow {metadata['name']} is not in {bucket.url}: {place} is missing",
             hint="is this the store that it was submitted from? DAINTREE_STORE names it",
         )
-    submission = decode(Submission, content)
+    submission = readable(decode(Submission, content, place))
     if submission is None or submission.digest != digest:
         raise StoreError(
             f"the submission {bucket.url}/{place} cannot be used: {_fault(content)}",
@@ -392,7 +393,9 @@ def _is_time(text: str) -> bool:
         return False
 
 
-def _fault(content: bytes) -> str:
+def _fault(content: Content) -> str:
+    if not isinstance(content, bytes):
+        return "it is damaged"
     try:
         schema = msgspec.json.decode(content, type=_Written).schema
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -455,7 +458,7 @@ def upload(order: Order, say: Callable[[str], None]) -> None:
     """
     upload_source(order, say)
     bucket = Bucket(order.session.settings.store, read_s3_access())
-    bucket.create(order.submission.place, encode(order.submission))
+    bucket.create(order.submission.place, encode(order.submission, order.submission.place))
 
 
 def upload_source(order: Order, say: Callable[[str], None]) -> None:

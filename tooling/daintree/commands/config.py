@@ -9,8 +9,8 @@ from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, prin
 from daintree.commands.names import COMMANDS
 from daintree.errors import UsageError
 from daintree.settings import SETTINGS
-from daintree.store import open_store
-from daintree.store.protocol import Store as StoreProtocol
+from daintree.store.store import Store as StoreProtocol
+from daintree.store.store import open_store
 from daintree.terminal import columns, count, size
 
 

@@ -93,7 +93,7 @@ def ask_store(settings: Settings) -> Service:
     def ask() -> None:
         from daintree.store.bucket import Bucket
 
-        Bucket(settings.store, access).get(["_probe"])
+        Bucket(settings.store, access).get_many(["_probe"])
 
     return _asked("store", settings.store, ask, access.endpoint)
 
@@ -142,7 +142,8 @@ def _asked(name: str, address: str, ask: Callable[[], None], server: str = "") -
 
 
 def _make_bucket(settings: Settings) -> None:
-    from daintree.store.bucket import Bucket, make_bucket
+    from daintree.store.bucket import Bucket
+    from daintree.store.contents import make_bucket
     from daintree.store.s3 import read_s3_access
 
     if not settings.store.startswith(SCHEME):
@@ -303,7 +304,7 @@ def _logs(settings: Settings) -> str:
 
 def _writable(settings: Settings) -> str:
     """The store, in which a place was made and removed. A bucket is asked as well."""
-    from daintree.store import open_store
+    from daintree.store.store import open_store
 
     service = ask_store(settings)
     if not service.reachable:
@@ -318,7 +319,7 @@ def _writable(settings: Settings) -> str:
 def _shared(settings: Settings) -> str:
     """The store, which pods reach and in which this key may write."""
     from daintree.store.bucket import Bucket
-    from daintree.store.layered import prove
+    from daintree.store.cache import prove
     from daintree.store.s3 import read_s3_access
 
     if not settings.store.startswith(SCHEME):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -23,16 +24,19 @@ from daintree.pipeline.plan import reason
 from daintree.pipeline.reasons import word
 from daintree.pipeline.session import latest_run
 from daintree.spec.component import Scalar
-from daintree.store import open_store
-from daintree.store.index import LOG
-from daintree.store.protocol import Store
-from daintree.store.records import RunManifest
+from daintree.store.layout import LOG
+from daintree.store.records import METRICS as METRICS_FILE
+from daintree.store.records import HistoryEntry, RunManifest, index_record_of, numbers_in
+from daintree.store.store import Store, open_store
 from daintree.terminal import columns, count, duration, nearest, say, size
 
 MOST_LOG_LINES = 200
 
+# A list shows summaries, a page a record; both describe a run by the same names.
+Summary = HistoryEntry | RunManifest
 
-def history_table(runs: Sequence[RunManifest]) -> list[str]:
+
+def history_table(runs: Sequence[Summary]) -> list[str]:
     """One row per run, with the parameters in which the runs of one stage differ."""
     head = ["run", "stage", "result", "took", "by", "commit", "version", "parameters", "reason"]
     varied = _varied(runs)
@@ -53,7 +57,7 @@ def history_table(runs: Sequence[RunManifest]) -> list[str]:
     return columns([head, *rows], indent="")
 
 
-def _varied(runs: Sequence[RunManifest]) -> dict[tuple[str, str], list[str]]:
+def _varied(runs: Sequence[Summary]) -> dict[tuple[str, str], list[str]]:
     """For each stage the parameters that do not have one value in all its runs, sorted."""
     values: dict[tuple[str, str], dict[str, set[str]]] = {}
     for run in runs:
@@ -66,28 +70,22 @@ def _varied(runs: Sequence[RunManifest]) -> dict[tuple[str, str], list[str]]:
     }
 
 
-def _parameters(run: RunManifest, names: Sequence[str]) -> str:
+def _parameters(run: Summary, names: Sequence[str]) -> str:
     given = [f"{name}={word(run.parameters[name])}" for name in names if name in run.parameters]
     return " ".join(given) or "-"
 
 
-def _commit(run: RunManifest) -> str:
+def _commit(run: Summary) -> str:
     return (run.commit[:8] + ("+" if run.dirty else "")) or "-"
 
 
-def run_as_json(run: RunManifest, store: Store, *, brief: bool) -> dict[str, Any]:
-    """The run's manifest with the paths of its output and log; `brief` leaves lists of files out."""
+def run_as_json(run: Summary, store: Store) -> dict[str, Any]:
+    """The run's record, or its summary, with the paths of its output and log."""
     table: dict[str, Any] = {
-        name: msgspec.to_builtins(getattr(run, name)) for name in run.__struct_fields__
+        name: msgspec.to_builtins(getattr(run, name))
+        for name in run.__struct_fields__
+        if name not in ("record", "measured")
     }
-    if brief:
-        table.pop("version_files")
-        if run.output:
-            table["output"] = {
-                "digest": run.output.digest,
-                "count": len(run.output.files),
-                "bytes": run.output.bytes,
-            }
     table["path"] = store.address(run.location) if run.output else None
     table["log"] = store.address(run.location, LOG)
     return table
@@ -122,6 +120,9 @@ def run_page(run: RunManifest, store: Store) -> list[str]:
 
 def _log(run: RunManifest, store: Store) -> list[str]:
     path = store.log_path(run.location)
+    fault = store.log_fault(run)
+    if fault and path.exists():
+        say(f"warning: run {run.run}: {fault}")
     try:
         said = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -160,17 +161,20 @@ class History(DaintreeCommand):
             raise UsageError(f"--limit {limit}: expected 0 or more", hint="0 lists all runs")
         store = open_store(self.settings)
         pipeline, _, stage = (names[0] if names else "").partition(":")
-        runs = runs_of(store, pipeline, stage)[: limit or None]
+        runs = list(islice(runs_of(store, pipeline, stage), limit or None))
         if options["json"]:
-            print_json({"runs": [run_as_json(run, store, brief=True) for run in runs]})
+            print_json({"runs": [run_as_json(run, store) for run in runs]})
         elif runs:
             print("\n".join(history_table(runs)))
         else:
             print("no run recorded")
 
 
-def runs_of(store: Store, pipeline: str, stage: str) -> list[RunManifest]:
-    """The runs of a pipeline ("" for all) or of one of its stages, newest first."""
+def runs_of(store: Store, pipeline: str, stage: str) -> Iterator[HistoryEntry]:
+    """The runs of a pipeline ("" for all) or of one of its stages, newest first, read as they are taken.
+
+    Raises UsageError for a pipeline or stage without a run.
+    """
     pairs = store.stages_with_history(pipeline or None)
     if pipeline and not pairs:
         known = sorted({name for name, _ in store.stages_with_history()})
@@ -182,8 +186,7 @@ def runs_of(store: Store, pipeline: str, stage: str) -> list[RunManifest]:
             f"no run of a stage {stage!r} of {pipeline} is recorded",
             hint=nearest(stage, [name for _, name in pairs]),
         )
-    runs = [run for pair in pairs if not stage or pair[1] == stage for run in store.history(*pair)]
-    return sorted(runs, key=lambda run: run.run, reverse=True)
+    return store.history(pipeline, stage)
 
 
 class Show(DaintreeCommand):
@@ -203,7 +206,7 @@ class Show(DaintreeCommand):
         if run is None:
             raise UsageError(f"there is no run {names[0]!r}", hint="`doit history` lists the runs")
         if options["json"]:
-            print_json(run_as_json(run, store, brief=False))
+            print_json(run_as_json(run, store))
         else:
             print("\n".join(run_page(run, store)))
 
@@ -229,10 +232,8 @@ class OutputPath(DaintreeCommand):
                 f"{pipeline}:{bound.name} has no output in the store now: {reason(session, plan, bound, decision)}",
                 hint=f"doit run {pipeline}:{bound.name}",
             )
-        print(session.store.output_path(decision.record.location))
+        print(session.store.output_path(decision.record))
 
-
-METRICS_FILE = "metrics.json"
 
 Metrics = dict[str, float]
 
@@ -257,32 +258,23 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     finished: str = ""
 
 
-def read_metrics(run: RunManifest, store: Store) -> Metrics | None:
-    """The numbers in the `metrics.json` of a run's output, by dotted names such as `test.hr@10`.
+def read_metrics(run: HistoryEntry, store: Store) -> Metrics | None:
+    """The numbers in the `metrics.json` of a run's output, by dotted names such as `test.hr@10`; from its history entry if they are there.
 
     Lists and whatever is no number are left out. None where the run has no such file. Raises ValueError when
     it is no JSON object or a number is too large, ArtifactDamaged or OSError when it cannot be read.
     """
-    if run.output is None or METRICS_FILE not in {entry.path for entry in run.output.files}:
+    if not run.measured:
         return None
-    content = (store.output_path(run.location) / METRICS_FILE).read_bytes()
-    try:
-        return _flat(msgspec.json.decode(content, type=dict[str, Any]))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
-        raise ValueError(f"not a JSON object with numbers of usual size: {error}") from None
+    if run.metrics and not run.abridged:
+        return run.metrics
+    record = store.read_run(run.location)
+    if record is None or record.output is None:
+        raise StoreError("the run's record is not readable")
+    return numbers_in((store.output_path(index_record_of(record)) / METRICS_FILE).read_bytes())
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> Metrics:
-    flat: Metrics = {}
-    for name, value in sorted(table.items()):
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            flat[prefix + name] = float(value)
-    return flat
-
-
-def measured(runs: Sequence[tuple[RunManifest, Metrics]], store: Store) -> list[Measured]:
+def measured(runs: Sequence[tuple[Summary, Metrics]], store: Store) -> list[Measured]:
     """The runs, newest first, with all that decided them and the difference to the run before."""
     found = []
     for place, (run, metrics) in enumerate(runs):
@@ -308,9 +300,10 @@ def measured(runs: Sequence[tuple[RunManifest, Metrics]], store: Store) -> list[
     return found
 
 
-def _upstream(run: RunManifest, store: Store) -> list[RunManifest]:
+def _upstream(run: Summary, store: Store) -> list[Summary]:
     """The run and those that its inputs came from, as far as the store still has them; each stage once."""
-    found, waiting = {run.location: run}, [run]
+    found: dict[str, Summary] = {run.location: run}
+    waiting: list[Summary] = [run]
     while waiting:
         for record in waiting.pop().inputs:
             if record.name and record.origin not in found:
@@ -409,7 +402,7 @@ class MetricsCommand(DaintreeCommand):
             print("\n".join(metrics_table(rows, chosen)))
 
 
-def _read(run: RunManifest, store: Store) -> Metrics | None:
+def _read(run: HistoryEntry, store: Store) -> Metrics | None:
     """The run's metrics; None, and a word on stderr, where they cannot be read: one lost output hides no other."""
     try:
         return read_metrics(run, store)

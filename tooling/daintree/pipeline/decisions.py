@@ -161,12 +161,18 @@ def decide(
     if inputs is None:
         return Pending(waits_for) if waits_for else Miss("the source is not fetched yet")
     damage: Miss | None = None
-    if recipe_record is not None and recipe_record.inputs == inputs:
+    content = stage.content(inputs)
+    if (
+        recipe_record is not None
+        and recipe_record.inputs == inputs
+        and recipe_record.content == content
+    ):
         damage = _damage(recipe_record, check)
         if damage is None:
             return Hit(recipe_record)
-    record = lookup(stage.content(inputs))
-    if record is None:
+    record = lookup(content)
+    # A record of another content key was put there by nobody who computed this.
+    if record is None or record.content != content:
         return damage or Miss()
     if damage is not None and damage.damaged is not None and record.run == damage.damaged.run:
         return damage

@@ -30,8 +30,9 @@ from daintree.pipeline.plan import Planned, decide_stage, reason
 from daintree.pipeline.publish import publish_recipe, publish_result
 from daintree.runners.runner import Outcome, Prepared
 from daintree.runners.variables import failure_hint
+from daintree.store.directory import Staging
 from daintree.store.integrity import hash_artifact
-from daintree.store.protocol import Lease, Staging
+from daintree.store.leases import Lease
 from daintree.store.records import (
     Artifact,
     IndexRecord,
@@ -217,8 +218,7 @@ class StageExecution:
             winner = publish_result(
                 self._store,
                 self._keys,
-                index_record_of(manifest),
-                lambda: self._store.publish_run(staging, manifest),
+                lambda: index_record_of(self._store.publish_run(staging, manifest)),
                 replacing=replaced,
             )
         events.computed(stage.name, winner)

@@ -13,7 +13,7 @@ from daintree.pipeline.session import Session
 from daintree.runners.runner import Job, Prepared, Runner
 from daintree.settings import Settings
 from daintree.spec.parameters import as_argument
-from daintree.store.protocol import Staging
+from daintree.store.directory import Staging
 from daintree.store.records import IndexRecord
 
 
@@ -86,7 +86,7 @@ def _lay_out(
     A single need's output is read in place; else `directory` is made and filled with links, one per need or
     source file.
     """
-    outputs = {name: session.store.output_path(record.location) for name, record in needs.items()}
+    outputs = {name: session.store.output_path(record) for name, record in needs.items()}
     if len(outputs) == 1:
         [output] = outputs.values()
         return output, {"": output}

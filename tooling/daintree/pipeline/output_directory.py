@@ -20,9 +20,9 @@ import msgspec
 
 from daintree.errors import ArtifactDamaged, UsageError
 from daintree.store.integrity import walk
-from daintree.store.names import check_names
-from daintree.store.protocol import Store
+from daintree.store.layout import check_names
 from daintree.store.records import FileEntry, IndexRecord
+from daintree.store.store import Store
 
 CHUNK = 1 << 20
 
@@ -246,7 +246,12 @@ def _copy(record: IndexRecord, target: Path, store: Store) -> None:
             hint="run again",
         )
     check_names(entry.path for entry in manifest.output.files)
-    origin = store.output_path(record.location)
+    try:
+        origin = store.output_path(record)
+    except ArtifactDamaged as damage:
+        raise ArtifactDamaged(
+            damage.message, file=damage.file, kind=damage.kind, hint="run again"
+        ) from None
     for entry in manifest.output.files:
         path = target / entry.path
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -28,8 +28,8 @@ from daintree.pipeline.session import Request, Session
 from daintree.runners import open_runner
 from daintree.settings import Settings
 from daintree.spec.pipeline import Pipeline
-from daintree.store.protocol import Store
 from daintree.store.records import IndexRecord
+from daintree.store.store import Store
 
 Decided = TypeVar("Decided")
 
@@ -110,7 +110,9 @@ def reason(
         return "same inputs as an earlier run" if decision.adopt else "unchanged"
     if isinstance(decision, Miss) and not decision.reason:
         known = inputs or inputs_of(stage, plan.decisions, plan.identity)
-        return miss_reason(stage, known, session.last_run(stage.name))
+        content = stage.content(known) if known else stage.recipe
+        fault = session.store.fault(content) or session.store.fault(stage.recipe)
+        return fault or miss_reason(stage, known, session.last_run(stage.name))
     return decision.reason
 
 

@@ -27,8 +27,7 @@ class Index(Protocol):
 def publish_result(
     index: Index,
     keys: Keys,
-    record: IndexRecord,
-    publish_run: Callable[[], None],
+    publish_run: Callable[[], IndexRecord],
     *,
     replacing: IndexRecord | None = None,
 ) -> IndexRecord:
@@ -36,12 +35,12 @@ def publish_result(
 
     Used for local runs and for what a cluster has computed; a result that is there already is published by
     `publish_recipe` alone. Whoever is killed in between leaves a run that nothing leads to, never a key that leads
-    nowhere. `publish_run` writes files and run.json (nothing, where they are there). `replacing` is the record of
+    nowhere. `publish_run` writes files and run.json (nothing, where they are there) and returns what leads to them. `replacing` is the record of
     the content key that makes way: a damaged run's, or a forced stage's. Any other record that is there first wins.
 
     Returns the winner of the content key, which the recipe key names too. Raises StoreError as the store does.
     """
-    publish_run()
+    record = publish_run()
     winner = index.publish_index(keys.content, record, replacing=replacing)
     publish_recipe(index, keys.recipe, msgspec.structs.replace(winner, inputs=record.inputs))
     return winner

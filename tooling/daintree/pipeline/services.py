@@ -24,9 +24,8 @@ from daintree.runners import open_runner
 from daintree.runners.runner import Job, Outcome
 from daintree.settings import Settings
 from daintree.spec.validation import read_component
-from daintree.store import open_store
-from daintree.store.protocol import Store
 from daintree.store.records import RunManifest, index_record_of
+from daintree.store.store import Store, open_store
 from daintree.terminal import nearest
 
 # In a container a service has to publish its port, which no stage does: `docker run -p` does it.

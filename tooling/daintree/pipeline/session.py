@@ -18,9 +18,8 @@ from daintree.runners import open_runner
 from daintree.settings import Settings
 from daintree.spec.pipeline import Pipeline, load_pipeline
 from daintree.spec.yaml import cache_documents
-from daintree.store import open_store
-from daintree.store.protocol import Store
 from daintree.store.records import RunManifest
+from daintree.store.store import Store, open_store
 
 # Histories read side by side.
 AT_ONCE = 16
@@ -126,9 +125,11 @@ class Session:
 
 def latest_run(store: Store, pipeline: str, stage: str) -> RunManifest | None:
     """The stage's latest run that succeeded; else its latest; None when there is none."""
-    failed: RunManifest | None = None
-    for manifest in store.history(pipeline, stage):
-        if manifest.result == "succeeded":
-            return manifest
-        failed = failed or manifest
-    return failed
+    failed = ""
+    for entry in store.history(pipeline, stage):
+        if entry.result == "succeeded":
+            run = store.read_run(entry.location)
+            if run is not None:
+                return run
+        failed = failed or entry.location
+    return store.read_run(failed) if failed else None

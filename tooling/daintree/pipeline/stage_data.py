@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -20,6 +19,7 @@ from daintree.pipeline.output_directory import Copied, copy_of, publish_copy
 from daintree.pipeline.plan import Plan
 from daintree.pipeline.session import Session
 from daintree.runners.runner import Job
+from daintree.store.directory import Staging
 from daintree.store.integrity import hash_artifact
 from daintree.store.records import IndexRecord, RunManifest, index_record_of
 
@@ -95,8 +95,8 @@ def copy_outputs(session: Session, outputs: Mapping[str, IndexRecord], directory
 
     Raises ArtifactDamaged where one is not whole in the store, and as `publish_copy` does.
     """
-    locations = {record.location for record in outputs.values()}
-    side_by_side(session.store.output_path, locations, FETCHED_TOGETHER)
+    records = {record.location: record for record in outputs.values()}
+    side_by_side(session.store.output_path, records.values(), FETCHED_TOGETHER)
     for name, record in outputs.items():
         content = {"output": copy_of(record, session.store)}
         publish_copy(directory / name, content, session.store, session.settings.root, option="--to")
@@ -133,28 +133,6 @@ def _source(session: Session, plan: Plan) -> Copied:
     return Copied(digest, write)
 
 
-@dataclass(frozen=True)
-class Place:
-    """Directories for a job that is never published: a `Staging` of no store."""
-
-    directory: Path
-
-    @property
-    def output(self) -> Path:
-        """As `Staging.output`."""
-        return self.directory / "output"
-
-    @property
-    def scratch(self) -> Path:
-        """As `Staging.scratch`."""
-        return self.directory / "scratch"
-
-    @property
-    def log(self) -> Path:
-        """As `Staging.log`."""
-        return self.directory / "log.txt"
-
-
 @contextmanager
 def workbench(
     session: Session, plan: Plan, cached: Cached, announce: Callable[[str], None]
@@ -173,8 +151,8 @@ def workbench(
             ) from None
     prepared = prepare(session.runner, plan.version_of(cached.stage), session.settings, announce)
     with tempfile.TemporaryDirectory(prefix="daintree-") as name:
-        place = Place(Path(name))
-        place.output.mkdir()
+        place = Staging(Path(name))
+        place.output.mkdir(parents=True)
         place.scratch.mkdir()
         run = f"shell-{os.urandom(4).hex()}"
         yield job_of(session, cached.stage, run, prepared, cached.needs, place)

@@ -150,5 +150,5 @@ def failed_before(planned: Planned) -> RunManifest | None:
             continue
         last = next(iter(session.store.history(plan.pipeline.name, stage.name)), None)
         if last and last.result == "failed" and last.keys.content == stage.content(inputs):
-            return last
+            return session.store.read_run(last.location)
     return None

@@ -1,20 +1,23 @@
-"""Objects in an S3 bucket, through obstore, which is imported when the first of them is asked for.
+"""A bucket as a backend, through obstore, which is imported when the first object is asked for; and its one retry policy.
 
-Two connections are kept: one for small objects, which answer soon or not at all, and one for files.
+Every request, with the body of its answer, is tried up to MOST_RETRIES times more and no longer than its total time; then the error says what
+the server did, and how often.
 """
 
 from __future__ import annotations
 
+import random
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from daintree.concurrency import side_by_side
-from daintree.errors import StoreError, StoreForbidden, StoreUnavailable
-from daintree.store.objects import create_object
+from daintree.errors import StoreError, StoreUnavailable
+from daintree.store.backend import MAX_RECORD_BYTES, SMALL_RECORD_BYTES, Content, Entry, Unreadable
+from daintree.store.bucket_errors import bucket_error, is_more_than_an_object
 from daintree.store.s3 import (
     CHECK_KEYS,
     DEFAULT_REGION,
@@ -25,97 +28,19 @@ from daintree.store.s3 import (
 )
 
 if TYPE_CHECKING:
-    from obstore import ObjectMeta
+    from obstore import GetOptions, ObjectMeta
     from obstore.store import S3Store
 
-_CODE = re.compile(r"(?:<Code>|\(code: )([A-Za-z0-9]+)")
-_MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
-_STATUS = re.compile(r"status code: (\d{3})")
-_FULL = frozenset({"XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded"})
-_LATER = frozenset({"SlowDown", "SlowDownRead", "SlowDownWrite", "RequestTimeout", "InternalError"})
-_NO_CONNECTION = ("HTTP error", "error sending request", "timed out", "error decoding response")
-
-
-def is_more_than_an_object(error: Exception) -> bool:
-    """Whether more was not found than an object: the bucket, or anything at all that speaks S3 (but for HEAD, it has a code)."""
-    text = str(error)
-    return _first(_CODE, text) == "NoSuchBucket" or _is_foreign(text)
-
-
-def bucket_error(url: str, access: S3Access, error: Exception) -> StoreError:
-    """The StoreError for an error of obstore that happened to the store at `url`."""
-    text = str(error)
-    code, status = _first(_CODE, text), _first(_STATUS, text)
-    fault = access_error(access, url, code, text)
-    if fault is not None:
-        return fault
-    if code == "NoSuchBucket":
-        bucket = url.split("/")[2]
-        return StoreError(
-            f"there is no bucket {bucket} at {access.server}",
-            hint=f"`doit services --make-bucket` makes it, or `mc mb ALIAS/{bucket}`",
-        )
-    if status == "404" and _is_foreign(text):
-        return StoreError(
-            f"{access.server} does not speak S3: it knows nothing of {url}",
-            hint="MINIO_ENDPOINT is the address of the S3 server itself, not of its console",
-        )
-    if code == "RequestTimeTooSkewed":
-        return StoreError(
-            f"{access.server} refuses this machine's requests because of its clock: it is too far from the server's",
-            hint="set the clock, for example with `timedatectl set-ntp true`",
-        )
-    if status == "401":
-        return StoreError(f"{access.server} does not accept the key ({code})", hint=CHECK_KEYS)
-    if code == "AccessDenied" or status == "403":
-        return StoreForbidden(
-            f"the key may not do this in {url} ({code or 'access denied'})",
-            hint="ask whoever manages the bucket for the right, or use another key",
-        )
-    if code in _FULL or status == "507":
-        return StoreError(
-            f"the disk behind {url} is full ({code})", hint="free some space on the server"
-        )
-    if code in _LATER or status[:1] == "5" or status == "429":
-        return _unavailable(url, f"{access.server} answers {code or status}")
-    if not code and not status and any(sign in text for sign in _NO_CONNECTION):
-        return _unavailable(url, f"{access.server} cannot be reached")
-    return StoreError(f"the artifact store {url} failed: {_words(text, code, status)}")
-
-
-def _is_foreign(text: str) -> bool:
-    """Whether what was not found was so in other words than S3's."""
-    return "<Code>" not in text and "performing HEAD" not in text
-
-
-def _unavailable(url: str, what: str) -> StoreUnavailable:
-    return StoreUnavailable(
-        f"the artifact store {url} is not to be had: {what}",
-        hint="`doit services` checks what is reachable; with DAINTREE_WHEN_UNAVAILABLE=local a run goes on with the cache alone",
-    )
-
-
-def _words(text: str, code: str, status: str) -> str:
-    """What is left to say of an error: the server's own words, else the first line, without a dump of structures."""
-    said = _first(_MESSAGE, text)
-    if code or status:
-        return " ".join(part for part in (f"the server answers {code or status}", said) if part)
-    return text.partition("\n")[0]
-
-
-def _first(pattern: re.Pattern[str], text: str) -> str:
-    found = pattern.search(text)
-    return found[1] if found else ""
-
+Result = TypeVar("Result")
 
 MORE_SECONDS = 15.0
 REST_SECONDS = 10.0
 
 
-class Patience:
-    """What requests to one server tell each other. Any number of threads may share it.
+class CircuitBreaker:
+    """Circuit breaker shared by all requests to one server. Any number of threads may share it.
 
-    The first that is given up has had its full time. Until one is answered, the next have little; and after `MORE_SECONDS` of
+    The first request that is given up has had its full time. Until one is answered, the next have little; and after `MORE_SECONDS` of
     that only one in `REST_SECONDS` is sent. So a command that asks many times does not wait many times, and one that
     computes for hours finds a server that is back.
     """
@@ -126,8 +51,8 @@ class Patience:
         self._first = self._last = 0.0
 
     @property
-    def is_short(self) -> bool:
-        """Whether the last that is known of the server is that it did not answer."""
+    def is_open(self) -> bool:
+        """True while the last that is known of the server is that it did not answer."""
         return self._error is not None
 
     def check(self) -> None:
@@ -140,12 +65,12 @@ class Patience:
                 raise StoreUnavailable(self._error.message, hint=self._error.hint)
 
     def answered(self) -> None:
-        """The server has answered a request, be it with a no."""
+        """Note that the server has answered a request, be it with a no."""
         with self._lock:
             self._error = None
 
     def given_up(self, error: StoreUnavailable) -> None:
-        """A request was given up."""
+        """Note that a request was given up."""
         with self._lock:
             now = self._clock()
             if self._error is None:
@@ -160,19 +85,23 @@ _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 AT_ONCE = 32
 # An object up to this size is read and written by one request; a larger one by several.
 LARGE_BYTES = 8 << 20
+PAGE = 1000
 
-# Seconds. A small request is given up after `answer`, and no attempt begins later than `retry` after the first; of a
+# Seconds. An attempt at a small request is given up after `answer`, and no attempt begins later than `total` after the first; of a
 # file each read and each part has its own time. `BRIEF` is for a server that has just not answered.
-SMALL = {"answer": 15, "retry": 30}
-BRIEF = {"answer": 5, "retry": 5}
-LARGE = {"answer": 120, "retry": 120}
+SMALL = {"answer": 15, "total": 30}
+BRIEF = {"answer": 5, "total": 5}
+LARGE = {"answer": 120, "total": 120}
 CONNECT_SECONDS = 5
 READ_SECONDS = 20
 MOST_RETRIES = 6
+ENOUGH_BYTES = 8 << 20
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 3.0
 
 
 def is_plain(name: str, prefix: str) -> bool:
-    """Whether these are a bucket's name and a prefix alone; what else stands there may be a password or a signature.
+    """True for a bucket's name and a prefix alone; anything more may be a password or a signature.
 
     So whoever refuses them does not repeat them.
     """
@@ -180,7 +109,7 @@ def is_plain(name: str, prefix: str) -> bool:
 
 
 class Bucket:
-    """The objects below a prefix of a bucket; `Objects`, and what a store of whole files needs beyond that.
+    """The `Backend` below a prefix of a bucket.
 
     Every method raises StoreError: StoreUnavailable for a server that cannot be reached, StoreForbidden for what the
     key may not do.
@@ -196,7 +125,7 @@ class Bucket:
                 "the URL of a bucket has another form than s3://bucket/prefix", hint=KEYS_ELSEWHERE
             )
         self.access = access
-        self._patience = Patience()
+        self._breaker = CircuitBreaker()
         self._connections: dict[str, S3Store] = {}
 
     @property
@@ -204,139 +133,247 @@ class Bucket:
         """s3://bucket[/prefix]."""
         return f"{SCHEME}{self.name}" + (f"/{self.prefix}" if self.prefix else "")
 
-    @property
-    def small(self) -> S3Store:
-        """The connection for small objects. Raises StoreUnavailable where the server has not answered for long."""
-        self._patience.check()
-        if self._patience.is_short:
-            return self._connection("brief", BRIEF)
-        return self._connection("small", SMALL)
+    def key(self, path: str) -> str:
+        """The key in the bucket of an object of the store."""
+        return f"{self.prefix}/{path}" if self.prefix else path
 
-    @property
-    def large(self) -> S3Store:
-        """The connection for files. Raises as `small` does."""
-        self._patience.check()
-        return self._connection("large", LARGE)
+    def request(
+        self,
+        action: Callable[[S3Store], Result],
+        *,
+        file: bool = False,
+        retries: int = MOST_RETRIES,
+    ) -> Result:
+        """The result of `action`, tried again while the server is not to be had: the one retry policy.
 
-    def get(self, paths: Sequence[str]) -> list[bytes | None]:
-        """As `Objects.get`."""
-        return side_by_side(self._read, paths, AT_ONCE)
+        `file` gives it the time of a file. FileNotFoundError of an object and failed conditions pass. Raises StoreError for all
+        other errors of obstore, StoreUnavailable with the number of attempts.
+        """
+        self._breaker.check()
+        name, seconds = "large" if file else "small", LARGE if file else SMALL
+        if self._breaker.is_open and not file:
+            name, seconds = "brief", BRIEF
+        deadline = time.monotonic() + seconds["total"]
+        pause, attempt = FIRST_PAUSE_SECONDS, 1
+        while True:
+            try:
+                with self._translated():
+                    result = action(self._connection(name, seconds))
+                self._breaker.answered()
+                return result
+            except StoreUnavailable as error:
+                if attempt > retries or time.monotonic() + pause >= deadline:
+                    times = f", {attempt} times" if attempt > 1 else ""
+                    final = StoreUnavailable(f"{error.message}{times}", hint=error.hint)
+                    self._breaker.given_up(final)
+                    raise final from None
+            attempt += 1
+            time.sleep(random.uniform(pause / 2, pause))
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def get_many(self, paths: Sequence[str], limit: int = MAX_RECORD_BYTES) -> list[Content]:
+        """On AT_ONCE threads."""
+        return side_by_side(lambda path: self._read(path, limit)[0], paths, AT_ONCE)
 
     def create(self, path: str, content: bytes) -> bool:
-        """As `Objects.create`; when the answer is lost or no, what stands there tells whether it was ours.
+        """By If-None-Match; what stands there tells whether it is ours when the answer is lost or no.
 
         A no may be to a second try: the first was done, and answered by an error.
         """
+        import obstore
+        from obstore.exceptions import AlreadyExistsError
+
         try:
-            with self.answering():
-                return create_object(self.small, path, content) or self._read(path) == content
+            self.request(lambda store: obstore.put(store, path, content, mode="create"))
+        except AlreadyExistsError:
+            return self._read(path)[0] == content
         except StoreUnavailable:
-            standing = self._read(path)
+            standing = self._read(path)[0]
             if standing is None:
                 raise
             return standing == content
+        return True
 
     def put(self, path: str, content: bytes) -> None:
-        """As `Objects.put`."""
+        """By one request."""
         import obstore
 
-        with self.answering():
-            obstore.put(self.small, path, content, use_multipart=False)
+        self.request(lambda store: obstore.put(store, path, content, use_multipart=False))
 
-    def replace(self, path: str, old: bytes, new: bytes) -> bool:
-        """As `Objects.replace`: If-Match with the ETag of what was read to be `old`."""
+    def replace(self, path: str, old: Content, new: bytes) -> bool:
+        """By If-Match with the ETag of what was read to be `old`."""
         import obstore
         from obstore.exceptions import PreconditionError
 
+        standing, tag = self._read(path, SMALL_RECORD_BYTES)
+        if old is None or standing != old:
+            return False
         try:
-            with self.answering():
-                found = obstore.get(self.small, path)
-                if bytes(found.bytes()) != old:
-                    return False
-                obstore.put(self.small, path, new, mode={"e_tag": found.meta["e_tag"]})
-                return True
+            self.request(lambda store: obstore.put(store, path, new, mode={"e_tag": tag}))
         except FileNotFoundError:
             return False
         except PreconditionError:
             # As with `create`.
-            return self._read(path) == new
+            return self._read(path)[0] == new
         except StoreUnavailable:
-            if self._read(path) != new:
+            if self._read(path)[0] != new:
                 raise
-            return True
+        return True
 
-    def list(self, prefix: str) -> list[str]:
-        """As `Objects.list`."""
-        return list(self.sizes(prefix))
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """By one request for each 1,000 objects; after a fault it goes on where it was."""
+        for meta in self._metas(prefix):
+            yield Entry(meta["path"], meta["size"], meta["last_modified"].timestamp())
+
+    def entries(self, prefix: str = "") -> Sequence[ObjectMeta]:
+        """The whole listing of the directory `prefix` and below, with ETags."""
+        return list(self._metas(prefix))
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
         """The bytes of each object in the directory `prefix` and below, by path."""
-        return {entry["path"]: entry["size"] for entry in self.entries(prefix)}
+        return {entry.path: entry.size for entry in self.list(prefix)}
 
-    def entries(self, prefix: str = "") -> Sequence[ObjectMeta]:
-        """What a listing says of the objects in the directory `prefix` and below; one request per 1,000 of them."""
+    def children(self, prefix: str) -> Sequence[str]:
+        """By one request for each 1,000 names."""
         import obstore
 
-        with self.answering():
-            return obstore.list(self.small, prefix or None).collect()
+        found = self.request(lambda store: obstore.list_with_delimiter(store, prefix or None))
+        return sorted(path.rstrip("/").rpartition("/")[2] for path in found["common_prefixes"])
 
     def entry(self, path: str) -> Sequence[ObjectMeta]:
-        """What the server says of the object of this very key; nothing where there is none."""
+        """The listing of the object of this very key; nothing where there is none."""
         import obstore
 
         try:
-            with self.answering():
-                return [obstore.head(self.small, path)]
+            return [self.request(lambda store: obstore.head(store, path))]
         except FileNotFoundError:
             return []
 
     def delete(self, paths: Sequence[str]) -> None:
-        """Remove objects; those that are not there do not matter."""
+        """Several by one request."""
         import obstore
 
-        with self.answering():
-            if paths:
-                obstore.delete(self.small, list(paths))
+        if paths:
+            self.request(lambda store: obstore.delete(store, list(paths)))
+
+    def delete_below(self, prefix: str) -> None:
+        """By a listing."""
+        self.delete([entry.path for entry in self.list(prefix)])
+
+    def stream(
+        self,
+        path: str,
+        start: int,
+        end: int,
+        tag: str | None,
+        take: Callable[[memoryview], None],
+        piece: int,
+    ) -> None:
+        """Give `take` the bytes of an object from `start` to `end`, piece by piece, each once; after a fault it goes on where it was.
+
+        Only of the object with this ETag. Attempts that together brought ENOUGH_BYTES are followed by others. Fewer bytes come where the
+        object is shorter. Raises FileNotFoundError, obstore's PreconditionError, StoreError.
+        """
+        import obstore
+
+        at = start
+
+        def attempt(store: S3Store) -> None:
+            nonlocal at
+            options: GetOptions = {"range": (at, end)}
+            if tag:
+                options["if_match"] = tag
+            for content in obstore.get(store, path, options=options).stream(min_chunk_size=piece):
+                take(memoryview(content))
+                at += len(content)
+
+        while True:
+            began = at
+            try:
+                return self.request(attempt, file=True)
+            except StoreUnavailable as error:
+                if at - began < ENOUGH_BYTES:
+                    raise StoreUnavailable(
+                        f"{error.message}, after {at} of {end} bytes", hint=error.hint
+                    ) from None
+
+    def _metas(self, prefix: str) -> Iterator[ObjectMeta]:
+        import obstore
+
+        pages: Any = None
+        last: str | None = None
+
+        def take(store: S3Store) -> Sequence[ObjectMeta]:
+            nonlocal pages
+            try:
+                if pages is None:
+                    pages = obstore.list(store, prefix or None, offset=last, chunk_size=PAGE)
+                return next(pages, ())
+            except BaseException:
+                pages = None
+                raise
+
+        while page := self.request(take):
+            yield from page
+            last = page[-1]["path"]
+
+    def _read(self, path: str, limit: int = MAX_RECORD_BYTES) -> tuple[Content, str | None]:
+        """The content of an object, and its ETag."""
+        import obstore
+
+        progress = ""
+
+        def read(store: S3Store) -> tuple[Content, str | None]:
+            nonlocal progress
+            found = obstore.get(store, path)
+            size, tag = found.meta["size"], found.meta["e_tag"]
+            if size > limit:
+                return Unreadable("irregular", f"is {size} bytes large, which no record is"), tag
+            content = bytearray()
+            progress = f", after 0 of {size} bytes"
+            for piece in found.stream(min_chunk_size=1):
+                content += memoryview(piece)
+                progress = f", after {len(content)} of {size} bytes"
+            return bytes(content), tag
+
+        try:
+            return self.request(read)
+        except FileNotFoundError:
+            return None, None
+        except StoreUnavailable as error:
+            raise StoreUnavailable(f"{error.message}{progress}", hint=error.hint) from None
 
     @contextmanager
-    def answering(self) -> Iterator[None]:
+    def _translated(self) -> Iterator[None]:
         """Raise StoreErrors for obstore's errors in the block; FileNotFoundError and failed conditions pass."""
         from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
         try:
             yield
         except (AlreadyExistsError, PreconditionError):
-            self._patience.answered()
+            self._breaker.answered()
             raise
         except FileNotFoundError as error:
-            self._patience.answered()
+            self._breaker.answered()
             if is_more_than_an_object(error):
                 raise bucket_error(self.url, self.access, error) from None
             raise
         except BaseError as error:
-            told = bucket_error(self.url, self.access, error)
-            if isinstance(told, StoreUnavailable):
-                self._patience.given_up(told)
-            raise told from None
-        else:
-            self._patience.answered()
-
-    def _read(self, path: str) -> bytes | None:
-        import obstore
-
-        try:
-            with self.answering():
-                return bytes(obstore.get(self.small, path).bytes())
-        except FileNotFoundError:
-            return None
+            raise bucket_error(self.url, self.access, error) from None
 
     def _connection(self, name: str, seconds: dict[str, int]) -> S3Store:
         if name not in self._connections:
-            self._connections[name] = connect(self.name, self.prefix, self.access, **seconds)
+            # The parts of an upload are obstore's to repeat: nobody else sees them.
+            retries = MOST_RETRIES if name == "large" else 0
+            self._connections[name] = connect(
+                self.name, self.prefix, self.access, retries=retries, **seconds
+            )
         return self._connections[name]
 
 
-def connect(bucket: str, prefix: str, access: S3Access, *, answer: int, retry: int) -> S3Store:
+def connect(
+    bucket: str, prefix: str, access: S3Access, *, answer: int, total: int, retries: int = 0
+) -> S3Store:
     """An obstore connection to the objects below a prefix of a bucket; times in seconds.
 
     Raises StoreError where there is no key for it.
@@ -358,11 +395,11 @@ def connect(bucket: str, prefix: str, access: S3Access, *, answer: int, retry: i
             "timeout": timedelta(seconds=answer),
         },
         retry_config={
-            "max_retries": MOST_RETRIES,
-            "retry_timeout": timedelta(seconds=retry),
+            "max_retries": retries,
+            "retry_timeout": timedelta(seconds=total),
             "backoff": {
-                "init_backoff": timedelta(milliseconds=100),
-                "max_backoff": timedelta(seconds=3),
+                "init_backoff": timedelta(seconds=FIRST_PAUSE_SECONDS),
+                "max_backoff": timedelta(seconds=LONGEST_PAUSE_SECONDS),
                 "base": 2,
             },
         },
@@ -374,11 +411,9 @@ _THERE = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 
 def make_bucket(bucket: Bucket) -> None:
     """Make the bucket; nothing where it is there already. Raises StoreError."""
-    import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
-    access = bucket.access
-    client = boto3.client("s3", **boto_options(access))
+    access, client = bucket.access, _client(bucket)
     place = {"LocationConstraint": access.region}
     more = {} if access.region == DEFAULT_REGION else {"CreateBucketConfiguration": place}
     try:
@@ -394,3 +429,39 @@ def make_bucket(bucket: Bucket) -> None:
             f"the bucket {bucket.name} cannot be made: {access.server} cannot be reached ({type(error).__name__})",
             hint="check MINIO_ENDPOINT",
         ) from None
+
+
+def unfinished_uploads(bucket: Bucket, before: float) -> list[tuple[str, str]]:
+    """(key, id) of each upload of several parts that was begun before a time and neither completed nor aborted.
+
+    Nothing where the server or the key does not allow to ask.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        pages = _client(bucket).get_paginator("list_multipart_uploads")
+        return [
+            (upload["Key"], upload["UploadId"])
+            for page in pages.paginate(Bucket=bucket.name, Prefix=bucket.key(""))
+            for upload in page.get("Uploads", ())
+            if upload["Initiated"].timestamp() < before
+        ]
+    except (BotoCoreError, ClientError, ValueError):
+        return []
+
+
+def abort_uploads(bucket: Bucket, uploads: Sequence[tuple[str, str]]) -> None:
+    """Abort unfinished uploads; those that are gone or may not be aborted do not matter."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    for key, upload in uploads:
+        try:
+            _client(bucket).abort_multipart_upload(Bucket=bucket.name, Key=key, UploadId=upload)
+        except (BotoCoreError, ClientError):
+            continue
+
+
+def _client(bucket: Bucket) -> Any:
+    import boto3
+
+    return boto3.client("s3", **boto_options(bucket.access))

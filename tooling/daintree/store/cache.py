@@ -1,113 +1,302 @@
-"""The store in a bucket, with a directory store in front of it as its cache.
+"""The directory in front of a bucket: what may go from one to the other, and what is done without a server.
 
-What is computed enters the cache first and is published from there; what others have computed is fetched into it, verified,
-when it is read. So stages, `doit path` and `output:` read local directories as ever. A record in the bucket wins over
-the cache's own; one that the cache alone has is published when its stage is next settled.
+A cache belongs to one address: server, bucket and prefix. Each run in it knows its origin. Only what this machine computed for this
+address, by a process that may write there, is published; what was downloaded, or computed by one that may only read, never.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import platform
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, TypeVar
 
-import msgspec
-
-from daintree.digest import digest_record
-from daintree.errors import ArtifactDamaged, StoreError, StoreUnavailable
+from daintree.digest import digest_record, short
+from daintree.errors import ArtifactDamaged, StoreError, StoreForbidden, StoreUnavailable
+from daintree.store.backend import MAX_RECORD_BYTES, Backend, Content, Entry, translate_errors
 from daintree.store.bucket import Bucket
-from daintree.store.directory import DirectoryStore
-from daintree.store.index import LEASES, MANIFEST, NOTES, Records
-from daintree.store.integrity import OUTPUT
-from daintree.store.layered import LayeredObjects, Reach
-from daintree.store.leases import LEASE_SECONDS, bucket_lease
-from daintree.store.names import hexadecimal
-from daintree.store.objects import mapped
-from daintree.store.progress import say
+from daintree.store.layout import RUN_RECORD, note_path
+from daintree.store.local import LocalRuns
 from daintree.store.records import (
-    SCHEMA,
     Artifact,
+    DamageRecord,
     IndexRecord,
-    RunManifest,
+    OriginRecord,
     decode,
     encode,
     index_record_of,
+    readable,
 )
 from daintree.store.remote import RemoteRuns
-from daintree.store.s3 import S3Access
 from daintree.store.transfer import damaged, missing
 
-if TYPE_CHECKING:
-    from daintree.store.protocol import Lease, Staging
+Result = TypeVar("Result")
+
+PROBE = "_probe"
 
 
-class DamageRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found wrong with a run in the bucket when its bytes were fetched: no listing shows it."""
+def cache_directory(caches: Path, bucket: Bucket) -> Path:
+    """The directory of the cache of an address, below that of all caches."""
+    address = digest_record(
+        "cache", 1, [bucket.access.endpoint.rstrip("/"), bucket.name, bucket.prefix]
+    )
+    return caches / f"{bucket.name}-{short(address, 16)}"
 
-    schema: int = SCHEMA
-    file: str
-    kind: Literal["missing", "damaged"]
+
+def prove(bucket: Bucket) -> None:
+    """Have the server refuse to create an object that exists. Raises StoreError where it does not."""
+    bucket.create(PROBE, b"1")
+    if bucket.create(PROBE, b"2"):
+        raise StoreError(
+            f"{bucket.access.server} ignores If-None-Match: two that publish at once would overwrite each other",
+            hint="use a server that honours conditional writes (MinIO, AWS S3), or a key that may only read",
+        )
+
+
+class Availability:
+    """Performs actions on a bucket, or something else in their place.
+
+    `alone_allowed`: a server that cannot be reached is done without, for the rest of the process. `cache` keeps this
+    machine's notes; `say` gets a line for people.
+    """
+
+    def __init__(
+        self, bucket: Bucket, cache: LocalRuns, alone_allowed: bool, say: Callable[[str], None]
+    ) -> None:
+        self._bucket, self._cache, self._say = bucket, cache, say
+        self._alone_allowed = alone_allowed
+        self._alone = self._read_only = self._proved = self._wrote = False
+        self._lock = threading.Lock()
+        access = bucket.access
+        identity = digest_record("access key", 1, [access.endpoint, bucket.url, access.access_key])
+        # The machine's role may change from process to process: it has no fingerprint.
+        self._key = short(identity) if access.access_key else ""
+
+    @property
+    def is_alone(self) -> bool:
+        """True once the server is done without."""
+        return self._alone
+
+    def read(self, action: Callable[[], Result], otherwise: Result) -> Result:
+        """The result of `action`, which reads the bucket. Raises what it raises, unless the bucket can be done without."""
+        if not self._alone:
+            try:
+                return action()
+            except StoreUnavailable as error:
+                self._do_without(error)
+        return otherwise
+
+    def write(self, action: Callable[[], Result], otherwise: Callable[[], Result]) -> Result:
+        """The result of `action`, which writes to the bucket; with a key that may only read, of `otherwise`.
+
+        Raises StoreError before the first write where the server does not do what publishing relies on.
+        """
+        if not self._alone and not self._read_only:
+            try:
+                self._prove()
+                result = action()
+                self._wrote = True
+                return result
+            except StoreForbidden:
+                self._publish_nothing()
+            except StoreUnavailable as error:
+                self._do_without(error)
+        return otherwise()
+
+    def origin(self, *, computed: bool) -> OriginRecord:
+        """The origin of a run that enters the cache now."""
+        right: Literal["writer", "reader", "unknown"] = "writer" if self._wrote else "unknown"
+        return OriginRecord(
+            computed=computed, right="reader" if self._read_only else right, key=self._key
+        )
+
+    def may_publish(self, origin: OriginRecord | None) -> bool:
+        """True for a run that this machine computed for this address in a process that may write there.
+
+        One that could not tell, since the server was away, counts where it had the key of this process.
+        """
+        if origin is None or not origin.computed or origin.right == "reader":
+            return False
+        return origin.right == "writer" or self._has_key(origin)
+
+    def may_use(self, origin: OriginRecord | None) -> bool:
+        """True for a run of the cache that counts although the bucket does not lead to it.
+
+        That is one to be published, one that this very key computed, and without a server whatever came from it.
+        """
+        if origin is None:
+            return False
+        own = origin.computed and self._has_key(origin)
+        return self.may_publish(origin) or own or (self._alone and not origin.computed)
+
+    def _has_key(self, origin: OriginRecord) -> bool:
+        return bool(self._key) and origin.key == self._key
+
+    def _prove(self) -> None:
+        """Prove the server, once for each bucket and machine."""
+        with self._lock:
+            if self._proved:
+                return
+            if self._cache.records.read_note("probe") is None:
+                prove(self._bucket)
+                self._cache.records.write_note("probe", b"honours If-None-Match")
+            self._proved = True
+
+    def _publish_nothing(self) -> None:
+        with self._lock:
+            known, self._read_only = self._read_only, True
+        if not known:
+            self._say(
+                f"note: nothing is published to {self._bucket.url}, where this key may not write; results stay in the cache"
+            )
+
+    def _do_without(self, error: StoreUnavailable) -> None:
+        if not self._alone_allowed:
+            raise error
+        with self._lock:
+            known, self._alone = self._alone, True
+        if not known:
+            self._say(f"warning: {error.message}; going on with the cache alone")
+
+
+class LayeredBackend:
+    """A `Backend` that is read from the bucket, then from the cache, and written to the bucket where that can be."""
+
+    def __init__(self, bucket: Backend, cache: Backend, availability: Availability) -> None:
+        self._bucket, self._cache, self._availability = bucket, cache, availability
+
+    @property
+    def url(self) -> str:
+        """The bucket's."""
+        return self._bucket.url
+
+    def get_many(self, paths: Sequence[str], limit: int = MAX_RECORD_BYTES) -> list[Content]:
+        """The cache is asked for what the bucket does not have."""
+        nothing: list[Content] = [None for _ in paths]
+        found = self._availability.read(lambda: self._bucket.get_many(paths, limit), nothing)
+        return [
+            self._cache.get_many([path], limit)[0] if content is None else content
+            for path, content in zip(paths, found, strict=True)
+        ]
+
+    def create(self, path: str, content: bytes) -> bool:
+        """In one of them."""
+        return self._availability.write(
+            lambda: self._bucket.create(path, content), lambda: self._cache.create(path, content)
+        )
+
+    def put(self, path: str, content: bytes) -> None:
+        """In one of them."""
+        self._availability.write(
+            lambda: self._bucket.put(path, content), lambda: self._cache.put(path, content)
+        )
+
+    def replace(self, path: str, old: Content, new: bytes) -> bool:
+        """In one of them."""
+        return self._availability.write(
+            lambda: self._bucket.replace(path, old, new),
+            lambda: self._cache.replace(path, old, new),
+        )
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """Both, each path once."""
+        import heapq
+
+        last = ""
+        for entry in heapq.merge(self._listed(prefix), self._cache.list(prefix)):
+            if entry.path != last:
+                yield entry
+            last = entry.path
+
+    def children(self, prefix: str) -> Sequence[str]:
+        """Both."""
+        nothing: Sequence[str] = []
+        names = self._availability.read(lambda: self._bucket.children(prefix), nothing)
+        return sorted({*names, *self._cache.children(prefix)})
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Of both."""
+        self._availability.write(lambda: self._bucket.delete(paths), lambda: None)
+        self._cache.delete(paths)
+
+    def delete_below(self, prefix: str) -> None:
+        """Of both."""
+        self._availability.write(lambda: self._bucket.delete_below(prefix), lambda: None)
+        self._cache.delete_below(prefix)
+
+    def _listed(self, prefix: str) -> Iterator[Entry]:
+        entries = self._bucket.list(prefix)
+        while entry := self._availability.read(lambda: next(entries, None), None):
+            yield entry
 
 
 class Copies:
-    """Fetches runs and sources into the cache, and remembers those that could not be fetched whole."""
+    """Fetches runs and sources into the cache, publishes those of the cache, and remembers those that are not whole in the bucket."""
 
     def __init__(
-        self, remote: RemoteRuns, cache: DirectoryStore, reach: Reach, say: Callable[[str], None]
+        self,
+        remote: RemoteRuns,
+        cache: LocalRuns,
+        availability: Availability,
+        say: Callable[[str], None],
     ) -> None:
-        self._remote, self._cache, self._reach, self._say = remote, cache, reach, say
+        self._remote, self._cache, self._say = remote, cache, say
+        self._availability = availability
         # Digests of sources whose bytes in the bucket were found to be others; no listing shows it.
         self._damaged_sources: set[str] = set()
 
-    def check_far(
+    def check_remote(
         self, doubtful: Sequence[tuple[IndexRecord, ArtifactDamaged | None]]
     ) -> list[ArtifactDamaged | None]:
-        """What the bucket says of runs that the cache does not hold whole, in one parallel round.
+        """The damage in the bucket of runs that the cache does not hold whole, in one parallel round.
 
-        Each comes with what the cache says, which stands where the bucket cannot be asked or has nothing of the run.
+        Each comes with its damage in the cache, which stands where the bucket cannot be asked or has nothing of the run.
         """
         marks = [self._marked(record) for record, _ in doubtful]
         asked = [record for (record, _), mark in zip(doubtful, marks, strict=True) if not mark]
-        found = self._reach.ask(lambda: self._remote.check_all(asked), None)
-        far = iter(found or [])
+        found = self._availability.read(lambda: self._remote.check_all(asked), None)
+        remote = iter(found or [])
         answers: list[ArtifactDamaged | None] = []
-        for (_, near), mark in zip(doubtful, marks, strict=True):
+        for (_, local), mark in zip(doubtful, marks, strict=True):
             if mark or found is None:
-                answers.append(mark or near)
+                answers.append(mark or local)
                 continue
-            damage = next(far)
-            absent = damage and (damage.file, damage.kind) == (MANIFEST, "missing")
-            answers.append(near if absent and near else damage)
+            damage = next(remote)
+            absent = damage and (damage.file, damage.kind) == (RUN_RECORD, "missing")
+            answers.append(local if absent and local else damage)
         return answers
 
     def is_marked(self, record: IndexRecord) -> bool:
-        """Whether the run was found damaged when it was fetched."""
+        """True for a run that was found damaged when it was fetched."""
         return self._marked(record) is not None
 
-    def fetch(self, location: str) -> None:
-        """Make the cache hold the run whole, in place of what it has of it.
+    def fetch(self, record: IndexRecord) -> None:
+        """Make the cache hold the run of an index record whole, in place of what it has of it.
 
         Raises ArtifactDamaged when the bucket does not have it whole.
         """
-        with self._cache.lease(digest_record("copy", 1, location), waiting=lambda: None):
-            manifest = self._remote.records.read_run(location)
-            if manifest is None or manifest.output is None:
-                raise missing(MANIFEST, "record")
-            held = self._cache.check_all([index_record_of(manifest)])[0]
-            if held is None:
+        with self._cache.lease(digest_record("copy", 1, record.location), lambda: None):
+            local = self._cache.damage(record)
+            if local is None:
                 return
-            if os.path.lexists(self._cache.output_path(location)):
-                self._say(f"warning: {held.message} (in {self._cache.url}); fetching it again")
-            self._fetch(manifest)
+            if os.path.lexists(self._cache.path(record.location)):
+                self._say(f"warning: {local.message} (in {self._cache.root}); fetching it again")
+            try:
+                self._fetch(record)
+            except ArtifactDamaged as damage:
+                # A listing shows a run that is gone.
+                if (damage.file, damage.kind) != (RUN_RECORD, "missing"):
+                    self._mark(record, damage)
+                raise
+        standing = self._cache.records.lookup([record.content])[0]
+        self._cache.records.publish_index(record.content, record, standing)
 
     def fetch_source(self, digest: str) -> Path | None:
         """The directory of a source, fetched into the cache; None where the bucket does not have it whole."""
         name = f"source-{os.urandom(8).hex()}"
-        with mapped(self._cache.url), self._cache.stage(name) as staging:
+        with translate_errors(self._cache.root), self._cache.directory.stage(name) as staging:
             try:
                 artifact = self._remote.fetch_source(digest, staging.output)
             except ArtifactDamaged as damage:
@@ -129,25 +318,45 @@ class Copies:
         anew = artifact.digest in self._damaged_sources
         self._remote.add_source(directory, artifact, unchanged, anew=anew)
 
-    def _fetch(self, manifest: RunManifest) -> None:
-        with mapped(self._cache.url), self._cache.stage(f"copy-{os.urandom(8).hex()}") as staging:
-            try:
-                self._remote.fetch(manifest, staging.output.parent)
-            except ArtifactDamaged as damage:
-                mark = DamageRecord(file=damage.file, kind=damage.kind)  # type: ignore[arg-type]
-                self._cache.write_note(_mark(manifest.location), encode(mark))
-                raise
-            self._cache.keep_copy(staging, manifest)
-        record = index_record_of(manifest)
-        standing = self._cache.lookup([manifest.keys.content])[0]
-        self._cache.publish_index(manifest.keys.content, record, replacing=standing)
+    def publish(self, location: str, *, computed_now: bool = False) -> bool:
+        """Put the cache's copy of a run into the bucket, if it is whole before and after; False where it may not be published.
+
+        `computed_now`: by this process, which may try.
+        """
+        manifest = self._cache.records.read_run(location)
+        may = computed_now or self._availability.may_publish(self._cache.origin(location))
+        if manifest is None or not may:
+            return False
+
+        def unchanged() -> None:
+            if manifest.output:
+                self._cache.check(index_record_of(manifest), thorough=False)
+
+        self._remote.publish(Path(self._cache.path(location)).parent, manifest, unchanged)
+        return True
+
+    def _fetch(self, record: IndexRecord) -> None:
+        name = f"copy-{os.urandom(8).hex()}"
+        manifest, content = self._remote.read_record(record)
+        if manifest.output is None or manifest.output.digest != record.digest:
+            raise damaged(RUN_RECORD, "record")
+        with translate_errors(self._cache.root), self._cache.directory.stage(name) as staging:
+            self._remote.fetch(manifest, staging.output.parent)
+            origin = self._availability.origin(computed=False)
+            self._cache.keep_copy(staging, manifest, content, origin)
+
+    def _mark(self, record: IndexRecord, damage: ArtifactDamaged) -> None:
+        name = _mark_of(record.location)
+        found = DamageRecord(file=damage.file, problem=damage.kind)  # type: ignore[arg-type]
+        self._cache.directory.put(note_path(name), encode(found, note_path(name)))
 
     def _marked(self, record: IndexRecord) -> ArtifactDamaged | None:
-        content = self._cache.read_note(_mark(record.location))
-        mark = decode(DamageRecord, content) if content else None
+        path = note_path(_mark_of(record.location))
+        mark = readable(decode(DamageRecord, self._cache.directory.get_many([path])[0], path))
         if mark is None:
             return None
-        return (missing if mark.kind == "missing" else damaged)(mark.file)
+        subject = "record" if mark.file == RUN_RECORD else "output file"
+        return (missing if mark.problem == "missing" else damaged)(mark.file, subject)
 
 
 def fingerprint(location: str) -> str:
@@ -155,270 +364,5 @@ def fingerprint(location: str) -> str:
     return hashlib.sha256(location.encode()).hexdigest()
 
 
-def _mark(location: str) -> str:
+def _mark_of(location: str) -> str:
     return f"damaged/{fingerprint(location)}"
-
-
-MACHINE = "machine"
-
-
-class SharedStore:
-    """The `Store` in a bucket. Processes and threads may share it, and the cache."""
-
-    def __init__(
-        self,
-        url: str,
-        access: S3Access,
-        cache: Path,
-        *,
-        alone_allowed: bool = False,
-        lease_seconds: float = LEASE_SECONDS,
-        say: Callable[[str], None] = say,
-    ) -> None:
-        """The store at `url`, s3://bucket[/prefix]; `alone_allowed` to go on with the cache where there is no server.
-
-        Raises StoreError for a URL that names no bucket; nothing is read or written yet.
-        """
-        bucket = Bucket(url, access)
-        self._bucket, self._remote = bucket, RemoteRuns(bucket)
-        self._cache = DirectoryStore(cache)
-        self._reach = Reach(bucket, self._cache, alone_allowed, say)
-        self._records = Records(LayeredObjects(bucket, self._cache.objects, self._reach))
-        self._lease_seconds, self._say = lease_seconds, say
-        self._copies = Copies(self._remote, self._cache, self._reach, say)
-        # Locations of runs that a stage key led to in the cache and not in the bucket.
-        self._unshared: set[str] = set()
-
-    @property
-    def url(self) -> str:
-        """s3://bucket[/prefix]."""
-        return self._bucket.url
-
-    @property
-    def directory(self) -> Path:
-        """The cache's directory."""
-        return self._cache.directory
-
-    def lookup(self, keys: Sequence[str]) -> list[IndexRecord | None]:
-        """As `Store.lookup`; for what the bucket does not have, or not whole, the cache's own record."""
-        nothing: list[IndexRecord | None] = [None for _ in keys]
-        found = self._reach.ask(lambda: self._remote.records.lookup(keys), nothing)
-        return [
-            record if record and not self._copies.is_marked(record) else self._near(key, record)
-            for key, record in zip(keys, found, strict=True)
-        ]
-
-    def publish_index(
-        self, key: str, record: IndexRecord, *, replacing: IndexRecord | None = None
-    ) -> IndexRecord:
-        """As `Store.publish_index`; the cache's index follows for runs that the cache holds."""
-        winner = self._reach.tell(
-            lambda: self._remote.records.publish_index(key, record, replacing), lambda: None
-        )
-        standing = self._cache.lookup([key])[0]
-        if winner is None:
-            own = standing if replacing else None
-            return self._cache.publish_index(key, record, replacing=own)
-        if standing != winner and self._cache.read_run(winner.location):
-            self._cache.publish_index(key, winner, replacing=standing)
-        return winner
-
-    def check(self, record: IndexRecord, *, thorough: bool) -> None:
-        """As `Store.check`; a run that the cache does not hold whole is fetched when the check is `thorough`."""
-        try:
-            self._cache.check(record, thorough=thorough)
-        except ArtifactDamaged as near:
-            damage = self._copies.check_far([(record, near)])[0]
-            if damage:
-                raise damage from None
-            if thorough:
-                self._copies.fetch(record.location)
-
-    def check_all(self, records: Sequence[IndexRecord]) -> list[ArtifactDamaged | None]:
-        """As `Store.check_all`; the bucket is asked for what the cache does not hold whole."""
-        near = self._cache.check_all(records)
-        doubtful = [pair for pair in zip(records, near, strict=True) if pair[1]]
-        far = iter(self._copies.check_far(doubtful))
-        return [next(far) if damage else None for damage in near]
-
-    def holds(self, record: IndexRecord) -> bool:
-        """As `Store.holds`."""
-        return record.location not in self._unshared
-
-    def share(self, content_key: str, recipe_key: str, record: IndexRecord) -> IndexRecord:
-        """As `Store.share`."""
-        if self.holds(record):
-            return record
-        return self._reach.tell(
-            lambda: self._share(content_key, recipe_key, record), lambda: record
-        )
-
-    def read_run(self, location: str) -> RunManifest | None:
-        """As `Store.read_run`; the cache is asked first, since a run never changes."""
-        return self._cache.read_run(location) or self._records.read_run(location)
-
-    def output_path(self, location: str) -> Path:
-        """As `Store.output_path`."""
-        manifest = self.read_run(location)
-        if manifest and manifest.output and self._near_damage(manifest):
-            self._copies.fetch(location)
-        return self._cache.output_path(location)
-
-    def address(self, location: str, part: str = OUTPUT) -> str:
-        """As `Store.address`."""
-        near = self._cache.address(location, part)
-        return near if os.path.exists(near) else f"{self.url}/{location}/{part}"
-
-    def log_path(self, location: str) -> Path:
-        """As `Store.log_path`; a log that only the bucket has is fetched alone."""
-        path = self._cache.log_path(location)
-        if path.exists() or self._cache.read_run(location):
-            return path
-        content = self._reach.ask(lambda: self._remote.read_log(location), None)
-        if content is None:
-            return path
-        note = f"logs/{fingerprint(location)}"
-        self._cache.write_note(note, content)
-        return self.directory / NOTES / note
-
-    def stage(self, run: str) -> AbstractContextManager[Staging]:
-        """As `Store.stage`: in the cache."""
-        return self._cache.stage(run)
-
-    def publish_run(self, staging: Staging, manifest: RunManifest) -> None:
-        """As `Store.publish_run`; it enters the cache first, and is not lost when publishing fails.
-
-        Raises StoreError when there is a run at that location, or it could not be published.
-        """
-        # A server that is gone by now must not cost what was computed: that is told once it is kept.
-        with suppress(StoreUnavailable):
-            self._reach.ask(lambda: self._remote.refuse_taken(manifest.location), None)
-        self._cache.publish_run(staging, manifest)
-        self._index_near(manifest)
-        try:
-            self._reach.tell(lambda: self._publish(manifest), lambda: None)
-        except StoreUnavailable as error:
-            raise StoreUnavailable(
-                f"{error.message}; run {manifest.run} is kept in {self.directory} and not published",
-                hint="run again when the server is back: what is kept is published then, not computed again",
-            ) from None
-
-    def history(self, pipeline: str, stage: str) -> Iterator[RunManifest]:
-        """As `Store.history`, with the runs that only the cache has."""
-        return self._records.history(pipeline, stage)
-
-    def stages_with_history(self, pipeline: str | None = None) -> list[tuple[str, str]]:
-        """As `Store.stages_with_history`."""
-        return self._records.stages_with_history(pipeline)
-
-    def find_run(self, run: str) -> RunManifest | None:
-        """As `Store.find_run`."""
-        return self._records.find_run(run)
-
-    @contextmanager
-    def lease(self, content_key: str, *, waiting: Callable[[], None]) -> Iterator[Lease]:
-        """As `Store.lease`: the cache's lock first, then, where the bucket can be written, the lease there."""
-        path = f"{LEASES}/{hexadecimal(content_key)}"
-        with self._cache.lease(content_key, waiting=waiting) as near, ExitStack() as held:
-
-            def acquire() -> Lease:
-                lease = bucket_lease(
-                    self._bucket, path, self._machine(), self._lease_seconds, waiting
-                )
-                return held.enter_context(lease)
-
-            yield self._reach.tell(acquire, lambda: near)
-
-    def source_path(self, digest: str) -> Path | None:
-        """As `Store.source_path`; fetched into the cache if need be."""
-        return self._cache.source_path(digest) or self._reach.ask(
-            lambda: self._copies.fetch_source(digest), None
-        )
-
-    def add_source(self, staging: Staging, artifact: Artifact) -> Path:
-        """As `Store.add_source`."""
-        path = self._cache.add_source(staging, artifact)
-        self._reach.tell(lambda: self._copies.publish_source(path, artifact), lambda: None)
-        return path
-
-    def read_note(self, name: str, *, shared: bool = True) -> bytes | None:
-        """As `Store.read_note`."""
-        return (self._records if shared else self._cache).read_note(name)
-
-    def write_note(self, name: str, content: bytes, *, shared: bool = True) -> None:
-        """As `Store.write_note`."""
-        (self._records if shared else self._cache).write_note(name, content)
-
-    def usage(self) -> tuple[int, int]:
-        """As `Store.usage`: of the bucket."""
-        from daintree.store.remote import measure
-
-        return measure(self._bucket)
-
-    def empty(self) -> None:
-        """As `Store.empty`: of the bucket, and of this machine's cache, which would otherwise publish it all again."""
-        from daintree.store.remote import empty
-
-        empty(self._bucket)
-        self._cache.empty()
-
-    def orphans(self, *, remove: bool) -> tuple[int, int]:
-        """As `Store.orphans`: of the bucket."""
-        from daintree.store.remote import orphans
-
-        return orphans(self._bucket, remove=remove)
-
-    def _near(self, key: str, far: IndexRecord | None) -> IndexRecord | None:
-        """The cache's own record of a key for which the bucket has none or, as far as is known, a damaged one."""
-        near = self._cache.lookup([key])[0]
-        if near is None or near == far:
-            return far
-        self._unshared.add(near.location)
-        return near
-
-    def _share(self, content_key: str, recipe_key: str, record: IndexRecord) -> IndexRecord:
-        """The content key's record first, as ever: the recipe's names whichever run stands there."""
-        records = self._remote.records
-        standing, recipe = records.lookup([content_key, recipe_key])
-        winner = standing
-        if standing is None or self._copies.check_far([(standing, None)])[0]:
-            manifest = self._cache.read_run(record.location)
-            if manifest is None:
-                return record
-            self._publish(manifest)
-            winner = records.publish_index(content_key, record, standing)
-        assert winner is not None
-        wanted = msgspec.structs.replace(winner, inputs=record.inputs)
-        if recipe != wanted:
-            records.publish_index(recipe_key, wanted, recipe)
-        self._unshared.discard(record.location)
-        return winner
-
-    def _publish(self, manifest: RunManifest) -> None:
-        """Put the cache's copy of a run into the bucket, if it is whole before and after."""
-
-        def unchanged() -> None:
-            if manifest.output:
-                self._cache.check(index_record_of(manifest), thorough=False)
-
-        directory = self._cache.log_path(manifest.location).parent
-        self._remote.publish(directory, manifest, unchanged)
-
-    def _index_near(self, manifest: RunManifest) -> None:
-        """Let the cache's index lead to a run, so that it is found whatever becomes of the bucket."""
-        if manifest.output:
-            key = manifest.keys.content
-            standing = self._cache.lookup([key])[0]
-            self._cache.publish_index(key, index_record_of(manifest), replacing=standing)
-
-    def _near_damage(self, manifest: RunManifest) -> bool:
-        return self._cache.check_all([index_record_of(manifest)]) != [None]
-
-    def _machine(self) -> str:
-        """What tells this machine's cache from all others: whoever holds its locks knows who else of it is alive."""
-        with self._cache.lease(digest_record(MACHINE, 1, ""), waiting=lambda: None):
-            known = self._cache.read_note(MACHINE)
-            if not known:
-                known = os.urandom(8).hex().encode()
-                self._cache.write_note(MACHINE, known)
-        return f"{known.decode('ascii', 'replace')}@{platform.node()}"

@@ -1,279 +1,342 @@
-"""The embedded store: a directory.
+"""A directory as a backend, and the staging directories in it.
 
-    <location>/run.json, log.txt, output/…      a run; the location follows the prefix setting
-    <location>/stamp.json                       see `stamp`
-    _cache/ _history/ _notes/                   see `records`
-    _sources/<digest>/source.json, output/…     a source, with its stamp
-    _leases/<content key>                       see `locks`
-    _staging/                                   see `staging`
-    _store, _lock                               marks the directory as a store; serialises replacements
+Records are read by plain `open`: 20 µs each, and no import that a run with nothing to do would pay for. A conditional replacement
+is a file lock and a rename. Whatever is made here can be written by the group where the group may write the store's own directory.
 
-What only a run that computes something needs is imported where it is used.
+    _staging/<run id>.lock      held as long as the owner lives
+    _staging/<run id>/run/      published by one rename
+    _staging/<run id>/scratch/  temporary files
 """
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from daintree.errors import ArtifactDamaged, StoreError
-from daintree.store.index import LEASES, LOG, MANIFEST, SOURCES, STAGING, Records, history_path
-from daintree.store.integrity import OUTPUT, Kept, looks_whole, verify, write_stamp
-from daintree.store.names import check_location, hexadecimal
-from daintree.store.objects import DirectoryObjects, mapped
-from daintree.store.records import SCHEMA, Artifact, IndexRecord, RunManifest, decode, encode
+from daintree.errors import StoreError
+from daintree.store.backend import (
+    MAX_RECORD_BYTES,
+    SMALL_RECORD_BYTES,
+    Content,
+    Entry,
+    Unreadable,
+    translate_errors,
+)
+from daintree.store.layout import LOG, OUTPUT, STAGING, check_identifier
 
 if TYPE_CHECKING:
-    from daintree.store.protocol import Lease, Staging
-    from daintree.store.staging import DirectoryStaging
+    from daintree.store.leases import HeldLock
 
-SOURCE = "source.json"
-
-
-class SourceRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """`source.json`: the files of a source."""
-
-    schema: int = SCHEMA
-    artifact: Artifact
+MARKER = "_store"
+MARKER_TEXT = "This directory is an artifact store; `doit store` shows it and can empty it.\n"
+REPLACEMENTS = "_lock"
+_LOCK_SUFFIX = ".lock"
+_TEMPORARY = ".tmp-"
 
 
-class DirectoryStore:
-    """The `Store` in a directory, which the first write makes; reading from one that does not exist finds nothing.
-
-    Processes and threads may share it. Outputs are read in place.
-    """
+class Directory:
+    """The `Backend` in a directory, which the first write makes and marks; one that does not exist holds nothing."""
 
     def __init__(self, root: Path) -> None:
-        self._root = Path(os.path.abspath(root))
-        self.objects = DirectoryObjects(self._root)
-        self._records = Records(self.objects)
+        self.root = os.path.abspath(root)
 
     @property
     def url(self) -> str:
-        """The directory's absolute path."""
-        return str(self._root)
+        """The absolute path."""
+        return self.root
+
+    def get_many(self, paths: Sequence[str], limit: int = MAX_RECORD_BYTES) -> list[Content]:
+        """One after the other: a thread would cost more than it saves."""
+        with translate_errors(self.root):
+            return [read_regular(f"{self.root}/{path}", limit) for path in paths]
+
+    def create(self, path: str, content: bytes) -> bool:
+        """By a hard link, which fails where the name is taken."""
+        with translate_errors(self.root), self._written(path, content) as temporary:
+            try:
+                os.link(temporary, f"{self.root}/{path}")
+            except FileExistsError:
+                return False
+            return True
+
+    def put(self, path: str, content: bytes) -> None:
+        """By a rename."""
+        with translate_errors(self.root), self._written(path, content) as temporary:
+            os.replace(temporary, f"{self.root}/{path}")
+
+    def replace(self, path: str, old: Content, new: bytes) -> bool:
+        """Under the store's lock file, by a rename. Creating needs no lock: it never touches what stands."""
+        import fcntl
+
+        from daintree.store.leases import share
+
+        with translate_errors(self.root):
+            self.prepare()
+            with open(f"{self.root}/{REPLACEMENTS}", "ab") as lock:
+                share(self.root, lock.fileno())
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if old is None or self.get_many([path], SMALL_RECORD_BYTES)[0] != old:
+                    return False
+                self.put(path, new)
+                return True
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """Nothing where there is no such directory. Each directory is read when its first object is taken."""
+        base = f"{prefix}/" if prefix else ""
+        try:
+            with os.scandir(f"{self.root}/{prefix}") as scanned:
+                # As a bucket sorts them: a directory by its name with the slash.
+                found = sorted(
+                    (f"{e.name}/" if e.is_dir(follow_symlinks=False) else e.name, e)
+                    for e in scanned
+                    if not e.name.startswith(_TEMPORARY)
+                )
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            with translate_errors(self.root):
+                raise error
+        for name, entry in found:
+            if name.endswith("/"):
+                yield from self.list(base + entry.name)
+            else:
+                with suppress(FileNotFoundError):
+                    status = entry.stat(follow_symlinks=False)
+                    yield Entry(base + name, status.st_size, status.st_mtime)
+
+    def children(self, prefix: str) -> Sequence[str]:
+        """Nothing where there is no such directory."""
+        with translate_errors(self.root):
+            try:
+                with os.scandir(f"{self.root}/{prefix}") as scanned:
+                    return sorted(e.name for e in scanned if e.is_dir(follow_symlinks=False))
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Directories that become empty go too."""
+        with translate_errors(self.root):
+            for path in paths:
+                with suppress(FileNotFoundError):
+                    os.unlink(f"{self.root}/{path}")
+                self.prune(os.path.dirname(path))
+
+    def delete_below(self, prefix: str) -> None:
+        """Directories that become empty go too."""
+        with translate_errors(self.root):
+            remove_tree(f"{self.root}/{prefix}")
+            self.prune(os.path.dirname(prefix))
+
+    def prepare(self) -> None:
+        """Make the directory, marked as a store, unless it is there."""
+        with translate_errors(self.root):
+            marker = f"{self.root}/{MARKER}"
+            if not os.path.exists(marker):
+                os.makedirs(self.root, exist_ok=True)
+                with open(marker, "w", encoding="utf-8") as file:
+                    file.write(MARKER_TEXT)
+
+    def make(self, path: str) -> str:
+        """Make a directory in the store with its parents, the group's to write where the store is; its absolute path. Raises OSError."""
+        full = f"{self.root}/{path}"
+        if not os.path.isdir(full):
+            parent = os.path.dirname(path)
+            above = self.make(parent) if parent else self.root
+            with suppress(FileExistsError):
+                os.mkdir(full)
+                wanted = os.stat(above).st_mode & 0o2022
+                os.chmod(full, (os.stat(full).st_mode & 0o7777) | wanted)
+        return full
+
+    def prune(self, path: str) -> None:
+        """Remove a directory and its parents as far as they are empty."""
+        while path:
+            try:
+                os.rmdir(f"{self.root}/{path}")
+            except OSError:
+                return
+            path = os.path.dirname(path)
+
+    @contextmanager
+    def stage(self, run: str) -> Iterator[Staging]:
+        """A staging directory for the run of this id, removed in the end; those of dead owners are removed first.
+
+        Raises StoreError when it cannot be made, or when the run has one already.
+        """
+        check_identifier("run", run)
+        with translate_errors(self.root):
+            self.prepare()
+            place = self.make(STAGING)
+            reap(place)
+            held = _own(place, run, self.root)
+        staging = Staging(Path(place, run))
+        try:
+            with translate_errors(self.root):
+                for part in (f"{run}/run/{OUTPUT}", f"{run}/scratch"):
+                    self.make(f"{STAGING}/{part}")
+            yield staging
+        except BaseException:
+            # Threads that an interrupt has left behind may still write there: what they leave is removed as a dead owner's.
+            with suppress(OSError):
+                _discard(staging.directory, held)
+            raise
+        with translate_errors(self.root):
+            _discard(staging.directory, held)
+
+    @contextmanager
+    def _written(self, path: str, content: bytes) -> Iterator[str]:
+        """A temporary file beside `path` that holds the content; removed if it is still there in the end."""
+        self.prepare()
+        parent = self.make(os.path.dirname(path))
+        temporary = f"{parent}/{_TEMPORARY}{os.urandom(8).hex()}"
+        try:
+            with open(temporary, "wb") as file:
+                file.write(content)
+                if os.stat(parent).st_mode & 0o022:
+                    from daintree.store.leases import share
+
+                    share(parent, file.fileno())
+            yield temporary
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+
+
+def read_regular(path: str, limit: int) -> Content:
+    """The content of a regular file; never waits for a FIFO, follows no link, reads no more than `limit` bytes. Raises OSError."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENOTDIR):
+            return None if error.errno == errno.ENOTDIR else Unreadable("irregular", _IRREGULAR)
+        raise
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            return Unreadable("directory", "is a directory, and should be a file")
+        if not stat.S_ISREG(status.st_mode):
+            return Unreadable("irregular", _IRREGULAR)
+        if status.st_size > limit:
+            return Unreadable("irregular", f"is {status.st_size} bytes large, which no record is")
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(limit + 1)
+        return content if len(content) <= limit else Unreadable("irregular", "grows")
+    finally:
+        os.close(descriptor)
+
+
+_IRREGULAR = "is no regular file"
+
+
+@dataclass(frozen=True)
+class Staging:
+    """A private directory on the store's file system where one run is prepared before it is published."""
+
+    directory: Path
 
     @property
-    def directory(self) -> Path:
-        """As `Store.directory`."""
-        return self._root
+    def run(self) -> Path:
+        """The directory that is published."""
+        return self.directory / "run"
 
-    def lookup(self, keys: Sequence[str]) -> list[IndexRecord | None]:
-        """As `Store.lookup`."""
-        return self._records.lookup(keys)
+    @property
+    def output(self) -> Path:
+        """The directory the stage writes into, empty at first."""
+        return self.run / OUTPUT
 
-    def publish_index(
-        self, key: str, record: IndexRecord, *, replacing: IndexRecord | None = None
-    ) -> IndexRecord:
-        """As `Store.publish_index`."""
-        return self._records.publish_index(key, record, replacing)
+    @property
+    def scratch(self) -> Path:
+        """A directory for temporary files, never published."""
+        return self.directory / "scratch"
 
-    def check(self, record: IndexRecord, *, thorough: bool) -> None:
-        """As `Store.check`; without `thorough` it takes one look at each file's inode, not at its bytes."""
-        kept = Kept(f"{self._root}/{check_location(record.location)}", MANIFEST)
-        with mapped(self.url):
-            if thorough or not looks_whole(kept, record.digest):
-                manifest = self.read_run(record.location)
-                output = manifest.output if manifest else None
-                verify(kept, output, record.digest, thorough=thorough)
-
-    def check_all(self, records: Sequence[IndexRecord]) -> list[ArtifactDamaged | None]:
-        """As `Store.check_all`; one after the other, since each takes a look at some inodes."""
-        return [self._damage(record) for record in records]
-
-    def holds(self, record: IndexRecord) -> bool:
-        """As `Store.holds`: always."""
-        return True
-
-    def share(self, content_key: str, recipe_key: str, record: IndexRecord) -> IndexRecord:
-        """As `Store.share`: there is nobody else to share with."""
-        return record
-
-    def read_run(self, location: str) -> RunManifest | None:
-        """As `Store.read_run`."""
-        return self._records.read_run(location)
-
-    def output_path(self, location: str) -> Path:
-        """As `Store.output_path`."""
-        return Path(Kept(f"{self._root}/{check_location(location)}", MANIFEST).output)
-
-    def address(self, location: str, part: str = OUTPUT) -> str:
-        """As `Store.address`."""
-        return f"{self._root}/{check_location(location)}/{part}"
-
-    def log_path(self, location: str) -> Path:
-        """As `Store.log_path`."""
-        return self._root / check_location(location) / LOG
-
-    def stage(self, run: str) -> AbstractContextManager[Staging]:
-        """As `Store.stage`. Raises StoreError for a run that is being staged already."""
-        from daintree.store.staging import staging_place
-
-        self.objects.prepare()
-        return staging_place(self._root / STAGING, run, self.url)
-
-    def publish_run(self, staging: Staging, manifest: RunManifest) -> None:
-        """As `Store.publish_run`: all of the run enters by one rename, so that its parts are there together.
-
-        Raises ArtifactRejected when the staged files are not `manifest.output`, StoreError when there is a run
-        at that location.
-        """
-        place, target = self._own(staging), self._root / check_location(manifest.location)
-        history_path(
-            manifest
-        )  # A run that no history could keep is refused before it is published.
-        with mapped(self.url):
-            if manifest.output is None:
-                # A stage that failed may have removed its output directory.
-                if os.path.lexists(place.output):
-                    os.rename(place.output, place.directory / "unpublished")
-                self._write_record(place, MANIFEST, manifest)
-            else:
-                self._seal(place, manifest.output, MANIFEST, manifest)
-            _enter(place.run, target)
-        self._records.add_history(manifest)
-
-    def keep_copy(self, staging: Staging, manifest: RunManifest) -> None:
-        """Keep the staged copy of a run that another store has; what stands at its place and is not whole is replaced.
-
-        Raises ArtifactRejected when the staged files are not the run's.
-        """
-        place, target = self._own(staging), self._root / check_location(manifest.location)
-        assert manifest.output is not None
-        with mapped(self.url):
-            self._seal(place, manifest.output, MANIFEST, manifest)
-            if target.exists():
-                os.rename(target, place.directory / "replaced")
-            _enter(place.run, target)
-        self._records.add_history(manifest)
-
-    def history(self, pipeline: str, stage: str) -> Iterator[RunManifest]:
-        """As `Store.history`."""
-        return self._records.history(pipeline, stage)
-
-    def stages_with_history(self, pipeline: str | None = None) -> list[tuple[str, str]]:
-        """As `Store.stages_with_history`."""
-        return self._records.stages_with_history(pipeline)
-
-    def find_run(self, run: str) -> RunManifest | None:
-        """As `Store.find_run`."""
-        return self._records.find_run(run)
-
-    def lease(
-        self, content_key: str, *, waiting: Callable[[], None]
-    ) -> AbstractContextManager[Lease]:
-        """As `Store.lease`."""
-        from daintree.store.locks import lease
-
-        self.objects.prepare()
-        return lease(f"{self._root}/{LEASES}/{hexadecimal(content_key)}", self.url, waiting)
-
-    def source_path(self, digest: str) -> Path | None:
-        """As `Store.source_path`."""
-        kept = Kept(f"{self._root}/{SOURCES}/{hexadecimal(digest)}", SOURCE)
-        with mapped(self.url):
-            if not looks_whole(kept, digest):
-                content = self.objects.get([f"{SOURCES}/{hexadecimal(digest)}/{SOURCE}"])[0]
-                record = decode(SourceRecord, content) if content else None
-                try:
-                    verify(kept, record.artifact if record else None, digest, thorough=False)
-                except ArtifactDamaged:
-                    return None
-        return Path(kept.output)
-
-    def add_source(self, staging: Staging, artifact: Artifact) -> Path:
-        """As `Store.add_source`; one that is there and whole stays, one that is not is replaced.
-
-        Raises ArtifactRejected when the staged files are not `artifact`.
-        """
-        place, target = self._own(staging), self._root / SOURCES / hexadecimal(artifact.digest)
-        with mapped(self.url):
-            self._seal(place, artifact, SOURCE, SourceRecord(artifact=artifact))
-            with self.lease(artifact.digest, waiting=lambda: None):
-                standing = self.source_path(artifact.digest)
-                if standing:
-                    return standing
-                if target.exists():
-                    os.rename(target, place.directory / "damaged")
-                _enter(place.run, target)
-        return Path(Kept(str(target), SOURCE).output)
-
-    def read_note(self, name: str, *, shared: bool = True) -> bytes | None:
-        """As `Store.read_note`."""
-        return self._records.read_note(name)
-
-    def write_note(self, name: str, content: bytes, *, shared: bool = True) -> None:
-        """As `Store.write_note`."""
-        self._records.write_note(name, content)
-
-    def usage(self) -> tuple[int, int]:
-        """As `Store.usage`."""
-        from daintree.store.staging import measure
-
-        with mapped(self.url):
-            return measure(self._root)
-
-    def empty(self) -> None:
-        """As `Store.empty`; what other processes are staging, and their leases, stay.
-
-        Raises StoreError for a directory that holds something and is not marked as a store.
-        """
-        from daintree.store.staging import empty, reap
-
-        with mapped(self.url):
-            empty(self._root)
-            reap(self._root / STAGING)
-
-    def orphans(self, *, remove: bool) -> tuple[int, int]:
-        """As `Store.orphans`: the staging places of processes that were killed, which the next one removes anyway."""
-        from daintree.store.staging import dead, reap
-
-        with mapped(self.url):
-            found = dead(self._root / STAGING)
-            if remove:
-                reap(self._root / STAGING)
-        return len(found), sum(found)
-
-    def _damage(self, record: IndexRecord) -> ArtifactDamaged | None:
-        try:
-            self.check(record, thorough=False)
-        except ArtifactDamaged as damage:
-            return damage
-        return None
-
-    def _own(self, staging: Staging) -> DirectoryStaging:
-        from daintree.store.staging import DirectoryStaging
-
-        place = self._root / STAGING
-        if not isinstance(staging, DirectoryStaging) or staging.directory.parent != place:
-            raise StoreError(
-                f"{staging.output} is no staging place of the artifact store {self.url}"
-            )
-        return staging
-
-    def _seal(
-        self, place: DirectoryStaging, artifact: Artifact, name: str, record: msgspec.Struct
-    ) -> None:
-        from daintree.store.integrity import seal
-
-        seal(place.output, artifact, place.directory)
-        self._write_record(place, name, record)
-        write_stamp(Kept(str(place.run), name), artifact)
-
-    def _write_record(self, place: DirectoryStaging, name: str, record: msgspec.Struct) -> None:
-        (place.run / name).write_bytes(encode(record))
+    @property
+    def log(self) -> Path:
+        """The file that keeps what the stage said; published beside the output as `log.txt`."""
+        return self.run / LOG
 
 
-def _enter(staged: Path, target: Path) -> None:
-    """Rename a staged directory to its place. Raises StoreError where something stands there, OSError."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():
-        raise StoreError(
-            f"there is something at {target} already", hint="look at the prefix setting"
-        )
-    os.rename(staged, target)
+def reap(place: str) -> None:
+    """Remove the staging directories whose owners have died. Raises OSError."""
+    from daintree.store.leases import try_lock
+
+    for run in {name.removesuffix(_LOCK_SUFFIX) for name in _names(place)}:
+        held = try_lock(_lock(place, run))
+        if held:
+            _discard(Path(place, run), held)
+
+
+def dead(place: str) -> list[int]:
+    """The bytes of each staging directory whose owner has died. Raises OSError."""
+    from daintree.store.integrity import walk
+    from daintree.store.leases import try_lock
+
+    found = []
+    for name in _names(place):
+        directory = f"{place}/{name}"
+        held = try_lock(_lock(place, name)) if os.path.isdir(directory) else None
+        if held:
+            found.append(sum(status.st_size for _, status in walk(directory)))
+            held.release()
+    return found
+
+
+def remove_tree(path: str | Path) -> None:
+    """Remove a directory with all below it, whatever their permissions; nothing where there is none.
+
+    Links are removed, never followed. Raises OSError, NotADirectoryError where `path` is a link or a file.
+    """
+    if not os.path.lexists(path):
+        return
+    if os.path.islink(path):
+        raise NotADirectoryError(errno.ENOTDIR, "Not a directory", str(path))
+    directories: list[str] = []
+    pending = [str(path)]
+    while pending:
+        directory = pending.pop()
+        directories.append(directory)
+        # A stage may have left directories that not even their owner can list. Another user's is theirs to change.
+        with suppress(PermissionError):
+            os.chmod(directory, 0o700)
+        with os.scandir(directory) as entries:
+            for entry in list(entries):
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                else:
+                    os.unlink(entry.path)
+    for directory in reversed(directories):
+        os.rmdir(directory)
+
+
+def _own(place: str, run: str, store: str) -> HeldLock:
+    """The run's lock. Whoever is looking for dead owners may hold it for a moment, before there is a directory."""
+    from daintree.store.leases import wait_for
+
+    def waiting() -> None:
+        if os.path.exists(f"{place}/{run}"):
+            raise StoreError(f"run {run} is being written by another process")
+
+    return wait_for(_lock(place, run), store, waiting)
+
+
+def _discard(directory: Path, held: HeldLock) -> None:
+    """The lock goes last: a directory without one would look like its owner's had died."""
+    try:
+        remove_tree(directory)
+    finally:
+        held.release()
+
+
+def _names(place: str) -> list[str]:
+    return os.listdir(place) if os.path.isdir(place) else []
+
+
+def _lock(place: str, run: str) -> str:
+    return f"{place}/{run}{_LOCK_SUFFIX}"

@@ -1,173 +1,231 @@
-"""The index, the history, the run manifests and the notes of a store: the same for every store, over its objects.
-
-_cache/<stage key>                      the index record
-<location>/run.json                     the run manifest
-_history/<pipeline>/<stage>/<run id>    where the run is: found without listing outputs, under whatever prefix
-_notes/<name>                           small records of the sources
-"""
+"""Index, history, run records and notes of a store: the same for every backend."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
-import msgspec
+import hashlib
+import heapq
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import TypeVar
 
 from daintree.errors import StoreError, UsageError
-from daintree.store.names import check_identifier, check_location, check_note, hexadecimal
-from daintree.store.objects import Objects
-from daintree.store.records import SCHEMA, IndexRecord, RunManifest, decode, encode
+from daintree.store.backend import SMALL_RECORD_BYTES, Backend, Unreadable
+from daintree.store.layout import (
+    HISTORY,
+    check_identifier,
+    check_location,
+    index_path,
+    inverted,
+    note_path,
+    run_path,
+    stage_history,
+)
+from daintree.store.records import (
+    HistoryEntry,
+    IndexRecord,
+    NoteRecord,
+    RunManifest,
+    Tombstone,
+    decode,
+    encode,
+    readable,
+)
 
-MANIFEST = "run.json"
-LOG = "log.txt"
-INDEX = "_cache"
-HISTORY = "_history"
-NOTES = "_notes"
-SOURCES = "_sources"
-# What was handed to a cluster.
-SUBMISSIONS = "_submissions"
-LEASES = "_leases"
-STAGING = "_staging"
+Record = TypeVar("Record")
 
 MOST_ATTEMPTS = 1000
 MOST_NAMED = 5
 MOST_TOGETHER = 32
 
-
-class HistoryRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What the history holds of a run: where it is."""
-
-    schema: int = SCHEMA
-    run: str
-    location: str
+_DAY = re.compile(r"\d{8}")
+_ENTRY = re.compile(r"\d{9}-(.+)")
+_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class Records:
-    """Reads and writes the records of one store. Every method raises StoreError as the objects do."""
+    """Reads and writes the records of one store; `warn` gets a line for each that counts for nothing, once.
 
-    def __init__(self, objects: Objects) -> None:
-        self._objects = objects
+    Every method raises StoreError as the backend does.
+    """
+
+    def __init__(self, backend: Backend, warn: Callable[[str], None]) -> None:
+        self.backend = backend
+        self._warn = warn
+        self._faults: dict[str, str] = {}
 
     def lookup(self, keys: Sequence[str]) -> list[IndexRecord | None]:
-        """As `Store.lookup`."""
-        return [_readable(content) for content in self._objects.get([_index(key) for key in keys])]
+        """The index record of each stage key, in order, in one parallel round.
+
+        None where there is none that counts; `fault` then says why.
+        """
+        paths = [index_path(key) for key in keys]
+        contents = self.backend.get_many(paths, SMALL_RECORD_BYTES)
+        standing = [
+            self._accept(decode(IndexRecord | Tombstone, content, path), path)
+            for path, content in zip(paths, contents, strict=True)
+        ]
+        return [record if isinstance(record, IndexRecord) else None for record in standing]
+
+    def fault(self, key: str) -> str:
+        """Why the last `lookup` found no record under a key although something stands there; "" otherwise."""
+        return self._faults.get(index_path(key), "")
 
     def publish_index(
         self, key: str, record: IndexRecord, replacing: IndexRecord | None
     ) -> IndexRecord:
-        """As `Store.publish_index`."""
+        """Make `key` lead to `record`; return the record that stands afterwards.
+
+        Without `replacing`, only creates: where a record stands already, that one is returned and nothing is
+        written. With it, replaces exactly that record: where another has taken its place meanwhile, that other one is
+        returned. A tombstone, a damaged or an older version's record is replaced exactly. A newer version's is never: then
+        `record` is returned, and stands nowhere.
+        """
         check_location(record.location)
-        path, content = _index(key), encode(record)
+        path = index_path(key)
+        content = encode(record, path)
         for _ in range(MOST_ATTEMPTS):
-            found = self._objects.get([path])[0]
+            found = self.backend.get_many([path], SMALL_RECORD_BYTES)[0]
             if found is None:
-                if self._objects.create(path, content):
+                if self.backend.create(path, content):
                     return record
                 continue
-            standing = _readable(found)
-            if standing is not None and standing != replacing:
+            standing = decode(IndexRecord | Tombstone, found, path)
+            if isinstance(standing, IndexRecord) and standing != replacing:
                 return standing
-            if self._objects.replace(path, found, content):
+            if isinstance(standing, Unreadable) and standing.reason in ("newer", "directory"):
+                self._accept(standing, path)
+                return record
+            if self.backend.replace(path, found, content):
+                self._faults.pop(path, None)
                 return record
         raise StoreError(f"the index record of {key} can be neither read nor written")
 
-    def read_run(self, location: str) -> RunManifest | None:
-        """As `Store.read_run`."""
-        return self._read_runs([location])[0]
+    def retire(self, key: str, record: IndexRecord, *, when: str, by: str) -> bool:
+        """Put a tombstone in the place of exactly this record of a key; False when another stands there.
 
-    def add_history(self, manifest: RunManifest) -> None:
-        """Let the history of the run's stage lead to the run."""
-        record = HistoryRecord(run=manifest.run, location=manifest.location)
-        self._objects.put(history_path(manifest), encode(record))
+        A lookup takes a tombstone for a miss, and whoever publishes replaces it.
+        """
+        path = index_path(key)
+        tombstone = Tombstone(retired=record, when=when, by=by)
+        return self.backend.replace(path, encode(record, path), encode(tombstone, path))
 
-    def history(self, pipeline: str, stage: str) -> Iterator[RunManifest]:
-        """As `Store.history`: run ids begin with the time, so their order is the runs'."""
-        paths = sorted(self._entries(_history(pipeline, stage)), reverse=True)
+    def index(self) -> Iterator[tuple[str, IndexRecord | Tombstone]]:
+        """Each stage key with its record or tombstone, in the order of the keys; read as they are taken."""
+        paths = (entry.path for entry in self.backend.list("_cache"))
+        while batch := list(islice(paths, MOST_TOGETHER)):
+            for path, content in zip(
+                batch, self.backend.get_many(batch, SMALL_RECORD_BYTES), strict=True
+            ):
+                record = readable(decode(IndexRecord | Tombstone, content, path))
+                if record is not None:
+                    yield f"sha256:{path.rpartition('/')[2]}", record
+
+    def read_run(self, location: str, record: IndexRecord | None = None) -> RunManifest | None:
+        """The run record at a location; None, and a warning, where it is not readable.
+
+        With the index `record` that led there, only the very run record that was indexed, under its content key.
+        """
+        path = run_path(location)
+        content = self.backend.get_many([path])[0]
+        manifest = readable(self._accept(decode(RunManifest, content, path), path))
+        if manifest is None or manifest.location != location:
+            return None
+        if record is None:
+            return manifest
+        assert isinstance(content, bytes)
+        same = hashlib.sha256(content).hexdigest() == record.record
+        return manifest if same and manifest.keys.content == record.content else None
+
+    def add_history(self, entry: HistoryEntry) -> None:
+        """Put the entry of a run into its stage's history."""
+        self.backend.put(entry.path, encode(entry, entry.path))
+
+    def history(self, pipeline: str = "", stage: str = "") -> Iterator[HistoryEntry]:
+        """The runs of a stage, of a pipeline or of all, newest first, failed ones too; read as they are taken."""
+        pairs = [(pipeline, stage)] if stage else self.stages_with_history(pipeline or None)
+        paths = heapq.merge(
+            *(self._history_paths(*pair) for pair in pairs), key=lambda path: path.split("/")[3:]
+        )
         most = 1
-        while paths:
-            yield from self._follow(paths[:most])
-            del paths[:most]
+        while batch := list(islice(paths, most)):
+            contents = self.backend.get_many(batch, SMALL_RECORD_BYTES)
+            for path, content in zip(batch, contents, strict=True):
+                entry = readable(self._accept(decode(HistoryEntry, content, path), path))
+                if entry is not None:
+                    yield entry
             # Whoever takes one more will take several: where each answer takes time, they are asked together.
             most = min(2 * most, MOST_TOGETHER)
 
-    def stages_with_history(self, pipeline: str | None) -> list[tuple[str, str]]:
-        """As `Store.stages_with_history`."""
-        prefix = (
-            HISTORY if pipeline is None else f"{HISTORY}/{check_identifier('pipeline', pipeline)}"
-        )
-        parts = [path.split("/") for path in self._entries(prefix)]
-        return sorted({(part[1], part[2]) for part in parts})
+    def stages_with_history(self, pipeline: str | None = None) -> list[tuple[str, str]]:
+        """The (pipeline, stage) pairs that have a history, sorted."""
+        if pipeline is not None:
+            pipelines = [check_identifier("pipeline", pipeline)]
+        else:
+            pipelines = self._names(HISTORY)
+        return [(name, stage) for name in pipelines for stage in self._names(f"{HISTORY}/{name}")]
 
     def find_run(self, run: str) -> RunManifest | None:
-        """As `Store.find_run`; an id that is given whole is never ambiguous. The nonce at its end is an id, too."""
-        paths = {path.rpartition("/")[2]: path for path in self._entries(HISTORY)}
-        matching = (
-            [run]
-            if run in paths
-            else sorted(
-                name
-                for name in paths
-                if name.startswith(run) or name.rpartition("-")[2].startswith(run)
-            )
-        )
+        """The run with this id, or with the one id that begins so; None when there is none.
+
+        Raises UsageError when several ids begin so; an id that is given whole is never ambiguous. The nonce at its end is an id, too.
+        """
+        paths: dict[str, str] = {}
+        for pair in self.stages_with_history():
+            # Eight digits may be a nonce as well; with more behind them they are a day.
+            day = inverted(run[:8]) if _DAY.fullmatch(run[:8]) and len(run) > 8 else ""
+            for path in self._history_paths(*pair, day):
+                name = path.rpartition("/")[2].partition("-")[2]
+                if name.startswith(run) or name.rpartition("-")[2].startswith(run):
+                    paths[name] = path
+        matching = [run] if run in paths else sorted(paths)
         if len(matching) > 1:
             more = ", …" if len(matching) > MOST_NAMED else ""
             raise UsageError(
                 f"{len(matching)} runs begin with {run!r}",
                 hint="give more of the id: " + ", ".join(matching[:MOST_NAMED]) + more,
             )
-        return next(iter(self._follow([paths[matching[0]]])), None) if matching else None
+        return self.read_entry(paths[matching[0]]) if matching else None
+
+    def read_entry(self, path: str) -> RunManifest | None:
+        """The run record that the history entry at `path` leads to; None where either is not whole."""
+        content = self.backend.get_many([path], SMALL_RECORD_BYTES)[0]
+        entry = readable(self._accept(decode(HistoryEntry, content, path), path))
+        return self.read_run(entry.location) if entry else None
 
     def read_note(self, name: str) -> bytes | None:
-        """As `Store.read_note`."""
-        return self._objects.get([f"{NOTES}/{check_note(name)}"])[0]
+        """The content of a note; None where there is none that is whole."""
+        path = note_path(name)
+        content = self.backend.get_many([path], SMALL_RECORD_BYTES)[0]
+        note = readable(self._accept(decode(NoteRecord, content, path), path))
+        return note.content if note else None
 
     def write_note(self, name: str, content: bytes) -> None:
-        """As `Store.write_note`."""
-        self._objects.put(f"{NOTES}/{check_note(name)}", content)
+        """Keep a note, whole or not at all; the last writer wins."""
+        path = note_path(name)
+        self.backend.put(path, encode(NoteRecord(content=content), path))
 
-    def _entries(self, prefix: str) -> list[str]:
-        """The paths of the history's entries; what file managers leave in a directory has another depth."""
-        return [path for path in self._objects.list(prefix) if path.count("/") == 3]
+    def _accept(self, record: Record | Unreadable | None, path: str) -> Record | Unreadable | None:
+        """Note why a record counts for nothing, and warn of what nobody expects."""
+        if isinstance(record, Tombstone):
+            self._faults[path] = f"output collected ({record.when[:10]}, {record.by})"
+        elif isinstance(record, Unreadable):
+            if path not in self._faults and record.reason != "older":
+                self._warn(
+                    f"warning: {path} in {self.backend.url} {record.text}: it counts for nothing"
+                )
+            self._faults[path] = f"its record {record.text}"
+        else:
+            self._faults.pop(path, None)
+        return record
 
-    def _follow(self, paths: Sequence[str]) -> list[RunManifest]:
-        """The runs that these entries of the history lead to, in two rounds; entries and runs that are unreadable are left out."""
-        contents = self._objects.get(paths)
-        records = [decode(HistoryRecord, content) for content in contents if content]
-        places = [record.location for record in records if record and _is_location(record.location)]
-        return [manifest for manifest in self._read_runs(places) if manifest]
+    def _history_paths(self, pipeline: str, stage: str, day: str = "") -> Iterator[str]:
+        """The paths of a stage's entries, newest first; what file managers leave in a directory has another form."""
+        directory = stage_history(pipeline, stage)
+        for entry in self.backend.list(f"{directory}/{day}" if day else directory):
+            part = entry.path.removeprefix(f"{directory}/").split("/")
+            if len(part) == 2 and _DAY.fullmatch(part[0]) and _ENTRY.fullmatch(part[1]):
+                yield entry.path
 
-    def _read_runs(self, locations: Sequence[str]) -> list[RunManifest | None]:
-        contents = self._objects.get([f"{check_location(place)}/{MANIFEST}" for place in locations])
-        manifests = [decode(RunManifest, content) if content else None for content in contents]
-        return [
-            manifest if manifest and manifest.location == place else None
-            for place, manifest in zip(locations, manifests, strict=True)
-        ]
-
-
-def history_path(manifest: RunManifest) -> str:
-    """Where the history keeps the run. Raises StoreError for names that are no safe path segments."""
-    return f"{_history(manifest.pipeline, manifest.stage)}/{check_identifier('run', manifest.run)}"
-
-
-def _index(key: str) -> str:
-    return f"{INDEX}/{hexadecimal(key)}"
-
-
-def _history(pipeline: str, stage: str) -> str:
-    return "/".join(
-        (HISTORY, check_identifier("pipeline", pipeline), check_identifier("stage", stage))
-    )
-
-
-def _readable(content: bytes | None) -> IndexRecord | None:
-    record = decode(IndexRecord, content) if content else None
-    return record if record and _is_location(record.location) else None
-
-
-def _is_location(location: str) -> bool:
-    try:
-        check_location(location)
-    except StoreError:
-        return False
-    return True
+    def _names(self, prefix: str) -> list[str]:
+        return [name for name in self.backend.children(prefix) if _SEGMENT.fullmatch(name)]

@@ -1,4 +1,4 @@
-"""Whether an artifact kept in a directory store still is what was put there.
+"""Integrity of artifacts on this machine: hashing, stamps, and sealing.
 
 A stamp beside the files holds each file's signature as it was when its SHA-256 was last found right. While all
 signatures are the same the files are; a file whose signature differs is hashed again. As in git's index, a file
@@ -21,8 +21,18 @@ import msgspec
 
 from daintree.digest import digest_files
 from daintree.errors import ArtifactDamaged, ArtifactRejected
-from daintree.store.names import check_names
-from daintree.store.records import SCHEMA, Artifact, FileEntry, artifact_of, decode
+from daintree.store.backend import MAX_RECORD_BYTES
+from daintree.store.directory import read_regular
+from daintree.store.layout import OUTPUT, STAMP, check_names
+from daintree.store.records import (
+    SCHEMA,
+    Artifact,
+    FileEntry,
+    artifact_of,
+    decode,
+    encode,
+    readable,
+)
 
 # Size, time of the last write, time of the last change to the inode (both nanoseconds), inode. Nobody but the
 # system sets the third, so that a file altered behind our back cannot look as it did.
@@ -137,9 +147,6 @@ def _unreadable(directory: Path, error: OSError) -> ArtifactRejected:
     )
 
 
-OUTPUT = "output"
-STAMP = "stamp.json"
-
 # An artifact of this size is hashed in about the time that the coarsest usual clock takes to tick.
 SETTLE_FROM_BYTES = 8 << 20
 SETTLE_SECONDS = 0.05
@@ -159,58 +166,63 @@ class Kept(msgspec.Struct, frozen=True):
         return f"{self.directory}/{OUTPUT}"
 
 
-class Stamp(msgspec.Struct, frozen=True, array_like=True):
+class Stamp(msgspec.Struct, frozen=True, tag_field="kind", tag="stamp"):
     """The signatures of a kept artifact's record and files at a time when the artifact had this digest.
 
-    `newest_ns` is when the last of the files changed.
+    `record` is the SHA-256 of the record, "" where nothing else knows it; `newest_ns` is when the last of the files changed.
     """
 
     schema: int
     digest: str
-    record: Signature | None
+    record: str
+    record_file: Signature | None
     newest_ns: int
     files: dict[str, Signature]
 
 
-def looks_whole(kept: Kept, digest: str) -> bool:
-    """Whether nothing was altered since the artifact was last found to have this digest. Raises OSError."""
-    stamp = _read(kept)
+def looks_whole(kept: Kept, digest: str, record: str = "") -> bool:
+    """True when nothing was altered since the artifact was last found to have this digest, and its record this one. Raises OSError."""
+    stamp = read_stamp(kept)
     return (
         stamp is not None
-        and stamp.digest == digest
-        and stamp.record == _record_signature(kept)
+        and (stamp.digest, stamp.record) == (digest, record)
+        and stamp.record_file == _record_signature(kept)
         and stamp.files == _listing(kept)
     )
 
 
-def verify(kept: Kept, expected: Artifact | None, digest: str, *, thorough: bool) -> None:
+def verify(
+    kept: Kept, expected: Artifact | None, digest: str, *, thorough: bool, record: str = ""
+) -> None:
     """Raise ArtifactDamaged unless the files are those of `expected`, whose digest must be `digest`.
 
     Files that the stamp does not vouch for are hashed; with `thorough`, all are. Renews the stamp where it can.
-    `expected` is None when the record cannot be read. Raises OSError.
+    `expected` is None when the record cannot be read, `record` its SHA-256 where something else tells it. Raises OSError.
     """
-    record = _record_signature(kept)
-    if record is None:
+    record_file = _record_signature(kept)
+    if record_file is None:
         raise _missing(kept.record, "record")
     if expected is None or not expected.digest == artifact_of(expected.files).digest == digest:
         raise _damaged(kept.record, "record")
     found = _listing(kept)
     _compare(expected.files, found)
-    stamp = _read(kept)
+    stamp = read_stamp(kept)
     right = stamp.files if stamp and not thorough else {}
     doubtful = [entry for entry in expected.files if right.get(entry.path) != found[entry.path]]
     _hash(kept, doubtful)
-    if doubtful or not stamp or stamp.record != record or stamp.digest != digest:
+    fresh = Stamp(SCHEMA, digest, record, record_file, _newest(found), found)
+    if doubtful or not stamp or msgspec.structs.replace(stamp, newest_ns=fresh.newest_ns) != fresh:
         # Only time is lost without: a store that cannot be written still serves what it holds.
         with suppress(OSError):
-            _write(kept, Stamp(SCHEMA, digest, record, _newest(found), found))
+            _write(kept, fresh)
 
 
-def write_stamp(kept: Kept, artifact: Artifact) -> None:
+def write_stamp(kept: Kept, artifact: Artifact, record: str = "") -> None:
     """Stamp files that were found to be `artifact` a moment ago. Raises OSError."""
     found = _listing(kept)
     newest_ns = _newest(found)
-    _write(kept, Stamp(SCHEMA, artifact.digest, _record_signature(kept), newest_ns, found))
+    record_file = _record_signature(kept)
+    _write(kept, Stamp(SCHEMA, artifact.digest, record, record_file, newest_ns, found))
     if artifact.bytes >= SETTLE_FROM_BYTES:
         _settle(f"{kept.directory}/{STAMP}", newest_ns)
 
@@ -272,18 +284,13 @@ def _newest(found: Mapping[str, Signature]) -> int:
     return max((signature[2] for signature in found.values()), default=0)
 
 
-def has_stamp(directory: str) -> bool:
-    """Whether something that is kept, or was, lies in this directory: a stamp says so. Raises no OSError."""
-    return _read(Kept(directory, "")) is not None
-
-
-def _read(kept: Kept) -> Stamp | None:
-    """The stamp, less the files that changed in the same tick as it was written; None when it is not whole."""
+def read_stamp(kept: Kept) -> Stamp | None:
+    """The stamp, less the files that changed in the same tick as it was written; None when it is not whole. Raises no OSError."""
+    path = f"{kept.directory}/{STAMP}"
     try:
-        with open(f"{kept.directory}/{STAMP}", "rb") as file:
-            stamp = decode(Stamp, file.read())
-            # By the clock that the files' times come from, which on a network is not ours.
-            written_ns = os.fstat(file.fileno()).st_mtime_ns
+        # By the clock that the files' times come from, which on a network is not ours.
+        written_ns = os.lstat(path).st_mtime_ns
+        stamp = readable(decode(Stamp, read_regular(path, MAX_RECORD_BYTES), STAMP))
     except OSError:
         return None
     if stamp is None or stamp.newest_ns < written_ns:
@@ -297,7 +304,7 @@ def _write(kept: Kept, stamp: Stamp) -> None:
     temporary = f"{path}.{os.urandom(6).hex()}"
     try:
         with open(temporary, "wb") as file:
-            file.write(msgspec.json.encode(stamp))
+            file.write(encode(stamp, STAMP))
         os.replace(temporary, path)
     except OSError:
         with suppress(OSError):
@@ -319,8 +326,8 @@ FILE_MODE = 0o444
 DIRECTORY_MODE = 0o755
 
 
-def seal(output: Path, artifact: Artifact, scratch: Path) -> None:
-    """Make the files in `output` read-only, having made sure that they are those of `artifact`.
+def seal(output: Path, artifact: Artifact, scratch: Path, mode: int = DIRECTORY_MODE) -> None:
+    """Make the files in `output` read-only, and its directories of this mode, having made sure that they are those of `artifact`.
 
     Files that this process has hashed, and that have not changed since, are not read again; files with
     further hard links are replaced by copies. Raises ArtifactRejected when the files are not the artifact's,
@@ -332,7 +339,7 @@ def seal(output: Path, artifact: Artifact, scratch: Path) -> None:
     for name in sorted(found.keys() ^ {entry.path for entry in artifact.files}):
         raise _changed(name)
     for directory, _, _ in os.walk(output):
-        os.chmod(directory, DIRECTORY_MODE)
+        os.chmod(directory, mode)
     doubtful = [entry for entry in artifact.files if not _is_hashed(found[entry.path], entry)]
     for entry in artifact.files:
         if found[entry.path].st_nlink > 1:

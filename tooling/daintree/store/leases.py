@@ -1,8 +1,12 @@
-"""Leases in a bucket: one small object per content key, that its holder renews and that others take over once it rests.
+"""Leases: the sign that someone computes a content key now.
 
-No clock is compared with another: whoever waits watches the object, and takes it over when it has not changed for as long
-as it promises to, measured here. So neither a laptop's clock nor the server's can end a lease early. A lease that is given back
-stays as an object that says so; taking it is then as conditional as taking it over.
+In a directory a lease is `flock` on a file, given back by the system when its holder dies. The file is removed by whoever gives the lock
+back, while still holding it; hence a lock counts only as long as the locked file is the one that the path leads to.
+
+In a bucket it is one small object per content key, that its holder renews and that others take over once it rests. No clock is compared
+with another: whoever waits watches the object, and takes it over when it has not changed for as long as it promises to, measured here. So
+neither a laptop's clock nor the server's can end a lease early. A lease that is given back stays as an object that says so; taking it is then
+as conditional as taking it over.
 """
 
 from __future__ import annotations
@@ -12,34 +16,145 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from daintree.errors import StoreError
-from daintree.store.bucket import Bucket
-from daintree.store.records import SCHEMA, decode, encode
+from daintree.store.backend import SMALL_RECORD_BYTES, Content, translate_errors
+from daintree.store.records import LeaseRecord, decode, encode, readable
 
+if TYPE_CHECKING:
+    from daintree.store.backend import Backend
+
+FIRST_PAUSE_SECONDS = 0.005
+LONGEST_PAUSE_SECONDS = 0.25
 LEASE_SECONDS = 20.0
 LONGEST_SECONDS = 300.0
-FIRST_PAUSE_SECONDS = 0.01
-LONGEST_PAUSE_SECONDS = 0.25
 
 
-class LeaseRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Who holds a lease (`nonce`, and which machine's cache), for how many seconds after it last changed; 0: nobody."""
+class Lease(Protocol):
+    """A lease that this process holds."""
 
-    schema: int = SCHEMA
-    nonce: str
-    machine: str
-    seconds: float
-    renewal: int = 0
+    def still_ours(self) -> bool:
+        """True as long as nobody has taken the lease over; asked right before publishing."""
+        ...
+
+
+class HeldLock:
+    """A lock that this process holds until it is given back; threads exclude each other as processes do."""
+
+    def __init__(self, path: str, descriptor: int) -> None:
+        self._path = path
+        self._descriptor = descriptor
+
+    def still_ours(self) -> bool:
+        """False once the file was removed or replaced by somebody else."""
+        return _leads_to(self._path, self._descriptor)
+
+    def release(self) -> None:
+        """Give the lock back and remove its file."""
+        try:
+            if self.still_ours():
+                os.unlink(self._path)
+        finally:
+            os.close(self._descriptor)
+
+
+def try_lock(path: str) -> HeldLock | None:
+    """Lock the file at `path`, made if need be; None while another holds it. Raises OSError."""
+    import fcntl
+
+    while True:
+        descriptor = _open(path)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except OSError:
+            os.close(descriptor)
+            raise
+        if _leads_to(path, descriptor):
+            return HeldLock(path, descriptor)
+        # Its last holder removed the file after we had opened it.
+        os.close(descriptor)
+
+
+@contextmanager
+def file_lease(path: str, store: str, waiting: Callable[[], None]) -> Iterator[HeldLock]:
+    """Hold the lock of `path`, waiting for it; `waiting` is called before each pause and may raise.
+
+    Raises StoreError when the lock file in the store at `store` cannot be made.
+    """
+    held = wait_for(path, store, waiting)
+    try:
+        yield held
+    finally:
+        with translate_errors(store):
+            held.release()
+
+
+def wait_for(path: str, store: str, waiting: Callable[[], None]) -> HeldLock:
+    """The lock of `path` once it is free; `waiting` is called before each pause and may raise.
+
+    Raises StoreError when the lock file in the store at `store` cannot be made.
+    """
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        with translate_errors(store):
+            held = try_lock(path)
+        if held:
+            return held
+        waiting()
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def remove_idle_locks(directory: str) -> int:
+    """Remove the lock files that nobody holds, such as those of killed processes; return how many. Raises OSError."""
+    removed = 0
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as entries:
+        for entry in list(entries):
+            if entry.is_file(follow_symlinks=False):
+                held = try_lock(entry.path)
+                if held:
+                    held.release()
+                    removed += 1
+    return removed
+
+
+def _open(path: str) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        descriptor = os.open(path, flags, 0o666)
+    share(os.path.dirname(path), descriptor)
+    return descriptor
+
+
+def share(parent: str, descriptor: int) -> None:
+    """Let the group write a file of ours where it may write the directory that the file is in, whatever the umask is."""
+    writers = os.stat(parent).st_mode & 0o022
+    status = os.fstat(descriptor)
+    if writers & ~status.st_mode and status.st_uid == os.geteuid():
+        os.fchmod(descriptor, (status.st_mode & 0o7777) | writers)
+
+
+def _leads_to(path: str, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 class BucketLease:
     """A lease that this process holds; a thread of its own renews it."""
 
-    def __init__(self, bucket: Bucket, path: str, record: LeaseRecord) -> None:
-        self._bucket, self._path, self._record = bucket, path, record
+    def __init__(self, backend: Backend, path: str, record: LeaseRecord) -> None:
+        self._backend, self._path, self._record = backend, path, record
         self._ended = threading.Event()
         self._lost = False
         self._renewer = threading.Thread(target=self._renew, daemon=True)
@@ -53,7 +168,7 @@ class BucketLease:
         if self._lost:
             return False
         with suppress(StoreError):
-            found = _read(self._bucket, self._path)[1]
+            found = _read(self._backend, self._path)[1]
             return found is not None and found.nonce == self._record.nonce
         return True
 
@@ -63,14 +178,18 @@ class BucketLease:
         self._renewer.join()
         with suppress(StoreError):
             free = msgspec.structs.replace(self._record, seconds=0.0)
-            self._bucket.replace(self._path, encode(self._record), encode(free))
+            self._backend.replace(
+                self._path, encode(self._record, self._path), encode(free, self._path)
+            )
 
     def _renew(self) -> None:
         while not self._lost and not self._ended.wait(self._record.seconds / 4):
             fresh = msgspec.structs.replace(self._record, renewal=self._record.renewal + 1)
             # What the server cannot take now it may take at the next turn.
             with suppress(StoreError):
-                if self._bucket.replace(self._path, encode(self._record), encode(fresh)):
+                if self._backend.replace(
+                    self._path, encode(self._record, self._path), encode(fresh, self._path)
+                ):
                     self._record = fresh
                 else:
                     self._lost = True
@@ -78,41 +197,42 @@ class BucketLease:
 
 @contextmanager
 def bucket_lease(
-    bucket: Bucket, path: str, machine: str, seconds: float, waiting: Callable[[], None]
+    backend: Backend, path: str, machine: str, seconds: float, waiting: Callable[[], None]
 ) -> Iterator[BucketLease]:
     """Hold the lease at `path`, waiting for it; `waiting` is called before each pause and may raise.
 
     The caller holds this key's lock on its machine: a lease left by a process of the same `machine` is a dead one's.
     """
     record = LeaseRecord(nonce=os.urandom(8).hex(), machine=machine, seconds=seconds)
-    _acquire(bucket, path, record, waiting)
-    lease = BucketLease(bucket, path, record)
+    _acquire(backend, path, record, waiting)
+    lease = BucketLease(backend, path, record)
     try:
         yield lease
     finally:
         lease.release()
 
 
-def _acquire(bucket: Bucket, path: str, record: LeaseRecord, waiting: Callable[[], None]) -> None:
-    content = encode(record)
-    seen, since, pause = b"", time.monotonic(), FIRST_PAUSE_SECONDS
+def _acquire(backend: Backend, path: str, record: LeaseRecord, waiting: Callable[[], None]) -> None:
+    content = encode(record, path)
+    seen: Content = None
+    since, pause = time.monotonic(), FIRST_PAUSE_SECONDS
     while True:
-        found, held = _read(bucket, path)
+        found, held = _read(backend, path)
         if found is None:
-            if bucket.create(path, content):
+            if backend.create(path, content):
                 return
             continue
         if found != seen:
             seen, since = found, time.monotonic()
         lasts = min(held.seconds if held else record.seconds, LONGEST_SECONDS)
         dead = held is not None and held.machine == record.machine
-        if (dead or time.monotonic() - since >= lasts) and bucket.replace(path, found, content):
+        if (dead or time.monotonic() - since >= lasts) and backend.replace(path, found, content):
             return
         waiting()
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
-def _read(bucket: Bucket, path: str) -> tuple[bytes | None, LeaseRecord | None]:
-    content = bucket.get([path])[0]
-    return content, decode(LeaseRecord, content) if content else None
+def _read(backend: Backend, path: str) -> tuple[Content, LeaseRecord | None]:
+    content = backend.get_many([path], SMALL_RECORD_BYTES)[0]
+    return content, readable(decode(LeaseRecord, content, path))

@@ -1,21 +1,30 @@
-"""The records a run leaves behind: its artifact's files, its manifest `run.json`, and the index record that finds it.
+"""Records of a store: their types, the one encoder and the one reader.
 
-All are frozen, versioned (`schema`) and written as JSON with sorted keys, so that equal records are equal bytes.
+A record is a JSON object in one line, keys sorted. It begins with a `checksum`: the SHA-256 of its path in the store and of all
+other bytes. So the reader refuses a record of which one byte is wrong, and one that was moved to another path. This envelope
+is the same in every schema.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from daintree.digest import Plain, digest_record
 from daintree.spec.component import Scalar
+from daintree.store.backend import Content, Unreadable
+from daintree.store.layout import LOG, check_location, history_path, run_path
 
-SCHEMA = 1
+SCHEMA = 2
+# A list of 100,000 runs asks for each entry: they are kept small.
+HISTORY_BYTES = 8 << 10
+SHORTENED_TEXT = 300
+METRICS = "metrics.json"
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -27,7 +36,7 @@ class FileEntry(msgspec.Struct, frozen=True):
 
 
 class Artifact(msgspec.Struct, frozen=True):
-    """What a run read or wrote: its digest and its files, sorted by path."""
+    """A directory that a run read or wrote: its digest and its files, sorted by path."""
 
     digest: str
     files: tuple[FileEntry, ...]
@@ -65,15 +74,10 @@ class Keys(msgspec.Struct, frozen=True):
     content: str
 
 
-class RunManifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`run.json`: what ran, on what, when, why, with what result. Times are UTC, ISO 8601, to the second.
-
-    `run` is the run id, `location` its place in the store. A failed run has no output and is in no index.
-    `parameters` are all the stage's parameters; `ineffective` names those that stay out of the key.
-    `image` is the digest of the image it ran in, as the registry says, else the image's id ("" for none).
-    `seconds` is the stage's own wall time, `peak_memory` bytes of resident memory at most (0: not known).
-    `host` is the machine, a cluster's node; `workflow` and `pod` name what ran it there ("" elsewhere).
-    """
+class _Described(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag=""
+):
+    """Fields that a run record and its history entry share."""
 
     # By a factory, so that it is written though it is the default: readers of an older schema must see it.
     schema: int = msgspec.field(default_factory=lambda: SCHEMA)
@@ -83,7 +87,6 @@ class RunManifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     stage: str
     component: str
     version: str
-    version_files: dict[str, str] = {}
     parameters: dict[str, Scalar] = {}
     ineffective: tuple[str, ...] = ()
     environment: str
@@ -91,7 +94,6 @@ class RunManifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     image: str = ""
     keys: Keys
     inputs: tuple[InputRecord, ...] = ()
-    output: Artifact | None = None
     result: Literal["succeeded", "failed"]
     failure: str = ""
     reason: str = ""
@@ -110,23 +112,122 @@ class RunManifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     python: str = ""
 
 
-class IndexRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What a stage key leads to: a run's location and what a listing of its output must agree with.
+class RunManifest(_Described, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
+    """`run.json`: what ran, on what, when, why, with what result. Times are UTC, ISO 8601, to the second.
 
+    `run` is the run id, `location` its place in the store. A failed run has no output and is in no index.
+    `parameters` are all the stage's parameters; `ineffective` names those that stay out of the key.
+    `image` is the digest of the image it ran in, as the registry says, else the image's id ("" for none).
+    `seconds` is the stage's own wall time, `peak_memory` bytes of resident memory at most (0: not known).
+    `host` is the machine, a cluster's node; `workflow` and `pod` name what ran it there ("" elsewhere).
+    `log` describes `log.txt`.
+    """
+
+    version_files: dict[str, str] = {}
+    output: Artifact | None = None
+    log: FileEntry | None = None
+
+
+class OutputSummary(msgspec.Struct, frozen=True):
+    """An output without its list of files."""
+
+    digest: str
+    count: int
+    bytes: int
+
+
+class HistoryEntry(_Described, frozen=True, kw_only=True, omit_defaults=True, tag="history"):
+    """Summary of a run, at most 8 KiB, so that a list of runs needs no run record.
+
+    `record` is the SHA-256 of the run's run.json. `metrics` are the numbers of `metrics.json` in its output, which `measured` says it has. `abridged`: the run record holds more
+    parameters, inputs, metrics or text.
+    """
+
+    record: str
+    output: OutputSummary | None = None
+    measured: bool = False
+    metrics: dict[str, float] = {}
+    abridged: bool = False
+
+    @property
+    def path(self) -> str:
+        """The path of the entry in the store."""
+        return history_path(self.pipeline, self.stage, self.run, self.started)
+
+
+class IndexRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="index"):
+    """The run that a stage key leads to, and what a listing of its output must agree with.
+
+    `content` is the content key under which the run was computed, `record` the SHA-256 of its run.json and `record_bytes` the size of that.
     `digest`, `count` and `bytes` describe the output; `inputs` are the digests the run read, by need
     ("" for a source); `seconds` is what computing it took; `run` makes the record unique.
-    `manifest_bytes` is the size of the run's `run.json` (0: not known).
     """
 
     schema: int = SCHEMA
     run: str
     location: str
+    content: str
+    record: str
+    record_bytes: int
     digest: str
     count: int
     bytes: int
     inputs: dict[str, str]
     seconds: float
-    manifest_bytes: int = 0
+
+
+class Tombstone(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="tombstone"):
+    """Stands in the place of an index record whose output was collected: when (UTC, ISO 8601) and by whom."""
+
+    schema: int = SCHEMA
+    retired: IndexRecord
+    when: str
+    by: str
+
+
+class SourceRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="source"):
+    """`source.json`: the files of a source."""
+
+    schema: int = SCHEMA
+    artifact: Artifact
+
+
+class NoteRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="note"):
+    """A small record of a source, such as the validators of a URL; base64 in JSON."""
+
+    schema: int = SCHEMA
+    content: bytes
+
+
+class DamageRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="damage"):
+    """A file of a run in the bucket that was found wrong when its bytes were fetched: no listing shows it."""
+
+    schema: int = SCHEMA
+    file: str
+    problem: Literal["missing", "damaged"]
+
+
+class LeaseRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="lease"):
+    """The holder of a lease (`nonce`, and which machine's cache), for so many seconds after it last changed; 0: nobody."""
+
+    schema: int = SCHEMA
+    nonce: str
+    machine: str
+    seconds: float
+    renewal: int = 0
+
+
+class OriginRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="origin"):
+    """`origin.json` in a cache: where a run came from.
+
+    `computed` here for the cache's address; by a `writer` of it, by a `reader`, or by who could not tell. `key` is the fingerprint of the
+    access key in use, "" for a role's.
+    """
+
+    schema: int = SCHEMA
+    computed: bool
+    right: Literal["writer", "reader", "unknown"]
+    key: str
 
 
 _NONCE = re.compile(r"\d{8}T\d+Z-([0-9a-f]{8})")
@@ -138,44 +239,160 @@ def short_run(run: str) -> str:
     return match[1] if match else run
 
 
+def run_record_digest(manifest: RunManifest) -> str:
+    """The SHA-256 of the bytes of a run's run.json."""
+    return hashlib.sha256(encode(manifest, run_path(manifest.location))).hexdigest()
+
+
 def index_record_of(manifest: RunManifest) -> IndexRecord:
     """The index record of a run that succeeded. Raises ValueError for one that did not."""
     if manifest.output is None:
         raise ValueError(f"run {manifest.run} has no output")
+    content = encode(manifest, run_path(manifest.location))
     return IndexRecord(
         run=manifest.run,
         location=manifest.location,
+        content=manifest.keys.content,
+        record=hashlib.sha256(content).hexdigest(),
+        record_bytes=len(content),
         digest=manifest.output.digest,
         count=len(manifest.output.files),
         bytes=manifest.output.bytes,
         inputs={record.name: record.digest for record in manifest.inputs},
         seconds=manifest.seconds,
-        manifest_bytes=len(encode(manifest)),
     )
 
 
-_Record = TypeVar("_Record", bound=msgspec.Struct)
+def history_entry_of(manifest: RunManifest, metrics: Mapping[str, float]) -> HistoryEntry:
+    """The history entry of a run; what does not fit is left out, the longest first."""
+    shared = {name: getattr(manifest, name) for name in _Described.__struct_fields__}
+    output = manifest.output
+    entry = HistoryEntry(
+        **shared,
+        record=run_record_digest(manifest),
+        output=OutputSummary(output.digest, len(output.files), output.bytes) if output else None,
+        measured=output is not None and any(entry.path == METRICS for entry in output.files),
+        metrics=dict(metrics),
+    )
+    shorter: dict[str, Any] = {
+        "metrics": dict(list(entry.metrics.items())[:20]),
+        "inputs": (),
+        "parameters": {n: v for n, v in entry.parameters.items() if len(str(v)) < SHORTENED_TEXT},
+        "reason": entry.reason[:SHORTENED_TEXT],
+        "failure": entry.failure[:SHORTENED_TEXT],
+        "ineffective": (),
+    }
+    for name, value in [*shorter.items(), ("parameters", {}), ("metrics", {})]:
+        if len(encode(entry, entry.path)) <= HISTORY_BYTES:
+            break
+        entry = msgspec.structs.replace(entry, **{name: value}, abridged=True)
+    return entry
+
+
+def log_entry(content: bytes) -> FileEntry:
+    """The description of a log with these bytes."""
+    return FileEntry(LOG, len(content), hashlib.sha256(content).hexdigest())
+
+
+def numbers_in(content: bytes) -> dict[str, float]:
+    """The numbers of a JSON object, by dotted names such as `test.hr@10`; lists and other values are left out.
+
+    Raises ValueError when it is no JSON object or a number is too large.
+    """
+    try:
+        return _flat(msgspec.json.decode(content, type=dict[str, Any]))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
+        raise ValueError(f"not a JSON object with numbers of usual size: {error}") from None
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    flat: dict[str, float] = {}
+    for name, value in sorted(table.items()):
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            flat[prefix + name] = float(value)
+    return flat
+
+
+_Record = TypeVar("_Record")
 
 _encoder = msgspec.json.Encoder(order="sorted")
-_decoders: dict[type[msgspec.Struct], msgspec.json.Decoder[Any]] = {}
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 _decoder_lock = threading.Lock()
 
-
-def encode(record: msgspec.Struct) -> bytes:
-    """The record as JSON with sorted keys, one line, ended by a newline."""
-    return _encoder.encode(record) + b"\n"
+_OPENING = b'{"checksum":"'
+_BODY = len(_OPENING) + 64 + len(b'",')
 
 
-def decode(kind: type[_Record], content: bytes) -> _Record | None:
-    """The record in `content`; None when it is not whole, not of this kind, or of a newer schema."""
+class _Written(msgspec.Struct):
+    """The only field of a record that every schema has."""
+
+    schema: int
+
+
+def encode(record: msgspec.Struct, path: str) -> bytes:
+    """The bytes of a record that is kept at `path` in the store."""
+    body = _encoder.encode(record) + b"\n"
+    return b'%s%s",%s' % (_OPENING, _checksum(path, body[1:]), body[1:])
+
+
+def decode(kind: type[_Record] | Any, content: Content, path: str) -> _Record | Unreadable | None:
+    """The record in the content of `path`; Unreadable, with the reason, when it is not whole, of another kind or schema."""
+    if content is None or isinstance(content, Unreadable):
+        return content
+    body = content[_BODY:]
+    is_whole = content.startswith(_OPENING) and content[len(_OPENING) : _BODY] == b'%s",' % (
+        _checksum(path, body)
+    )
+    if not is_whole:
+        return _unreadable(content, path)
     try:
-        record: Any = _decoder(kind).decode(content)
+        record: Any = _decoder(kind).decode(b"{" + body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return record if record.schema <= SCHEMA else None
+        return _unreadable(content, path)
+    if record.schema != SCHEMA or not _is_inside(record):
+        return _unreadable(content, path)
+    return record  # type: ignore[no-any-return]
 
 
-def _decoder(kind: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
+def readable(record: _Record | Unreadable | None) -> _Record | None:
+    """The record, if it is one."""
+    return None if isinstance(record, Unreadable) else record
+
+
+def _checksum(path: str, body: bytes) -> bytes:
+    digest = hashlib.sha256(f"daintree:stored:1\n{path}\n".encode())
+    digest.update(body)
+    return digest.hexdigest().encode("ascii")
+
+
+def _unreadable(content: bytes, path: str) -> Unreadable:
+    try:
+        schema = msgspec.json.decode(content, type=_Written).schema
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        schema = SCHEMA
+    if schema < SCHEMA and not content.startswith(_OPENING):
+        return Unreadable("older", "was made by an older version")
+    # One flipped digit must not make a damaged record pass for one that nobody may replace.
+    body = content[_BODY:].replace(b'"schema":%d' % schema, b'"schema":%d' % SCHEMA, 1)
+    if schema > SCHEMA and content[len(_OPENING) : _BODY] != b'%s",' % _checksum(path, body):
+        return Unreadable("newer", f"was made by a newer version (schema {schema})")
+    return Unreadable("damaged", "is damaged")
+
+
+def _is_inside(record: Any) -> bool:
+    """False for a record whose location leads out of the store."""
+    from daintree.errors import StoreError
+
+    try:
+        check_location(getattr(record, "location", "inside"))
+    except StoreError:
+        return False
+    return True
+
+
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     """The decoder of a kind of record, made by one thread: msgspec crashes where another meets a type half described."""
     with _decoder_lock:
         if kind not in _decoders:

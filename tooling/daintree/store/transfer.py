@@ -1,32 +1,107 @@
-"""Whole files to and from a bucket, side by side, several parts of a large one at a time."""
+"""Whole files to and from a bucket, side by side, and how far they are."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-from collections.abc import Callable, Sequence
-from io import FileIO
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daintree.concurrency import side_by_side
-from daintree.errors import ArtifactDamaged
+from daintree.errors import ArtifactDamaged, ArtifactRejected, StoreError
 from daintree.store.bucket import LARGE_BYTES, Bucket
 from daintree.store.integrity import remember_hashed
-from daintree.store.large_file import ObjectRanges, receive
-from daintree.store.progress import Progress, write_at
-from daintree.store.records import FileEntry
+from daintree.store.layout import check_names
+from daintree.store.records import Artifact, FileEntry, artifact_of
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+    from typing_extensions import Buffer
 
 FILES_AT_ONCE = 16
-# A larger file goes up in parts of this size, several of them under way at a time. Each part has its own time and its own retries.
+LARGE_AT_ONCE = 2
+# A larger file goes up in parts of this size, several of them at a time. Each part has its own time and its own retries.
 UP_BYTES = LARGE_BYTES
 PARTS_AT_ONCE = 4
-LARGE_AT_ONCE = 2
+# A large file comes down in ranges of this size, several of them at a time, each in pieces; the digest is taken of what the file then holds, right behind.
+DOWN_BYTES = 64 << 20
+RANGES_AT_ONCE = 2
+PIECE_BYTES = 2 << 20
+HASH_BYTES = 1 << 20
 # A file that comes broken is fetched once more: it may be the way and not the object.
 ATTEMPTS = 2
 
+EACH_SECONDS = 0.2
+LONG_SECONDS = 5.0
+
+
+def say(text: str) -> None:
+    """Write one line to stderr, at once so that lines of several threads do not mix."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+class Progress:
+    """Counts the files and bytes of a transfer; any thread may add to it. Shows nothing before it has taken a moment."""
+
+    def __init__(self, title: str, files: int, size: int) -> None:
+        self._title, self._files, self._size = title, files, size
+        self._files_passed = self._bytes_passed = 0
+        self._lock = threading.Lock()
+        self._terminal = sys.stderr.isatty()
+        self._shown = False
+        self._next = time.monotonic() + (EACH_SECONDS if self._terminal else LONG_SECONDS)
+
+    def bytes(self, count: int) -> None:
+        """Add bytes."""
+        with self._lock:
+            self._bytes_passed += count
+            if time.monotonic() >= self._next:
+                self._show()
+
+    def file(self) -> None:
+        """Add a whole file."""
+        with self._lock:
+            self._files_passed += 1
+
+    def end(self) -> None:
+        """Leave the terminal's line empty."""
+        with self._lock:
+            if self._terminal and self._shown:
+                sys.stderr.write("\r\033[K")
+                sys.stderr.flush()
+
+    def _show(self) -> None:
+        passed, size = (f"{count / 1e6:.1f} MB" for count in (self._bytes_passed, self._size))
+        part = f"{self._files_passed} of {self._files} files, {passed} of {size}"
+        self._shown = True
+        if self._terminal:
+            sys.stderr.write(f"\r\033[K{self._title}: {part}")
+            sys.stderr.flush()
+            self._next = time.monotonic() + EACH_SECONDS
+        else:
+            say(f"{self._title}: {part} …")
+            self._next = float("inf")
+
+
+@contextmanager
+def progress(title: str, files: int, size: int) -> Iterator[Progress]:
+    """Progress of a transfer of `files` files, `size` bytes in all, which ends with the block."""
+    made = Progress(title, files, size)
+    try:
+        yield made
+    finally:
+        made.end()
+
 
 def upload(
-    bucket: Bucket, directory: Path, place: str, files: Sequence[FileEntry], progress: Progress
+    bucket: Bucket, directory: Path, place: str, files: Sequence[FileEntry], shown: Progress
 ) -> None:
     """Put these files of `directory` below `place`.
 
@@ -37,27 +112,27 @@ def upload(
     import obstore
 
     def put(entry: FileEntry) -> None:
-        with bucket.answering():
-            obstore.put(
-                bucket.large,
+        is_large = entry.size > LARGE_BYTES
+        bucket.request(
+            lambda store: obstore.put(
+                store,
                 f"{place}/{entry.path}",
                 directory / entry.path,
-                use_multipart=entry.size > LARGE_BYTES,
+                use_multipart=is_large,
                 chunk_size=UP_BYTES,
                 max_concurrency=PARTS_AT_ONCE,
-            )
-        progress.bytes(entry.size)
-        progress.file()
+            ),
+            file=True,
+            retries=0,
+        )
+        shown.bytes(entry.size)
+        shown.file()
 
     _each(put, files)
 
 
 def download(
-    bucket: Bucket,
-    place: str,
-    files: Sequence[FileEntry],
-    directory: Path,
-    progress: Progress,
+    bucket: Bucket, place: str, files: Sequence[FileEntry], directory: Path, shown: Progress
 ) -> None:
     """Bring these files from below `place` into an empty directory.
 
@@ -68,30 +143,63 @@ def download(
         (directory / parent).mkdir(parents=True, exist_ok=True)
 
     def get(entry: FileEntry) -> None:
-        for attempt in range(1, ATTEMPTS + 1):
-            if _receive(bucket, f"{place}/{entry.path}", entry, directory / entry.path, progress):
-                progress.file()
+        for _ in range(ATTEMPTS):
+            if _receive(bucket, f"{place}/{entry.path}", entry, directory / entry.path, shown):
+                shown.file()
                 return
-            if attempt == ATTEMPTS:
-                raise damaged(entry.path)
+        raise damaged(entry.path)
 
     _each(get, files)
 
 
+def hash_objects(bucket: Bucket, place: str, title: str) -> Artifact:
+    """The artifact that the objects below `place` are, each read once; `title` is shown when it takes long.
+
+    Raises ArtifactRejected where there is no object, and for a name that no store may hold; StoreError as the bucket does, and
+    for an object that changes meanwhile.
+    """
+    found = {entry["path"].removeprefix(f"{place}/"): entry for entry in bucket.entries(place)}
+    if not found:
+        raise ArtifactRejected(
+            "wrote nothing", hint="a stage must leave at least one file in --output"
+        )
+    check_names(sorted(found))
+    with progress(title, len(found), sum(entry["size"] for entry in found.values())) as shown:
+
+        def hashed(path: str) -> FileEntry:
+            digest = _digest(bucket, found[path], shown)
+            shown.file()
+            return FileEntry(path, found[path]["size"], digest)
+
+        return artifact_of(side_by_side(hashed, found, PARTS_AT_ONCE))
+
+
+def missing(path: str, subject: str = "output file") -> ArtifactDamaged:
+    """The error for a file that the bucket does not hold."""
+    return ArtifactDamaged(f"{subject} {path} missing from the store", file=path, kind="missing")
+
+
+def damaged(path: str, subject: str = "output file", detail: str = "") -> ArtifactDamaged:
+    """The error for a file that the bucket holds otherwise than its record says."""
+    return ArtifactDamaged(
+        f"{subject} {path} is damaged in the store{detail}", file=path, kind="damaged"
+    )
+
+
 def _each(transfer: Callable[[FileEntry], None], files: Sequence[FileEntry]) -> None:
-    """Large files first, few at a time since each has parts under way; then the small ones."""
+    """Large files first, few at a time since each has several parts at once; then the small ones."""
     large = [entry for entry in files if entry.size > LARGE_BYTES]
     side_by_side(transfer, large, LARGE_AT_ONCE)
     small = [entry for entry in files if entry.size <= LARGE_BYTES]
     side_by_side(transfer, small, FILES_AT_ONCE)
 
 
-def _receive(bucket: Bucket, path: str, entry: FileEntry, file: Path, progress: Progress) -> bool:
-    """Write one object to a file; whether it is what its entry says."""
-    take = _receive_small if entry.size <= LARGE_BYTES else _receive_large
+def _receive(bucket: Bucket, path: str, entry: FileEntry, file: Path, shown: Progress) -> bool:
+    """Write one object to a file; False when it is not what its entry says."""
+    receive = _receive_small if entry.size <= LARGE_BYTES else _receive_large
     try:
-        with bucket.answering(), open(file, "w+b", buffering=0) as target:
-            received = take(bucket, path, entry.size, target, progress)
+        with open(file, "w+b", buffering=0) as target:
+            received = receive(bucket, path, entry.size, target.fileno(), shown)
             written = os.fstat(target.fileno())
     except FileNotFoundError:
         raise missing(entry.path) from None
@@ -101,37 +209,147 @@ def _receive(bucket: Bucket, path: str, entry: FileEntry, file: Path, progress: 
     return True
 
 
-def _receive_small(bucket: Bucket, path: str, size: int, file: FileIO, progress: Progress) -> str:
+def _receive_small(bucket: Bucket, path: str, size: int, file: int, shown: Progress) -> str:
     """The SHA-256 of what was written. Raises FileNotFoundError where there is no such object, as `_receive_large` does."""
     import obstore
 
-    content = obstore.get(bucket.large, path).bytes()
-    write_at(file.fileno(), 0, content)
-    progress.bytes(size)
+    content = bucket.request(lambda store: obstore.get(store, path).bytes(), file=True)
+    write_at(file, 0, content)
+    shown.bytes(size)
     return hashlib.sha256(content).hexdigest()
 
 
-def _receive_large(bucket: Bucket, path: str, size: int, file: FileIO, progress: Progress) -> str:
+def _receive_large(bucket: Bucket, path: str, size: int, file: int, shown: Progress) -> str:
     """The SHA-256 of what was written, "" where the object has another size than it should or another takes its place."""
     import obstore
     from obstore.exceptions import PreconditionError
 
-    found = obstore.head(bucket.large, path)
+    found = bucket.request(lambda store: obstore.head(store, path))
     if found["size"] != size:
         return ""
+    reserve(file, size)
+    arrivals = _Arrivals(size)
+
+    def receive(start: int) -> str:
+        at = start
+
+        def take(piece: memoryview) -> None:
+            nonlocal at
+            write_at(file, at, piece)
+            at += len(piece)
+            shown.bytes(len(piece))
+            arrivals.came(start, at)
+
+        bucket.stream(path, start, min(start + DOWN_BYTES, size), found["e_tag"], take, PIECE_BYTES)
+        return ""
+
+    def work(start: int | None) -> str:
+        try:
+            return arrivals.digest(file) if start is None else receive(start)
+        except BaseException:
+            arrivals.give_up()
+            raise
+
     try:
-        return receive(ObjectRanges(bucket, path, found["e_tag"]), size, file, progress.bytes)
+        # The first of them reads behind the others: the file is all the memory that they need between them.
+        return side_by_side(work, [None, *range(0, size, DOWN_BYTES)], 1 + RANGES_AT_ONCE)[0]
     except PreconditionError:
         return ""
 
 
-def missing(path: str, what: str = "output file") -> ArtifactDamaged:
-    """The error for a file that the bucket does not hold."""
-    return ArtifactDamaged(f"{what} {path} missing from the store", file=path, kind="missing")
+class _Arrivals:
+    """The bytes of a file that have come, range by range."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._changed = threading.Condition()
+        self._ends: dict[int, int] = {}
+        self._given_up = False
+
+    def came(self, start: int, end: int) -> None:
+        """Note how far the range that begins at `start` has come."""
+        with self._changed:
+            self._ends[start] = end
+            self._changed.notify()
+
+    def give_up(self) -> None:
+        """End the digest: no more will come."""
+        with self._changed:
+            self._given_up = True
+            self._changed.notify()
+
+    def digest(self, file: int) -> str:
+        """The SHA-256 of what the file holds, read as it comes; "" once given up. Raises OSError."""
+        digest = hashlib.sha256()
+        memory = memoryview(bytearray(HASH_BYTES))
+        at = 0
+        while at < self._size:
+            start = at - at % DOWN_BYTES
+            wanted = min(at + HASH_BYTES, start + DOWN_BYTES, self._size)
+            if not self._wait(start, wanted):
+                return ""
+            while at < wanted:
+                read = os.preadv(file, [memory[: wanted - at]], at)
+                if not read:
+                    return ""
+                digest.update(memory[:read])
+                at += read
+        return digest.hexdigest()
+
+    def _wait(self, start: int, wanted: int) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._given_up or self._ends.get(start, 0) >= wanted)
+            return self._ends.get(start, 0) >= wanted
 
 
-def damaged(path: str, what: str = "output file", detail: str = "") -> ArtifactDamaged:
-    """The error for a file that the bucket holds otherwise than its record says."""
-    return ArtifactDamaged(
-        f"{what} {path} is damaged in the store{detail}", file=path, kind="damaged"
-    )
+def _digest(bucket: Bucket, entry: ObjectMeta, shown: Progress) -> str:
+    """The SHA-256 of exactly the object that was listed."""
+    from obstore.exceptions import PreconditionError
+
+    digest, came = hashlib.sha256(), 0
+
+    def take(piece: memoryview) -> None:
+        nonlocal came
+        digest.update(piece)
+        came += len(piece)
+        shown.bytes(len(piece))
+
+    try:
+        if entry["size"]:
+            bucket.stream(entry["path"], 0, entry["size"], entry["e_tag"], take, PIECE_BYTES)
+    except (FileNotFoundError, PreconditionError):
+        came = -1
+    if came != entry["size"]:
+        raise StoreError(
+            f"the object {bucket.url}/{entry['path']} changed while it was read",
+            hint="who writes there? No two executions share a place",
+        )
+    return digest.hexdigest()
+
+
+# Linux takes memory for what is written in pieces as large as the write and its alignment allow. Large pieces come from memory
+# that a virtual machine's host may have to provide first; writes of an odd number of pages take small ones, too (benchmarks/README.md).
+WRITE_BYTES = 60 << 10
+
+
+def reserve(file: int, size: int) -> None:
+    """Have the space for so many bytes: a full disk says so before they are fetched, and writing to it is cheaper.
+
+    Raises OSError where there is no space; where it cannot be had ahead, nothing happens.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(file, 0, size)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+
+
+def write_at(file: int, start: int, content: Buffer) -> None:
+    """Write all of `content` from the file's byte `start` on. Raises OSError as writing does."""
+    view = memoryview(content)
+    written = 0
+    while written < len(view):
+        piece = view[written : written + WRITE_BYTES]
+        written += os.pwrite(file, piece, start + written)

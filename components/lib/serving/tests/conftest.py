@@ -203,6 +203,20 @@ def model(tmp_path: Path) -> Path:
     return write_prices(tmp_path / "model", a=1, b=2)
 
 
+def signed(path: str, record: dict[str, object]) -> bytes:
+    """A record as the store keeps it at a path: with the checksum of its path and its other bytes."""
+    body = json.dumps(record, separators=(",", ":")).encode()[1:] + b"\n"
+    checksum = hashlib.sha256(f"daintree:stored:1\n{path}\n".encode() + body).hexdigest()
+    return f'{{"checksum":"{checksum}",'.encode() + body
+
+
+def history_entry(store: Path, stage: str, run: str) -> Path:
+    """Where the history keeps a run: by day and time, inverted, so that the newest sorts first."""
+    digits = str.maketrans("0123456789", "9876543210")
+    day, time = run[:8].translate(digits), run[9:18].translate(digits)
+    return store / "_history" / "shop" / stage / day / f"{time}-{run}"
+
+
 def write_run(
     store: Path, run: str, stage: str, files: dict[str, str], *, reads: str = "", result: str = ""
 ) -> Path:
@@ -217,16 +231,17 @@ def write_run(
         entries.append({"path": name, "size": len(content), "sha256": digest})
     manifest = {
         "run": run,
+        "location": location,
         "pipeline": "shop",
         "stage": stage,
         "result": result or "succeeded",
         "inputs": [{"name": "train", "digest": reads, "origin": ""}],
         "output": {"digest": f"sha256:{run}", "files": entries},
     }
-    (store / location / "run.json").write_text(json.dumps(manifest))
-    history = store / "_history" / "shop" / stage
-    history.mkdir(parents=True, exist_ok=True)
-    (history / run).write_text(json.dumps({"schema": 1, "run": run, "location": location}))
+    (store / location / "run.json").write_bytes(signed(f"{location}/run.json", manifest))
+    entry = history_entry(store, stage, run)
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    entry.write_text(json.dumps({"schema": 2, "run": run, "location": location}))
     return store / location
 
 

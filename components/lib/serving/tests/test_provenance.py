@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MODEL_RUN, NEWER_RUN, write_run
+from conftest import MODEL_RUN, NEWER_RUN, history_entry, write_run
 from serving.provenance import opened
 from stageio import StageError
 
@@ -89,7 +89,7 @@ def test_a_history_that_leads_out_of_the_store_is_not_followed(
 ) -> None:
     place = write_run(store, MODEL_RUN, "train", {"model": "m"})
     shutil.copytree(place, store.parent / "outside")
-    record = store / "_history" / "shop" / "train" / MODEL_RUN
+    record = history_entry(store, "train", MODEL_RUN)
     record.write_text(json.dumps({"location": location}))
     with pytest.raises(StageError, match="no such run"):
         found(MODEL_RUN, store)

@@ -8,7 +8,7 @@ from daintree.errors import SourceError
 from daintree.pipeline.sources.local import LocalSource
 from daintree.pipeline.sources.protocol import Source, WebLimits
 from daintree.settings import expand_home
-from daintree.store.protocol import Store
+from daintree.store.store import Store
 
 
 def open_source(

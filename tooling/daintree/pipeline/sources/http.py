@@ -28,9 +28,9 @@ from daintree.pipeline.sources.web_client import (
     quoted,
     without_query,
 )
-from daintree.store.names import check_names
-from daintree.store.protocol import Store
+from daintree.store.layout import check_names
 from daintree.store.records import FileEntry, artifact_of
+from daintree.store.store import Store
 
 CHUNK = 1 << 20
 # For the validators alone, while a plan waits.

@@ -13,8 +13,8 @@ import msgspec
 from daintree.digest import digest_files, digest_record
 from daintree.errors import ArtifactRejected, SourceError, StoreError
 from daintree.pipeline.decisions import SourceIdentity
-from daintree.store.protocol import Store
 from daintree.store.records import FileEntry, artifact_of
+from daintree.store.store import Store
 
 # A file altered right after it was hashed could keep its times where the clock of the file system ticks coarsely
 # (2 s on FAT, 1 s on some network file systems); younger ones are hashed again.

@@ -1,4 +1,14 @@
-"""Which names files and places in a store may have; what one store would refuse, all refuse."""
+"""Layout of a store: the path of each record, and the names that every backend accepts.
+
+<location>/run.json, log.txt, output/<files>            one run; the location follows the prefix setting
+<location>/stamp.json, origin.json                      on one machine only: see `integrity`, `cache`
+_cache/<stage key>                                      index record, or the tombstone of a collected output
+_history/<pipeline>/<stage>/<day>/<time>-<run id>       history entry; day and time inverted: newest first
+_notes/<name>  _leases/<content key>  _submissions/<digest>
+_sources/<digest>/source.json, output/<files>
+_names/<pipeline>/<name>                                reserved for named runs
+_staging/  _store  _lock                                of a directory: staging, marker, lock of replacements
+"""
 
 from __future__ import annotations
 
@@ -7,7 +17,25 @@ from collections.abc import Iterable
 
 from daintree.errors import ArtifactRejected, StoreError
 
+RUN_RECORD = "run.json"
+SOURCE_RECORD = "source.json"
+LOG = "log.txt"
+OUTPUT = "output"
+STAMP = "stamp.json"
+ORIGIN = "origin.json"
+INDEX = "_cache"
+HISTORY = "_history"
+NOTES = "_notes"
+SOURCES = "_sources"
+SUBMISSIONS = "_submissions"
+LEASES = "_leases"
+STAGING = "_staging"
+
 MOST_BYTES = 255
+
+# The time of a run, at the beginning of its id, and the same inverted, so that ascending names are descending times.
+_RUN_TIME = re.compile(r"(\d{8})T(\d{9})Z-")
+_INVERTED = str.maketrans("0123456789", "9876543210")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # The directory back end of obstore keeps these names for its own temporary files.
@@ -65,6 +93,57 @@ def hexadecimal(digest: str) -> str:
     if not _DIGEST.fullmatch(digest):
         raise StoreError(f"{digest!r} is no digest")
     return digest[7:]
+
+
+def index_path(key: str) -> str:
+    """Path of the index record of a stage key. Raises StoreError for what is no digest."""
+    return f"{INDEX}/{hexadecimal(key)}"
+
+
+def run_path(location: str) -> str:
+    """Path of the run record of the run at a location. Raises StoreError for a location outside."""
+    return f"{check_location(location)}/{RUN_RECORD}"
+
+
+def source_location(digest: str) -> str:
+    """Path of the directory of a source. Raises StoreError for what is no digest."""
+    return f"{SOURCES}/{hexadecimal(digest)}"
+
+
+def note_path(name: str) -> str:
+    """Path of a note. Raises StoreError for a name that is no safe path."""
+    return f"{NOTES}/{check_note(name)}"
+
+
+def lease_path(content_key: str) -> str:
+    """Path of the lease of a content key. Raises StoreError for what is no digest."""
+    return f"{LEASES}/{hexadecimal(content_key)}"
+
+
+def stage_history(pipeline: str, stage: str) -> str:
+    """Path of the directory of a stage's history. Raises StoreError for names that are no safe path segments."""
+    names = check_identifier("pipeline", pipeline), check_identifier("stage", stage)
+    return "/".join((HISTORY, *names))
+
+
+def history_path(pipeline: str, stage: str, run: str, started: str) -> str:
+    """Path of the history entry of a run: by the time in its id, else by `started` (ISO 8601, UTC).
+
+    Raises StoreError for names that are no safe path segments.
+    """
+    check_identifier("run", run)
+    match = _RUN_TIME.match(run)
+    if match:
+        day, time = match[1], match[2]
+    else:
+        digits = re.sub(r"\D", "", started).ljust(17, "0")
+        day, time = digits[:8], digits[8:17]
+    return f"{stage_history(pipeline, stage)}/{inverted(day)}/{inverted(time)}-{run}"
+
+
+def inverted(digits: str) -> str:
+    """Digits that sort in the opposite order."""
+    return digits.translate(_INVERTED)
 
 
 def _refusal(segment: str) -> str:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daintree.errors import ArtifactRejected, StoreError
-from daintree.store.names import (
+from daintree.store.layout import (
     check_identifier,
     check_location,
     check_names,

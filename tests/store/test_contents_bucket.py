@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from daintree.store.bucket import Bucket
+from daintree.store.contents import SAFE_IN_A_CLUSTER, empty, orphans
 from daintree.store.records import encode
-from daintree.store.remote import SAFE_IN_A_CLUSTER, empty, orphans
 from tests.contract.runs import OTHER_RUN, RUN, location_of, manifest_of
 from tests.services.minio import Minio
 from tests.services.proxy import Exchange, passes, proxy
@@ -35,7 +35,7 @@ def test_an_interrupted_upload_is_found_and_removed_when_asked_for(bucket: Bucke
 def test_what_somebody_may_still_be_writing_stays(bucket: Bucket) -> None:
     bucket.put(LEFT, b"12345")
     assert orphans(bucket, remove=True) == (0, 0)
-    assert bucket.list("") == [LEFT]
+    assert list(bucket.sizes("")) == [LEFT]
 
 
 def test_what_a_workflow_has_put_out_stays_while_it_may_still_be_recorded(bucket: Bucket) -> None:
@@ -43,16 +43,16 @@ def test_what_a_workflow_has_put_out_stays_while_it_may_still_be_recorded(bucket
     left = f"{location_of(run)}/output/a.csv"
     bucket.put(left, b"12345")
     assert orphans(bucket, remove=True, safe=AT_ONCE) == (0, 0)
-    assert bucket.list("") == [left]
+    assert list(bucket.sizes("")) == [left]
     assert orphans(bucket, remove=True, safe=AT_ONCE - SAFE_IN_A_CLUSTER) == (1, 5)
-    assert bucket.list("") == []
+    assert list(bucket.sizes("")) == []
 
 
 def test_emptying_takes_submissions_too_and_nothing_of_others(bucket: Bucket) -> None:
     for path in (f"_submissions/{'0' * 64}", "others/file"):
         bucket.put(path, b"{}")
     empty(bucket)
-    assert bucket.list("") == ["others/file"]
+    assert list(bucket.sizes("")) == ["others/file"]
 
 
 def test_whatever_is_published_or_not_a_run_s_stays(bucket: Bucket) -> None:
@@ -69,9 +69,9 @@ def test_whatever_is_published_or_not_a_run_s_stays(bucket: Bucket) -> None:
         "notes/output/a.csv",
     ]
     for path in kept:
-        bucket.put(path, encode(manifest_of(OTHER_RUN)))
+        bucket.put(path, encode(manifest_of(OTHER_RUN), path))
     assert orphans(bucket, remove=True, safe=AT_ONCE) == (0, 0)
-    assert sorted(bucket.list("")) == sorted(kept)
+    assert sorted(bucket.sizes("")) == sorted(kept)
 
 
 def test_a_run_whose_manifest_cannot_be_read_stays(bucket: Bucket) -> None:
@@ -92,4 +92,4 @@ def test_what_is_written_anew_meanwhile_stays(bucket: Bucket) -> None:
         second = way.when(f"list-type=2.*{RUN}", another_writes, times=1)
         assert orphans(slow, remove=True, safe=AT_ONCE) == (0, 0)
     assert second.times == 0
-    assert bucket.get([LEFT]) == [b"54321"]
+    assert bucket.get_many([LEFT]) == [b"54321"]

@@ -13,10 +13,10 @@ import pytest
 
 from daintree.errors import ArtifactDamaged, StoreError
 from daintree.settings import read_settings
-from daintree.store import open_store
-from daintree.store.directory import DirectoryStore
 from daintree.store.integrity import hash_artifact
+from daintree.store.layout import run_path
 from daintree.store.records import encode, index_record_of
+from daintree.store.store import Store, directory_store, open_store
 from tests.contract.runs import (
     FILES,
     OTHER_RUN,
@@ -35,7 +35,7 @@ from tests.contract.runs import (
 from tests.small_disk import fill as fill_disk
 
 
-def test_each_thing_lies_where_the_layout_says(root: Path, store: DirectoryStore) -> None:
+def test_each_thing_lies_where_the_layout_says(root: Path, store: Store) -> None:
     manifest, record = publish_indexed(store)
     digest, _ = add_source(store, run=OTHER_RUN)
     store.write_note("url/one", b"note")
@@ -48,7 +48,7 @@ def test_each_thing_lies_where_the_layout_says(root: Path, store: DirectoryStore
             "_store",
             "_lock",
             f"_cache/{manifest.keys.content[7:]}",
-            f"_history/words/train/{RUN}",
+            f"_history/words/train/79739698/898499999-{RUN}",
             "_notes/url/one",
             f"_sources/{digest[7:]}/source.json",
             f"_sources/{digest[7:]}/stamp.json",
@@ -59,13 +59,13 @@ def test_each_thing_lies_where_the_layout_says(root: Path, store: DirectoryStore
             *(f"{place}/output/{name}" for name in FILES),
         ]
     )
-    assert held[f"{place}/run.json"] == encode(manifest)
+    assert held[f"{place}/run.json"] == encode(manifest, run_path(manifest.location))
     assert held[f"{place}/log.txt"] == b"said\n"
     assert sorted(os.listdir(root / "_staging")) == os.listdir(root / "_leases") == []
     assert store.url == str(root)
 
 
-def test_reading_makes_no_directory(root: Path, store: DirectoryStore) -> None:
+def test_reading_makes_no_directory(root: Path, store: Store) -> None:
     assert store.lookup([key_of("key")]) == [None]
     assert store.source_path(key_of("source")) is None
     assert store.read_note("a") is None
@@ -77,18 +77,18 @@ def test_reading_makes_no_directory(root: Path, store: DirectoryStore) -> None:
     assert not root.exists()
 
 
-def test_an_output_enters_by_rename_and_is_read_in_place(root: Path, store: DirectoryStore) -> None:
+def test_an_output_enters_by_rename_and_is_read_in_place(root: Path, store: Store) -> None:
     with store.stage(RUN) as staging:
         fill(staging.output, FILES)
         inodes = {name: (staging.output / name).stat().st_ino for name in FILES}
         manifest = manifest_of(output=hash_artifact(staging.output))
-        store.publish_run(staging, manifest)
-    output = store.output_path(manifest.location)
+        manifest = store.publish_run(staging, manifest)
+    output = store.output_path(index_record_of(manifest))
     assert output == root / manifest.location / "output"
     assert {name: (output / name).stat().st_ino for name in FILES} == inodes
 
 
-def test_a_source_enters_by_rename_too(root: Path, store: DirectoryStore) -> None:
+def test_a_source_enters_by_rename_too(root: Path, store: Store) -> None:
     with store.stage(RUN) as staging:
         fill(staging.output, FILES)
         inode = (staging.output / "a.csv").stat().st_ino
@@ -97,18 +97,18 @@ def test_a_source_enters_by_rename_too(root: Path, store: DirectoryStore) -> Non
     assert directory.is_relative_to(root / "_sources")
 
 
-def test_files_are_read_only_and_directories_are_not(store: DirectoryStore) -> None:
-    output = store.output_path(publish(store).location)
+def test_files_are_read_only_and_directories_are_not(store: Store) -> None:
+    output = store.output_path(index_record_of(publish(store)))
     modes = {stat.S_IMODE(path.stat().st_mode) for path in output.rglob("*") if path.is_file()}
     assert modes == {0o444}
     assert stat.S_IMODE((output / "deep").stat().st_mode) == 0o755
 
 
 def test_the_first_check_after_publishing_reads_no_file_but_a_thorough_one_does(
-    store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = index_record_of(publish(store))
-    stamp = store.output_path(record.location).parent / "stamp.json"
+    stamp = store.output_path(record).parent / "stamp.json"
     times = stamp.stat()
     os.utime(stamp, ns=(times.st_atime_ns, times.st_mtime_ns + 10**9))
     read: list[object] = []
@@ -122,9 +122,9 @@ def test_the_first_check_after_publishing_reads_no_file_but_a_thorough_one_does(
     assert len(read) == len(FILES)
 
 
-def test_a_flipped_bit_is_found_by_a_look_at_the_inode(store: DirectoryStore) -> None:
+def test_a_flipped_bit_is_found_by_a_look_at_the_inode(store: Store) -> None:
     record = index_record_of(publish(store))
-    file = store.output_path(record.location) / "a.csv"
+    file = store.output_path(record) / "a.csv"
     before = file.stat()
     file.chmod(0o644)
     file.write_bytes(b"x\n2\n")
@@ -134,22 +134,22 @@ def test_a_flipped_bit_is_found_by_a_look_at_the_inode(store: DirectoryStore) ->
         store.check(record, thorough=False)
 
 
-def test_a_source_that_was_altered_is_none(store: DirectoryStore) -> None:
+def test_a_source_that_was_altered_is_none(store: Store) -> None:
     digest, directory = add_source(store)
     (directory / "a.csv").chmod(0o644)
     (directory / "a.csv").write_bytes(b"x\n2\n")
     assert store.source_path(digest) is None
 
 
-def test_a_failed_run_leaves_no_output_directory(store: DirectoryStore) -> None:
+def test_a_failed_run_leaves_no_output_directory(store: Store) -> None:
     manifest = publish_failed(store)
-    assert sorted(os.listdir(store.output_path(manifest.location).parent)) == [
+    assert sorted(os.listdir(store.directory / manifest.location)) == [
         "log.txt",
         "run.json",
     ]
 
 
-def test_something_at_the_location_is_said_and_left(root: Path, store: DirectoryStore) -> None:
+def test_something_at_the_location_is_said_and_left(root: Path, store: Store) -> None:
     fill(root, {location_of(RUN): b"not a directory"})
     with pytest.raises(StoreError) as raised:
         publish(store)
@@ -158,7 +158,7 @@ def test_something_at_the_location_is_said_and_left(root: Path, store: Directory
     assert (root / location_of(RUN)).read_bytes() == b"not a directory"
 
 
-def test_a_file_in_the_way_of_a_location_is_said(root: Path, store: DirectoryStore) -> None:
+def test_a_file_in_the_way_of_a_location_is_said(root: Path, store: Store) -> None:
     fill(root, {"shop": b"not a directory"})
     with pytest.raises(StoreError, match="should be a directory of the artifact store"):
         publish(store)
@@ -175,14 +175,14 @@ def test_a_relative_directory_is_meant_from_where_it_was_opened(
     assert (tmp_path / "here/store" / location_of(RUN)).is_dir()
 
 
-def test_a_store_can_be_moved(root: Path, store: DirectoryStore, tmp_path: Path) -> None:
+def test_a_store_can_be_moved(root: Path, store: Store, tmp_path: Path) -> None:
     manifest, record = publish_indexed(store)
     shutil.copytree(root, tmp_path / "moved")
     shutil.rmtree(root)
-    moved = DirectoryStore(tmp_path / "moved")
+    moved = directory_store(tmp_path / "moved")
     assert moved.lookup([manifest.keys.content]) == [record]
     moved.check(record, thorough=False)
-    assert contents(moved.output_path(record.location)) == FILES
+    assert contents(moved.output_path(record)) == FILES
 
 
 def test_a_scheme_that_no_store_serves_is_refused(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_scheme_that_no_store_serves_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_said_and_leaves_nothing_half_written(small_disk: Path) -> None:
-    store = DirectoryStore(small_disk / "store")
+    store = directory_store(small_disk / "store")
     manifest, record = publish_indexed(store)
     fill_disk(small_disk)
 
@@ -211,12 +211,12 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(small_disk: Path) -
     assert publish(store, OTHER_RUN).run == OTHER_RUN
 
 
-def test_finding_a_whole_run_imports_nothing_heavy(root: Path, store: DirectoryStore) -> None:
+def test_finding_a_whole_run_imports_nothing_heavy(root: Path, store: Store) -> None:
     manifest, _ = publish_indexed(store)
     ask = (
         "import sys; from pathlib import Path; from daintree.settings import read_settings\n"
         "settings = read_settings(Path('/'), {'HOME': '/', 'DAINTREE_STORE': sys.argv[1]})\n"
-        "before = set(sys.modules); from daintree.store import open_store\n"
+        "before = set(sys.modules); from daintree.store.store import open_store\n"
         "store = open_store(settings); [record] = store.lookup([sys.argv[2]])\n"
         "store.check(record, thorough=False)\n"
         "print(*sorted({'obstore', 'asyncio', 'logging',\n"

@@ -11,8 +11,8 @@ import pytest
 
 from daintree.errors import StoreError, StoreForbidden, StoreUnavailable
 from daintree.store.bucket import Bucket
-from daintree.store.directory import DirectoryStore
-from daintree.store.layered import PROBE, Reach
+from daintree.store.cache import PROBE, Availability
+from daintree.store.local import LocalRuns
 from daintree.store.s3 import S3Access
 from tests.services.minio import Minio
 
@@ -24,9 +24,9 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def notes(tmp_path: Path) -> DirectoryStore:
-    """This machine's notes."""
-    return DirectoryStore(tmp_path / "cache")
+def cache(tmp_path: Path) -> LocalRuns:
+    """This machine's cache."""
+    return LocalRuns(tmp_path / "cache", pytest.fail)
 
 
 @pytest.fixture
@@ -44,40 +44,46 @@ def forbidden() -> str:
 
 
 def test_the_server_is_proved_once_for_a_bucket_and_a_machine(
-    bucket: Bucket, notes: DirectoryStore, said: list[str]
+    bucket: Bucket, cache: LocalRuns, said: list[str]
 ) -> None:
-    assert Reach(bucket, notes, False, said.append).tell(lambda: "done", lambda: "not") == "done"
+    assert (
+        Availability(bucket, cache, False, said.append).write(lambda: "done", lambda: "not")
+        == "done"
+    )
     assert list(bucket.sizes()) == [PROBE]
     bucket.delete([PROBE])
-    assert Reach(bucket, notes, False, said.append).tell(lambda: "done", lambda: "not") == "done"
+    assert (
+        Availability(bucket, cache, False, said.append).write(lambda: "done", lambda: "not")
+        == "done"
+    )
     assert bucket.sizes() == {}
 
 
 def test_a_key_that_may_not_write_is_said_once(
-    bucket: Bucket, notes: DirectoryStore, said: list[str]
+    bucket: Bucket, cache: LocalRuns, said: list[str]
 ) -> None:
-    reach = Reach(bucket, notes, False, said.append)
-    assert reach.tell(forbidden, lambda: "kept") == "kept"
-    assert reach.tell(pytest.fail, lambda: "kept") == "kept"
-    assert reach.ask(lambda: "read", "nothing") == "read"
+    availability = Availability(bucket, cache, False, said.append)
+    assert availability.write(forbidden, lambda: "kept") == "kept"
+    assert availability.write(pytest.fail, lambda: "kept") == "kept"
+    assert availability.read(lambda: "read", "nothing") == "read"
     [line] = said
     assert line.startswith(f"note: nothing is published to {bucket.url}")
 
 
 def test_a_server_that_is_away_is_an_error_unless_it_may_be_done_without(
-    bucket: Bucket, notes: DirectoryStore, said: list[str]
+    bucket: Bucket, cache: LocalRuns, said: list[str]
 ) -> None:
-    strict = Reach(bucket, notes, False, said.append)
+    strict = Availability(bucket, cache, False, said.append)
     with pytest.raises(StoreUnavailable):
-        strict.ask(unavailable, "nothing")
+        strict.read(unavailable, "nothing")
     with pytest.raises(StoreUnavailable):
-        strict.tell(unavailable, lambda: "kept")
+        strict.write(unavailable, lambda: "kept")
     assert said == []
 
-    relaxed = Reach(bucket, notes, True, said.append)
-    assert relaxed.ask(unavailable, "nothing") == "nothing"
-    assert relaxed.ask(pytest.fail, "nothing") == "nothing"
-    assert relaxed.tell(pytest.fail, lambda: "kept") == "kept"
+    relaxed = Availability(bucket, cache, True, said.append)
+    assert relaxed.read(unavailable, "nothing") == "nothing"
+    assert relaxed.read(pytest.fail, "nothing") == "nothing"
+    assert relaxed.write(pytest.fail, lambda: "kept") == "kept"
     assert said == ["warning: it is away; going on with the cache alone"]
 
 
@@ -108,9 +114,9 @@ def careless() -> Iterator[Bucket]:
 
 
 def test_a_server_that_ignores_conditions_is_refused_before_anything_is_published(
-    careless: Bucket, notes: DirectoryStore, said: list[str]
+    careless: Bucket, cache: LocalRuns, said: list[str]
 ) -> None:
-    reach = Reach(careless, notes, False, said.append)
+    availability = Availability(careless, cache, False, said.append)
     with pytest.raises(StoreError, match="ignores If-None-Match") as raised:
-        reach.tell(pytest.fail, lambda: "kept")
+        availability.write(pytest.fail, lambda: "kept")
     assert raised.value.hint.startswith("use a server that honours conditional writes")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from daintree.errors import StoreError
-from daintree.store.locks import lease, try_lock
+from daintree.store.leases import file_lease, try_lock
 
-HOLD = "import sys; from daintree.store.locks import try_lock; held = try_lock(sys.argv[1]); print(bool(held), flush=True); sys.stdin.read()"
+HOLD = "import sys; from daintree.store.leases import try_lock; held = try_lock(sys.argv[1]); print(bool(held), flush=True); sys.stdin.read()"
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_waiting_is_told_again_and_again(path: str) -> None:
         if len(told) == 3:
             held.release()
 
-    with lease(path, "/store", waiting) as ours:
+    with file_lease(path, "/store", waiting) as ours:
         assert ours.still_ours()
     assert len(told) == 3
 
@@ -103,6 +103,6 @@ def test_a_lock_that_cannot_be_made_is_the_stores_error(tmp_path: Path) -> None:
     (tmp_path / "locks").touch()
     with (
         pytest.raises(StoreError, match="should be a directory of the artifact store /store"),
-        lease(str(tmp_path / "locks/one"), "/store", pytest.fail),
+        file_lease(str(tmp_path / "locks/one"), "/store", pytest.fail),
     ):
         pass

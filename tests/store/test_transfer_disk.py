@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from daintree.store.progress import WRITE_BYTES, reserve, write_at
+from daintree.store.transfer import WRITE_BYTES, reserve, write_at
 
 
 @pytest.mark.parametrize("size", [0, 1, WRITE_BYTES, 3 * WRITE_BYTES + 1])

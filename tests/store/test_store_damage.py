@@ -1,0 +1,199 @@
+"""What is not right is never handed out: damaged copies, run records, logs, and things in the place of records."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from daintree.errors import ArtifactDamaged
+from daintree.store.bucket import Bucket
+from daintree.store.layout import index_path, run_path
+from daintree.store.records import encode, index_record_of
+from daintree.store.store import Store, directory_store, shared_store
+from tests.contract.runs import FILES, OTHER_RUN, contents, fetched, key_of, publish_indexed
+from tests.services.minio import Minio
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """The warnings."""
+    return []
+
+
+@pytest.fixture
+def shared(minio: Minio, tmp_path: Path, said: list[str]) -> Callable[[str], Store]:
+    """One bucket as machines of these names see it."""
+    url = f"s3://{minio.bucket()}"
+    return lambda name: shared_store(url, minio.access, tmp_path / name, warn=said.append)
+
+
+def flip(path: Path) -> None:
+    """Change one byte of a file in place; neither its size nor its time of writing changes."""
+    before = path.stat()
+    path.chmod(0o644)
+    content = path.read_bytes()
+    path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    path.chmod(0o444)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_damaged_file_of_the_cache_is_fetched_again_before_it_is_handed_out(
+    shared: Callable[[str], Store], said: list[str]
+) -> None:
+    store = shared("ours")
+    _, record = publish_indexed(store)
+    output = store.output_path(record)
+    flip(output / "a.csv")
+
+    reader = shared("ours")
+    assert reader.check_all([record]) == [None]
+    assert reader.address(record.location) == f"{reader.url}/{record.location}/output"
+    assert contents(reader.output_path(record)) == FILES
+    assert any("a.csv is damaged" in line for line in said)
+    assert reader.address(record.location) == str(output)
+
+
+def test_a_damaged_file_of_a_directory_store_is_not_handed_out(root: Path, store: Store) -> None:
+    _, record = publish_indexed(store)
+    flip(store.output_path(record) / "a.csv")
+    with pytest.raises(ArtifactDamaged, match=r"a\.csv is damaged"):
+        directory_store(root).output_path(record)
+
+
+def test_verifying_hashes_what_the_stamp_vouches_for(root: Path, store: Store) -> None:
+    _, record = publish_indexed(store)
+    read: list[object] = []
+    careful = directory_store(root, verify=True)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(
+            "daintree.store.integrity.digest_files", lambda paths: read.extend(paths) or []
+        )
+        with pytest.raises(ValueError, match="zip"):
+            careful.check_all([record])
+    assert len(read) == len(FILES)
+    assert careful.check_all([record]) == [None]
+
+
+def test_every_flipped_byte_of_a_run_record_in_a_bucket_is_found_and_repaired(
+    shared: Callable[[str], Store], minio: Minio
+) -> None:
+    ours = shared("ours")
+    manifest, record = publish_indexed(ours)
+    bucket = Bucket(ours.url, minio.access)
+    path = run_path(manifest.location)
+    whole = bucket.get_many([path])[0]
+    assert isinstance(whole, bytes)
+    for place in range(0, len(whole), 97):
+        bucket.put(path, whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        theirs = shared(f"theirs-{place}")
+        assert theirs.read_run(manifest.location) is None
+        with pytest.raises(ArtifactDamaged, match=r"record run\.json is damaged"):
+            theirs.output_path(record)
+        # Nothing shows it but the bytes: the machine keeps a mark, and the next plan computes it again.
+        [damage] = shared(f"theirs-{place}").check_all([record])
+        assert damage is not None
+        assert damage.file == "run.json"
+
+    again, fresh = publish_indexed(theirs, OTHER_RUN)
+    assert fresh == record, "the first stands until it is replaced"
+    repaired = index_record_of(again)
+    assert theirs.publish_index(record.content, repaired, replacing=record) == repaired
+    assert fetched(shared("third"), repaired) == FILES
+
+
+def test_a_run_record_that_names_another_key_makes_no_hit(
+    shared: Callable[[str], Store], minio: Minio
+) -> None:
+    ours = shared("ours")
+    manifest, record = publish_indexed(ours)
+    victim = key_of("the victim's content")
+    bucket = Bucket(ours.url, minio.access)
+    lie = msgspec.structs.replace(
+        manifest, keys=msgspec.structs.replace(manifest.keys, content=victim)
+    )
+    bucket.put(run_path(lie.location), encode(lie, run_path(lie.location)))
+    theirs = shared("theirs")
+    with pytest.raises(ArtifactDamaged):
+        theirs.output_path(record)
+    assert theirs.lookup([victim]) == [None]
+    assert shared("theirs").local.records.lookup([victim]) == [None]
+
+
+def test_a_damaged_log_is_said(root: Path, store: Store) -> None:
+    manifest, _ = publish_indexed(store)
+    assert store.log_fault(manifest) == ""
+    store.log_path(manifest.location).write_bytes(b"it was fine\n")
+    assert store.log_fault(manifest) == "its log is damaged in the store"
+    store.log_path(manifest.location).unlink()
+    assert store.log_fault(manifest) == "its log is missing"
+
+
+def test_a_damaged_log_of_a_bucket_is_said_and_its_output_is_whole(
+    shared: Callable[[str], Store], minio: Minio, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ours = shared("ours")
+    manifest, record = publish_indexed(ours)
+    Bucket(ours.url, minio.access).put(f"{manifest.location}/log.txt", b"it was fine\n")
+    theirs = shared("theirs")
+    assert fetched(theirs, record) == FILES
+    assert "its log is damaged" in capfd.readouterr().err
+    assert theirs.log_fault(manifest) == "its log is missing"
+
+
+Make = Callable[[Path], object]
+THINGS: dict[str, Make] = {
+    "a directory": lambda path: path.mkdir(),
+    "a FIFO": lambda path: os.mkfifo(path),
+    "a link to itself": lambda path: path.symlink_to(path),
+    "a link outside": lambda path: path.symlink_to("/etc/passwd"),
+    "300 MB": lambda path: (path.touch(), os.truncate(path, 300_000_000)),
+    "deep JSON": lambda path: path.write_bytes(b'{"a":' * 200_000),
+    "a newer schema": lambda path: path.write_bytes(b'{"schema": 99}'),
+    "an older schema": lambda path: path.write_bytes(b'{"schema":1}'),
+    "nothing readable": lambda path: path.write_bytes(b"\xff\0"),
+}
+
+
+@pytest.mark.parametrize("thing", THINGS)
+@pytest.mark.parametrize("place", ["index", "run.json", "stamp.json", "history", "note", "source"])
+def test_anything_in_the_place_of_a_record_is_no_more_than_a_miss(
+    root: Path, place: str, thing: str
+) -> None:
+    said: list[str] = []
+    store = directory_store(root, warn=said.append)
+    manifest, record = publish_indexed(store)
+    store.write_note("a", b"note")
+    key = manifest.keys.content
+    paths = {
+        "index": index_path(key),
+        "history": next(iter(store.history())).path,
+        "note": "_notes/a",
+        "source": f"_sources/{key[7:]}/source.json",
+    }
+    path = root / paths.get(place, f"{manifest.location}/{place}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    THINGS[thing](path)
+
+    store = directory_store(root, warn=said.append)
+    found = store.lookup([key])
+    assert found == ([None] if place == "index" else [record])
+    [damage] = store.check_all([record])
+    assert (damage is None) == (place != "run.json"), damage
+    assert [entry.run for entry in store.history()] == [manifest.run] * (place != "history")
+    assert store.read_note("a") == (None if place == "note" else b"note")
+    assert store.source_path(key) is None
+    store.find_run(manifest.run[:10])
+    assert store.usage()[0] in (0, 1)
+    if place == "index":
+        assert store.fault(key)
+        assert store.publish_index(key, record) == record
+        kept = thing in ("a directory", "a newer schema")
+        assert store.lookup([key]) == ([None] if kept else [record])
+    quiet = thing == "an older schema" or (thing, place) == ("a directory", "history")
+    if not quiet and place not in ("stamp.json", "source"):
+        assert said, "it is said"

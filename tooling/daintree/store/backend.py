@@ -1,0 +1,136 @@
+"""The seam under a store: small objects by path, in a directory or in a bucket; and the errors of a directory.
+
+Every implementation passes `tests/contract/test_backend_contract.py`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal, NamedTuple, Protocol, TypeAlias
+
+from daintree.errors import StoreError
+
+# More than the record of a run with half a million files takes.
+MAX_RECORD_BYTES = 128 << 20
+# All records but run.json and source.json; only these are replaced.
+SMALL_RECORD_BYTES = 1 << 20
+
+
+class Unreadable(NamedTuple):
+    """A place in a store where something stands that is no record: `text` says what is wrong with it.
+
+    `older` and `newer` are of another version's schema; `irregular` is a link, a FIFO, a file that is too large; a `directory`.
+    """
+
+    reason: Literal["damaged", "older", "newer", "irregular", "directory"]
+    text: str
+
+
+Content: TypeAlias = bytes | Unreadable | None
+
+
+class Entry(NamedTuple):
+    """An object of a listing: its path, bytes, and when it was written (seconds since the epoch)."""
+
+    path: str
+    size: int
+    modified: float
+
+
+class Backend(Protocol):
+    """Objects by path (`/` between segments, checked by the caller). Every method raises StoreError."""
+
+    @property
+    def url(self) -> str:
+        """The address, for people; without credentials."""
+        ...
+
+    def get_many(self, paths: Sequence[str], limit: int = MAX_RECORD_BYTES) -> list[Content]:
+        """The content of each object, in order, in one parallel round.
+
+        None where there is none, Unreadable for what is no regular file or larger than `limit`; nothing of that is read.
+        """
+        ...
+
+    def create(self, path: str, content: bytes) -> bool:
+        """Write an object that does not exist; False, and nothing is written, when it does."""
+        ...
+
+    def put(self, path: str, content: bytes) -> None:
+        """Write an object; the last writer wins."""
+        ...
+
+    def replace(self, path: str, old: Content, new: bytes) -> bool:
+        """Write `new` over exactly `old`, as `get_many` gave it; False, and nothing is written, when something else stands there."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """The objects in the directory `prefix` and below, in the order of their paths; read as they are taken."""
+        ...
+
+    def children(self, prefix: str) -> Sequence[str]:
+        """The names of the directories in the directory `prefix`, sorted."""
+        ...
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Remove objects; those that are not there do not matter."""
+        ...
+
+    def delete_below(self, prefix: str) -> None:
+        """Remove all that is in the directory `prefix` and below."""
+        ...
+
+
+OWN_DIRECTORY = "set DAINTREE_STORE, or store in pyproject.toml, to a directory of your own"
+SHARE_DIRECTORY = "to share a directory, give it to a group and let the group write: `chgrp -R GROUP DIR; chmod -R g+rwX DIR; find DIR -type d -exec chmod g+s {} +`; or "
+
+_FULL = {
+    errno.ENOSPC: "the disk of the artifact store {store} is full",
+    errno.EDQUOT: "your disk quota is used up by the artifact store {store}",
+}
+_REFUSED = {
+    errno.EACCES: ("no permission for {path} in the artifact store {store}", SHARE_DIRECTORY),
+    errno.EPERM: ("no permission for {path} in the artifact store {store}", SHARE_DIRECTORY),
+    errno.EROFS: ("the artifact store {store} is on a read-only file system", ""),
+    errno.ENOTDIR: (
+        "{path} should be a directory of the artifact store {store}, and is not",
+        "",
+    ),
+    errno.EEXIST: ("{path} should be a directory of the artifact store {store}, and is not", ""),
+    errno.ENOLCK: (
+        "the file system of the artifact store {store} has no file locks",
+        "mount it with locks (NFS: without nolock, with a lock daemon), or ",
+    ),
+    errno.ENOTSUP: ("the file system of the artifact store {store} lacks what a store needs", ""),
+    errno.ENOSYS: ("the file system of the artifact store {store} has no file locks", ""),
+}
+
+
+@contextmanager
+def translate_errors(store: str) -> Iterator[None]:
+    """Raise StoreError, with a hint, for each OSError in the block."""
+    try:
+        yield
+    except OSError as error:
+        path = os.fsdecode(error.filename) if error.filename else ""
+        raise store_error(store, error.errno, str(error.strerror or error), path) from error
+
+
+def store_error(store: str, number: int | None, text: str, path: str = "") -> StoreError:
+    """The StoreError for error `number` (errno) that happened to `path` in the store at `store`."""
+    place = path or "a file"
+    if number in _FULL:
+        return StoreError(
+            _FULL[number].format(store=store),
+            hint="free some disk space; `doit store` shows how large the store is",
+        )
+    if number in _REFUSED:
+        message, advice = _REFUSED[number]
+        return StoreError(message.format(store=store, path=place), hint=advice + OWN_DIRECTORY)
+    return StoreError(
+        f"the artifact store {store} failed: {text}" + (f": {path}" if path else ""),
+        hint=OWN_DIRECTORY,
+    )

@@ -1,0 +1,183 @@
+"""Contents of a store as a whole: counted, emptied, cleared of orphans. The same for a directory and a bucket, over `Backend`."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from daintree.errors import StoreError
+from daintree.store.backend import Backend, Entry, Unreadable, translate_errors
+from daintree.store.bucket import Bucket, abort_uploads, unfinished_uploads
+from daintree.store.directory import MARKER, Directory, dead, reap
+from daintree.store.integrity import Kept, read_stamp
+from daintree.store.layout import (
+    HISTORY,
+    INDEX,
+    LEASES,
+    LOG,
+    NOTES,
+    OUTPUT,
+    RUN_RECORD,
+    SOURCES,
+    STAGING,
+    STAMP,
+    SUBMISSIONS,
+    run_path,
+)
+from daintree.store.leases import remove_idle_locks
+from daintree.store.records import LeaseRecord, RunManifest, decode, readable
+
+# No upload is that long without an object that is done. A clock that is off by more than minutes gets no answer.
+SAFE = timedelta(days=1)
+# A Workflow runs for a day and is kept for a week when it has failed: until then its outputs may be recorded.
+SAFE_IN_A_CLUSTER = timedelta(days=14)
+TOGETHER = 1000
+# A run ends in a nonce; in a cluster in a Workflow's name, the stage and the number of the attempt.
+_IN_A_CLUSTER = re.compile(r"Z-[a-z0-9-]+-[A-Za-z0-9._-]+-\d+\Z")
+_OF_A_RUN = re.compile(
+    rf"((?:[^_/].*?/)?\d{{8}}T\d{{9}}Z-(?:[0-9a-f]{{8}}|[^/]+-\d+))/(?:{OUTPUT}/.+|{re.escape(LOG)})"
+)
+
+
+def measure(backend: Backend) -> tuple[int, int]:
+    """(runs, bytes of all objects). Raises StoreError."""
+    sizes = {entry.path: entry.size for entry in backend.list()}
+    return len(runs_in(backend, sizes)), sum(sizes.values())
+
+
+def empty(backend: Backend) -> None:
+    """Remove the index, the history, the runs, the sources, the submissions, the notes and the leases nobody holds; nothing else.
+
+    In this order, so that being stopped midway leaves no record of a run that is gone. Raises StoreError, also for a
+    directory that holds something and is not marked as a store.
+    """
+    if isinstance(backend, Directory) and not os.path.exists(f"{backend.root}/{MARKER}"):
+        if backend.children("") or any(True for _ in backend.list()):
+            raise StoreError(
+                f"{backend.root} is not an artifact store: nothing is removed",
+                hint=f"a store holds a file named {MARKER}; remove the directory by hand if you are sure",
+            )
+        return
+    runs = runs_in(backend, [entry.path for entry in backend.list()])
+    for part in (INDEX, HISTORY, *sorted(runs), SOURCES, SUBMISSIONS, NOTES):
+        backend.delete_below(part)
+    _clear(backend)
+
+
+def orphans(backend: Backend, *, remove: bool, safe: timedelta = SAFE) -> tuple[int, int]:
+    """(runs, bytes) that were begun and never published, and that nobody writes any more; `remove` takes them away.
+
+    In a directory the staging directories of dead processes. In a bucket files of runs without a `run.json`, none younger than `safe`; those
+    of a Workflow are left alone for SAFE_IN_A_CLUSTER beyond that. With `remove` also lock files that nobody holds and unfinished uploads
+    (counted as runs). What is written anew meanwhile, as by a cache that publishes its run again, stays. Raises StoreError.
+    """
+    if isinstance(backend, Directory):
+        with translate_errors(backend.root):
+            found = dead(f"{backend.root}/{STAGING}")
+            if remove:
+                _clear(backend)
+        return len(found), sum(found)
+    now = time.time()
+    unpublished = _unpublished(list(backend.list()))
+    left = {
+        place: files
+        for place, files in unpublished.items()
+        if _is_left(place, files, now - safe.total_seconds())
+    }
+    uploads = []
+    if isinstance(backend, Bucket):
+        uploads = unfinished_uploads(backend, now - safe.total_seconds())
+    if remove:
+        again = {place: _unpublished(list(backend.list(place))) for place in left}
+        left = {place: files for place, files in left.items() if again[place].get(place) == files}
+        backend.delete([entry.path for files in left.values() for entry in files])
+        if isinstance(backend, Bucket):
+            abort_uploads(backend, uploads)
+    size = sum(entry.size for files in left.values() for entry in files)
+    return len(left) + len(uploads), size
+
+
+def runs_in(backend: Backend, paths: Iterable[str]) -> set[str]:
+    """The locations of the runs among these paths of a store. A `run.json` alone proves nothing: others write files of that name too."""
+    end = f"/{RUN_RECORD}"
+    ends = (end, f"/{STAMP}")
+    # A stamp tells of a run that has lost its record.
+    found_at = {
+        path.rpartition("/")[0]
+        for path in paths
+        if path.endswith(ends) and not path.startswith("_")
+    }
+    # A run may lie in a directory named like a file of another's output, never the other way round.
+    places = sorted(found_at, key=len)
+    found: set[str] = set()
+    for start in range(0, len(places), TOGETHER):
+        batch = [place for place in places[start : start + TOGETHER] if not _run_of(place, found)]
+        contents = backend.get_many([f"{place}{end}" for place in batch])
+        for place, content in zip(batch, contents, strict=True):
+            if not _run_of(place, found) and _is_run(backend, place, content):
+                found.add(place)
+    return found
+
+
+def _is_run(backend: Backend, place: str, content: bytes | Unreadable | None) -> bool:
+    """True for a run record that belongs there, also an older version's, and for a damaged one with a stamp beside it."""
+    try:
+        path = run_path(place)
+    except StoreError:
+        return False
+    record = decode(RunManifest, content, path)
+    if isinstance(record, RunManifest):
+        return record.location == place
+    if isinstance(record, Unreadable) and record.reason == "older":
+        assert isinstance(content, bytes)
+        return f'"location":"{place}"'.encode() in content
+    return (
+        isinstance(backend, Directory)
+        and read_stamp(Kept(f"{backend.root}/{place}", RUN_RECORD)) is not None
+    )
+
+
+def _clear(backend: Backend) -> None:
+    """Remove the leases that nobody holds and, in a directory, the staging directories of dead processes."""
+    if isinstance(backend, Directory):
+        with translate_errors(backend.root):
+            remove_idle_locks(f"{backend.root}/{LEASES}")
+            reap(f"{backend.root}/{STAGING}")
+        return
+    paths = [entry.path for entry in backend.list(LEASES)]
+    records = [
+        readable(decode(LeaseRecord, content, path))
+        for path, content in zip(paths, backend.get_many(paths), strict=True)
+    ]
+    free = [p for p, record in zip(paths, records, strict=True) if record and not record.seconds]
+    backend.delete(free)
+
+
+def _unpublished(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """The files of runs without a `run.json`, by location."""
+    end = f"/{RUN_RECORD}"
+    published = {e.path.removesuffix(end) for e in entries if e.path.endswith(end)}
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        match = _OF_A_RUN.fullmatch(entry.path)
+        if match and not _run_of(entry.path, published):
+            found.setdefault(match[1], []).append(entry)
+    return found
+
+
+def _is_left(place: str, files: Sequence[Entry], before: float) -> bool:
+    """True when all files of a run were written so long ago that nobody will publish it any more."""
+    if _IN_A_CLUSTER.search(place):
+        before -= SAFE_IN_A_CLUSTER.total_seconds()
+    return all(entry.modified < before for entry in files)
+
+
+def _run_of(path: str, runs: set[str]) -> bool:
+    """True when a path lies in one of the runs."""
+    parent = path.rpartition("/")[0]
+    while parent and parent not in runs:
+        parent = parent.rpartition("/")[0]
+    return bool(parent)

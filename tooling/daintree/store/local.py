@@ -1,0 +1,249 @@
+"""Runs and sources that lie whole in a directory of this machine: the embedded store's, or those in a cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from daintree.errors import ArtifactDamaged, StoreError
+from daintree.store.backend import Unreadable, translate_errors
+from daintree.store.directory import Directory, Staging, read_regular
+from daintree.store.index import Records
+from daintree.store.integrity import Kept, looks_whole, verify, write_stamp
+from daintree.store.layout import (
+    ORIGIN,
+    OUTPUT,
+    RUN_RECORD,
+    SOURCE_RECORD,
+    STAGING,
+    check_location,
+    history_path,
+    lease_path,
+    run_path,
+    source_location,
+)
+from daintree.store.records import (
+    METRICS,
+    Artifact,
+    IndexRecord,
+    OriginRecord,
+    RunManifest,
+    SourceRecord,
+    decode,
+    encode,
+    history_entry_of,
+    log_entry,
+    numbers_in,
+    readable,
+)
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from daintree.store.leases import HeldLock
+
+MAX_METRICS_BYTES = 1 << 20
+MAX_LOG_BYTES = 1 << 30
+
+
+class LocalRuns:
+    """Runs and sources in one directory. Processes and threads may share it; outputs are read in place.
+
+    Every method raises StoreError when the directory cannot be read or written.
+    """
+
+    def __init__(self, root: Path, warn: Callable[[str], None]) -> None:
+        self.directory = Directory(root)
+        self.records = Records(self.directory, warn)
+        self._warn = warn
+
+    @property
+    def root(self) -> str:
+        """The absolute path of the directory."""
+        return self.directory.root
+
+    def path(self, location: str, part: str = OUTPUT) -> str:
+        """The absolute path of a part of the run at a location. Raises StoreError for a location outside."""
+        return f"{self.root}/{check_location(location)}/{part}"
+
+    def check(self, record: IndexRecord, *, thorough: bool) -> None:
+        """Raise ArtifactDamaged unless the run's output, and its run record, are what the index record says.
+
+        Without `thorough` only files are hashed whose stamp does not vouch for them.
+        """
+        kept = Kept(f"{self.root}/{check_location(record.location)}", RUN_RECORD)
+        with translate_errors(self.root):
+            if thorough or not looks_whole(kept, record.digest, record.record):
+                manifest = self.records.read_run(record.location, record)
+                output = manifest.output if manifest else None
+                verify(kept, output, record.digest, thorough=thorough, record=record.record)
+
+    def damage(self, record: IndexRecord, *, thorough: bool = False) -> ArtifactDamaged | None:
+        """The error that `check` raises, if it raises one."""
+        try:
+            self.check(record, thorough=thorough)
+        except ArtifactDamaged as damage:
+            return damage
+        return None
+
+    def publish(
+        self, staging: Staging, manifest: RunManifest, origin: OriginRecord | None = None
+    ) -> RunManifest:
+        """Let a staged run enter by one rename, so that its parts are there together; then its history entry.
+
+        Returns its record as it was written, with the log's digest. Raises ArtifactRejected when the staged files are not `manifest.output`,
+        StoreError when there is a run at that location.
+        """
+        self._own(staging)
+        location = check_location(manifest.location)
+        # A run that no history could keep is refused before it is published.
+        history_path(manifest.pipeline, manifest.stage, manifest.run, manifest.started)
+        with translate_errors(self.root):
+            manifest = _with_log(staging, manifest)
+            if manifest.output is None:
+                # A stage that failed may have removed its output directory.
+                if os.path.lexists(staging.output):
+                    os.rename(staging.output, staging.directory / "unpublished")
+                self._write(staging, RUN_RECORD, encode(manifest, run_path(location)))
+            else:
+                content = encode(manifest, run_path(location))
+                self._seal(staging, manifest.output, RUN_RECORD, content)
+            if origin is not None:
+                self._write(staging, ORIGIN, encode(origin, f"{location}/{ORIGIN}"))
+            entry = history_entry_of(manifest, staged_metrics(staging.output, manifest))
+            self._enter(staging.run, location)
+        self.records.add_history(entry)
+        return manifest
+
+    def keep_copy(
+        self, staging: Staging, manifest: RunManifest, content: bytes, origin: OriginRecord
+    ) -> None:
+        """Keep the staged copy of a run that a bucket has, its run record as it is there; replaces what stands at its place.
+
+        Raises ArtifactRejected when the staged files are not the run's.
+        """
+        self._own(staging)
+        assert manifest.output is not None
+        location = check_location(manifest.location)
+        with translate_errors(self.root):
+            self._seal(staging, manifest.output, RUN_RECORD, content)
+            self._write(staging, ORIGIN, encode(origin, f"{location}/{ORIGIN}"))
+            entry = history_entry_of(manifest, staged_metrics(staging.output, manifest))
+            if os.path.lexists(f"{self.root}/{location}"):
+                os.rename(f"{self.root}/{location}", staging.directory / "replaced")
+            self._enter(staging.run, location)
+        self.records.add_history(entry)
+
+    def origin(self, location: str) -> OriginRecord | None:
+        """Where a run of a cache came from; None where that is not known."""
+        path = f"{check_location(location)}/{ORIGIN}"
+        return readable(decode(OriginRecord, self.directory.get_many([path], 1 << 16)[0], path))
+
+    def log_fault(self, manifest: RunManifest, path: Path) -> str:
+        """Why the file at `path` is not the log of a run; "" where it is."""
+        with translate_errors(self.root):
+            content = read_regular(str(path), MAX_LOG_BYTES)
+        if content is None:
+            return "its log is missing" if manifest.log else ""
+        if isinstance(content, Unreadable):
+            return f"its log {content.text}"
+        if manifest.log and log_entry(content) != manifest.log:
+            return "its log is damaged in the store"
+        return ""
+
+    def lease(
+        self, content_key: str, waiting: Callable[[], None]
+    ) -> AbstractContextManager[HeldLock]:
+        """Hold the file lock of a key, waiting for it; `waiting` is called before each pause and may raise."""
+        from daintree.store.leases import file_lease
+
+        with translate_errors(self.root):
+            self.directory.prepare()
+            path = lease_path(content_key)
+            self.directory.make(os.path.dirname(path))
+        return file_lease(f"{self.root}/{path}", self.root, waiting)
+
+    def source_path(self, digest: str) -> Path | None:
+        """The directory of a source; None where it is not whole."""
+        place = source_location(digest)
+        path = f"{place}/{SOURCE_RECORD}"
+        kept = Kept(f"{self.root}/{place}", SOURCE_RECORD)
+        with translate_errors(self.root):
+            if not looks_whole(kept, digest):
+                content = self.directory.get_many([path])[0]
+                record = readable(decode(SourceRecord, content, path))
+                try:
+                    verify(kept, record.artifact if record else None, digest, thorough=False)
+                except ArtifactDamaged:
+                    return None
+        return Path(kept.output)
+
+    def add_source(self, staging: Staging, artifact: Artifact) -> Path:
+        """Keep staged files as a source; one that is there and whole stays, one that is not is replaced.
+
+        Raises ArtifactRejected when the staged files are not `artifact`.
+        """
+        self._own(staging)
+        place = source_location(artifact.digest)
+        record = SourceRecord(artifact=artifact)
+        with translate_errors(self.root):
+            self._seal(staging, artifact, SOURCE_RECORD, encode(record, f"{place}/{SOURCE_RECORD}"))
+            with self.lease(artifact.digest, lambda: None):
+                standing = self.source_path(artifact.digest)
+                if standing:
+                    return standing
+                if os.path.lexists(f"{self.root}/{place}"):
+                    os.rename(f"{self.root}/{place}", staging.directory / "damaged")
+                self._enter(staging.run, place)
+        return Path(self.root, place, OUTPUT)
+
+    def _own(self, staging: Staging) -> None:
+        if staging.directory.parent != Path(self.root, STAGING):
+            raise StoreError(
+                f"{staging.output} is no staging place of the artifact store {self.root}"
+            )
+
+    def _seal(self, staging: Staging, artifact: Artifact, name: str, content: bytes) -> None:
+        from daintree.store.integrity import DIRECTORY_MODE, seal
+
+        mode = DIRECTORY_MODE | (os.stat(self.root).st_mode & 0o2022)
+        seal(staging.output, artifact, staging.directory, mode)
+        self._write(staging, name, content)
+        record = hashlib.sha256(content).hexdigest() if name == RUN_RECORD else ""
+        write_stamp(Kept(str(staging.run), name), artifact, record)
+
+    def _write(self, staging: Staging, name: str, content: bytes) -> None:
+        (staging.run / name).write_bytes(content)
+
+    def _enter(self, staged: Path, place: str) -> None:
+        """Rename a staged directory to its place. Raises StoreError where something stands there, OSError."""
+        target = f"{self.root}/{place}"
+        self.directory.make(os.path.dirname(place))
+        if os.path.lexists(target):
+            raise StoreError(
+                f"there is something at {target} already", hint="look at the prefix setting"
+            )
+        os.rename(staged, target)
+
+
+def staged_metrics(output: Path, manifest: RunManifest) -> dict[str, float]:
+    """The numbers of the `metrics.json` in an output; none where there is no such file, or it cannot be read."""
+    files = manifest.output.files if manifest.output else ()
+    if all(entry.path != METRICS for entry in files):
+        return {}
+    with suppress(ValueError, OSError):
+        content = read_regular(str(output / METRICS), MAX_METRICS_BYTES)
+        return numbers_in(content) if isinstance(content, bytes) else {}
+    return {}
+
+
+def _with_log(staging: Staging, manifest: RunManifest) -> RunManifest:
+    content = read_regular(str(staging.log), MAX_LOG_BYTES)
+    log = log_entry(content) if isinstance(content, bytes) else None
+    return msgspec.structs.replace(manifest, log=log)

@@ -1,0 +1,485 @@
+"""The store: runs, their index, sources, notes and leases, in a directory of this machine or in a bucket with such a directory as its cache.
+
+A location is the path of a run below the store, `<component>/<version>/<year>/<month>/<day>/<run id>` by
+default; records hold it whole, so that the layout can change without losing runs.
+
+With a bucket, what is computed enters the cache first and is published from there; what others have computed is fetched into it,
+verified, when it is read. So stages, `doit path` and `output:` read local directories as ever. A record in the bucket wins over
+the cache's own; one that the cache alone has is published when its stage is next settled, if its origin allows it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from daintree.errors import ArtifactDamaged, StoreError, StoreUnavailable
+from daintree.store.directory import Staging
+from daintree.store.index import Records
+from daintree.store.layout import LOG, OUTPUT, lease_path
+from daintree.store.local import LocalRuns
+from daintree.store.records import (
+    Artifact,
+    HistoryEntry,
+    IndexRecord,
+    RunManifest,
+    index_record_of,
+)
+
+if TYPE_CHECKING:
+    from daintree.settings import Settings
+    from daintree.store.backend import Backend
+    from daintree.store.cache import Availability, Copies
+    from daintree.store.leases import Lease
+    from daintree.store.remote import RemoteRuns
+    from daintree.store.s3 import S3Access
+
+LEASE_SECONDS = 20.0
+
+
+class Notes(Protocol):
+    """Small records kept under names (`[a-z0-9/_.-]+`); `Store` is one."""
+
+    def read_note(self, name: str, *, shared: bool = True) -> bytes | None:
+        """The content of a note; None where there is none."""
+        ...
+
+    def write_note(self, name: str, content: bytes, *, shared: bool = True) -> None:
+        """Keep a note, whole or not at all; the last writer wins."""
+        ...
+
+
+class Shared:
+    """The bucket behind a cache, and the rules between the two."""
+
+    def __init__(
+        self,
+        remote: RemoteRuns,
+        availability: Availability,
+        copies: Copies,
+        records: Records,
+        lease_seconds: float,
+    ) -> None:
+        self.remote, self.availability, self.copies = remote, availability, copies
+        self.records, self.lease_seconds = records, lease_seconds
+        # Locations of runs that a stage key led to in the cache and not in the bucket.
+        self.unshared: set[str] = set()
+
+
+class Store:
+    """Runs are kept, found and verified here. Processes and threads may share a store.
+
+    Every method raises StoreError when the store cannot be reached, read or written.
+    """
+
+    def __init__(self, local: LocalRuns, shared: Shared | None = None, *, verify: bool = False):
+        """`local` is the embedded store, or the cache of what is `shared`; `verify` hashes every file that is checked."""
+        self.local, self.shared, self._verify = local, shared, verify
+        self._records = shared.records if shared else local.records
+
+    @property
+    def url(self) -> str:
+        """The address of the store, as its reader would write it; without credentials."""
+        return self._records.backend.url
+
+    @property
+    def directory(self) -> Path:
+        """The directory on this machine that the store keeps things in."""
+        return Path(self.local.root)
+
+    @property
+    def backend(self) -> Backend:
+        """The records and files of the store itself, without the cache."""
+        return self.shared.remote.bucket if self.shared else self.local.directory
+
+    def lookup(self, keys: Sequence[str]) -> list[IndexRecord | None]:
+        """The index record of each stage key, in order, in one parallel round; None where none counts.
+
+        For a key that the bucket does not lead from, or not to a whole run, the cache's own record, if its origin allows it.
+        """
+        if self.shared is None:
+            return self.local.records.lookup(keys)
+        shared = self.shared
+        nothing: list[IndexRecord | None] = [None for _ in keys]
+        found = shared.availability.read(lambda: shared.remote.records.lookup(keys), nothing)
+        return [
+            record
+            if record and not shared.copies.is_marked(record)
+            else self._cached(shared, key, record)
+            for key, record in zip(keys, found, strict=True)
+        ]
+
+    def fault(self, key: str) -> str:
+        """Why the last `lookup` found no record under a key although something stands there; "" otherwise."""
+        records = self.shared.remote.records if self.shared else self.local.records
+        return records.fault(key)
+
+    def publish_index(
+        self, key: str, record: IndexRecord, *, replacing: IndexRecord | None = None
+    ) -> IndexRecord:
+        """Make `key` lead to `record`; return the record that stands afterwards. See `Records.publish_index`.
+
+        The cache's index follows for runs that the cache holds.
+        """
+        if self.shared is None:
+            return self.local.records.publish_index(key, record, replacing)
+        remote = self.shared.remote.records
+        winner = self.shared.availability.write(
+            lambda: remote.publish_index(key, record, replacing), lambda: None
+        )
+        cached = self.local.records.lookup([key])[0]
+        if winner is None:
+            own = cached if replacing else None
+            return self.local.records.publish_index(key, record, own)
+        if cached != winner and self.local.records.read_run(winner.location):
+            self.local.records.publish_index(key, winner, cached)
+        return winner
+
+    def check(self, record: IndexRecord, *, thorough: bool) -> None:
+        """Raise ArtifactDamaged unless the run's output agrees with its record.
+
+        Always: the files listed are the run record's, each of its size, and none was altered since it was last
+        verified as far as the store can tell cheaply. `thorough`: each file's bytes are read and their SHA-256
+        compared; a run that the cache does not hold whole is fetched.
+        """
+        thorough = thorough or self._verify
+        if self.shared is None:
+            return self.local.check(record, thorough=thorough)
+        try:
+            self.local.check(record, thorough=thorough)
+        except ArtifactDamaged as local:
+            damage = self.shared.copies.check_remote([(record, local)])[0]
+            if damage:
+                raise damage from None
+            if thorough:
+                self.shared.copies.fetch(record)
+
+    def check_all(self, records: Sequence[IndexRecord]) -> list[ArtifactDamaged | None]:
+        """The damage that `check` finds of each record, in order, in one parallel round; None: it agrees."""
+        local = [self.local.damage(record, thorough=self._verify) for record in records]
+        if self.shared is None:
+            return local
+        doubtful = [pair for pair in zip(records, local, strict=True) if pair[1]]
+        remote = iter(self.shared.copies.check_remote(doubtful))
+        return [next(remote) if damage else None for damage in local]
+
+    def holds(self, record: IndexRecord) -> bool:
+        """True when all who share this store find what `lookup` found here; told without asking a server."""
+        return self.shared is None or record.location not in self.shared.unshared
+
+    def share(self, content_key: str, recipe_key: str, record: IndexRecord) -> IndexRecord:
+        """Publish a hit that this machine alone knows (`holds` is false), run and keys; return the record that stands.
+
+        Another's record that came first wins. Where nothing can or may be published, `record` itself.
+        """
+        if self.shared is None or self.holds(record):
+            return record
+        shared = self.shared
+        return shared.availability.write(
+            lambda: self._share(shared, content_key, recipe_key, record), lambda: record
+        )
+
+    def read_run(self, location: str) -> RunManifest | None:
+        """The run record at a location; None where there is none or it is not readable."""
+        return self.local.records.read_run(location) or (
+            self._records.read_run(location) if self.shared else None
+        )
+
+    def output_path(self, record: IndexRecord) -> Path:
+        """The local directory where the run's output can be read (never written) in place; fetched there if need be.
+
+        It was verified: no file has changed since it was hashed. Raises ArtifactDamaged when it cannot be had whole.
+        """
+        if self.shared is None:
+            self.local.check(record, thorough=self._verify)
+        elif self.local.damage(record, thorough=self._verify):
+            self.shared.copies.fetch(record)
+        return Path(self.local.path(record.location))
+
+    def address(self, location: str, part: str = OUTPUT) -> str:
+        """The place of a part of the run (`output`, `log.txt`) now, for people: a local path, else a URL; fetches nothing.
+
+        A copy in a cache counts only where it is whole.
+        """
+        path = self.local.path(location, part)
+        if self.shared is None or (os.path.exists(path) and self._is_whole(location, part)):
+            return path
+        return f"{self.url}/{location}/{part}"
+
+    def log_path(self, location: str) -> Path:
+        """The local file with the run's log; it may be missing. A log that only the bucket has is fetched alone."""
+        path = Path(self.local.path(location, LOG))
+        if self.shared is None or path.exists() or self.local.records.read_run(location):
+            return path
+        remote = self.shared.remote
+        content = self.shared.availability.read(lambda: remote.read_log(location), None)
+        if content is None:
+            return path
+        from daintree.store.cache import fingerprint
+
+        fetched = f"_logs/{fingerprint(location)}"
+        self.local.directory.put(fetched, content)
+        return Path(self.local.root, fetched)
+
+    def log_fault(self, manifest: RunManifest) -> str:
+        """Why the log at `log_path` is not the run's; "" where it is."""
+        return self.local.log_fault(manifest, self.log_path(manifest.location))
+
+    def stage(self, run: str) -> AbstractContextManager[Staging]:
+        """A staging directory for the run with this id. Raises StoreError for a run that is being staged already."""
+        return self.local.directory.stage(run)
+
+    def publish_run(self, staging: Staging, manifest: RunManifest) -> RunManifest:
+        """Move the staged output and log to `manifest.location`, then write run.json, then the history entry.
+
+        The output enters by rename: no byte is copied. Its files become read-only. `manifest.output` is what
+        was hashed in the staging directory; a run without output publishes its log and run record alone.
+        A reader never sees the record of a run whose output is not whole. Returns the record as it was written, with the log's digest.
+        It enters the cache first, and is not lost when publishing fails.
+        """
+        if self.shared is None:
+            return self.local.publish(staging, manifest)
+        shared = self.shared
+        # A server that is gone by now must not cost what was computed: that is told once it is kept.
+        with suppress(StoreUnavailable):
+            shared.availability.read(lambda: shared.remote.refuse_taken(manifest.location), None)
+        origin = shared.availability.origin(computed=True)
+        manifest = self.local.publish(staging, manifest, origin)
+        if manifest.output:
+            # Found whatever becomes of the bucket.
+            key = manifest.keys.content
+            standing = self.local.records.lookup([key])[0]
+            self.local.records.publish_index(key, index_record_of(manifest), standing)
+        try:
+            shared.availability.write(lambda: self._publish(shared, manifest), lambda: None)
+        except StoreUnavailable as error:
+            raise StoreUnavailable(
+                f"{error.message}; run {manifest.run} is kept in {self.directory} and not published",
+                hint="run again when the server is back: what is kept is published then, not computed again",
+            ) from None
+        return manifest
+
+    def history(self, pipeline: str = "", stage: str = "") -> Iterator[HistoryEntry]:
+        """The runs of a stage, a pipeline or all, newest first, failed ones too; read as they are taken."""
+        return self._records.history(pipeline, stage)
+
+    def stages_with_history(self, pipeline: str | None = None) -> list[tuple[str, str]]:
+        """The (pipeline, stage) pairs that have a history, sorted."""
+        return self._records.stages_with_history(pipeline)
+
+    def find_run(self, run: str) -> RunManifest | None:
+        """The run with this id, or with the one id, or nonce at its end, that begins so; None when there is none.
+
+        Raises UsageError when several begin so.
+        """
+        return self._records.find_run(run)
+
+    @contextmanager
+    def lease(self, content_key: str, *, waiting: Callable[[], None]) -> Iterator[Lease]:
+        """Hold the lease of a content key, waiting for whoever holds it.
+
+        `waiting` is called again and again while it waits (several times a second), and may raise to give up.
+        A holder that died does not keep the lease. With a bucket the cache's lock comes first, then, where the bucket can be written, the lease there.
+        """
+        with self.local.lease(content_key, waiting) as local, ExitStack() as stack:
+            if self.shared is None:
+                yield local
+                return
+            shared = self.shared
+            yield shared.availability.write(
+                lambda: stack.enter_context(self._bucket_lease(shared, content_key, waiting)),
+                lambda: local,
+            )
+
+    def source_path(self, digest: str) -> Path | None:
+        """The local directory of a source kept under this artifact digest; None where it is not whole. Fetched if need be."""
+        local = self.local.source_path(digest)
+        if local or self.shared is None:
+            return local
+        copies = self.shared.copies
+        return self.shared.availability.read(lambda: copies.fetch_source(digest), None)
+
+    def add_source(self, staging: Staging, artifact: Artifact) -> Path:
+        """Keep the staged output as the source with this artifact's digest; return its local directory."""
+        path = self.local.add_source(staging, artifact)
+        if self.shared:
+            copies = self.shared.copies
+            self.shared.availability.write(
+                lambda: copies.publish_source(path, artifact), lambda: None
+            )
+        return path
+
+    def read_note(self, name: str, *, shared: bool = True) -> bytes | None:
+        """A small record, e.g. a URL's validators; None where there is none.
+
+        One that is not `shared` is of use on this machine alone, and no other is asked for it.
+        """
+        return (self._records if shared else self.local.records).read_note(name)
+
+    def write_note(self, name: str, content: bytes, *, shared: bool = True) -> None:
+        """Keep a small record, whole or not at all; the last writer wins."""
+        (self._records if shared else self.local.records).write_note(name, content)
+
+    def usage(self) -> tuple[int, int]:
+        """(runs, bytes) held; of the bucket where there is one."""
+        from daintree.store.contents import measure
+
+        return measure(self.backend)
+
+    def empty(self) -> None:
+        """Remove every run, index record, source and lease of this store, and of this machine's cache, and nothing else.
+
+        Staging directories and leases of other processes stay. Raises StoreError for a directory that is not marked as a store.
+        """
+        from daintree.store.contents import empty
+
+        empty(self.backend)
+        if self.shared:
+            empty(self.local.directory)
+
+    def orphans(self, *, remove: bool) -> tuple[int, int]:
+        """(runs, bytes) that were begun and never published, and that nobody writes any more; `remove` takes them away.
+
+        Of the bucket and of the cache. Whatever leads anywhere stays.
+        """
+        from daintree.store.contents import orphans
+
+        runs, size = orphans(self.backend, remove=remove)
+        if self.shared:
+            more = orphans(self.local.directory, remove=remove)
+            runs, size = runs + more[0], size + more[1]
+        return runs, size
+
+    def _cached(self, shared: Shared, key: str, remote: IndexRecord | None) -> IndexRecord | None:
+        """The cache's own record of a key for which the bucket has none or, as far as is known, a damaged one."""
+        cached = self.local.records.lookup([key])[0]
+        if cached is None or cached == remote:
+            return remote
+        if not shared.availability.may_use(self.local.origin(cached.location)):
+            return remote
+        shared.unshared.add(cached.location)
+        return cached
+
+    def _share(
+        self, shared: Shared, content_key: str, recipe_key: str, record: IndexRecord
+    ) -> IndexRecord:
+        """The content key's record first, as ever: the recipe's names whichever run stands there."""
+        records = shared.remote.records
+        standing, recipe = records.lookup([content_key, recipe_key])
+        winner = standing
+        if standing is None or shared.copies.check_remote([(standing, None)])[0]:
+            if record.content != content_key or not shared.copies.publish(record.location):
+                return record
+            winner = records.publish_index(content_key, record, standing)
+        assert winner is not None
+        wanted = msgspec.structs.replace(winner, inputs=record.inputs)
+        if recipe != wanted:
+            records.publish_index(recipe_key, wanted, recipe)
+        shared.unshared.discard(record.location)
+        return winner
+
+    def _publish(self, shared: Shared, manifest: RunManifest) -> None:
+        """Put what this process has just computed into the bucket; the action itself shows that it may."""
+        if not shared.copies.publish(manifest.location, computed_now=True):
+            raise StoreError(f"run {manifest.run} is gone from {self.directory}")
+
+    def _is_whole(self, location: str, part: str) -> bool:
+        if part != OUTPUT:
+            return True
+        manifest = self.local.records.read_run(location)
+        if manifest is None or manifest.output is None:
+            return manifest is not None
+        return self.local.damage(index_record_of(manifest)) is None
+
+    def _bucket_lease(
+        self, shared: Shared, content_key: str, waiting: Callable[[], None]
+    ) -> AbstractContextManager[Lease]:
+        from daintree.store.leases import bucket_lease
+
+        bucket = shared.remote.bucket
+        path, machine = lease_path(content_key), self._machine()
+        return bucket_lease(bucket, path, machine, shared.lease_seconds, waiting)
+
+    def _machine(self) -> str:
+        """The name of this machine's cache: whoever holds its locks knows who else of it is alive."""
+        import platform
+
+        from daintree.digest import digest_record
+
+        with self.local.lease(digest_record("machine", 1, ""), lambda: None):
+            known = self.local.records.read_note("machine")
+            if not known:
+                known = os.urandom(8).hex().encode()
+                self.local.records.write_note("machine", known)
+        return f"{known.decode('ascii', 'replace')}@{platform.node()}"
+
+
+def say(text: str) -> None:
+    """Write one line to stderr."""
+    from daintree.store.transfer import say
+
+    say(text)
+
+
+def directory_store(
+    root: Path, *, verify: bool = False, warn: Callable[[str], None] = say
+) -> Store:
+    """The embedded store in a directory, which the first write makes; reading from one that does not exist finds nothing."""
+    return Store(LocalRuns(root, warn), verify=verify)
+
+
+def shared_store(
+    url: str,
+    access: S3Access,
+    caches: Path,
+    *,
+    alone_allowed: bool = False,
+    verify: bool = False,
+    lease_seconds: float = LEASE_SECONDS,
+    warn: Callable[[str], None] = say,
+) -> Store:
+    """The store at `url`, s3://bucket[/prefix], with its cache below `caches`; `alone_allowed` to go on where there is no server.
+
+    Raises StoreError for a URL that names no bucket; nothing is read or written yet.
+    """
+    from daintree.store.bucket import Bucket
+    from daintree.store.cache import Availability, Copies, LayeredBackend, cache_directory
+    from daintree.store.remote import RemoteRuns
+
+    bucket = Bucket(url, access)
+    remote = RemoteRuns(bucket, warn)
+    local = LocalRuns(cache_directory(caches, bucket), warn)
+    availability = Availability(bucket, local, alone_allowed, warn)
+    layered = LayeredBackend(bucket, local.directory, availability)
+    copies = Copies(remote, local, availability, warn)
+    shared = Shared(remote, availability, copies, Records(layered, warn), lease_seconds)
+    return Store(local, shared, verify=verify)
+
+
+def open_store(settings: Settings, *, verify: bool = False) -> Store:
+    """The store that the settings name: a directory's path, or `s3://…`. Nothing is read or written yet.
+
+    Raises StoreError for a scheme that no backend serves, SettingsError for what reaches no server.
+    """
+    scheme, mark, _ = settings.store.partition("://")
+    if not mark:
+        return directory_store(Path(settings.store), verify=verify)
+    if scheme != "s3":
+        raise StoreError(
+            f"no artifact store is known for {scheme}://",
+            hint="set DAINTREE_STORE, or store in pyproject.toml, to a directory or to s3://bucket",
+        )
+    from daintree.store.s3 import read_s3_access
+
+    return shared_store(
+        settings.store,
+        read_s3_access(),
+        settings.cache,
+        alone_allowed=settings.when_unavailable == "local",
+        verify=verify,
+    )
