@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from daintree.errors import StoreError, StoreUnavailable
-from daintree.store.bucket import Bucket, make_bucket
+from daintree.store.bucket import Bucket
+from daintree.store.contents import make_bucket
 from daintree.store.s3 import CA_VARIABLES, S3Access, access_error, read_s3_access
 from tests.services import minio as services
 from tests.services.availability import unavailable
@@ -75,7 +76,7 @@ def test_one_variable_is_enough_for_the_tooling_and_for_a_stage(
 
 
 def test_a_certificate_that_is_not_trusted_is_said(access: S3Access) -> None:
-    for asked in (lambda b: b.get(["a"]), make_bucket):
+    for asked in (lambda b: b.get_many(["a"]), make_bucket):
         with pytest.raises(StoreError) as raised:
             asked(Bucket("s3://trusted", access))
         assert not isinstance(raised.value, StoreUnavailable)

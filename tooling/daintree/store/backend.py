@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, NamedTuple, Protocol, TypeAlias
@@ -134,3 +135,31 @@ def store_error(store: str, number: int | None, text: str, path: str = "") -> St
         f"the artifact store {store} failed: {text}" + (f": {path}" if path else ""),
         hint=OWN_DIRECTORY,
     )
+
+
+_IRREGULAR = "is no regular file"
+
+
+def read_regular(path: str, limit: int) -> Content:
+    """The content of a regular file; never waits for a FIFO, follows no link, reads no more than `limit` bytes. Raises OSError."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENOTDIR):
+            return None if error.errno == errno.ENOTDIR else Unreadable("irregular", _IRREGULAR)
+        raise
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            return Unreadable("directory", "is a directory, and should be a file")
+        if not stat.S_ISREG(status.st_mode):
+            return Unreadable("irregular", _IRREGULAR)
+        if status.st_size > limit:
+            return Unreadable("irregular", f"is {status.st_size} bytes large, which no record is")
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(limit + 1)
+        return content if len(content) <= limit else Unreadable("irregular", "grows")
+    finally:
+        os.close(descriptor)

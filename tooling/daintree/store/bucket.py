@@ -18,14 +18,7 @@ from daintree.concurrency import side_by_side
 from daintree.errors import StoreError, StoreUnavailable
 from daintree.store.backend import MAX_RECORD_BYTES, SMALL_RECORD_BYTES, Content, Entry, Unreadable
 from daintree.store.bucket_errors import bucket_error, is_more_than_an_object
-from daintree.store.s3 import (
-    CHECK_KEYS,
-    DEFAULT_REGION,
-    S3Access,
-    access_error,
-    boto_options,
-    connection_options,
-)
+from daintree.store.s3 import S3Access, connection_options
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
@@ -404,64 +397,3 @@ def connect(
             },
         },
     )
-
-
-_THERE = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
-
-
-def make_bucket(bucket: Bucket) -> None:
-    """Make the bucket; nothing where it is there already. Raises StoreError."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    access, client = bucket.access, _client(bucket)
-    place = {"LocationConstraint": access.region}
-    more = {} if access.region == DEFAULT_REGION else {"CreateBucketConfiguration": place}
-    try:
-        client.create_bucket(Bucket=bucket.name, **more)
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "unknown")
-        if code not in _THERE:
-            raise access_error(access, bucket.url, code, str(error)) or StoreError(
-                f"{access.server} does not make the bucket {bucket.name} ({code})", hint=CHECK_KEYS
-            ) from None
-    except (BotoCoreError, ValueError) as error:
-        raise access_error(access, bucket.url, "", str(error)) or StoreError(
-            f"the bucket {bucket.name} cannot be made: {access.server} cannot be reached ({type(error).__name__})",
-            hint="check MINIO_ENDPOINT",
-        ) from None
-
-
-def unfinished_uploads(bucket: Bucket, before: float) -> list[tuple[str, str]]:
-    """(key, id) of each upload of several parts that was begun before a time and neither completed nor aborted.
-
-    Nothing where the server or the key does not allow to ask.
-    """
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        pages = _client(bucket).get_paginator("list_multipart_uploads")
-        return [
-            (upload["Key"], upload["UploadId"])
-            for page in pages.paginate(Bucket=bucket.name, Prefix=bucket.key(""))
-            for upload in page.get("Uploads", ())
-            if upload["Initiated"].timestamp() < before
-        ]
-    except (BotoCoreError, ClientError, ValueError):
-        return []
-
-
-def abort_uploads(bucket: Bucket, uploads: Sequence[tuple[str, str]]) -> None:
-    """Abort unfinished uploads; those that are gone or may not be aborted do not matter."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    for key, upload in uploads:
-        try:
-            _client(bucket).abort_multipart_upload(Bucket=bucket.name, Key=key, UploadId=upload)
-        except (BotoCoreError, ClientError):
-            continue
-
-
-def _client(bucket: Bucket) -> Any:
-    import boto3
-
-    return boto3.client("s3", **boto_options(bucket.access))

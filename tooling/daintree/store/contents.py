@@ -1,4 +1,4 @@
-"""Contents of a store as a whole: counted, emptied, cleared of orphans. The same for a directory and a bucket, over `Backend`."""
+"""Contents of a store as a whole: its bucket made, runs counted, emptied, cleared of orphans; the same for a directory and a bucket."""
 
 from __future__ import annotations
 
@@ -7,28 +7,17 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from typing import Any
 
 from daintree.errors import StoreError
+from daintree.store import layout
 from daintree.store.backend import Backend, Entry, Unreadable, translate_errors
-from daintree.store.bucket import Bucket, abort_uploads, unfinished_uploads
+from daintree.store.bucket import Bucket
 from daintree.store.directory import MARKER, Directory, dead, reap
 from daintree.store.integrity import Kept, read_stamp
-from daintree.store.layout import (
-    HISTORY,
-    INDEX,
-    LEASES,
-    LOG,
-    NOTES,
-    OUTPUT,
-    RUN_RECORD,
-    SOURCES,
-    STAGING,
-    STAMP,
-    SUBMISSIONS,
-    run_path,
-)
 from daintree.store.leases import remove_idle_locks
 from daintree.store.records import LeaseRecord, RunManifest, decode, readable
+from daintree.store.s3 import CHECK_KEYS, DEFAULT_REGION, access_error, boto_options
 
 # No upload is that long without an object that is done. A clock that is off by more than minutes gets no answer.
 SAFE = timedelta(days=1)
@@ -38,7 +27,7 @@ TOGETHER = 1000
 # A run ends in a nonce; in a cluster in a Workflow's name, the stage and the number of the attempt.
 _IN_A_CLUSTER = re.compile(r"Z-[a-z0-9-]+-[A-Za-z0-9._-]+-\d+\Z")
 _OF_A_RUN = re.compile(
-    rf"((?:[^_/].*?/)?\d{{8}}T\d{{9}}Z-(?:[0-9a-f]{{8}}|[^/]+-\d+))/(?:{OUTPUT}/.+|{re.escape(LOG)})"
+    rf"((?:[^_/].*?/)?\d{{8}}T\d{{9}}Z-(?:[0-9a-f]{{8}}|[^/]+-\d+))/(?:{layout.OUTPUT}/.+|{re.escape(layout.LOG)})"
 )
 
 
@@ -62,7 +51,14 @@ def empty(backend: Backend) -> None:
             )
         return
     runs = runs_in(backend, [entry.path for entry in backend.list()])
-    for part in (INDEX, HISTORY, *sorted(runs), SOURCES, SUBMISSIONS, NOTES):
+    for part in (
+        layout.INDEX,
+        layout.HISTORY,
+        *sorted(runs),
+        layout.SOURCES,
+        layout.SUBMISSIONS,
+        layout.NOTES,
+    ):
         backend.delete_below(part)
     _clear(backend)
 
@@ -76,7 +72,7 @@ def orphans(backend: Backend, *, remove: bool, safe: timedelta = SAFE) -> tuple[
     """
     if isinstance(backend, Directory):
         with translate_errors(backend.root):
-            found = dead(f"{backend.root}/{STAGING}")
+            found = dead(f"{backend.root}/{layout.STAGING}")
             if remove:
                 _clear(backend)
         return len(found), sum(found)
@@ -102,8 +98,8 @@ def orphans(backend: Backend, *, remove: bool, safe: timedelta = SAFE) -> tuple[
 
 def runs_in(backend: Backend, paths: Iterable[str]) -> set[str]:
     """The locations of the runs among these paths of a store. A `run.json` alone proves nothing: others write files of that name too."""
-    end = f"/{RUN_RECORD}"
-    ends = (end, f"/{STAMP}")
+    end = f"/{layout.RUN_RECORD}"
+    ends = (end, f"/{layout.STAMP}")
     # A stamp tells of a run that has lost its record.
     found_at = {
         path.rpartition("/")[0]
@@ -125,7 +121,7 @@ def runs_in(backend: Backend, paths: Iterable[str]) -> set[str]:
 def _is_run(backend: Backend, place: str, content: bytes | Unreadable | None) -> bool:
     """True for a run record that belongs there, also an older version's, and for a damaged one with a stamp beside it."""
     try:
-        path = run_path(place)
+        path = layout.run_path(place)
     except StoreError:
         return False
     record = decode(RunManifest, content, path)
@@ -136,7 +132,7 @@ def _is_run(backend: Backend, place: str, content: bytes | Unreadable | None) ->
         return f'"location":"{place}"'.encode() in content
     return (
         isinstance(backend, Directory)
-        and read_stamp(Kept(f"{backend.root}/{place}", RUN_RECORD)) is not None
+        and read_stamp(Kept(f"{backend.root}/{place}", layout.RUN_RECORD)) is not None
     )
 
 
@@ -144,10 +140,10 @@ def _clear(backend: Backend) -> None:
     """Remove the leases that nobody holds and, in a directory, the staging directories of dead processes."""
     if isinstance(backend, Directory):
         with translate_errors(backend.root):
-            remove_idle_locks(f"{backend.root}/{LEASES}")
-            reap(f"{backend.root}/{STAGING}")
+            remove_idle_locks(f"{backend.root}/{layout.LEASES}")
+            reap(f"{backend.root}/{layout.STAGING}")
         return
-    paths = [entry.path for entry in backend.list(LEASES)]
+    paths = [entry.path for entry in backend.list(layout.LEASES)]
     records = [
         readable(decode(LeaseRecord, content, path))
         for path, content in zip(paths, backend.get_many(paths), strict=True)
@@ -158,7 +154,7 @@ def _clear(backend: Backend) -> None:
 
 def _unpublished(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
     """The files of runs without a `run.json`, by location."""
-    end = f"/{RUN_RECORD}"
+    end = f"/{layout.RUN_RECORD}"
     published = {e.path.removesuffix(end) for e in entries if e.path.endswith(end)}
     found: dict[str, list[Entry]] = {}
     for entry in entries:
@@ -181,3 +177,64 @@ def _run_of(path: str, runs: set[str]) -> bool:
     while parent and parent not in runs:
         parent = parent.rpartition("/")[0]
     return bool(parent)
+
+
+_THERE = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
+
+
+def make_bucket(bucket: Bucket) -> None:
+    """Make the bucket; nothing where it is there already. Raises StoreError."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    access, client = bucket.access, _client(bucket)
+    place = {"LocationConstraint": access.region}
+    more = {} if access.region == DEFAULT_REGION else {"CreateBucketConfiguration": place}
+    try:
+        client.create_bucket(Bucket=bucket.name, **more)
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "unknown")
+        if code not in _THERE:
+            raise access_error(access, bucket.url, code, str(error)) or StoreError(
+                f"{access.server} does not make the bucket {bucket.name} ({code})", hint=CHECK_KEYS
+            ) from None
+    except (BotoCoreError, ValueError) as error:
+        raise access_error(access, bucket.url, "", str(error)) or StoreError(
+            f"the bucket {bucket.name} cannot be made: {access.server} cannot be reached ({type(error).__name__})",
+            hint="check MINIO_ENDPOINT",
+        ) from None
+
+
+def unfinished_uploads(bucket: Bucket, before: float) -> list[tuple[str, str]]:
+    """(key, id) of each upload of several parts that was begun before a time and neither completed nor aborted.
+
+    Nothing where the server or the key does not allow to ask.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        pages = _client(bucket).get_paginator("list_multipart_uploads")
+        return [
+            (upload["Key"], upload["UploadId"])
+            for page in pages.paginate(Bucket=bucket.name, Prefix=bucket.key(""))
+            for upload in page.get("Uploads", ())
+            if upload["Initiated"].timestamp() < before
+        ]
+    except (BotoCoreError, ClientError, ValueError):
+        return []
+
+
+def abort_uploads(bucket: Bucket, uploads: Sequence[tuple[str, str]]) -> None:
+    """Abort unfinished uploads; those that are gone or may not be aborted do not matter."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    for key, upload in uploads:
+        try:
+            _client(bucket).abort_multipart_upload(Bucket=bucket.name, Key=key, UploadId=upload)
+        except (BotoCoreError, ClientError):
+            continue
+
+
+def _client(bucket: Bucket) -> Any:
+    import boto3
+
+    return boto3.client("s3", **boto_options(bucket.access))

@@ -10,17 +10,8 @@ from itertools import islice
 from typing import TypeVar
 
 from daintree.errors import StoreError, UsageError
+from daintree.store import layout
 from daintree.store.backend import SMALL_RECORD_BYTES, Backend, Unreadable
-from daintree.store.layout import (
-    HISTORY,
-    check_identifier,
-    check_location,
-    index_path,
-    inverted,
-    note_path,
-    run_path,
-    stage_history,
-)
 from daintree.store.records import (
     HistoryEntry,
     IndexRecord,
@@ -59,7 +50,7 @@ class Records:
 
         None where there is none that counts; `fault` then says why.
         """
-        paths = [index_path(key) for key in keys]
+        paths = [layout.index_path(key) for key in keys]
         contents = self.backend.get_many(paths, SMALL_RECORD_BYTES)
         standing = [
             self._accept(decode(IndexRecord | Tombstone, content, path), path)
@@ -69,7 +60,7 @@ class Records:
 
     def fault(self, key: str) -> str:
         """Why the last `lookup` found no record under a key although something stands there; "" otherwise."""
-        return self._faults.get(index_path(key), "")
+        return self._faults.get(layout.index_path(key), "")
 
     def publish_index(
         self, key: str, record: IndexRecord, replacing: IndexRecord | None
@@ -81,8 +72,8 @@ class Records:
         returned. A tombstone, a damaged or an older version's record is replaced exactly. A newer version's is never: then
         `record` is returned, and stands nowhere.
         """
-        check_location(record.location)
-        path = index_path(key)
+        layout.check_location(record.location)
+        path = layout.index_path(key)
         content = encode(record, path)
         for _ in range(MOST_ATTEMPTS):
             found = self.backend.get_many([path], SMALL_RECORD_BYTES)[0]
@@ -106,7 +97,7 @@ class Records:
 
         A lookup takes a tombstone for a miss, and whoever publishes replaces it.
         """
-        path = index_path(key)
+        path = layout.index_path(key)
         tombstone = Tombstone(retired=record, when=when, by=by)
         return self.backend.replace(path, encode(record, path), encode(tombstone, path))
 
@@ -126,7 +117,7 @@ class Records:
 
         With the index `record` that led there, only the very run record that was indexed, under its content key.
         """
-        path = run_path(location)
+        path = layout.run_path(location)
         content = self.backend.get_many([path])[0]
         manifest = readable(self._accept(decode(RunManifest, content, path), path))
         if manifest is None or manifest.location != location:
@@ -160,10 +151,12 @@ class Records:
     def stages_with_history(self, pipeline: str | None = None) -> list[tuple[str, str]]:
         """The (pipeline, stage) pairs that have a history, sorted."""
         if pipeline is not None:
-            pipelines = [check_identifier("pipeline", pipeline)]
+            pipelines = [layout.check_identifier("pipeline", pipeline)]
         else:
-            pipelines = self._names(HISTORY)
-        return [(name, stage) for name in pipelines for stage in self._names(f"{HISTORY}/{name}")]
+            pipelines = self._names(layout.HISTORY)
+        return [
+            (name, stage) for name in pipelines for stage in self._names(f"{layout.HISTORY}/{name}")
+        ]
 
     def find_run(self, run: str) -> RunManifest | None:
         """The run with this id, or with the one id that begins so; None when there is none.
@@ -173,7 +166,7 @@ class Records:
         paths: dict[str, str] = {}
         for pair in self.stages_with_history():
             # Eight digits may be a nonce as well; with more behind them they are a day.
-            day = inverted(run[:8]) if _DAY.fullmatch(run[:8]) and len(run) > 8 else ""
+            day = layout.inverted(run[:8]) if _DAY.fullmatch(run[:8]) and len(run) > 8 else ""
             for path in self._history_paths(*pair, day):
                 name = path.rpartition("/")[2].partition("-")[2]
                 if name.startswith(run) or name.rpartition("-")[2].startswith(run):
@@ -195,14 +188,14 @@ class Records:
 
     def read_note(self, name: str) -> bytes | None:
         """The content of a note; None where there is none that is whole."""
-        path = note_path(name)
+        path = layout.note_path(name)
         content = self.backend.get_many([path], SMALL_RECORD_BYTES)[0]
         note = readable(self._accept(decode(NoteRecord, content, path), path))
         return note.content if note else None
 
     def write_note(self, name: str, content: bytes) -> None:
         """Keep a note, whole or not at all; the last writer wins."""
-        path = note_path(name)
+        path = layout.note_path(name)
         self.backend.put(path, encode(NoteRecord(content=content), path))
 
     def _accept(self, record: Record | Unreadable | None, path: str) -> Record | Unreadable | None:
@@ -221,7 +214,7 @@ class Records:
 
     def _history_paths(self, pipeline: str, stage: str, day: str = "") -> Iterator[str]:
         """The paths of a stage's entries, newest first; what file managers leave in a directory has another form."""
-        directory = stage_history(pipeline, stage)
+        directory = layout.stage_history(pipeline, stage)
         for entry in self.backend.list(f"{directory}/{day}" if day else directory):
             part = entry.path.removeprefix(f"{directory}/").split("/")
             if len(part) == 2 and _DAY.fullmatch(part[0]) and _ENTRY.fullmatch(part[1]):

@@ -21,8 +21,7 @@ import msgspec
 
 from daintree.digest import digest_files
 from daintree.errors import ArtifactDamaged, ArtifactRejected
-from daintree.store.backend import MAX_RECORD_BYTES
-from daintree.store.directory import read_regular
+from daintree.store.backend import MAX_RECORD_BYTES, read_regular
 from daintree.store.layout import OUTPUT, STAMP, check_names
 from daintree.store.records import (
     SCHEMA,

@@ -12,22 +12,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from daintree.errors import ArtifactDamaged, StoreError
-from daintree.store.backend import Unreadable, translate_errors
-from daintree.store.directory import Directory, Staging, read_regular
+from daintree.store import layout
+from daintree.store.backend import Unreadable, read_regular, translate_errors
+from daintree.store.directory import Directory, Staging
 from daintree.store.index import Records
 from daintree.store.integrity import Kept, looks_whole, verify, write_stamp
-from daintree.store.layout import (
-    ORIGIN,
-    OUTPUT,
-    RUN_RECORD,
-    SOURCE_RECORD,
-    STAGING,
-    check_location,
-    history_path,
-    lease_path,
-    run_path,
-    source_location,
-)
 from daintree.store.records import (
     METRICS,
     Artifact,
@@ -68,16 +57,16 @@ class LocalRuns:
         """The absolute path of the directory."""
         return self.directory.root
 
-    def path(self, location: str, part: str = OUTPUT) -> str:
+    def path(self, location: str, part: str = layout.OUTPUT) -> str:
         """The absolute path of a part of the run at a location. Raises StoreError for a location outside."""
-        return f"{self.root}/{check_location(location)}/{part}"
+        return f"{self.root}/{layout.check_location(location)}/{part}"
 
     def check(self, record: IndexRecord, *, thorough: bool) -> None:
         """Raise ArtifactDamaged unless the run's output, and its run record, are what the index record says.
 
         Without `thorough` only files are hashed whose stamp does not vouch for them.
         """
-        kept = Kept(f"{self.root}/{check_location(record.location)}", RUN_RECORD)
+        kept = Kept(f"{self.root}/{layout.check_location(record.location)}", layout.RUN_RECORD)
         with translate_errors(self.root):
             if thorough or not looks_whole(kept, record.digest, record.record):
                 manifest = self.records.read_run(record.location, record)
@@ -101,21 +90,21 @@ class LocalRuns:
         StoreError when there is a run at that location.
         """
         self._own(staging)
-        location = check_location(manifest.location)
+        location = layout.check_location(manifest.location)
         # A run that no history could keep is refused before it is published.
-        history_path(manifest.pipeline, manifest.stage, manifest.run, manifest.started)
+        layout.history_path(manifest.pipeline, manifest.stage, manifest.run, manifest.started)
         with translate_errors(self.root):
             manifest = _with_log(staging, manifest)
             if manifest.output is None:
                 # A stage that failed may have removed its output directory.
                 if os.path.lexists(staging.output):
                     os.rename(staging.output, staging.directory / "unpublished")
-                self._write(staging, RUN_RECORD, encode(manifest, run_path(location)))
+                self._write(staging, layout.RUN_RECORD, encode(manifest, layout.run_path(location)))
             else:
-                content = encode(manifest, run_path(location))
-                self._seal(staging, manifest.output, RUN_RECORD, content)
+                content = encode(manifest, layout.run_path(location))
+                self._seal(staging, manifest.output, layout.RUN_RECORD, content)
             if origin is not None:
-                self._write(staging, ORIGIN, encode(origin, f"{location}/{ORIGIN}"))
+                self._write(staging, layout.ORIGIN, encode(origin, f"{location}/{layout.ORIGIN}"))
             entry = history_entry_of(manifest, staged_metrics(staging.output, manifest))
             self._enter(staging.run, location)
         self.records.add_history(entry)
@@ -130,10 +119,10 @@ class LocalRuns:
         """
         self._own(staging)
         assert manifest.output is not None
-        location = check_location(manifest.location)
+        location = layout.check_location(manifest.location)
         with translate_errors(self.root):
-            self._seal(staging, manifest.output, RUN_RECORD, content)
-            self._write(staging, ORIGIN, encode(origin, f"{location}/{ORIGIN}"))
+            self._seal(staging, manifest.output, layout.RUN_RECORD, content)
+            self._write(staging, layout.ORIGIN, encode(origin, f"{location}/{layout.ORIGIN}"))
             entry = history_entry_of(manifest, staged_metrics(staging.output, manifest))
             if os.path.lexists(f"{self.root}/{location}"):
                 os.rename(f"{self.root}/{location}", staging.directory / "replaced")
@@ -142,7 +131,7 @@ class LocalRuns:
 
     def origin(self, location: str) -> OriginRecord | None:
         """Where a run of a cache came from; None where that is not known."""
-        path = f"{check_location(location)}/{ORIGIN}"
+        path = f"{layout.check_location(location)}/{layout.ORIGIN}"
         return readable(decode(OriginRecord, self.directory.get_many([path], 1 << 16)[0], path))
 
     def log_fault(self, manifest: RunManifest, path: Path) -> str:
@@ -165,15 +154,15 @@ class LocalRuns:
 
         with translate_errors(self.root):
             self.directory.prepare()
-            path = lease_path(content_key)
+            path = layout.lease_path(content_key)
             self.directory.make(os.path.dirname(path))
         return file_lease(f"{self.root}/{path}", self.root, waiting)
 
     def source_path(self, digest: str) -> Path | None:
         """The directory of a source; None where it is not whole."""
-        place = source_location(digest)
-        path = f"{place}/{SOURCE_RECORD}"
-        kept = Kept(f"{self.root}/{place}", SOURCE_RECORD)
+        place = layout.source_location(digest)
+        path = f"{place}/{layout.SOURCE_RECORD}"
+        kept = Kept(f"{self.root}/{place}", layout.SOURCE_RECORD)
         with translate_errors(self.root):
             if not looks_whole(kept, digest):
                 content = self.directory.get_many([path])[0]
@@ -190,10 +179,15 @@ class LocalRuns:
         Raises ArtifactRejected when the staged files are not `artifact`.
         """
         self._own(staging)
-        place = source_location(artifact.digest)
+        place = layout.source_location(artifact.digest)
         record = SourceRecord(artifact=artifact)
         with translate_errors(self.root):
-            self._seal(staging, artifact, SOURCE_RECORD, encode(record, f"{place}/{SOURCE_RECORD}"))
+            self._seal(
+                staging,
+                artifact,
+                layout.SOURCE_RECORD,
+                encode(record, f"{place}/{layout.SOURCE_RECORD}"),
+            )
             with self.lease(artifact.digest, lambda: None):
                 standing = self.source_path(artifact.digest)
                 if standing:
@@ -201,10 +195,10 @@ class LocalRuns:
                 if os.path.lexists(f"{self.root}/{place}"):
                     os.rename(f"{self.root}/{place}", staging.directory / "damaged")
                 self._enter(staging.run, place)
-        return Path(self.root, place, OUTPUT)
+        return Path(self.root, place, layout.OUTPUT)
 
     def _own(self, staging: Staging) -> None:
-        if staging.directory.parent != Path(self.root, STAGING):
+        if staging.directory.parent != Path(self.root, layout.STAGING):
             raise StoreError(
                 f"{staging.output} is no staging place of the artifact store {self.root}"
             )
@@ -215,7 +209,7 @@ class LocalRuns:
         mode = DIRECTORY_MODE | (os.stat(self.root).st_mode & 0o2022)
         seal(staging.output, artifact, staging.directory, mode)
         self._write(staging, name, content)
-        record = hashlib.sha256(content).hexdigest() if name == RUN_RECORD else ""
+        record = hashlib.sha256(content).hexdigest() if name == layout.RUN_RECORD else ""
         write_stamp(Kept(str(staging.run), name), artifact, record)
 
     def _write(self, staging: Staging, name: str, content: bytes) -> None:

@@ -14,18 +14,9 @@ import msgspec
 
 from daintree.concurrency import side_by_side
 from daintree.errors import ArtifactDamaged, ArtifactRejected, StoreError, StoreUnavailable
+from daintree.store import layout
 from daintree.store.bucket import AT_ONCE, Bucket
 from daintree.store.index import Records
-from daintree.store.layout import (
-    LOG,
-    OUTPUT,
-    RUN_RECORD,
-    SOURCE_RECORD,
-    check_location,
-    check_names,
-    run_path,
-    source_location,
-)
 from daintree.store.local import MAX_METRICS_BYTES, staged_metrics
 from daintree.store.records import (
     METRICS,
@@ -64,16 +55,16 @@ class RemoteRuns:
         `unchanged` is asked between the files and their record, and raises where the files are not the manifest's any
         more. Raises StoreError where another run is at that location.
         """
-        location = check_location(manifest.location)
+        location = layout.check_location(manifest.location)
         if self.records.read_run(location) != manifest:
             self.refuse_taken(location)
             files = manifest.output.files if manifest.output else ()
             self._upload(directory, location, files, f"{manifest.stage}: publishing")
             unchanged()
             if manifest.log:
-                self.bucket.put(f"{location}/{LOG}", (directory / LOG).read_bytes())
+                self.bucket.put(f"{location}/{layout.LOG}", (directory / layout.LOG).read_bytes())
             self._create_record(manifest)
-        metrics = staged_metrics(directory / OUTPUT, manifest)
+        metrics = staged_metrics(directory / layout.OUTPUT, manifest)
         self.records.add_history(history_entry_of(manifest, metrics))
 
     def adopt(self, manifest: RunManifest, log: Callable[[], bytes | None]) -> RunManifest:
@@ -82,11 +73,11 @@ class RemoteRuns:
         `log` gives what is kept as its log, None for nothing; one that is there already stays. Returns the record as it was written, with
         the log's digest. Raises StoreError where another run is at that location.
         """
-        location = check_location(manifest.location)
+        location = layout.check_location(manifest.location)
         standing = self.records.read_run(location)
         if standing is None or msgspec.structs.replace(standing, log=manifest.log) != manifest:
             said = log()
-            if said is not None and not self.bucket.create(f"{location}/{LOG}", said):
+            if said is not None and not self.bucket.create(f"{location}/{layout.LOG}", said):
                 said = self.read_log(location)
             described = log_entry(said) if said is not None else None
             manifest = msgspec.structs.replace(manifest, log=described)
@@ -98,7 +89,7 @@ class RemoteRuns:
 
     def refuse_taken(self, location: str) -> None:
         """Raise StoreError where there is a run, readable or not, at a location."""
-        if self.bucket.get_many([run_path(location)])[0] is not None:
+        if self.bucket.get_many([layout.run_path(location)])[0] is not None:
             raise StoreError(
                 f"there is something at {self.bucket.url}/{location} already",
                 hint="look at the prefix setting",
@@ -109,10 +100,10 @@ class RemoteRuns:
 
         Raises ArtifactDamaged when it is missing, or is not the one that was indexed.
         """
-        path = run_path(record.location)
+        path = layout.run_path(record.location)
         content = self.bucket.get_many([path])[0]
         if content is None:
-            raise missing(RUN_RECORD, "record")
+            raise missing(layout.RUN_RECORD, "record")
         manifest = readable(decode(RunManifest, content, path))
         if (
             manifest is None
@@ -120,7 +111,7 @@ class RemoteRuns:
             or hashlib.sha256(content).hexdigest() != record.record
             or (manifest.location, manifest.keys.content) != (record.location, record.content)
         ):
-            raise damaged(RUN_RECORD, "record")
+            raise damaged(layout.RUN_RECORD, "record")
         return manifest, content
 
     def fetch(self, manifest: RunManifest, directory: Path) -> None:
@@ -129,17 +120,19 @@ class RemoteRuns:
         Raises ArtifactDamaged when something is missing or not what the manifest says; a damaged log is left out with a warning.
         """
         assert manifest.output is not None
-        place = f"{check_location(manifest.location)}/{OUTPUT}"
-        self._download(place, manifest.output, directory / OUTPUT, f"{manifest.stage}: fetching")
+        place = f"{layout.check_location(manifest.location)}/{layout.OUTPUT}"
+        self._download(
+            place, manifest.output, directory / layout.OUTPUT, f"{manifest.stage}: fetching"
+        )
         log = self.read_log(manifest.location)
         if manifest.log and log is not None and log_entry(log) == manifest.log:
-            (directory / LOG).write_bytes(log)
+            (directory / layout.LOG).write_bytes(log)
         elif manifest.log:
             say(f"warning: run {manifest.run}: its log is damaged or missing in the store")
 
     def read_log(self, location: str) -> bytes | None:
         """The log of a run; None where nothing was kept."""
-        content = self.bucket.get_many([f"{check_location(location)}/{LOG}"])[0]
+        content = self.bucket.get_many([f"{layout.check_location(location)}/{layout.LOG}"])[0]
         return content if isinstance(content, bytes) else None
 
     def fetch_source(self, digest: str, directory: Path) -> Artifact | None:
@@ -147,10 +140,10 @@ class RemoteRuns:
 
         Raises ArtifactDamaged when its bytes are not what its record says.
         """
-        place = source_location(digest)
+        place = layout.source_location(digest)
         artifact = self._whole_source(digest)
         if artifact is not None:
-            self._download(f"{place}/{OUTPUT}", artifact, directory, "source: fetching")
+            self._download(f"{place}/{layout.OUTPUT}", artifact, directory, "source: fetching")
         return artifact
 
     def has_source(self, digest: str) -> bool:
@@ -171,17 +164,17 @@ class RemoteRuns:
         """
         if not anew and self._whole_source(artifact.digest) == artifact:
             return
-        place = source_location(artifact.digest)
-        present = _below(self.bucket.sizes(f"{place}/{OUTPUT}"), f"{place}/{OUTPUT}")
+        place = layout.source_location(artifact.digest)
+        present = _below(self.bucket.sizes(f"{place}/{layout.OUTPUT}"), f"{place}/{layout.OUTPUT}")
         strange = present.keys() - _sizes(artifact).keys()
-        self.bucket.delete([f"{place}/{OUTPUT}/{path}" for path in strange])
+        self.bucket.delete([f"{place}/{layout.OUTPUT}/{path}" for path in strange])
         self._upload(directory.parent, place, artifact.files, "source: publishing")
         unchanged()
-        path = f"{place}/{SOURCE_RECORD}"
+        path = f"{place}/{layout.SOURCE_RECORD}"
         self.bucket.put(path, encode(SourceRecord(artifact=artifact), path))
 
     def _create_record(self, manifest: RunManifest) -> None:
-        path = run_path(manifest.location)
+        path = layout.run_path(manifest.location)
         if not self.bucket.create(path, encode(manifest, path)):
             self.refuse_taken(manifest.location)
 
@@ -189,7 +182,7 @@ class RemoteRuns:
         files = manifest.output.files if manifest.output else ()
         if all(entry.path != METRICS for entry in files):
             return {}
-        path = f"{manifest.location}/{OUTPUT}/{METRICS}"
+        path = f"{manifest.location}/{layout.OUTPUT}/{METRICS}"
         try:
             content = self.bucket.get_many([path], MAX_METRICS_BYTES)[0]
             return numbers_in(content) if isinstance(content, bytes) else {}
@@ -197,22 +190,22 @@ class RemoteRuns:
             return {}
 
     def _whole_source(self, digest: str) -> Artifact | None:
-        place = source_location(digest)
-        path = f"{place}/{SOURCE_RECORD}"
+        place = layout.source_location(digest)
+        path = f"{place}/{layout.SOURCE_RECORD}"
         record = readable(decode(SourceRecord, self.bucket.get_many([path])[0], path))
-        sizes = _below(self.bucket.sizes(f"{place}/{OUTPUT}"), f"{place}/{OUTPUT}")
+        sizes = _below(self.bucket.sizes(f"{place}/{layout.OUTPUT}"), f"{place}/{layout.OUTPUT}")
         artifact = record.artifact if record else None
         whole = artifact and artifact.digest == digest and sizes == _sizes(artifact)
         return artifact if whole else None
 
     def _check(self, record: IndexRecord) -> ArtifactDamaged | None:
-        location = check_location(record.location)
+        location = layout.check_location(record.location)
         sizes = _below(self.bucket.sizes(location), location)
-        if RUN_RECORD not in sizes:
-            return missing(RUN_RECORD, "record")
-        output = _below(sizes, OUTPUT)
+        if layout.RUN_RECORD not in sizes:
+            return missing(layout.RUN_RECORD, "record")
+        output = _below(sizes, layout.OUTPUT)
         agrees = (len(output), sum(output.values())) == (record.count, record.bytes)
-        if agrees and record.record_bytes == sizes[RUN_RECORD]:
+        if agrees and record.record_bytes == sizes[layout.RUN_RECORD]:
             return None
         return self._difference(record, output)
 
@@ -220,7 +213,7 @@ class RemoteRuns:
         """The file that makes a listing disagree with its record; asked for only when something is wrong."""
         manifest = self.records.read_run(record.location, record)
         if not manifest or not manifest.output or manifest.output.digest != record.digest:
-            return damaged(RUN_RECORD, "record")
+            return damaged(layout.RUN_RECORD, "record")
         expected = _sizes(manifest.output)
         for path, size in expected.items():
             if output.get(path) != size:
@@ -233,16 +226,18 @@ class RemoteRuns:
         self, directory: Path, location: str, files: Sequence[FileEntry], title: str
     ) -> None:
         with progress(title, len(files), sum(entry.size for entry in files)) as shown:
-            upload(self.bucket, directory / OUTPUT, f"{location}/{OUTPUT}", files, shown)
+            upload(
+                self.bucket, directory / layout.OUTPUT, f"{location}/{layout.OUTPUT}", files, shown
+            )
 
     def _download(self, place: str, artifact: Artifact, directory: Path, title: str) -> None:
         """Names come from a bucket that others write: they are checked before any becomes a path here."""
         try:
-            check_names(entry.path for entry in artifact.files)
+            layout.check_names(entry.path for entry in artifact.files)
         except ArtifactRejected as error:
-            raise damaged(RUN_RECORD, "record", f": {error.message}") from None
+            raise damaged(layout.RUN_RECORD, "record", f": {error.message}") from None
         if artifact_of(artifact.files).digest != artifact.digest:
-            raise damaged(RUN_RECORD, "record")
+            raise damaged(layout.RUN_RECORD, "record")
         with progress(title, len(artifact.files), artifact.bytes) as shown:
             download(self.bucket, place, artifact.files, directory, shown)
 
