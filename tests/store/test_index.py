@@ -192,11 +192,11 @@ def test_what_counts_for_nothing_is_a_miss_with_a_reason_and_is_replaced(
     ],
 )
 def test_a_newer_record_is_a_miss_with_a_warning_and_is_never_overwritten(content: bytes) -> None:
-    objects, said = MeddledObjects(), list[str]()
+    objects, lines = MeddledObjects(), list[str]()
     objects.held[PATH] = content
-    records = Records(objects, said.append)
+    records = Records(objects, lines.append)
     assert records.lookup([KEY]) == [None] == records.lookup([KEY])
-    assert [line.count("newer version") for line in said] == [1]
+    assert [line.count("newer version") for line in lines] == [1]
     assert records.publish_index(KEY, record_of(), None) == record_of()
     assert records.publish_index(KEY, record_of(), record_of(OTHER_RUN)) == record_of()
     assert objects.held == {PATH: content}

@@ -19,16 +19,16 @@ from tests.services.minio import Minio
 
 
 @pytest.fixture
-def said() -> list[str]:
+def warnings() -> list[str]:
     """The warnings."""
     return []
 
 
 @pytest.fixture
-def shared(minio: Minio, tmp_path: Path, said: list[str]) -> Callable[[str], Store]:
+def shared(minio: Minio, tmp_path: Path, warnings: list[str]) -> Callable[[str], Store]:
     """One bucket as machines of these names see it."""
     url = f"s3://{minio.bucket()}"
-    return lambda name: shared_store(url, minio.access, tmp_path / name, warn=said.append)
+    return lambda name: shared_store(url, minio.access, tmp_path / name, warn=warnings.append)
 
 
 def flip(path: Path) -> None:
@@ -42,7 +42,7 @@ def flip(path: Path) -> None:
 
 
 def test_a_damaged_file_of_the_cache_is_fetched_again_before_it_is_handed_out(
-    shared: Callable[[str], Store], said: list[str]
+    shared: Callable[[str], Store], warnings: list[str]
 ) -> None:
     store = shared("ours")
     _, record = publish_indexed(store)
@@ -53,7 +53,7 @@ def test_a_damaged_file_of_the_cache_is_fetched_again_before_it_is_handed_out(
     assert reader.check_all([record]) == [None]
     assert reader.address(record.location) == f"{reader.url}/{record.location}/output"
     assert contents(reader.output_path(record)) == FILES
-    assert any("a.csv is damaged" in line for line in said)
+    assert any("a.csv is damaged" in line for line in warnings)
     assert reader.address(record.location) == str(output)
 
 
@@ -163,8 +163,8 @@ THINGS: dict[str, Make] = {
 def test_anything_in_the_place_of_a_record_is_no_more_than_a_miss(
     root: Path, place: str, thing: str
 ) -> None:
-    said: list[str] = []
-    store = directory_store(root, warn=said.append)
+    warnings: list[str] = []
+    store = directory_store(root, warn=warnings.append)
     manifest, record = publish_indexed(store)
     store.write_note("a", b"note")
     key = manifest.keys.content
@@ -179,7 +179,7 @@ def test_anything_in_the_place_of_a_record_is_no_more_than_a_miss(
     path.unlink(missing_ok=True)
     THINGS[thing](path)
 
-    store = directory_store(root, warn=said.append)
+    store = directory_store(root, warn=warnings.append)
     found = store.lookup([key])
     assert found == ([None] if place == "index" else [record])
     [damage] = store.check_all([record])
@@ -196,4 +196,4 @@ def test_anything_in_the_place_of_a_record_is_no_more_than_a_miss(
         assert store.lookup([key]) == ([None] if kept else [record])
     quiet = thing == "an older schema" or (thing, place) == ("a directory", "history")
     if not quiet and place not in ("stamp.json", "source"):
-        assert said, "it is said"
+        assert warnings, "it is warnings"
