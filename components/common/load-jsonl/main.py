@@ -1,18 +1,16 @@
 """Load line-separated JSON into the table records.csv: one row for each record, as it stands."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pandas as pd
-from records import JsonLines
-from source import source_files
+from sources import Records, columns_of, json_records, source_files
 from stageio import StageError, names, run, write_table
 
 
 def main(
-    *, input: Path | str, output: Path, fields: str, drop: str, on_error: str, sha256: str
-) -> None:
+    *, input: Path | str, output: Path, fields: str, drop: str, on_error: str, max_skipped: float,
+    sha256: str,
+) -> None:  # fmt: skip
     """Write the records of `input`, a file, a directory or a URL, to `output`/records.csv.
 
     The columns are `fields`, or all fields but those in `drop`, in the order in which they appear.
@@ -24,7 +22,7 @@ def main(
         raise StageError(f"the field {both[0]!r} is in both --fields and --drop")
     met: dict[str, None] = {}
     with source_files(input, sha256, spool=output) as files:
-        records = JsonLines(files, skip_malformed=on_error == "skip")
+        records = Records(files, json_records, on_error == "skip", max_skipped)
         written = None
         # The header is written first: a field that comes up late needs a second pass.
         while written != records.count:
@@ -35,27 +33,6 @@ def main(
     notes += [f"skipped: {problem}" for problem in records.examples]
     counts = f"records: {written}, malformed lines skipped: {records.skipped}"
     print(*notes, counts, sep="\n", file=sys.stderr)
-
-
-def columns_of(
-    records: JsonLines, chosen: list[str], dropped: list[str], met: dict[str, None]
-) -> Iterator[pd.DataFrame]:
-    """Yield the columns of the records, and enter all fields into `met`.
-
-    From the first record on that brings a new column, nothing more is yielded.
-    """
-    columns: list[str] = []
-    for frame in records:
-        met.update(dict.fromkeys(frame))
-        wanted = chosen or [name for name in met if name not in dropped]
-        columns = columns or wanted
-        if columns and columns == wanted:
-            yield frame.reindex(columns=columns, fill_value="")
-    if not records.count:
-        counts = f"files: {len(records.files)}, malformed lines: {records.skipped}"
-        raise StageError(f"not a single record ({counts})", "write one JSON object a line")
-    if not columns:
-        raise StageError("the records have no fields", "leave at least one field out of --drop")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import main
 import pytest
@@ -10,7 +11,13 @@ from stageio import read_table
 
 Load = Callable[..., list[dict[str, str]]]
 
-DEFAULTS = {"fields": "", "drop": "", "on_error": "fail", "sha256": ""}
+DEFAULTS: dict[str, Any] = {
+    "fields": "",
+    "drop": "",
+    "on_error": "fail",
+    "max_skipped": 1.0,
+    "sha256": "",
+}
 
 
 @pytest.fixture
@@ -24,7 +31,7 @@ def output(tmp_path: Path) -> Path:
 def load(output: Path) -> Load:
     """Loads a source with the given parameters and returns the rows that were written."""
 
-    def rows(source: Path | str, **parameters: str) -> list[dict[str, str]]:
+    def rows(source: Path | str, **parameters: object) -> list[dict[str, str]]:
         main.main(input=source, output=output, **{**DEFAULTS, **parameters})
         return read_table(output / "records.csv").to_dict("records")
 

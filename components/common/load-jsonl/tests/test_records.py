@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -8,9 +11,9 @@ from pathlib import Path
 
 import main
 import pytest
-import records
 from conftest import DEFAULTS, Load
-from records import parse
+from sources import records
+from sources.records import parse
 from stageio import StageError
 
 Lines = Callable[..., Path]
@@ -114,10 +117,60 @@ def test_only_the_first_few_skipped_lines_are_shown(
     assert log[-1] == "records: 2, malformed lines skipped: 9"
 
 
-def test_a_json_array_gets_a_hint(load: Load, lines: Lines) -> None:
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        ('[\n{"a": 1}\n]', "a JSON array over several lines"),
+        ('{"reviews": [\n{"a": 1}\n]}', "a JSON object around a list"),
+        ('{"reviews": [{"a": 1}, {"a": 2}]}', "a JSON object around a list"),
+        ("{\n", "a JSON object over several lines"),
+        ("{'a': 1}", "single-quoted Python records"),
+        ("196\t242\t3\t881250949", "tab-separated, not JSON"),
+        ("1::1193::5::978300760", "separated by ::, not JSON"),
+        ("userId,movieId,rating", "comma-separated, not JSON"),
+    ],
+)
+@pytest.mark.parametrize("on_error", ["fail", "skip"])
+def test_a_file_of_another_kind_is_named(
+    load: Load, lines: Lines, content: str, kind: str, on_error: str
+) -> None:
+    source = lines(content)
     with pytest.raises(StageError) as caught:
-        load(lines("[", '{"a": 1}', "]"))
-    assert "jq" in caught.value.hint
+        load(source, on_error=on_error)
+    assert caught.value.message == f"{source}: {kind}"
+    assert caught.value.hint
+    assert "skip" not in caught.value.hint
+
+
+def test_utf_16_and_data_that_is_packed_twice_are_named(load: Load, lines: Lines) -> None:
+    with pytest.raises(StageError, match="UTF-16"):
+        load(lines('{"a": 1}'.encode("utf-16")))
+    with pytest.raises(StageError, match="packed data in packed data"):
+        load(lines(gzip.compress(b'{"a": 1}'), packed=True))
+
+
+def test_more_than_a_share_is_not_skipped(
+    load: Load, lines: Lines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = lines('{"a": 0}', *["{"] * 2, *['{"a": 1}'] * 97)
+    assert len(load(source, on_error="skip", max_skipped=0.02)) == 98
+    with pytest.raises(StageError, match="2 of 100 lines are malformed"):
+        load(source, on_error="skip", max_skipped=0.01)
+    assert f"skipped: {source}: line 2: " in capsys.readouterr().err
+
+
+def test_byte_order_marks_of_joined_files_are_no_part_of_a_name(load: Load, lines: Lines) -> None:
+    source = lines(b'{"a": 1}', b'\xef\xbb\xbf{"a": 2}', '{"\ufeffa": 3}')
+    assert load(source) == [{"a": "1"}, {"a": "2"}, {"a": "3"}]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_packed_files_are_known_by_their_content(
+    load: Load, lines: Lines, pack: Callable[[bytes], bytes]
+) -> None:
+    source = lines("")
+    source.write_bytes(pack(b'{"a": 1}\n'))
+    assert load(source) == [{"a": "1"}]
 
 
 def test_blank_lines_windows_line_ends_and_a_byte_order_mark_do_not_matter(
@@ -165,7 +218,7 @@ def test_a_gzip_file_that_is_cut_off_is_an_error(
     load: Load, output: Path, cut_off: tuple[Path, int]
 ) -> None:
     source, _ = cut_off
-    with pytest.raises(StageError, match=r"after line \d+: damaged gzip file") as caught:
+    with pytest.raises(StageError, match=r"after line \d+: damaged archive") as caught:
         load(source)
     assert caught.value.message.startswith(f"{source}: ")
     assert list(output.iterdir()) == []
@@ -186,7 +239,7 @@ def test_a_flipped_bit_in_a_gzip_file_is_an_error(load: Load, lines: Lines) -> N
     content = bytearray(source.read_bytes())
     content[-6] ^= 1
     source.write_bytes(content)
-    with pytest.raises(StageError, match="damaged gzip file"):
+    with pytest.raises(StageError, match="damaged archive"):
         load(source)
 
 

@@ -1,18 +1,48 @@
 """The files of a source: a file, a directory of them, or what a URL gives."""
 
+import bz2
+import gzip
 import hashlib
+import lzma
 import re
 import socket
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
+from typing import BinaryIO
 from urllib.request import urlretrieve
 
 from stageio import StageError
 
 URL = re.compile(r"(https?://(?:\[[0-9a-f:]+\]|[^/?#@:]+)(?::\d+)?(?:/[^?#]*)?)(?:[?#].*)?", re.I)
+
+DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[BinaryIO]:
+    """The bytes of a file, or what is packed in them: gzip, bz2, xz, a zip of one file, by content."""
+    with path.open("rb") as raw:
+        start = raw.peek(6)[:6]
+        if start.startswith(b"\x1f\x8b"):
+            yield gzip.GzipFile(fileobj=raw)
+        elif start.startswith(b"BZh"):
+            yield bz2.BZ2File(raw)
+        elif start == b"\xfd7zXZ\0":
+            yield lzma.LZMAFile(raw)  # noqa: SIM115
+        elif start.startswith(b"PK\3\4"):
+            with zipfile.ZipFile(raw) as archive:
+                members = [member for member in archive.infolist() if not member.is_dir()]
+                if len(members) != 1:
+                    problem = f"{path.name}: a zip archive of {len(members)} files"
+                    raise StageError(problem, "unpack it, and load the files of one table")
+                yield archive.open(members[0])
+        else:
+            yield raw
 
 
 @contextmanager

@@ -1,0 +1,119 @@
+"""The records of one file: delimited text, lines of JSON or Parquet, told apart by their content."""
+
+import csv
+import io
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from sources import json_records, unpacked
+from sources.records import MARK, Parsed, check_kind
+from stageio import StageError
+
+UNIT_SEPARATOR = "\x1f"
+
+
+@dataclass(frozen=True)
+class Format:
+    """How delimited text is written; without a `header` its first line is the header."""
+
+    delimiter: str
+    quotes: bool
+    header: list[str]
+    encoding: str
+
+
+def records_of(kind: Format, name: str, path: Path) -> Parsed:
+    """The records of a file with the numbers of their lines.
+
+    Raises StageError for a file whose kind cannot be read, named for what it is.
+    """
+    with unpacked(path) as file:
+        start = file.read(4096)
+    if start.startswith(b"PAR1"):
+        yield from parquet_records(path)
+    elif start.lstrip(MARK.encode() + b" \t\r\n").startswith((b"{", b"[")):
+        yield from json_records(name, path)
+    else:
+        # What can be no text in the encoding, whatever the delimiter is.
+        if (b"\0" in start and not kind.encoding.lower().startswith("utf-16")) or start[:2] in (
+            b"\x1f\x8b",
+            b"PK",
+        ):
+            check_kind(name, start)
+        yield from delimited_records(kind, name, path)
+
+
+def delimited_records(kind: Format, name: str, path: Path) -> Parsed:
+    """The rows of delimited text, each as long as the header."""
+    csv.field_size_limit(sys.maxsize)
+    with unpacked(path) as file:
+        text = io.TextIOWrapper(file, encoding=kind.encoding, newline="")
+        single = kind.delimiter if len(kind.delimiter) == 1 else UNIT_SEPARATOR
+        # Where files were joined, each has left its byte order mark.
+        lines = (line.removeprefix(MARK).replace(kind.delimiter, single) for line in text)
+        quoting = csv.QUOTE_MINIMAL if kind.quotes else csv.QUOTE_NONE
+        reader = csv.reader(lines, delimiter=single, quoting=quoting, strict=True)
+        header, number = kind.header, 1
+        while True:
+            try:
+                cells = next(reader, None)
+            except csv.Error as error:
+                yield number, 0, error
+                number = reader.line_num + 1
+                continue
+            except UnicodeError as error:
+                problem = f"{name}: line {number} or after: {error}"
+                raise StageError(problem, "--encoding names the encoding, e.g. latin-1") from None
+            if cells is None:
+                return
+            if cells and not header:
+                header = cells
+                check_header(kind, name, header)
+            elif cells:
+                yield number, sum(map(len, cells)), row(kind, header, cells)
+            number = reader.line_num + 1
+
+
+def row(kind: Format, header: list[str], cells: list[str]) -> dict[str, str] | Exception:
+    """The record of a row, or what is wrong with it."""
+    if len(cells) != len(header):
+        problem = f"{len(cells)} cells, but there are {len(header)} columns"
+        return ValueError(f"{problem} (delimiter {kind.delimiter!r})")
+    return dict(zip(header, cells, strict=True))
+
+
+def check_header(kind: Format, name: str, header: list[str]) -> None:
+    """Raise StageError where a header repeats a name, or is one column for a wrong delimiter."""
+    if len({*header}) < len(header):
+        raise StageError(
+            f"{name}: line 1: the header repeats a column", "--names gives other names"
+        )
+    for other in ("::", "\t", ";", "|", ","):
+        if len(header) == 1 and other in header[0]:
+            shown = "tab" if other == "\t" else other
+            problem = f"{name}: one column, {header[0]!r}"
+            raise StageError(problem, f"--delimiter {shown!r} (in a pipeline delimiter: {shown!r})")
+
+
+def parquet_records(path: Path) -> Parsed:
+    """The rows of a Parquet file as text: nothing for null, lists and structures as JSON."""
+    from pyarrow import parquet
+
+    number = 0
+    for batch in parquet.ParquetFile(path).iter_batches(10_000):
+        for record in batch.to_pylist():
+            number += 1
+            yield number, 100, {name: text_of(value) for name, value in record.items()}
+
+
+def text_of(value: object) -> str:
+    """A value of a Parquet file as the text of a cell."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool | list | dict):
+        return json.dumps(value, ensure_ascii=False, default=str, separators=(",", ":"))
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import main
+import pandas as pd
+import pytest
+import yaml
+from stageio import StageError, read_table
+
+Rows = list[list[str]]
+Load = Callable[..., Rows]
+
+RATINGS = "user,item,rating,time"
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    """Loads content, or files by name, with the given parameters; the header and the rows."""
+    declared = yaml.safe_load(Path("component.yaml").read_text())["params"]
+    defaults = {name: param["default"] for name, param in declared.items()}
+
+    def rows(content: str | bytes | dict[str, bytes], **parameters: Any) -> Rows:
+        source = tmp_path / "source"
+        if isinstance(content, dict):
+            for name, raw in content.items():
+                (source / name).parent.mkdir(parents=True, exist_ok=True)
+                (source / name).write_bytes(raw)
+        else:
+            source.write_bytes(content if isinstance(content, bytes) else content.encode())
+        output = tmp_path / "output"
+        output.mkdir()
+        main.main(input=source, output=output, **{**defaults, **parameters})
+        table = read_table(output / "records.csv")
+        return [list(table), *table.to_numpy().tolist()]
+
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("content", "parameters", "first"),
+    [
+        pytest.param(
+            "196\t242\t3\t881250949\n186\t302\t3\t891717742\n",
+            {"delimiter": "tab", "names": RATINGS},
+            {"user": "196", "item": "242", "rating": "3", "time": "881250949"},
+            id="MovieLens 100k",
+        ),
+        pytest.param(
+            "1::1193::5::978300760\n1::661::3::978302109\n",
+            {"delimiter": "::", "names": RATINGS, "columns": "user,item,time"},
+            {"user": "1", "item": "1193", "time": "978300760"},
+            id="MovieLens 1M",
+        ),
+        pytest.param(
+            "userId,movieId,rating,timestamp\n1,1,4.0,964982703\n",
+            {"columns": "userId=user, movieId=item, timestamp=time", "time": "time"},
+            {"user": "1", "item": "1", "time": "964982703"},
+            id="MovieLens latest",
+        ),
+        pytest.param(
+            json.dumps(
+                {"reviewerID": "A1", "asin": "0000031852", "helpful": [0, 0], "overall": 5.0,
+                 "unixReviewTime": 1391040000, "reviewTime": "01 30, 2014"}
+            ),
+            {"columns": "reviewerID=user, asin=item, unixReviewTime=time"},
+            {"user": "A1", "item": "0000031852", "time": "1391040000"},
+            id="Amazon 2014",
+        ),
+        pytest.param(
+            "0000031852,A1,5.0,1369699200\nB0,NA,1.0,1355443200\n",
+            {"names": "item,user,rating,time", "columns": "user,item,time"},
+            {"user": "A1", "item": "0000031852", "time": "1369699200"},
+            id="Amazon 2018, ratings only",
+        ),
+        pytest.param(
+            json.dumps(
+                {"rating": 5.0, "title": "", "images": [], "asin": "B1", "parent_asin": "B2",
+                 "user_id": "AE", "timestamp": 1588687728923, "verified_purchase": True}
+            ),
+            {"columns": "user_id=user, parent_asin=item, timestamp=time", "time": "time"},
+            {"user": "AE", "item": "B2", "time": "1588687728"},
+            id="Amazon 2023",
+        ),
+        pytest.param(
+            'user_000001\t2009-05-04T23:08:57Z\tf1b1\tDeep "Dish\tb8d1\tFuck Me Im Famous, \t\n'.replace("\t\n", "\n"),
+            {"delimiter": "tab", "names": "user,time,artist_id,artist,track_id,item",
+             "columns": "user,artist,item,time", "time": "time"},
+            {"user": "user_000001", "artist": 'Deep "Dish', "item": "Fuck Me Im Famous, ", "time": "1241478537"},
+            id="Last.fm 1K",
+        ),
+    ],
+)  # fmt: skip
+def test_published_data_sets_are_loaded_by_parameters_alone(
+    load: Load, content: str, parameters: dict[str, str], first: dict[str, str]
+) -> None:
+    header, row, *_ = load(content, **parameters)
+    assert dict(zip(header, row, strict=True)) == first
+
+
+@pytest.mark.parametrize(
+    ("time", "seconds"),
+    [
+        ("1367452800", "1367452800"),
+        ("1367452800000", "1367452800"),
+        ("1367452800123456", "1367452800"),
+        ("1367452800999999999", "1367452800"),
+        ("1.3674528E9", "1367452800"),
+        ("1367452800.0", "1367452800"),
+        ("1367452800.9", "1367452800"),
+        ("-1", "-1"),
+        ("0", "0"),
+        ("2013-05-02", "1367452800"),
+        ("2013-05-02T00:00:00Z", "1367452800"),
+        ("2013-05-02 02:00:00+02:00", "1367452800"),
+        ("2013-05-02T00:00:00.999", "1367452800"),
+        ("1969-12-31T23:59:59.5Z", "-1"),
+        ("", ""),
+    ],
+)
+def test_times_become_whole_seconds(load: Load, time: str, seconds: str) -> None:
+    assert load(f"a,t\n1,{time}\n", time="t") == [["a", "t"], ["1", seconds]]
+
+
+def test_a_unit_that_is_told_is_believed(load: Load) -> None:
+    assert load("t\n86400000\n", time="t", time_unit="ms")[1] == ["86400"]
+
+
+@pytest.mark.parametrize("time", ["now", "nan", "inf", "yesterday", "2013-13-01"])
+def test_what_is_no_time_is_an_error(load: Load, time: str) -> None:
+    with pytest.raises(StageError, match=f"t: '{time}' is no time"):
+        load(f"t\n{time}\n", time="t")
+
+
+def packed_by_zip(content: bytes, members: int = 1) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for number in range(members):
+            archive.writestr(f"{number}.csv", content)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress, packed_by_zip])
+def test_packed_files_are_known_by_their_content(
+    load: Load, pack: Callable[[bytes], bytes]
+) -> None:
+    assert load(pack(b"a,b\n1,2\n")) == [["a", "b"], ["1", "2"]]
+
+
+def test_a_zip_archive_of_several_files_is_named(load: Load) -> None:
+    with pytest.raises(StageError, match="a zip archive of 2 files"):
+        load(packed_by_zip(b"a\n1\n", members=2))
+
+
+def test_parquet_is_known_by_its_content(load: Load) -> None:
+    frame = pd.DataFrame(
+        {"id": ["0000031852", "NA"], "n": [1, 2], "x": [0.5, None], "b": [True, False]}
+    )
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer)
+    header, *rows = load(buffer.getvalue(), columns="id=item,n,x,b")
+    assert header == ["item", "n", "x", "b"]
+    assert rows[0] == ["0000031852", "1", "0.5", "true"]
+    assert rows[1][:2] == ["NA", "2"]
+
+
+def test_a_directory_is_one_table(load: Load) -> None:
+    files = {
+        "part-1.csv": b"a,b\n3,4\n",
+        "part-0.csv.gz": gzip.compress(b"\xef\xbb\xbfa,b\n1,2\n"),
+        "more/part-2.csv": b"b,a\n6,5\n",
+        "_SUCCESS": b"x",
+        "_committed_123": b"{}",
+        ".part-1.csv.crc": b"crc",
+    }
+    assert sorted(load(files, columns="a,b")[1:]) == [["1", "2"], ["3", "4"], ["5", "6"]]
+
+
+def test_quotes_line_breaks_and_byte_order_marks_of_joined_files(load: Load) -> None:
+    content = '\ufeff"a",b\n"x, ""y""\nz",1\n\ufeff"0000031852",2\n'
+    assert load(content) == [["a", "b"], ['x, "y"\nz', "1"], ["0000031852", "2"]]
+
+
+def test_latin_1_when_told(load: Load) -> None:
+    content = "1|Café (1995)|x\n".encode("latin-1")
+    parameters = {"delimiter": "|", "names": "item,title,genre"}
+    with pytest.raises(StageError) as caught:
+        load(content, **parameters)
+    assert "--encoding" in caught.value.hint
+
+
+def test_latin_1_is_read(load: Load) -> None:
+    content = "1|Café (1995)|x\n".encode("latin-1")
+    rows = load(content, delimiter="|", names="item,title,genre", encoding="latin-1")
+    assert rows[1] == ["1", "Café (1995)", "x"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message", "hint"),
+    [
+        (b"a;b\n1;2\n", "one column, 'a;b'", "delimiter: ';'"),
+        (b"a\tb\n1\t2\n", r"one column, 'a\\tb'", "delimiter: 'tab'"),
+        (b"1::2::3\n", "one column, '1::2::3'", "delimiter: '::'"),
+        (b"a,b\n1,2,3\n", "line 2: 3 cells, but there are 2 columns", "--on-error skip"),
+        ("a,b\n1,2\n".encode("utf-16"), "UTF-16", "UTF-8"),
+        (b'[\n{"a": 1}\n]\n', "a JSON array over several lines", "jq"),
+        (b"{'a': 1}\n", "single-quoted Python records", "json.dumps"),
+        (gzip.compress(gzip.compress(b"a\n1\n")), "packed data in packed data", "unpack"),
+        (b"a,a\n1,2\n", "the header repeats a column", "--names"),
+        (b'a,b\n1,"2\n', "line 2: unexpected end of data", "--on-error"),
+        (b"a,b\n", "not a single record", ""),
+    ],
+)
+def test_what_cannot_be_read_is_named(load: Load, content: bytes, message: str, hint: str) -> None:
+    with pytest.raises(StageError, match=message) as caught:
+        load(content)
+    assert hint in caught.value.hint
+
+
+def test_a_column_that_no_record_has_is_named(load: Load) -> None:
+    with pytest.raises(StageError, match="no record has the column 'c'") as caught:
+        load("a,b\n1,2\n", columns="a, c=item")
+    assert caught.value.hint == "there are a, b"
+
+
+def test_it_works_as_a_process(tmp_path: Path) -> None:
+    (tmp_path / "source").write_text("a,b\n1,2\n3\n")
+    command = [sys.executable, main.__file__, "--input", str(tmp_path / "source")]
+    command += ["--output", str(tmp_path / "output"), "--on-error=skip", "--max-skipped=0.5"]
+    subprocess.run(command, check=True)
+    assert (tmp_path / "output" / "records.csv").read_bytes() == b"a,b\n1,2\n"
