@@ -20,7 +20,7 @@ from stageio import StageError, progress
 Matrix = NDArray[np.float32]
 Sequences = list[list[str]]
 
-PURCHASES_AT_ONCE = 50_000
+PURCHASES_AT_ONCE = 200_000
 # gensim drops what goes beyond this in one sequence.
 LONGEST_SEQUENCE = 10_000
 
