@@ -82,11 +82,11 @@ def test_images_that_files_are_copied_from() -> None:
         ("# x\r\nFROM other\r\nRUN a \\\r\n b", "# x\r\nFROM other\r\nRUN a \\\r\n b"),
         (
             "from --platform=python python as python\nFROM python\n",
-            "FROM --platform=python python@sha256:1 as python\nFROM python\n",
+            "from --platform=python python@sha256:1 as python\nFROM python\n",
         ),
         (
             "ARG V=python\nFROM \\\n  # why\n  ${V} \\\n  AS x\nRUN <<A\nFROM python\nA\nFROM python\n",
-            "ARG V=python\nFROM python@sha256:1 AS x\nRUN <<A\nFROM python\nA\nFROM python@sha256:1\n",
+            "ARG V=python\nFROM \\\n  # why\n  python@sha256:1 \\\n  AS x\nRUN <<A\nFROM python\nA\nFROM python@sha256:1\n",
         ),
         ("FROM a\nARG V=python\nFROM $V\n", "FROM a\nARG V=python\nFROM $V\n"),
     ],

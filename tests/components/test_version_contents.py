@@ -149,12 +149,13 @@ def test_base_images_are_pinned_by_reference_or_warned_of(project: Monorepo) -> 
         ("b", "b"),
         ("busybox@sha256:abc", "busybox@sha256:abc"),
         ("python:3.11", f"python:3.11@{PIN}"),
+        ("tool:1", "tool:1"),
     )
     assert found.warnings == (
         "components/a/Dockerfile: the base image b has no pin, so it may change unnoticed"
         " (set its digest in [tool.daintree.bases])",
-        "components/a/Dockerfile: the image tool:1 that files are copied from has no digest,"
-        " so it may change unnoticed",
+        "components/a/Dockerfile: the image tool:1 that files are copied from has no pin,"
+        " so it may change unnoticed (set its digest in [tool.daintree.bases])",
     )
 
 

@@ -1,171 +1,281 @@
-"""The images a Dockerfile starts from."""
+"""The images a Dockerfile names, read as Docker's own parser reads it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
-_DIRECTIVE = re.compile(r"#\s*(\w+)\s*=\s*(\S+)\s*\Z")
-_HEREDOC = re.compile(r"<<(-?)([\"']?)(\w+)\2")
-_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?:(:[-+])([^}]*))?\})")
-_ARGUMENT = re.compile(r"(\w+)(?:=(\"[^\"]*\"|'[^']*'|\S*))?")
+_DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*")
+_WORD = re.compile(r"""(?:\\.|'[^']*'|"(?:\\.|[^"\\])*"|\$\{[^}]*\}|[^\s'"\\])+""", re.DOTALL)
+_HEREDOC = re.compile(r"\d*<<(-?)([^<]+)")
+_DECLARATION = re.compile(r"(\w+)(?:=(.*))?", re.DOTALL)
+_MOUNT_SOURCE = re.compile(r"(?:^|,)from=([^,]+)")
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?:(:?[-+?])((?:[^{}]|\{[^{}]*\})*))?\})")
+_INSTRUCTIONS = frozenset(
+    re.findall(
+        "[A-Z]+",
+        "ADD ARG CMD COPY ENTRYPOINT ENV EXPOSE FROM HEALTHCHECK LABEL MAINTAINER ONBUILD RUN SHELL"
+        " STOPSIGNAL USER VOLUME WORKDIR",
+    )
+)
 _WITH_HEREDOCS = frozenset({"RUN", "COPY", "ADD"})
+_OWN_FRONTEND = re.compile(r"(?:docker\.io/)?docker/dockerfile(?:-upstream)?(?:[:@].*)?")
 
 
 class BaseImages(msgspec.Struct, frozen=True):
-    """The images a Dockerfile names, sorted: `built_on` by FROM, `copied_from` by COPY --from."""
+    """The images a Dockerfile names, sorted: `built_on` by FROM, `copied_from` by COPY --from and RUN --mount.
+
+    `warnings` say what is not understood.
+    """
 
     built_on: tuple[str, ...]
     copied_from: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
-class _Instruction(msgspec.Struct, frozen=True):
-    """Its name in capitals, the rest of its line with continuations joined, and the lines it takes up."""
+class Instruction(msgspec.Struct, frozen=True):
+    """Its name in capitals, flags, the rest of its line with continuations joined, and the lines it takes up.
+
+    `heredocs` have the ends of its here-documents, which begin at line `body`; `unfinished` is an end that does not come.
+    """
 
     name: str
+    flags: tuple[str, ...]
     rest: str
     start: int
+    body: int
     end: int
+    unfinished: str = ""
+
+    def flag(self, name: str) -> str:
+        """Return the value of a flag such as --from; "" without it."""
+        values = [f.partition("=")[2] for f in self.flags if f.startswith(f"--{name}=")]
+        return values[-1] if values else ""
+
+
+def read_instructions(content: bytes) -> Iterator[Instruction]:
+    """Return the instructions of a Dockerfile, those in its here-documents left out."""
+    lines = _lines(content)
+    escape = _directives(lines).get("escape", "\\")
+    mark = re.escape(escape)
+    continued = re.compile(rf"(?:(?<!{mark})|(?<=^)){mark}[ \t]*\Z")
+    at = 0
+    while at < len(lines):
+        start, whole = at, lines[at].lstrip()
+        at += 1
+        if whole.startswith("#") or not whole.strip():
+            continue
+        while continued.search(whole):
+            whole = continued.sub("", whole)
+            if at == len(lines):
+                break
+            # Comments and empty lines inside an instruction are no part of it, nor its end.
+            while at < len(lines) and (not lines[at].strip() or lines[at].lstrip().startswith("#")):
+                at += 1
+            if at < len(lines):
+                whole += lines[at]
+                at += 1
+        if not whole.strip():
+            continue
+        name, flags, rest = _split(whole, escape)
+        body, unfinished = at, ""
+        for tabs, word in _heredocs(name, whole, rest):
+            end = next((n for n in range(at, len(lines)) if _ends(lines[n], tabs, word)), None)
+            at = len(lines) if end is None else end + 1
+            unfinished = unfinished or (word if end is None else "")
+        yield Instruction(name, flags, rest, start, body, at, unfinished)
+
+
+def _lines(content: bytes) -> list[str]:
+    """The lines as Go splits them: not at the other characters that end a line for Python."""
+    text = content.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    return lines if lines[-1] else lines[:-1]
+
+
+def _directives(lines: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for line in lines:
+        directive = _DIRECTIVE.fullmatch(line.strip())
+        # After one that is none, or that it does not know, Docker takes the rest for comments.
+        if not directive or directive[1].lower() not in ("escape", "syntax", "check"):
+            break
+        found.setdefault(directive[1].lower(), directive[2])
+    return found
+
+
+def _split(line: str, escape: str = "\\") -> tuple[str, tuple[str, ...], str]:
+    name, *more = line.strip().split(None, 1)
+    rest = more[0] if more else ""
+    flags: list[str] = []
+    while rest.startswith("--"):
+        flag, rest = _flag(rest, escape)
+        if flag == "--":
+            break
+        flags.append(flag)
+    return name.upper(), tuple(flags), rest
+
+
+def _flag(text: str, escape: str) -> tuple[str, str]:
+    """The first word without its quotes, and the rest; an open quote ends with the text."""
+    word, quote, at = "", "", 0
+    while at < len(text) and (quote or not text[at].isspace()):
+        mark = text[at]
+        at += 1
+        if mark == quote:
+            quote = ""
+        elif not quote and mark in "\"'":
+            quote = mark
+        elif mark == escape:
+            word += text[at : at + 1]
+            at += 1
+        else:
+            word += mark
+    return word, text[at:].lstrip()
+
+
+def _heredocs(name: str, line: str, rest: str) -> list[tuple[bool, str]]:
+    """The here-documents that begin in a line: (tabs before the end are left out, the end)."""
+    if name == "ONBUILD" and rest:
+        name, _, rest = _split(rest)
+    if name not in _WITH_HEREDOCS or (rest.startswith("[") and rest.rstrip().endswith("]")):
+        return []
+    words = _WORD.findall(line)
+    if "".join(words) != "".join(line.split()) and "".join(_WORD.sub("", line).split()):
+        # An open quote: Docker finds no words at all.
+        return []
+    found = (_HEREDOC.fullmatch(word) for word in words)
+    return [(bool(f[1]), re.sub(r"[\"']|\\(?=.)", "", f[2])) for f in found if f]
+
+
+def _ends(line: str, tabs: bool, word: str) -> bool:
+    return (line.lstrip("\t") if tabs else line) == word
 
 
 def base_images(content: bytes, build_args: Mapping[str, str]) -> BaseImages:
-    """The images that a Dockerfile names, its own stages and `scratch` left out.
+    """Return the images that a Dockerfile names, its own stages and `scratch` left out.
 
-    Arguments declared before the first FROM are filled in, `build_args` first, then their defaults;
-    a reference with an unknown one stays as it is written.
+    Arguments declared before the first FROM are filled in, `build_args` first, then their defaults; a reference with an
+    unknown one stays as it is written.
     """
-    arguments: dict[str, str] = {}
-    stages: set[str] = set()
-    built_on: set[str] = set()
-    copied_from: set[str] = set()
-    for found in _instructions(content.decode("utf-8", "replace")):
-        if found.name == "ARG" and not stages:
-            arguments |= _declared(found.rest, build_args, arguments)
-        elif found.name == "FROM":
-            image, stage = _from(found.rest)
-            reference = _substitute(image, arguments)
-            if reference.lower() not in {*stages, "scratch", ""}:
-                built_on.add(reference)
-            stages.add(stage.lower() or f"stage {len(stages)}")
-        elif found.name == "COPY":
-            copied_from |= {_substitute(image, arguments) for image in _copied(found.rest, stages)}
-    return BaseImages(tuple(sorted(built_on)), tuple(sorted(copied_from)))
+    found: dict[str, set[str]] = {"FROM": set(), "COPY": set()}
+
+    def note(instruction: Instruction, reference: str, written: str) -> str:
+        found["FROM" if instruction.name == "FROM" else "COPY"].add(reference)
+        return ""
+
+    warnings = _walk(content, build_args, note)
+    syntax = _directives(_lines(content)).get("syntax", "")
+    if syntax and not _OWN_FRONTEND.fullmatch(syntax):
+        warnings.append(f"it is read by {syntax}, so images that it names may be missed")
+    return BaseImages(tuple(sorted(found["FROM"])), tuple(sorted(found["COPY"])), tuple(warnings))
 
 
 def with_pins(content: bytes, build_args: Mapping[str, str], pins: Mapping[str, str]) -> bytes:
-    """The Dockerfile whose FROMs name, instead of an image in `pins`, what `pins` has for it.
+    """Return the Dockerfile that names, instead of an image in `pins`, what `pins` has for it.
 
     Everything else stays as it is written; without such an image, every byte.
     """
-    text = content.decode("utf-8", "surrogateescape")
-    lines = text.splitlines(keepends=True)
+    lines = content.decode("utf-8", "surrogateescape").split("\n")
+
+    def replace(instruction: Instruction, reference: str, written: str) -> str:
+        pinned = pins.get(reference, reference)
+        if pinned != reference:
+            for number in range(instruction.start, instruction.body):
+                at = _place(lines[number], written, instruction.name)
+                if at >= 0:
+                    line = lines[number]
+                    lines[number] = line[:at] + pinned + line[at + len(written) :]
+                    return ""
+            return (
+                f"{instruction.name} names {reference} over several lines, so its pin is not used"
+            )
+        return ""
+
+    _walk(content, build_args, replace)
+    return "\n".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _place(line: str, written: str, name: str) -> int:
+    """The place of a reference in a line: a word of its own, or the value of from=; -1 where it is not there."""
+    before = r"(?:^|\s)" if name == "FROM" else r"from="
+    after = r"(?=\s|$)" if name == "FROM" else r"(?=[\s,\"']|$)"
+    if line.lstrip().startswith("#"):
+        return -1
+    found = re.search(rf"{before}[\"']?({re.escape(written)})[\"']?{after}", line)
+    return found.start(1) if found else -1
+
+
+def _walk(
+    content: bytes,
+    build_args: Mapping[str, str],
+    visit: Callable[[Instruction, str, str], str],
+) -> list[str]:
+    """Call `visit` with each image that is no stage: the instruction, the reference and its written form; the warnings."""
     arguments: dict[str, str] = {}
     stages: set[str] = set()
-    for found in _instructions(text):
+    warnings: list[str] = []
+    for found in read_instructions(content):
+        line = f"line {found.start + 1}"
+        if found.unfinished:
+            warnings.append(f"{line}: the here-document {found.unfinished} has no end")
         if found.name == "ARG" and not stages:
-            arguments |= _declared(found.rest, build_args, arguments)
+            _declare(found.rest, build_args, arguments)
         elif found.name == "FROM":
-            image, stage = _from(found.rest)
-            reference = _substitute(image, arguments)
-            if reference.lower() not in stages and pins.get(reference, reference) != reference:
-                words = found.rest.split()
-                words[words.index(image)] = pins[reference]
-                joined = [f"FROM {' '.join(words)}\n", *[""] * (found.end - found.start - 1)]
-                lines[found.start : found.end] = joined
-            stages.add(stage.lower() or f"stage {len(stages)}")
-    return "".join(lines).encode("utf-8", "surrogateescape")
+            words = _WORD.findall(found.rest)
+            written = words[0].strip("\"'") if words else ""
+            reference = _expand(written, arguments)
+            if reference.lower() not in {*stages, "scratch", ""}:
+                if "$" in reference:
+                    warnings.append(f"{line}: FROM {reference}: an argument without a value")
+                warnings.append(visit(found, reference, written))
+            named = len(words) > 2 and words[1].lower() == "as"
+            stages.add(words[2].lower() if named else f"stage {len(stages)}")
+        elif found.name in ("COPY", "RUN"):
+            for source in _sources(found):
+                if source.lower() in stages or source.isdecimal():
+                    continue
+                if "$" in source:
+                    warnings.append(f"{line}: {found.name} from {source}: Docker fills in nothing")
+                warnings.append(visit(found, source, source))
+        elif found.name not in _INSTRUCTIONS:
+            warnings.append(f"{line}: there is no instruction {found.name}")
+    return [warning for warning in warnings if warning]
 
 
-def _instructions(text: str) -> Iterator[_Instruction]:
-    lines = _Counted(text.splitlines())
-    escape = re.escape(_escape(text))
-    continues = re.compile(rf"(?<!{escape}){escape}\Z")
-    for line in lines:
-        start = lines.count - 1
-        whole = line.strip()
-        if not whole or whole.startswith("#"):
+def _sources(instruction: Instruction) -> list[str]:
+    """The images or stages that an instruction takes files from."""
+    if instruction.name == "COPY":
+        return [source] if (source := instruction.flag("from")) else []
+    mounts = [flag.partition("=")[2] for flag in instruction.flags if flag.startswith("--mount=")]
+    return [source for mount in mounts for source in _MOUNT_SOURCE.findall(mount)]
+
+
+def _declare(rest: str, build_args: Mapping[str, str], arguments: dict[str, str]) -> None:
+    for word in _WORD.findall(rest):
+        declared = _DECLARATION.fullmatch(word)
+        if not declared:
             continue
-        while continues.search(whole):
-            whole = whole[:-1].rstrip() + " " + _continuation(lines)
-        name, *rest = whole.split(None, 1) or [""]
-        if not name:
-            continue
-        yield _Instruction(name.upper(), "".join(rest), start, lines.count)
-        if name.upper() in _WITH_HEREDOCS:
-            _skip_heredocs("".join(rest), lines)
+        name, default = declared[1], declared[2]
+        if name in build_args:
+            arguments[name] = build_args[name]
+        elif default is not None:
+            literal = default.startswith("'")
+            value = re.sub(r"[\"']", "", default)
+            arguments[name] = value if literal else _expand(value, arguments)
 
 
-class _Counted(Iterator[str]):
-    """An iterator that counts what it has given."""
-
-    def __init__(self, lines: Iterable[str]) -> None:
-        self.count = 0
-        self._lines = iter(lines)
-
-    def __next__(self) -> str:
-        line = next(self._lines)
-        self.count += 1
-        return line
-
-
-def _escape(text: str) -> str:
-    for line in text.splitlines():
-        directive = _DIRECTIVE.match(line.strip())
-        if not directive:
-            break
-        if directive[1].lower() == "escape":
-            return directive[2]
-    return "\\"
-
-
-def _continuation(lines: Iterator[str]) -> str:
-    """The next line; Docker skips empty lines and comments inside an instruction."""
-    for line in lines:
-        if line.strip() and not line.strip().startswith("#"):
-            return line.strip()
-    return ""
-
-
-def _skip_heredocs(rest: str, lines: Iterator[str]) -> None:
-    for tabs, _, end in _HEREDOC.findall(rest):
-        for line in lines:
-            if (line.lstrip("\t") if tabs else line) == end:
-                break
-
-
-def _from(rest: str) -> tuple[str, str]:
-    words = [word for word in rest.split() if not word.startswith("--")]
-    named = len(words) > 2 and words[1].lower() == "as"
-    return (words[0] if words else "", words[2] if named else "")
-
-
-def _copied(rest: str, stages: set[str]) -> set[str]:
-    named = [word[7:] for word in rest.split() if word.startswith("--from=")]
-    return {name for name in named if name and name.lower() not in stages and not name.isdecimal()}
-
-
-def _declared(
-    rest: str, build_args: Mapping[str, str], arguments: Mapping[str, str]
-) -> dict[str, str]:
-    declared: dict[str, str] = {}
-    for name, default in _ARGUMENT.findall(rest):
-        value = build_args.get(name)
-        if value is None and default:
-            value = _substitute(default.strip("\"'"), {**arguments, **declared})
-        if value is not None:
-            declared[name] = value
-    return declared
-
-
-def _substitute(text: str, arguments: Mapping[str, str]) -> str:
+def _expand(text: str, arguments: Mapping[str, str]) -> str:
     def value(found: re.Match[str]) -> str:
-        given = arguments.get(found[1] or found[2], "")
-        if found[3] == ":-":
-            return given or found[4]
-        if found[3] == ":+":
-            return found[4] if given else ""
+        name, operator, word = found[1] or found[2], found[3] or "", found[4] or ""
+        given = arguments.get(name)
+        present = bool(given) if operator.startswith(":") else given is not None
+        if operator.endswith("+"):
+            return _expand(word, arguments) if present else ""
+        if operator.endswith("-"):
+            return str(given) if present else _expand(word, arguments)
         return given or found[0]
 
-    return _VARIABLE.sub(value, text.strip("\"'"))
+    return _VARIABLE.sub(value, text)

@@ -454,19 +454,18 @@ def _base_images(
     where = component.dockerfile.path
     images = base_images(tree.content(component.dockerfile), component.spec.build_args)
     pins = [(reference, _pinned(reference, bases)) for reference in images.built_on]
+    copied = [(reference, _pinned(reference, bases)) for reference in images.copied_from]
+    hint = "has no pin, so it may change unnoticed (set its digest in [tool.daintree.bases])"
     warnings = [
-        f"{where}: the base image {reference} has no pin, so it may change unnoticed"
-        f" (set its digest in [tool.daintree.bases])"
-        for reference, pinned in pins
-        if "@" not in pinned
+        f"{where}: the base image {reference} {hint}" for reference, pin in pins if "@" not in pin
     ]
     warnings += [
-        f"{where}: the image {reference} that files are copied from has no digest,"
-        " so it may change unnoticed"
-        for reference in images.copied_from
-        if "@" not in reference
+        f"{where}: the image {reference} that files are copied from {hint}"
+        for reference, pin in copied
+        if "@" not in pin
     ]
-    return pins, warnings
+    warnings += [f"{where}: {warning}" for warning in images.warnings]
+    return sorted({*pins, *copied}), warnings
 
 
 def _pinned(reference: str, bases: Mapping[str, str]) -> str:
