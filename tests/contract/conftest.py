@@ -14,7 +14,7 @@ from daintree.runners import RUNNERS, open_runner
 from daintree.runners.runner import Runner
 from daintree.settings import read_settings
 from daintree.store.store import Store
-from tests.contract.laboratory import LABEL, Laboratory
+from tests.contract.stages import LABEL, StageMaker
 from tests.contract.stores import STORES, Place
 from tests.contract.workers import StartWorker, Worker
 from tests.services.engine import remove_images
@@ -80,6 +80,6 @@ def runner(
 
 
 @pytest.fixture
-def laboratory(runner: Runner, tmp_path: Path) -> Laboratory:
+def stages(runner: Runner, tmp_path: Path) -> StageMaker:
     """Makes stages for the runner, in a directory of the test's own."""
-    return Laboratory(runner, tmp_path)
+    return StageMaker(runner, tmp_path)

@@ -12,20 +12,20 @@ from daintree.errors import EnvironmentFailed
 from daintree.runners import RUNNERS
 from daintree.runners.runner import Outcome
 from daintree.spec.component import ComponentSpec
-from tests.contract.laboratory import TELL, Laboratory, version_of
+from tests.contract.stages import TELL, StageMaker, version_of
 
 
-def test_it_names_itself_and_its_environment(laboratory: Laboratory) -> None:
-    assert laboratory.runner.name in RUNNERS
-    assert laboratory.runner.environment_class
+def test_it_names_itself_and_its_environment(stages: StageMaker) -> None:
+    assert stages.runner.name in RUNNERS
+    assert stages.runner.environment_class
 
 
-def test_input_is_read_and_output_written(laboratory: Laboratory) -> None:
+def test_input_is_read_and_output_written(stages: StageMaker) -> None:
     source = (
         "import shutil, sys\nshutil.copy(sys.argv[2] + '/given.csv', sys.argv[4] + '/taken.csv')\n"
     )
-    job = laboratory.job(source)
-    outcome = laboratory.run(job)
+    job = stages.job(source)
+    outcome = stages.run(job)
     assert outcome.exit_code == 0
     assert outcome.seconds > 0
     assert (job.output / "taken.csv").read_text() == "x\n1\n"
@@ -46,66 +46,66 @@ def test_input_is_read_and_output_written(laboratory: Laboratory) -> None:
         '"',
     ],
 )
-def test_arguments_arrive_as_they_are(laboratory: Laboratory, value: str) -> None:
-    assert laboratory.told("sys.argv[5:]", "--name", value) == ["--name", value]
+def test_arguments_arrive_as_they_are(stages: StageMaker, value: str) -> None:
+    assert stages.told("sys.argv[5:]", "--name", value) == ["--name", value]
 
 
-def test_paths_may_hold_spaces_and_any_letter(laboratory: Laboratory) -> None:
-    laboratory.directory /= "ein größerer Ort"
-    assert laboratory.told("os.listdir(sys.argv[2])") == ["given.csv"]
+def test_paths_may_hold_spaces_and_any_letter(stages: StageMaker) -> None:
+    stages.directory /= "ein größerer Ort"
+    assert stages.told("os.listdir(sys.argv[2])") == ["given.csv"]
 
 
-def test_libraries_beside_the_entrypoint_are_imported(laboratory: Laboratory) -> None:
-    assert laboratory.told("__import__('shared').NAME") == "shared"
+def test_libraries_beside_the_entrypoint_are_imported(stages: StageMaker) -> None:
+    assert stages.told("__import__('shared').NAME") == "shared"
 
 
-def test_all_it_says_goes_to_the_log_and_the_listener_in_order(laboratory: Laboratory) -> None:
+def test_all_it_says_goes_to_the_log_and_the_listener_in_order(stages: StageMaker) -> None:
     source = "import sys\nfor i in range(3): print('out', i); print('err', i, file=sys.stderr)\n"
-    job = laboratory.job(source)
-    laboratory.run(job)
+    job = stages.job(source)
+    stages.run(job)
     # A container's two streams are two: their lines may change places, those of one never do.
     for stream in ("out", "err"):
-        said = [line for line in laboratory.lines if line.startswith(stream)]
+        said = [line for line in stages.lines if line.startswith(stream)]
         assert said == [f"{stream} {count}" for count in range(3)]
-    assert len(laboratory.lines) == 6
-    assert job.log.read_text(encoding="utf-8").splitlines() == laboratory.lines
+    assert len(stages.lines) == 6
+    assert job.log.read_text(encoding="utf-8").splitlines() == stages.lines
 
 
-def test_a_line_is_given_on_before_the_stage_ends(laboratory: Laboratory) -> None:
+def test_a_line_is_given_on_before_the_stage_ends(stages: StageMaker) -> None:
     source = "import sys\nprint('ready')\nwhile not __import__('os').path.exists(sys.argv[4] + '/go'): pass\n"
-    job = laboratory.job(source)
-    assert laboratory.run(job, lambda line: (job.output / "go").touch()).exit_code == 0
+    job = stages.job(source)
+    assert stages.run(job, lambda line: (job.output / "go").touch()).exit_code == 0
 
 
-def test_any_bytes_may_be_said(laboratory: Laboratory) -> None:
+def test_any_bytes_may_be_said(stages: StageMaker) -> None:
     source = "import os\nos.write(1, b'caf\\xe9 \\xf0\\x9f\\x8e\\x89\\r\\n\\0nul\\nrest')\n"
-    job = laboratory.job(source)
-    laboratory.run(job)
-    assert laboratory.lines == ["caf\ufffd 🎉", "\0nul", "rest"]
+    job = stages.job(source)
+    stages.run(job)
+    assert stages.lines == ["caf\ufffd 🎉", "\0nul", "rest"]
     assert job.log.read_text(encoding="utf-8") == "caf\ufffd 🎉\n\0nul\nrest\n"
 
 
-def test_much_may_be_said(laboratory: Laboratory) -> None:
-    laboratory.run(laboratory.job("for i in range(200_000): print(i)\n"))
-    assert laboratory.lines == [str(count) for count in range(200_000)]
+def test_much_may_be_said(stages: StageMaker) -> None:
+    stages.run(stages.job("for i in range(200_000): print(i)\n"))
+    assert stages.lines == [str(count) for count in range(200_000)]
 
 
-def test_nothing_can_be_asked(laboratory: Laboratory) -> None:
-    assert laboratory.told("sys.stdin.read()") == ""
+def test_nothing_can_be_asked(stages: StageMaker) -> None:
+    assert stages.told("sys.stdin.read()") == ""
 
 
-def test_what_could_vary_is_fixed(laboratory: Laboratory) -> None:
-    told = laboratory.told(
+def test_what_could_vary_is_fixed(stages: StageMaker) -> None:
+    told = stages.told(
         "[hash('a'), __import__('time').tzname[0], sys.stdout.encoding, open(os.devnull).encoding]"
     )
-    again = Laboratory(laboratory.runner, laboratory.directory / "again").told("[hash('a')]")
+    again = StageMaker(stages.runner, stages.directory / "again").told("[hash('a')]")
     assert told[0] == again[0]
     assert told[1] == "UTC"
     assert [name.lower() for name in told[2:]] == ["utf-8", "utf-8"]
 
 
 def test_what_surrounds_it_stays_outside(
-    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+    stages: StageMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = [
         "DAINTREE_STORE",
@@ -117,92 +117,92 @@ def test_what_surrounds_it_stays_outside(
     ]
     for name in names:
         monkeypatch.setenv(name, "/from/outside")
-    told = laboratory.told("dict(os.environ)")
+    told = stages.told("dict(os.environ)")
     assert not set(names) & set(told)
 
 
 def test_a_stage_gets_the_variables_that_it_names_and_no_others(
-    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+    stages: StageMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_SECRET_ACCESS_KEY", "MINIO_SECRET_KEY", "HF_TOKEN", "DB_PASSWORD"):
         monkeypatch.setenv(name, f"value of {name}")
-    job = laboratory.job(TELL.format("dict(os.environ)"), env=("DB_PASSWORD",))
-    assert laboratory.run(job).exit_code == 0
+    job = stages.job(TELL.format("dict(os.environ)"), env=("DB_PASSWORD",))
+    assert stages.run(job).exit_code == 0
     told = json.loads((job.output / "told.json").read_text())
     assert told["DB_PASSWORD"] == "value of DB_PASSWORD"
     assert not {"AWS_SECRET_ACCESS_KEY", "MINIO_SECRET_KEY", "HF_TOKEN"} & set(told)
 
 
 def test_a_variable_that_is_named_and_not_set_is_refused_before_anything_is_made(
-    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+    stages: StageMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DB_PASSWORD", raising=False)
     version = version_of("")
     needy = msgspec.structs.replace(version, spec=ComponentSpec(env=("DB_PASSWORD",)))
-    refusal = laboratory.runner.refusal(needy)
+    refusal = stages.runner.refusal(needy)
     assert refusal is not None
     assert "needs the environment variable DB_PASSWORD" in refusal.message
     with pytest.raises(EnvironmentFailed, match="DB_PASSWORD"):
-        laboratory.runner.prepare(needy, lambda: pytest.fail("a snapshot"), lambda line: None)
-    assert laboratory.runner.refusal(version) is None
+        stages.runner.prepare(needy, lambda: pytest.fail("a snapshot"), lambda line: None)
+    assert stages.runner.refusal(version) is None
 
 
-def test_a_socket_fits_into_the_temporary_directory(laboratory: Laboratory) -> None:
-    laboratory.directory /= "a-place-with-a-name" * 4
+def test_a_socket_fits_into_the_temporary_directory(stages: StageMaker) -> None:
+    stages.directory /= "a-place-with-a-name" * 4
     source = (
         "import multiprocessing, socket, tempfile\n"
         "if __name__ == '__main__':\n"
         "    with multiprocessing.Manager() as manager: manager.dict(a=1)\n"
         "    socket.socket(socket.AF_UNIX).bind(tempfile.mkdtemp() + '/' + 's' * 20)\n"
     )
-    assert laboratory.run(laboratory.job(source)).exit_code == 0, laboratory.lines
+    assert stages.run(stages.job(source)).exit_code == 0, stages.lines
 
 
-def test_temporary_files_land_in_scratch(laboratory: Laboratory) -> None:
-    job = laboratory.job("import tempfile\ntempfile.mkstemp(prefix='temporary-')\n")
-    assert laboratory.run(job).exit_code == 0
+def test_temporary_files_land_in_scratch(stages: StageMaker) -> None:
+    job = stages.job("import tempfile\ntempfile.mkstemp(prefix='temporary-')\n")
+    assert stages.run(job).exit_code == 0
     assert [path.name.partition("-")[0] for path in job.scratch.iterdir()] == ["temporary"]
     assert not any(job.output.iterdir())
 
 
-def test_it_has_a_home(laboratory: Laboratory) -> None:
-    assert laboratory.told("os.access(os.path.expanduser('~'), os.W_OK)") is True
+def test_it_has_a_home(stages: StageMaker) -> None:
+    assert stages.told("os.access(os.path.expanduser('~'), os.W_OK)") is True
 
 
-def test_the_snapshot_stays_as_it_is(laboratory: Laboratory) -> None:
-    job = laboratory.job("import shared\n")
-    snapshot = laboratory.directory / "stage" / "snapshot"
+def test_the_snapshot_stays_as_it_is(stages: StageMaker) -> None:
+    job = stages.job("import shared\n")
+    snapshot = stages.directory / "stage" / "snapshot"
     before = sorted(snapshot.rglob("*"))
-    assert laboratory.run(job).exit_code == 0
+    assert stages.run(job).exit_code == 0
     assert sorted(snapshot.rglob("*")) == before
 
 
-def test_its_memory_is_measured(laboratory: Laboratory) -> None:
+def test_its_memory_is_measured(stages: StageMaker) -> None:
     ballast = bytearray(b"x") * 150_000_000
     # A container's memory is sampled: it lives for many samples, however busy the machine is.
     source = "x = bytearray(b'x') * 50_000_000\nsum(range(50_000_000))\n"
-    outcome = laboratory.run(laboratory.job(source))
+    outcome = stages.run(stages.job(source))
     assert len(ballast) == 150_000_000
     assert 50_000_000 <= outcome.peak_memory < 140_000_000
 
 
-def test_several_run_side_by_side(laboratory: Laboratory) -> None:
+def test_several_run_side_by_side(stages: StageMaker) -> None:
     # Each waits for the file of the other: one after the other they would never end.
     source = (
         "import os, sys\nos.chdir(os.environ['TMPDIR'])\nmine, other = sys.argv[5:7]\nopen(mine, 'w')\n"
         "while not os.path.exists(other): pass\n"
     )
-    shared = laboratory.directory / "shared"
+    shared = stages.directory / "shared"
     shared.mkdir()
     jobs = [
         msgspec.structs.replace(
-            laboratory.job(source, *order, name=f"stage-{order[0]}"), scratch=shared
+            stages.job(source, *order, name=f"stage-{order[0]}"), scratch=shared
         )
         for order in (("a", "b"), ("b", "a"))
     ]
     outcomes: list[Outcome] = []
     threads = [
-        threading.Thread(target=lambda job=job: outcomes.append(laboratory.run(job)), daemon=True)
+        threading.Thread(target=lambda job=job: outcomes.append(stages.run(job)), daemon=True)
         for job in jobs
     ]
     for thread in threads:
@@ -212,10 +212,10 @@ def test_several_run_side_by_side(laboratory: Laboratory) -> None:
     assert [outcome.exit_code for outcome in outcomes] == [0, 0]
 
 
-def test_the_command_can_be_repeated_by_hand(laboratory: Laboratory) -> None:
+def test_the_command_can_be_repeated_by_hand(stages: StageMaker) -> None:
     from daintree.process import capture
 
-    job = laboratory.job(TELL.format("sys.argv[5:]"), "--name", "a value")
-    command, variables = laboratory.runner.command(job)
+    job = stages.job(TELL.format("sys.argv[5:]"), "--name", "a value")
+    command, variables = stages.runner.command(job)
     assert capture(command, env=variables, cwd=job.scratch).code == 0
     assert json.loads((job.output / "told.json").read_text()) == ["--name", "a value"]

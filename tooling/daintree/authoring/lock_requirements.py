@@ -81,7 +81,7 @@ def lock(
 
 
 def staleness(root: Path, name: str) -> str:
-    """Reason that the requirements.txt of `name` is out of date with its inputs; "" where it is not.
+    """The reason why the requirements.txt of `name` is out of date, as its inputs tell; "" where it is not.
 
     Raises UsageError and SpecError as `lock` does.
     """

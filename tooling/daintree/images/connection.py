@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 30
 ATTEMPTS = 3
 PAUSE_SECONDS = 0.25
-PASSING_FAULTS = frozenset({429, 502, 503, 504})
+TRANSIENT_STATUSES = frozenset({429, 502, 503, 504})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_REDIRECTS = 5
-# What cannot be told apart from a connection that the server had closed between two requests.
+# A connection that the server had closed between two requests looks the same.
 _BROKEN = (ConnectionResetError, BrokenPipeError)
 
 
@@ -36,68 +36,68 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class _Kept(threading.local):
+class _Open(threading.local):
     def __init__(self) -> None:
-        self.open: dict[tuple[str, str], http.client.HTTPConnection] = {}
+        self.connections: dict[tuple[str, str], http.client.HTTPConnection] = {}
 
 
 class Connections:
     """Open connections. May be used from any number of threads; each has connections of its own."""
 
     def __init__(self) -> None:
-        self._kept = _Kept()
+        self._open = _Open()
 
     def ask(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
     ) -> Answer:
-        """One answer, redirects followed; no Authorization is handed on to another host.
+        """One answer, redirects followed; no Authorization goes to another host.
 
-        A broken connection and an answer of a passing fault (429, 502 to 504) are tried again, ATTEMPTS times in all.
+        A broken connection and a transient answer (429, 502 to 504) are tried again, ATTEMPTS times in all.
         Raises OSError and http.client.HTTPException as the connection does.
         """
-        answer = self._ask_again(method, url, headers, body)
+        answer = self._retried(method, url, headers, body)
         for _ in range(MOST_REDIRECTS):
             location = answer.headers.get("location", "")
             if answer.status not in REDIRECTS or not location or method not in ("GET", "HEAD"):
                 break
-            here, there = urlsplit(url), urlsplit(urljoin(url, location))
-            if (here.scheme, here.netloc) != (there.scheme, there.netloc):
+            before, after = urlsplit(url), urlsplit(urljoin(url, location))
+            if (before.scheme, before.netloc) != (after.scheme, after.netloc):
                 headers = {k: v for k, v in headers.items() if k.lower() != "authorization"}
-            url = there.geturl()
-            answer = self._ask_again(method, url, headers, body)
+            url = after.geturl()
+            answer = self._retried(method, url, headers, body)
         return answer
 
-    def _ask_again(
+    def _retried(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> Answer:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                answer = self._ask_once(method, urlsplit(url), headers, body)
+                answer = self._once(method, urlsplit(url), headers, body)
             except _BROKEN:
                 if attempt == ATTEMPTS:
                     raise
                 continue
-            if answer.status not in PASSING_FAULTS:
+            if answer.status not in TRANSIENT_STATUSES:
                 break
             if attempt < ATTEMPTS:
                 time.sleep(PAUSE_SECONDS * attempt)
         return answer
 
-    def _ask_once(
+    def _once(
         self, method: str, url: SplitResult, headers: Mapping[str, str], body: bytes | None
     ) -> Answer:
         connection = self._connection(url)
         try:
             connection.request(method, target(url), body, dict(headers))
             response = connection.getresponse()
-            found = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, found, response.read())
+            fields = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, fields, response.read())
         except BaseException:
             connection.close()
             raise
 
     def _connection(self, url: SplitResult) -> http.client.HTTPConnection:
-        place = (url.scheme, url.netloc)
-        if place not in self._kept.open:
-            self._kept.open[place] = connection_to(url, TIMEOUT_SECONDS)
-        return self._kept.open[place]
+        server = (url.scheme, url.netloc)
+        if server not in self._open.connections:
+            self._open.connections[server] = connection_to(url, TIMEOUT_SECONDS)
+        return self._open.connections[server]

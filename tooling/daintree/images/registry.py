@@ -81,10 +81,10 @@ class RegistryClient:
 
     def manifest(self, repository: Repository, reference: str) -> Manifest:
         """The manifest that a tag or digest names. Raises RegistryError for an answer that is another one."""
-        answer = self._found("GET", repository, f"manifests/{reference}", {"Accept": _ACCEPT})
+        answer = self._answer("GET", repository, f"manifests/{reference}", {"Accept": _ACCEPT})
         digest = _digest_of(answer.body)
-        told = answer.headers.get(_DIGEST_HEADER, digest)
-        if told != digest or (":" in reference and reference != digest):
+        claimed = answer.headers.get(_DIGEST_HEADER, digest)
+        if claimed != digest or (":" in reference and reference != digest):
             raise RegistryError(
                 f"the registry {self.host} answers with another manifest than {repository} {reference}"
             )
@@ -100,14 +100,14 @@ class RegistryClient:
                 raise RegistryError(f"{repository} {reference} has no image for {platform}")
             manifest = self.manifest(repository, inner)
         config = str(_json(manifest.body, self.host).get("config", {}).get("digest", ""))
-        body = self._found("GET", repository, f"blobs/{config}", {}).body
+        body = self._answer("GET", repository, f"blobs/{config}", {}).body
         if _digest_of(body) != config:
             raise RegistryError(f"the registry {self.host} answers with another blob than {config}")
-        said = _json(body, self.host).get("config") or {}
+        image = _json(body, self.host).get("config") or {}
         return ImageConfig(
-            {str(name): str(value) for name, value in (said.get("Labels") or {}).items()},
-            tuple(map(str, said.get("Entrypoint") or ())),
-            tuple(map(str, said.get("Cmd") or ())),
+            {str(name): str(value) for name, value in (image.get("Labels") or {}).items()},
+            tuple(map(str, image.get("Entrypoint") or ())),
+            tuple(map(str, image.get("Cmd") or ())),
         )
 
     def labels(self, repository: Repository, reference: str, platform: str) -> dict[str, str]:
@@ -116,17 +116,17 @@ class RegistryClient:
 
     def tags(self, repository: Repository) -> list[str]:
         """The tags of a repository; empty when there is no such repository."""
-        found: list[str] = []
+        tags: list[str] = []
         url = f"{self._top}{repository.name}/tags/list"
         while url:
             answer = self._ask("GET", repository, url, {})
             if answer.status == 404:
                 break
             self._check(answer, f"the tags of {repository}")
-            found += _json(answer.body, self.host).get("tags") or []
+            tags += _json(answer.body, self.host).get("tags") or []
             link = _LINK.search(answer.headers.get("link", ""))
             url = urljoin(url, link[1]) if link else ""
-        return found
+        return tags
 
     def tag(self, repository: Repository, manifest: Manifest, tag: str) -> None:
         """Make a tag name an image that the repository has. Raises RegistryError unless the registry answers with its digest."""
@@ -148,7 +148,7 @@ class RegistryClient:
         # Some registries tell the digest only with the manifest.
         return answer.headers.get(_DIGEST_HEADER) or self.manifest(repository, tag).digest
 
-    def _found(
+    def _answer(
         self, method: str, repository: Repository, path: str, headers: Mapping[str, str]
     ) -> Answer:
         answer = self._ask(method, repository, f"{self._top}{repository.name}/{path}", headers)
@@ -165,7 +165,7 @@ class RegistryClient:
     ) -> Answer:
         actions = "pull,push" if method == "PUT" else "pull"
         scope = f"repository:{repository.name}:{actions}"
-        with _mapped(self.host):
+        with _connection_errors(self.host):
             known = self._authorization.header(scope)
             given = {"Authorization": known} if known else {}
             answer = self._connections.ask(method, url, {**headers, **given}, body)
@@ -205,13 +205,13 @@ def open_registry(registry: str, *, plain_http: bool) -> RegistryClient | None:
 
 
 def is_loopback(host: str) -> bool:
-    """True of a registry's host (with its port) that is this machine."""
+    """True for a registry's host (with its port) that is this machine."""
     name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
     return name in ("localhost", "[::1]") or _LOOPBACK.fullmatch(name) is not None
 
 
 @contextmanager
-def _mapped(host: str) -> Iterator[None]:
+def _connection_errors(host: str) -> Iterator[None]:
     """Raise RegistryError for whatever a connection raises."""
     try:
         yield
@@ -225,7 +225,7 @@ def _mapped(host: str) -> Iterator[None]:
 
 
 def _translated(host: str, error: Exception) -> RegistryError | None:
-    """The error of a connection in our words; None for one that is no connection's."""
+    """The error of a connection, translated; None for one that is no connection's."""
     import ssl
     from http.client import HTTPException
 
@@ -259,7 +259,7 @@ def _json(body: bytes, host: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
     except msgspec.DecodeError:
-        raise RegistryError(f"the registry {host} answers with what is no JSON object") from None
+        raise RegistryError(f"the registry {host} does not answer with a JSON object") from None
 
 
 def _variant(index: Mapping[str, Any], platform: str) -> str:

@@ -1,4 +1,4 @@
-"""Authorization at a registry: a password with each request, or a token that it issues for one."""
+"""Authorization for a registry: a password with each request, or a token that it issues for one; logins of `docker`."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def _from_helper(helper: str, server: str) -> Credentials | None:
     except msgspec.DecodeError:
         answer = {}
     if "Secret" not in answer:
-        # What it said is not repeated: it may hold what it should not.
+        # Its output is not repeated: it may hold what it should not.
         raise RegistryError(
             f"{program} gave no credentials for {server}", hint=f"docker login {server}"
         )
@@ -173,15 +173,15 @@ class Authorization:
         self._always = ""
         self._tokens: dict[str, str] = {}
         self._lock = threading.Lock()
-        self._asked = False
+        self._looked_up = False
         self._stored: Credentials | None = None
 
     def header(self, scope: str) -> str:
-        """Authorization header of a request of this scope, as far as is known yet; "" for none."""
+        """The header for a request of this scope, as far as it is known yet; "" for none."""
         return self._tokens.get(scope) or self._always
 
     def challenged(self, challenge: str, scope: str) -> str:
-        """Authorization header after the answer 401 with this challenge; "" when there is none.
+        """The header after the answer 401 with this challenge; "" when there is none to send.
 
         Raises RegistryError when the token server refuses or cannot be trusted with a password.
         """
@@ -197,16 +197,16 @@ class Authorization:
 
     @property
     def has_credentials(self) -> bool:
-        """True where somebody has logged in."""
+        """True when somebody has logged in."""
         return self._credentials is not None
 
     @property
     def _credentials(self) -> Credentials | None:
-        # One thread asks the helper, which may open a keychain; the others wait.
+        # One thread runs the helper, which may open a keychain; the others wait.
         with self._lock:
-            if not self._asked:
+            if not self._looked_up:
                 self._stored = stored_credentials(self._host)
-                self._asked = True
+                self._looked_up = True
             return self._stored
 
     def _basic(self) -> str:

@@ -66,7 +66,7 @@ class Lines:
 
 
 def _last_state(line: str) -> str:
-    """Visible part of a line: the text after its last carriage return that has any."""
+    """The visible part of a line: the text after its last carriage return that has any."""
     return line.rstrip("\r").rpartition("\r")[2]
 
 
@@ -76,7 +76,7 @@ def _pieces(line: str) -> list[str]:
 
 
 class LogFailed(Exception):
-    """The log of a stage could not be written."""
+    """A log that could not be written."""
 
 
 class Log:
@@ -129,8 +129,8 @@ done
 _opening = threading.Lock()
 
 
-class Watch:
-    """Kills the groups of processes it was told of once its maker has ended, however that ended.
+class Watchdog:
+    """Kills the groups of processes that are added to it once its maker has ended, however that ended.
 
     Linux could signal a child whose parent dies, but only the child itself, and only if our code
     ran between fork and exec, which is not safe where there are threads.
@@ -148,34 +148,34 @@ class Watch:
 
     def add(self, group: int) -> None:
         """From now on `group` is killed when this process ends. Safe from any thread."""
-        self._tell(f"+ {group}\n")
+        self._write(f"+ {group}\n")
 
     def remove(self, group: int) -> None:
         """The group has ended. Safe from any thread."""
-        self._tell(f"- {group}\n")
+        self._write(f"- {group}\n")
 
     def close(self) -> None:
-        """End the watch, as the end of this process would."""
+        """End the watchdog, as the end of this process would."""
         with contextlib.suppress(BrokenPipeError):
             self._process.communicate()
 
-    def _tell(self, line: str) -> None:
+    def _write(self, line: str) -> None:
         assert self._process.stdin is not None
-        # Somebody may have killed the watch, no reason to fail a stage; or it is closed, at the exit.
+        # Somebody may have killed the watchdog, no reason to fail a stage; or it is closed, at the exit.
         with contextlib.suppress(BrokenPipeError, ValueError):
             os.write(self._process.stdin.fileno(), line.encode())
 
 
-def watch() -> Watch:
-    """The watch of this process, made when it is first asked for. Raises OSError."""
+def watchdog() -> Watchdog:
+    """The watchdog of this process, made when it is first asked for. Raises OSError."""
     with _opening:
-        return _watch_of(os.getpid())
+        return _watchdog_of(os.getpid())
 
 
 @functools.cache
-def _watch_of(process: int) -> Watch:
-    # A process that was forked off has a watch of its own.
-    made = Watch()
+def _watchdog_of(process: int) -> Watchdog:
+    # A process that was forked off has a watchdog of its own.
+    made = Watchdog()
     atexit.register(made.close)
     return made
 
@@ -292,10 +292,10 @@ def run_child(
     """
     started = time.monotonic()
     lines = Lines()
-    with Log(log) as kept, _Child(command, env, cwd) as child:
+    with Log(log) as log_file, _Child(command, env, cwd) as child:
 
         def say(texts: Sequence[str]) -> None:
-            kept.add(texts)
+            log_file.add(texts)
             for text in texts:
                 on_line(text)
 
@@ -353,7 +353,7 @@ class _Child:
             self._end()
 
     def output(self, cancelled: Callable[[], bool]) -> Iterator[bytes]:
-        """Output of the child and its descendants, until the child has ended.
+        """The output of the child and its descendants, until the child has ended.
 
         Raises KeyboardInterrupt once `cancelled` is true.
         """
@@ -399,7 +399,7 @@ class _Child:
             self._reap(self._process)
 
     def _start(self) -> None:
-        self._watch = watch()
+        self._watchdog = watchdog()
         self._process = subprocess.Popen(
             self._command,
             env=self._env,
@@ -410,7 +410,7 @@ class _Child:
             bufsize=0,
             start_new_session=True,
         )
-        self._watch.add(self._process.pid)
+        self._watchdog.add(self._process.pid)
         self.memory.begin()
 
     def _reap(self, process: subprocess.Popen[bytes]) -> None:
@@ -431,7 +431,7 @@ class _Child:
 
     def _end_group(self, group: int) -> None:
         self._signal(signal.SIGKILL)
-        self._watch.remove(group)
+        self._watchdog.remove(group)
 
     def _signal(self, number: int) -> None:
         """Signal the child's group, unless the child is reaped already."""

@@ -16,12 +16,10 @@ class ArgoRunner:
 
     @property
     def name(self) -> str:
-        """`argo`."""
         return "argo"
 
     @property
     def environment_class(self) -> str:
-        """`image`."""
         return ENVIRONMENT_CLASS
 
     def refusal(self, version: ComponentVersion) -> None:
@@ -33,19 +31,15 @@ class ArgoRunner:
         snapshot: Callable[[], object],
         announce: Callable[[str], None],
     ) -> Prepared:
-        """Raises UsageError: a cluster takes whole pipelines."""
         self._refuse()
 
     def execute(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
-        """Raises UsageError: a cluster takes whole pipelines."""
         self._refuse()
 
     def command(self, job: Job) -> tuple[list[str], Mapping[str, str]]:
-        """Raises UsageError: a cluster takes whole pipelines."""
         self._refuse()
 
     def shell(self, job: Job, *, terminal: bool) -> Shell:
-        """Raises UsageError: a shell is opened on this machine."""
         self._refuse()
 
     def _refuse(self) -> NoReturn:

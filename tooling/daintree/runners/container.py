@@ -1,4 +1,4 @@
-"""A stage's container, described: what it may see, write and use. Pure: nothing here talks to an engine."""
+"""A stage's container, described: what it may see, write and use; the lines it prints; the process that owns it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
@@ -171,7 +171,7 @@ def _below(directory: str, name: str) -> str:
 
 
 def _network(access: S3Access) -> str:
-    """Docker network that reaches an object store: this machine's own for a server that listens here alone."""
+    """The network that reaches an object store: one that listens on this machine alone needs this machine's."""
     host = urlsplit(access.endpoint).hostname or ""
     return "host" if _LOOPBACK.fullmatch(host) else "bridge"
 
@@ -223,7 +223,7 @@ class Frames:
 
 
 class Owner(msgspec.Struct, frozen=True, array_like=True):
-    """A process: its machine, this start of the machine and space of process ids, its id and when it began.
+    """A process: its machine, this start of the machine and space of process ids, its id and the time of its start.
 
     `boot` and `began` are "" where the system does not tell; two processes of the same id are then not told apart.
     """
@@ -239,7 +239,7 @@ _OWNER = msgspec.json.Decoder(Owner)
 
 
 def this_process() -> Owner:
-    """The owner of what this process starts."""
+    """The owner of the containers that this process starts."""
     return Owner(platform.node(), _boot(), os.getpid(), _began(os.getpid()))
 
 
@@ -257,7 +257,7 @@ def read_owner(text: str) -> Owner | None:
 
 
 def has_died(owner: Owner) -> bool | None:
-    """True when the owner has ended; None where that cannot be told from here (another machine, another start of this one)."""
+    """True once the owner has ended; None where that cannot be told from here (another machine, another start of this one)."""
     if (owner.machine, owner.boot) != (platform.node(), _boot()):
         return None
     try:
@@ -287,28 +287,17 @@ def _began(process: int) -> str:
     return status.rpartition(b")")[2].split()[19].decode("ascii")
 
 
-def owner_label() -> dict[str, str]:
-    """The label by which a container of this process is known as its own."""
-    return {OWNER_LABEL: write_owner(this_process())}
-
-
 def remove_orphans(client: DockerClient) -> None:
     """Remove the containers whose owners have died; those of the living, and of other machines, stay.
 
     Of an earlier start of this machine, those are removed that no longer run. Raises as the SDK does.
     """
     for container in client.api.containers(all=True, filters={"label": OWNER_LABEL}):
-        if _is_orphan(container):
+        owner = read_owner(container["Labels"][OWNER_LABEL])
+        died = None if owner is None else has_died(owner)
+        if owner is not None and died is None:
+            died = owner.machine == platform.node() and container["State"] == "exited"
+        if died:
             # Another process may be removing it just now.
             with suppress(EngineError), engine_errors("remove a container"):
                 client.api.remove_container(container["Id"], force=True, v=True)
-
-
-def _is_orphan(container: dict[str, Any]) -> bool:
-    owner = read_owner(container["Labels"][OWNER_LABEL])
-    if owner is None:
-        return False
-    died = has_died(owner)
-    if died is None:
-        return owner.machine == platform.node() and container["State"] == "exited"
-    return died

@@ -22,6 +22,7 @@ from daintree.images.context import Origin, build_input
 from daintree.images.engine import connect, engine_errors, pull_image
 from daintree.images.reference import (
     COMPONENT_LABEL,
+    OWNER_LABEL,
     VERSION_LABEL,
     Repository,
     component_repository,
@@ -38,8 +39,9 @@ from daintree.runners.container import (
     Frames,
     command_line,
     container_of,
-    owner_label,
     remove_orphans,
+    this_process,
+    write_owner,
 )
 from daintree.runners.runner import Job, Outcome, Prepared, Shell
 from daintree.runners.variables import missing_variables, shell_command
@@ -101,7 +103,7 @@ def _created(client: DockerClient, container: Container, job: Job) -> Iterator[N
                 name=container.name,
                 user=container.user,
                 environment=dict(container.variables),
-                labels={**container.labels, **owner_label()},
+                labels={**container.labels, OWNER_LABEL: write_owner(this_process())},
                 host_config=host,
             )
         yield
@@ -149,7 +151,7 @@ def _follow(client: DockerClient, name: str, job: Job, say: Callable[[list[str]]
 def _output(
     stream: Any, cancelled: Callable[[], bool], look: Callable[[], None]
 ) -> Iterator[bytes]:
-    """Output that the engine sends until the container's streams have ended; looks around several times a second.
+    """The bytes that the engine sends until the container's streams have ended; looks around several times a second.
 
     Raises KeyboardInterrupt once `cancelled` is true.
     """
@@ -173,7 +175,7 @@ def _output(
 
 
 def _exit_code(client: DockerClient, name: str, cancelled: Callable[[], bool]) -> int:
-    """Exit code of the container, waiting for it. Raises KeyboardInterrupt once `cancelled` is true."""
+    """The container's exit code, once it has ended. Raises KeyboardInterrupt once `cancelled` is true."""
     from requests.exceptions import ReadTimeout
 
     while True:
@@ -198,10 +200,10 @@ class DockerRunner:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._capacity: Capacity | None = None
-        self._kept = threading.local()
+        self._clients = threading.local()
         self._first = threading.Lock()
         # Stages that run side by side may be of one component: its image is made once.
-        self._making: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     @property
     def name(self) -> str:
@@ -234,8 +236,8 @@ class DockerRunner:
                 if self._capacity is None:
                     self._capacity = _capacity(client.api.info())
                     remove_orphans(client)
-                making = self._making[version.digest]
-            with making:
+                lock = self._locks[version.digest]
+            with lock:
                 return ensure_image(client, version, snapshot, self._settings, announce)
 
     def execute(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
@@ -289,9 +291,9 @@ class DockerRunner:
 
     def _connected(self) -> DockerClient:
         """This thread's client, kept as long as the thread: connecting takes as long as some stages do."""
-        if not hasattr(self._kept, "client"):
-            self._kept.client = connect()
-        client: DockerClient = self._kept.client
+        if not hasattr(self._clients, "client"):
+            self._clients.client = connect()
+        client: DockerClient = self._clients.client
         return client
 
     def _container(self, job: Job) -> Container:
@@ -330,22 +332,34 @@ def ensure_image(
     settings: Settings,
     announce: Callable[[str], None],
 ) -> Prepared:
-    """The image of exactly this version; `announce` says where from it is fetched, or that it is built.
+    """The image of exactly this version: the engine's, else the registry's, else one built; `announce` says what takes long.
 
     Raises ImageError, EngineError and RegistryError, and as the SDK does.
     """
     if version.image:
         return _named(client, version, settings, announce)
     repository = component_repository(settings.registry, version.name)
-    found = _in_engine(client, version, repository)
-    if not found and settings.registry:
-        found = _from_registry(client, version, repository, settings, announce)
-    return found or _built(version, repository, snapshot, settings, announce)
+    tagged = repository.tagged(version_tag(version.digest))
+    image = _in_engine(client, version, tagged)
+    if image is not None:
+        # The digest that the registry knows it by, where it has come from there.
+        digests = dict(name.split("@") for name in image["RepoDigests"] or ())
+        return Prepared(image=image["Id"], digest=digests.get(str(repository), ""))
+    digest = _digest_in_registry(version, repository, settings) if settings.registry else ""
+    if digest:
+        announce(f"pulling {tagged}, the first time only")
+        pulled = pull_image(client, repository, digest, settings.platform)
+        return Prepared(image=pulled, digest=digest)
+    announce(f"building {tagged}, the first time only")
+    # What it is built of may be in no commit.
+    origin = Origin(commit="", source="", created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    build = build_input(version, snapshot(), (tagged,), origin)
+    return Prepared(image=open_builder(settings).build(build, lambda line: None))
 
 
 def _in_engine(
-    client: DockerClient, version: ComponentVersion, repository: Repository
-) -> Prepared | None:
+    client: DockerClient, version: ComponentVersion, tagged: str
+) -> Mapping[str, Any] | None:
     """The image whose label is the whole version: the tag's, else the newest of another name or none.
 
     The tag alone says too little: it holds a version's first digits only, and can be moved.
@@ -355,21 +369,13 @@ def _in_engine(
     wanted = {COMPONENT_LABEL: version.name, VERSION_LABEL: version.digest}
     try:
         # Asked first, because for a list the engine reads all the images it has.
-        tagged = client.api.inspect_image(repository.tagged(version_tag(version.digest)))
-        if wanted.items() <= (tagged["Config"].get("Labels") or {}).items():
-            return _prepared(tagged, repository)
+        image: Mapping[str, Any] = client.api.inspect_image(tagged)
+        if wanted.items() <= (image["Config"].get("Labels") or {}).items():
+            return image
     except docker.errors.ImageNotFound:
         pass
     images = client.api.images(filters={"label": [f"{k}={v}" for k, v in wanted.items()]})
-    if not images:
-        return None
-    return _prepared(max(images, key=lambda image: int(image["Created"])), repository)
-
-
-def _prepared(image: Mapping[str, Any], repository: Repository) -> Prepared:
-    """An image as the engine lists it, with its digest in the repository where it has one there."""
-    places = dict(place.split("@") for place in image["RepoDigests"] or ())
-    return Prepared(image=image["Id"], digest=places.get(str(repository), ""))
+    return max(images, key=lambda image: int(image["Created"]), default=None)
 
 
 def _named(
@@ -381,9 +387,9 @@ def _named(
     """The very image that the version was read from, pulled where it is not here."""
     import docker.errors
 
-    place, _, digest = version.image.partition("@")
+    path, _, digest = version.image.partition("@")
     try:
-        found = client.api.inspect_image(version.image)
+        image = client.api.inspect_image(version.image)
     except docker.errors.ImageNotFound:
         if not digest:
             raise ImageError(
@@ -391,51 +397,29 @@ def _named(
                 hint="doit build in the repository of its sources",
             ) from None
         announce(f"pulling {version.image}, the first time only")
-        host, _, name = place.partition("/")
+        host, _, name = path.partition("/")
         pull_image(client, Repository(host, name), digest, settings.platform)
-        found = client.api.inspect_image(version.image)
-    if (found["Config"]["Labels"] or {}).get(VERSION_LABEL) != version.digest:
+        image = client.api.inspect_image(version.image)
+    if (image["Config"]["Labels"] or {}).get(VERSION_LABEL) != version.digest:
         raise ImageError(f"the image {version.image} is not {version.name} at {version.digest}")
-    return Prepared(image=found["Id"], digest=digest)
+    return Prepared(image=image["Id"], digest=digest)
 
 
-def _from_registry(
-    client: DockerClient,
-    version: ComponentVersion,
-    repository: Repository,
-    settings: Settings,
-    announce: Callable[[str], None],
-) -> Prepared | None:
-    """The image that the version's tag names in the registry, pulled by its digest; None where there is none."""
+def _digest_in_registry(
+    version: ComponentVersion, repository: Repository, settings: Settings
+) -> str:
+    """The digest of the image that the version's tag names in the registry, "" for none; its label is the whole version."""
     from daintree.images.registry import RegistryClient
 
     registry = RegistryClient(repository.host, plain_http=settings.registry_plain_http)
     tag = version_tag(version.digest)
     [digest] = registry.digests([(repository, tag)])
     if not digest:
-        return None
-    told = registry.labels(repository, digest, settings.platform).get(VERSION_LABEL, "")
-    if told != version.digest:
+        return ""
+    label = registry.labels(repository, digest, settings.platform).get(VERSION_LABEL, "")
+    if label != version.digest:
         raise ImageError(
-            f"{repository.tagged(tag)} is not the version that its tag says: its label is {told or 'missing'}",
+            f"{repository.tagged(tag)} is not the version that its tag says: its label is {label or 'missing'}",
             hint="who pushed it by hand? Remove that tag from the registry, then doit build --push",
         )
-    announce(f"pulling {repository.tagged(tag)}, the first time only")
-    image = pull_image(client, repository, digest, settings.platform)
-    return Prepared(image=image, digest=digest)
-
-
-def _built(
-    version: ComponentVersion,
-    repository: Repository,
-    snapshot: Callable[[], Path],
-    settings: Settings,
-    announce: Callable[[str], None],
-) -> Prepared:
-    """The image built from the version's snapshot, with the version's tag."""
-    reference = repository.tagged(version_tag(version.digest))
-    announce(f"building {reference}, the first time only")
-    # What it is built of may be in no commit.
-    origin = Origin(commit="", source="", created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
-    build = build_input(version, snapshot(), (reference,), origin)
-    return Prepared(image=open_builder(settings).build(build, lambda line: None))
+    return digest

@@ -28,7 +28,7 @@ class Interpreter(NamedTuple):
 
 @functools.cache
 def inspect_interpreter(python: str) -> Interpreter:
-    """Version and platform of the Python at `python`; the running one is known without starting it.
+    """The Python at `python`; the running one is known without starting it.
 
     Raises EnvironmentFailed when there is none, or it is too old.
     """
@@ -47,7 +47,7 @@ def inspect_interpreter(python: str) -> Interpreter:
 
 
 def environment_class(python: str | Path = sys.executable) -> str:
-    """Environment class of the results of this Python, e.g. "venv-3.11-linux-x86_64"; part of every stage key.
+    """The environment class of results of a Python, e.g. "venv-3.11-linux-x86_64"; part of every stage key.
 
     Raises EnvironmentFailed when that Python does not work.
     """
@@ -61,12 +61,12 @@ def environment_of(python: Path) -> Path:
 
 
 def site_packages(python: Path) -> Path:
-    """Directory of the packages of an environment that exists."""
+    """The directory of the packages of an environment that exists."""
     return next(environment_of(python).glob("lib/python*/site-packages"))
 
 
 def bytecode_directory(python: Path) -> Path:
-    """Directory of the bytecode of all that runs in the environment.
+    """The directory of the bytecode of what runs in the environment.
 
     Filled as modules are imported: compiling all of a large environment takes longer than
     installing it.

@@ -56,7 +56,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """Outcome of a stage: exit code (negative: the signal that killed it), wall seconds, peak resident bytes (0: unknown).
+    """The end of a stage: exit code (negative: the signal that killed it), wall seconds, peak resident bytes (0: unknown).
 
     `out_of_memory` is true where it is known that the limit on its memory ended it.
     """
@@ -80,16 +80,16 @@ class Shell(msgspec.Struct, frozen=True):
 
 
 class Runner(Protocol):
-    """Executor of stages."""
+    """The seam of whatever executes stages."""
 
     @property
     def name(self) -> str:
-        """Name on the command line and in records: `local`, `docker`, `argo`."""
+        """Its name on the command line and in records: `local`, `docker`, `argo`."""
         ...
 
     @property
     def environment_class(self) -> str:
-        """Environment class of the results; part of every stage key."""
+        """The kind of environment that its results come from; part of every stage key."""
         ...
 
     def refusal(self, version: ComponentVersion) -> EnvironmentFailed | None:

@@ -159,12 +159,12 @@ def complaint(failed: Finished) -> str:
 
 
 def access_hint(said: str) -> str:
-    """Hint for a message of uv's that it cannot get at packages or at the disk; "" for all else."""
+    """The hint for a failure of uv's to get at packages or at the disk; "" for all else."""
     return _hint(said, _ACCESS_HINTS)
 
 
 def install_hint(said: str) -> str:
-    """Hint for a message of uv's on a locked file that it cannot install; "" where none is known."""
+    """The hint for a failure of uv's to install a locked file; "" where none is known."""
     return _hint(said, _ACCESS_HINTS + _INSTALL_HINTS)
 
 
@@ -242,7 +242,7 @@ def _for_uv(option: str, value: str) -> str:
 
 
 def uv_program() -> str:
-    """Path of uv. Raises EnvironmentFailed where it is not installed beside the tooling."""
+    """The path of uv. Raises EnvironmentFailed where it is not installed beside the tooling."""
     try:
         from uv import find_uv_bin
 

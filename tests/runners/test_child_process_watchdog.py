@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from daintree.runners.child_process import Watch, watch
+from daintree.runners.child_process import Watchdog, watchdog
 
 Process = subprocess.Popen[bytes]
 
@@ -28,7 +28,7 @@ def groups() -> Iterator[list[Process]]:
 
 
 def test_what_has_not_ended_when_the_maker_ends_is_killed(groups: list[Process]) -> None:
-    watching = Watch()
+    watching = Watchdog()
     for process in groups:
         watching.add(process.pid)
     watching.remove(groups[1].pid)
@@ -39,13 +39,13 @@ def test_what_has_not_ended_when_the_maker_ends_is_killed(groups: list[Process])
 
 
 def test_a_watch_with_nothing_to_do_just_ends() -> None:
-    watching = Watch()
+    watching = Watchdog()
     watching.close()
     assert watching._process.returncode == 0
 
 
 def test_a_watch_that_is_closed_may_still_be_told(groups: list[Process]) -> None:
-    watching = Watch()
+    watching = Watchdog()
     watching.add(groups[0].pid)
     watching.close()
     watching.remove(groups[0].pid)
@@ -53,7 +53,7 @@ def test_a_watch_that_is_closed_may_still_be_told(groups: list[Process]) -> None
 
 
 def test_a_watch_that_was_killed_harms_nothing(groups: list[Process]) -> None:
-    watching = Watch()
+    watching = Watchdog()
     watching._process.kill()
     watching._process.wait(60)
     watching.add(groups[0].pid)
@@ -63,9 +63,9 @@ def test_a_watch_that_was_killed_harms_nothing(groups: list[Process]) -> None:
 
 
 def test_a_process_has_one_watch_and_a_fork_its_own() -> None:
-    mine = watch()
-    assert watch() is mine
+    mine = watchdog()
+    assert watchdog() is mine
     child = os.fork()
     if not child:
-        os._exit(0 if watch() is not mine else 1)
+        os._exit(0 if watchdog() is not mine else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

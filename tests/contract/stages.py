@@ -26,7 +26,7 @@ ENTRYPOINT ["python", "/application/main.py"]
 TELL = "import json, os, sys\nopen(sys.argv[4] + '/told.json', 'w').write(json.dumps({}))\n"
 
 
-class Laboratory:
+class StageMaker:
     """Makes stages from sources and runs them."""
 
     def __init__(self, runner: Runner, directory: Path) -> None:
