@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import pytest
 
-from daintree.commands.history import Measured, best_first, measured, metrics_table, read_metrics
+from daintree.commands.history import (
+    Measured,
+    best_first,
+    measured,
+    metrics_csv,
+    metrics_table,
+    read_metrics,
+)
 from daintree.store.records import HistoryEntry, InputRecord, RunManifest
 from daintree.store.store import Store
 from tests.contract.runs import key_of, location_of, publish, publish_failed
@@ -75,6 +83,42 @@ def test_the_difference_is_to_the_run_before_of_the_same_stage(store: Store) -> 
     newest, other, oldest = measured(runs, store)
     assert (newest.previous, newest.difference) == (run_id(1), {"a": 0.2})
     assert (other.previous, oldest.previous) == ("", "")
+
+
+def test_the_difference_is_to_the_run_with_the_fewest_other_parameters(store: Store) -> None:
+    def tried(number: int, score: float, **parameters: int) -> tuple[RunManifest, dict[str, float]]:
+        return evaluated(store, number, {}, parameters=parameters), {"a": score}
+
+    rows = measured(
+        [
+            tried(4, 0.4, epochs=20, dimension=32, seed=1),
+            tried(3, 0.3, epochs=50, dimension=64, seed=2),
+            tried(2, 0.2, epochs=10, dimension=32, seed=1),
+            tried(1, 0.1, epochs=20, dimension=32, seed=9),
+        ],
+        store,
+    )
+    assert [r.previous for r in rows] == [run_id(2), run_id(2), run_id(1), ""]
+    assert rows[0].difference == {"a": 0.2}
+
+
+def test_values_have_the_digits_that_tell_them_apart_and_lines_fit() -> None:
+    rows = [row("r1", a=0.123456), row("r2", a=0.123457), row("r3", a=0.5)]
+    assert [line.split()[2] for line in metrics_table(rows, ["a"])[1:]] == [
+        "0.123456",
+        "0.123457",
+        "0.500000",
+    ]
+    assert max(map(len, metrics_table(rows, ["a"], width=20))) == 20
+
+
+def test_csv_has_everything_with_all_its_digits() -> None:
+    first = Measured(run="r1", stage="s", metrics={"a": 0.1234567890123}, parameters={"s.x": "a,b"})
+    assert list(csv.reader(metrics_csv([first, row("r2", b=1)]).splitlines())) == [
+        ["run", "stage", "a", "b", "s.x", "commit", "finished"],
+        ["r1", "s", "0.1234567890123", "", "'a,b'", "", ""],
+        ["r2", "evaluate", "", "1", "", "", ""],
+    ]
 
 
 def row(run: str, difference: float | None = None, **metrics: float) -> Measured:

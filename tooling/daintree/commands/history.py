@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -26,7 +28,7 @@ from daintree.pipeline.session import latest_run
 from daintree.spec.component import Scalar
 from daintree.store.layout import LOG
 from daintree.store.records import METRICS as METRICS_FILE
-from daintree.store.records import HistoryEntry, RunManifest, index_record_of, numbers_in
+from daintree.store.records import HistoryEntry, RunManifest, index_record_of, numbers_in, short_run
 from daintree.store.store import Store, open_store
 from daintree.terminal import columns, count, duration, nearest, say, size
 
@@ -241,8 +243,8 @@ Metrics = dict[str, float]
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """A run with what it measured, and what decided it: the stages before it count as well.
 
-    `parameters` are named `stage.parameter`, `versions` by stage. `previous` is the run of the stage before this
-    one in time ("" for the first), `difference` what each metric that both have gained since then.
+    `parameters` are named `stage.parameter`, `versions` by stage. `previous` is the earlier run of the stage that differs
+    in the fewest of all that decides ("" for the first), `difference` what each metric that both have gained on it.
     """
 
     run: str
@@ -275,29 +277,46 @@ def read_metrics(run: HistoryEntry, store: Store) -> Metrics | None:
 
 
 def measured(runs: Sequence[tuple[Summary, Metrics]], store: Store) -> list[Measured]:
-    """The runs, newest first, with all that decided them and the difference to the run before."""
-    found = []
-    for place, (run, metrics) in enumerate(runs):
-        earlier = [other for other in runs[place + 1 :] if other[0].stage == run.stage]
-        previous, before = (earlier[0][0].run, earlier[0][1]) if earlier else ("", {})
-        upstream = _upstream(run, store)
-        sources = {i.origin for stage in upstream for i in stage.inputs if not i.name}
-        found.append(
-            Measured(
-                run=run.run,
-                stage=run.stage,
-                metrics=metrics,
-                previous=previous,
-                difference={n: round(metrics[n] - before[n], 9) for n in metrics if n in before},
-                parameters={f"{s.stage}.{n}": v for s in upstream for n, v in s.parameters.items()},
-                versions={stage.stage: stage.version for stage in upstream},
-                source=", ".join(sorted(sources)),
-                commit=run.commit,
-                dirty=run.dirty,
-                finished=run.finished,
-            )
-        )
-    return found
+    """The runs, newest first, with all that decided them and the difference to the earlier run that is most like each."""
+    rows = [_with_upstream(run, metrics, store) for run, metrics in runs]
+    return [_compared(row, rows[place + 1 :]) for place, row in enumerate(rows)]
+
+
+def _with_upstream(run: Summary, metrics: Metrics, store: Store) -> Measured:
+    upstream = _upstream(run, store)
+    sources = {i.origin for stage in upstream for i in stage.inputs if not i.name}
+    return Measured(
+        run=run.run,
+        stage=run.stage,
+        metrics=metrics,
+        parameters={f"{s.stage}.{n}": v for s in upstream for n, v in s.parameters.items()},
+        versions={stage.stage: stage.version for stage in upstream},
+        source=", ".join(sorted(sources)),
+        commit=run.commit,
+        dirty=run.dirty,
+        finished=run.finished,
+    )
+
+
+def _compared(row: Measured, earlier: Sequence[Measured]) -> Measured:
+    """The row beside the earlier run of its stage that differs in the fewest parameters, versions and sources.
+
+    Of several that differ in as few, it is the latest.
+    """
+    facts = _deciding(row)
+
+    def differences(other: Measured) -> int:
+        others = _deciding(other)
+        return sum(facts.get(name) != others.get(name) for name in facts.keys() | others.keys())
+
+    nearest_run = min(
+        (other for other in earlier if other.stage == row.stage), key=differences, default=None
+    )
+    if nearest_run is None:
+        return row
+    before = nearest_run.metrics
+    gained = {n: round(v - before[n], 9) for n, v in row.metrics.items() if n in before}
+    return msgspec.structs.replace(row, previous=nearest_run.run, difference=gained)
 
 
 def _upstream(run: Summary, store: Store) -> list[Summary]:
@@ -324,23 +343,71 @@ def best_first(rows: Sequence[Measured], metric: str, *, lowest: bool) -> list[M
     return sorted(rows, key=place)
 
 
-def metrics_table(rows: Sequence[Measured], chosen: Sequence[str]) -> list[str]:
-    """One row per run: the chosen metrics, each with its difference to the previous run, and what differs among the runs."""
-    deciding = [_deciding(row) for row in rows]
-    names = sorted({name for facts in deciding for name in facts})
-    varied = [name for name in names if len({facts.get(name) for facts in deciding}) > 1]
+def metrics_table(
+    rows: Sequence[Measured], chosen: Sequence[str], width: int | None = None
+) -> list[str]:
+    """One row per run: the chosen metrics, each with its difference to the run most like it, and what differs among the runs.
+
+    Values have four digits behind the point, or as many as it takes to tell them apart. With a `width`, lines are cut to it.
+    """
+    facts = _varied_facts(rows)
+    places = {
+        name: _places([r.metrics[name] for r in rows if name in r.metrics]) for name in chosen
+    }
     head = ["run", "stage", *chosen, "commit", "differs in"]
     table = [
         [
-            row.run,
+            short_run(row.run),
             row.stage,
-            *(_cell(row, name) for name in chosen),
+            *(_cell(row, name, places[name]) for name in chosen),
             (row.commit[:8] + ("+" if row.dirty else "")) or "-",
-            " ".join(f"{name}={facts[name]}" for name in varied if name in facts) or "-",
+            " ".join(f"{name}={text}" for name, text in varied.items()) or "-",
         ]
-        for row, facts in zip(rows, deciding, strict=True)
+        for row, varied in zip(rows, facts, strict=True)
     ]
-    return columns([head, *table], indent="")
+    lines = columns([head, *table], indent="")
+    return [
+        line if width is None or len(line) <= width else line[: width - 1] + "…" for line in lines
+    ]
+
+
+def metrics_csv(rows: Sequence[Measured]) -> str:
+    """The runs as CSV: every metric, and every parameter, version and source, with all its digits."""
+    import csv
+    import io
+
+    facts = [_deciding(row) for row in rows]
+    metrics = sorted({name for row in rows for name in row.metrics})
+    names = sorted({name for row in facts for name in row})
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["run", "stage", *metrics, *names, "commit", "finished"])
+    for row, deciding in zip(rows, facts, strict=True):
+        values = [repr(row.metrics[name]) if name in row.metrics else "" for name in metrics]
+        cells = [deciding.get(name, "") for name in names]
+        writer.writerow([row.run, row.stage, *values, *cells, row.commit, row.finished])
+    return text.getvalue()
+
+
+def _varied_facts(rows: Sequence[Measured]) -> list[dict[str, str]]:
+    """For each run those facts that decide it and are not the same for all."""
+    deciding = [_deciding(row) for row in rows]
+    names = sorted({name for facts in deciding for name in facts})
+    varied = [name for name in names if len({facts.get(name) for facts in deciding}) > 1]
+    return [{name: facts[name] for name in varied if name in facts} for facts in deciding]
+
+
+# Digits behind the point: as few and as many.
+FEWEST_PLACES, MOST_PLACES = 4, 12
+
+
+def _places(values: Sequence[float]) -> int:
+    """The digits behind the point that tell different values apart."""
+    different = len(set(values))
+    for places in range(FEWEST_PLACES, MOST_PLACES):
+        if len({f"{value:.{places}f}" for value in values}) == different:
+            return places
+    return MOST_PLACES
 
 
 def _deciding(row: Measured) -> dict[str, str]:
@@ -349,11 +416,12 @@ def _deciding(row: Measured) -> dict[str, str]:
     return facts | ({"source": word(row.source)} if row.source else {})
 
 
-def _cell(row: Measured, name: str) -> str:
+def _cell(row: Measured, name: str, places: int) -> str:
     if name not in row.metrics:
         return "-"
     gained = row.difference.get(name)
-    return f"{row.metrics[name]:.4f}" + (f" ({gained:+.4f})" if gained is not None else "")
+    difference = f" ({gained:+.{places}f})" if gained is not None else ""
+    return f"{row.metrics[name]:.{places}f}{difference}"
 
 
 # Ranked by validation: who picks the best of many runs by the test purchases has no test any more.
@@ -366,10 +434,10 @@ class MetricsCommand(DaintreeCommand):
 
     name = "metrics"
     doc_purpose = COMMANDS["metrics"]
-    doc_usage = "PIPELINE[:STAGE] [--metric NAME …] [--lowest] [--json]"
+    doc_usage = "PIPELINE[:STAGE] [--metric NAME …] [--lowest] [--json | --csv]"
     doc_description = (
         f"Reads the `{METRICS_FILE}` in the outputs of past runs. Best first by the first metric, with the difference to the "
-        "stage's previous run in brackets, and with the parameters, component versions and sources in which the runs differ."
+        "earlier run that differs in the fewest parameters in brackets, and with the parameters, component versions and sources in which the runs differ."
     )
     cmd_options = (
         option(
@@ -379,6 +447,7 @@ class MetricsCommand(DaintreeCommand):
             short="m",
         ),
         option("lowest", "the lowest value is the best", type=bool),
+        option("csv", "print every metric and parameter as CSV, for spreadsheets", type=bool),
         JSON_OPTION,
     )
     names = (1, 1)
@@ -396,10 +465,13 @@ class MetricsCommand(DaintreeCommand):
             )
         chosen = chosen_metrics(rows, options["metric"])
         rows = best_first(rows, chosen[0], lowest=options["lowest"])
-        if options["json"]:
+        if options["csv"]:
+            print(metrics_csv(rows), end="")
+        elif options["json"]:
             print_json({"by": chosen[0], "runs": [_as_json(row) for row in rows]})
         else:
-            print("\n".join(metrics_table(rows, chosen)))
+            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+            print("\n".join(metrics_table(rows, chosen, width)))
 
 
 def _read(run: HistoryEntry, store: Store) -> Metrics | None:
