@@ -10,7 +10,7 @@ from pathlib import Path
 from contenders import make_writable
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from oracle import VARIANTS, Place, Tally, Values, flip, forget_cache, kill, overwrite
 from projects import PIPELINE
 from timing import parser
@@ -63,6 +63,17 @@ class Histories(RuleBasedStateMachine):
         wrong = sum(TALLY.counts[name] for name in VIOLATIONS)
         self._clones[clone].run(TALLY)
         assert sum(TALLY.counts[name] for name in VIOLATIONS) == wrong
+
+    @initialize(clone=CLONES, values=VALUES)
+    def start(self, clone: int, values: Values) -> None:
+        """The first run of all."""
+        self.edit_and_run(clone, values)
+
+    @rule(clone=CLONES, values=VALUES)
+    def edit_and_run(self, clone: int, values: Values) -> None:
+        """What people do most."""
+        self.edit(clone, values)
+        self.run(clone)
 
     @rule(clone=CLONES, share=st.floats(0.05, 1))
     def crash(self, clone: int, share: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from daintree.errors import SourceError
@@ -115,3 +116,20 @@ def test_an_object_and_a_directory_are_told_apart(bucket: Bucket) -> None:
 def test_what_is_wrong_is_said(bucket: Bucket, url: str, sha256: str, message: str) -> None:
     with pytest.raises(SourceError, match=message):
         BucketSource(url.format(bucket=bucket.url), sha256, bucket.access).identify()
+
+
+def test_hints_are_those_of_a_source(bucket: Bucket, minio: Minio) -> None:
+    """Not those of the artifact store, which may lie at the same server."""
+    away = msgspec.structs.replace(minio.access, endpoint="http://127.0.0.1:9")
+    refused = msgspec.structs.replace(minio.access, secret_key="wrong")
+    for url, access, reason, hint in (
+        ("s3://never-made/x", minio.access, "there is no bucket never-made", "name of the bucket"),
+        (f"{bucket.url}/x", away, "http://127.0.0.1:9 cannot be reached", "check the endpoint"),
+        (f"{bucket.url}/x", refused, "does not accept the key", "check MINIO_ACCESS_KEY"),
+    ):
+        with pytest.raises(SourceError) as failure:
+            BucketSource(url, "", access).identify()
+        assert reason in failure.value.message
+        assert "artifact store" not in failure.value.message
+        assert hint in failure.value.hint
+        assert "doit services" not in failure.value.hint

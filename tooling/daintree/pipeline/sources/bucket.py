@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from daintree.concurrency import side_by_side
 from daintree.digest import digest_record
-from daintree.errors import SourceError, StoreError
+from daintree.errors import SourceError, StoreError, StoreUnavailable
 from daintree.pipeline.decisions import SourceIdentity
 from daintree.store.bucket import AT_ONCE, KEYS_ELSEWHERE, SCHEME, Bucket, is_plain
-from daintree.store.s3 import S3Access
+from daintree.store.s3 import ENDPOINT_VARIABLES, S3Access
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -106,11 +107,20 @@ class BucketSource:
 
     @contextmanager
     def _listing(self) -> Iterator[None]:
+        """Raise SourceErrors for StoreErrors in the block. What a store's message and hint say of a store is not true of a source."""
         try:
             yield
         except StoreError as error:
+            reason = re.sub(
+                r"^the artifact store \S+ (is not to be had|failed): ", "", error.message
+            )
+            hint = error.hint or "ask whoever runs the server, with this message"
+            if isinstance(error, StoreUnavailable):
+                hint = f"check the endpoint ({', '.join(ENDPOINT_VARIABLES)}) and the network"
+            elif "--make-bucket" in hint:
+                hint = "check the name of the bucket, and the endpoint"
             raise SourceError(
-                f"the source {self._origin} cannot be listed: {error.message}", hint=error.hint
+                f"the source {self._origin} cannot be listed: {reason}", hint=hint
             ) from None
 
 
