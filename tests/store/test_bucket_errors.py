@@ -73,7 +73,7 @@ def answer(status: str, code: str, said: str = "said") -> Exception:
             answer("400 Bad Request", "InvalidBucketName", "The bucket is not valid."),
             StoreError,
             "failed: the server answers InvalidBucketName The bucket is not valid.",
-            "",
+            "ask whoever runs the server, with this message",
         ),
         (
             RuntimeError("Generic S3 error: DeleteObjects request failed: (code: AccessDenied)"),
@@ -81,7 +81,12 @@ def answer(status: str, code: str, said: str = "said") -> Exception:
             "the key may not do this in s3://ml-artifacts/team (AccessDenied)",
             "ask whoever manages the bucket",
         ),
-        (RuntimeError("something else\nDebug: dump"), StoreError, "failed: something else", ""),
+        (
+            RuntimeError("something else\nDebug: dump"),
+            StoreError,
+            "failed: something else",
+            "ask whoever",
+        ),
     ],
 )
 def test_it_says_what_where_and_what_to_do(

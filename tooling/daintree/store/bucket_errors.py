@@ -60,7 +60,10 @@ def bucket_error(url: str, access: S3Access, error: Exception) -> StoreError:
         return _unavailable(url, f"{access.server} answers {code or status}")
     if not code and not status and any(sign in text for sign in _CONNECTION_ERRORS):
         return _unavailable(url, f"{access.server} {_connection_problem(text)}")
-    return StoreError(f"the artifact store {url} failed: {_words(text, code, status)}")
+    return StoreError(
+        f"the artifact store {url} failed: {_words(text, code, status)}",
+        hint="ask whoever runs the server, with this message",
+    )
 
 
 def _connection_problem(text: str) -> str:
