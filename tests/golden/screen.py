@@ -24,6 +24,7 @@ _VARYING = [
     (re.compile(r"\b[0-9a-f]{40}\b"), "<commit>"),
     (re.compile(r"\b[0-9a-f]{20}\b"), "<version>"),
     (re.compile(r"(?<= {2})[0-9a-f]{8}$", re.MULTILINE), "<hex>"),
+    (re.compile(r"\b(?=[a-f]*[0-9])[0-9a-f]{8}\b"), "<hex>"),
     (re.compile(r"\b(?=[0-9a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{7,12}\b"), "<hex>"),
     (re.compile(rf'("(?:{_MEASURED})": )[\d.e-]+'), r"\1<number>"),
     (re.compile(r"\b(\d+ h \d\d min|\d+ min \d\d s|\d+(\.\d+)? (s|min|h))\b"), "<duration>"),
