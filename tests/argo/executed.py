@@ -12,6 +12,7 @@ from daintree.argo.manifest import workflow_manifest
 from daintree.argo.recording import Recording, StageReport
 from daintree.argo.submission import Submission
 from daintree.argo.workflow_status import read_status
+from daintree.argo.workflows import Times
 from daintree.store.bucket import Bucket
 from daintree.store.records import IndexRecord, RunManifest, encode
 from daintree.store.remote import RemoteRuns
@@ -52,6 +53,7 @@ class Shop:
     bucket: Bucket
     directory: Path
     said: dict[str, bytes] = field(default_factory=dict)
+    times: dict[str, Times] = field(default_factory=dict)
 
     @classmethod
     def make(cls, minio: Minio, directory: Path) -> Shop:
@@ -88,7 +90,7 @@ class Shop:
         self, workflow: Mapping[str, Any], submission: Submission, **more: Any
     ) -> Recording:
         """What records this Workflow."""
-        values = {"remote": self.remote, "log": self.said.get, **more}
+        values = {"remote": self.remote, "log": self.said.get, "times": self.times.get, **more}
         return Recording(workflow, read_status(workflow), submission, **values)
 
     def record(self, workflow: Mapping[str, Any], submission: Submission) -> dict[str, StageReport]:

@@ -48,6 +48,53 @@ def test_a_workflow_is_recorded_with_what_its_pods_said(
     assert shop.remote.read_log(shop.runs()["load"].location) == "one\ngröße\n".encode()
 
 
+CONTAINERS = [
+    {"name": "wait", "state": {"running": {"startedAt": "2026-03-01T10:15:01Z"}}},
+    {
+        "name": "main",
+        "state": {
+            "terminated": {
+                "startedAt": "2026-03-01T10:15:04Z",
+                "finishedAt": "2026-03-01T10:15:06Z",
+            }
+        },
+    },
+]
+
+
+def test_a_run_has_its_container_s_own_seconds_and_its_pod_s_beside_them(
+    shop: Shop, kubernetes: KubernetesServer, config: str
+) -> None:
+    workflow = shop.run(ALONE)
+    node = node_of(workflow, "load(0)")
+    node.update(startedAt="2026-03-01T10:15:00Z", finishedAt="2026-03-01T10:15:19Z")
+    kubernetes.put("Workflow", workflow)
+    kubernetes.put(
+        "Pod",
+        {"metadata": {"name": pod_of(workflow)}, "status": {"containerStatuses": CONTAINERS}},
+    )
+    recorded(shop, config, workflow["metadata"]["name"])
+    run = shop.runs()["load"]
+    assert (run.seconds, run.pod_seconds) == (2.0, 19.0)
+    assert (run.started, run.finished) == ("2026-03-01T10:15:04Z", "2026-03-01T10:15:06Z")
+    # Later, when the pod is gone, nothing changes.
+    kubernetes.remove("Pod", pod_of(workflow))
+    [report] = recorded(shop, config, workflow["metadata"]["name"])
+    assert report.status == "known"
+    assert shop.runs()["load"] == run
+
+
+def test_without_a_pod_a_run_has_its_pod_s_seconds(
+    shop: Shop, kubernetes: KubernetesServer, config: str
+) -> None:
+    workflow = shop.run(ALONE)
+    kubernetes.put("Workflow", workflow)
+    kubernetes.denied.add(("get", "pods"))
+    recorded(shop, config, workflow["metadata"]["name"])
+    run = shop.runs()["load"]
+    assert run.seconds == run.pod_seconds
+
+
 @pytest.mark.parametrize("denied", [True, False])
 def test_without_the_right_or_the_pod_there_is_no_log_and_a_record(
     shop: Shop, kubernetes: KubernetesServer, config: str, denied: bool

@@ -224,3 +224,23 @@ def test_a_status_that_cannot_be_read_is_said(status: dict[str, Any], said: str)
     with pytest.raises(ClusterError, match=f"Workflow {WORKFLOW}.*{said}") as raised:
         read_status({"metadata": metadata, "status": status})
     assert raised.value.hint
+
+
+STOPPED: dict[str, Any] = {"spec": {"shutdown": "Stop"}}
+LAST_WORDS = "workflow shutdown with strategy:  Stop"
+
+
+@pytest.mark.parametrize(
+    ("more", "state"),
+    [
+        ({"message": "Error (exit code 143)", "outputs": {"exitCode": "143"}}, "cancelled"),
+        ({"message": LAST_WORDS}, "cancelled"),
+        ({"message": "Error (exit code 1)", "outputs": {"exitCode": "1"}}, "failed"),
+    ],
+)
+def test_a_stage_that_its_workflow_s_stop_ended_is_cancelled(
+    more: dict[str, Any], state: str
+) -> None:
+    ended = pod("load", "text-load", "Failed", nodeFlag=None, **more)
+    assert read_status(workflow(ended, dag="Failed", **STOPPED)).tasks["load"].state == state
+    assert read_status(workflow(ended, dag="Failed")).tasks["load"].state == "failed"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from daintree.argo.cluster import Cluster
-from daintree.argo.workflows import check_stage, follow_logs, read_logs, stage_pods
+from daintree.argo.workflows import check_stage, follow_logs, read_logs, stage_log, stage_pods
 from daintree.errors import ClusterMissing, UsageError
 from tests.argo.conftest import make_submission, submitted_stage
 from tests.argo.in_cluster import adapter, manifest, moved, pod_of
@@ -40,6 +40,22 @@ def stage(task: str, phase: str, template: str) -> list[Node]:
 def stand(kubernetes: KubernetesServer, *nodes: Node, **more: Any) -> dict[str, Any]:
     """Have the Workflow stand in the cluster, with these nodes."""
     return kubernetes.put("Workflow", moved(manifest(STAGES), *nodes, **more))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'time=2026-11-27T10:15:09.512Z level=INFO msg="waiting for signals" argo=true',
+        'time="2026-11-27T10:15:09.512Z" level=info msg="capturing logs" argo=true',
+        'time=2026-11-27T10:15:09Z level=INFO msg="sub-process exited" argo=true error="<nil>"',
+    ],
+)
+def test_lines_of_argo_s_executor_are_left_out(
+    cluster: Cluster, kubernetes: KubernetesServer, line: str
+) -> None:
+    own = ["time=3 level=high msg=mine", "argo=true", f"> {line}"]
+    kubernetes.say(READ, line, *own, line)
+    assert list(stage_log(cluster, NAMESPACE, READ, follow=False)) == own
 
 
 def test_the_latest_attempt_counts_and_the_exit_handler_comes_last() -> None:

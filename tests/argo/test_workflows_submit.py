@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -160,9 +161,35 @@ class TestFollow:
             if states:
                 kubernetes.put("Workflow", moved(workflow, *nodes, **states.pop(0)))
 
-        workflow = follow(cluster, NAMESPACE, submission.workflow(), see)
+        workflow = follow(cluster, NAMESPACE, submission.workflow(), see, lambda: None)
         assert seen == ["", "Running", "Running", "Succeeded"]
         assert phase(workflow) == "Succeeded"
+
+    def test_one_that_no_controller_takes_is_said_though_nothing_happens(
+        self, cluster: Cluster, submission: Submission, kubernetes: KubernetesServer
+    ) -> None:
+        stand(kubernetes, submission, 1)
+        untaken = threading.Event()
+
+        def see(workflow: Any) -> None:
+            # Nothing more comes from the cluster before it has been said.
+            assert untaken.wait(30)
+            kubernetes.put("Workflow", moved(workflow, phase="Succeeded"))
+
+        follow(cluster, NAMESPACE, submission.workflow(), see, untaken.set, seconds=0)
+
+    def test_one_that_a_controller_has_taken_is_not_said_to_be_left(
+        self, cluster: Cluster, submission: Submission, kubernetes: KubernetesServer
+    ) -> None:
+        kubernetes.put("Workflow", moved(manifest(submission), phase="Succeeded"))
+        said: list[None] = []
+        follow(
+            *(cluster, NAMESPACE, submission.workflow()),
+            lambda workflow: None,
+            lambda: said.append(None),
+            seconds=3600,
+        )
+        assert said == []
 
     def test_one_that_is_deleted_meanwhile(
         self, cluster: Cluster, submission: Submission, kubernetes: KubernetesServer
@@ -174,6 +201,7 @@ class TestFollow:
                 NAMESPACE,
                 submission.workflow(),
                 lambda workflow: kubernetes.remove("Workflow", submission.workflow()),
+                lambda: None,
             )
         assert f"the Workflow {submission.workflow()} in the namespace daintree is gone" in (
             failure.value.message

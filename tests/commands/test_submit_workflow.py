@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from daintree.argo.workflows import Submitted
-from daintree.commands.submit import LogLines, WorkflowProgress, submitted_as_json, submitted_line
+from daintree.commands.submit import (
+    LogLines,
+    WorkflowProgress,
+    submitted_as_json,
+    submitted_line,
+    untaken_line,
+)
 from tests.argo.conftest import make_submission, submitted_stage
 from tests.argo.in_cluster import manifest, moved
 from tests.argo.workflows import Node, at, compressed, named, pod, retried
@@ -54,6 +60,24 @@ def test_each_change_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
         "count     failed  Error (exit code 1)",
     ]
     assert said.out == ""
+
+
+def test_a_cancelled_stage_is_said_once_and_is_no_failure(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    progress = WorkflowProgress()
+    for message in ("Error (exit code 143)", "workflow shutdown with strategy:  Stop"):
+        ended = pod("count(0)", "x", "Failed", message=message, outputs={"exitCode": "143"})
+        made = workflow(*retried("count", "Failed", [ended], message=message), dag="Failed")
+        made["spec"] = {**made["spec"], "shutdown": "Stop"}
+        progress.seen(made)
+    assert capsys.readouterr().err == "count     cancel  stopped with its Workflow\n"
+
+
+def test_a_workflow_that_nobody_runs_names_who_should() -> None:
+    line = untaken_line("words-1", "shop")
+    assert line.startswith("no controller has taken the Workflow words-1: ")
+    assert "for the namespace shop" in line
 
 
 def test_a_stage_that_never_began_and_a_status_that_is_packed(

@@ -55,6 +55,18 @@ def test_a_stage_that_succeeded_and_cannot_be_recorded_is_a_failure(
     assert finished.stdout.splitlines()[1] == "clean  not recorded: wrote nothing"
 
 
+@pytest.mark.parametrize(
+    ("where", "code"), [({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, 75), ({}, 1)]
+)
+def test_in_a_pod_a_server_that_cannot_be_reached_has_a_code_of_its_own(
+    machine: Project, kubernetes: KubernetesServer, where: dict[str, str], code: int
+) -> None:
+    kubernetes.fail("GET", "/workflows/words-1", 503, "etcd has no leader")
+    finished = machine.elsewhere(machine.root, **where).doit("record", "words-1")
+    assert finished.code == code
+    assert "error: " in finished.stderr
+
+
 def test_another_namespace_is_asked_where_it_is_named(
     machine: Project, kubernetes: KubernetesServer
 ) -> None:

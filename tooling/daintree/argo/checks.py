@@ -29,7 +29,7 @@ SUBMITTING = frozenset(
 )
 RIGHTS: Mapping[str, frozenset[Right]] = {
     EXECUTOR_ACCOUNT: _OF_ITS_POD,
-    RECORD_ACCOUNT: _OF_ITS_POD | {_READ_LOGS, ("get", ARGO, "workflows")},
+    RECORD_ACCOUNT: _OF_ITS_POD | {_READ_LOGS, ("get", "", "pods"), ("get", ARGO, "workflows")},
     SUBMITTER_ACCOUNT: _OF_ITS_POD | SUBMITTING,
 }
 

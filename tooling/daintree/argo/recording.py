@@ -31,7 +31,7 @@ from daintree.argo.workflow_status import (
     WorkflowStatus,
     read_status,
 )
-from daintree.argo.workflows import CONTAINER, find_workflow
+from daintree.argo.workflows import Times, container_times, find_workflow, stage_log
 from daintree.digest import short
 from daintree.errors import (
     ArtifactRejected,
@@ -90,7 +90,7 @@ class _Refused(DaintreeError):
 class Recording:
     """Records the stages of one Workflow, in their order: what a stage reads is recorded before it.
 
-    `log` gives what a pod has said, None where that cannot be had.
+    `log` gives the log of a pod, `times` when its container began and ended; None where that cannot be had.
     """
 
     def __init__(
@@ -100,10 +100,11 @@ class Recording:
         submission: Submission,
         remote: RemoteRuns,
         log: Callable[[str], bytes | None],
+        times: Callable[[str], Times | None],
     ) -> None:
         self._status, self._submission = status, submission
         self._drift = Drift(workflow, submission, remote.bucket.url)
-        self._remote, self._log = remote, log
+        self._remote, self._log, self._times = remote, log, times
         self._inputs = {
             hit.name: _Input(hit.digest, hit.location, self._place(f"{hit.location}/{OUTPUT}"))
             for hit in submission.hits
@@ -145,7 +146,7 @@ class Recording:
         if difference:
             raise _Refused(f"it is not what was submitted: {difference}")
         standing = self._remote.records.read_run(manifest.location)
-        whole = manifest if standing is None else _with(manifest, standing.output, standing.log)
+        whole = manifest if standing is None else _as_measured(manifest, standing)
         if whole != standing or whole.output is None:
             whole = _with(manifest, self._output(stage, manifest))
         whole = self._remote.adopt(whole, lambda: self._log(attempt.pod))
@@ -186,7 +187,8 @@ class Recording:
     ) -> RunManifest:
         """Its run, but for the output; the same whenever and wherever it is made."""
         created, uid = self._status.created, self._status.uid
-        started, finished = attempt.started or created, attempt.finished or created
+        began, ended = attempt.started or created, attempt.finished or created
+        started, finished = self._times(attempt.pod) or (began, ended)
         return RunManifest(
             run=run_id(self._submission.planned, uid, attempt.pod),
             location=location(self._submission, stage, uid, attempt.pod),
@@ -209,6 +211,7 @@ class Recording:
             started=_timestamp(started),
             finished=_timestamp(finished),
             seconds=round((finished - started).total_seconds(), 3),
+            pod_seconds=round((ended - began).total_seconds(), 3),
             exit_code=attempt.exit_code or 0,
             user=self._submission.user,
             host=attempt.host,
@@ -278,6 +281,18 @@ def _said(task: Task) -> str:
     return next((one.message for one in reversed(task.attempts) if one.message), task.message)
 
 
+def _as_measured(manifest: RunManifest, standing: RunManifest) -> RunManifest:
+    """The run with the output, the log and the times that were recorded when its pod was there."""
+    return msgspec.structs.replace(
+        manifest,
+        output=standing.output,
+        log=standing.log,
+        started=standing.started,
+        finished=standing.finished,
+        seconds=standing.seconds,
+    )
+
+
 def _with(
     manifest: RunManifest, output: Artifact | None, log: FileEntry | None = None
 ) -> RunManifest:
@@ -308,7 +323,9 @@ def recording_of(cluster: Cluster, namespace: str, remote: RemoteRuns, name: str
     submission = submission_of(workflow, remote.bucket)
     prove(remote.bucket)
     return Recording(
-        workflow, status, submission, remote, lambda pod: _log(cluster, namespace, pod)
+        *(workflow, status, submission, remote),
+        log=lambda pod: _log(cluster, namespace, pod),
+        times=lambda pod: container_times(cluster, namespace, pod),
     )
 
 
@@ -317,7 +334,7 @@ def _log(cluster: Cluster, namespace: str, pod: str) -> bytes | None:
     kept: deque[bytes] = deque()
     size = 0
     try:
-        for line in cluster.log(namespace, pod, CONTAINER, follow=False):
+        for line in stage_log(cluster, namespace, pod, follow=False):
             kept.append(line.rstrip("\n").encode("utf-8", "replace") + b"\n")
             size += len(kept[-1])
             while size > MOST_LOG_BYTES and len(kept) > 1:

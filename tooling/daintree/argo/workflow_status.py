@@ -23,7 +23,7 @@ import msgspec
 from daintree.argo import names
 from daintree.argo.cluster import Object
 from daintree.argo.manifest import OUTPUT_ARTIFACT
-from daintree.errors import ClusterError, StageFailed
+from daintree.errors import ClusterError
 
 KIND = "Workflow"
 _POD_NAMES = "workflows.argoproj.io/pod-name-format"
@@ -170,6 +170,7 @@ class WorkflowNodes(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     by_id: Mapping[str, Node]
     endpoints: frozenset[str]
+    stopped: bool
 
     @property
     def root(self) -> Node | None:
@@ -211,6 +212,7 @@ def read_nodes(workflow: Object) -> WorkflowNodes:
             status=status,
             by_id=_nodes(read.metadata.name, status),
             endpoints=frozenset(_endpoints(_specifications(workflow))),
+            stopped=is_stopped(workflow),
         )
     except msgspec.DecodeError as error:
         raise ClusterError(
@@ -265,7 +267,7 @@ def _name(workflow: Object) -> str:
 
 
 State: TypeAlias = Literal[
-    "pending", "running", "succeeded", "failed", "error", "omitted", "skipped"
+    "pending", "running", "succeeded", "failed", "error", "cancelled", "omitted", "skipped"
 ]
 
 _STATES: Mapping[str, State] = {
@@ -278,7 +280,11 @@ _STATES: Mapping[str, State] = {
     "Omitted": "omitted",
     "Skipped": "skipped",
 }
+FAILED = ("failed", "error")
 _ENDED = frozenset(_STATES.values()) - {"pending", "running"}
+# Argo's messages of a pod that it ended, and the exit codes of a container that was told to end.
+_SHUTDOWN = re.compile(r"shutdown|[Ss]topped with strategy|[Tt]erminated")
+_ENDED_CODES = ("143", "137")
 _ATTEMPT = re.compile(r"\(([0-9]+)\)\Z")
 _EXIT_CODE = re.compile(r"-?[0-9]+")
 
@@ -372,7 +378,7 @@ def _tasks(nodes: WorkflowNodes, root: str) -> Iterator[Task]:
     for node in sorted(tasks, key=lambda node: (str(node.started_at or "~"), node.name)):
         yield Task(
             name=node.name.removeprefix(f"{root}."),
-            state=_state(node),
+            state=_state(node, nodes.stopped),
             message=node.message,
             started=node.started_at,
             finished=node.finished_at,
@@ -402,7 +408,7 @@ def _attempt(nodes: WorkflowNodes, node: Node, number: int) -> Attempt:
         node=node.id,
         pod=nodes.pod(node),
         template=f"{reference.name}/{reference.template}" if reference else node.template_name,
-        state=_state(node),
+        state=_state(node, nodes.stopped),
         message=node.message,
         started=node.started_at,
         finished=node.finished_at,
@@ -415,11 +421,14 @@ def _attempt(nodes: WorkflowNodes, node: Node, number: int) -> Attempt:
     )
 
 
-def _state(node: Node) -> State:
+def _state(node: Node, stopped: bool) -> State:
     """The node's phase; a pod that has ended is running until Argo has its outputs, as Argo itself sees it."""
     state = _STATES[node.phase]
-    unknown = node.type == "Pod" and node.task_result_synced is False
-    return "running" if unknown and state in _ENDED else state
+    if node.type == "Pod" and node.task_result_synced is False and state in _ENDED:
+        return "running"
+    code = node.outputs.exit_code if node.outputs else ""
+    ended = code in _ENDED_CODES or _SHUTDOWN.search(node.message)
+    return "cancelled" if stopped and state in FAILED and ended else state
 
 
 # Argo's phases of a Workflow that has ended, its exit handler included.
@@ -465,40 +474,3 @@ def annotation(workflow: Object, name: str) -> str:
 def _parameter(task: Object, name: str) -> str:
     parameters = (task.get("arguments") or {}).get("parameters") or ()
     return next((str(p.get("value", "")) for p in parameters if p.get("name") == name), "")
-
-
-_FAILED = ("failed", "error")
-
-
-def check_ending(workflow: Object) -> None:
-    """Return for a Workflow that succeeded. Raises StageFailed for any other, with the stage that failed first and why."""
-    status = read_status(workflow)
-    if status.phase == SUCCEEDED:
-        return
-    if is_stopped(workflow):
-        raise StageFailed(
-            f"the Workflow {status.name} was stopped",
-            hint="what had succeeded is recorded; doit submit goes on from there",
-        )
-    failed = [task for task in status.tasks.values() if task.state in _FAILED]
-    if not failed:
-        raise StageFailed(
-            f"the Workflow {status.name} ended with {status.phase}: {status.message or 'it gives no reason'}",
-            hint=f"doit logs {status.name}:{names.RECORD}; doit record {status.name} records its results by hand",
-        )
-    first = min(failed, key=lambda task: (task.finished is None, task.finished, task.name))
-    stage = stages_of(workflow).get(first.name, first.name)
-    more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
-    raise StageFailed(
-        f"{stage} failed in the Workflow {status.name}: {reason(first)}{more}",
-        hint=f"doit logs {status.name}:{stage}",
-    )
-
-
-def reason(task: Task) -> str:
-    """Why a task failed: what its last attempt says, in Argo's words."""
-    last = task.attempts[-1] if task.attempts else None
-    said = (last.message if last else "") or task.message
-    if last and last.exit_code and f"exit code {last.exit_code}" not in said:
-        return f"exit code {last.exit_code}" + (f": {said}" if said else "")
-    return said or task.state

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import TypeAlias
 
 import msgspec
 
@@ -11,8 +14,11 @@ from daintree.argo import names
 from daintree.argo.cluster import Cluster, Object
 from daintree.argo.submission import Submission
 from daintree.argo.workflow_status import (
+    FAILED,
     FAILURES,
     KIND,
+    SUCCEEDED,
+    Task,
     annotation,
     has_ended,
     is_stopped,
@@ -21,9 +27,18 @@ from daintree.argo.workflow_status import (
     read_status,
     stages_of,
 )
-from daintree.errors import ClusterConflict, ClusterMissing, DaintreeError, UsageError
+from daintree.errors import (
+    ClusterConflict,
+    ClusterError,
+    ClusterMissing,
+    DaintreeError,
+    StageFailed,
+    UsageError,
+)
 from daintree.terminal import nearest
 
+# So long a Workflow may be without a phase before that is said: a controller takes it at once.
+UNTAKEN_SECONDS = 10.0
 # How often a name may be taken and be free again before that is believed to be no coincidence.
 MOST_CONFLICTS = 5
 
@@ -71,15 +86,31 @@ def submit(
         return Submitted(name=made["metadata"]["name"], attached=False, attempt=attempt)
 
 
-def follow(cluster: Cluster, namespace: str, name: str, seen: Callable[[Object], None]) -> Object:
+def follow(
+    cluster: Cluster,
+    namespace: str,
+    name: str,
+    seen: Callable[[Object], None],
+    untaken: Callable[[], None],
+    seconds: float = UNTAKEN_SECONDS,
+) -> Object:
     """The Workflow at its end, its exit handler's included; `seen` gets it each time that it has changed.
 
-    Raises ClusterMissing when it is deleted meanwhile, ClusterError as watching does.
+    `untaken` is called where no controller has taken the Workflow after so many seconds. Raises ClusterMissing when it is deleted
+    meanwhile, ClusterError as watching does.
     """
-    for workflow in cluster.watch(KIND, namespace, name):
-        seen(workflow)
-        if has_ended(workflow):
-            return workflow
+    timer = threading.Timer(seconds, untaken)
+    timer.daemon = True
+    timer.start()
+    try:
+        for workflow in cluster.watch(KIND, namespace, name):
+            if phase(workflow):
+                timer.cancel()
+            seen(workflow)
+            if has_ended(workflow):
+                return workflow
+    finally:
+        timer.cancel()
     raise ClusterMissing(
         f"the Workflow {name} in the namespace {namespace} is gone: somebody has deleted it, or its time was over",
         hint="doit plan shows what of it was recorded",
@@ -152,6 +183,55 @@ def stop(cluster: Cluster, namespace: str, workflow: Object) -> None:
 
 # Argo's own name for the container that does a pod's work.
 CONTAINER = "main"
+# A line that Argo's executor writes between the container's own.
+_EXECUTOR_LINE = re.compile(r"time=\S+ level=\S+ msg=.* argo=true(?: .*)?\s*")
+
+
+# When a container began and ended.
+Times: TypeAlias = tuple[datetime, datetime]
+
+
+class _Terminated(msgspec.Struct, rename="camel"):
+    started_at: datetime
+    finished_at: datetime
+
+
+class _State(msgspec.Struct):
+    terminated: _Terminated | None = None
+
+
+class _ContainerStatus(msgspec.Struct):
+    name: str
+    state: _State
+
+
+class _PodStatus(msgspec.Struct, rename="camel"):
+    container_statuses: tuple[_ContainerStatus, ...] = ()
+
+
+class _Pod(msgspec.Struct):
+    status: _PodStatus
+
+
+def container_times(cluster: Cluster, namespace: str, pod: str) -> Times | None:
+    """When a pod's container began and ended; None where the pod is gone or this account may not read it."""
+    try:
+        statuses = msgspec.convert(cluster.find("Pod", namespace, pod), _Pod, strict=False).status
+    except (ClusterError, msgspec.ValidationError):
+        return None
+    for one in statuses.container_statuses:
+        if one.name == CONTAINER and one.state.terminated:
+            return one.state.terminated.started_at, one.state.terminated.finished_at
+    return None
+
+
+def stage_log(cluster: Cluster, namespace: str, pod: str, *, follow: bool) -> Iterator[str]:
+    """The lines of a stage's container, without those of Argo's executor. Raises ClusterError as asking does."""
+    for line in cluster.log(namespace, pod, CONTAINER, follow=follow):
+        if not _EXECUTOR_LINE.fullmatch(line):
+            yield line
+
+
 _WAITING = "pending"
 
 
@@ -202,7 +282,7 @@ def read_logs(
     gone = 0
     for pod in chosen:
         try:
-            for line in cluster.log(namespace, pod.pod, CONTAINER, follow=False):
+            for line in stage_log(cluster, namespace, pod.pod, follow=False):
                 show(pod.stage, line)
         except ClusterMissing:
             gone += 1
@@ -225,7 +305,7 @@ def follow_logs(
 
     def follow(pod: StagePod) -> None:
         try:
-            for line in cluster.log(namespace, pod.pod, CONTAINER, follow=True):
+            for line in stage_log(cluster, namespace, pod.pod, follow=True):
                 show(pod.stage, line)
         except DaintreeError as error:
             failures.append(error)
@@ -264,3 +344,37 @@ def _record_pods(workflow: Object) -> Iterator[StagePod]:
     ]
     for node in sorted(pods, key=lambda node: (str(node.started_at or "~"), node.name))[-1:]:
         yield StagePod(names.RECORD, nodes.pod(node), node.phase not in ("", "Pending"))
+
+
+def check_ending(workflow: Object) -> None:
+    """Return for a Workflow that succeeded. Raises StageFailed for any other, with the stage that failed first and why."""
+    status = read_status(workflow)
+    if status.phase == SUCCEEDED:
+        return
+    if is_stopped(workflow):
+        raise StageFailed(
+            f"the Workflow {status.name} was stopped",
+            hint="what had succeeded is recorded; doit submit goes on from there",
+        )
+    failed = [task for task in status.tasks.values() if task.state in FAILED]
+    if not failed:
+        raise StageFailed(
+            f"the Workflow {status.name} ended with {status.phase}: {status.message or 'it gives no reason'}",
+            hint=f"doit logs {status.name}:{names.RECORD}; doit record {status.name} records its results by hand",
+        )
+    first = min(failed, key=lambda task: (task.finished is None, task.finished, task.name))
+    stage = stages_of(workflow).get(first.name, first.name)
+    more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
+    raise StageFailed(
+        f"{stage} failed in the Workflow {status.name}: {reason(first)}{more}",
+        hint=f"doit logs {status.name}:{stage}",
+    )
+
+
+def reason(task: Task) -> str:
+    """Why a task failed: what its last attempt says, in Argo's words."""
+    last = task.attempts[-1] if task.attempts else None
+    said = (last.message if last else "") or task.message
+    if last and last.exit_code and f"exit code {last.exit_code}" not in said:
+        return f"exit code {last.exit_code}" + (f": {said}" if said else "")
+    return said or task.state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
@@ -12,7 +13,7 @@ from daintree.argo.recording import StageReport
 from daintree.commands.argo import NAMESPACE
 from daintree.commands.command import JSON_OPTION, DaintreeCommand, print_json
 from daintree.commands.names import COMMANDS
-from daintree.errors import UsageError
+from daintree.errors import ClusterUnavailable, StoreUnavailable, UsageError
 from daintree.terminal import colour, count, size
 
 if TYPE_CHECKING:
@@ -32,6 +33,18 @@ class Record(DaintreeCommand):
     names = (1, 1)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
+        """Record; in a pod, what may do when it is tried again ends in a code of its own, on which Argo tries again."""
+        from daintree.argo.kubernetes import IN_CLUSTER
+        from daintree.argo.manifest import TEMPORARY_FAILURE
+
+        try:
+            return self._record(options, names)
+        except (StoreUnavailable, ClusterUnavailable) as error:
+            if os.environ.get(IN_CLUSTER):
+                error.exit_code = TEMPORARY_FAILURE
+            raise
+
+    def _record(self, options: Mapping[str, Any], names: list[str]) -> int:
         """Record one stage after the other and say what became of each."""
         from daintree.argo.kubernetes import open_cluster
         from daintree.argo.recording import recording_of

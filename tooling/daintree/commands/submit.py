@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from daintree.argo.cluster import Object
 from daintree.argo.names import RECORD
-from daintree.argo.workflow_status import SUCCEEDED, Task, read_status, reason, stages_of
-from daintree.argo.workflows import Submitted
+from daintree.argo.workflow_status import SUCCEEDED, Task, read_status, stages_of
+from daintree.argo.workflows import Submitted, reason
 from daintree.commands.argo import NAMESPACE, access_of, ordered
 from daintree.commands.command import (
     FORCE,
@@ -167,12 +167,13 @@ def _watch(cluster: Cluster, namespace: str, name: str, options: Mapping[str, An
 
     Raises StageFailed where it did not succeed.
     """
-    from daintree.argo.workflow_status import check_ending
-    from daintree.argo.workflows import follow
+    from daintree.argo.workflows import check_ending, follow
 
     progress = WorkflowProgress()
     try:
-        workflow = follow(cluster, namespace, name, progress.seen)
+        workflow = follow(
+            cluster, namespace, name, progress.seen, lambda: say(untaken_line(name, namespace))
+        )
     except KeyboardInterrupt as stopped:
         _goes_on(name, namespace, options)
         return _signalled(stopped)
@@ -211,6 +212,7 @@ _SHADES = {
     "run": "yellow",
     "done": "green",
     "failed": "red",
+    "cancel": "yellow",
     "wait": "dim",
     "retry": "cyan",
     "skip": "dim",
@@ -241,6 +243,14 @@ def submitted_as_json(submitted: Submitted | None, namespace: str) -> dict[str, 
     }
 
 
+def untaken_line(name: str, namespace: str) -> str:
+    """The line for a Workflow that nobody runs."""
+    return (
+        f"no controller has taken the Workflow {name}: does Argo's workflow-controller run, and for the namespace {namespace}? "
+        "`doit doctor --runner argo` looks"
+    )
+
+
 class WorkflowProgress:
     """Prints a line for each change between one state of a Workflow and the next."""
 
@@ -259,7 +269,10 @@ class WorkflowProgress:
             if len(task.attempts) > before:
                 _tell(name, "retry", _attempt_before(task))
             told = _change(task)
-            if told and self._told.get(task.name) != told:
+            before_this = self._told.get(task.name, ("", ""))
+            # Argo completes the message of what has ended: it is said once.
+            again = told and told[0] == before_this[0] and told[0] in ("failed", "cancel", "skip")
+            if told and told != before_this and not again:
                 self._told[task.name] = told
                 _tell(name, *told)
 
@@ -294,6 +307,8 @@ def _change(task: Task) -> tuple[str, str] | None:
     last = task.attempts[-1] if task.attempts else None
     if task.state == "succeeded":
         return "done", _seconds(task.started, task.finished)
+    if task.state == "cancelled":
+        return "cancel", "stopped with its Workflow"
     if task.state in ("failed", "error"):
         return "failed", reason(task)
     if task.state in ("omitted", "skipped"):

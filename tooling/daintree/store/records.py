@@ -100,6 +100,7 @@ class _Described(
     started: str
     finished: str
     seconds: float
+    pod_seconds: float = 0
     exit_code: int = 0
     peak_memory: int = 0
     user: str = ""
@@ -118,7 +119,7 @@ class RunManifest(_Described, frozen=True, kw_only=True, omit_defaults=True, tag
     `run` is the run id, `location` its place in the store. A failed run has no output and is in no index.
     `parameters` are all the stage's parameters; `ineffective` names those that stay out of the key.
     `image` is the digest of the image it ran in, as the registry says, else the image's id ("" for none).
-    `seconds` is the stage's own wall time, `peak_memory` bytes of resident memory at most (0: not known).
+    `seconds` is the stage's own wall time, `pod_seconds` that of its pod in a cluster (0: none), `peak_memory` bytes of resident memory at most (0: not known).
     `host` is the machine, a cluster's node; `workflow` and `pod` name what ran it there ("" elsewhere).
     `log` describes `log.txt`.
     """

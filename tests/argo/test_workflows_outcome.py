@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from daintree.argo.workflow_status import check_ending
+from daintree.argo.workflows import check_ending
 from daintree.errors import StageFailed
 from tests.argo.conftest import make_submission, submitted_stage
 from tests.argo.in_cluster import manifest, moved
