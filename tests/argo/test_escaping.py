@@ -60,11 +60,6 @@ def test_plain_text_stands_as_it_is_or_quoted(text: str) -> None:
     assert yaml.safe_load(manifest_text([{"a": text}])) == {"a": text}
 
 
-def test_names_come_first_and_templates_last() -> None:
-    text = manifest_text([{"spec": {"templates": [], "arguments": {}}, "kind": "Workflow"}])
-    assert text == "kind: Workflow\nspec:\n  arguments: {}\n  templates: []\n"
-
-
 def test_documents_are_told_apart() -> None:
     assert [*yaml.safe_load_all(manifest_text([{"a": 1}, {"b": 2}]))] == [{"a": 1}, {"b": 2}]
 

@@ -1,4 +1,4 @@
-"""Manifests as YAML that a person would write: names first, strings quoted where some reader takes them for more than text."""
+"""Manifests as YAML that a person would write: in their own order, strings quoted where some reader takes them for more than text."""
 
 from __future__ import annotations
 
@@ -8,14 +8,6 @@ from typing import Any
 
 from daintree.spec.component import Scalar
 from daintree.spec.parameters import as_argument
-
-# What a person puts first in a mapping; the rest follows as it comes, but what is long comes last.
-_FIRST = (
-    *("apiVersion", "kind", "name", "namespace", "metadata", "labels", "annotations", "spec"),
-    *("entrypoint", "onExit", "template", "dependencies", "image", "command", "args", "path"),
-    *("inputs", "outputs", "container"),
-)
-_LAST = ("volumes", "templates", "retryStrategy")
 
 # Text that every YAML reader takes for text. Go's reads y, n, Y and N as truth values, others read 1_000, 1:30 and
 # 2026-03-01 as numbers and times.
@@ -36,7 +28,7 @@ def manifest_text(documents: Sequence[Mapping[str, Any]], comments: Sequence[str
     dumper.add_representer(str, _represent)
     text = "---\n".join(
         yaml.dump(
-            _arranged(document),
+            document,
             Dumper=dumper,
             sort_keys=False,
             allow_unicode=True,
@@ -77,21 +69,6 @@ def _lines(comments: Sequence[str]) -> list[str]:
     return [
         "".join(c if c.isprintable() else repr(c)[1:-1] for c in comment) for comment in comments
     ]
-
-
-def _arranged(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        names = sorted(value, key=_rank)
-        return {name: _arranged(value[name]) for name in names}
-    if isinstance(value, list | tuple):
-        return [_arranged(item) for item in value]
-    return value
-
-
-def _rank(name: str) -> tuple[int, int]:
-    if name in _FIRST:
-        return 0, _FIRST.index(name)
-    return (2, _LAST.index(name)) if name in _LAST else (1, 0)
 
 
 # A variable of the container that holds a brace: `{{` is written with it, and only the kubelet puts it back.

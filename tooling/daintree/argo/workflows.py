@@ -191,38 +191,21 @@ _EXECUTOR_LINE = re.compile(r"time=\S+ level=\S+ msg=.* argo=true(?: .*)?\s*")
 Times: TypeAlias = tuple[datetime, datetime]
 
 
-class _Terminated(msgspec.Struct, rename="camel"):
-    started_at: datetime
-    finished_at: datetime
-
-
-class _State(msgspec.Struct):
-    terminated: _Terminated | None = None
-
-
-class _ContainerStatus(msgspec.Struct):
-    name: str
-    state: _State
-
-
-class _PodStatus(msgspec.Struct, rename="camel"):
-    container_statuses: tuple[_ContainerStatus, ...] = ()
-
-
-class _Pod(msgspec.Struct):
-    status: _PodStatus
-
-
 def container_times(cluster: Cluster, namespace: str, pod: str) -> Times | None:
     """When a pod's container began and ended; None where the pod is gone or this account may not read it."""
     try:
-        statuses = msgspec.convert(cluster.find("Pod", namespace, pod), _Pod, strict=False).status
-    except (ClusterError, msgspec.ValidationError):
+        status = (cluster.find("Pod", namespace, pod) or {}).get("status") or {}
+    except ClusterError:
         return None
-    for one in statuses.container_statuses:
-        if one.name == CONTAINER and one.state.terminated:
-            return one.state.terminated.started_at, one.state.terminated.finished_at
+    for one in status.get("containerStatuses") or ():
+        ended = (one.get("state") or {}).get("terminated")
+        if one.get("name") == CONTAINER and ended:
+            return _time(ended["startedAt"]), _time(ended["finishedAt"])
     return None
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def stage_log(cluster: Cluster, namespace: str, pod: str, *, follow: bool) -> Iterator[str]:

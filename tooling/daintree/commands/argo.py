@@ -28,7 +28,7 @@ from daintree.errors import UsageError
 from daintree.pipeline.session import Request
 from daintree.settings import Settings
 from daintree.spec.pipeline import pipeline_files
-from daintree.terminal import columns, count, duration
+from daintree.terminal import columns, count, duration, say
 
 if TYPE_CHECKING:
     from daintree.argo.manifest import ClusterAccess
@@ -61,11 +61,6 @@ def access_of(settings: Settings, namespace: str) -> ClusterAccess:
     from daintree.store.s3 import read_s3_access
 
     return cluster_access(settings, read_s3_access(), tooling_image(settings), namespace)
-
-
-def say(text: str) -> None:
-    """A line of progress."""
-    print(text, file=sys.stderr)
 
 
 STANDING_OPTIONS = (
