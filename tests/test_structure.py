@@ -22,7 +22,7 @@ PACKAGE = TESTS.parent / "tooling" / "daintree"
 LIMITS: dict[str, float] = {
     "modules": 132,
     # For information: a guarantee may cost lines.
-    "lines": 27_300,
+    "lines": 27_500,
     "lines of the longest module": 600,
     "import edges a module": 5.6,
     "modules in import cycles": 0,
