@@ -29,7 +29,7 @@ from daintree.spec.component import ComponentSpec
 from daintree.spec.pipeline import Stage
 
 
-class _Found(msgspec.Struct, frozen=True):
+class _Image(msgspec.Struct, frozen=True):
     """An image, by its digest or the engine's id, and its labels."""
 
     image: str
@@ -42,16 +42,16 @@ def published_versions(stages: Sequence[Stage], settings: Settings) -> dict[str,
     Raises SpecError, with the place in the pipeline file, for an image that is not there or is none of a
     component; RegistryError and EngineError as asking does.
     """
-    found: dict[str, ComponentVersion] = {}
+    versions: dict[str, ComponentVersion] = {}
     for stage in stages:
         repository = _repository(stage, settings)
-        memory = _memory(stage, repository, settings)
-        image = _recall(memory)
+        path = _cache_path(stage, repository, settings)
+        image = _read_cache(path)
         if image is None:
-            image = _ask(stage, repository, settings)
-            _remember(memory, image)
-        found[stage.code] = _version(stage, image, settings)
-    return found
+            image = _find(stage, repository, settings)
+            _write_cache(path, image)
+        versions[stage.code] = _version(stage, image, settings)
+    return versions
 
 
 def _repository(stage: Stage, settings: Settings) -> Repository:
@@ -61,7 +61,7 @@ def _repository(stage: Stage, settings: Settings) -> Repository:
     return Repository(host, name)
 
 
-def _ask(stage: Stage, repository: Repository, settings: Settings) -> _Found:
+def _find(stage: Stage, repository: Repository, settings: Settings) -> _Image:
     """The registry first, where there is one; else, and where it cannot be asked, the engine."""
     refusal: DaintreeError | None = None
     if repository.host:
@@ -88,7 +88,7 @@ def _ask(stage: Stage, repository: Repository, settings: Settings) -> _Found:
     return found
 
 
-def _in_registry(stage: Stage, repository: Repository, settings: Settings) -> _Found | None:
+def _in_registry(stage: Stage, repository: Repository, settings: Settings) -> _Image | None:
     from daintree.images.registry import RegistryClient
 
     registry = RegistryClient(repository.host, plain_http=settings.registry_plain_http)
@@ -97,10 +97,10 @@ def _in_registry(stage: Stage, repository: Repository, settings: Settings) -> _F
         [digest] = registry.digests([(repository, version_tag(f"sha256:{stage.version}"))])
     if not digest:
         return None
-    return _Found(f"{repository}@{digest}", registry.labels(repository, digest, settings.platform))
+    return _Image(f"{repository}@{digest}", registry.labels(repository, digest, settings.platform))
 
 
-def _in_engine(stage: Stage, repository: Repository) -> _Found | None:
+def _in_engine(stage: Stage, repository: Repository) -> _Image | None:
     """The image of that digest, or the newest one that is labelled as this component at this version."""
     from daintree.images.engine import connected
 
@@ -111,11 +111,11 @@ def _in_engine(stage: Stage, repository: Repository) -> _Found | None:
         places = image["RepoDigests"] or ()
         version = str(image["Labels"].get(VERSION_LABEL, "")).removeprefix("sha256:")
         if stage.image in places or (stage.version and version.startswith(stage.version)):
-            return _Found(stage.image or image["Id"], image["Labels"])
+            return _Image(stage.image or image["Id"], image["Labels"])
     return None
 
 
-def _version(stage: Stage, found: _Found, settings: Settings) -> ComponentVersion:
+def _version(stage: Stage, found: _Image, settings: Settings) -> ComponentVersion:
     name, digest = found.labels.get(COMPONENT_LABEL, ""), found.labels.get(VERSION_LABEL, "")
     if not name or not digest:
         raise SpecError(
@@ -127,7 +127,7 @@ def _version(stage: Stage, found: _Found, settings: Settings) -> ComponentVersio
     ):
         raise SpecError(
             f"{stage.place}: the image of {stage.code} is labelled as {name} at {digest}",
-            hint="who pushed it by hand?",
+            hint="delete that tag in the registry, then doit build --push in the repository of its sources",
         )
     try:
         spec = msgspec.json.decode(found.labels.get(SPEC_LABEL, "{}"), type=ComponentSpec)
@@ -149,24 +149,24 @@ def _version(stage: Stage, found: _Found, settings: Settings) -> ComponentVersio
     )
 
 
-def _memory(stage: Stage, repository: Repository, settings: Settings) -> Path:
-    asked = digest_record("published", 1, [str(repository), stage.code, settings.platform])
-    return settings.images / "published" / f"{asked.removeprefix('sha256:')}.json"
+def _cache_path(stage: Stage, repository: Repository, settings: Settings) -> Path:
+    key = digest_record("published", 1, [str(repository), stage.code, settings.platform])
+    return settings.images / "published" / f"{key.removeprefix('sha256:')}.json"
 
 
-def _recall(memory: Path) -> _Found | None:
+def _read_cache(path: Path) -> _Image | None:
     try:
-        return msgspec.json.decode(memory.read_bytes(), type=_Found)
+        return msgspec.json.decode(path.read_bytes(), type=_Image)
     except (OSError, msgspec.DecodeError):
         return None
 
 
-def _remember(memory: Path, found: _Found) -> None:
+def _write_cache(path: Path, image: _Image) -> None:
     # The engine's own images may go; those of a registry are what their digest says.
-    if "@" not in found.image:
+    if "@" not in image.image:
         return
     with contextlib.suppress(OSError):
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        partial = memory.with_name(f".{memory.name}.{os.urandom(6).hex()}")
-        partial.write_bytes(msgspec.json.encode(found))
-        partial.replace(memory)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
+        partial.write_bytes(msgspec.json.encode(image))
+        partial.replace(path)

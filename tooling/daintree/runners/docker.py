@@ -420,6 +420,6 @@ def _digest_in_registry(
     if label != version.digest:
         raise ImageError(
             f"{repository.tagged(tag)} is not the version that its tag says: its label is {label or 'missing'}",
-            hint="who pushed it by hand? Remove that tag from the registry, then doit build --push",
+            hint="delete that tag in the registry, then doit build --push",
         )
     return digest
