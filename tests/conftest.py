@@ -113,7 +113,7 @@ def monorepo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Monorepo:
     """An empty project in a repository without a commit."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    for name in [name for name in os.environ if name.startswith("GIT_")]:
+    for name in [name for name in os.environ if name.startswith(("GIT_", "GITHUB_", "CI"))]:
         monkeypatch.delenv(name)
     return Monorepo(tmp_path / "project").init()
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +16,9 @@ from daintree.runners.local import LocalRunner
 from daintree.runners.runner import Job
 from daintree.spec.component import ComponentSpec
 from daintree.spec.pipeline import load_pipeline
+
+if TYPE_CHECKING:
+    from tests.conftest import Monorepo
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -219,3 +223,11 @@ def test_components_of_a_pipeline_must_exist_and_differ_in_name(project: Path) -
     with pytest.raises(SpecError, match=r"pipelines/rank.yaml.*two stages called 'clean-csv'"):
         new_pipeline(project, "rank", ["common/clean-csv", "common/clean-csv"])
     assert not (project / "pipelines").exists()
+
+
+def test_a_component_in_a_place_that_git_ignores(monorepo: Monorepo) -> None:
+    monorepo.write(".gitignore", "*.pyc\nenv/\n")
+    with pytest.raises(UsageError) as caught:
+        new_component(monorepo.root, "shop/env")
+    assert caught.value.message == "components/shop/env is ignored by git: .gitignore:2"
+    assert not (monorepo.root / "components").exists()

@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from daintree.authoring.lock_requirements import library_lock
-from daintree.components import TOP, discover_components, discover_libraries
+from daintree.components import DOCKERFILE, TOP, discover_components, discover_libraries
+from daintree.components.git import ignored_by
 from daintree.errors import UsageError
 from daintree.spec.pipeline import DIRECTORY, NAME, SUFFIXES, read_pipeline
 from daintree.terminal import nearest
@@ -105,6 +106,12 @@ def _check_component(root: Path, name: str) -> None:
         )
     if group in discover_components(root):
         raise UsageError(f"{group} is a component, and none can lie inside another")
+    rule = ignored_by(root, f"{TOP}/{name}/{DOCKERFILE}")
+    if rule:
+        raise UsageError(
+            f"{TOP}/{name} is ignored by git: {rule}",
+            hint="choose another name, or change that rule",
+        )
     if os.path.lexists(root / TOP / name):
         raise UsageError(f"{TOP}/{name} exists already", hint="choose another name")
     if LIBRARY not in discover_libraries(root):

@@ -12,12 +12,14 @@ from daintree.commands.command import JSON_OPTION, print_json
 from daintree.commands.doit_adapter import DODO, AtProject
 from daintree.commands.names import COMMANDS, reserved_names
 from daintree.components import (
+    DOCKERFILE,
     SPEC,
     directory_of,
     discover_components,
     discover_images,
     discover_libraries,
 )
+from daintree.components.git import ignored_paths
 from daintree.errors import DaintreeError, SpecError
 from daintree.pipeline.binding import check_parameters
 from daintree.settings import find_project, is_daintree
@@ -57,7 +59,13 @@ def _check_stage(root: Path, stage: Stage, components: Collection[str]) -> None:
 
 def _component_rows(root: Path) -> list[list[str]]:
     rows = []
-    for name in [*discover_images(root), *discover_libraries(root)]:
+    names = [*discover_images(root), *discover_libraries(root)]
+    rules = ignored_paths(root, [f"{directory_of(name)}/{DOCKERFILE}" for name in names])
+    for name in names:
+        rule = rules.get(f"{directory_of(name)}/{DOCKERFILE}", "")
+        if rule:
+            rows.append([name, f"BROKEN: ignored by git: {rule}"])
+            continue
         try:
             spec = _spec(root, name)
             roles = {"serve": spec.serves, "monitor": spec.monitors}

@@ -176,14 +176,21 @@ def read_repository(root: Path) -> Repository:
 
 def ignored_by(root: Path, path: str) -> str:
     """Return the file and line of the rule by which git ignores a path, such as .gitignore:3; "" when git does not ignore it."""
-    asked = os.fsencode(path) + b"\0"
+    return ignored_paths(root, [path]).get(path, "")
+
+
+def ignored_paths(root: Path, paths: Iterable[str]) -> dict[str, str]:
+    """Return file and line of the rule by which git ignores each of these paths, which need not exist; none outside of git."""
     arguments = ("check-ignore", "-v", "-z", "--stdin")
+    names = b"".join(os.fsencode(path) + b"\0" for path in paths)
     # This one command refuses to take paths literally, and has no use for patterns.
-    finished = attempt(root, *arguments, stdin=asked, env={"GIT_LITERAL_PATHSPECS": "0"})
-    fields = finished.stdout.split(b"\0")
-    if finished.code != 0 or len(fields) < 4 or fields[2].startswith(b"!"):
-        return ""
-    return f"{os.fsdecode(fields[0])}:{fields[1].decode('ascii')}"
+    finished = attempt(root, *arguments, stdin=names, env={"GIT_LITERAL_PATHSPECS": "0"})
+    fields = iter(records(finished.stdout) if finished.code == 0 else [])
+    return {
+        os.fsdecode(path): f"{os.fsdecode(file)}:{line.decode('ascii')}"
+        for file, line, pattern, path in zip(fields, fields, fields, fields, strict=True)
+        if not pattern.startswith(b"!")
+    }
 
 
 def resolve_commit(root: Path, revision: str) -> str:
