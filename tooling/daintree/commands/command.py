@@ -62,6 +62,9 @@ ONLY = option("only", "run this stage alone, on the outputs that its needs have 
 RUNNER = option("runner", "the runner that executes the stages (default: the setting `runner`)")
 
 PLANNING = (SOURCE, SET, RUNNER)
+VERIFY = option(
+    "verify", "hash every file that is taken from the store, not only those that changed", type=bool
+)
 
 
 def typed_arguments(arguments: Sequence[str], typed: Sequence[str]) -> list[str]:
@@ -274,6 +277,7 @@ def planned(
         set=(*options["set"], *set),
         force=tuple(force),
         runner=options["runner"],
+        verify=bool(options.get("verify")),
     )
     return plan_request(settings, request, fetch=fetch)
 

@@ -13,6 +13,7 @@ import msgspec
 from daintree.commands.command import (
     JSON_OPTION,
     PLANNING,
+    VERIFY,
     DaintreeCommand,
     option,
     planned,
@@ -220,7 +221,7 @@ class OutputPath(DaintreeCommand):
     doc_purpose = COMMANDS["path"]
     doc_usage = "PIPELINE[:STAGE] [--set stage.parameter=value …]"
     doc_description = "Prints one path alone: where the output lies that the plan finds for the stage (default: the last one)."
-    cmd_options = PLANNING
+    cmd_options = (*PLANNING, VERIFY)
     names = (1, None)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:

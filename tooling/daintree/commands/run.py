@@ -17,6 +17,7 @@ from daintree.commands.command import (
     ONLY,
     OUTPUT,
     PLANNING,
+    VERIFY,
     option,
     plan_request,
     print_json,
@@ -100,6 +101,7 @@ class Run(AtProject, DoitRun):  # type: ignore[misc]
         ONLY,
         JOBS,
         KEEP_GOING,
+        VERIFY,
         JSON_OPTION,
         *DoitRun.cmd_options,
     )
@@ -180,6 +182,7 @@ def _start(
         only=params["only"] or (_single(target) if params["single"] else ""),
         always=params["always"],
         runner=params["runner"],
+        verify=params["verify"],
     )
     planned = plan_request(read_settings(root), request, fetch=True)
     _check_target(planned.plan, stage)

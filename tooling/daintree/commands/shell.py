@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from daintree.commands.command import PLANNING, DaintreeCommand, option, planned
+from daintree.commands.command import PLANNING, VERIFY, DaintreeCommand, option, planned
 from daintree.commands.names import COMMANDS
 from daintree.errors import UsageError
 from daintree.pipeline.plan import Plan, Planned
@@ -55,6 +55,7 @@ class Pull(_OneStage):
     )
     cmd_options = (
         *PLANNING,
+        VERIFY,
         option("to", "the directory (default: pull/PIPELINE[/STAGE] in the project)"),
     )
 

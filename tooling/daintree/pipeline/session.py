@@ -29,7 +29,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Pipeline that somebody asked for, and the differences from its file.
 
     `source` and `output` are as typed, relative to `directory`; `set` are `stage.parameter=value` texts;
-    `force` the stages to compute although they hit, `always` says all of them; `only` the one stage to run alone.
+    `force` the stages to compute although they hit, `always` says all of them; `only` the one stage to run alone;
+    `verify` hashes every file that is taken from the store.
     """
 
     pipeline: str
@@ -41,6 +42,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     always: bool = False
     only: str = ""
     runner: str = ""
+    verify: bool = False
 
 
 class Session:
@@ -62,7 +64,7 @@ class Session:
         for name in (*request.force, *([request.only] if request.only else [])):
             self.pipeline.stage(name)
         self.runner = open_runner(request.runner or settings.runner, settings)
-        self.store: Store = open_store(settings)
+        self.store: Store = open_store(settings, verify=request.verify)
         self.source: Source = self._open_source()
         self._last_runs: dict[str, RunManifest | None] = {}
 
