@@ -70,11 +70,11 @@ class IndexMachine(RuleBasedStateMachine):
     def flip(self, key: str, place: int, bit: int) -> None:
         """A flipped bit makes a miss."""
         [content] = self._content(key)
-        if isinstance(content, bytes) and key not in self.blocked:
+        if isinstance(content, bytes) and key in self.standing:
             flipped = bytearray(content)
             flipped[place % (len(content) - 1)] ^= 1 << bit
             self.backend.put(index_path(key), bytes(flipped))
-            self.standing.pop(key, None)
+            del self.standing[key]
 
     @rule(key=keys, content=st.sampled_from([b"", b"{", b'{"schema":1}', NEWER]))
     def overwrite(self, key: str, content: bytes) -> None:
