@@ -28,8 +28,8 @@ CHAIN = (
     "item2vec/train",
     "item2vec/evaluate",
 )
-# They work beside the pipeline: one answers requests, one judges the answers.
-BESIDE = ("item2vec/monitor", "item2vec/serve")
+# They work beside the pipeline: two load other files, one answers requests, one judges the answers.
+BESIDE = ("common/join-tables", "common/load-table", "item2vec/monitor", "item2vec/serve")
 WRITTEN = {"metrics.csv", "metrics.json", "model_card.md"}
 SAMPLE = REPOSITORY / "pipelines/samples/purchases.json.gz"
 RECORDS = 1200
