@@ -87,7 +87,7 @@ class IndexMachine(RuleBasedStateMachine):
     def copy(self, one: str, other: str) -> None:
         """A record that is copied to another key is nobody's there."""
         [content] = self._content(one)
-        if one != other and isinstance(content, bytes) and one not in self.blocked:
+        if one != other and isinstance(content, bytes) and one in self.standing:
             self.backend.put(index_path(other), content)
             self.standing.pop(other, None)
             self.blocked.discard(other)
