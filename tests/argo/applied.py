@@ -25,5 +25,7 @@ def apply(
         text = text.replace("ml-artifacts", bucket).replace("minio.minio:9000", endpoint)
         for document in read_documents(text):
             kubernetes.put(document["kind"], document)
+    controller = {"metadata": {"name": "workflow-controller"}, "status": {"availableReplicas": 1}}
+    kubernetes.put("Deployment", controller, "argo")
     values = dict.fromkeys((names.ACCESS_KEY, names.SECRET_KEY), SECRET_VALUE)
     kubernetes.put("Secret", {"metadata": {"name": names.STORE_SECRET}, "data": values})

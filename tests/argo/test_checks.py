@@ -62,7 +62,9 @@ def test_nothing_is_missing_after_it_was_applied(look: Callable[..., dict[str, C
     assert list(checks) == [
         "cluster",
         "Argo Workflows",
+        "controller",
         "namespace",
+        "pod security",
         EXECUTOR_ACCOUNT,
         RECORD_ACCOUNT,
         SUBMITTER_ACCOUNT,
@@ -184,6 +186,7 @@ def test_what_this_account_may_not_look_at_is_not_missing(
     checks = look()
     assert {check.name for check in checks.values() if check.state == "unknown"} == {
         "namespace",
+        "pod security",
         STORE_SECRET,
     }
     assert "does not let this account get" in checks[STORE_SECRET].what
@@ -224,3 +227,71 @@ def test_a_cluster_that_does_not_answer_is_all_there_is_to_say(
     [check] = check_cluster(cluster, NAMESPACE, settings, ENDPOINT)
     assert (check.name, check.state) == ("cluster", "missing")
     assert "cannot be reached" in check.what
+
+
+def test_a_controller_without_a_pod_is_said(
+    look: Callable[..., dict[str, Check]], kubernetes: KubernetesServer
+) -> None:
+    kubernetes.put("Deployment", {"metadata": {"name": "workflow-controller"}}, "argo")
+    check = look()["controller"]
+    assert check.state == "missing"
+    assert check.what.startswith("no controller runs: the Deployment workflow-controller in")
+
+
+@pytest.mark.parametrize(
+    ("phases", "state", "said"),
+    [
+        ([], "unknown", "there is no Workflow to tell by"),
+        ([""], "missing", "no controller has taken the Workflow w0"),
+        (["", "Running"], "ok", "has taken the Workflow w1"),
+    ],
+)
+def test_who_may_not_see_the_controller_sees_what_it_does(
+    look: Callable[..., dict[str, Check]],
+    kubernetes: KubernetesServer,
+    phases: list[str],
+    state: str,
+    said: str,
+) -> None:
+    kubernetes.denied.add(("get", "deployments"))
+    for number, phase in enumerate(phases):
+        metadata = {"name": f"w{number}"}
+        kubernetes.put("Workflow", {"metadata": metadata, "status": {"phase": phase}})
+    check = look()["controller"]
+    assert check.state == state
+    assert said in check.what
+
+
+SECURITY = {
+    "allowPrivilegeEscalation": False,
+    "runAsNonRoot": True,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+@pytest.mark.parametrize(
+    ("configuration", "state"),
+    [
+        (None, "unknown"),
+        ({}, "missing"),
+        ({"executor": "{"}, "missing"),
+        ({"executor": yaml.safe_dump({"securityContext": {"runAsNonRoot": True}})}, "missing"),
+        ({"executor": yaml.safe_dump({"securityContext": SECURITY})}, "ok"),
+        ({"config": yaml.safe_dump({"executor": {"securityContext": SECURITY}})}, "ok"),
+    ],
+)
+def test_a_restricted_namespace_needs_a_controller_that_is_set_up(
+    look: Callable[..., dict[str, Check]],
+    kubernetes: KubernetesServer,
+    configuration: dict[str, str] | None,
+    state: str,
+) -> None:
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    kubernetes.put("Namespace", {"metadata": {"name": NAMESPACE, "labels": labels}})
+    if configuration is not None:
+        metadata = {"name": "workflow-controller-configmap"}
+        kubernetes.put("ConfigMap", {"metadata": metadata, "data": configuration}, "argo")
+    check = look()["pod security"]
+    assert check.state == state
+    assert ("executor: {securityContext:" in check.hint) == (state != "ok")

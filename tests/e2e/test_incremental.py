@@ -22,7 +22,6 @@ HEAVY = {
     "botocore",
     "docker",
     "git",
-    "hera",
     "http",
     "kubernetes",
     "sqlite3",

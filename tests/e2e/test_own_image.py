@@ -80,7 +80,7 @@ def test_it_works_for_any_user_on_a_file_system_that_is_read_only(
 
 
 def test_what_a_cluster_needs_is_installed(tooling_image: str) -> None:
-    libraries = "import hera.workflows, kubernetes, obstore, daintree.commands.run"
+    libraries = "import kubernetes, obstore, daintree.commands.run"
     done = subprocess.run(
         ["docker", "run", "--rm", "--entrypoint", "python", tooling_image, "-c", libraries],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""What says whether a manifest is one that Argo takes: the checker and the schema beside the project, and hera's models."""
+"""The checker that says whether Argo takes a manifest: a script and a schema beside the project."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from daintree.argo import names
 from daintree.argo.cluster import ARGO, Cluster, Object
 from daintree.argo.names import EXECUTOR_ACCOUNT, RECORD_ACCOUNT, SUBMITTER_ACCOUNT
+from daintree.argo.workflow_status import phase
 from daintree.errors import OK, Check, ClusterForbidden, ClusterMissing, DaintreeError, checked
 from daintree.settings import Settings
 from daintree.store.bucket import SCHEME
@@ -79,7 +80,9 @@ def check_cluster(
     if reached.state != OK:
         return
     yield check("Argo Workflows", _argo)
+    yield check("controller", _controller)
     yield check("namespace", _namespace)
+    yield check("pod security", _pod_security)
     for account, rights in RIGHTS.items():
         yield check(account, _account, account, rights)
     yield check(names.REPOSITORIES, _repository, settings, endpoint)
@@ -105,6 +108,94 @@ def _argo(cluster: Cluster, namespace: str) -> str:
 def _namespace(cluster: Cluster, namespace: str) -> str:
     _found(cluster, "Namespace", "", namespace)
     return namespace
+
+
+# The namespaces in which a controller is looked for, beside that of the Workflows.
+_ARGO_NAMESPACES = ("argo", "argo-workflows")
+_CONTROLLER, _CONFIGURATION = "workflow-controller", "workflow-controller-configmap"
+
+
+def _controller(cluster: Cluster, namespace: str) -> str:
+    """The controller's Deployment, else a Workflow that it has taken."""
+    deployment = _of_argo(cluster, namespace, "Deployment", _CONTROLLER)
+    if deployment is not None:
+        place = (
+            f"the Deployment {_CONTROLLER} in the namespace {deployment['metadata']['namespace']}"
+        )
+        if (deployment.get("status") or {}).get("availableReplicas"):
+            return place
+        raise ClusterMissing(
+            f"no controller runs: {place} has no pod available",
+            hint="Workflows wait until it runs; whoever runs the cluster can start it",
+        )
+    workflows = cluster.list("Workflow", namespace)
+    taken = [one["metadata"]["name"] for one in workflows if phase(one)]
+    if taken:
+        return f"has taken the Workflow {taken[-1]}"
+    if workflows:
+        raise ClusterMissing(
+            f"no controller has taken the Workflow {workflows[0]['metadata']['name']}",
+            hint=f"does Argo's {_CONTROLLER} run, and for this namespace?",
+        )
+    raise ClusterForbidden(
+        f"this account sees no Deployment {_CONTROLLER}, and there is no Workflow to tell by",
+        hint="doit submit --watch says it where no controller takes a Workflow",
+    )
+
+
+def _of_argo(cluster: Cluster, namespace: str, kind: str, name: str) -> Object | None:
+    """An object of Argo's own; None where this account sees none."""
+    for place in (*_ARGO_NAMESPACES, namespace):
+        try:
+            found = cluster.find(kind, place, name)
+        except (ClusterForbidden, ClusterMissing):
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+_RESTRICTED = (
+    "executor: {securityContext: {allowPrivilegeEscalation: false, runAsNonRoot: true, "
+    "capabilities: {drop: [ALL]}, seccompProfile: {type: RuntimeDefault}}}"
+)
+
+
+def _pod_security(cluster: Cluster, namespace: str) -> str:
+    """The level that the namespace enforces; `restricted` refuses Argo's own containers unless its controller is set up."""
+    found = cluster.find("Namespace", "", namespace) or {}
+    labels = (found.get("metadata") or {}).get("labels") or {}
+    level = str(labels.get("pod-security.kubernetes.io/enforce", "privileged"))
+    if level != "restricted":
+        return level
+    hint = f"the ConfigMap {_CONFIGURATION} beside the controller needs {_RESTRICTED}"
+    refused = "the namespace enforces restricted, which refuses Argo's init and wait containers"
+    settings = _of_argo(cluster, namespace, "ConfigMap", _CONFIGURATION)
+    if settings is None:
+        raise ClusterForbidden(
+            f"{refused} unless its controller is set up; this account does not see that", hint=hint
+        )
+    security = _executor_security(settings)
+    wanted = {"allowPrivilegeEscalation": False, "runAsNonRoot": True}
+    seccomp = (security.get("seccompProfile") or {}).get("type")
+    dropped = (security.get("capabilities") or {}).get("drop") or ()
+    met = all(security.get(name) is value for name, value in wanted.items())
+    if not met or "ALL" not in dropped or seccomp not in ("RuntimeDefault", "Localhost"):
+        raise ClusterMissing(f"{refused}: no pod can start", hint=hint)
+    return "restricted, and the controller is set up for it"
+
+
+def _executor_security(settings: Object) -> Mapping[str, Any]:
+    import yaml
+
+    given = settings.get("data") or {}
+    try:
+        # The controller takes one document under `config`, or a key for each setting.
+        whole = yaml.safe_load(given.get("config") or "{}") or {}
+        executor = whole.get("executor") or yaml.safe_load(given.get("executor") or "{}") or {}
+        return dict(executor.get("securityContext") or {})
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError):
+        return {}
 
 
 def _account(cluster: Cluster, namespace: str, account: str, rights: frozenset[Right]) -> str:

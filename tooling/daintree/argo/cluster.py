@@ -111,6 +111,7 @@ KINDS = {
             Secret="secrets",
             Pod="pods",
         ),
+        *_kinds("apps", "v1", Deployment="deployments"),
         *_kinds("rbac.authorization.k8s.io", "v1", Role="roles", RoleBinding="rolebindings"),
         Kind(name="Namespace", group="", version="v1", plural="namespaces", namespaced=False),
         Kind(
