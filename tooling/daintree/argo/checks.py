@@ -1,4 +1,4 @@
-"""Whether a cluster has what `deploy/argo` makes, and lets this account submit. What is looked at is only read."""
+"""Checks that a cluster has what `deploy/argo` makes, and lets this account submit. What is looked at is only read."""
 
 from __future__ import annotations
 
@@ -260,7 +260,7 @@ def _s3_of(found: Object) -> Mapping[str, Any]:
 
 
 def _secret(cluster: Cluster, namespace: str, name: str, keys: tuple[str, ...]) -> str:
-    """What the secret holds is neither kept nor said."""
+    """Check the secret's keys; their values are neither kept nor said."""
     given = _found(cluster, "Secret", namespace, name).get("data") or {}
     empty = [key for key in keys if not given.get(key)]
     if empty:

@@ -54,7 +54,7 @@ _LONGEST_ARTIFACT, _LONGEST_PARAMETER = 100, 120
 
 
 class ClusterAccess(msgspec.Struct, frozen=True, kw_only=True):
-    """How pods reach what a manifest names. `endpoint` is the store's server as pods reach it, "" for AWS's own."""
+    """Access of pods to what a manifest names. `endpoint` is the store's server as pods reach it, "" for AWS's own."""
 
     settings: Settings
     namespace: str

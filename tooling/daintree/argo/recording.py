@@ -61,7 +61,7 @@ from daintree.store.transfer import hash_objects
 
 
 class StageReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a stage: `recorded` now, `known` before, `refused` although it succeeded, or `absent`, since it did not.
+    """Outcome of recording a stage: `recorded` now, `known` before, `refused` although it succeeded, or `absent`, since it did not.
 
     `state` is its task's; `why` says why there is no record, and what else is worth knowing. `files` and `bytes` are of its output.
     """
@@ -170,7 +170,7 @@ class Recording:
         return {need: self._inputs[need] for need in stage.needs or ("",)}
 
     def _output(self, stage: SubmittedStage, manifest: RunManifest) -> Artifact:
-        """What the stage has put out. Raises ArtifactRejected where that is nothing, or lacks what was promised."""
+        """Output of the stage. Raises ArtifactRejected where that is nothing, or lacks what was promised."""
         if not stage.needs and self._source_fault:
             raise _Refused(self._source_fault)
         output = hash_objects(
@@ -239,7 +239,7 @@ class Recording:
 
     @cached_property
     def _source_fault(self) -> str:
-        """Why what reads the source cannot be recorded: a source that is read in place may have changed meanwhile."""
+        """Reason that no stage that reads the source can be recorded: a source that is read in place may have changed meanwhile."""
         source = self._submission.source
         if not source.url:
             return ""
@@ -262,7 +262,7 @@ class Recording:
         return _Input(source.digest, source.origin, place)
 
     def _place(self, path: str) -> ObjectKey:
-        """Where pods find what is at a path in the store."""
+        """Address at which pods find a path of the store."""
         prefix = self._remote.bucket.prefix
         return ObjectKey(f"{prefix}/{path}" if prefix else path)
 
@@ -277,7 +277,7 @@ def _content(stage: SubmittedStage, inputs: Mapping[str, _Input]) -> str:
 
 
 def _said(task: Task) -> str:
-    """Why a task has not succeeded: what Argo says of its last attempt, else of itself."""
+    """Reason that a task has not succeeded: what Argo says of its last attempt, else of itself."""
     return next((one.message for one in reversed(task.attempts) if one.message), task.message)
 
 
@@ -308,7 +308,7 @@ MOST_LOG_BYTES = 16 << 20
 
 
 def recording_of(cluster: Cluster, namespace: str, remote: RemoteRuns, name: str) -> Recording:
-    """What records the stages of the Workflow of this name; done twice, it does nothing twice.
+    """Recorder of the stages of the Workflow of this name; done twice, it does nothing twice.
 
     Raises UsageError while the Workflow's stages run, and for one that was not submitted from here; ClusterError and StoreError as
     asking for it and for its submission do.
@@ -330,7 +330,7 @@ def recording_of(cluster: Cluster, namespace: str, remote: RemoteRuns, name: str
 
 
 def _log(cluster: Cluster, namespace: str, pod: str) -> bytes | None:
-    """What a pod has said; None where it is gone or this account may not read it."""
+    """Log of a pod; None where it is gone or this account may not read it."""
     kept: deque[bytes] = deque()
     size = 0
     try:

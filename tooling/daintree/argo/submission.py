@@ -1,4 +1,4 @@
-"""What is handed to the cluster: the part of a plan that has to run, with all that recording it takes.
+"""Submission to a cluster: the part of a plan that has to run, with all that recording it takes.
 
 It is kept in the store at `_submissions/<64 hex digits of its digest>` before a Workflow can run; the Workflow
 carries the digest. So the manifest stays readable, and whoever records needs the Workflow's status and the store alone.
@@ -88,7 +88,7 @@ class SubmittedHit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SubmittedSource(msgspec.Struct, frozen=True, kw_only=True):
-    """What the stages without needs read: its identity, its digest, where it is for people, and where pods find it.
+    """Source of the stages without needs: its identity, its digest, where it is for people, and where pods find it.
 
     `url` is s3://… where it is read in place, else "" and the source is in the store at `_sources/<digest>/output`;
     `file` is the name of the file where that is one object and no prefix. `endpoint` and `region` are those of the server as pods
@@ -105,7 +105,7 @@ class SubmittedSource(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """What a Workflow computes. `stages` run, in the pipeline's order; `hits` are those that they read.
+    """Work of a Workflow. `stages` run, in the pipeline's order; `hits` are those that they read.
 
     `prefix` is the setting; `commit` that of the files, "" for none; `user` asked for it, with this `tooling`, and at the time
     `planned` (UTC), which a run's location is made of: a cluster's own times are in the zone of its controller.
@@ -142,7 +142,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def place(self) -> str:
-        """Where it is kept below the store."""
+        """Path of the submission below the store."""
         return f"{SUBMISSIONS}/{short(self.digest, 64)}"
 
     def workflow(self, attempt: int = 1) -> str:
@@ -188,7 +188,7 @@ _LONGEST_TASK = 63
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What a cluster is asked for. Where `submission` has no stages there is nothing to do.
+    """Request to a cluster. Where `submission` has no stages there is nothing to do.
 
     `hits` are the stages that do not run, whether one that runs reads them or not; `saved` the seconds that computing them took.
     """
@@ -295,7 +295,7 @@ def _submitted(
 
 
 def container_arguments(stage: BoundStage) -> tuple[str, ...]:
-    """What a stage's container gets behind its entrypoint."""
+    """Arguments of a stage's container behind its entrypoint."""
     given = (flag(name, as_argument(value)) for name, value in sorted(stage.parameters.items()))
     return ("--input", INPUT, "--output", OUTPUT, *given)
 

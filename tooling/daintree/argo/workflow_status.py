@@ -1,4 +1,4 @@
-"""What became of a Workflow's tasks, from the Workflow as the cluster's API returns it. Pure.
+"""Outcomes of a Workflow's tasks, from the Workflow as the cluster's API returns it. Pure.
 
 Argo keeps a flat map of nodes. The entrypoint's DAG has the Workflow's own name; a task's node is named after both. Where its
 template has a `retryStrategy`, that node is of type Retry and has a child of type Pod for each attempt, `task(0)`, `task(1)` …; else
@@ -77,7 +77,7 @@ class Values(msgspec.Struct, frozen=True, rename="camel"):
         return {name: "" if value is None else str(value) for name, value in found.items()}
 
     def places(self, endpoints: Collection[str]) -> dict[str, ObjectKey]:
-        """Where the artifacts lie; `endpoints` are those that the manifest names."""
+        """Location of the artifacts; `endpoints` are those that the manifest names."""
         return {
             one.name: one.s3.place(endpoints) if one.s3 else ObjectKey()
             for one in self.artifacts or ()
@@ -124,12 +124,12 @@ class Node(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def hooked(self) -> bool:
-        """Whether a hook or the exit handler made it."""
+        """True of a node that a hook or the exit handler made."""
         return bool(self.node_flag and self.node_flag.hooked)
 
     @property
     def memoized(self) -> bool:
-        """Whether its outputs are another's."""
+        """True of a node whose outputs are another's."""
         return bool(self.memoization_status and self.memoization_status.hit)
 
 
@@ -222,7 +222,7 @@ def read_nodes(workflow: Object) -> WorkflowNodes:
 
 
 def _specifications(workflow: Object) -> list[Any]:
-    """What was submitted, and what Argo has made of it and of the WorkflowTemplate that it refers to."""
+    """The submitted Workflow, and what Argo has made of it and of the WorkflowTemplate that it refers to."""
     status = workflow.get("status") or {}
     return [workflow.get("spec"), status.get("storedWorkflowTemplateSpec")]
 
@@ -349,7 +349,7 @@ class WorkflowStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_status(workflow: Object) -> WorkflowStatus:
-    """What the Workflow says of itself and its tasks.
+    """State of the Workflow and its tasks.
 
     Raises ClusterError for a status that the controller keeps in a database of its own, and for one that cannot be read.
     """
@@ -444,12 +444,12 @@ def phase(workflow: Object) -> str:
 
 
 def has_ended(workflow: Object) -> bool:
-    """Whether nothing of it runs any more, its exit handler included."""
+    """True when nothing of it runs any more, its exit handler included."""
     return phase(workflow) in ENDED
 
 
 def is_stopped(workflow: Object) -> bool:
-    """Whether somebody has stopped or terminated it, whether or not it has ended."""
+    """True when somebody has stopped or terminated it, whether or not it has ended."""
     spec = workflow.get("spec") or {}
     return bool(spec.get("shutdown"))
 

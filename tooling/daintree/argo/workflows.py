@@ -118,7 +118,7 @@ def follow(
 
 
 def _is_over(workflow: Object) -> bool:
-    """Whether it will compute no more than it has, and lacks something."""
+    """True when it will compute no more than it has, and lacks something."""
     return phase(workflow) in FAILURES or is_stopped(workflow)
 
 
@@ -311,7 +311,7 @@ def _chosen(workflow: Object, stage: str) -> list[StagePod]:
 
 
 def _is_done(workflow: Object, stage: str) -> bool:
-    """Whether the one stage that is followed says no more."""
+    """True when the one stage that is followed says no more."""
     tasks = {name: task for task, name in stages_of(workflow).items()}
     task = read_status(workflow).tasks.get(tasks.get(stage, ""))
     return task is not None and task.state not in (_WAITING, "running")
@@ -355,7 +355,7 @@ def check_ending(workflow: Object) -> None:
 
 
 def reason(task: Task) -> str:
-    """Why a task failed: what its last attempt says, in Argo's words."""
+    """Reason that a task failed: what its last attempt says, in Argo's words."""
     last = task.attempts[-1] if task.attempts else None
     said = (last.message if last else "") or task.message
     if last and last.exit_code and f"exit code {last.exit_code}" not in said:

@@ -284,7 +284,7 @@ def _directory_state(directory: Path, noun: str) -> str:
 
 
 def _logs(settings: Settings) -> str:
-    """Whether the logs of the latest runs are there. Raises DaintreeError where one is not."""
+    """Check that the logs of the latest runs are there. Raises DaintreeError where one is not."""
     from daintree.store.store import open_store
 
     store = open_store(settings)

@@ -37,7 +37,7 @@ _SHADES = {"hit": "green", "miss": "red", "pending": "yellow"}
 
 
 def last_seconds(session: Session, stage: BoundStage, decision: Decision) -> float | None:
-    """What computing the stage took: the hit's own run, else the latest run known."""
+    """Seconds that computing the stage took: the hit's own run, else the latest run known."""
     if isinstance(decision, Hit):
         return decision.record.seconds
     last: RunManifest | None = session.last_run(stage.name)
@@ -45,7 +45,7 @@ def last_seconds(session: Session, stage: BoundStage, decision: Decision) -> flo
 
 
 def reasons(session: Session, plan: Plan) -> dict[str, str]:
-    """Why each stage is what the plan says, and where another runner has what it misses."""
+    """The reason of each stage's decision, with a hint where the other runner has the result."""
     read_last_runs(session, plan)
     others = results_of_other_runner(session, plan)
     refused = {name: f"cannot run: {e.message}" for name, e in refusals(session, plan).items()}
@@ -109,7 +109,7 @@ def plan_table(planned: Planned) -> list[str]:
 
 
 def _cost(session: Session, plan: Plan) -> str:
-    """What the plan costs and saves, from the last durations; what has none is counted, never guessed."""
+    """Seconds that the plan costs and saves, from the last durations; what has none is counted, never guessed."""
     times: dict[str, list[float | None]] = {"hit": [], "miss": [], "pending": []}
     for stage in plan.stages:
         decision = plan.decisions[stage.name]

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class _ClusterCommand(DaintreeCommand):
-    """What asks the cluster."""
+    """Commands that ask the cluster."""
 
     def _cluster(self) -> Cluster:
         from daintree.argo.kubernetes import open_cluster
@@ -221,7 +221,7 @@ _WIDTH = max(map(len, _SHADES))
 
 
 def submitted_line(pipeline: str, submitted: Submitted, namespace: str) -> str:
-    """What became of a submission, in one line."""
+    """Outcome of a submission, in one line."""
     place = f"the Workflow {submitted.name} in the namespace {namespace}"
     if not submitted.attached:
         return f"{pipeline}: submitted {place}"
@@ -231,7 +231,7 @@ def submitted_line(pipeline: str, submitted: Submitted, namespace: str) -> str:
 
 
 def submitted_as_json(submitted: Submitted | None, namespace: str) -> dict[str, Any]:
-    """What `doit submit --json` says of the Workflow; its name is null where nothing is to run."""
+    """Description of the Workflow for `doit submit --json`; its name is null where nothing is to run."""
     if submitted is None:
         return {"workflow": None, "namespace": namespace}
     return {
@@ -303,7 +303,7 @@ def _tell(stage: str, word: str, text: str) -> None:
 
 
 def _change(task: Task) -> tuple[str, str] | None:
-    """What there is to say of a task as it is now: a word and a text; None for nothing."""
+    """Progress of a task as it is now: a word and a text; None for nothing."""
     last = task.attempts[-1] if task.attempts else None
     if task.state == "succeeded":
         return "done", _seconds(task.started, task.finished)

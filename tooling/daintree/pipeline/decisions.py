@@ -152,7 +152,7 @@ def decide(
     lookup: Lookup,
     check: Check,
 ) -> Decision:
-    """What the store has for one stage.
+    """Decision for one stage: what the store has for it.
 
     `inputs` are the digests of its inputs, or None while `waits_for` have not run; `lookup` reads a stage
     key's record; `check` raises ArtifactDamaged for a record whose output is not whole. A recipe record

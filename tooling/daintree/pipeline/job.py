@@ -97,7 +97,7 @@ def _lay_out(
 
 
 def current_user() -> str:
-    """Who runs this process, for records; "" where the machine does not say."""
+    """Name of who runs this process, for records; "" where the machine does not say."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

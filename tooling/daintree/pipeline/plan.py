@@ -105,7 +105,7 @@ def reason(
     decision: Decision,
     inputs: Mapping[str, str] | None = None,
 ) -> str:
-    """Why the stage is what `decision` says, in words; `inputs` as far as they are known better than to the plan."""
+    """Reason of a stage's `decision`, in words; `inputs` as far as they are known better than to the plan."""
     if isinstance(decision, Hit):
         return "same inputs as an earlier run" if decision.adopt else "unchanged"
     if isinstance(decision, Miss) and not decision.reason:
@@ -137,7 +137,7 @@ def decided(
     identity: SourceIdentity,
     forced: frozenset[str] = frozenset(),
 ) -> tuple[dict[str, IndexRecord | None], dict[str, Decision]]:
-    """What the store holds under each stage's recipe key, and what that makes of each stage, by name."""
+    """Records in the store under each stage's recipe key, and what that makes of each stage, by name."""
     keys = [stage.recipe for stage in stages]
     recipe_records = dict(zip(keys, store.lookup(keys), strict=True))
     decisions = decide_in_rounds(
@@ -148,7 +148,7 @@ def decided(
 
 
 def decide_in_rounds(store: Store, decide: Callable[[Lookup, Check], Decided]) -> Decided:
-    """What `decide` says once it need not ask the store for anything more.
+    """Answer of `decide` once it need not ask the store for anything more.
 
     `decide` is pure but for the two functions it is given. In each round it is told what is known so far; an output not
     yet checked passes for whole and a key not yet looked up for unknown, so that everything else it will ask comes up

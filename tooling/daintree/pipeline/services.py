@@ -183,7 +183,7 @@ ALERT = 2
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What a monitor found: as text, as JSON, and whether it calls for somebody."""
+    """Report of a monitor: as text, as JSON, and whether it calls for somebody."""
 
     text: str
     json: str

@@ -1,4 +1,4 @@
-"""What the store has for one stage alone: its last inputs, and the output that came of them; or for all, their outputs."""
+"""Data of one stage in the store: its last inputs, and the output that came of them; or for all, their outputs."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Watcher(Protocol):
         ...
 
     def back(self) -> None:
-        """What was away is there again."""
+        """Report that a source or server that was away is there again."""
         ...
 
 

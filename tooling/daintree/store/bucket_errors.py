@@ -67,7 +67,7 @@ def bucket_error(url: str, access: S3Access, error: Exception) -> StoreError:
 
 
 def _connection_problem(text: str) -> str:
-    """What is wrong with a connection: a server that was reached is never said to be out of reach."""
+    """Problem of a connection: a server that was reached is never said to be out of reach."""
     timed_out = "kind: Timeout" in text or "timed out" in text
     if any(sign in text for sign in _BODY_ERRORS):
         return "stops in the middle of an answer" if timed_out else "cuts an answer off"

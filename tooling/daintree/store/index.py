@@ -59,7 +59,7 @@ class Records:
         return [record if isinstance(record, IndexRecord) else None for record in standing]
 
     def fault(self, key: str) -> str:
-        """Why the last `lookup` found no record under a key although something stands there; "" otherwise."""
+        """Reason that the last `lookup` found no record under a key although something stands there; "" otherwise."""
         return self._faults.get(layout.index_path(key), "")
 
     def publish_index(

@@ -51,7 +51,7 @@ _hashed: dict[tuple[int, int], tuple[Signature, str]] = {}
 
 
 def signature_of(status: os.stat_result) -> Signature:
-    """What a file's inode says of its content: any write changes it."""
+    """Stamp of a file's content in its inode: any write changes it."""
     return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
@@ -120,7 +120,7 @@ def remember_hashed(status: os.stat_result, sha256: str) -> None:
 
 
 def hashed_as(status: os.stat_result, sha256: str) -> bool:
-    """Whether this process has hashed this very file to `sha256` and it has not changed since; forgets it."""
+    """True when this process has hashed this very file to `sha256` and it has not changed since; forgets it."""
     known = _hashed.pop((status.st_dev, status.st_ino), None)
     return known == (signature_of(status), sha256)
 

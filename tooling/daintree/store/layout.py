@@ -147,7 +147,7 @@ def inverted(digits: str) -> str:
 
 
 def _refusal(segment: str) -> str:
-    """Why no store takes this path segment; "" when they all do."""
+    """Reason that no store takes this path segment; "" when they all do."""
     if segment in ("", ".", ".."):
         return "has an empty, `.` or `..` segment"
     if _CONTROL.search(segment):
@@ -175,7 +175,7 @@ def _check_clash(path: str, standing: dict[str, str]) -> None:
 
 
 def _fold(text: str) -> str:
-    """What is left of a name where case and Unicode form do not count."""
+    """Form of a name in which case and Unicode form do not count."""
     if text.isascii():
         return text.lower()
     from unicodedata import normalize

@@ -130,12 +130,12 @@ class LocalRuns:
         self.records.add_history(entry)
 
     def origin(self, location: str) -> OriginRecord | None:
-        """Where a run of a cache came from; None where that is not known."""
+        """Origin of a run of a cache; None where that is not known."""
         path = f"{layout.check_location(location)}/{layout.ORIGIN}"
         return readable(decode(OriginRecord, self.directory.get_many([path], 1 << 16)[0], path))
 
     def log_fault(self, manifest: RunManifest, path: Path) -> str:
-        """Why the file at `path` is not the log of a run; "" where it is."""
+        """Reason that the file at `path` is not the log of a run; "" where it is."""
         with translate_errors(self.root):
             content = read_regular(str(path), MAX_LOG_BYTES)
         if content is None:

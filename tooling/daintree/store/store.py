@@ -115,7 +115,7 @@ class Store:
         ]
 
     def fault(self, key: str) -> str:
-        """Why the last `lookup` found no record under a key although something stands there; "" otherwise."""
+        """Reason that the last `lookup` found no record under a key although something stands there; "" otherwise."""
         records = self.shared.remote.records if self.shared else self.local.records
         return records.fault(key)
 
@@ -227,7 +227,7 @@ class Store:
         return Path(self.local.root, fetched)
 
     def log_fault(self, manifest: RunManifest) -> str:
-        """Why the log at `log_path` is not the run's; "" where it is."""
+        """Reason that the log at `log_path` is not the run's; "" where it is."""
         return self.local.log_fault(manifest, self.log_path(manifest.location))
 
     def stage(self, run: str) -> AbstractContextManager[Staging]:

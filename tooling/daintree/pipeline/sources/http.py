@@ -207,7 +207,7 @@ class _Download:
         self._total = None
 
     def _continues(self, response: WebResponse) -> bool:
-        """Whether an answer is the rest of the file, exactly from where it broke off."""
+        """True of an answer that is the rest of the file, exactly from where it broke off."""
         if response.status != 206 or not self.size:
             return False
         given, _, total = response.headers.get("Content-Range", "").partition("/")
@@ -268,7 +268,7 @@ def _strong_etag(headers: Message) -> str:
 
 
 def _range_validator(headers: Message) -> str:
-    """What If-Range may say: the strong ETag, else a Last-Modified that was no longer new when the server answered; else ""."""
+    """Value of If-Range: the strong ETag, else a Last-Modified that was no longer new when the server answered; else ""."""
     etag, modified = _strong_etag(headers), headers.get("Last-Modified", "")
     if etag or not modified:
         return etag
@@ -302,7 +302,7 @@ def _authorization(parts: SplitResult) -> str:
 
 
 def _file_name(path: str) -> str:
-    """What the file is called in the store: the last part of the URL's path, "source" where that is no name."""
+    """Name of the file in the store: the last part of the URL's path, "source" where that is no name."""
     name = unquote(path.rpartition("/")[2])
     try:
         check_names([name])

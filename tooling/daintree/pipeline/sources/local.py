@@ -22,7 +22,7 @@ SETTLED_NS = 2_000_000_000
 
 
 class _Signature(msgspec.Struct, frozen=True, array_like=True):
-    """What a file's inode says of it; any write changes at least `changed_ns`."""
+    """Inode of a file; any write changes at least `changed_ns`."""
 
     size: int
     modified_ns: int
