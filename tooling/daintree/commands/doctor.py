@@ -225,8 +225,26 @@ def _argo(settings: Settings, namespace: str) -> Iterator[Check]:
     yield extra
     yield checked("store", lambda: _shared(settings))
     yield checked("registry", lambda: _registry(settings))
+    yield from _other_buckets(settings)
     if extra.state == OK:
         yield from _cluster(settings, namespace)
+
+
+def _other_buckets(settings: Settings) -> Iterator[Check]:
+    """A line for each source in another bucket than the store's: the right that the key in the cluster's secret needs."""
+    from daintree.argo.names import STORE_SECRET
+    from daintree.spec.pipeline import load_pipeline, pipeline_files
+
+    store = settings.store.removeprefix(SCHEME).partition("/")[0]
+    for name in pipeline_files(settings.root):
+        try:
+            source = load_pipeline(settings.root, name, ()).source
+        except DaintreeError:
+            continue
+        bucket = source.removeprefix(SCHEME).partition("/")[0]
+        if source.startswith(SCHEME) and bucket != store:
+            rights = f"s3:GetObject and s3:ListBucket on {bucket}"
+            yield Check(f"source of {name}", "ok", f"the key in {STORE_SECRET} needs {rights}")
 
 
 CHECKS: dict[str, Callable[[Settings, str], Iterator[Check]]] = {
