@@ -22,7 +22,7 @@ PACKAGE = TESTS.parent / "tooling" / "daintree"
 LIMITS: dict[str, float] = {
     "modules": 125,
     # For information: a guarantee may cost lines.
-    "lines": 27_500,
+    "lines": 27_900,
     "lines of the longest module": 593,
     "import edges a module": 5.6,
     "modules in import cycles": 0,
