@@ -100,13 +100,13 @@ class Shop:
 
     def runs(self) -> dict[str, RunManifest]:
         """The runs of the store by stage, as its history leads to them."""
-        found = {}
+        latest = {}
         for pipeline, stage in self.remote.records.stages_with_history(None):
             [entry] = self.remote.records.history(pipeline, stage)
             run = self.remote.records.read_run(entry.location)
             assert run is not None
-            found[stage] = run
-        return found
+            latest[stage] = run
+        return latest
 
     def objects(self) -> dict[str, str | None]:
         """Every object of the store, and what tells its content from any other."""

@@ -35,8 +35,8 @@ def finished(manifest: Mapping[str, Any]) -> dict[str, Any]:
         )
         outputs[task["name"]] = filled["artifacts"][0]["s3"]["key"]
         for artifact in called["artifacts"]:
-            if found := _FROM.fullmatch(artifact.pop("from", "")):
-                artifact["s3"] = {"key": outputs[found[1]]}
+            if match := _FROM.fullmatch(artifact.pop("from", "")):
+                artifact["s3"] = {"key": outputs[match[1]]}
         nodes[retry["id"]] = {**retry, "children": [attempt["id"]]}
         nodes[attempt["id"]] = {**attempt, "inputs": called, "outputs": {**filled, "exitCode": "0"}}
     metadata = {**workflow["metadata"], "uid": UID, "creationTimestamp": f"{CREATED:%FT%TZ}"}

@@ -19,18 +19,18 @@ STORE = "s3://ml-artifacts/team"
 
 
 def differences(workflow: dict[str, Any], submission: Submission) -> dict[str, str]:
-    """What is said of each stage of a Workflow that has run."""
+    """The difference of each stage of a Workflow that has run."""
     drift, status = Drift(workflow, submission, STORE), read_status(workflow)
     outputs = {hit.name: ObjectKey(f"team/{hit.location}/output") for hit in submission.hits}
     outputs[""] = ObjectKey(f"team/_sources/{'5' * 64}/output")
-    said = {}
+    differing = {}
     for stage in submission.stages:
         [attempt] = status.tasks[stage.task].attempts
         key = f"team/{location(submission, stage, UID, attempt.pod)}/output"
         inputs = {need: outputs[need] for need in stage.needs or ("",)}
-        said[stage.name] = drift.of_stage(stage, attempt, inputs, ObjectKey(key))
+        differing[stage.name] = drift.of_stage(stage, attempt, inputs, ObjectKey(key))
         outputs[stage.name] = ObjectKey(key)
-    return said
+    return differing
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])

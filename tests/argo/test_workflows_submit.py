@@ -182,14 +182,14 @@ class TestFollow:
         self, cluster: Cluster, submission: Submission, kubernetes: KubernetesServer
     ) -> None:
         kubernetes.put("Workflow", moved(manifest(submission), phase="Succeeded"))
-        said: list[None] = []
+        calls: list[None] = []
         follow(
             *(cluster, NAMESPACE, submission.workflow()),
             lambda workflow: None,
-            lambda: said.append(None),
+            lambda: calls.append(None),
             seconds=3600,
         )
-        assert said == []
+        assert calls == []
 
     def test_one_that_is_deleted_meanwhile(
         self, cluster: Cluster, submission: Submission, kubernetes: KubernetesServer

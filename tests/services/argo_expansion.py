@@ -33,11 +33,11 @@ def workflow_scope(manifest: Mapping[str, Any], created: datetime) -> dict[str, 
 def replace_tags(part: Any, scope: Mapping[str, str], *, ignore_missing: bool = False) -> Any:
     """`part` with its tags replaced in its JSON, as Argo does it; an unknown tag is an error."""
 
-    def put_in(found: re.Match[str]) -> str:
-        if found[1] not in scope:
-            assert ignore_missing, f"failed to resolve {found[0]}"
-            return found[0]
-        return _go_quoted(scope[found[1]])
+    def put_in(match: re.Match[str]) -> str:
+        if match[1] not in scope:
+            assert ignore_missing, f"failed to resolve {match[0]}"
+            return match[0]
+        return _go_quoted(scope[match[1]])
 
     return json.loads(_TAG.sub(put_in, json.dumps(part, ensure_ascii=False)))
 
