@@ -1,16 +1,18 @@
 """Components, and their versions: content addresses that git computes."""
 
-from daintree.components.tree import TOP, WorkingTree
-from daintree.components.version import (
+from daintree.components.source import (
     DOCKERFILE,
     SPEC,
     TOOLING,
-    ComponentVersion,
-    VersionedFile,
     directory_of,
     discover_components,
     discover_images,
     discover_libraries,
+)
+from daintree.components.tree import TOP, WorkingTree
+from daintree.components.version import (
+    ComponentVersion,
+    VersionedFile,
     gathered,
     read_each_version,
     read_versions,

@@ -13,6 +13,16 @@ import msgspec
 
 from daintree.components.base import Base, choose_base
 from daintree.components.git import resolve_commit, unknown_revision
+from daintree.components.source import (
+    DOCKERFILE,
+    PROJECT_FILE,
+    SPEC,
+    TOOLING,
+    TOOLING_DIRECTORY,
+    directory_of,
+    places,
+    specification,
+)
 from daintree.components.tree import (
     ATTRIBUTES,
     TOP,
@@ -24,18 +34,10 @@ from daintree.components.tree import (
     is_covered,
 )
 from daintree.components.version import (
-    DOCKERFILE,
-    PROJECT_FILE,
-    SPEC,
-    TOOLING,
-    TOOLING_DIRECTORY,
     ComponentVersion,
     Sources,
     VersionedFile,
     component_version,
-    directory_of,
-    places,
-    specification,
     transitive_libraries,
 )
 from daintree.errors import SettingsError, SpecError, VersionError

@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from daintree.components.git import attempt
-from daintree.components.tree import EXECUTABLE, FLAGS, REGULAR, SYMLINK
+from daintree.components.git import FLAGS, attempt
+from daintree.components.tree import EXECUTABLE, REGULAR, SYMLINK
 from daintree.components.version import ComponentVersion, VersionedFile
 from daintree.errors import VersionError
 

@@ -7,11 +7,8 @@ kept: one that lives on would make a version depend on what this clone did befor
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import subprocess
-import time
 import weakref
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -23,9 +20,11 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from daintree.components.git import (
+    FLAGS,
+    Blobs,
+    Objects,
     Repository,
     attempt,
-    environment,
     git,
     path_text,
     read_repository,
@@ -33,36 +32,17 @@ from daintree.components.git import (
     refusal,
 )
 from daintree.errors import GitError
-from daintree.settings import cache_directory
 
 REGULAR, EXECUTABLE, SYMLINK, SUBMODULE = "100644", "100755", "120000", "160000"
 TOP = "components"
 ATTRIBUTES = ".gitattributes"
 LARGE = 100_000_000
 
-_KEPT_SECONDS = 14 * 24 * 3600
 _MOST_PATHS = 30
-# Hooks and monitors are programs; a split index is written beside the repository's own; ignoreStat and checkStat miss
-# edits; a compressed blob takes five times as long to write.
-_SETTINGS = (
-    "core.hooksPath=/dev/null",
-    "core.fsmonitor=false",
-    "core.splitIndex=false",
-    "core.ignoreStat=false",
-    "core.safecrlf=false",
-    "core.checkStat=default",
-    "core.compression=0",
-    "core.looseCompression=0",
-    "add.ignoreErrors=false",
-    "advice.addEmbeddedRepo=false",
-    "advice.addIgnoredFile=false",
-)
-FLAGS = tuple(argument for setting in _SETTINGS for argument in ("-c", setting))
 _NO_COMMIT = re.compile(r"^error: '(.+?)/?' does not have a commit checked out$", re.MULTILINE)
 _UNREADABLE = re.compile(r"^error: open\(\"(.+)\"\): (.+)$", re.MULTILINE)
 _NO_FILE = re.compile(r"^error: (.+): can only add regular files", re.MULTILINE)
 _FILTER = re.compile(r"external filter '.*' failed.*|.*clean filter '.*' failed", re.MULTILINE)
-_FILES = ("alternates", "config", "HEAD", "pruned")
 _ATTRIBUTES = ("text", "eol", "ident", "working-tree-encoding", "filter")
 
 
@@ -96,106 +76,6 @@ class Tree(Protocol):
     def conversions(self, paths: Iterable[str]) -> Mapping[str, str]:
         """Return what a checkout does to these files by their attributes, where it writes other bytes than the blob's."""
         ...
-
-
-class Objects:
-    """The private object directory of one repository; the repository's own objects are its alternates."""
-
-    def __init__(self, repository: Repository) -> None:
-        """Make the directory if it is missing. Raises GitError when it cannot be written."""
-        place = f"{repository.git_directory}\0{repository.algorithm}"
-        name = hashlib.sha256(os.fsencode(place)).hexdigest()[:20]
-        self.directory = cache_directory(os.environ) / "git" / name
-        self._repository = repository
-        try:
-            self._make()
-        except OSError as error:
-            raise GitError(
-                f"{self.directory} cannot be written: {error.strerror}",
-                hint="set XDG_CACHE_HOME to a directory that you can write to",
-            ) from None
-
-    def _make(self) -> None:
-        objects = os.fsencode(os.path.abspath(self._repository.common_directory / "objects"))
-        config = "[core]\nrepositoryformatversion = 1\nbare = true\n"
-        config += f"[extensions]\nobjectFormat = {self._repository.algorithm}\n"
-        wanted = {
-            "objects/info/alternates": objects + b"\n",
-            "config": config.encode("ascii"),
-            "HEAD": b"ref: refs/heads/main\n",
-        }
-        if (self.directory / "HEAD").exists():
-            self._prune()
-        for path, content in wanted.items():
-            file = self.directory / path
-            if not file.exists():
-                file.parent.mkdir(parents=True, exist_ok=True)
-                partial = file.with_name(f"{file.name}.{os.urandom(6).hex()}")
-                partial.write_bytes(content)
-                partial.replace(file)
-        (self.directory / "refs").mkdir(exist_ok=True)
-
-    def _prune(self) -> None:
-        """Remove, once a day, what has not been used for two weeks."""
-        mark, now = self.directory / "pruned", time.time()
-        if mark.exists() and now - mark.stat().st_mtime < _KEPT_SECONDS / 14:
-            return
-        mark.touch()
-        for parent, _, names in os.walk(self.directory):
-            for name in names:
-                path = os.path.join(parent, name)
-                if name not in _FILES and now - os.stat(path).st_mtime > _KEPT_SECONDS:
-                    os.unlink(path)
-
-    def remove(self) -> None:
-        """Remove the directory, so that it is made anew."""
-        import shutil
-
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-
-class Blobs:
-    """Reads blobs through one `git cat-file` process, which lives as long as this."""
-
-    def __init__(self, root: Path, variables: Mapping[str, str]) -> None:
-        command = ["git", "-C", os.fspath(root), *FLAGS, "cat-file", "--batch"]
-        self._process = subprocess.Popen(
-            command,
-            env={**environment(), **variables},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        self._contents: dict[str, bytes] = {}
-        weakref.finalize(self, _end, self._process)
-
-    def read(self, blob: str) -> bytes:
-        """Return the bytes of a blob or commit. Raises KeyError when the repository lacks it."""
-        if blob not in self._contents:
-            self._contents[blob] = self._ask(blob)
-        return self._contents[blob]
-
-    def _ask(self, blob: str) -> bytes:
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        try:
-            stdin.write(f"{blob}\n".encode("ascii"))
-            stdin.flush()
-        except OSError:
-            raise KeyError(blob) from None
-        fields = stdout.readline().split()
-        if len(fields) != 3:
-            raise KeyError(blob)
-        size = int(fields[2])
-        content = stdout.read(size + 1)
-        if len(content) != size + 1:
-            raise KeyError(blob)
-        return content[:size]
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.communicate()
 
 
 class WorkingTree:

@@ -34,7 +34,7 @@ def _docker(settings: Settings) -> Runner:
 
 
 def _argo(settings: Settings) -> Runner:
-    from daintree.runners.cluster import ArgoRunner
+    from daintree.runners.docker import ArgoRunner
 
     return ArgoRunner()
 

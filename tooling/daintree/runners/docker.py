@@ -13,10 +13,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from shutil import which
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from daintree.components import ComponentVersion
-from daintree.errors import EngineError, EnvironmentFailed, ImageError, StageFailed
+from daintree.errors import EngineError, EnvironmentFailed, ImageError, StageFailed, UsageError
 from daintree.images.builders import open_builder
 from daintree.images.context import Origin, build_input
 from daintree.images.engine import connect, engine_errors, pull_image
@@ -423,3 +423,41 @@ def _digest_in_registry(
             hint="delete that tag in the registry, then doit build --push",
         )
     return digest
+
+
+class ArgoRunner:
+    """Stages as pods of a Workflow. They run the components' images, so their results are those of the docker runner."""
+
+    @property
+    def name(self) -> str:
+        return "argo"
+
+    @property
+    def environment_class(self) -> str:
+        return ENVIRONMENT_CLASS
+
+    def refusal(self, version: ComponentVersion) -> None:
+        return None
+
+    def prepare(
+        self,
+        version: ComponentVersion,
+        snapshot: Callable[[], object],
+        announce: Callable[[str], None],
+    ) -> Prepared:
+        self._refuse()
+
+    def execute(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
+        self._refuse()
+
+    def command(self, job: Job) -> tuple[list[str], Mapping[str, str]]:
+        self._refuse()
+
+    def shell(self, job: Job, *, terminal: bool) -> Shell:
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise UsageError(
+            "the runner argo takes a whole pipeline into a cluster, and no stage on this machine",
+            hint="doit submit PIPELINE; or --runner docker, whose results are the same",
+        )

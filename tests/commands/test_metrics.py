@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from daintree.commands.history import (
+from daintree.commands.metrics import (
     Measured,
     best_first,
     measured,

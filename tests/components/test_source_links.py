@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from daintree.components.version import leaves
+from daintree.components.source import leaves
 
 
 @pytest.mark.parametrize(

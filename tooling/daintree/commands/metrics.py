@@ -1,0 +1,293 @@
+"""`doit metrics`: numbers that runs measured, side by side."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from daintree.commands.command import (
+    JSON_OPTION,
+    DaintreeCommand,
+    option,
+    print_json,
+)
+from daintree.commands.history import Summary, runs_of
+from daintree.commands.names import COMMANDS
+from daintree.digest import short
+from daintree.errors import StoreError, UsageError
+from daintree.pipeline.reasons import word
+from daintree.spec.component import Scalar
+from daintree.store.records import METRICS as METRICS_FILE
+from daintree.store.records import HistoryEntry, index_record_of, numbers_in, short_run
+from daintree.store.store import Store, open_store
+from daintree.terminal import columns, nearest, say
+
+Metrics = dict[str, float]
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """A run with what it measured, and what decided it: the stages before it count as well.
+
+    `parameters` are named `stage.parameter`, `versions` by stage. `previous` is the earlier run of the stage that differs
+    in the fewest of all that decides ("" for the first), `difference` what each metric that both have gained on it.
+    """
+
+    run: str
+    stage: str
+    metrics: Metrics
+    previous: str = ""
+    difference: Metrics = {}
+    parameters: dict[str, Scalar] = {}
+    versions: dict[str, str] = {}
+    source: str = ""
+    commit: str = ""
+    dirty: bool = False
+    finished: str = ""
+
+
+def read_metrics(run: HistoryEntry, store: Store) -> Metrics | None:
+    """The numbers in the `metrics.json` of a run's output, by dotted names such as `test.hr@10`; from its history entry if they are there.
+
+    Lists and whatever is no number are left out. None where the run has no such file. Raises ValueError when
+    it is no JSON object or a number is too large, ArtifactDamaged or OSError when it cannot be read.
+    """
+    if not run.measured:
+        return None
+    if run.metrics and not run.abridged:
+        return run.metrics
+    record = store.read_run(run.location)
+    if record is None or record.output is None:
+        raise StoreError("the run's record is not readable")
+    return numbers_in((store.output_path(index_record_of(record)) / METRICS_FILE).read_bytes())
+
+
+def measured(runs: Sequence[tuple[Summary, Metrics]], store: Store) -> list[Measured]:
+    """The runs, newest first, with all that decided them and the difference to the earlier run that is most like each."""
+    rows = [_with_upstream(run, metrics, store) for run, metrics in runs]
+    return [_compared(row, rows[place + 1 :]) for place, row in enumerate(rows)]
+
+
+def _with_upstream(run: Summary, metrics: Metrics, store: Store) -> Measured:
+    upstream = _upstream(run, store)
+    sources = {i.origin for stage in upstream for i in stage.inputs if not i.name}
+    return Measured(
+        run=run.run,
+        stage=run.stage,
+        metrics=metrics,
+        parameters={f"{s.stage}.{n}": v for s in upstream for n, v in s.parameters.items()},
+        versions={stage.stage: stage.version for stage in upstream},
+        source=", ".join(sorted(sources)),
+        commit=run.commit,
+        dirty=run.dirty,
+        finished=run.finished,
+    )
+
+
+def _compared(row: Measured, earlier: Sequence[Measured]) -> Measured:
+    """The row beside the earlier run of its stage that differs in the fewest parameters, versions and sources.
+
+    Of several that differ in as few, it is the latest.
+    """
+    facts = _deciding(row)
+
+    def differences(other: Measured) -> int:
+        others = _deciding(other)
+        return sum(facts.get(name) != others.get(name) for name in facts.keys() | others.keys())
+
+    nearest_run = min(
+        (other for other in earlier if other.stage == row.stage), key=differences, default=None
+    )
+    if nearest_run is None:
+        return row
+    before = nearest_run.metrics
+    gained = {n: round(v - before[n], 9) for n, v in row.metrics.items() if n in before}
+    return msgspec.structs.replace(row, previous=nearest_run.run, difference=gained)
+
+
+def _upstream(run: Summary, store: Store) -> list[Summary]:
+    """The run and those that its inputs came from, as far as the store still has them; each stage once."""
+    found: dict[str, Summary] = {run.location: run}
+    waiting: list[Summary] = [run]
+    while waiting:
+        for record in waiting.pop().inputs:
+            if record.name and record.origin not in found:
+                origin = store.read_run(record.origin)
+                if origin is not None:
+                    found[record.origin] = origin
+                    waiting.append(origin)
+    return list(found.values())
+
+
+def best_first(rows: Sequence[Measured], metric: str, *, lowest: bool) -> list[Measured]:
+    """The runs by one metric; those without it last, equal ones in the order given."""
+
+    def place(row: Measured) -> tuple[bool, float]:
+        value = row.metrics.get(metric, 0.0)
+        return metric not in row.metrics, value if lowest else -value
+
+    return sorted(rows, key=place)
+
+
+def metrics_table(
+    rows: Sequence[Measured], chosen: Sequence[str], width: int | None = None
+) -> list[str]:
+    """One row per run: the chosen metrics, each with its difference to the run most like it, and what differs among the runs.
+
+    Values have four digits behind the point, or as many as it takes to tell them apart. With a `width`, lines are cut to it.
+    """
+    facts = _varied_facts(rows)
+    places = {
+        name: _places([r.metrics[name] for r in rows if name in r.metrics]) for name in chosen
+    }
+    head = ["run", "stage", *chosen, "commit", "differs in"]
+    table = [
+        [
+            short_run(row.run),
+            row.stage,
+            *(_cell(row, name, places[name]) for name in chosen),
+            (row.commit[:8] + ("+" if row.dirty else "")) or "-",
+            " ".join(f"{name}={text}" for name, text in varied.items()) or "-",
+        ]
+        for row, varied in zip(rows, facts, strict=True)
+    ]
+    lines = columns([head, *table], indent="")
+    return [
+        line if width is None or len(line) <= width else line[: width - 1] + "…" for line in lines
+    ]
+
+
+def metrics_csv(rows: Sequence[Measured]) -> str:
+    """The runs as CSV: every metric, and every parameter, version and source, with all its digits."""
+    import csv
+    import io
+
+    facts = [_deciding(row) for row in rows]
+    metrics = sorted({name for row in rows for name in row.metrics})
+    names = sorted({name for row in facts for name in row})
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["run", "stage", *metrics, *names, "commit", "finished"])
+    for row, deciding in zip(rows, facts, strict=True):
+        values = [repr(row.metrics[name]) if name in row.metrics else "" for name in metrics]
+        cells = [deciding.get(name, "") for name in names]
+        writer.writerow([row.run, row.stage, *values, *cells, row.commit, row.finished])
+    return text.getvalue()
+
+
+def _varied_facts(rows: Sequence[Measured]) -> list[dict[str, str]]:
+    """For each run those facts that decide it and are not the same for all."""
+    deciding = [_deciding(row) for row in rows]
+    names = sorted({name for facts in deciding for name in facts})
+    varied = [name for name in names if len({facts.get(name) for facts in deciding}) > 1]
+    return [{name: facts[name] for name in varied if name in facts} for facts in deciding]
+
+
+# Digits behind the point: as few and as many.
+FEWEST_PLACES, MOST_PLACES = 4, 12
+
+
+def _places(values: Sequence[float]) -> int:
+    """The digits behind the point that tell different values apart."""
+    different = len(set(values))
+    for places in range(FEWEST_PLACES, MOST_PLACES):
+        if len({f"{value:.{places}f}" for value in values}) == different:
+            return places
+    return MOST_PLACES
+
+
+def _deciding(row: Measured) -> dict[str, str]:
+    facts = {name: word(value) for name, value in row.parameters.items()}
+    facts |= {f"{stage}@version": short(version, 8) for stage, version in row.versions.items()}
+    return facts | ({"source": word(row.source)} if row.source else {})
+
+
+def _cell(row: Measured, name: str, places: int) -> str:
+    if name not in row.metrics:
+        return "-"
+    gained = row.difference.get(name)
+    difference = f" ({gained:+.{places}f})" if gained is not None else ""
+    return f"{row.metrics[name]:.{places}f}{difference}"
+
+
+# Ranked by validation: who picks the best of many runs by the test purchases has no test any more.
+USUAL = ("valid.ndcg@10", "test.hr@10", "test.ndcg@10")
+MOST_COLUMNS = 4
+
+
+class MetricsCommand(DaintreeCommand):
+    """Tables the metrics of past runs."""
+
+    name = "metrics"
+    doc_purpose = COMMANDS["metrics"]
+    doc_usage = "PIPELINE[:STAGE] [--metric NAME …] [--lowest] [--json | --csv]"
+    doc_description = (
+        f"Reads the `{METRICS_FILE}` in the outputs of past runs. Best first by the first metric, with the difference to the "
+        "earlier run that differs in the fewest parameters in brackets, and with the parameters, component versions and sources in which the runs differ."
+    )
+    cmd_options = (
+        option(
+            "metric",
+            "a metric to show, such as test.hr@10; the first one given decides the order (may be repeated)",
+            type=list,
+            short="m",
+        ),
+        option("lowest", "the lowest value is the best", type=bool),
+        option("csv", "print every metric and parameter as CSV, for spreadsheets", type=bool),
+        JSON_OPTION,
+    )
+    names = (1, 1)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Read, sort and print."""
+        store = open_store(self.settings)
+        pipeline, _, stage = names[0].partition(":")
+        read = [(run, _read(run, store)) for run in runs_of(store, pipeline, stage)]
+        rows = measured([(run, found) for run, found in read if found is not None], store)
+        if not rows:
+            raise UsageError(
+                f"no run of {names[0]} has metrics",
+                hint=f"a stage's metrics are a file {METRICS_FILE} in its output: one JSON object",
+            )
+        chosen = chosen_metrics(rows, options["metric"])
+        rows = best_first(rows, chosen[0], lowest=options["lowest"])
+        if options["csv"]:
+            print(metrics_csv(rows), end="")
+        elif options["json"]:
+            print_json({"by": chosen[0], "runs": [_as_json(row) for row in rows]})
+        else:
+            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+            print("\n".join(metrics_table(rows, chosen, width)))
+
+
+def _read(run: HistoryEntry, store: Store) -> Metrics | None:
+    """The run's metrics; None, and a word on stderr, where they cannot be read: one lost output hides no other."""
+    try:
+        return read_metrics(run, store)
+    except (StoreError, OSError, ValueError) as error:
+        say(f"warning: {run.pipeline}:{run.stage} {run.run}: {METRICS_FILE}: {error}")
+        return None
+
+
+def chosen_metrics(rows: Sequence[Measured], wanted: Sequence[str]) -> list[str]:
+    """The metrics to show: those wanted, else the usual ones, else the first few.
+
+    Raises UsageError for one that no run has, and when no run has any number.
+    """
+    known = sorted({name for row in rows for name in row.metrics})
+    for name in wanted:
+        if name not in known:
+            raise UsageError(f"no run has a metric {name!r}", hint=nearest(name, known))
+    usual = [name for name in USUAL if name in known]
+    chosen = [*dict.fromkeys(wanted)] or usual or known[:MOST_COLUMNS]
+    if not chosen:
+        raise UsageError(f"no {METRICS_FILE} holds a number")
+    return chosen
+
+
+def _as_json(row: Measured) -> dict[str, Any]:
+    table: dict[str, Any] = msgspec.to_builtins(row)
+    return {**table, "previous": row.previous or None}

@@ -1,0 +1,211 @@
+"""Source directories of components, libraries and the tooling's own image: which there are, and the files of each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import msgspec
+
+from daintree.components.dockerignore import Dockerignore
+from daintree.components.tree import SUBMODULE, SYMLINK, TOP, Entry, Tree
+from daintree.errors import VersionError
+from daintree.spec.component import ComponentSpec
+from daintree.spec.validation import read_component
+
+DOCKERFILE, SPEC, IGNORE, TESTS = "Dockerfile", "component.yaml", ".dockerignore", "tests"
+PROJECT_FILE = "pyproject.toml"
+# The tooling's own image has a version, a lock and tags as a component has; its files lie in other places of the project.
+TOOLING, TOOLING_DIRECTORY = "daintree/tooling", "deploy/tooling"
+TOOLING_PARTS = ("tooling", PROJECT_FILE, "LICENSE")
+READ_WHOLE = (DOCKERFILE, SPEC, IGNORE)
+
+specification = lru_cache(maxsize=None)(read_component)
+
+
+def discover_components(root: Path) -> list[str]:
+    """Return the sorted names of the components below `root`: directories that hold a Dockerfile.
+
+    Nothing below a component is looked at, nor any directory whose name begins with a dot.
+    """
+    return sorted(name for name, is_component in _discover(root) if is_component)
+
+
+def discover_libraries(root: Path) -> list[str]:
+    """Return the sorted names of the libraries: topmost directories with files but no component."""
+    return sorted(name for name, is_component in _discover(root) if not is_component)
+
+
+def discover_images(root: Path) -> list[str]:
+    """Return what `doit build` builds, sorted: the components, and the tooling where the project has its sources."""
+    has_own = os.path.isfile(root / TOOLING_DIRECTORY / DOCKERFILE)
+    return sorted({*discover_components(root), *([TOOLING] if has_own else [])})
+
+
+def _discover(root: Path) -> Iterator[tuple[str, bool]]:
+    top = os.path.join(root, TOP)
+    return _below(top, "") if os.path.isdir(top) else iter(())
+
+
+def _below(directory: str, name: str) -> Iterator[tuple[str, bool]]:
+    """Return (name, is a component) of what lies in a directory that is no component itself."""
+    holds_files, inside = False, []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.startswith((".", "__pycache__")):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                inside.append((entry.path, f"{name}/{entry.name}".lstrip("/")))
+            else:
+                holds_files = True
+    found: list[tuple[str, bool]] = []
+    for path, inner in inside:
+        if os.path.isfile(os.path.join(path, DOCKERFILE)):
+            found.append((inner, True))
+        else:
+            found += _below(path, inner)
+    if name and holds_files and not any(is_component for _, is_component in found):
+        return iter([(name, False)])
+    return iter(found)
+
+
+def is_name(name: str) -> bool:
+    """Return True for what could name a component or library: a relative path without detours."""
+    return all(part not in ("", ".", "..") for part in name.split("/")) and "\0" not in name
+
+
+def directory_of(name: str) -> str:
+    """Return the directory with the Dockerfile and lock of a component, a library or the tooling's own image."""
+    return TOOLING_DIRECTORY if name == TOOLING else f"{TOP}/{name}"
+
+
+def places(name: str) -> tuple[str, ...]:
+    """Return the directories and files that a version is made of, libraries left out."""
+    return (directory_of(name), *(TOOLING_PARTS if name == TOOLING else ()))
+
+
+def leaves(link: str, targets: Mapping[str, str]) -> bool:
+    """Return True when following a link leaves the directory that all paths are relative to.
+
+    `targets` has the target of every link, by path. A link to nowhere or round in a circle stays inside.
+    """
+    place: list[str] = []
+    ahead = link.split("/")[::-1]
+    followed = 0
+    while ahead:
+        step = ahead.pop()
+        if step in ("", "."):
+            continue
+        if step == "..":
+            if not place:
+                return True
+            place.pop()
+            continue
+        place.append(step)
+        target = targets.get("/".join(place))
+        if target is not None:
+            followed += 1
+            if target.startswith("/"):
+                return True
+            if followed > 40:
+                return False
+            place.pop()
+            ahead += target.split("/")[::-1]
+    return False
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A component's or library's directory in one tree.
+
+    `present` are all its files, `counted` those a version is made of. `dockerfile` is None for a library.
+    """
+
+    name: str
+    directory: str
+    present: tuple[Entry, ...]
+    counted: tuple[Entry, ...]
+    spec: ComponentSpec
+    dockerfile: Entry | None
+
+    def within(self, entry: Entry) -> str:
+        """Return an entry's path relative to this directory; of other places, its path in the project."""
+        return entry.path.removeprefix(f"{self.directory}/")
+
+
+def read_source(tree: Tree, name: str) -> Source | None:
+    """Read the directory of a component or library; None when there are no files.
+
+    Its files count but for `tests/` and what `.dockerignore` leaves out; a Dockerfile always counts. Raises VersionError
+    for what no build can copy faithfully: a submodule, a repository of its own, a link that leaves the directory, a
+    component inside it; SpecError for a broken component.yaml.
+    """
+    directory = directory_of(name)
+    present = [*tree.files(directory)]
+    if not present:
+        return None
+    present += [entry for place in places(name)[1:] for entry in tree.files(place)]
+    if present[0].path == directory:
+        raise VersionError(
+            f"{directory} is a link or a git repository of its own, not a plain directory",
+            hint="put its files into the project",
+        )
+    special = {known: _regular(present, f"{directory}/{known}") for known in READ_WHOLE}
+    ignore_file, spec_file = special[IGNORE], special[SPEC]
+    ignore = Dockerignore(tree.content(ignore_file), ignore_file.path) if ignore_file else None
+    spec = specification(tree.content(spec_file), spec_file.path) if spec_file else ComponentSpec()
+    source = Source(name, directory, tuple(present), (), spec, special[DOCKERFILE])
+    counted = tuple(e for e in present if _counts(source.within(e), e.mode, ignore))
+    source = msgspec.structs.replace(source, counted=counted)
+    _check_entries(source)
+    _check_links(tree, source)
+    return source
+
+
+def _regular(entries: Sequence[Entry], path: str) -> Entry | None:
+    for entry in entries:
+        if entry.path == path and entry.mode in (SYMLINK, SUBMODULE):
+            raise VersionError(
+                f"{path} must be a file, not a link", hint="put the file itself there"
+            )
+        if entry.path == path:
+            return entry
+    return None
+
+
+def _counts(path: str, mode: str, ignore: Dockerignore | None) -> bool:
+    if path == DOCKERFILE:
+        return True
+    if path.startswith(f"{TESTS}/") or (path == TESTS and mode == SYMLINK):
+        return False
+    return ignore is None or not ignore.ignores(path)
+
+
+def _check_entries(source: Source) -> None:
+    for entry in source.counted:
+        if entry.mode == SUBMODULE:
+            raise VersionError(
+                f"{entry.path} is a git repository of its own; no version can include it",
+                hint=f"put its files into {source.directory}, or leave it out in {source.directory}/{IGNORE}",
+            )
+        inner, _, name = entry.path.rpartition("/")
+        if name == DOCKERFILE and inner != source.directory:
+            raise VersionError(
+                f"{inner} is a component inside {source.directory}",
+                hint=f"move it out, or leave it out in {source.directory}/{IGNORE}",
+            )
+
+
+def _check_links(tree: Tree, source: Source) -> None:
+    targets = {
+        source.within(entry): tree.content(entry).decode("utf-8", "surrogateescape")
+        for entry in source.counted
+        if entry.mode == SYMLINK
+    }
+    for link, target in targets.items():
+        if leaves(link, targets):
+            raise VersionError(
+                f"{source.directory}/{link} is a link that leaves its directory, to {target}",
+                hint="put the file itself there, or move what is shared into a library",
+            )
