@@ -112,7 +112,8 @@ class Monorepo:
 def monorepo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Monorepo:
     """An empty project in a repository without a commit."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
     for name in [name for name in os.environ if name.startswith(("GIT_", "GITHUB_", "CI"))]:
         monkeypatch.delenv(name)
     return Monorepo(tmp_path / "project").init()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from daintree.components.git import attempt, git, ignored_by, read_repository
+from daintree.components.git import attempt, git, ignored_by, ignored_paths, read_repository
 from daintree.components.tree import WorkingTree
 from daintree.concurrency import Background
 from daintree.errors import GitError
@@ -28,6 +28,10 @@ def test_without_git(monorepo: Monorepo, monkeypatch: pytest.MonkeyPatch, tmp_pa
     with pytest.raises(GitError, match="git is not installed, or not on PATH") as caught:
         git(monorepo.root, "status")
     assert caught.value.hint.startswith("install git")
+    with pytest.raises(GitError, match="git is not installed"):
+        ignored_paths(monorepo.root, ["components/a/Dockerfile"])
+    # A project without components has no need of it.
+    assert ignored_paths(monorepo.root, []) == {}
 
 
 def test_a_repository_of_somebody_else(

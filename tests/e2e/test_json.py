@@ -140,8 +140,12 @@ def test_affected_names_components_and_reasons(
 
     report = project.doit("affected", "--json").json()
 
-    assert list(report) == ["base", "components"]
+    assert list(report) == ["base", "chosen", "components"]
     assert report["base"] == head
+    is_clean = change is nothing
+    assert report["chosen"] == (
+        "HEAD, the first commit" if is_clean else "HEAD, as the branch has no upstream"
+    )
     assert [component["name"] for component in report["components"]] == ["text/clean"] * len(words)
     for component, expected in zip(report["components"], words, strict=True):
         assert list(component) == ["name", "version", "reasons"]
@@ -190,13 +194,23 @@ def test_affected_tells_new_and_deleted_components(project: Project) -> None:
 def test_affected_compares_with_any_commit_in_either_order(project: Project) -> None:
     edit(project)
     project.commit()
-    first = project.git("rev-parse", "HEAD~1").strip()
+    first, second = project.git("rev-parse", "HEAD~1", "HEAD").split()
 
-    assert project.doit("affected", "--json").json()["components"] == []
+    assert project.doit("affected", "--base", "HEAD", "--json").json()["components"] == []
     one = project.doit("affected", "--base", "HEAD~1", "--json").json()
     assert one == project.doit("affected", "--json", "--base", "HEAD~1").json()
     assert one["base"] == first
     assert [component["name"] for component in one["components"]] == ["text/clean"]
+    alone = project.doit("affected", "--json").json()
+    assert alone["chosen"] == "the parent commit, as HEAD has nothing uncommitted"
+    assert alone == {**one, "chosen": alone["chosen"]}
+
+    project.git("checkout", "--quiet", first)
+    other = project.doit("affected", "--base", second, "--json").json()
+    assert other["base"] == second
+    assert [(c["name"], c["reasons"]) for c in other["components"]] == [
+        (c["name"], c["reasons"]) for c in one["components"]
+    ]
 
 
 def test_affected_compares_with_the_merge_base_of_the_upstream(

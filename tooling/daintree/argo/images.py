@@ -167,9 +167,8 @@ def _named(settings: Settings) -> str:
 
 def _of_this_version(settings: Settings) -> str:
     """The image of the version that the project's files give."""
-    versions = read_each_version(
-        WorkingTree(settings.root), [TOOLING], platform=settings.platform, bases=settings.bases
-    )
+    tree = WorkingTree(settings.root)
+    versions = read_each_version(tree, [TOOLING], platform=settings.platform, bases=settings.bases)
     version = versions[TOOLING]
     if isinstance(version, DaintreeError):
         raise version
@@ -181,12 +180,12 @@ def _of_this_version(settings: Settings) -> str:
         raise error
     digest = found[TOOLING].version
     if not digest:
-        raise _missing(settings, candidate)
+        raise _missing(settings, candidate, tree)
     return f"{candidate.repository}@{digest}"
 
 
-def _missing(settings: Settings, candidate: Candidate) -> RegistryError:
-    _, unclean = uncommitted(settings, [TOOLING])
+def _missing(settings: Settings, candidate: Candidate, tree: WorkingTree) -> RegistryError:
+    _, unclean = uncommitted(settings, [TOOLING], tree)
     if TOOLING in unclean:
         return RegistryError(
             f"{TOOLING} is not committed, so no registry has its image: {'; '.join(unclean[TOOLING])}",

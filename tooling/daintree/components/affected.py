@@ -305,7 +305,8 @@ def affected(
     no repository, and for an affected component that has no version VersionError or SpecError.
     """
     own = places(TOOLING) if os.path.isdir(tree.root / TOOLING_DIRECTORY) else ()
-    tree.load([PROJECT_FILE, *([TOP, *own] if only is None else map(directory_of, only))])
+    named = [place for name in only or () for place in places(name)]
+    tree.load([PROJECT_FILE, *([TOP, *own] if only is None else named)])
     after = _State(tree, platform, bases)
     chosen = _base(tree, base)
     past = CommitTree(tree, chosen.commit)

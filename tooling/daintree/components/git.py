@@ -206,6 +206,9 @@ def ignored_paths(root: Path, paths: Iterable[str]) -> dict[str, str]:
     """Return file and line of the rule by which git ignores each of these paths, which need not exist; none outside of git."""
     arguments = ("check-ignore", "-v", "-z", "--stdin")
     names = b"".join(os.fsencode(path) + b"\0" for path in paths)
+    if not names:
+        # A project of pipelines alone needs no git: the tooling's own image has none.
+        return {}
     # This one command refuses to take paths literally, and has no use for patterns.
     finished = attempt(root, *arguments, stdin=names, env={"GIT_LITERAL_PATHSPECS": "0"})
     fields = iter(records(finished.stdout) if finished.code == 0 else [])

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from daintree.components import WorkingTree, discover_images, gathered, read_each_version
+from daintree.components import TOP, WorkingTree, discover_images, gathered, read_each_version
 from daintree.components.git import origin_url
 from daintree.components.snapshot import make_snapshot, make_snapshots
 from daintree.concurrency import Background, side_by_side
@@ -153,7 +153,10 @@ def uncommitted(
 
     `tree` is the working tree where it was looked at already. Raises as `affected` does.
     """
-    tree = tree or WorkingTree(settings.root)
+    if tree is None:
+        tree = WorkingTree(settings.root)
+        # A library's files count as its users' own.
+        tree.load([TOP])
     commit = tree.repository.head
     return commit, differences_since(tree, settings, commit, "HEAD", only).phrases
 
