@@ -1,18 +1,22 @@
 """What every component shares: its command line, its input and output, its tables, its errors."""
 
+from typing import TYPE_CHECKING, Any
+
 from .entrypoint import run
 from .errors import StageError
 from .parameters import names
 from .progress import progress
-from .tables import (
-    check_columns,
-    place,
-    read_chunks,
-    read_header,
-    read_table,
-    table,
-    write_table,
-)
+
+if TYPE_CHECKING:
+    from .tables import (
+        check_columns,
+        place,
+        read_chunks,
+        read_header,
+        read_table,
+        table,
+        write_table,
+    )
 
 __all__ = [
     "StageError",
@@ -27,3 +31,12 @@ __all__ = [
     "table",
     "write_table",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the functions on tables when one is asked for: pandas takes most of a second to start."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import tables
+
+    return getattr(tables, name)

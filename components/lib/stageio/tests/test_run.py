@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import stageio
 from conftest import PRINTS_ARGUMENTS, Stage
 from stageio import StageError
 from stageio.parameters import parse
@@ -258,3 +261,12 @@ def test_where_data_is_mounted_its_directories_are_input_and_output(tmp_path: Pa
 def test_elsewhere_input_and_output_must_be_given(tmp_path: Path) -> None:
     with pytest.raises(StageError, match="the following arguments are required: --input, --output"):
         parse({}, [], "main.py", tmp_path / "missing")
+
+
+def test_a_component_without_tables_does_not_import_pandas() -> None:
+    script = "import sys\nfrom stageio import StageError, run\nassert 'pandas' not in sys.modules\n"
+    script += "from stageio import read_table\nassert 'pandas' in sys.modules\n"
+    path = str(Path(stageio.__file__).parents[1])
+    subprocess.run(
+        [sys.executable, "-c", script], check=True, env={**os.environ, "PYTHONPATH": path}
+    )
