@@ -131,6 +131,8 @@ def main() -> None:
             stateful_step_count=each,
             deadline=None,
             database=None,
+            # In short the same histories each time: a fault in CI is one that can be looked for again.
+            derandomize=arguments.quick,
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         ),
