@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -78,7 +79,10 @@ def test_a_server_that_is_too_busy_to_publish_loses_nothing(
     rule = way.when("^PUT .*/run.json", busy)
     ours = machine(project, bucket, "ours", way)
     complaint = ours.doit("run", *LOAD).complaint()
-    assert f"{bucket.url} is not to be had: {way.endpoint} answers SlowDown; run 2" in complaint
+    problem = re.escape(f"{bucket.url} is not to be had: {way.endpoint} answers SlowDown")
+    assert re.search(
+        rf"{problem}, [2-7] times; run 2\S+ is kept in .* and not published", complaint
+    )
     assert "hint: run again when the server is back: what is kept is published then" in complaint
     assert runs_in(bucket) == []
 
@@ -109,7 +113,8 @@ def test_the_server_stops_while_a_stage_runs(
         said = f"the artifact store {bucket.url} is not to be had: {minio.access.endpoint} cannot be reached"
         if alone:
             assert finished.code == 0, finished.stderr
-            assert f"warning: {said}; going on with the cache alone" in finished.stderr
+            warning = rf"warning: {re.escape(said)}, [2-7] times; going on with the cache alone"
+            assert len(re.findall(warning, finished.stderr)) == 1
         else:
             assert f"error: {said}" in finished.complaint()
             assert "hint: run again when the server is back" in finished.stderr
@@ -153,7 +158,10 @@ def test_a_hit_that_does_not_fit_into_the_cache_is_said_and_comes_whole_when_the
 
     complaint = theirs.doit("path", "words:clean").complaint()
 
-    assert f"error: the disk of the artifact store {small_disk / 'cache'} is full" in complaint
+    full = re.escape(f"{small_disk / 'cache'}/{bucket.name}-")
+    assert re.search(
+        f"error: the disk of the artifact store {full}[0-9a-f]{{16}} is full", complaint
+    )
     assert "hint: free some disk space" in complaint
     filler.unlink()
     assert theirs.run("words") == ALL_HITS

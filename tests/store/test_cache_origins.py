@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from daintree.errors import StoreUnavailable
 from daintree.store.bucket import Bucket
 from daintree.store.cache import Availability, cache_directory
 from daintree.store.local import LocalRuns
@@ -142,6 +143,26 @@ def test_the_origin_decides(
     nobody = Bucket(bucket.url, msgspec.structs.replace(minio.access, access_key="", role=True))
     role = Availability(nobody, LocalRuns(caches, pytest.fail), False, pytest.fail)
     assert role.origin(computed=True).key == ""
+
+
+def test_without_a_server_what_a_role_computed_here_counts_and_is_not_to_be_published(
+    minio: Minio, caches: Path
+) -> None:
+    access = msgspec.structs.replace(minio.access, access_key="", role=True)
+    warnings: list[str] = []
+    cache = LocalRuns(caches, pytest.fail)
+    role = Availability(Bucket("s3://some-bucket", access), cache, True, warnings.append)
+    origin = role.origin(computed=True)
+    assert not role.may_use(origin)
+
+    def unreachable() -> None:
+        raise StoreUnavailable("cannot be reached")
+
+    role.read(unreachable, None)
+    assert warnings == ["warning: cannot be reached; going on with the cache alone"]
+    assert role.may_use(origin)
+    assert not role.may_publish(origin)
+    assert not role.may_use(msgspec.structs.replace(origin, key="another"))
 
 
 def test_the_copy_of_a_run_that_lost_its_origin_is_nobody_s(minio: Minio, caches: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from daintree.errors import StoreError
 from daintree.store.bucket import Bucket
-from daintree.store.records import RunManifest, index_record_of
+from daintree.store.records import RunManifest, index_record_of, log_entry
 from daintree.store.remote import RemoteRuns
 from daintree.store.transfer import hash_objects
 from tests.contract.runs import manifest_of
@@ -32,10 +32,11 @@ def manifest(remote: RemoteRuns) -> RunManifest:
 
 
 def test_files_become_a_run(remote: RemoteRuns, manifest: RunManifest) -> None:
-    remote.adopt(manifest, lambda: b"said\n")
-    assert remote.records.find_run(manifest.run) == manifest
+    adopted = remote.adopt(manifest, lambda: b"said\n")
+    assert adopted == msgspec.structs.replace(manifest, log=log_entry(b"said\n"))
+    assert remote.records.find_run(manifest.run) == adopted
     assert remote.read_log(manifest.location) == b"said\n"
-    assert remote.check_all([index_record_of(manifest)]) == [None]
+    assert remote.check_all([index_record_of(adopted)]) == [None]
 
 
 def test_the_log_of_a_run_that_is_there_is_not_asked_for(
@@ -49,11 +50,12 @@ def test_the_log_of_a_run_that_is_there_is_not_asked_for(
 
 
 def test_another_run_at_that_place_is_left_alone(remote: RemoteRuns, manifest: RunManifest) -> None:
-    remote.adopt(manifest, lambda: b"the first\n")
+    first = remote.adopt(manifest, lambda: b"the first\n")
+    assert first.log == log_entry(b"the first\n")
     other = msgspec.structs.replace(manifest, reason="another")
     with pytest.raises(StoreError, match="there is something at "):
         remote.adopt(other, lambda: b"the second\n")
-    assert remote.records.read_run(manifest.location) == manifest
+    assert remote.records.read_run(manifest.location) == first
     assert remote.read_log(manifest.location) == b"the first\n"
 
 
@@ -77,4 +79,5 @@ def test_several_may_do_it_at_once(remote: RemoteRuns, manifest: RunManifest) ->
     for thread in threads:
         thread.join()
     assert failures == []
-    assert remote.records.find_run(manifest.run) == manifest
+    described = msgspec.structs.replace(manifest, log=log_entry(b"said\n"))
+    assert remote.records.find_run(manifest.run) == described

@@ -124,12 +124,13 @@ class Availability:
     def may_use(self, origin: OriginRecord | None) -> bool:
         """True for a run of the cache that counts although the bucket does not lead to it.
 
-        That is one to be published, one that this very key computed, and without a server whatever came from it.
+        That is one to be published, one that this very key computed, and without a server whatever came from it, and what a role computed.
         """
         if origin is None:
             return False
         own = origin.computed and self._has_key(origin)
-        return self.may_publish(origin) or own or (self._alone and not origin.computed)
+        without_server = not origin.computed or origin.key == self._key
+        return self.may_publish(origin) or own or (self._alone and without_server)
 
     def _has_key(self, origin: OriginRecord) -> bool:
         return bool(self._key) and origin.key == self._key
