@@ -15,7 +15,7 @@ _NEEDS = re.compile(r"^<!-- needs: (\S+) -->$", re.MULTILINE)
 _TITLE = re.compile(r"\btitle=(\S+)")
 _SPOKEN = re.compile(r"`(doit(?: [^`]*)?)`")
 # A command's name alone, or with a placeholder after it.
-_NAMING = re.compile(r"^doit [\w-]+$|\b[A-Z]{2,}\b|…|\[|\|")
+_NAMING = re.compile(r"^doit \w[\w-]*$|\b[A-Z]{2,}\b|…|\[|\|")
 # Said to whoever reads, and done by .ci/run: cloning, making an environment, installing, the whole suite.
 SET_UP = re.compile(
     r"(git clone|cd |python3 -m venv|\. \.venv|pip install|pre-commit install|doit (test|lint)(\s|$)|wsl )"

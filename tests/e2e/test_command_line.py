@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -167,11 +168,24 @@ def test_a_stage_as_target_runs_what_it_needs(project: Project) -> None:
 
 
 def test_several_pipelines_run_one_after_the_other(project: Project) -> None:
-    finished = project.doit("run", "words", "diamond")
+    finished = project.doit("run", "-n", "1", "words", "diamond")
 
     assert finished.code == 0
     assert "words: 0 hits, 3 runs" in finished.stdout
     assert "diamond: 2 hits, 2 runs" in finished.stdout
+
+
+def test_stages_that_pipelines_share_are_computed_once_side_by_side(project: Project) -> None:
+    finished = project.doit("run", "-n", "2", "words", "diamond")
+
+    assert finished.code == 0
+    totals = re.findall(
+        r"^(words|diamond): (\d+) hits?, (\d+) runs?", finished.stdout, re.MULTILINE
+    )
+    assert [name for name, _, _ in totals] == ["words", "diamond"]
+    # Which of the two computes a shared stage is not told beforehand.
+    assert [int(hits) + int(runs) for _, hits, runs in totals] == [3, 4]
+    assert sum(int(runs) for _, _, runs in totals) == 5
 
 
 def test_another_source_and_another_output(project: Project) -> None:

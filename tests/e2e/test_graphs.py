@@ -98,7 +98,8 @@ def test_equal_stages_side_by_side_are_computed_once(project: Project) -> None:
     assert len(project.executed("twins")) == 2
 
 
-def test_one_failure_leaves_what_the_other_side_has_done(project: Project) -> None:
+@pytest.mark.parametrize("option", ["--continue", "--keep-going"])
+def test_one_failure_leaves_what_the_other_side_has_done(project: Project, option: str) -> None:
     project.component("odd/fail", "sys.exit(3)")
     project.pipeline(
         "fork",
@@ -108,7 +109,7 @@ def test_one_failure_leaves_what_the_other_side_has_done(project: Project) -> No
         {"component": "text/join", "needs": ["fail", "clean"]},
     )
 
-    complaint = project.doit("run", "fork", "-n", "1", "--continue").complaint()
+    complaint = project.doit("run", "fork", "-n", "1", option).complaint()
 
     assert "error: stage fork:fail ended with exit code 3" in complaint
     assert project.plan("fork") == {

@@ -144,7 +144,8 @@ class Run(AtProject, DoitRun):  # type: ignore[misc]
     ) -> int:
         """Run these as one doit run, and print what came of each pipeline whose stages all have their output."""
         began = time.perf_counter()
-        options = RunOptions(params["jobs"] or params["num_process"], params["keep_going"])
+        keep_going = params["keep_going"] or params["continue"]
+        options = RunOptions(params["jobs"] or params["num_process"], keep_going)
         runs = [_start(root, params, target, began, forced) for target in targets]
         code = 0
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from daintree.errors import SourceError
@@ -24,7 +25,9 @@ def open_source(
     """
     scheme, separator, _ = location.partition("://")
     if not separator:
-        return LocalSource(directory / expand_home(location), location, sha256, store)
+        # A file may be named like that, and one that is not there is said to be missing: ~user without a home is a name.
+        home = expand_home if location.partition("/")[0] == "~" else os.path.expanduser
+        return LocalSource(directory / home(location), location, sha256, store)
     if scheme.lower() in ("http", "https"):
         from daintree.pipeline.sources.http import HttpSource
 
