@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ def test_commands_print_what_their_transcript_says(
     golden = path.read_text(encoding="utf-8")
     places = {
         str(REPOSITORY): "<repository>",
+        sys.prefix: "<environment>",
         str(project.root): "<project>",
         project.environ["DAINTREE_ENVIRONMENTS"]: "<environments>",
         str(tmp_path): "<directory>",
