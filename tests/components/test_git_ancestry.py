@@ -9,7 +9,6 @@ from daintree.components.git import (
     compare_history,
     is_on_main_line,
     origin_url,
-    upstream_name,
 )
 
 if TYPE_CHECKING:
@@ -61,14 +60,8 @@ def test_the_main_line_is_what_origin_says(monorepo: Monorepo) -> None:
     assert origin_url(monorepo.root) == "https://git.example/shop"
 
 
-def test_the_upstream(monorepo: Monorepo) -> None:
-    first = monorepo.commit("first")
-    assert upstream_name(monorepo.root) == ""
+def test_without_a_remote_there_is_no_address(monorepo: Monorepo) -> None:
     assert origin_url(monorepo.root) == ""
-    monorepo.git("remote", "add", "origin", "https://git.example/shop")
-    monorepo.git("update-ref", "refs/remotes/origin/main", first)
-    monorepo.git("branch", "--set-upstream-to", "origin/main")
-    assert upstream_name(monorepo.root) == "origin/main"
 
 
 def test_when_a_commit_was_made(monorepo: Monorepo) -> None:

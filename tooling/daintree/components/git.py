@@ -297,11 +297,6 @@ def is_on_main_line(root: Path, commit: str) -> bool:
     )
 
 
-def upstream_name(root: Path) -> str:
-    """Return the name of the upstream branch, such as origin/main; "" when there is none. Raises GitError."""
-    return _answer(root, "rev-parse", "--abbrev-ref", "--symbolic-full-name", "@{upstream}")
-
-
 def commit_seconds(root: Path, commit: str) -> int:
     """Return the time at which a commit was made, in seconds since 1970. Raises GitError."""
     return int(git(root, "show", "--no-patch", "--no-show-signature", "--format=%ct", commit))

@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -40,18 +40,6 @@ if TYPE_CHECKING:
     from daintree.store.s3 import S3Access
 
 LEASE_SECONDS = 20.0
-
-
-class Notes(Protocol):
-    """Small records kept under names (`[a-z0-9/_.-]+`); `Store` is one."""
-
-    def read_note(self, name: str, *, shared: bool = True) -> bytes | None:
-        """The content of a note; None where there is none."""
-        ...
-
-    def write_note(self, name: str, content: bytes, *, shared: bool = True) -> None:
-        """Keep a note, whole or not at all; the last writer wins."""
-        ...
 
 
 class Shared:
