@@ -6,12 +6,15 @@ import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daintree.errors import EnvironmentFailed
 from daintree.runners.interpreter import bytecode_directory
 from daintree.runners.runner import Job
 from daintree.spec.component import FIXED_VARIABLES
-from daintree.store.s3 import S3Access, read_s3_access
+
+if TYPE_CHECKING:
+    from daintree.store.s3 import S3Access
 
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
 # The base that every stage on this machine gets: how to use the machine and its network, never what to compute.
@@ -54,6 +57,8 @@ def stage_variables(
         name: value for name, value in outside.items() if name in BASE_VARIABLES or name in names
     }
     if object_store:
+        from daintree.store.s3 import read_s3_access
+
         passed |= read_s3_access(outside).variables(outside)
     search = [str(python.parent), *filter(None, [passed.get("PATH", os.defpath)])]
     return {
