@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from daintree.store.backend import Unreadable
-from daintree.store.layout import index_path, note_path, run_path
+from daintree.store.layout import index_path, name_path, note_path, run_path
 from daintree.store.records import (
     DamageRecord,
     FileEntry,
@@ -20,6 +20,8 @@ from daintree.store.records import (
     InputRecord,
     Keys,
     LeaseRecord,
+    NameChange,
+    NameRecord,
     NoteRecord,
     OriginRecord,
     RunManifest,
@@ -30,6 +32,7 @@ from daintree.store.records import (
     encode,
     history_entry_of,
     index_record_of,
+    named_run_of,
     readable,
 )
 
@@ -108,6 +111,12 @@ RECORDS: dict[str, msgspec.Struct] = {
         retired=index_record_of(SUCCEEDED), when="2026-04-01T00:00:00Z", by="ana"
     ),
     "history_entry.json": ENTRY,
+    "name.json": NameRecord(
+        pipeline="item2vec",
+        name="production",
+        runs={"train": named_run_of(SUCCEEDED)},
+        changes=(NameChange("2026-03-02T08:00:00Z", "ana", "best so far", {"train": RUN}),),
+    ),
     "source_record.json": SourceRecord(artifact=OUTPUT),
     "note.json": NoteRecord(content=b"a note"),
     "lease.json": LeaseRecord(nonce="0a1b", machine="laptop", seconds=20.0),
@@ -121,6 +130,7 @@ PATHS = {
     "index_record.json": index_path(SUCCEEDED.keys.content),
     "tombstone.json": index_path(SUCCEEDED.keys.content),
     "history_entry.json": ENTRY.path,
+    "name.json": name_path("item2vec", "production"),
 }
 OLDER = "older_index_record.json"
 

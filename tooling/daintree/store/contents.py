@@ -38,7 +38,7 @@ def measure(backend: Backend) -> tuple[int, int]:
 
 
 def empty(backend: Backend) -> None:
-    """Remove the index, the history, the runs, the sources, the submissions, the notes and the leases nobody holds; nothing else.
+    """Remove the names, the index, the history, the runs, the sources, the submissions, the notes and the leases nobody holds; nothing else.
 
     In this order, so that being stopped midway leaves no record of a run that is gone. Raises StoreError, also for a
     directory that holds something and is not marked as a store.
@@ -52,6 +52,7 @@ def empty(backend: Backend) -> None:
         return
     runs = runs_in(backend, [entry.path for entry in backend.list()])
     for part in (
+        layout.NAMES,
         layout.INDEX,
         layout.HISTORY,
         *sorted(runs),

@@ -182,15 +182,18 @@ class Records:
 
     def read_entry(self, path: str) -> RunManifest | None:
         """The run record that the history entry at `path` leads to; None where either is not whole."""
-        content = self.backend.get_many([path], SMALL_RECORD_BYTES)[0]
-        entry = readable(self._accept(decode(HistoryEntry, content, path), path))
+        entry = self.read(HistoryEntry, path)
         return self.read_run(entry.location) if entry else None
+
+    def read(self, kind: type[Record], path: str) -> Record | None:
+        """The small record of this kind at a path; None, and a warning where something stands there, when it is not readable."""
+        content = self.backend.get_many([path], SMALL_RECORD_BYTES)[0]
+        record: Record | Unreadable | None = decode(kind, content, path)
+        return readable(self._accept(record, path))
 
     def read_note(self, name: str) -> bytes | None:
         """The content of a note; None where there is none that is whole."""
-        path = layout.note_path(name)
-        content = self.backend.get_many([path], SMALL_RECORD_BYTES)[0]
-        note = readable(self._accept(decode(NoteRecord, content, path), path))
+        note = self.read(NoteRecord, layout.note_path(name))
         return note.content if note else None
 
     def write_note(self, name: str, content: bytes) -> None:

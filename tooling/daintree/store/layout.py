@@ -6,7 +6,7 @@ _cache/<stage key>                                      index record, or the tom
 _history/<pipeline>/<stage>/<day>/<time>-<run id>       history entry; day and time inverted: newest first
 _notes/<name>  _leases/<content key>  _submissions/<digest>
 _sources/<digest>/source.json, output/<files>
-_names/<pipeline>/<name>                                reserved for named runs
+_names/<pipeline>/<name>                                the runs of a pipeline that have a name, and its moves
 _staging/  _store  _lock                                of a directory: staging, marker, lock of replacements
 """
 
@@ -28,6 +28,7 @@ HISTORY = "_history"
 NOTES = "_notes"
 SOURCES = "_sources"
 SUBMISSIONS = "_submissions"
+NAMES = "_names"
 LEASES = "_leases"
 STAGING = "_staging"
 
@@ -75,10 +76,15 @@ def check_location(location: str) -> str:
 
 
 def check_identifier(kind: str, name: str) -> str:
-    """The name of a pipeline, stage or run. Raises StoreError for one that is no safe path segment."""
-    if not _IDENTIFIER.fullmatch(name) or len(name) > MOST_BYTES:
+    """The name of a pipeline, stage or run, or a name of runs. Raises StoreError for one that is no safe path segment."""
+    if not is_identifier(name):
         raise StoreError(f"{name!r} cannot name a {kind} in the store")
     return name
+
+
+def is_identifier(name: str) -> bool:
+    """True for a safe path segment of letters, digits, `.`, `_` and `-`."""
+    return bool(_IDENTIFIER.fullmatch(name)) and len(name) <= MOST_BYTES
 
 
 def check_note(name: str) -> str:
@@ -118,6 +124,11 @@ def note_path(name: str) -> str:
 def lease_path(content_key: str) -> str:
     """Path of the lease of a content key. Raises StoreError for what is no digest."""
     return f"{LEASES}/{hexadecimal(content_key)}"
+
+
+def name_path(pipeline: str, name: str) -> str:
+    """Path of the record of a name. Raises StoreError for names that are no safe path segments."""
+    return f"{NAMES}/{check_identifier('pipeline', pipeline)}/{check_identifier('name', name)}"
 
 
 def stage_history(pipeline: str, stage: str) -> str:

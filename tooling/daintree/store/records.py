@@ -186,6 +186,38 @@ class Tombstone(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     by: str
 
 
+class NamedRun(msgspec.Struct, frozen=True):
+    """The run of a stage that has a name: its id, place and output, and the SHA-256 of its run.json; `content` is its content key."""
+
+    run: str
+    location: str
+    content: str
+    digest: str
+    record: str
+
+
+class NameChange(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A move of a name: when (UTC, ISO 8601), by whom, why, and the ids of its runs afterwards, by stage (none: it was removed)."""
+
+    when: str
+    by: str
+    note: str = ""
+    runs: dict[str, str] = {}
+
+
+class NameRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="name"):
+    """A name of runs of one pipeline, by stage; `changes` are its moves, the latest last. A name without runs was removed.
+
+    The runs are roots: what they put out is kept.
+    """
+
+    schema: int = SCHEMA
+    pipeline: str
+    name: str
+    runs: dict[str, NamedRun] = {}
+    changes: tuple[NameChange, ...] = ()
+
+
 class SourceRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="source"):
     """`source.json`: the files of a source."""
 
@@ -262,6 +294,12 @@ def index_record_of(manifest: RunManifest) -> IndexRecord:
         inputs={record.name: record.digest for record in manifest.inputs},
         seconds=manifest.seconds,
     )
+
+
+def named_run_of(manifest: RunManifest) -> NamedRun:
+    """The named form of a run that succeeded. Raises ValueError for one that did not."""
+    record = index_record_of(manifest)
+    return NamedRun(record.run, record.location, record.content, record.digest, record.record)
 
 
 def history_entry_of(manifest: RunManifest, metrics: Mapping[str, float]) -> HistoryEntry:

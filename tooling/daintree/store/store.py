@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from daintree.store.backend import Backend
     from daintree.store.cache import Availability, Copies
     from daintree.store.leases import Lease
+    from daintree.store.names import Names
     from daintree.store.remote import RemoteRuns
     from daintree.store.s3 import S3Access
 
@@ -259,6 +260,15 @@ class Store:
     def stages_with_history(self, pipeline: str | None = None) -> list[tuple[str, str]]:
         """The (pipeline, stage) pairs that have a history, sorted."""
         return self._records.stages_with_history(pipeline)
+
+    @property
+    def names(self) -> Names:
+        """The names that runs have here."""
+        from daintree.store.names import Names
+
+        if self.shared is None:
+            return Names(self._records, self._records, None)
+        return Names(self._records, self.shared.remote.records, self.shared.availability)
 
     def find_run(self, run: str) -> RunManifest | None:
         """The run with this id, or with the one id, or nonce at its end, that begins so; None when there is none.
