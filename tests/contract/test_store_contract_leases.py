@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from daintree.errors import StoreError
+from daintree.store.contents import holders
+from daintree.store.records import Holder
 from daintree.store.store import Store
 from tests.contract.runs import KEY, key_of
 
@@ -51,3 +53,28 @@ def test_waiting_may_give_up(store: Store, other: Store) -> None:
 def test_only_digests_are_leased(store: Store, key: str) -> None:
     with pytest.raises(StoreError, match="is no digest"), store.lease(key, waiting=pytest.fail):
         pass
+
+
+HOLDER = Holder(
+    pipeline="words",
+    stage="count",
+    key=KEY,
+    user="ana",
+    host="laptop",
+    since="2026-03-01T12:00:00Z",
+)
+
+
+def test_others_see_who_holds_a_lease_while_it_is_held(store: Store, other: Store) -> None:
+    with store.lease(KEY, waiting=pytest.fail, holder=HOLDER):
+        assert holders(store.backend) == [HOLDER]
+        assert holders(other.backend) == [HOLDER]
+        assert holders(store.local.directory) == [HOLDER]
+    assert holders(other.backend) == []
+    assert holders(store.local.directory) == []
+
+
+def test_a_lease_without_a_name_has_no_holder_to_show(store: Store) -> None:
+    with store.lease(KEY, waiting=pytest.fail) as lease:
+        assert holders(store.backend) == []
+        assert lease.still_ours()

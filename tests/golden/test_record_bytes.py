@@ -16,6 +16,7 @@ from daintree.store.layout import index_path, name_path, note_path, run_path
 from daintree.store.records import (
     DamageRecord,
     FileEntry,
+    Holder,
     IndexRecord,
     InputRecord,
     Keys,
@@ -101,6 +102,14 @@ IN_CLUSTER = msgspec.structs.replace(
     dirty=False,
     python="",
 )
+HOLDER = Holder(
+    pipeline="item2vec",
+    stage="train",
+    key=SUCCEEDED.keys.content,
+    user="ana",
+    host="laptop",
+    since="2026-03-01T10:15:00Z",
+)
 ENTRY = history_entry_of(SUCCEEDED, {"test.hr@10": 0.5})
 RECORDS: dict[str, msgspec.Struct] = {
     "index_record.json": index_record_of(SUCCEEDED),
@@ -120,6 +129,7 @@ RECORDS: dict[str, msgspec.Struct] = {
     "source_record.json": SourceRecord(artifact=OUTPUT),
     "note.json": NoteRecord(content=b"a note"),
     "lease.json": LeaseRecord(nonce="0a1b", machine="laptop", seconds=20.0),
+    "lease_held.json": LeaseRecord(nonce="0a1b", machine="laptop", seconds=20.0, holder=HOLDER),
     "origin.json": OriginRecord(computed=True, right="writer", key="0a1b"),
     "damage.json": DamageRecord(file="vectors.csv", problem="damaged"),
 }

@@ -35,6 +35,7 @@ from daintree.store.integrity import hash_artifact
 from daintree.store.leases import Lease
 from daintree.store.records import (
     Artifact,
+    Holder,
     IndexRecord,
     InputRecord,
     Keys,
@@ -144,7 +145,9 @@ class StageExecution:
             decision = self._decide()
         if isinstance(decision, Hit) and self._store.holds(decision.record):
             return self._take(decision)
-        with self._store.lease(self._keys.content, waiting=self._wait) as lease:
+        with self._store.lease(
+            self._keys.content, waiting=self._wait, holder=self._holder()
+        ) as lease:
             decision = self._look_again(decision)
             if isinstance(decision, Hit):
                 return self._take(decision)
@@ -153,6 +156,16 @@ class StageExecution:
                 self._events.warning(self._stage.name, text)
             self._verify_inputs()
             return Result("run", self._compute(decision, lease))
+
+    def _holder(self) -> Holder:
+        return Holder(
+            pipeline=self._plan.pipeline.name,
+            stage=self._stage.name,
+            key=self._keys.content,
+            user=current_user(),
+            host=platform.node(),
+            since=_timestamp(datetime.now(UTC)),
+        )
 
     def _decide(self) -> Decision:
         return decide_stage(self._store, self._stage, self._digests)
@@ -205,6 +218,7 @@ class StageExecution:
         started = datetime.now(UTC)
         run = run_id(started)
         with self._store.stage(run) as staging:
+            staging.key.write_text(self._keys.content, encoding="ascii")
             execution = self._execute(run, started, prepared, staging)
             manifest = self._manifest(execution, why)
             if not lease.still_ours():

@@ -15,8 +15,8 @@ from daintree.store.backend import Backend, Entry, Unreadable, translate_errors
 from daintree.store.bucket import Bucket
 from daintree.store.directory import MARKER, Directory, dead, reap
 from daintree.store.integrity import Kept, read_stamp
-from daintree.store.leases import remove_idle_locks
-from daintree.store.records import LeaseRecord, RunManifest, decode, readable
+from daintree.store.leases import held_locks, remove_idle_locks
+from daintree.store.records import Holder, LeaseRecord, RunManifest, decode, readable
 from daintree.store.s3 import CHECK_KEYS, DEFAULT_REGION, access_error, boto_options
 
 # No upload is that long without an object that is done. A clock that is off by more than minutes gets no answer.
@@ -135,6 +135,23 @@ def _is_run(backend: Backend, place: str, content: bytes | Unreadable | None) ->
         isinstance(backend, Directory)
         and read_stamp(Kept(f"{backend.root}/{place}", layout.RUN_RECORD)) is not None
     )
+
+
+def holders(backend: Backend) -> list[Holder]:
+    """The stages that are being computed now under this store's leases, as far as the clocks of a bucket and of this machine agree."""
+    if isinstance(backend, Directory):
+        with translate_errors(backend.root):
+            return held_locks(f"{backend.root}/{layout.LEASES}")
+    entries = list(backend.list(layout.LEASES))
+    contents = backend.get_many([entry.path for entry in entries])
+    current: list[Holder] = []
+    for entry, content in zip(entries, contents, strict=True):
+        record = readable(decode(LeaseRecord, content, entry.path))
+        if record is None or entry.modified + record.seconds <= time.time():
+            continue
+        if isinstance(record.holder, Holder):
+            current.append(record.holder)
+    return current
 
 
 def _clear(backend: Backend) -> None:

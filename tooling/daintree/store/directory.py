@@ -6,6 +6,7 @@ is a file lock and a rename. Whatever is made here can be written by the group w
     _staging/<run id>.lock      held as long as the owner lives
     _staging/<run id>/run/      published by one rename
     _staging/<run id>/scratch/  temporary files
+    _staging/<run id>/key       the content key that is being computed
 """
 
 from __future__ import annotations
@@ -227,6 +228,11 @@ class Staging:
     def scratch(self) -> Path:
         """A directory for temporary files, never published."""
         return self.directory / "scratch"
+
+    @property
+    def key(self) -> Path:
+        """The file with the content key that is being computed: whose log it is that grows here."""
+        return self.directory / "key"
 
     @property
     def log(self) -> Path:

@@ -22,7 +22,7 @@ import msgspec
 
 from daintree.errors import StoreError
 from daintree.store.backend import SMALL_RECORD_BYTES, Content, translate_errors
-from daintree.store.records import LeaseRecord, decode, encode, readable
+from daintree.store.records import Holder, LeaseRecord, decode, encode, readable
 
 if TYPE_CHECKING:
     from daintree.store.backend import Backend
@@ -31,6 +31,7 @@ FIRST_PAUSE_SECONDS = 0.005
 LONGEST_PAUSE_SECONDS = 0.25
 LEASE_SECONDS = 20.0
 LONGEST_SECONDS = 300.0
+MOST_HOLDER_BYTES = 1 << 14
 
 
 class Lease(Protocol):
@@ -51,6 +52,12 @@ class HeldLock:
     def still_ours(self) -> bool:
         """False once the file was removed or replaced by somebody else."""
         return _leads_to(self._path, self._descriptor)
+
+    def describe(self, holder: Holder) -> None:
+        """Name the holder in the locked file. Raises OSError."""
+        # Whoever died with the lock may have left a longer name.
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, msgspec.json.encode(holder), 0)
 
     def release(self) -> None:
         """Give the lock back and remove its file."""
@@ -82,13 +89,21 @@ def try_lock(path: str) -> HeldLock | None:
 
 
 @contextmanager
-def file_lease(path: str, store: str, waiting: Callable[[], None]) -> Iterator[HeldLock]:
+def file_lease(
+    path: str, store: str, waiting: Callable[[], None], holder: Holder | None = None
+) -> Iterator[HeldLock]:
     """Hold the lock of `path`, waiting for it; `waiting` is called before each pause and may raise.
+
+    The file names the `holder` meanwhile.
 
     Raises StoreError when the lock file in the store at `store` cannot be made.
     """
     held = wait_for(path, store, waiting)
     try:
+        if holder:
+            # Nobody computes less because a disk is full.
+            with suppress(OSError):
+                held.describe(holder)
         yield held
     finally:
         with translate_errors(store):
@@ -109,6 +124,27 @@ def wait_for(path: str, store: str, waiting: Callable[[], None]) -> HeldLock:
         waiting()
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def held_locks(directory: str) -> list[Holder]:
+    """The holders that are named in the locked files of a directory. Raises OSError.
+
+    A lock that cannot be shared for a moment is held.
+    """
+    import fcntl
+
+    holders = []
+    for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else ():
+        with suppress(FileNotFoundError), open(f"{directory}/{name}", "rb") as file:
+            try:
+                # A file without a holder is some other lock: it is left alone.
+                holder = msgspec.json.decode(file.read(MOST_HOLDER_BYTES), type=Holder)
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except msgspec.DecodeError:
+                continue
+            except BlockingIOError:
+                holders.append(holder)
+    return holders
 
 
 def remove_idle_locks(directory: str) -> int:
@@ -197,13 +233,21 @@ class BucketLease:
 
 @contextmanager
 def bucket_lease(
-    backend: Backend, path: str, machine: str, seconds: float, waiting: Callable[[], None]
+    backend: Backend,
+    path: str,
+    machine: str,
+    seconds: float,
+    waiting: Callable[[], None],
+    holder: Holder | None = None,
 ) -> Iterator[BucketLease]:
     """Hold the lease at `path`, waiting for it; `waiting` is called before each pause and may raise.
 
     The caller holds this key's lock on its machine: a lease left by a process of the same `machine` is a dead one's.
     """
-    record = LeaseRecord(nonce=os.urandom(8).hex(), machine=machine, seconds=seconds)
+    nonce = os.urandom(8).hex()
+    record = LeaseRecord(
+        nonce=nonce, machine=machine, seconds=seconds, holder=holder or msgspec.UNSET
+    )
     _acquire(backend, path, record, waiting)
     lease = BucketLease(backend, path, record)
     try:

@@ -20,6 +20,7 @@ from daintree.store.integrity import Kept, looks_whole, verify, write_stamp
 from daintree.store.records import (
     METRICS,
     Artifact,
+    Holder,
     IndexRecord,
     OriginRecord,
     RunManifest,
@@ -147,16 +148,19 @@ class LocalRuns:
         return ""
 
     def lease(
-        self, content_key: str, waiting: Callable[[], None]
+        self, content_key: str, waiting: Callable[[], None], holder: Holder | None = None
     ) -> AbstractContextManager[HeldLock]:
-        """Hold the file lock of a key, waiting for it; `waiting` is called before each pause and may raise."""
+        """Hold the file lock of a key, waiting for it; `waiting` is called before each pause and may raise.
+
+        The lock file names the `holder`.
+        """
         from daintree.store.leases import file_lease
 
         with translate_errors(self.root):
             self.directory.prepare()
             path = layout.lease_path(content_key)
             self.directory.make(os.path.dirname(path))
-        return file_lease(f"{self.root}/{path}", self.root, waiting)
+        return file_lease(f"{self.root}/{path}", self.root, waiting, holder)
 
     def source_path(self, digest: str) -> Path | None:
         """The directory of a source; None where it is not whole."""

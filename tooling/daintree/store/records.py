@@ -240,6 +240,17 @@ class DamageRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
     problem: Literal["missing", "damaged"]
 
 
+class Holder(msgspec.Struct, frozen=True, kw_only=True):
+    """Stage that is being computed under a lease: on which content key, by whom, since when (UTC, ISO 8601)."""
+
+    pipeline: str
+    stage: str
+    key: str
+    user: str
+    host: str
+    since: str
+
+
 class LeaseRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="lease"):
     """The holder of a lease (`nonce`, and which machine's cache), for so many seconds after it last changed; 0: nobody."""
 
@@ -248,6 +259,7 @@ class LeaseRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     machine: str
     seconds: float
     renewal: int = 0
+    holder: Holder | msgspec.UnsetType = msgspec.UNSET
 
 
 class OriginRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="origin"):

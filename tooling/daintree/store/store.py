@@ -26,6 +26,7 @@ from daintree.store.local import LocalRuns
 from daintree.store.records import (
     Artifact,
     HistoryEntry,
+    Holder,
     IndexRecord,
     RunManifest,
     index_record_of,
@@ -278,19 +279,23 @@ class Store:
         return self._records.find_run(run)
 
     @contextmanager
-    def lease(self, content_key: str, *, waiting: Callable[[], None]) -> Iterator[Lease]:
-        """Hold the lease of a content key, waiting for whoever holds it.
+    def lease(
+        self, content_key: str, *, waiting: Callable[[], None], holder: Holder | None = None
+    ) -> Iterator[Lease]:
+        """Hold the lease of a content key, waiting for whoever holds it; others see its `holder`.
 
         `waiting` is called again and again while it waits (several times a second), and may raise to give up.
         A holder that died does not keep the lease. With a bucket the cache's lock comes first, then, where the bucket can be written, the lease there.
         """
-        with self.local.lease(content_key, waiting) as local, ExitStack() as stack:
+        with self.local.lease(content_key, waiting, holder) as local, ExitStack() as stack:
             if self.shared is None:
                 yield local
                 return
             shared = self.shared
             yield shared.availability.write(
-                lambda: stack.enter_context(self._bucket_lease(shared, content_key, waiting)),
+                lambda: stack.enter_context(
+                    self._bucket_lease(shared, content_key, waiting, holder)
+                ),
                 lambda: local,
             )
 
@@ -395,13 +400,17 @@ class Store:
         return self.local.damage(index_record_of(manifest)) is None
 
     def _bucket_lease(
-        self, shared: Shared, content_key: str, waiting: Callable[[], None]
+        self,
+        shared: Shared,
+        content_key: str,
+        waiting: Callable[[], None],
+        holder: Holder | None,
     ) -> AbstractContextManager[Lease]:
         from daintree.store.leases import bucket_lease
 
         bucket = shared.remote.bucket
         path, machine = lease_path(content_key), self._machine()
-        return bucket_lease(bucket, path, machine, shared.lease_seconds, waiting)
+        return bucket_lease(bucket, path, machine, shared.lease_seconds, waiting, holder)
 
     def _machine(self) -> str:
         """The name of this machine's cache: whoever holds its locks knows who else of it is alive."""
