@@ -20,11 +20,12 @@ from daintree.errors import SettingsError, UsageError
 from daintree.terminal import nearest
 
 _SEGMENT = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
-_REGISTRY = re.compile(rf"(?:[a-z0-9][a-z0-9.-]*|\[[0-9a-f:]+\])(?::\d+)?(?:/{_SEGMENT})*")
-_KUBERNETES_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
-_PIN = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
+# Patterns are compiled where they are first used: most commands need none of them.
+_REGISTRY = rf"(?:[a-z0-9][a-z0-9.-]*|\[[0-9a-f:]+\])(?::\d+)?(?:/{_SEGMENT})*"
+_KUBERNETES_NAME = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
+_PIN = r"(?:sha256:)?([0-9a-f]{64})"
 _UNITS = {"": 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
-_SIZE = re.compile(r"([1-9][0-9]{0,15})(Ki|Mi|Gi|Ti|)")
+_SIZE = r"([1-9][0-9]{0,15})(Ki|Mi|Gi|Ti|)"
 PREFIX_FIELDS = ("component", "version", "year", "month", "day", "timestamp")
 
 # How a value is read: from text or TOML, with the directory that a relative path starts at. Raises ValueError.
@@ -115,7 +116,7 @@ def read_registry(value: Any, base: Path) -> str:
     text = read_text(value, base).rstrip("/")
     host = text.partition("/")[0]
     # Docker takes a first part without any of these for a name on Docker Hub.
-    if not _REGISTRY.fullmatch(text) or not ({".", ":"} & set(host) or host == "localhost"):
+    if not re.fullmatch(_REGISTRY, text) or not ({".", ":"} & set(host) or host == "localhost"):
         raise ValueError("expected host[:port][/path] in small letters, without https://")
     return text
 
@@ -142,7 +143,7 @@ def read_prefix(value: Any, base: Path) -> str:
 
 def read_kubernetes_name(value: Any, base: Path) -> str:
     """The name of a namespace or a secret in Kubernetes. Raises ValueError."""
-    if not isinstance(value, str) or not _KUBERNETES_NAME.fullmatch(value):
+    if not isinstance(value, str) or not re.fullmatch(_KUBERNETES_NAME, value):
         raise ValueError("expected small letters, digits and -, at most 63")
     return value
 
@@ -173,7 +174,7 @@ def read_bases(value: Any, base: Path) -> dict[str, str]:
     """Pins of base images by reference. Raises ValueError."""
     pins: dict[str, str] = {}
     for image, digest in table_of("image", "digest")(value, base).items():
-        hexadecimal = _PIN.fullmatch(digest)
+        hexadecimal = re.fullmatch(_PIN, digest)
         if hexadecimal is None:
             raise ValueError(f"the pin of {image} must be sha256:<64 hex digits>")
         pins[image] = f"sha256:{hexadecimal[1]}"
@@ -182,7 +183,7 @@ def read_bases(value: Any, base: Path) -> dict[str, str]:
 
 def read_size(value: Any, base: Path) -> int:
     """A number of bytes, with a unit if it is a large one. Raises ValueError."""
-    match = _SIZE.fullmatch(str(value))
+    match = re.fullmatch(_SIZE, str(value))
     if match is None or isinstance(value, bool):
         raise ValueError("expected a number of bytes such as 512Mi or 20Gi")
     return int(match[1]) * _UNITS[match[2]]

@@ -14,17 +14,19 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from doit.cmd_base import Command
 from doit.cmdparse import CmdParse
 
 from daintree.commands.names import reserved_names
 from daintree.errors import DaintreeError, UsageError, from_os_error
-from daintree.pipeline.plan import Planned, make_plan
-from daintree.pipeline.session import Request, Session
 from daintree.settings import Settings, find_project, read_settings
 from daintree.terminal import Screen, json_safe, nearest
+
+if TYPE_CHECKING:
+    from daintree.pipeline.plan import Planned
+    from daintree.pipeline.session import Request
 
 JSON_OPTION = {
     "name": "json",
@@ -270,6 +272,8 @@ def planned(
 
     `fetch` allows a remote source to be downloaded. Raises as `Session` and `make_plan` do.
     """
+    from daintree.pipeline.session import Request
+
     request = Request(
         pipeline=pipeline,
         directory=Path.cwd(),
@@ -284,6 +288,10 @@ def planned(
 
 def plan_request(settings: Settings, request: Request, *, fetch: bool) -> Planned:
     """The plan of a request, with its session; warns of a stale lock of what would run. Raises as `Session` and `make_plan` do."""
+    # Imported here: half of the commands plan nothing.
+    from daintree.pipeline.plan import Planned, make_plan
+    from daintree.pipeline.session import Session
+
     session = Session(settings, request, reserved_names(settings.root))
     made = Planned(session, make_plan(session, fetch=fetch))
     misses = [s for s in made.plan.stages if made.plan.decisions[s.name].status == "miss"]

@@ -21,7 +21,7 @@ _INSTRUCTIONS = frozenset(
     )
 )
 _WITH_HEREDOCS = frozenset({"RUN", "COPY", "ADD"})
-_OWN_FRONTEND = re.compile(r"(?:docker\.io/)?docker/dockerfile(?:-upstream)?(?:[:@].*)?")
+_OWN_FRONTEND = r"(?:docker\.io/)?docker/dockerfile(?:-upstream)?(?:[:@].*)?"
 
 
 class BaseImages(msgspec.Struct, frozen=True):
@@ -168,7 +168,7 @@ def base_images(content: bytes, build_args: Mapping[str, str]) -> BaseImages:
 
     warnings = _walk(content, build_args, note)
     syntax = _directives(_lines(content)).get("syntax", "")
-    if syntax and not _OWN_FRONTEND.fullmatch(syntax):
+    if syntax and not re.fullmatch(_OWN_FRONTEND, syntax):
         warnings.append(f"it is read by {syntax}, so images that it names may be missed")
     return BaseImages(tuple(sorted(found["FROM"])), tuple(sorted(found["COPY"])), tuple(warnings))
 

@@ -22,9 +22,7 @@ _SPECIAL = re.compile(r"[*?\[\]\\]")
 _TOKEN = re.compile(r"\*\*/?|\\.|.", re.DOTALL)
 # What Go's filepath.Match accepts: escapes, classes of characters and ranges, anything else.
 _CLASS_MEMBER = r"(?:\\.|[^\\\]-])"
-_WELL_FORMED = re.compile(
-    rf"(?:\\.|\[\^?(?:{_CLASS_MEMBER}(?:-{_CLASS_MEMBER})?)+\]|[^\\\[])*", re.DOTALL
-)
+_WELL_FORMED = rf"(?s)(?:\\.|\[\^?(?:{_CLASS_MEMBER}(?:-{_CLASS_MEMBER})?)+\]|[^\\\[])*"
 
 _PLAIN = re.compile(r"/?(?:[\w-][\w.-]*/)*\*?[\w.-]*[\w-]/?", re.ASCII)
 
@@ -121,7 +119,7 @@ def _clean(path: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _matcher(pattern: str) -> Matches:
-    if not _WELL_FORMED.fullmatch(pattern):
+    if not re.fullmatch(_WELL_FORMED, pattern):
         raise ValueError("a [class] that is not closed or empty, or a backslash at the end")
     if not _SPECIAL.search(pattern):
         return pattern.__eq__

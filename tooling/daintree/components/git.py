@@ -29,10 +29,30 @@ if TYPE_CHECKING:
     from git import Repo
 
 # git's own list (git rev-parse --local-env-vars) without its two variables of configuration, and what changes its answers.
-_DROPPED = re.compile(
-    "GIT_(ALTERNATE_OBJECT_DIRECTORIES|COMMON_DIR|CONFIG|DIR|GRAFT_FILE|IMPLICIT_WORK_TREE|INDEX_FILE|NAMESPACE"
-    "|NO_REPLACE_OBJECTS|OBJECT_DIRECTORY|PREFIX|QUARANTINE_PATH|REPLACE_REF_BASE|SHALLOW_FILE|WORK_TREE"
-    "|GLOB_PATHSPECS|NOGLOB_PATHSPECS|ICASE_PATHSPECS|EXTERNAL_DIFF|DIFF_OPTS)"
+_DROPPED = frozenset(
+    f"GIT_{name}"
+    for name in [
+        "ALTERNATE_OBJECT_DIRECTORIES",
+        "COMMON_DIR",
+        "CONFIG",
+        "DIR",
+        "GRAFT_FILE",
+        "IMPLICIT_WORK_TREE",
+        "INDEX_FILE",
+        "NAMESPACE",
+        "NO_REPLACE_OBJECTS",
+        "OBJECT_DIRECTORY",
+        "PREFIX",
+        "QUARANTINE_PATH",
+        "REPLACE_REF_BASE",
+        "SHALLOW_FILE",
+        "WORK_TREE",
+        "GLOB_PATHSPECS",
+        "NOGLOB_PATHSPECS",
+        "ICASE_PATHSPECS",
+        "EXTERNAL_DIFF",
+        "DIFF_OPTS",
+    ]
 )
 _FIXED = {
     "LC_ALL": "C",
@@ -40,7 +60,7 @@ _FIXED = {
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_TERMINAL_PROMPT": "0",
 }
-_ADVICE = re.compile(r"^\s*(git config --global --add safe\.directory .+)$", re.MULTILINE)
+_ADVICE = r"(?m)^\s*(git config --global --add safe\.directory .+)$"
 _KEPT_SECONDS = 14 * 24 * 3600
 _FILES = ("alternates", "config", "HEAD", "pruned")
 # Hooks and monitors are programs; a split index is written beside the repository's own; ignoreStat and checkStat miss
@@ -55,6 +75,8 @@ _SETTINGS = (
     "core.compression=0",
     "core.looseCompression=0",
     "add.ignoreErrors=false",
+    # The copies live as long as one command (git 2.40 and later).
+    "index.skipHash=true",
     "advice.addEmbeddedRepo=false",
     "advice.addIgnoredFile=false",
 )
@@ -92,7 +114,7 @@ def attempt(
 
 def environment() -> dict[str, str]:
     """Return the environment that git runs in."""
-    kept = {name: value for name, value in os.environ.items() if not _DROPPED.fullmatch(name)}
+    kept = {name: value for name, value in os.environ.items() if name not in _DROPPED}
     return {**kept, **_FIXED}
 
 
@@ -105,7 +127,7 @@ def refusal(root: Path, arguments: Iterable[str], finished: Finished) -> GitErro
             hint="clone the project with git, or run `git init && git add .` in it",
         )
     if "dubious ownership" in complaint:
-        advice = _ADVICE.search(complaint)
+        advice = re.search(_ADVICE, complaint)
         return GitError(
             f"git does not trust the repository of {root}: it belongs to another user",
             hint=advice[1] if advice else complaint,

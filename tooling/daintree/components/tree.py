@@ -39,10 +39,10 @@ ATTRIBUTES = ".gitattributes"
 LARGE = 100_000_000
 
 _MOST_PATHS = 30
-_NO_COMMIT = re.compile(r"^error: '(.+?)/?' does not have a commit checked out$", re.MULTILINE)
-_UNREADABLE = re.compile(r"^error: open\(\"(.+)\"\): (.+)$", re.MULTILINE)
-_NO_FILE = re.compile(r"^error: (.+): can only add regular files", re.MULTILINE)
-_FILTER = re.compile(r"external filter '.*' failed.*|.*clean filter '.*' failed", re.MULTILINE)
+_NO_COMMIT = r"(?m)^error: '(.+?)/?' does not have a commit checked out$"
+_UNREADABLE = r"(?m)^error: open\(\"(.+)\"\): (.+)$"
+_NO_FILE = r"(?m)^error: (.+): can only add regular files"
+_FILTER = r"external filter '.*' failed.*|.*clean filter '.*' failed"
 _ATTRIBUTES = ("text", "eol", "ident", "working-tree-encoding", "filter")
 
 
@@ -296,7 +296,7 @@ class WorkingTree:
             variables = {**self._variables, "GIT_LITERAL_PATHSPECS": "0"}
             finished = attempt(self._root, *flags, *arguments, env=variables)
             complaint = finished.stderr.decode("utf-8", "replace")
-            nested = _NO_COMMIT.search(complaint)
+            nested = re.search(_NO_COMMIT, complaint) if complaint else None
             if not nested:
                 break
             # git adds nothing at all when one nested repository has no commit.
@@ -308,7 +308,9 @@ class WorkingTree:
         self._measure(finished.stdout)
 
     def _check(self, complaint: str) -> None:
-        unreadable, no_file = _UNREADABLE.search(complaint), _NO_FILE.search(complaint)
+        if not complaint:
+            return
+        unreadable, no_file = re.search(_UNREADABLE, complaint), re.search(_NO_FILE, complaint)
         if unreadable:
             raise GitError(
                 f"{self._below_root(unreadable[1])} cannot be read: {unreadable[2]}",
@@ -316,7 +318,7 @@ class WorkingTree:
             )
         if no_file:
             raise GitError(f"{self._below_root(no_file[1])} is not a regular file")
-        broken = _FILTER.search(complaint)
+        broken = re.search(_FILTER, complaint)
         if broken:
             raise GitError(
                 f"a filter that .gitattributes names does not work: {broken[0]}",

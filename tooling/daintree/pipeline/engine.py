@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Set
 from functools import partial
+from inspect import Signature
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,7 +91,7 @@ class PipelineRun:
                 f"{pipeline.name}:{stage.name}",
                 [RunAction(self, f"run stage {stage.name}", partial(self.execute, stage.name))],
                 task_dep=[] if only else [f"{pipeline.name}:{need}" for need in stage.needs],
-                uptodate=[partial(self.is_up_to_date, stage.name)],
+                uptodate=[UpToDate(self, stage.name)],
                 doc=stage.spec.description or stage.component,
                 subtask_of=pipeline.name,
             )
@@ -245,6 +246,19 @@ class PipelineRun:
             name if pipeline.output_split else "": self.results[name].record
             for name in pipeline.output_stages
         }
+
+
+class UpToDate:
+    """A stage's decision as doit asks for it."""
+
+    # doit asks each for its signature, which costs more than the answer where Python has to work it out.
+    __signature__ = Signature()
+
+    def __init__(self, run: PipelineRun, name: str) -> None:
+        self._run, self._name = run, name
+
+    def __call__(self) -> bool:
+        return self._run.is_up_to_date(self._name)
 
 
 class RunAction(BaseAction):  # type: ignore[misc]

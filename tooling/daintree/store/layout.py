@@ -42,7 +42,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # The directory back end of obstore keeps these names for its own temporary files.
 _NUMBERED = re.compile(r"#[0-9]+\Z")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_NOTE = re.compile(r"[a-z0-9/_.-]+")
+_NOTE = r"[a-z0-9/_.-]+"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -89,7 +89,7 @@ def is_identifier(name: str) -> bool:
 
 def check_note(name: str) -> str:
     """The name of a note. Raises StoreError for one that is no safe path."""
-    if not _NOTE.fullmatch(name) or any(_refusal(segment) for segment in name.split("/")):
+    if not re.fullmatch(_NOTE, name) or any(_refusal(segment) for segment in name.split("/")):
         raise StoreError(f"{name!r} cannot name a note in the store")
     return name
 

@@ -1,0 +1,58 @@
+"""`doit affected`: the components whose version differs from a commit, and why."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
+from daintree.commands.names import COMMANDS
+from daintree.components import WorkingTree
+from daintree.components.affected import affected
+from daintree.digest import short
+from daintree.spec.yaml import cache_documents
+from daintree.terminal import columns
+
+
+class Affected(DaintreeCommand):
+    """Names each affected component with its reasons."""
+
+    doc_purpose = COMMANDS["affected"]
+    doc_usage = "[--base REF] [--json]"
+    doc_description = "A component is affected when its version differs: its own files, a library's, or how its image is made."
+    cmd_options = (
+        option(
+            "base",
+            "compare with this commit (default: the one CI names, the merge base with the upstream branch, HEAD or its parent)",
+        ),
+        JSON_OPTION,
+    )
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Compare and print."""
+        settings = self.settings
+        cache_documents(settings.documents)
+        found = affected(
+            WorkingTree(self.root),
+            options["base"] or None,
+            platform=settings.platform,
+            bases=settings.bases,
+        )
+        chosen = f"compared with {found.base[:12]}: {found.chosen}" if found.base else found.chosen
+        components = [
+            {"name": item.name, "version": item.version, "reasons": list(item.reasons)}
+            for item in found.components
+        ]
+        if options["json"]:
+            print_json({"base": found.base, "chosen": found.chosen, "components": components})
+            return
+        print(chosen, file=sys.stderr)
+        if not components:
+            print(f"no component differs from {found.base or 'the empty repository'}")
+        else:
+            rows = [
+                [item.name, short(item.version, 12) or "-", "; ".join(item.reasons)]
+                for item in found.components
+            ]
+            print("\n".join(columns(rows, indent="")))
