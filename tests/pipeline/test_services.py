@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from daintree.errors import SpecError, UsageError
-from daintree.pipeline.services import Attached, attached, find_attached
+from daintree.pipeline.services import Attached, attached, find_attached, model_run
+from daintree.store.records import NameRecord, named_run_of
+from daintree.store.store import directory_store
+from tests.contract.runs import OTHER_RUN, RUN, publish
 
 
 def component(root: Path, name: str, description: str | None) -> None:
@@ -36,7 +39,7 @@ def test_a_component_that_serves_says_so_itself(root: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["shop", "shop/serve"])
+@pytest.mark.parametrize("name", ["shop", "shop:train", "shop/serve"])
 def test_it_is_found_by_its_pipeline_or_by_its_name(root: Path, name: str) -> None:
     assert find_attached(root, "serves", name).component == "shop/serve"
 
@@ -80,3 +83,15 @@ def test_monitors_are_found_in_the_same_way(root: Path) -> None:
     component(root, "shop/again", "monitors: shop\n")
     with pytest.raises(SpecError, match="'shop' names no stage"):
         attached(root, "monitors")
+
+
+def test_the_run_that_has_a_name_is_served_though_a_newer_one_is_there(tmp_path: Path) -> None:
+    store = directory_store(tmp_path / "store")
+    service = Attached("shop/serve", "words", "train")
+    first, newer = publish(store, RUN), publish(store, OTHER_RUN)
+    record = NameRecord(pipeline="words", name="live", runs={"train": named_run_of(first)})
+    assert store.names.write(record, None)
+    assert model_run(store, service, "", "live") == first
+    assert model_run(store, service, "") == newer
+    with pytest.raises(UsageError, match="no run of words has the name 'other'"):
+        model_run(store, service, "", "other")

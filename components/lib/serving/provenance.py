@@ -1,7 +1,8 @@
 """Which run a model comes from, and whether its files are what that run wrote.
 
 A run lies in the artifact store as `run.json` beside `output/`; `_history/PIPELINE/STAGE/DAY/TIME-RUN`
-says where; day and time are inverted, so that the newest run sorts first. Nothing else of the store is known here.
+says where; day and time are inverted, so that the newest run sorts first. `_names/PIPELINE/NAME` holds the runs that have a name.
+Nothing else of the store is known here.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ _MANIFEST = "run.json"
 # Where the rest of a record begins, after its checksum.
 _BODY = len('{"checksum":"') + 64 + len('",')
 _HISTORY = "_history"
-_STAGE = r"[\w.-]+:[\w.-]+"
+_NAMES = "_names"
+_STAGE = r"[\w.-]+:[\w.-]+(?:@[\w.-]+)?"
 _REFERENCE = re.compile(rf"{_STAGE}|\d{{8}}T\d{{9}}Z-[0-9a-f]{{8}}")
 # How many of the pipeline's latest runs are looked through for the model's metrics.
 _RUNS_LOOKED_AT = 100
@@ -47,7 +49,7 @@ class Provenance:
 
 
 def is_stage(reference: str) -> bool:
-    """Whether a reference to a model is PIPELINE:STAGE."""
+    """Whether a reference to a model is PIPELINE:STAGE, or PIPELINE:STAGE@NAME."""
     return bool(re.fullmatch(_STAGE, reference)) and not Path(reference).is_dir()
 
 
@@ -56,8 +58,8 @@ def opened(reference: str, store: str) -> Iterator[tuple[Path, Provenance]]:
     """A local directory with the files of a model, and its provenance.
 
     `reference` is a directory, `s3://BUCKET/PREFIX`, or, looked up in the artifact store `store`,
-    a run id or PIPELINE:STAGE, which is the latest run of that stage that succeeded. A directory
-    may be that of a run. Raises StageError when there is no such model, and when the files are
+    a run id, PIPELINE:STAGE, which is the latest run of that stage that succeeded, or
+    PIPELINE:STAGE@NAME, the one that has the name now. A directory may be that of a run. Raises StageError when there is no such model, and when the files are
     not what their run wrote.
     """
     files, provenance = _located(reference, store)
@@ -84,6 +86,8 @@ def _located(reference: str, store: str) -> tuple[Place, Provenance]:
 
 
 def _looked_up(reference: str, store: Place) -> tuple[Place, Provenance]:
+    if "@" in reference:
+        return _named(reference, store)
     wanted = reference.replace(":", "/")
     is_run = "/" not in wanted
     below = _HISTORY if is_run else f"{_HISTORY}/{wanted}"
@@ -101,6 +105,24 @@ def _looked_up(reference: str, store: Place) -> tuple[Place, Provenance]:
     )
 
 
+def _named(reference: str, store: Place) -> tuple[Place, Provenance]:
+    """The run that has the name now, exactly as it was named."""
+    stage, _, name = reference.partition("@")
+    pipeline, _, stage = stage.partition(":")
+    path = f"{_NAMES}/{pipeline}/{name}"
+    runs = _whole(store.read(path), path).get("runs") or {}
+    named = runs.get(stage) if isinstance(runs, dict) else None
+    place = _below(store, named.get("location")) if isinstance(named, dict) else None
+    content = place.read(_MANIFEST) if place else None
+    if not (place and content and hashlib.sha256(content).hexdigest() == named["record"]):
+        raise StageError(
+            f"--input {reference}: no run has that name in {store}, or it is gone",
+            "`doit name --list` shows the names",
+        )
+    run = _read_run(place)
+    return place.below(OUTPUT), Provenance(str(place), run, _metrics(store, run) if run else None)
+
+
 def _run_of(name: str) -> str:
     """The id of the run that an entry of the history is of."""
     return name.rpartition("/")[2].partition("-")[2]
@@ -108,7 +130,10 @@ def _run_of(name: str) -> str:
 
 def _location(store: Place, name: str) -> Place | None:
     """Where the run lies that the history holds under `name`."""
-    location = _json(store.read(f"{_HISTORY}/{name}")).get("location")
+    return _below(store, _json(store.read(f"{_HISTORY}/{name}")).get("location"))
+
+
+def _below(store: Place, location: object) -> Place | None:
     if not isinstance(location, str) or ".." in location.split("/") or location.startswith("/"):
         return None
     return store.below(location)
@@ -133,13 +158,17 @@ def _metrics(store: Place, model: Record) -> Record | None:
 
 def _read_run(place: Place) -> Record | None:
     """The record of the run at a place; None where there is none that is as the store wrote it."""
-    content = place.read(_MANIFEST) or b""
-    run = _json(content)
-    path = f"{run.get('location')}/{_MANIFEST}"
-    body = content[_BODY:]
+    content = place.read(_MANIFEST)
+    run = _whole(content, f"{_json(content).get('location')}/{_MANIFEST}")
+    return run if isinstance(run.get("run"), str) else None
+
+
+def _whole(content: bytes | None, path: str) -> Record:
+    """The record that stands at a path of the store; an empty one unless it is as the store wrote it there."""
+    body = (content or b"")[_BODY:]
     checksum = hashlib.sha256(f"daintree:stored:1\n{path}\n".encode() + body).hexdigest()
-    whole = content[:_BODY] == f'{{"checksum":"{checksum}",'.encode()
-    return run if whole and isinstance(run.get("run"), str) else None
+    whole = (content or b"")[:_BODY] == f'{{"checksum":"{checksum}",'.encode()
+    return _json(content) if whole else {}
 
 
 def _json(content: bytes | None) -> Record:

@@ -17,15 +17,16 @@ from daintree.commands.command import (
     planned,
     print_json,
 )
+from daintree.commands.name import fixed_address
 from daintree.commands.names import COMMANDS
 from daintree.digest import short
 from daintree.errors import UsageError
+from daintree.pipeline.addresses import find_run, parse_address, pipeline_of
 from daintree.pipeline.decisions import Hit
 from daintree.pipeline.plan import reason
 from daintree.pipeline.reasons import word
-from daintree.pipeline.session import latest_run
 from daintree.store.layout import LOG
-from daintree.store.records import HistoryEntry, RunManifest
+from daintree.store.records import HistoryEntry, RunManifest, index_record_of
 from daintree.store.store import Store, open_store
 from daintree.terminal import columns, count, duration, nearest, say, size
 
@@ -192,18 +193,19 @@ class Show(DaintreeCommand):
     """Shows one run whole."""
 
     doc_purpose = COMMANDS["show"]
-    doc_usage = "RUN | PIPELINE:STAGE [--json]"
-    doc_description = "RUN is a run id, as `doit history` lists them, or its beginning; PIPELINE:STAGE is its latest run."
+    doc_usage = "RUN | PIPELINE:STAGE | PIPELINE[:STAGE]@NAME [--json]"
+    doc_description = (
+        "RUN is a run id, as `doit history` lists them, or its beginning; PIPELINE:STAGE is its latest run; "
+        "@NAME the run that has the name, of the pipeline's last stage if none is given."
+    )
     cmd_options = (JSON_OPTION,)
     names = (1, 1)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         """Find and print."""
         store = open_store(self.settings)
-        pipeline, colon, stage = names[0].partition(":")
-        run = latest_run(store, pipeline, stage) if colon else store.find_run(names[0])
-        if run is None:
-            raise UsageError(f"there is no run {names[0]!r}", hint="`doit history` lists the runs")
+        address = parse_address(names[0])
+        run = find_run(store, address, pipeline_of(self.root, address))
         if options["json"]:
             print_json(run_as_json(run, store))
         else:
@@ -215,13 +217,22 @@ class OutputPath(DaintreeCommand):
 
     name = "path"
     doc_purpose = COMMANDS["path"]
-    doc_usage = "PIPELINE[:STAGE] [--set stage.parameter=value …]"
-    doc_description = "Prints one path alone: where the output lies that the plan finds for the stage (default: the last one)."
+    doc_usage = "PIPELINE[:STAGE][@NAME] [--set stage.parameter=value …]"
+    doc_description = (
+        "Prints one path alone: where the output lies that the plan finds for the stage (default: the last one); "
+        "with @NAME that of the run that has the name, whatever the plan says."
+    )
     cmd_options = (*PLANNING, VERIFY)
     names = (1, None)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         """Plan and print the path; an error when the stage has no output now."""
+        if "@" in names[0]:
+            address = fixed_address(names, options)
+            store = open_store(self.settings, verify=options["verify"])
+            run = find_run(store, address, pipeline_of(self.root, address))
+            print(store.output_path(index_record_of(run)))
+            return
         pipeline, _, stage = names[0].partition(":")
         session, plan = planned(self.settings, pipeline, options, set=names[1:])
         bound = plan.stage(stage) if stage else plan.stages[-1]

@@ -11,6 +11,7 @@ from typing import Any
 from daintree.commands.command import JSON_OPTION, DaintreeCommand, option
 from daintree.commands.names import COMMANDS
 from daintree.errors import UsageError
+from daintree.pipeline.addresses import check_name
 from daintree.pipeline.services import ALERT, find_attached, monitor, request_log, serve
 from daintree.settings import expand_home
 from daintree.terminal import say
@@ -20,10 +21,12 @@ class Serve(DaintreeCommand):
     """Serves the output of a pipeline's stage in the environment of the component that serves it."""
 
     doc_purpose = COMMANDS["serve"]
-    doc_usage = "PIPELINE | COMPONENT [--run RUN] [--port N] [--set parameter=value …]"
+    doc_usage = (
+        "PIPELINE[@NAME] | COMPONENT[@NAME] [--run RUN] [--port N] [--set parameter=value …]"
+    )
     doc_description = (
         "The component is the one whose component.yaml says `serves: PIPELINE:STAGE`. It serves that stage's latest run, "
-        "and a reload looks for a newer one; with --run it serves that run alone. It ends with Ctrl-C or SIGTERM, once "
+        "and a reload looks for a newer one; with @NAME the run that has the name, and a reload follows the name; with --run that run alone. It ends with Ctrl-C or SIGTERM, once "
         "what has been asked is answered."
     )
     cmd_options = (
@@ -39,15 +42,27 @@ class Serve(DaintreeCommand):
         """Serve until it is stopped; the exit code is the service's."""
         arguments = [f"--{name}={options[name]}" for name in ("host", "port") if options[name]]
         arguments += assignments((*options["set"], *names[1:]))
-        service = find_attached(self.root, "serves", names[0])
+        target, name = _named(names[0], options)
+        service = find_attached(self.root, "serves", target)
         default = request_log(self.root, service)
         output = Path(expand_home(options["output"])).absolute() if options["output"] else default
         try:
-            outcome = serve(self.settings, service, options["run"], output, arguments, say)
+            run = options["run"]
+            outcome = serve(self.settings, service, run, output, arguments, say, name=name)
         except KeyboardInterrupt as stopped:
             say("stopped")
             return 128 + getattr(stopped, "number", signal.SIGINT)
         return outcome.exit_code if outcome.exit_code >= 0 else 128 - outcome.exit_code
+
+
+def _named(text: str, options: Mapping[str, Any]) -> tuple[str, str]:
+    """What is served or monitored, and the name of the run, "" for none. Raises UsageError where --run says another."""
+    target, at, name = text.partition("@")
+    if at and options["run"]:
+        raise UsageError(f"{text} and --run: which of them?", hint="give one")
+    if at:
+        check_name(name)
+    return target, name
 
 
 def assignments(texts: Iterable[str]) -> list[str]:
@@ -78,10 +93,12 @@ class Monitor(DaintreeCommand):
     """Runs the component that monitors a pipeline's service, and prints its report."""
 
     doc_purpose = COMMANDS["monitor"]
-    doc_usage = "PIPELINE | COMPONENT [--log DIR | --url URL] [--max-psi N …] [--json]"
+    doc_usage = (
+        "PIPELINE[@NAME] | COMPONENT[@NAME] [--log DIR | --url URL] [--max-psi N …] [--json]"
+    )
     doc_description = (
         "The component is the one whose component.yaml says `monitors: PIPELINE:STAGE`. It reads the request log, or a "
-        "running service's counters, and the training data of the model that answered last. The exit code is 2 for an "
+        "running service's counters, and the training data of the model that answered last, or of the run that has the NAME. The exit code is 2 for an "
         "alert, which is no error: the report is there. It is 1 where nothing can be judged, as with too few requests."
     )
     cmd_options = (
@@ -99,7 +116,8 @@ class Monitor(DaintreeCommand):
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
         """Judge and print; the exit code is 2 for an alert. Raises UsageError for options that exclude each other."""
-        monitored = find_attached(self.root, "monitors", names[0])
+        target, name = _named(names[0], options)
+        monitored = find_attached(self.root, "monitors", target)
         if options["log"] and options["url"]:
             raise UsageError("--log and --url: which of them?", hint="give one")
         log = _path(options["log"]) if options["log"] else str(request_log(self.root, monitored))
@@ -110,7 +128,8 @@ class Monitor(DaintreeCommand):
         ]
         with tempfile.TemporaryDirectory(prefix="daintree-") as scratch:
             output = Path(_path(options["output"]) if options["output"] else scratch)
-            report = monitor(self.settings, monitored, options["run"], output, arguments, say)
+            run = options["run"]
+            report = monitor(self.settings, monitored, run, output, arguments, say, name=name)
         if report is None:
             return 1
         print((report.json if options["json"] else report.text).rstrip("\n"))

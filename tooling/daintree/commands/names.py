@@ -17,6 +17,7 @@ COMMANDS: dict[str, str] = {
     "monitor": "compare what a service has served with what its model was trained on",
     "history": "list the runs of a pipeline or stage, failed ones too",
     "metrics": "table what past runs measured, best first",
+    "name": "give runs a name, such as production, that commands and pipelines take",
     "show": "show one run whole: inputs, outputs, reason, log",
     "argo": "write what a pipeline misses as an Argo Workflow",
     "submit": "run what a pipeline misses in the cluster, as an Argo Workflow",

@@ -161,6 +161,7 @@ class Run(AtProject, DoitRun):  # type: ignore[misc]
         finally:
             for run in runs:
                 run.events.end()
+                run.remember()
                 if run.is_complete and params["json"]:
                     print_json(run_as_json(run))
                 elif run.is_complete:

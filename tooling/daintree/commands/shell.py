@@ -9,19 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from daintree.commands.command import PLANNING, VERIFY, DaintreeCommand, option, planned
+from daintree.commands.name import fixed_address
 from daintree.commands.names import COMMANDS
 from daintree.errors import UsageError
+from daintree.pipeline.addresses import named_runs
 from daintree.pipeline.plan import Plan, Planned
 from daintree.pipeline.stage_data import (
     Cached,
     cached_outputs,
     copy_cached,
     copy_outputs,
+    copy_run,
     last_cached,
     workbench,
 )
 from daintree.process import run_in_foreground
 from daintree.settings import expand_home
+from daintree.store.store import open_store
 from daintree.terminal import count, say, size
 
 
@@ -47,11 +51,11 @@ class Pull(_OneStage):
     """Copies a stage's last inputs and output, or the outputs of all stages, out of the store."""
 
     doc_purpose = COMMANDS["pull"]
-    doc_usage = "PIPELINE[:STAGE] [--set stage.parameter=value …]"
+    doc_usage = "PIPELINE[:STAGE][@NAME] [--set stage.parameter=value …]"
     doc_description = (
         "Fetches the inputs that the stage would read now, or else those of its last run, and the output that came "
         "of them, into DIR/input and DIR/output. Of a whole pipeline: the output of each stage that a run would not "
-        "compute, into DIR/STAGE/output. Every file is verified; files that are not its own are never touched."
+        "compute, into DIR/STAGE/output. With @NAME: what the runs read and wrote that have the name. Every file is verified; files that are not its own are never touched."
     )
     cmd_options = (
         *PLANNING,
@@ -61,6 +65,9 @@ class Pull(_OneStage):
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         """Find, copy, and print where."""
+        if "@" in names[0]:
+            self._pull_named(options, names)
+            return
         if ":" not in names[0]:
             self._pull_outputs(options, names)
             return
@@ -84,6 +91,17 @@ class Pull(_OneStage):
                 print(f"{directory / stage.name / 'output'}  {_what(outputs[stage.name])}")
             else:
                 say(f"{names[0]}:{stage.name} has no output in the store: doit run {names[0]}")
+
+    def _pull_named(self, options: Mapping[str, Any], names: list[str]) -> None:
+        address = fixed_address(names, options)
+        store = open_store(self.settings, verify=options["verify"])
+        for stage, run in named_runs(store, address).items():
+            place = options["to"] or self.root / "pull" / address.subject / address.stage
+            directory = Path(expand_home(str(place))).absolute()
+            for path in copy_run(
+                store, self.root, run, directory / ("" if address.stage else stage)
+            ):
+                print(path)
 
     def _directory(self, options: Mapping[str, Any], plan: Plan, stage: str = "") -> Path:
         if options["to"]:

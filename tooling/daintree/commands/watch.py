@@ -202,6 +202,7 @@ class WatchCommand(DaintreeCommand):
             try:
                 run = PipelineRun(planned, progress)
                 run_stages([run], RunOptions())
+                run.remember()
             except OSError as error:
                 raise from_os_error(error) from None
             finally:

@@ -21,7 +21,7 @@ FORCED = "forced"
 class SourceIdentity(msgspec.Struct, frozen=True):
     """Identity of a pipeline's source, its artifact digest (None until it is fetched), and where it is.
 
-    `final_origin` is the URL that a server redirected to, without its query; "" where it did not.
+    `final_origin` is the URL that a server redirected to, without its query, or the location of the run that a name led to; "" where there is none.
     """
 
     identity: str

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Set
+from contextlib import suppress
 from functools import partial
 from inspect import Signature
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from doit.action import BaseAction
 from doit.exceptions import TaskError, TaskFailed
 from doit.task import Task
 
 from daintree.concurrency import Cancellation
-from daintree.errors import ArtifactDamaged, DaintreeError, UsageError, from_os_error
+from daintree.errors import ArtifactDamaged, DaintreeError, StoreError, UsageError, from_os_error
 from daintree.pipeline.decisions import FORCED, BoundStage, Decision, Hit, Miss, Pending
 from daintree.pipeline.output_directory import check_place, publish_output
 from daintree.pipeline.plan import Planned, refusals
 from daintree.settings import expand_home
+from daintree.store.layout import execution_note
 from daintree.store.records import IndexRecord
 
 if TYPE_CHECKING:
@@ -172,6 +175,21 @@ class PipelineRun:
         except OSError as error:
             raise from_os_error(error, f"the output {wanted} cannot be written") from None
         self.output = wanted
+
+    def remember(self) -> None:
+        """Keep on this machine which runs a complete execution of the whole pipeline ended with, hits too, for `doit name`.
+
+        Nothing where the store cannot be written.
+        """
+        if not self.is_complete or self._last:
+            return
+        runs = {name: result.record.location for name, result in self.results.items()}
+        note = execution_note(self.plan.pipeline.name)
+        content = msgspec.json.encode(runs, order="sorted")
+        store = self.session.store
+        with suppress(StoreError):
+            if store.read_note(note, shared=False) != content:
+                store.write_note(note, content, shared=False)
 
     def _settle(self, stage: BoundStage, result: Result) -> None:
         before = self._decisions[stage.name]

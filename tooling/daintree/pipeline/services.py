@@ -18,8 +18,8 @@ from daintree.errors import (
     StoreError,
     UsageError,
 )
+from daintree.pipeline.addresses import Address, latest_run, named_run
 from daintree.pipeline.job import prepare
-from daintree.pipeline.session import latest_run
 from daintree.runners import open_runner
 from daintree.runners.runner import Job, Outcome
 from daintree.settings import Settings
@@ -63,13 +63,13 @@ def attached(root: Path, role: Role) -> list[Attached]:
 
 
 def find_attached(root: Path, role: Role, name: str) -> Attached:
-    """The component of this name with this role, or the only one of the pipeline of this name.
+    """The component of this name with this role, or the only one of the pipeline, or PIPELINE:STAGE, of this name.
 
     Raises UsageError where there is none or more than one.
     """
     known = attached(root, role)
     word = WORDS[role]
-    found = [each for each in known if name in (each.component, each.pipeline)]
+    found = [e for e in known if name in (e.component, e.pipeline, f"{e.pipeline}:{e.stage}")]
     if not found:
         names = sorted({each for a in known for each in (a.component, a.pipeline)})
         raise UsageError(
@@ -123,13 +123,16 @@ def run_attached(
         return runner.execute(job, say)
 
 
-def model_run(store: Store, service: Attached, run: str) -> RunManifest:
-    """The run to be served: the one of this id, or ("") the stage's latest; its bytes are verified.
+def model_run(store: Store, service: Attached, run: str, name: str = "") -> RunManifest:
+    """The run to be served: the one of this id, the one that has the `name`, or else the stage's latest; its bytes are verified.
 
     Raises UsageError where there is none that succeeded, StoreError for one that is not whole.
     """
     stage = f"{service.pipeline}:{service.stage}"
-    found = store.find_run(run) if run else latest_run(store, service.pipeline, service.stage)
+    if name:
+        found: RunManifest | None = named_run(store, Address(service.pipeline, service.stage, name))
+    else:
+        found = store.find_run(run) if run else latest_run(store, service.pipeline, service.stage)
     if found is None:
         what = f"there is no run {run!r}" if run else f"no run of {stage} is recorded"
         raise UsageError(what, hint=f"doit run {service.pipeline}")
@@ -155,17 +158,20 @@ def serve(
     output: Path,
     arguments: Sequence[str],
     say: Callable[[str], None],
+    *,
+    name: str = "",
 ) -> Outcome:
     """Run the service until it ends; `say` gets each line it says.
 
-    It is given the run's id, or PIPELINE:STAGE, which a reload looks up anew, with the store to
+    It is given the run's id, or PIPELINE:STAGE[@NAME], which a reload looks up anew, with the store to
     look in; `output` keeps its request log. When this call is left by an exception, an interrupt
     too, the service is asked to end, and is gone. Raises as `model_run` and as making its
     environment does.
     """
     store = open_store(settings)
-    model = model_run(store, service, run)
-    served = model.run if run else f"{service.pipeline}:{service.stage}"
+    model = model_run(store, service, run, name)
+    latest = str(Address(service.pipeline, service.stage, name))
+    served = model.run if run else latest
     return run_attached(
         settings, service.component, served, output, ("--store", store.url, *arguments), say
     )
@@ -197,15 +203,19 @@ def monitor(
     output: Path,
     arguments: Sequence[str],
     say: Callable[[str], None],
+    *,
+    name: str = "",
 ) -> Report | None:
     """Run the monitor and read its report from `output`; `say` gets each line it says.
 
-    It is given the run's id, or PIPELINE:STAGE, which is the run that answered last, and the store to look in.
+    It is given the id of the run, of that which has the `name`, or PIPELINE:STAGE, which is the run that answered last, and the store to look in.
     None where the monitor itself has said why it cannot judge. Raises UsageError for an unknown run, StageFailed
     when it does not end as a monitor does, and as making its environment does.
     """
     store = open_store(settings)
-    if run:
+    if name:
+        model = named_run(store, Address(monitored.pipeline, monitored.stage, name)).run
+    elif run:
         found = store.find_run(run)
         if found is None:
             raise UsageError(f"there is no run {run!r}", hint="`doit history` lists the runs")

@@ -89,12 +89,16 @@ class Session:
 
     def last_run(self, stage: str) -> RunManifest | None:
         """The stage's latest run that succeeded, else the latest at all; read once."""
+        from daintree.pipeline.addresses import latest_run
+
         if stage not in self._last_runs:
             self._last_runs[stage] = latest_run(self.store, self.pipeline.name, stage)
         return self._last_runs[stage]
 
     def read_last_runs(self, stages: Iterable[str]) -> None:
         """Read the latest runs of these stages side by side, so that `last_run` need not ask for one after the other."""
+        from daintree.pipeline.addresses import latest_run
+
         missing = [name for name in stages if name not in self._last_runs]
         if len(missing) > 1:
             runs = side_by_side(
@@ -109,6 +113,14 @@ class Session:
             limits = WebLimits(
                 settings.source_max_size, settings.source_timeout, settings.source_redirects
             )
+            location = request.source or pipeline.source
+            if "@" in location:
+                from daintree.pipeline.sources.named import NamedSource, is_named_source
+
+                directory = request.directory if request.source else settings.root
+                sha256 = "" if request.source else pipeline.source_sha256
+                if is_named_source(location, directory):
+                    return NamedSource(location, sha256, settings.root, pipeline.name, store)
             if request.source:
                 return open_source(request.source, "", request.directory, store, limits)
             return open_source(
@@ -123,15 +135,3 @@ class Session:
         except SourceError as error:
             place = "--source" if self.request.source else self.pipeline.file
             raise SourceError(f"{place}: {error.message}", hint=error.hint) from None
-
-
-def latest_run(store: Store, pipeline: str, stage: str) -> RunManifest | None:
-    """The stage's latest run that succeeded; else its latest; None when there is none."""
-    failed = ""
-    for entry in store.history(pipeline, stage):
-        if entry.result == "succeeded":
-            run = store.read_run(entry.location)
-            if run is not None:
-                return run
-        failed = failed or entry.location
-    return store.read_run(failed) if failed else None

@@ -22,6 +22,7 @@ from daintree.runners.runner import Job
 from daintree.store.directory import Staging
 from daintree.store.integrity import hash_artifact
 from daintree.store.records import IndexRecord, RunManifest, index_record_of
+from daintree.store.store import Store
 
 FETCHED_TOGETHER = 4
 
@@ -100,6 +101,26 @@ def copy_outputs(session: Session, outputs: Mapping[str, IndexRecord], directory
     for name, record in outputs.items():
         content = {"output": copy_of(record, session.store)}
         publish_copy(directory / name, content, session.store, session.settings.root, option="--to")
+
+
+def copy_run(store: Store, root: Path, run: RunManifest, directory: Path) -> list[Path]:
+    """Make `directory/output`, and `directory/input` where the store has it, verified copies of what a run wrote and read; these.
+
+    A source that was read in place is not in the store. Raises as `publish_copy` does.
+    """
+    contents = {"output": copy_of(index_record_of(run), store)}
+    digests = {record.name: record.digest for record in run.inputs}
+    origins = {r.name: store.read_run(r.origin) for r in run.inputs if r.name}
+    for name, origin in origins.items():
+        if (
+            origin is not None
+            and origin.output is not None
+            and origin.output.digest == digests[name]
+        ):
+            place = f"input/{name}" if len(origins) > 1 else "input"
+            contents[place] = copy_of(index_record_of(origin), store)
+    publish_copy(directory, contents, store, root, option="--to")
+    return [directory / name for name in ("input", "output") if (directory / name).is_dir()]
 
 
 def _inputs_of_run(session: Session, run: RunManifest) -> dict[str, IndexRecord]:

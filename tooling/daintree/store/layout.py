@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from daintree.digest import digest_record
 from daintree.errors import ArtifactRejected, StoreError
 
 RUN_RECORD = "run.json"
@@ -119,6 +120,11 @@ def source_location(digest: str) -> str:
 def note_path(name: str) -> str:
     """Path of a note. Raises StoreError for a name that is no safe path."""
     return f"{NOTES}/{check_note(name)}"
+
+
+def execution_note(pipeline: str) -> str:
+    """Name of the note of the last complete execution of a pipeline on this machine."""
+    return f"executions/{hexadecimal(digest_record('execution', 1, pipeline))}"
 
 
 def lease_path(content_key: str) -> str:

@@ -84,9 +84,9 @@ def _write(records: Records, record: NameRecord, replacing: NameRecord | None) -
     backend = records.backend
     if replacing is not None:
         return backend.replace(path, encode(replacing, path), content)
-    standing = backend.get_many([path], SMALL_RECORD_BYTES)[0]
-    if standing is None:
+    current = backend.get_many([path], SMALL_RECORD_BYTES)[0]
+    if current is None:
         return backend.create(path, content)
-    read = decode(NameRecord, standing, path)
+    read = decode(NameRecord, current, path)
     is_free = isinstance(read, Unreadable) and read.reason in ("damaged", "older")
-    return is_free and backend.replace(path, standing, content)
+    return is_free and backend.replace(path, current, content)

@@ -58,7 +58,7 @@ class InputRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """One input of a run: the need's name ("" for a source), its digest, and where it was read from.
 
     `origin` is a run's location in the store, or the source as the user wrote it, without credentials; `final_origin` the URL that the source's
-    server redirected to, without its query, "" where it did not.
+    server redirected to, without its query, or the location of the run that a name led to; "" where there is none.
     """
 
     name: str

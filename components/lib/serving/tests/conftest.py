@@ -245,6 +245,19 @@ def write_run(
     return store / location
 
 
+def write_name(store: Path, name: str, stage: str, run: Path) -> Path:
+    """Let `shop@name` lead to the run at a place."""
+    content = (run / "run.json").read_bytes()
+    named = {
+        "location": run.relative_to(store).as_posix(),
+        "record": hashlib.sha256(content).hexdigest(),
+    }
+    path = f"_names/shop/{name}"
+    (store / path).parent.mkdir(parents=True, exist_ok=True)
+    (store / path).write_bytes(signed(path, {"schema": 2, "runs": {stage: named}}))
+    return store / path
+
+
 @pytest.fixture(scope="session")
 def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The variables that lead to a MinIO of the tests' own."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MODEL_RUN, NEWER_RUN, history_entry, write_run
+from conftest import MODEL_RUN, NEWER_RUN, history_entry, write_name, write_run
 from serving.provenance import opened
 from stageio import StageError
 
@@ -46,6 +46,32 @@ def test_a_stage_is_its_latest_run_that_succeeded(store: Path) -> None:
     failed = "20260303T101500000Z-0a1b2c3d"
     write_run(store, failed, "train", {}, result="failed")
     assert found("shop:train", store)[:2] == ("new", NEWER_RUN)
+
+
+def test_a_name_is_followed_when_it_is_moved(store: Path) -> None:
+    old = write_run(store, MODEL_RUN, "train", {"model": "old"})
+    new = write_run(store, NEWER_RUN, "train", {"model": "new"})
+    write_name(store, "production", "train", old)
+    assert found("shop:train@production", store)[:2] == ("old", MODEL_RUN)
+    write_name(store, "production", "train", new)
+    assert found("shop:train@production", store)[:2] == ("new", NEWER_RUN)
+
+
+def test_a_name_leads_to_exactly_the_run_that_was_named(store: Path) -> None:
+    place = write_run(store, MODEL_RUN, "train", {"model": "m"})
+    name = write_name(store, "production", "train", place)
+    for reference in ("shop:train@other", "shop:rank@production", "news:train@production"):
+        with pytest.raises(StageError, match="no run has that name"):
+            found(reference, store)
+    record = place / "run.json"
+    whole, named = record.read_bytes(), name.read_bytes()
+    for file, content in ((record, whole + b" "), (name, named.replace(b"train", b"trbin"))):
+        before = file.read_bytes()
+        file.write_bytes(content)
+        with pytest.raises(StageError, match="no run has that name"):
+            found("shop:train@production", store)
+        file.write_bytes(before)
+    assert found("shop:train@production", store)[0] == "m"
 
 
 def test_metrics_are_those_measured_on_this_very_model(store: Path) -> None:

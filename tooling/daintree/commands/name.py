@@ -1,0 +1,212 @@
+"""`doit name`: names for runs."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from daintree.commands.command import JSON_OPTION, PLANNING, DaintreeCommand, option, print_json
+from daintree.commands.names import COMMANDS, reserved_names
+from daintree.errors import UsageError
+from daintree.pipeline.addresses import (
+    Address,
+    check_name,
+    find_run,
+    last_execution,
+    named_runs,
+    parse_address,
+)
+from daintree.pipeline.job import current_user
+from daintree.spec.pipeline import load_pipeline, pipeline_files
+from daintree.store.names import moved
+from daintree.store.records import NamedRun, NameRecord, RunManifest, named_run_of, short_run
+from daintree.store.store import Store, open_store
+from daintree.terminal import columns
+
+MOST_NOTE = 1000
+
+
+class Name(DaintreeCommand):
+    """Gives the runs of a pipeline's stages a name, such as production; lists and removes names."""
+
+    doc_purpose = COMMANDS["name"]
+    doc_usage = "PIPELINE[:STAGE] | RUN NAME [--note TEXT] | --list [PIPELINE] | --remove PIPELINE[:STAGE] NAME"
+    doc_description = (
+        "A pipeline's name leads to the runs of its last complete execution, which move at once; PIPELINE:STAGE names that stage's "
+        "last run alone, RUN a run by its id, PIPELINE@OTHER the runs that have another name. What has a name is kept. PIPELINE[:STAGE]@NAME "
+        "stands for the runs in path, pull, show, diff, serve and monitor, and as a pipeline's source."
+    )
+    cmd_options = (
+        option("note", "why: kept with who and when", short="m"),
+        option("list", "show the names, and how they moved", type=bool, short="l"),
+        option("remove", "take the name from the runs; its moves stay to be read", type=bool),
+        JSON_OPTION,
+    )
+    names = (0, 2)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Name, list or remove. Raises UsageError, also where another moved the name meanwhile."""
+        store = open_store(self.settings)
+        if options["list"]:
+            self._list(store, names, options["json"])
+            return
+        if len(names) != 2:
+            raise UsageError(
+                "doit name: give what to name, and the name", hint=f"doit name {self.doc_usage}"
+            )
+        address, name = parse_address(names[0]), check_name(names[1].removeprefix("@"))
+        runs = {} if options["remove"] else self._runs(store, address)
+        pipeline = next(iter(runs.values())).pipeline if runs else address.subject
+        old = store.names.read(pipeline, name)
+        if options["remove"] and (old is None or not old.runs):
+            raise UsageError(f"no run of {pipeline} has the name {name!r}")
+        whole = not (address.stage or address.name or pipeline != address.subject)
+        new = _renamed(
+            old or NameRecord(pipeline=pipeline, name=name),
+            {stage: named_run_of(run) for stage, run in runs.items()},
+            address.stage if options["remove"] else "",
+            keep=not whole,
+            note=_note(options["note"]),
+        )
+        if not store.names.write(new, old):
+            raise UsageError(
+                f"{pipeline}@{name} was moved meanwhile: {_last_move(store.names.read(pipeline, name))}",
+                hint=f"doit name --list {pipeline} shows it; then decide again",
+            )
+        if options["json"]:
+            print_json(_as_json(new))
+        else:
+            print("\n".join(_moved_lines(old, new)))
+
+    def _runs(self, store: Store, address: Address) -> dict[str, RunManifest]:
+        """The runs to be named, by stage; each has succeeded. Raises UsageError where there is none."""
+        if address.name:
+            return named_runs(store, address)
+        if not address.stage and address.subject in pipeline_files(self.root):
+            return last_execution(
+                store, load_pipeline(self.root, address.subject, reserved_names(self.root))
+            )
+        run = find_run(store, address)
+        if run.result != "succeeded":
+            raise UsageError(
+                f"run {run.run} failed: it {run.failure}", hint="only what has an output is named"
+            )
+        return {run.stage: run}
+
+    def _list(self, store: Store, names: list[str], as_json: bool) -> None:
+        pipeline, name = (*names, "", "")[:2]
+        records = [
+            record
+            for record in store.names.list(pipeline)
+            if record.name == name or (record.runs and not name)
+        ]
+        if as_json:
+            print_json({"names": [_as_json(record) for record in records]})
+        elif not records:
+            print("no run has a name")
+        elif name:
+            print("\n".join(_history_lines(records[0])))
+        else:
+            print("\n".join(_table(records)))
+
+
+def fixed_address(names: Sequence[str], options: Mapping[str, Any]) -> Address:
+    """The address PIPELINE[:STAGE]@NAME that was typed, alone: named runs are what they are. Raises UsageError for an option of planning beside it."""
+    typed = [f"--{o['name']}" for o in PLANNING if options[o["name"]]] + list(names[1:])
+    if typed:
+        raise UsageError(
+            f"{names[0]} is a run that has a name: {typed[0]} cannot change it",
+            hint="leave one of them out",
+        )
+    return parse_address(names[0])
+
+
+def _note(text: str) -> str:
+    if len(text) > MOST_NOTE:
+        raise UsageError(f"--note: {len(text)} characters, {MOST_NOTE} at most")
+    return text
+
+
+def _renamed(
+    record: NameRecord, runs: Mapping[str, NamedRun], removed: str, *, keep: bool, note: str
+) -> NameRecord:
+    """The record once these runs have the name, beside those of other stages where it is to `keep` them; without runs one stage's, or all, are gone."""
+    if runs:
+        named = {**(record.runs if keep else {}), **runs}
+    else:
+        named = {stage: run for stage, run in record.runs.items() if removed and stage != removed}
+    if not runs and removed and removed not in record.runs:
+        raise UsageError(f"no run of {record.pipeline}:{removed} has the name {record.name!r}")
+    when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    by = f"{current_user()}@{platform.node()}"
+    return moved(record, named, when=when, by=by, note=note)
+
+
+def _moved_lines(old: NameRecord | None, new: NameRecord) -> list[str]:
+    """The runs that have the name now, and those that had it."""
+    before = old.runs if old else {}
+    rows = [
+        [stage, _id(new.runs.get(stage)), _change(before.get(stage), new.runs.get(stage))]
+        for stage in sorted(before.keys() | new.runs.keys())
+    ]
+    lines = [f"{new.pipeline}@{new.name}", *columns(rows)]
+    return lines + ([f"before: {_last_move(old)}"] if old and old.changes else [])
+
+
+def _change(before: NamedRun | None, now: NamedRun | None) -> str:
+    if now is None:
+        return f"removed, was {_id(before)}"
+    if before is None:
+        return "new"
+    return "unchanged" if before.run == now.run else f"was {_id(before)}"
+
+
+def _id(run: NamedRun | None) -> str:
+    return short_run(run.run) if run else "-"
+
+
+def _last_move(record: NameRecord | None) -> str:
+    if record is None or not record.changes:
+        return "nobody knows by whom"
+    change = record.changes[-1]
+    verb = "set" if change.runs else "removed"
+    return f"{verb} {change.when} by {change.by}" + (f" ({change.note})" if change.note else "")
+
+
+def _table(records: list[NameRecord]) -> list[str]:
+    head = ["name", "runs", "when", "by", "why"]
+    rows = [
+        [
+            f"{record.pipeline}@{record.name}",
+            " ".join(f"{stage}={_id(run)}" for stage, run in sorted(record.runs.items())),
+            record.changes[-1].when if record.changes else "-",
+            record.changes[-1].by if record.changes else "-",
+            (record.changes[-1].note if record.changes else "") or "-",
+        ]
+        for record in records
+    ]
+    return columns([head, *rows], indent="")
+
+
+def _history_lines(record: NameRecord) -> list[str]:
+    """One row for each move of a name, the latest first."""
+    head = ["when", "by", "runs", "why"]
+    rows = [
+        [
+            change.when,
+            change.by,
+            " ".join(f"{s}={short_run(run)}" for s, run in change.runs.items()) or "(removed)",
+            change.note or "-",
+        ]
+        for change in reversed(record.changes)
+    ]
+    return [f"{record.pipeline}@{record.name}", *columns([head, *rows])]
+
+
+def _as_json(record: NameRecord) -> dict[str, Any]:
+    table: dict[str, Any] = msgspec.to_builtins(record)
+    return {key: table[key] for key in ("pipeline", "name", "runs", "changes")}
