@@ -64,24 +64,12 @@ def find_run(store: Store, address: Address, pipeline: Pipeline | None = None) -
     if address.name:
         return named_run(store, address, pipeline.stages[-1].name if pipeline else "")
     if address.stage:
-        run = latest_run(store, address.subject, address.stage)
+        run = store.latest_run(address.subject, address.stage)
     else:
         run = store.find_run(address.subject)
     if run is None:
         raise UsageError(f"there is no run {str(address)!r}", hint="`doit history` lists the runs")
     return run
-
-
-def latest_run(store: Store, pipeline: str, stage: str) -> RunManifest | None:
-    """The stage's latest run that succeeded; else its latest; None when there is none."""
-    failed = ""
-    for entry in store.history(pipeline, stage):
-        if entry.result == "succeeded":
-            run = store.read_run(entry.location)
-            if run is not None:
-                return run
-        failed = failed or entry.location
-    return store.read_run(failed) if failed else None
 
 
 def named_run(store: Store, address: Address, stage: str = "") -> RunManifest:

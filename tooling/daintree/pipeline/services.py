@@ -18,7 +18,7 @@ from daintree.errors import (
     StoreError,
     UsageError,
 )
-from daintree.pipeline.addresses import Address, latest_run, named_run
+from daintree.pipeline.addresses import Address, named_run
 from daintree.pipeline.job import prepare
 from daintree.runners import open_runner
 from daintree.runners.runner import Job, Outcome
@@ -132,7 +132,7 @@ def model_run(store: Store, service: Attached, run: str, name: str = "") -> RunM
     if name:
         found: RunManifest | None = named_run(store, Address(service.pipeline, service.stage, name))
     else:
-        found = store.find_run(run) if run else latest_run(store, service.pipeline, service.stage)
+        found = store.find_run(run) if run else store.latest_run(service.pipeline, service.stage)
     if found is None:
         what = f"there is no run {run!r}" if run else f"no run of {stage} is recorded"
         raise UsageError(what, hint=f"doit run {service.pipeline}")

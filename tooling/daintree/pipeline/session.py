@@ -89,20 +89,16 @@ class Session:
 
     def last_run(self, stage: str) -> RunManifest | None:
         """The stage's latest run that succeeded, else the latest at all; read once."""
-        from daintree.pipeline.addresses import latest_run
-
         if stage not in self._last_runs:
-            self._last_runs[stage] = latest_run(self.store, self.pipeline.name, stage)
+            self._last_runs[stage] = self.store.latest_run(self.pipeline.name, stage)
         return self._last_runs[stage]
 
     def read_last_runs(self, stages: Iterable[str]) -> None:
         """Read the latest runs of these stages side by side, so that `last_run` need not ask for one after the other."""
-        from daintree.pipeline.addresses import latest_run
-
         missing = [name for name in stages if name not in self._last_runs]
         if len(missing) > 1:
             runs = side_by_side(
-                lambda name: latest_run(self.store, self.pipeline.name, name), missing, AT_ONCE
+                lambda name: self.store.latest_run(self.pipeline.name, name), missing, AT_ONCE
             )
             self._last_runs.update(zip(missing, runs, strict=True))
 

@@ -258,6 +258,16 @@ class Store:
         """The runs of a stage, a pipeline or all, newest first, failed ones too; read as they are taken."""
         return self._records.history(pipeline, stage)
 
+    def latest_run(self, pipeline: str, stage: str) -> RunManifest | None:
+        """The stage's latest run that succeeded; else its latest; None when there is none."""
+        failed = ""
+        for entry in self.history(pipeline, stage):
+            run = self.read_run(entry.location) if entry.result == "succeeded" else None
+            if run is not None:
+                return run
+            failed = failed or entry.location
+        return self.read_run(failed) if failed else None
+
     def stages_with_history(self, pipeline: str | None = None) -> list[tuple[str, str]]:
         """The (pipeline, stage) pairs that have a history, sorted."""
         return self._records.stages_with_history(pipeline)
@@ -267,9 +277,9 @@ class Store:
         """The names that runs have here."""
         from daintree.store.names import Names
 
-        if self.shared is None:
-            return Names(self._records, self._records, None)
-        return Names(self._records, self.shared.remote.records, self.shared.availability)
+        shared = self.shared
+        remote = shared.remote.records if shared else self._records
+        return Names(self._records, remote, shared.availability if shared else None)
 
     def find_run(self, run: str) -> RunManifest | None:
         """The run with this id, or with the one id, or nonce at its end, that begins so; None when there is none.
