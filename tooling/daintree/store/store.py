@@ -31,6 +31,7 @@ from daintree.store.records import (
     RunManifest,
     index_record_of,
 )
+from daintree.terminal import say
 
 if TYPE_CHECKING:
     from daintree.settings import Settings
@@ -262,8 +263,7 @@ class Store:
         """The stage's latest run that succeeded; else its latest; None when there is none."""
         failed = ""
         for entry in self.history(pipeline, stage):
-            run = self.read_run(entry.location) if entry.result == "succeeded" else None
-            if run is not None:
+            if entry.result == "succeeded" and (run := self.read_run(entry.location)):
                 return run
             failed = failed or entry.location
         return self.read_run(failed) if failed else None
@@ -277,9 +277,9 @@ class Store:
         """The names that runs have here."""
         from daintree.store.names import Names
 
-        shared = self.shared
-        remote = shared.remote.records if shared else self._records
-        return Names(self._records, remote, shared.availability if shared else None)
+        if self.shared is None:
+            return Names(self._records, self._records, None)
+        return Names(self._records, self.shared.remote.records, self.shared.availability)
 
     def find_run(self, run: str) -> RunManifest | None:
         """The run with this id, or with the one id, or nonce at its end, that begins so; None when there is none.
@@ -434,13 +434,6 @@ class Store:
                 known = os.urandom(8).hex().encode()
                 self.local.records.write_note("machine", known)
         return f"{known.decode('ascii', 'replace')}@{platform.node()}"
-
-
-def say(text: str) -> None:
-    """Write one line to stderr."""
-    from daintree.store.transfer import say
-
-    say(text)
 
 
 def directory_store(
