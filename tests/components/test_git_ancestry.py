@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from daintree.components.git import (
-    commit_seconds,
-    compare_history,
-    is_on_main_line,
-    origin_url,
-)
+from daintree.components.git import origin_url
+from daintree.components.tree import WorkingTree
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import Monorepo
 
 NOWHERE = "12" * 20
@@ -22,11 +20,21 @@ def test_later_commits_and_unknown_ones(monorepo: Monorepo) -> None:
     monorepo.git("checkout", "--quiet", "-b", "aside", first)
     aside = monorepo.commit("aside")
 
-    found = compare_history(monorepo.root, second, [first, second, third, aside, NOWHERE])
+    history = WorkingTree(monorepo.root).history(second)
 
-    assert found.later == {third}
-    assert found.unknown == {NOWHERE}
-    assert compare_history(monorepo.root, second, []).later == frozenset()
+    assert history.later == {third}
+    assert history.unknown([first, second, third, aside, NOWHERE]) == {NOWHERE}
+
+
+def test_a_later_commit_that_only_a_reflog_leads_to(monorepo: Monorepo) -> None:
+    first, second = monorepo.commit("first"), monorepo.commit("second")
+    monorepo.git("reset", "--quiet", "--hard", first)
+
+    assert WorkingTree(monorepo.root).history(first).later == {second}
+
+
+def is_on_main_line(root: Path, commit: str) -> bool:
+    return WorkingTree(root).history(commit).is_on_main_line
 
 
 def test_the_main_line(monorepo: Monorepo) -> None:
@@ -66,6 +74,6 @@ def test_without_a_remote_there_is_no_address(monorepo: Monorepo) -> None:
 
 def test_when_a_commit_was_made(monorepo: Monorepo) -> None:
     commit = monorepo.commit("first")
-    assert commit_seconds(monorepo.root, commit) == int(
+    assert WorkingTree(monorepo.root).commit_seconds(commit) == int(
         monorepo.git("log", "-1", "--format=%ct", commit)
     )

@@ -11,10 +11,12 @@ import os
 import re
 import subprocess
 import tempfile
+import threading
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -279,51 +281,6 @@ def _replace_environment(variables: Mapping[str, str]) -> None:
     os.environ.update(variables)
 
 
-class Ancestry(msgspec.Struct, frozen=True):
-    """Commits that are not in another's history: those later than it, and those this clone does not have."""
-
-    later: frozenset[str]
-    unknown: frozenset[str]
-
-
-def compare_history(root: Path, commit: str, others: Iterable[str]) -> Ancestry:
-    """Tell which of the other commits (full ids) come after `commit`, and which this clone lacks. Raises GitError."""
-    ordered = sorted(set(others))
-    names = "".join(f"{other}^{{commit}}\n" for other in ordered).encode("ascii")
-    answers = git(root, "cat-file", "--batch-check", stdin=names).decode("utf-8").splitlines()
-    pairs = zip(ordered, answers, strict=True)
-    known = [other for other, answer in pairs if "missing" not in answer]
-    listed = "\n".join([f"^{commit}", *known, ""]).encode("ascii")
-    between = git(root, "rev-list", "--ancestry-path", "--stdin", stdin=listed) if known else b""
-    return Ancestry(
-        frozenset(known) & frozenset(between.decode("ascii").split()),
-        frozenset(ordered) - frozenset(known),
-    )
-
-
-def is_on_main_line(root: Path, commit: str) -> bool:
-    """Return True when the main branch, here or as last fetched from origin, has this commit.
-
-    The main branch is the one that origin calls its default; else main or master; else the one checked out. Raises GitError.
-    """
-    default = _answer(root, "symbolic-ref", "--quiet", "refs/remotes/origin/HEAD")
-    names = [default.removeprefix("refs/remotes/origin/")] if default else [*_MAIN_NAMES]
-    references = [f"{place}/{name}" for name in names for place in _BRANCHES]
-    present = git(root, "for-each-ref", "--format=%(refname)", *references).decode().split()
-    if not present:
-        current = _answer(root, "symbolic-ref", "--quiet", "HEAD")
-        present = [current] if current else []
-    return any(
-        attempt(root, "merge-base", "--is-ancestor", commit, reference).code == 0
-        for reference in present
-    )
-
-
-def commit_seconds(root: Path, commit: str) -> int:
-    """Return the time at which a commit was made, in seconds since 1970. Raises GitError."""
-    return int(git(root, "show", "--no-patch", "--no-show-signature", "--format=%ct", commit))
-
-
 def origin_url(root: Path) -> str:
     """Return the address of origin; "" when there is no origin. May hold credentials. Raises GitError."""
     return _answer(root, "config", "--get", "remote.origin.url")
@@ -441,13 +398,15 @@ class Blobs:
             stderr=subprocess.DEVNULL,
         )
         self._contents: dict[str, bytes] = {}
+        self._lock = threading.Lock()
         weakref.finalize(self, _end, self._process)
 
     def read(self, blob: str) -> bytes:
         """Return the bytes of a blob or commit. Raises KeyError when the repository lacks it."""
-        if blob not in self._contents:
-            self._contents[blob] = self._ask(blob)
-        return self._contents[blob]
+        with self._lock:
+            if blob not in self._contents:
+                self._contents[blob] = self._ask(blob)
+            return self._contents[blob]
 
     def _ask(self, blob: str) -> bytes:
         stdin, stdout = self._process.stdin, self._process.stdout
@@ -466,6 +425,46 @@ class Blobs:
         if len(content) != size + 1:
             raise KeyError(blob)
         return content[:size]
+
+
+class CommitHistory:
+    """The place of one commit in the history that this clone has; git is asked each question once, whoever asks."""
+
+    def __init__(self, root: Path, commit: str, blobs: Blobs) -> None:
+        self._root, self._commit, self._blobs = root, commit, blobs
+
+    @cached_property
+    def later(self) -> frozenset[str]:
+        """The commits that come after it, as far as a reference or a reflog leads to them. Raises GitError."""
+        arguments = ("rev-list", "--ancestry-path", "--all", "--reflog", f"^{self._commit}")
+        return frozenset(git(self._root, *arguments).decode("ascii").split())
+
+    @cached_property
+    def is_on_main_line(self) -> bool:
+        """True when the main branch, here or as last fetched from origin, has the commit. Raises GitError.
+
+        The main branch is the one that origin calls its default; else main or master; else the one checked out.
+        """
+        form = "--format=%(refname)%00%(objectname)%00%(symref)"
+        lines = os.fsdecode(git(self._root, "for-each-ref", form, *_BRANCHES)).splitlines()
+        references = {name: rest for name, *rest in (line.split("\0") for line in lines)}
+        default = references.get("refs/remotes/origin/HEAD", ("", ""))[1]
+        names = [default.removeprefix("refs/remotes/origin/")] if default else [*_MAIN_NAMES]
+        main = {f"{place}/{name}" for name in names for place in _BRANCHES} & references.keys()
+        if not main:
+            main = {_answer(self._root, "symbolic-ref", "--quiet", "HEAD")} & references.keys()
+        tips = {references[name][0] for name in main}
+        return self._commit in tips or not tips.isdisjoint(self.later)
+
+    def unknown(self, others: Iterable[str]) -> set[str]:
+        """Return those of the other commits (full ids) that this clone does not have."""
+        return {other for other in others if other not in self.later and not self._has(other)}
+
+    def _has(self, commit: str) -> bool:
+        try:
+            return bool(self._blobs.read(commit))
+        except KeyError:
+            return False
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -22,6 +22,7 @@ import msgspec
 from daintree.components.git import (
     FLAGS,
     Blobs,
+    CommitHistory,
     Objects,
     Repository,
     attempt,
@@ -162,6 +163,11 @@ class WorkingTree:
         if found is None:
             raise GitError(f"the commit {commit} cannot be read")
         return int(found[1])
+
+    def history(self, commit: str) -> CommitHistory:
+        """Return the place of a commit in the repository's history."""
+        assert self.repository
+        return CommitHistory(self._root, commit, self._blobs)
 
     def named(self, name: str) -> list[str]:
         """Return the paths of all files with this name but one at the top, without a look at each file."""

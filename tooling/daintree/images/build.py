@@ -23,6 +23,7 @@ from daintree.images.reference import DEV, VERSION_LABEL, component_repository
 from daintree.images.registry import RegistryClient, open_registry
 from daintree.images.tags import (
     THREADS,
+    Aliasing,
     Candidate,
     ImageLabelCache,
     Published,
@@ -403,20 +404,15 @@ class _Build:
         if registry is None or not commit:
             return results
         candidates = {candidate.name: candidate for candidate in self.selection.candidates}
+        tree = self.selection.tree
+        aliasing = Aliasing(tree, registry, commit, tree.history(commit))
 
         def with_aliases(result: Result) -> Result:
             if result.digest is None:
                 return result
             candidate = candidates[result.name]
             try:
-                aliases = set_aliases(
-                    self.settings.root,
-                    registry,
-                    candidate,
-                    result.digest,
-                    found[result.name],
-                    commit,
-                )
+                aliases = set_aliases(aliasing, candidate, result.digest, found[result.name])
             except DaintreeError as error:
                 return _failure(candidate, error, result.reasons)
             if aliases.latest_stays:

@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 
 from daintree.components import ComponentVersion
-from daintree.components.git import commit_seconds, compare_history, is_on_main_line
+from daintree.components.git import CommitHistory
+from daintree.components.tree import WorkingTree
 from daintree.concurrency import side_by_side
 from daintree.errors import ImageError
 from daintree.images.reference import (
@@ -170,22 +171,25 @@ class Aliases(msgspec.Struct, frozen=True):
     latest_stays: str = ""
 
 
-def set_aliases(
-    root: Path,
-    registry: RegistryClient,
-    candidate: Candidate,
-    digest: str,
-    found: Published,
-    commit: str,
-) -> Aliases:
+class Aliasing(msgspec.Struct, frozen=True):
+    """The commit that images are pushed at, with its history, and the registry."""
+
+    tree: WorkingTree
+    registry: RegistryClient
+    commit: str
+    history: CommitHistory
+
+
+def set_aliases(aliasing: Aliasing, candidate: Candidate, digest: str, found: Published) -> Aliases:
     """Make `:<commit>` and `:latest` name the image with this digest, where they do not yet.
 
     `found` is what the registry had. Raises RegistryError and GitError.
     """
+    registry, commit = aliasing.registry, aliasing.commit
     wanted = [] if found.commit == digest else [commit]
     reason = ""
     if found.latest != digest:
-        reason = _latest_stays(root, registry, candidate, found.latest, commit)
+        reason = _latest_stays(aliasing, candidate, found.latest)
         wanted += [] if reason else [LATEST]
     if wanted:
         manifest = registry.manifest(candidate.repository, digest)
@@ -194,47 +198,39 @@ def set_aliases(
     return Aliases(tuple(wanted), reason)
 
 
-def _latest_stays(
-    root: Path, registry: RegistryClient, candidate: Candidate, latest: str, commit: str
-) -> str:
+def _latest_stays(aliasing: Aliasing, candidate: Candidate, latest: str) -> str:
     """The reason why `:latest` must not move to this commit; "" when it may.
 
     The commits it may stand for now are those whose tag names the same image. An older one allows the move; so does one aside,
     as after a force push. A later one forbids it.
     """
-    if not is_on_main_line(root, commit):
+    registry, history = aliasing.registry, aliasing.history
+    if not history.is_on_main_line:
         return "this commit is not on the main branch"
     if not latest:
         return ""
     tags = [tag for tag in registry.tags(candidate.repository) if _COMMIT.fullmatch(tag)]
-    apart = compare_history(root, commit, tags)
-    doubtful = sorted(apart.later | apart.unknown)
+    later, unknown = history.later.intersection(tags), history.unknown(tags)
+    doubtful = sorted(later | unknown)
     digests = registry.digests([(candidate.repository, tag) for tag in doubtful])
     same = {tag for tag, digest in zip(doubtful, digests, strict=True) if digest == latest}
-    if same & apart.later:
-        return f"it is at the later commit {min(same & apart.later)}"
-    if same and not _is_older(root, registry, candidate, latest, same, commit):
+    if same & later:
+        return f"it is at the later commit {min(same & later)}"
+    if same and not _is_older(aliasing, candidate, latest, same):
         return f"it is at commit {min(same)}, which this clone does not have (git fetch)"
     return ""
 
 
-def _is_older(
-    root: Path,
-    registry: RegistryClient,
-    candidate: Candidate,
-    latest: str,
-    unknown: set[str],
-    commit: str,
-) -> bool:
+def _is_older(aliasing: Aliasing, candidate: Candidate, latest: str, unknown: set[str]) -> bool:
     """True when the image was built at one of these unknown commits, at a time that is before `commit`'s.
 
     A clone that is behind does not know later commits; after a force push none knows those that were left out.
     """
-    labels = registry.labels(candidate.repository, latest, candidate.version.platform)
+    labels = aliasing.registry.labels(candidate.repository, latest, candidate.version.platform)
     if labels.get(REVISION_LABEL) not in unknown:
         return False
     try:
         created = datetime.fromisoformat(labels.get(CREATED_LABEL, "")).timestamp()
     except ValueError:
         return False
-    return created <= commit_seconds(root, commit)
+    return created <= aliasing.tree.commit_seconds(aliasing.commit)
