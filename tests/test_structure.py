@@ -20,15 +20,15 @@ PACKAGE = TESTS.parent / "tooling" / "daintree"
 
 # A figure is a number, or names: then the number of them is limited, and a failing test lists them.
 LIMITS: dict[str, float] = {
-    "modules": 130,
+    "modules": 165,
     # For information: a guarantee may cost lines.
-    "lines": 28800,
+    "lines": 36000,
     "lines of the longest module": 500,
-    "import edges a module": 5.8,
+    "import edges a module": 6.0,
     "modules in import cycles": 0,
-    "modules with a single importer, % of lines": 11.0,
-    "modules with a single importer": 12,
-    "import lines, %": 7.85,
+    "modules with a single importer, % of lines": 13.0,
+    "modules with a single importer": 18,
+    "import lines, %": 8.2,
     "top-level modules and packages": 17,
     "functions of more than 50 lines": 0,
     "lines of a function, 90th percentile": 21,
