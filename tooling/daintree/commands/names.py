@@ -19,6 +19,8 @@ COMMANDS: dict[str, str] = {
     "metrics": "table what past runs measured, best first",
     "name": "give runs a name, such as production, that commands and pipelines take",
     "show": "show one run whole: inputs, outputs, reason, log",
+    "ui": "look at pipelines, runs and metrics in a browser, on this machine",
+    "report": "write the pages of pipelines as files, for CI or a mail",
     "argo": "write what a pipeline misses as an Argo Workflow",
     "submit": "run what a pipeline misses in the cluster, as an Argo Workflow",
     "logs": "print what the stages of a pipeline say in the cluster",

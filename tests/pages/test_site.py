@@ -1,0 +1,261 @@
+"""Pages by their paths: what each shows of a project, its runs and their outputs; hostile words are words."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import msgspec
+import pytest
+
+from daintree.errors import ArtifactDamaged, UsageError
+from daintree.pages.project import Project
+from daintree.pages.site import Site
+from daintree.store.records import InputRecord
+from tests.conftest import Monorepo
+from tests.contract.runs import OTHER_RUN, RUN, location_of, manifest_of, publish, publish_failed
+from tests.pages.conftest import project_of
+
+SCRIPT = "<script>alert(1)</script>"
+RUN_PAGE = f"runs/{RUN}/index.html"
+
+
+def text_of(html: str) -> str:
+    """The words of a page, without its markup."""
+    return " ".join(re.sub(r"<[^>]*>", " ", html).split())
+
+
+class Tags(HTMLParser):
+    """The tags of a page, each with its attributes, as a browser takes them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.all: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.all.append((tag, dict(attrs)))
+
+
+def test_home_shows_pipelines_stages_and_components(site: Site) -> None:
+    page = text_of(site.render("index.html"))
+    assert "words, counted" in page
+    assert "load miss" in page
+    assert "Never run" in page
+    assert "shop/train vectors of words" in page
+
+
+def test_home_names_a_broken_pipeline_and_shows_the_others(shop: Monorepo, site: Site) -> None:
+    shop.write("pipelines/odd.yaml", "stages: 7\n")
+    page = text_of(site.render("index.html"))
+    assert "pipelines/odd.yaml" in page
+    assert "words, counted" in page
+
+
+def test_home_of_a_repository_that_has_only_pipelines(shop: Monorepo) -> None:
+    shop.git("rm", "-rq", "components")
+    page = text_of(Site(project_of(shop), live=True).render("index.html"))
+    assert "words" in page
+    assert "Components" not in page
+
+
+def test_a_pipelines_page_draws_it_and_tells_each_stages_reason(site: Site) -> None:
+    html = site.render("pipelines/words/index.html")
+    assert html.count('data-node="') == 4
+    assert html.count('class="arrow"') == 6
+    page = text_of(html)
+    assert "no run recorded" in page
+    assert "waits for load" in page
+    assert "epochs = 20" in page
+
+
+def test_the_runs_of_a_stage_are_in_its_details(project: Project, site: Site) -> None:
+    publish(project.store)
+    publish_failed(project.store, OTHER_RUN, reason="forced")
+    page = text_of(site.render("pipelines/words/index.html"))
+    assert "00000000 ok 2026-03-01 10:15 1.50 s" in page
+    assert "11111111 failed" in page
+
+
+def test_runs_are_filtered_sorted_and_told_apart(project: Project, site: Site) -> None:
+    publish(project.store)
+    publish_failed(project.store, OTHER_RUN, parameters={"epochs": 20})
+    every = text_of(site.render("pipelines/words/runs.html"))
+    assert "2 runs" in every
+    assert "epochs" in every
+    failed = site.render("pipelines/words/runs.html", {"result": ["failed"]})
+    assert RUN not in failed
+    assert OTHER_RUN in failed
+    assert RUN not in site.render("pipelines/words/runs.html", {"where": ["epochs<30"]})
+    rising = site.render("pipelines/words/runs.html", {"sort": ["epochs"]})
+    assert rising.index(OTHER_RUN) < rising.index(RUN)
+
+
+def test_a_runs_page_tells_where_it_came_from_and_what_was_made_of_it(
+    project: Project, site: Site
+) -> None:
+    run = publish(project.store, reason="component shop/train changed: main.py")
+    assert run.output is not None
+    reads = InputRecord("train", run.output.digest, run.location)
+    publish(
+        project.store,
+        OTHER_RUN,
+        stage="join",
+        inputs=(reads,),
+    )
+    page = site.render(RUN_PAGE)
+    assert "component shop/train changed: main.py" in page
+    assert f"doit show {RUN[-8:]}" in page
+    assert f"../../runs/{OTHER_RUN}/index.html" in page
+    assert f"../../runs/{RUN}/index.html" in site.render(f"runs/{OTHER_RUN}/index.html")
+    assert "said" in text_of(page)
+
+
+def test_an_output_is_listed_and_its_files_are_shown(project: Project, site: Site) -> None:
+    files = {
+        "table.csv": b"a,b\n1,<b>\n",
+        "model_card.md": b"# Card\n\n| x |\n|---|\n| 1 |\n",
+        "metrics.json": b'{"hr": 0.5}',
+        "plot.png": b"\x89PNG\r\n\x1a\n",
+        "weights.bin": b"\x00\x01",
+    }
+    publish(project.store, files=files)
+    listed = site.render(f"runs/{RUN}/output-1.html")
+    assert all(name in listed for name in files)
+    shown = {
+        name: site.render(f"runs/{RUN}/file-{number}.html")
+        for number, name in enumerate(sorted(files))
+    }
+    assert "<td>&lt;b&gt;</td>" in shown["table.csv"]
+    assert "<h1>Card</h1>" in shown["model_card.md"]
+    assert "<table>" in shown["model_card.md"]
+    assert "&#34;hr&#34;: 0.5" in shown["metrics.json"]
+    assert 'src="data:image/png;base64,' in shown["plot.png"]
+    assert "A binary file" in shown["weights.bin"]
+
+
+def test_hostile_words_are_shown_as_words(project: Project, site: Site) -> None:
+    files = {
+        f"{SCRIPT.replace('/', '')}.csv": SCRIPT.encode(),
+        "note.md": f"{SCRIPT}\n\n[x](javascript:alert(1))\n\n![p](https://evil.example/p.png)".encode(),
+        "x.svg": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
+        "y.html": SCRIPT.encode(),
+    }
+    run = publish(
+        project.store,
+        files=files,
+        reason=SCRIPT,
+        parameters={SCRIPT: SCRIPT},
+        user=SCRIPT,
+        host='" onmouseover="alert(1)',
+    )
+    paths = [
+        "index.html",
+        "pipelines/words/index.html",
+        "pipelines/words/runs.html",
+        "pipelines/words/metrics.html",
+        RUN_PAGE,
+        f"runs/{RUN}/output-1.html",
+        *(f"runs/{RUN}/file-{number}.html" for number in range(len(files))),
+    ]
+    for path in paths:
+        tags = Tags()
+        tags.feed(site.render(path))
+        assert not [tag for tag, given in tags.all if tag == "script" and "src" not in given], path
+        for _, given in tags.all:
+            assert not [name for name in given if name.startswith("on") or name == "style"], path
+            links = [given.get(name) or "" for name in ("href", "src", "action")]
+            assert not [link for link in links if "javascript:" in link or "evil" in link], path
+    assert run.output is not None
+
+
+def test_log_lines_lose_what_controls_a_terminal(project: Project, site: Site) -> None:
+    with project.store.stage(RUN) as staging:
+        staging.log.write_bytes(b"\x1b[31mred\x1b[0m \x1b]0;title\x07and \xe2\x80\xaereversed\n")
+        project.store.publish_run(staging, manifest_of())
+    page = site.render(RUN_PAGE)
+    assert "red and reversed" in page
+    assert "\x1b" not in page
+    assert "\u202e" not in page
+
+
+def test_a_long_log_is_shown_by_its_beginning_and_its_end(project: Project, site: Site) -> None:
+    with project.store.stage(RUN) as staging:
+        staging.log.write_text("".join(f"line {number} of it\n" for number in range(50_000)))
+        project.store.publish_run(staging, manifest_of())
+    page = site.render(RUN_PAGE)
+    assert "line 0 of it" in page
+    assert "line 49999 of it" in page
+    assert "line 25000 of it" not in page
+    assert "left out here" in page
+    assert len(page) < 100_000
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "nothing.html",
+        "pipelines/none/index.html",
+        "pipelines/words/other.html",
+        "pipelines/../index.html",
+        "runs/20260301T101500000Z-ffffffff/index.html",
+        f"runs/{RUN}/file-9.html",
+        f"runs/{RUN}/output-7.html",
+        f"runs/{RUN}/../index.html",
+        f"runs/{RUN[:-2]}/index.html",
+        "static/../site.py",
+    ],
+)
+def test_there_are_no_other_pages(project: Project, site: Site, path: str) -> None:
+    publish(project.store)
+    with pytest.raises((UsageError,)):
+        site.render(path)
+
+
+def test_a_damaged_file_is_never_shown(project: Project, site: Site) -> None:
+    run = publish(project.store, files={"a.csv": b"x\n1\n"})
+    place = project.store.directory / location_of(run.run) / "output/a.csv"
+    place.chmod(0o644)
+    place.write_bytes(b"y\n2\n")
+    with pytest.raises(ArtifactDamaged):
+        site.render(f"runs/{RUN}/file-0.html")
+
+
+def test_metrics_become_lines_over_time_and_tables_curves(project: Project, site: Site) -> None:
+    for run, rate in ((RUN, b"0.5"), (OTHER_RUN, b"0.6")):
+        publish(
+            project.store,
+            run,
+            {
+                "metrics.json": b'{"test": {"hr": %s}}' % rate,
+                "training.csv": b"epoch,loss\n1,0.9\n2,0.4\n",
+            },
+        )
+    html = site.render("pipelines/words/metrics.html")
+    series = [
+        msgspec.json.decode(found.replace("&#34;", '"'))
+        for found in re.findall(r'data-series="([^"]*)"', html)
+    ]
+    curve, measured = series
+    assert {line["name"] for line in curve} == {RUN[-8:], OTHER_RUN[-8:]}
+    assert curve[0]["y"] == [0.9, 0.4]
+    assert measured[0]["y"] == [0.5, 0.6]
+    assert 'aria-label="loss (training.csv) over epoch"' in html
+
+
+def test_a_name_is_shown_with_its_runs(project: Project, site: Site) -> None:
+    from daintree.store.names import moved
+    from daintree.store.records import NamedRun, NameRecord
+
+    run = publish(project.store)
+    assert run.output is not None
+    named = NamedRun(run.run, run.location, run.keys.content, run.output.digest, "0" * 64)
+    record = moved(
+        NameRecord(pipeline="words", name="production"),
+        {"train": named},
+        when="2026-03-02T00:00:00Z",
+        by="ana",
+        note="for the shop",
+    )
+    assert project.store.names.write(record, None)
+    page = text_of(site.render("index.html"))
+    assert "words@production train 00000000 2026-03-02 00:00 ana for the shop" in page

@@ -1,0 +1,150 @@
+"""`doit ui` and `doit report`: the pages, served to this machine's browser or written as files."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from daintree.commands.command import DaintreeCommand, option
+from daintree.commands.names import COMMANDS, reserved_names
+from daintree.errors import EnvironmentFailed, UsageError
+from daintree.installation import install_command
+from daintree.spec.yaml import cache_documents
+from daintree.terminal import count, say
+
+PORT = 8237
+DIRECTORY = "output/report"
+
+
+def _check_installed() -> None:
+    """Raise EnvironmentFailed where the packages that pages need are missing."""
+    from importlib.util import find_spec
+
+    needed = ("jinja2", "starlette", "uvicorn", "markdown_it", "nh3", "plotly", "fast_sugiyama")
+    missing = [name for name in needed if find_spec(name) is None]
+    if missing:
+        raise EnvironmentFailed(
+            f"the pages need packages that are not installed: {', '.join(missing)}",
+            hint=install_command("ui"),
+        )
+
+
+class _PagesCommand(DaintreeCommand):
+    """Part that both commands share: the project, opened for its pages."""
+
+    def open_project(self) -> Any:
+        """The project as pages show it. Raises EnvironmentFailed where the extra is not installed."""
+        _check_installed()
+        from daintree.pages.project import Project
+
+        cache_documents(self.settings.documents)
+        return Project(self.settings, reserved_names(self.root))
+
+
+class Report(_PagesCommand):
+    """Writes the pages of pipelines as files."""
+
+    doc_purpose = COMMANDS["report"]
+    doc_usage = "PIPELINE … [--out DIR]"
+    doc_description = (
+        "The directory is written anew as a whole; open its `index.html` in a browser, keep it as an artifact of CI, or send it. "
+        "Needs the extra `ui`."
+    )
+    cmd_options = (option("out", f"the directory to write (default {DIRECTORY})"),)
+    names = (1, None)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Write, and print where."""
+        project = self.open_project()
+        from daintree.pages.report import write_report
+
+        directory = Path(options["out"]) if options["out"] else self.root / DIRECTORY
+        pages = write_report(project, list(dict.fromkeys(names)), directory)
+        say(f"{count(pages, 'page')} written")
+        print(directory / "index.html")
+
+
+class Ui(_PagesCommand):
+    """Serves the pages on this machine until it is interrupted."""
+
+    doc_purpose = COMMANDS["ui"]
+    doc_usage = "[PIPELINE] [--port N] [--no-browser]"
+    doc_description = (
+        "Read only, for this machine alone (127.0.0.1). What runs on this machine, and what others compute, appears by itself. "
+        "Needs the extra `ui`."
+    )
+    cmd_options = (
+        option("port", f"the port (default {PORT}, or the next that is free; 0: any)", type=int),
+        option("no_browser", "print the address and open no browser", type=bool),
+    )
+    names = (0, 1)
+
+    def get_options(self) -> list[Any]:
+        """With the port's default."""
+        options = super().get_options()
+        options[0].set_default(-1)
+        return options
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Serve until a signal comes."""
+        project = self.open_project()
+        page = ""
+        if names:
+            project.pipeline(names[0])
+            page = f"pipelines/{names[0]}/index.html"
+        import uvicorn
+
+        from daintree.pages.server import ADDRESS, application
+
+        listener = _listener(ADDRESS, options["port"])
+        address = f"http://{ADDRESS}:{listener.getsockname()[1]}/{page}"
+        server = uvicorn.Server(
+            uvicorn.Config(
+                application(self.open_project),
+                log_level="warning",
+                access_log=False,
+                timeout_graceful_shutdown=1,
+                server_header=False,
+            )
+        )
+        print(address, flush=True)
+        say("Ctrl-C ends it")
+        if not options["no_browser"]:
+            _open_browser(address)
+        server.run(sockets=[listener])
+
+
+def _listener(address: str, port: int) -> socket.socket:
+    """A socket that listens. Raises UsageError where the port cannot be had."""
+    if port > 65535 or port < -1:
+        raise UsageError(f"--port {port}: expected 0 to 65535")
+    ports = range(PORT, PORT + 20) if port < 0 else [port]
+    for number in ports:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((address, number))
+        except OSError as error:
+            listener.close()
+            reason = error.strerror
+            continue
+        return listener
+    raise UsageError(
+        f"port {ports[0]} of {address} cannot be had: {reason}",
+        hint="choose another one: --port N, or --port 0",
+    )
+
+
+def _open_browser(address: str) -> None:
+    """Open the address in a graphical browser, where there is one."""
+    if sys.platform != "darwin" and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
+        return
+    import webbrowser
+
+    webbrowser.open(address)

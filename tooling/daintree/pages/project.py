@@ -1,0 +1,263 @@
+"""Project as its pages show it: pipelines with their plans, stages with their last runs, components, names; data alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
+
+import msgspec
+
+from daintree.components import (
+    SPEC,
+    WorkingTree,
+    directory_of,
+    discover_images,
+    discover_libraries,
+    read_each_version,
+)
+from daintree.components.affected import affected
+from daintree.errors import DaintreeError, SourceError, StoreError
+from daintree.images.build import Listener, build_images
+from daintree.images.build import Request as BuildRequest
+from daintree.pipeline.decisions import BoundStage, Decision, Hit, inputs_of
+from daintree.pipeline.plan import Planned, make_plan, read_last_runs, reason, refusals
+from daintree.pipeline.session import Request, Session
+from daintree.settings import Settings
+from daintree.spec.component import Scalar
+from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files
+from daintree.spec.validation import read_component
+from daintree.store.records import HistoryEntry, IndexRecord, NameRecord
+from daintree.store.store import Store, open_store
+
+# A page with more stages shows one run of each: a history is a directory of its own.
+MOST_DURATIONS = 12
+MANY_STAGES = 150
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """An error as a page shows it: its message and its hint ("" for none)."""
+
+    message: str
+    hint: str = ""
+
+
+class StageView(msgspec.Struct, frozen=True, kw_only=True):
+    """Stage of a pipeline: its plan's decision with the reason, its parameters and inputs, its last runs, newest first.
+
+    `status` is hit, miss, pending, or unknown where there is no plan; `output` is a hit's record. `inputs` are digests
+    by need, as far as they are known.
+    """
+
+    name: str
+    component: str
+    needs: tuple[str, ...]
+    status: str = "unknown"
+    reason: str = ""
+    parameters: Mapping[str, Scalar] = {}
+    inputs: Mapping[str, str] = {}
+    output: IndexRecord | None = None
+    runs: tuple[HistoryEntry, ...] = ()
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds that computing it took: the hit's own run, else the last run; None where there is none."""
+        if self.output:
+            return self.output.seconds
+        return self.runs[0].seconds if self.runs else None
+
+
+class PipelineView(msgspec.Struct, frozen=True, kw_only=True):
+    """Pipeline with its stages in order; `fault` is why it could not be planned, or read at all."""
+
+    name: str
+    description: str = ""
+    file: str = ""
+    origin: str = ""
+    output: str = ""
+    output_stages: tuple[str, ...] = ()
+    runner: str = ""
+    stages: tuple[StageView, ...] = ()
+    fault: Fault | None = None
+
+    def count(self, status: str) -> int:
+        """The number of stages with this status."""
+        return sum(stage.status == status for stage in self.stages)
+
+    @property
+    def last(self) -> HistoryEntry | None:
+        """The latest run of any stage."""
+        runs = (stage.runs[0] for stage in self.stages if stage.runs)
+        return max(runs, key=lambda run: run.started, default=None)
+
+
+class ComponentView(msgspec.Struct, frozen=True, kw_only=True):
+    """Component or library: its version, the reasons why the checked-out change affects it, and the state of its image."""
+
+    name: str
+    description: str = ""
+    version: str = ""
+    affected: tuple[str, ...] = ()
+    image: str = ""
+    fault: Fault | None = None
+
+
+class Project:
+    """The project of these settings, looked at: nothing runs and nothing is written; `reserved` names may not be pipelines."""
+
+    def __init__(self, settings: Settings, reserved: Collection[str]) -> None:
+        self.settings, self.reserved = settings, reserved
+        self.store: Store = open_store(settings)
+
+    def pipelines(self) -> list[str]:
+        """The names of the pipelines, sorted."""
+        return sorted(pipeline_files(self.settings.root))
+
+    def pipeline(self, name: str) -> PipelineView:
+        """The pipeline with its plan; without statuses where its source or store cannot be read.
+
+        Raises as `load_pipeline` does where there is no such pipeline, or it is broken.
+        """
+        root = self.settings.root
+        try:
+            request = Request(pipeline=name, directory=root)
+            session = Session(self.settings, request, self.reserved)
+            return self._planned(Planned(session, make_plan(session, fetch=False)))
+        except DaintreeError as error:
+            pipeline = load_pipeline(root, name, self.reserved)
+            stages = [
+                StageView(name=s.name, component=s.component, needs=s.needs, parameters=s.params)
+                for s in pipeline.stages
+            ]
+            if isinstance(error, SourceError) or not isinstance(error, StoreError):
+                stages = [msgspec.structs.replace(s, runs=self._runs(name, s.name)) for s in stages]
+            fault = Fault(error.message, error.hint)
+            return _view(pipeline, pipeline.source, self.settings.runner, stages, fault)
+
+    def statuses(self, name: str) -> dict[str, tuple[str, str]]:
+        """The status of each stage and its reason, as the plan has them now. Raises as `Session` and `make_plan` do."""
+        session = Session(
+            self.settings, Request(pipeline=name, directory=self.settings.root), self.reserved
+        )
+        planned = Planned(session, make_plan(session, fetch=False))
+        return {name: (d.status, why) for name, (d, why) in _decisions(planned).items()}
+
+    def components(self) -> list[ComponentView]:
+        """The components and libraries, sorted; a fault of one is its own."""
+        settings = self.settings
+        images, libraries = discover_images(settings.root), discover_libraries(settings.root)
+        if not images and not libraries:
+            return []
+        tree = WorkingTree(settings.root)
+        platform, bases = settings.platform, settings.bases
+        versions = read_each_version(tree, images, platform=platform, bases=bases)
+        try:
+            compared = affected(tree, None, platform=platform, bases=bases)
+            changes = {component.name: component.reasons for component in compared.components}
+        except DaintreeError:
+            # A clone without history has nothing to compare with.
+            changes = {}
+        views = []
+        for name in sorted([*images, *libraries]):
+            version = versions.get(name)
+            view = ComponentView(name=name, description=self._description(name))
+            if isinstance(version, DaintreeError):
+                view = msgspec.structs.replace(view, fault=Fault(version.message, version.hint))
+            elif version:
+                view = msgspec.structs.replace(
+                    view, version=version.digest, affected=changes.get(name, ())
+                )
+            views.append(view)
+        return views
+
+    def images(self) -> dict[str, str]:
+        """The state of each component's image: in the registry, in the engine where no registry is set, or missing.
+
+        Raises RegistryUnavailable, EngineError as `build_images` does.
+        """
+        where = "in the registry" if self.settings.registry else "on this machine"
+        words = {"present": where, "would-build": "not built", "failed": "cannot be built"}
+        results = build_images(self.settings, BuildRequest(dry_run=True), Listener())
+        return {result.name: words.get(result.action, result.action) for result in results}
+
+    def names(self, pipeline: str = "") -> list[NameRecord]:
+        """The names of runs of a pipeline, or of all, that lead somewhere. Raises StoreError."""
+        return [record for record in self.store.names.list(pipeline) if record.runs]
+
+    def _planned(self, planned: Planned) -> PipelineView:
+        session, plan = planned
+        decisions = _decisions(planned)
+        most = 1 if len(plan.stages) > MANY_STAGES else MOST_DURATIONS
+        stages = [
+            StageView(
+                name=stage.name,
+                component=stage.component,
+                needs=stage.needs,
+                status=decisions[stage.name][0].status,
+                reason=decisions[stage.name][1],
+                parameters=stage.parameters,
+                inputs=_inputs(stage, planned),
+                output=_output(stage, planned),
+                runs=self._runs(plan.pipeline.name, stage.name, most),
+            )
+            for stage in plan.stages
+        ]
+        return _view(plan.pipeline, plan.identity.origin, session.runner.name, stages)
+
+    def _runs(
+        self, pipeline: str, stage: str, most: int = MOST_DURATIONS
+    ) -> tuple[HistoryEntry, ...]:
+        return tuple(islice(self.store.history(pipeline, stage), most))
+
+    def _description(self, name: str) -> str:
+        where = f"{directory_of(name)}/{SPEC}"
+        try:
+            return read_component((self.settings.root / where).read_bytes(), where).description
+        except FileNotFoundError:
+            return ""
+        except (OSError, DaintreeError) as error:
+            return f"{where} cannot be read: {error}"
+
+
+def _decisions(planned: Planned) -> dict[str, tuple[Decision, str]]:
+    """Each stage's decision with its reason, by name."""
+    session, plan = planned
+    read_last_runs(session, plan)
+    refused = refusals(session, plan)
+    pairs = {}
+    for stage in plan.stages:
+        decision = plan.decisions[stage.name]
+        why = reason(session, plan, stage, decision)
+        if stage.name in refused:
+            why = f"cannot run: {refused[stage.name].message}; {why}"
+        pairs[stage.name] = (decision, why)
+    return pairs
+
+
+def _inputs(stage: BoundStage, planned: Planned) -> dict[str, str]:
+    plan = planned.plan
+    return inputs_of(stage, plan.decisions, plan.identity) or dict.fromkeys(stage.needs, "")
+
+
+def _output(stage: BoundStage, planned: Planned) -> IndexRecord | None:
+    decision = planned.plan.decisions[stage.name]
+    return decision.record if isinstance(decision, Hit) else None
+
+
+def _view(
+    pipeline: Pipeline,
+    origin: str,
+    runner: str,
+    stages: Sequence[StageView],
+    fault: Fault | None = None,
+) -> PipelineView:
+    return PipelineView(
+        name=pipeline.name,
+        description=pipeline.description,
+        file=pipeline.file,
+        origin=origin,
+        output=pipeline.output,
+        output_stages=pipeline.output_stages,
+        runner=runner,
+        stages=tuple(stages),
+        fault=fault,
+    )

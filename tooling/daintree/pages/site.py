@@ -1,0 +1,325 @@
+"""Site: the pages of a project by their paths, the same for files and for a server; every link is relative.
+
+index.html                                       the project
+pipelines/NAME/{index,runs,metrics,compare}.html a pipeline
+runs/RUN/{index,output-PAGE,file-NUMBER}.html    a run, its output's list of files, one of them
+static/…                                         stylesheet, scripts
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from daintree.digest import short
+from daintree.errors import DaintreeError, StoreError, UsageError
+from daintree.pages import graph, output, runs
+from daintree.pages.live import running
+from daintree.pages.project import Fault, PipelineView, Project
+from daintree.pipeline.reasons import word
+from daintree.spec.pipeline import load_pipeline
+from daintree.store.records import FileEntry, HistoryEntry, RunManifest, short_run
+from daintree.terminal import count, duration, printable, size, streamed
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+PLOTLY = "plotly.min.js"
+# No script and no style stands in a page itself, and nothing comes from elsewhere.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'self'"
+)
+# Plotly sets styles by itself; on its page alone a style may stand in an element.
+PLOTLY_POLICY = POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
+FILES_A_PAGE = 500
+FILES_BESIDE = 12
+MOST_CURVES = 5
+# A file that a page of a report carries to be downloaded.
+CARRIED_BYTES = 1 << 20
+
+Query = Mapping[str, Sequence[str]]
+
+
+class Site:
+    """The project's pages. `live` pages follow what runs; `included` says which pages there are, of a report (None: all)."""
+
+    def __init__(
+        self, project: Project, *, live: bool, included: Callable[[str], bool] | None = None
+    ) -> None:
+        self.project, self.live, self.included = project, live, included
+        self.images: Mapping[str, str] | None = None
+        self.pipelines: Sequence[str] | None = None
+        self._environment = _environment()
+
+    def render(self, path: str, query: Query | None = None) -> str:
+        """The page at a path as HTML. Raises UsageError where there is none, StoreError and others as what it shows does."""
+        query = query or {}
+        match path.split("/"):
+            case ["index.html"]:
+                return self._home(path)
+            case ["pipelines", name, page]:
+                self._check_pipeline(name)
+                pages = {
+                    "index.html": self._pipeline,
+                    "runs.html": self._runs,
+                    "metrics.html": self._metrics,
+                }
+                if page in pages:
+                    return pages[page](path, name, query)
+            case ["runs", name, page]:
+                run = self.run(name)
+                if page == "index.html":
+                    return self._run(path, run)
+                if match := re.fullmatch(r"output-([1-9]\d{0,5})\.html", page):
+                    return self._output(path, run, int(match[1]))
+                if match := re.fullmatch(r"file-(\d{1,7})\.html", page):
+                    return self._file(path, run, int(match[1]))
+        raise UsageError(f"there is no page {path}")
+
+    def fault(self, path: str, error: DaintreeError) -> str:
+        """The page that says what is wrong instead of the page at `path`."""
+        return self._template("fault.html", path, fault=Fault(error.message, error.hint))
+
+    def run(self, name: str) -> RunManifest:
+        """The run with this id. Raises UsageError where there is none."""
+        run = self.project.store.find_run(name)
+        if run is None or run.run != name:
+            raise UsageError(f"there is no run {name!r}", hint="`doit history` lists the runs")
+        return run
+
+    def entry(self, run: RunManifest, number: int) -> FileEntry:
+        """The file of a run's output at a place in its list. Raises UsageError where there is none."""
+        files = run.output.files if run.output else ()
+        if number >= len(files):
+            raise UsageError(f"run {run.run} has no file of number {number}")
+        return files[number]
+
+    def _check_pipeline(self, name: str) -> None:
+        if name not in self.project.pipelines():
+            load_pipeline(self.project.settings.root, name, self.project.reserved)
+
+    def _home(self, path: str) -> str:
+        project = self.project
+        pipelines = [self._planned(n) for n in self.pipelines or project.pipelines()]
+        components, component_fault = _unless_failing(project.components, [])
+        names, names_fault = _unless_failing(project.names, [])
+        return self._template(
+            "home.html",
+            path,
+            pipelines=pipelines,
+            components=components,
+            component_fault=component_fault,
+            names=names,
+            names_fault=names_fault,
+            images=self.images,
+        )
+
+    def _planned(self, name: str) -> PipelineView:
+        try:
+            return self.project.pipeline(name)
+        except DaintreeError as error:
+            return PipelineView(name=name, fault=Fault(error.message, error.hint))
+
+    def _pipeline(self, path: str, name: str, query: Query) -> str:
+        view = self.project.pipeline(name)
+        if isinstance(view.fault, Fault) and not view.stages:
+            raise StoreError(view.fault.message, hint=view.fault.hint)
+        current, fault = _unless_failing(lambda: running(self.project.store, name), [])
+        return self._template(
+            "pipeline.html",
+            path,
+            pipeline=view,
+            picture=graph.picture(view),
+            box_width=graph.WIDTH,
+            running=current,
+            fault=view.fault or fault,
+            store=self.project.store.url,
+        )
+
+    def _runs(self, path: str, name: str, query: Query) -> str:
+        words = {key: values[0][:200] for key, values in query.items() if values}
+        page = words.pop("page", "1")
+        known = {key: words[key] for key in runs.Filter.__struct_fields__ if key in words}
+        chosen = runs.Filter(**known, page=int(page) if page.isdecimal() and len(page) < 7 else 1)
+        table = runs.run_table(self.history(name), chosen)
+        return self._template("runs.html", path, name=name, table=table, filter=chosen)
+
+    def _metrics(self, path: str, name: str, query: Query) -> str:
+        history = self.history(name)
+        charts = runs.metric_charts(history)
+        curves = runs.curve_charts(self._curves(history, query.get("run", ())))
+        return self._template(
+            "metrics.html",
+            path,
+            name=name,
+            charts=charts,
+            curves=curves,
+            chosen=query.get("run"),
+            policy=PLOTLY_POLICY,
+        )
+
+    def _curves(
+        self, history: Sequence[HistoryEntry], chosen: Sequence[str]
+    ) -> dict[str, dict[str, list[list[float]]]]:
+        """The small tables of the chosen runs, by default the latest of each stage: by file and header, then by run."""
+        latest: dict[str, list[HistoryEntry]] = {}
+        for run in history:
+            if run.output and (run.run in chosen if chosen else run.result == "succeeded"):
+                latest.setdefault(run.stage, []).append(run)
+        tables: dict[str, dict[str, list[list[float]]]] = {}
+        for stage_runs in latest.values():
+            for run in stage_runs[:MOST_CURVES]:
+                for title, columns in self._curves_of(run):
+                    tables.setdefault(title, {})[short_run(run.run)] = columns
+        return tables
+
+    def _curves_of(self, run: HistoryEntry) -> Iterator[tuple[str, list[list[float]]]]:
+        store = self.project.store
+        try:
+            manifest = store.read_run(run.location)
+            if manifest and manifest.output:
+                for entry in manifest.output.files[:FILES_BESIDE]:
+                    curve = output.curve(store, manifest, entry)
+                    if curve:
+                        yield curve
+        except StoreError:
+            # One output that is gone hides no other.
+            return
+
+    def _run(self, path: str, run: RunManifest) -> str:
+        view = runs.run_view(self.project.store, run)
+        files = run.output.files[:FILES_BESIDE] if run.output else ()
+        return self._template("run.html", path, view=view, run=run, files=files)
+
+    def _output(self, path: str, run: RunManifest, page: int) -> str:
+        files = run.output.files if run.output else ()
+        start = (page - 1) * FILES_A_PAGE
+        if page > 1 and start >= len(files):
+            raise UsageError(f"the output of run {run.run} has no page {page}")
+        return self._template(
+            "output.html",
+            path,
+            run=run,
+            files=list(enumerate(files))[start : start + FILES_A_PAGE],
+            page=page,
+            pages=max(1, -(-len(files) // FILES_A_PAGE)),
+        )
+
+    def _file(self, path: str, run: RunManifest, number: int) -> str:
+        entry, store = self.entry(run, number), self.project.store
+        preview = output.preview(store, run, entry)
+        carried = ""
+        if not self.live and entry.size <= CARRIED_BYTES:
+            carried = output.data_url(b"".join(output.chunks(store, run, entry)))
+        return self._template(
+            "file.html", path, run=run, entry=entry, number=number, preview=preview, carried=carried
+        )
+
+    def history(self, name: str) -> list[HistoryEntry]:
+        """The runs of a pipeline, newest first. Raises StoreError."""
+        return list(self.project.store.history(name))
+
+    def _template(self, template: str, path: str, **values: Any) -> str:
+        up = "../" * path.count("/")
+
+        def url(*segments: str) -> str:
+            target = "/".join(segments)
+            if self.included and not target.startswith("static/") and not self.included(target):
+                return ""
+            return up + "/".join(quote(segment, safe="") for segment in target.split("/"))
+
+        page = self._environment.get_template(template)
+        return str(page.render(url=url, live=self.live, path=path, **{"policy": POLICY, **values}))
+
+
+def included_pages(site: Site, pipelines: Sequence[str], most_runs: int) -> list[str]:
+    """The paths of the pages that a report of these pipelines holds: of each its latest runs and those that its plan hits."""
+    paths = ["index.html"]
+    for name in pipelines:
+        paths += [f"pipelines/{name}/{page}.html" for page in ("index", "runs", "metrics")]
+        recorded = {run.run: run for run in islice(site.project.store.history(name), most_runs)}
+        view = site.project.pipeline(name)
+        hits = [stage.output.run for stage in view.stages if stage.output]
+        for run in dict.fromkeys([*hits, *recorded]):
+            paths.append(f"runs/{run}/index.html")
+        for run in hits:
+            paths += _output_pages(site, run)
+    return paths
+
+
+def _output_pages(site: Site, run: str) -> list[str]:
+    try:
+        manifest = site.run(run)
+    except UsageError:
+        return []
+    files = manifest.output.files if manifest.output else ()
+    pages = range(1, max(1, -(-len(files) // FILES_A_PAGE)) + 1)
+    numbers = range(min(len(files), 4 * FILES_BESIDE))
+    return [f"runs/{run}/output-{page}.html" for page in pages] + [
+        f"runs/{run}/file-{number}.html" for number in numbers
+    ]
+
+
+def plotly_script() -> Path:
+    """The script that plotly's package carries."""
+    import plotly
+
+    return Path(plotly.__file__).parent / "package_data" / PLOTLY
+
+
+def _unless_failing(read: Callable[[], Any], otherwise: Any) -> tuple[Any, Fault | None]:
+    try:
+        return read(), None
+    except DaintreeError as error:
+        return otherwise, Fault(error.message, error.hint)
+
+
+def _environment() -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_visible,
+    )
+    environment.filters |= {
+        "duration": lambda seconds: "-" if seconds is None else duration(seconds),
+        "size": size,
+        "short": short,
+        "word": word,
+        "count": count,
+        "short_run": short_run,
+        "when": lambda time: time[:16].replace("T", " "),
+        "plain": _plain,
+        "number": lambda value: f"{value:.6g}",
+        "sparkline": lambda entries: graph.sparkline([e.seconds for e in reversed(entries)]),
+        "chart_series": lambda series: msgspec.json.encode(series).decode(),
+        "clean_html": _marked_safe,
+    }
+    return environment
+
+
+def _visible(value: Any) -> Any:
+    """Text with its control characters visible; markup as it is."""
+    return printable(value) if type(value) is str else value
+
+
+def _plain(line: str) -> str:
+    """A line of a log without what controls a terminal."""
+    return re.sub("\ufdd0[0-9;:]*\ufdd1", "", streamed(line))
+
+
+def _marked_safe(html: str) -> Any:
+    """HTML that `output.markdown` has made, and nothing else."""
+    from markupsafe import Markup
+
+    return Markup(html)
