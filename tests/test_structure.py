@@ -29,7 +29,7 @@ LIMITS: dict[str, float] = {
     "modules with a single importer, % of lines": 13.0,
     "modules with a single importer": 18,
     "import lines, %": 8.2,
-    "top-level modules and packages": 17,
+    "top-level modules and packages": 18,
     "functions of more than 50 lines": 0,
     "lines of a function, 90th percentile": 21,
     "old words in module names": 0,
@@ -164,7 +164,7 @@ def implementations() -> set[str]:
 
 
 def single_importers() -> list[str]:
-    """Modules that one module alone imports; a command, a part of authoring and an implementation of a Protocol may be one."""
+    """Modules that one module alone imports; a command, a part of authoring or of the pages, and an implementation of a Protocol may be one."""
     importers: dict[str, list[str]] = {name: [] for name in imports()}
     for importer, imported in imports().items():
         for module in imported:
@@ -174,7 +174,7 @@ def single_importers() -> list[str]:
         f"{module} ({lines(module)} lines, by {importers[module][0]})"
         for module in sources(PACKAGE)
         if len(importers.get(module, ())) == 1
-        and module.partition(".")[0] not in ("commands", "authoring")
+        and module.partition(".")[0] not in ("commands", "authoring", "pages")
         and module not in excused
     ]
 

@@ -1,4 +1,4 @@
-"""Stages that are being computed now: on this machine with the last lines of their logs, elsewhere by their leases."""
+"""Stages that are being computed now: on this machine with the last lines of their logs, on others by their leases."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TAIL_BYTES, TAIL_LINES = 8 << 10, 30
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
-    """A stage that is being computed: who does it since when, and, where that is on this machine, its run and its last lines."""
+    """A stage that is being computed: who does it since when, and, where that is this machine, its run and its last lines."""
 
     stage: str
     user: str

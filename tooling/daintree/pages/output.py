@@ -126,7 +126,7 @@ def curve(store: Store, run: RunManifest, entry: FileEntry) -> tuple[str, list[l
 
 
 def markdown(text: str) -> str:
-    """Markdown as HTML that holds nothing but text, tables and links: no HTML of its author's, no picture from elsewhere."""
+    """Markdown as HTML that holds nothing but text, tables and links: no HTML of its author's, no picture of another site."""
     import nh3
     from markdown_it import MarkdownIt
 

@@ -1,6 +1,6 @@
 """Server of the pages on this machine: they are read, from a browser of this machine alone, and nothing is written.
 
-Only requests that name the loopback address are answered: a page elsewhere whose name leads here (DNS rebinding) gets nothing.
+Only requests that name the loopback address are answered: a page of another site whose name leads here (DNS rebinding) gets nothing.
 """
 
 from __future__ import annotations
@@ -20,13 +20,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import (
-    FileResponse,
-    HTMLResponse,
-    PlainTextResponse,
-    Response,
-    StreamingResponse,
-)
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
+from starlette.responses import StreamingResponse as Stream
 from starlette.routing import Route
 
 from daintree.errors import DaintreeError, StoreError, UsageError, from_os_error
@@ -116,7 +111,7 @@ class _Pages:
             "Content-Disposition": disposition,
             "Content-Length": str(entry.size),
         }
-        return StreamingResponse(content(), headers=headers, media_type="application/octet-stream")
+        return Stream(content(), headers=headers, media_type="application/octet-stream")
 
     def static(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -127,7 +122,7 @@ class _Pages:
 
     async def events(self, request: Request) -> Response:
         events = self._events(request.path_params["pipeline"], request.is_disconnected)
-        return StreamingResponse(events, headers=HEADERS, media_type="text/event-stream")
+        return Stream(events, headers=HEADERS, media_type="text/event-stream")
 
     async def _events(
         self, pipeline: str, is_disconnected: Callable[[], Any]
