@@ -14,7 +14,7 @@ from daintree.argo.submission import Submission
 from daintree.argo.workflow_status import read_status
 from daintree.argo.workflows import Times
 from daintree.store.bucket import Bucket
-from daintree.store.records import IndexRecord, RunManifest, encode
+from daintree.store.records import IndexRecord, RunManifest
 from daintree.store.remote import RemoteRuns
 from tests.argo.conftest import cluster, digest, make_submission, submitted_stage
 from tests.services.minio import Minio
@@ -69,7 +69,7 @@ class Shop:
 
     def run(self, submission: Submission, outcomes: Outcomes | None = None) -> dict[str, Any]:
         """Submit it and let it run; the Workflow as the cluster has it then. A stage without outcome writes its name."""
-        self.bucket.create(submission.place, encode(submission, submission.place))
+        self.remote.add_submission(submission.digest, submission)
         attempts = {name: iter(all_of) for name, all_of in (outcomes or {}).items()}
 
         def container(arguments: list[str]) -> tuple[str, int]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from daintree.argo.kubernetes import KubernetesApi, read_configuration
+from daintree.argo.cluster import Cluster, open_cluster
 from daintree.argo.manifest import workflow_manifest
 from daintree.argo.submission import Submission
 from tests.argo.conftest import cluster as access
@@ -15,11 +15,10 @@ from tests.argo.workflows import WORKFLOW, Node, at, node_number, workflow
 from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
 
 
-def adapter(kubernetes: KubernetesServer, directory: Path) -> KubernetesApi:
+def adapter(kubernetes: KubernetesServer, directory: Path) -> Cluster:
     """The adapter to the server, which waits for nothing."""
     file = kubernetes.kubeconfig(directory / "kubeconfig")
-    configuration = read_configuration({"KUBECONFIG": str(file)})
-    return KubernetesApi(configuration, wait=lambda seconds: None)
+    return open_cluster({"KUBECONFIG": str(file)}, wait=lambda seconds: None)
 
 
 def manifest(submission: Submission, attempt: int = 1) -> dict[str, Any]:

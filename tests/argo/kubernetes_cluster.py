@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from daintree.argo.cluster import Cluster
-from daintree.argo.kubernetes import KubernetesApi, read_configuration
+from daintree.argo.cluster import Cluster, open_cluster
 from tests.services.kubernetes_objects import KubernetesServer
 
 
@@ -32,4 +31,4 @@ def pauses() -> list[float]:
 def adapter(kubernetes: KubernetesServer, tmp_path: Path, pauses: list[float]) -> Cluster:
     """The server's adapter, which writes down its pauses."""
     file = kubernetes.kubeconfig(tmp_path / "config")
-    return KubernetesApi(read_configuration({"KUBECONFIG": str(file)}), wait=pauses.append)
+    return open_cluster({"KUBECONFIG": str(file)}, wait=pauses.append)

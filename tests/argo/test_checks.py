@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from daintree.argo.checks import check_cluster
-from daintree.argo.kubernetes import open_cluster
+from daintree.argo.cluster import open_cluster
 from daintree.argo.names import (
     EXECUTOR_ACCOUNT,
     RECORD_ACCOUNT,
@@ -21,12 +21,13 @@ from daintree.argo.names import (
 )
 from daintree.errors import Check
 from daintree.settings import Settings, read_settings
+from daintree.store.bucket import object_address
 from tests.argo.applied import SECRET_VALUE, apply
 from tests.argo.in_cluster import adapter
 from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
 from tests.services.registry import free_port
 
-ENDPOINT = "http://minio.minio:9000"
+STORE = object_address("s3://ml-artifacts/team", "http://minio.minio:9000", "")
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def look(
 
     def checks(**changes: Any) -> dict[str, Check]:
         changed = msgspec.structs.replace(settings, **changes)
-        found = list(check_cluster(cluster, NAMESPACE, changed, ENDPOINT))
+        found = list(check_cluster(cluster, NAMESPACE, changed, STORE))
         assert SECRET_VALUE not in str(found)
         return {check.name: check for check in found}
 
@@ -224,7 +225,7 @@ def test_a_cluster_that_does_not_answer_is_all_there_is_to_say(
     nobody = f"http://127.0.0.1:{free_port()}"
     file = kubernetes.kubeconfig(tmp_path / "nobody", server=nobody)
     cluster = open_cluster({"KUBECONFIG": str(file)})
-    [check] = check_cluster(cluster, NAMESPACE, settings, ENDPOINT)
+    [check] = check_cluster(cluster, NAMESPACE, settings, STORE)
     assert (check.name, check.state) == ("cluster", "missing")
     assert "cannot be reached" in check.what
 

@@ -45,7 +45,7 @@ def test_every_object_is_of_a_known_version_and_in_the_namespace_of_the_setting(
     assert kustomization()["namespace"] == NAMESPACE
     for (kind, name), document in objects().items():
         known = KINDS[kind]
-        assert document["apiVersion"] == f"{known.group}/{known.version}".lstrip("/")
+        assert document["apiVersion"] == known.api
         if kind == "Namespace":
             assert name == NAMESPACE
         else:

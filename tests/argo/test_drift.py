@@ -15,7 +15,7 @@ from tests.argo.conftest import cluster, make_submission, submitted_stage
 from tests.argo.finished import finished
 from tests.services.argo_expansion import UID
 
-STORE = "s3://ml-artifacts/team"
+STORE = cluster().store
 
 
 def differences(workflow: dict[str, Any], submission: Submission) -> dict[str, str]:

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from daintree.argo.manifest import OUTPUT_ARTIFACT, stage_variables, workflow_manifest
 from daintree.argo.submission import Submission
-from daintree.store.records import encode
 from tests.argo.any_pipeline import with_parameters
 from tests.argo.conftest import cluster, digest, make_submission
 from tests.argo.executed import Shop, output_directory
@@ -217,7 +216,7 @@ def recorded(shop: Shop, manifest: Manifest, directory: Path) -> dict[str, bytes
 
 def submitted(shop: Shop) -> Manifest:
     """The manifest of the pipeline."""
-    shop.bucket.put(PIPELINE.place, encode(PIPELINE, PIPELINE.place))
+    shop.remote.add_submission(PIPELINE.digest, PIPELINE)
     return workflow_manifest(PIPELINE, cluster(store=shop.bucket.url))
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from daintree.argo.manifest import ClusterAccess, cluster_access, store_key, workflow_manifest
-from daintree.argo.submission import SubmittedSource, pod_endpoint
+from daintree.argo.manifest import ClusterAccess, cluster_access, workflow_manifest
+from daintree.argo.submission import SubmittedSource, pod_address
 from daintree.errors import SettingsError
+from daintree.store.bucket import object_address
 from daintree.store.s3 import S3Access
 from tests.argo.conftest import cluster, digest, make_submission, submitted_stage
 
@@ -21,8 +22,9 @@ def on_aws(**settings: object) -> ClusterAccess:
 
 
 def test_a_key_begins_with_the_stores_prefix() -> None:
-    assert store_key("s3://ml-artifacts/team/", "_sources/1/output") == "team/_sources/1/output"
-    assert store_key("s3://ml-artifacts", "a") == "a"
+    for url, key in (("s3://ml-artifacts/team/", "team/a/b"), ("s3://ml-artifacts", "a/b")):
+        address = object_address(url, "", "")
+        assert (address.bucket, address.below("a/b").key) == ("ml-artifacts", key)
 
 
 def test_the_namespace_that_is_asked_for_wins() -> None:
@@ -45,10 +47,14 @@ def test_an_address_of_this_machine_is_refused(endpoint: str) -> None:
 def test_the_server_as_pods_reach_it_is_the_setting_and_else_this_machine_s() -> None:
     given = msgspec.structs.replace(cluster().settings, argo_endpoint="http://minio.minio:9000")
     here = msgspec.structs.replace(AWS, endpoint="http://127.0.0.1:9000", region="us-east-1")
-    assert pod_endpoint(given, here) == ("http://minio.minio:9000", "")
     alone = msgspec.structs.replace(given, argo_endpoint="")
-    assert pod_endpoint(alone, AWS) == ("", "eu-central-1")
-    assert pod_endpoint(alone, here) == ("http://127.0.0.1:9000", "")
+    for settings, access, server in (
+        (given, here, ("http://minio.minio:9000", "")),
+        (alone, AWS, ("", "eu-central-1")),
+        (alone, here, ("http://127.0.0.1:9000", "")),
+    ):
+        address = pod_address("s3://ml-artifacts", settings, access)
+        assert (address.endpoint, address.region) == server
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from daintree.spec.component import Resources
         (Resources(cpu=0.5), {"cpu": "500m"}),
         (Resources(cpu=0.0001), {"cpu": "1m"}),
         (Resources(cpu=1.5, memory="2Gi"), {"cpu": "1500m", "memory": "2Gi"}),
+        (Resources(memory="2Gi", gpu=2), {"memory": "2Gi", "nvidia.com/gpu": "2"}),
     ],
 )
 def test_a_stage_gets_what_it_may_use(wanted: Resources, amounts: dict[str, str]) -> None:

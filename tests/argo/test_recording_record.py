@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daintree.argo import recording as record_module
-from daintree.argo.kubernetes import open_cluster
+from daintree.argo.cluster import open_cluster
 from daintree.argo.recording import StageReport, recording_of
 from daintree.argo.workflow_status import read_status
 from daintree.errors import ClusterMissing, UsageError

@@ -10,6 +10,7 @@ import pytest
 
 from daintree.argo.escaping import manifest_text
 from daintree.argo.triggers import (
+    Trigger,
     braceless_json,
     cron_manifest,
     event_manifests,
@@ -38,23 +39,21 @@ SUBMISSION = make_submission(
 LOGIN = {"argo_pull_secret": "registry-key", "argo_node_selector": {"pool": "batch", "zone": "a"}}
 
 
-def scheduled(**settings: Any) -> str:
-    document = cron_manifest(
-        *("words", "words", FROZEN, cluster(**settings)),
-        schedule="0 3 * * *",
-        timezone="Europe/Berlin",
-        commit=COMMIT,
+def trigger(name: str, **settings: Any) -> Trigger:
+    """The frozen pipeline under this name."""
+    return Trigger(
+        pipeline="words", name=name, frozen=FROZEN, commit=COMMIT, access=cluster(**settings)
     )
-    comments = schedule_comments("words", COMMIT, "daintree", "0 3 * * *", "Europe/Berlin")
-    return manifest_text([document], comments)
+
+
+def scheduled(**settings: Any) -> str:
+    frozen, times = trigger("words", **settings), ("0 3 * * *", "Europe/Berlin")
+    return manifest_text([cron_manifest(frozen, *times)], schedule_comments(frozen, *times))
 
 
 def reacting(**settings: Any) -> str:
-    name = "words-on-event"
-    documents = event_manifests(
-        "words", name, FROZEN, cluster(**settings), source=SOURCE, commit=COMMIT
-    )
-    return manifest_text(documents, event_comments("words", name, COMMIT, "daintree", SOURCE))
+    frozen = trigger("words-on-event", **settings)
+    return manifest_text(event_manifests(frozen, SOURCE), event_comments(frozen, SOURCE))
 
 
 def owned(**settings: Any) -> str:

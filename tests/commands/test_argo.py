@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from daintree.argo.submission import Order
-from daintree.commands.argo import order_as_json, order_comments, order_summary
+from daintree.argo.submission import PlannedSubmission
+from daintree.commands.argo import submission_as_json, submission_comments, submission_summary
 from daintree.pipeline.decisions import Hit, Miss, Pending
 from daintree.pipeline.plan import Planned
 from daintree.store.records import RunManifest
@@ -20,51 +20,49 @@ HITS = ("load", "left", "right")
 @pytest.fixture
 def ordered(
     planned: Callable[..., Planned], hit: Callable[[str, float], Hit], manifest: RunManifest
-) -> Callable[..., Order]:
+) -> Callable[..., PlannedSubmission]:
     """An order of the diamond: the first stages are hits, join has run once."""
 
-    def ordered(*names: str) -> Order:
+    def ordered(*names: str) -> PlannedSubmission:
         decisions: dict[str, Any] = {name: hit(name, 2.5) for name in (*HITS, "join")}
         for name in names:
             decisions[name] = Pending(("left",)) if name == "join" else Miss("main.py changed")
         session, plan = planned(decisions, {"join": manifest})
-        return Order(
+        return PlannedSubmission(
             session=session,
             plan=plan,
             submission=make_submission(*map(submitted_stage, names)),
-            hits=tuple(name for name in (*HITS, "join") if name not in names),
-            saved=2.5 * (4 - len(names)),
         )
 
     return ordered
 
 
-def test_what_runs_and_what_is_saved(ordered: Callable[..., Order]) -> None:
-    assert order_summary(ordered("join")) == (
-        "x: 1 pod to run (last 12.3 s); 3 pods and 7.50 s of pod time saved"
+def test_what_runs_and_what_is_saved(ordered: Callable[..., PlannedSubmission]) -> None:
+    assert submission_summary(ordered("join")) == (
+        "words: 1 pod to run (last 12.3 s); 3 pods and 7.50 s of pod time saved"
     )
-    assert order_summary(ordered("left", "join")) == (
-        "x: 2 pods to run (last 12.3 s and 1 unknown); 2 pods and 5.00 s of pod time saved"
+    assert submission_summary(ordered("left", "join")) == (
+        "words: 2 pods to run (last 12.3 s and 1 unknown); 2 pods and 5.00 s of pod time saved"
     )
 
 
-def test_nothing_to_run(ordered: Callable[..., Order]) -> None:
+def test_nothing_to_run(ordered: Callable[..., PlannedSubmission]) -> None:
     order = ordered()
-    assert order_summary(order) == (
-        "x: nothing to run: 4 hits, 4 pods and 10.0 s of pod time saved; no Workflow is needed"
+    assert submission_summary(order) == (
+        "words: nothing to run: 4 hits, 4 pods and 10.0 s of pod time saved; no Workflow is needed"
     )
-    assert order_as_json(order, "here", "")["workflow"] is None
+    assert submission_as_json(order, "here", "")["workflow"] is None
 
 
-def test_as_json(ordered: Callable[..., Order]) -> None:
-    told = order_as_json(ordered("join"), "here", "x.yaml")
+def test_as_json(ordered: Callable[..., PlannedSubmission]) -> None:
+    told = submission_as_json(ordered("join"), "here", "x.yaml")
     assert told["workflow"].startswith("words-")
     assert [stage["name"] for stage in told["stages"]] == ["join"]
     assert (told["namespace"], told["file"], told["saved_seconds"]) == ("here", "x.yaml", 7.5)
 
 
-def test_comments_hold_the_plan(ordered: Callable[..., Order]) -> None:
-    lines = order_comments(ordered("left", "join"), "here")
+def test_comments_hold_the_plan(ordered: Callable[..., PlannedSubmission]) -> None:
+    lines = submission_comments(ordered("left", "join"), "here")
     assert lines[1].startswith("commit 666")
     assert "  left   MISS     -       main.py changed" in lines
     assert lines[-2].endswith("to the namespace here,")

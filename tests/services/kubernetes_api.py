@@ -173,7 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
         named = f'{kind.resource} "{name}"' if name else kind.resource
         said = (
             f'{named} is forbidden: User "{USER}" cannot {verb} resource "{resource}"'
-            f' in API group "{kind.group}" in the namespace "{namespace}"'
+            f' in API group "{kind.api.rpartition("/")[0]}" in the namespace "{namespace}"'
         )
         self._refuse(403, said, "Forbidden", name=name, kind=kind.plural)
 
@@ -237,12 +237,12 @@ def _status(status: int, message: str, reason: str = "", **details: str) -> Obje
 
 def _located(parts: list[str], installed: set[str]) -> tuple[Kind, str, list[str]] | None:
     """(kind, namespace, what follows) for a path; None for a kind that is not installed."""
-    group, rest = ("", parts[2:]) if parts[0] == "api" else (parts[1], parts[3:])
+    api, rest = (parts[1], parts[2:]) if parts[0] == "api" else ("/".join(parts[1:3]), parts[3:])
     namespace = ""
     if rest[0] == "namespaces" and len(rest) > 2:
         namespace, rest = rest[1], rest[2:]
     for kind in KINDS.values():
-        if (kind.group, kind.plural) == (group, rest[0]) and kind.name in installed:
+        if (kind.api, kind.plural) == (api, rest[0]) and kind.name in installed:
             return kind, namespace, rest[1:]
     return None
 

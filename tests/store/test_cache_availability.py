@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from daintree.errors import StoreError, StoreForbidden, StoreUnavailable
-from daintree.store.bucket import Bucket
-from daintree.store.cache import PROBE, Availability
+from daintree.store.bucket import PROBE, Bucket
+from daintree.store.cache import Availability
 from daintree.store.local import LocalRuns
 from daintree.store.s3 import S3Access
 from tests.services.minio import Minio

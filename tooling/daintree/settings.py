@@ -251,6 +251,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     argo_endpoint: str
     argo_image: str
     argo_pull_secret: str
+    argo_env_secret: str
     argo_node_selector: Mapping[str, str]
     argo_deadline: int
     origins: Mapping[str, str]
@@ -332,6 +333,8 @@ SETTINGS: tuple[Setting, ...] = (
             "the tooling's own image, which records and retrains in the cluster (default: the one that doit build pushes)"),
     Setting("argo_pull_secret", "", read_kubernetes_name,
             "the secret with which pods pull images (default: none)"),
+    Setting("argo_env_secret", "", read_kubernetes_name,
+            "the secret with the variables that components name in env, a key each (default: none)"),
     Setting("argo_node_selector", {}, table_of("label", "text"),
             "labels of the nodes on which pods run: label = value"),
     Setting("argo_deadline", 24 * 60 * 60, whole_number(1, 10**15, "a whole number of seconds"),

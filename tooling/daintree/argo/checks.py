@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
 
 from daintree.argo import names
 from daintree.argo.cluster import ARGO, Cluster, Object
 from daintree.argo.names import EXECUTOR_ACCOUNT, RECORD_ACCOUNT, SUBMITTER_ACCOUNT
 from daintree.argo.workflow_status import phase
+from daintree.components import discover_components
+from daintree.components.source import SPEC, directory_of
 from daintree.errors import OK, Check, ClusterForbidden, ClusterMissing, DaintreeError, checked
 from daintree.settings import Settings
-from daintree.store.bucket import SCHEME
+from daintree.spec.validation import read_component
+from daintree.store.bucket import ObjectAddress
 
 # (verb, API group, resource)
 Right: TypeAlias = tuple[str, str, str]
@@ -65,11 +68,11 @@ _NOBODY = "daintree-doctor"
 
 
 def check_cluster(
-    cluster: Cluster, namespace: str, settings: Settings, endpoint: str
+    cluster: Cluster, namespace: str, settings: Settings, store: ObjectAddress | None
 ) -> Iterator[Check]:
     """Each thing in the cluster that Workflows need; none after a cluster that does not answer.
 
-    `endpoint` is the store's server as pods reach it, "" for AWS's own or where it is not known.
+    `store` is the store's address as pods reach it, None where it is not known.
     """
 
     def check(name: str, ask: Any, *arguments: Any) -> Check:
@@ -85,12 +88,15 @@ def check_cluster(
     yield check("pod security", _pod_security)
     for account, rights in RIGHTS.items():
         yield check(account, _account, account, rights)
-    yield check(names.REPOSITORIES, _repository, settings, endpoint)
+    yield check(names.REPOSITORIES, _repository, store)
     yield check(
         names.STORE_SECRET, _secret, names.STORE_SECRET, (names.ACCESS_KEY, names.SECRET_KEY)
     )
     if settings.argo_pull_secret:
         yield check("pull secret", _secret, settings.argo_pull_secret, (".dockerconfigjson",))
+    if settings.argo_env_secret:
+        variables = _variables(settings)
+        yield check("variables", _secret, settings.argo_env_secret, variables)
     yield check("your rights", _own_rights)
 
 
@@ -106,7 +112,7 @@ def _argo(cluster: Cluster, namespace: str) -> str:
 
 
 def _namespace(cluster: Cluster, namespace: str) -> str:
-    _found(cluster, "Namespace", "", namespace)
+    _object(cluster, "Namespace", "", namespace)
     return namespace
 
 
@@ -147,11 +153,11 @@ def _of_argo(cluster: Cluster, namespace: str, kind: str, name: str) -> Object |
     """An object of Argo's own; None where this account sees none."""
     for place in (*_ARGO_NAMESPACES, namespace):
         try:
-            found = cluster.find(kind, place, name)
+            item = cluster.find(kind, place, name)
         except (ClusterForbidden, ClusterMissing):
             continue
-        if found is not None:
-            return found
+        if item is not None:
+            return item
     return None
 
 
@@ -163,8 +169,8 @@ _RESTRICTED = (
 
 def _pod_security(cluster: Cluster, namespace: str) -> str:
     """The level that the namespace enforces; `restricted` refuses Argo's own containers unless its controller is set up."""
-    found = cluster.find("Namespace", "", namespace) or {}
-    labels = (found.get("metadata") or {}).get("labels") or {}
+    metadata = (cluster.find("Namespace", "", namespace) or {}).get("metadata") or {}
+    labels = metadata.get("labels") or {}
     level = str(labels.get("pod-security.kubernetes.io/enforce", "privileged"))
     if level != "restricted":
         return level
@@ -199,11 +205,11 @@ def _executor_security(settings: Object) -> Mapping[str, Any]:
 
 
 def _account(cluster: Cluster, namespace: str, account: str, rights: frozenset[Right]) -> str:
-    _found(cluster, "ServiceAccount", namespace, account)
-    missing = lacking(_found(cluster, "Role", namespace, account), rights)
+    _object(cluster, "ServiceAccount", namespace, account)
+    missing = lacking(_object(cluster, "Role", namespace, account), rights)
     if missing:
         raise ClusterMissing(f"the Role {account} lacks: {_words(missing)}", hint=APPLY)
-    binding = _found(cluster, "RoleBinding", namespace, account)
+    binding = _object(cluster, "RoleBinding", namespace, account)
     subjects = [
         (one.get("kind"), one.get("name"), one.get("namespace", namespace))
         for one in binding.get("subjects") or ()
@@ -220,32 +226,29 @@ def _account(cluster: Cluster, namespace: str, account: str, rights: frozenset[R
     return f"has its {len(rights)} rights"
 
 
-def _repository(cluster: Cluster, namespace: str, settings: Settings, endpoint: str) -> str:
-    found = _found(cluster, "ConfigMap", namespace, names.REPOSITORIES)
-    s3 = _s3_of(found)
-    bucket = settings.store.removeprefix(SCHEME).partition("/")[0]
+def _repository(cluster: Cluster, namespace: str, store: ObjectAddress | None) -> str:
+    s3 = _s3_of(_object(cluster, "ConfigMap", namespace, names.REPOSITORIES))
     wanted: dict[str, Any] = {
-        "bucket": bucket,
+        **({"bucket": store.bucket} if store else {}),
         "accessKeySecret": {"name": names.STORE_SECRET, "key": names.ACCESS_KEY},
         "secretKeySecret": {"name": names.STORE_SECRET, "key": names.SECRET_KEY},
     }
-    if endpoint:
-        parts = urlsplit(endpoint)
-        wanted |= {"endpoint": parts.netloc, "insecure": parts.scheme == "http"}
+    if store and store.endpoint:
+        wanted |= {"endpoint": store.host, "insecure": store.insecure}
     for name, value in wanted.items():
-        told = s3.get(name, False if name == "insecure" else None)
-        if told != value:
+        present = s3.get(name, False if name == "insecure" else None)
+        if present != value:
             raise ClusterMissing(
-                f"the ConfigMap {names.REPOSITORIES} says {name} {_shown(told)}, and the settings come to {_shown(value)}",
+                f"the ConfigMap {names.REPOSITORIES} says {name} {_shown(present)}, and the settings come to {_shown(value)}",
                 hint=f"put it right in deploy/argo/artifacts.yaml, then {APPLY}",
             )
-    return f"s3://{bucket}"
+    return str(s3.get("bucket"))
 
 
-def _s3_of(found: Object) -> Mapping[str, Any]:
+def _s3_of(configuration: Object) -> Mapping[str, Any]:
     import yaml
 
-    text = (found.get("data") or {}).get(names.REPOSITORY, "")
+    text = (configuration.get("data") or {}).get(names.REPOSITORY, "")
     try:
         read = yaml.safe_load(text)
     except yaml.YAMLError:
@@ -261,14 +264,26 @@ def _s3_of(found: Object) -> Mapping[str, Any]:
 
 def _secret(cluster: Cluster, namespace: str, name: str, keys: tuple[str, ...]) -> str:
     """Check the secret's keys; their values are neither kept nor said."""
-    given = _found(cluster, "Secret", namespace, name).get("data") or {}
+    given = _object(cluster, "Secret", namespace, name).get("data") or {}
     empty = [key for key in keys if not given.get(key)]
     if empty:
         raise ClusterMissing(
             f"the Secret {name} has no value for {' and '.join(empty)}",
-            hint=f"fill in deploy/argo/store.env, then {APPLY}",
+            hint=f"fill in deploy/argo/store.env, then {APPLY}"
+            if name == names.STORE_SECRET
+            else "whoever runs the cluster can put it there",
         )
-    return f"has {' and '.join(keys)}"
+    return f"has {' and '.join(keys)}" if keys else "is there"
+
+
+def _variables(settings: Settings) -> tuple[str, ...]:
+    """The variables that the project's components name; those whose files cannot be read are said by the plan."""
+    named: set[str] = set()
+    for name in discover_components(settings.root):
+        file = settings.root / directory_of(name) / SPEC
+        with suppress(DaintreeError, OSError):
+            named |= {*read_component(file.read_bytes(), str(file)).env}
+    return tuple(sorted(named))
 
 
 def _own_rights(cluster: Cluster, namespace: str) -> str:
@@ -281,11 +296,11 @@ def _own_rights(cluster: Cluster, namespace: str) -> str:
     return f"this account may submit to {namespace}"
 
 
-def _found(cluster: Cluster, kind: str, namespace: str, name: str) -> Object:
-    found = cluster.find(kind, namespace, name)
-    if found is None:
+def _object(cluster: Cluster, kind: str, namespace: str, name: str) -> Object:
+    item = cluster.find(kind, namespace, name)
+    if item is None:
         raise ClusterMissing(f"there is no {kind} {name}", hint=APPLY)
-    return found
+    return item
 
 
 def _words(rights: list[Right]) -> str:

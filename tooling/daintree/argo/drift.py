@@ -12,18 +12,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from daintree.argo import names
+from daintree.argo import manifest, names
 from daintree.argo.cluster import Object
-from daintree.argo.manifest import (
-    RECORD_COMMAND,
-    REPOSITORY_REFERENCE,
-    STAGE_VOLUMES,
-    Manifest,
-    empty_volumes,
-    input_paths,
-    stage_manifests,
-    task_parameters,
-)
 from daintree.argo.submission import (
     PIPELINE_TEMPLATE,
     RECORD_TEMPLATE,
@@ -31,6 +21,7 @@ from daintree.argo.submission import (
     SubmittedStage,
 )
 from daintree.argo.workflow_status import Attempt, Node, ObjectKey, read_nodes
+from daintree.store.bucket import ObjectAddress
 
 # Fields that decide when and on which node pods run, or who starts what: of a Workflow's specification, a template, a container.
 _SCHEDULING = frozenset(
@@ -65,14 +56,14 @@ _CREDENTIALS = ("accessKeySecret", "secretKeySecret")
 
 
 class Drift:
-    """Compares the stages of one Workflow, whose store is at `store` (s3://…), with its submission."""
+    """Compares the stages of one Workflow, whose store is at that address, with its submission."""
 
-    def __init__(self, workflow: Object, submission: Submission, store: str) -> None:
+    def __init__(self, workflow: Object, submission: Submission, store: ObjectAddress) -> None:
         self._submission, self._nodes = submission, read_nodes(workflow)
         self._spec, stored = _specification(workflow)
         self._written = {str(one.get("name")): one for one in _items(self._spec, "templates")}
         self._stored = stored
-        tasks, templates = stage_manifests(submission, store)
+        tasks, templates = manifest.stage_manifests(submission, store)
         self._tasks = {task["name"]: task for task in tasks}
         self._templates = {template["name"]: template for template in templates}
         self._general = next(self._of_all(), "")
@@ -103,10 +94,12 @@ class Drift:
         root = self._nodes.root
         if root is None or root.template_name != PIPELINE_TEMPLATE:
             yield f"its Workflow did not begin with the template {PIPELINE_TEMPLATE}"
-        if spec.get("artifactRepositoryRef") != REPOSITORY_REFERENCE:
+        if spec.get("artifactRepositoryRef") != manifest.REPOSITORY_REFERENCE:
             yield "its Workflow has another artifact repository"
-        volumes = [one for one in _items(spec, "volumes") if one.get("name") in STAGE_VOLUMES]
-        if _plain(volumes) != empty_volumes(STAGE_VOLUMES):
+        volumes = [
+            one for one in _items(spec, "volumes") if one.get("name") in manifest.STAGE_VOLUMES
+        ]
+        if _plain(volumes) != manifest.empty_volumes(manifest.STAGE_VOLUMES):
             yield "its volumes are others"
         others = {k: v for k, v in spec.items() if k != "templates"}
         for holder in (others, *self._written.values(), *self._stored.values()):
@@ -127,17 +120,18 @@ class Drift:
         if attempt.memoized:
             yield "its output is one that Argo has memoized"
         tasks = _items(self._written.get(PIPELINE_TEMPLATE, {}).get("dag") or {}, "tasks")
-        task: Manifest = next((one for one in tasks if one.get("name") == stage.task), {})
+        task: manifest.Manifest = next((one for one in tasks if one.get("name") == stage.task), {})
         yield from _differences("its task", _plain(task), _task(self._tasks[stage.task], task))
         wanted = self._templates[stage.template]
         yield from _differences("its template", _decisive(template), _decisive(wanted))
-        parameters = task_parameters(stage)
+        parameters = manifest.task_parameters(stage)
         for name in sorted(parameters.keys() | attempt.parameters.keys()):
             if attempt.parameters.get(name) != parameters.get(name):
                 got, value = attempt.parameters.get(name), parameters.get(name)
                 yield f"it had {name} {got!r} where {value!r} was submitted"
         paths = {
-            need: at.artifact for need, at in input_paths(stage, self._submission.source).items()
+            need: at.artifact
+            for need, at in manifest.input_paths(stage, self._submission.source).items()
         }
         for need, artifact in paths.items():
             if attempt.artifacts.get(artifact, ObjectKey()).bare != inputs[need].bare:
@@ -183,7 +177,7 @@ class Drift:
         if key in _filled(json.dumps(template, ensure_ascii=False), scope):
             yield key
 
-    def _template(self, node: Node) -> Manifest | None:
+    def _template(self, node: Node) -> manifest.Manifest | None:
         """The template that a node ran; None for one that stands nowhere by its name."""
         reference = node.template_ref
         if reference is None:
@@ -209,7 +203,7 @@ class Drift:
         }
 
 
-def _specification(workflow: Object) -> tuple[Manifest, dict[str, Manifest]]:
+def _specification(workflow: Object) -> tuple[manifest.Manifest, dict[str, manifest.Manifest]]:
     """The specification that a Workflow runs by, and the templates that Argo has stored beside it.
 
     Where it refers to a WorkflowTemplate, Argo keeps what it has made of both.
@@ -231,7 +225,7 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _decisive(template: Manifest) -> Manifest:
+def _decisive(template: manifest.Manifest) -> manifest.Manifest:
     """A stage's template without what decides nothing of its output; variables in any order."""
     kept = {name: value for name, value in template.items() if name not in _TEMPLATE_FREE}
     container = kept.get("container")
@@ -240,7 +234,7 @@ def _decisive(template: Manifest) -> Manifest:
     return dict(_plain(kept))
 
 
-def _task(wanted: Manifest, task: Manifest) -> Any:
+def _task(wanted: manifest.Manifest, task: manifest.Manifest) -> Any:
     """The generated task; one that waits for further tasks is no other."""
     needed, waited = wanted.get("dependencies", []), task.get("dependencies") or []
     return _plain({**wanted, "dependencies": waited} if set(needed) <= set(waited) else wanted)
@@ -264,15 +258,15 @@ def _differences(path: str, got: Any, wanted: Any) -> Iterator[str]:
         yield f"{path} is {got!r} where {wanted!r} was submitted"
 
 
-def _is_record(template: Manifest) -> bool:
+def _is_record(template: manifest.Manifest) -> bool:
     """True of the record step's template: it alone has the keys of the store."""
     container = template.get("container") or {}
-    command = {name: container.get(name) for name in RECORD_COMMAND}
+    command = {name: container.get(name) for name in manifest.RECORD_COMMAND}
     only = {"name", "container", "inputs", "outputs", *_TEMPLATE_FREE}
     names_all = {name for name, value in template.items() if value}
     return (
         template.get("name") == RECORD_TEMPLATE
-        and command == RECORD_COMMAND
+        and command == manifest.RECORD_COMMAND
         and names_all <= only
         and not _items(template.get("outputs") or {}, "artifacts")
     )

@@ -23,11 +23,9 @@ from daintree.images.reference import (
     component_repository,
     version_tag,
 )
-from daintree.images.registry import RegistryClient, open_registry
-from daintree.images.tags import Candidate, ImageLabelCache, published, tag_errors
+from daintree.images.registry import RegistryClient
+from daintree.images.tags import THREADS
 from daintree.settings import Settings
-
-THREADS = 16
 
 
 class ComponentImage(msgspec.Struct, frozen=True):
@@ -58,10 +56,10 @@ def component_images(
         host: RegistryClient(host, plain_http=settings.registry_plain_http)
         for host in {item.repository.host for item in wanted}
     }
-    found = side_by_side(
+    digests = side_by_side(
         lambda item: _digest(registries[item.repository.host], item), wanted, THREADS
     )
-    missing = [item for item, digest in zip(wanted, found, strict=True) if not digest]
+    missing = [item for item, digest in zip(wanted, digests, strict=True) if not digest]
     if missing:
         names = " ".join(dict.fromkeys(item.version.name for item in missing))
         tagged = missing[0].repository.tagged(missing[0].reference)
@@ -72,7 +70,7 @@ def component_images(
         )
     return side_by_side(
         lambda pair: _image(registries[pair[0].repository.host], *pair, settings.platform),
-        list(zip(wanted, found, strict=True)),
+        list(zip(wanted, digests, strict=True)),
         THREADS,
     )
 
@@ -100,11 +98,11 @@ def _digest(registry: RegistryClient, item: _Wanted) -> str:
 
 def _image(registry: RegistryClient, item: _Wanted, digest: str, platform: str) -> ComponentImage:
     config = registry.config(item.repository, digest, platform)
-    told = config.labels.get(VERSION_LABEL, "")
-    if told != item.version.digest:
+    label = config.labels.get(VERSION_LABEL, "")
+    if label != item.version.digest:
         raise ImageError(
             f"{item.repository}@{digest} is not {item.version.name} at {item.version.digest}:"
-            f" its label is {told or 'missing'}",
+            f" its label is {label or 'missing'}",
             hint="who pushed it by hand? Remove its tag from the registry, then doit build --push",
         )
     if not config.entrypoint:
@@ -123,80 +121,54 @@ def tooling_image(settings: Settings) -> str:
     """The tooling's image as pods name it: `repository@sha256:…`, as the registry has it now.
 
     The setting `argo_image` wins, and a tag in it is looked up. Else it is the image of the version that the project's files
-    give. Raises UsageError where neither is there, SettingsError for a setting that names no image, RegistryError for an image
+    give. Raises UsageError where neither is there, SettingsError for a setting that names no image, ImageError for an image
     that the registry lacks, or when it does not answer, and what reading the version does.
     """
     if settings.argo_image:
-        return _named(settings)
+        return _configured_image(settings)
     if TOOLING not in discover_images(settings.root):
         raise UsageError(
             "the project has not the sources of the tooling, and no setting names its image",
             hint=f"{_SETTING}: what `{_BUILD}` gives in the repository that has them",
         )
-    if not settings.registry:
-        raise UsageError(
-            f"a cluster gets {TOOLING} from a registry, and none is set",
-            hint="set DAINTREE_REGISTRY, or registry in [tool.daintree], such as registry.example/ml",
-        )
-    return _of_this_version(settings)
+    tree = WorkingTree(settings.root)
+    versions = read_each_version(tree, [TOOLING], platform=settings.platform, bases=settings.bases)
+    version = versions[TOOLING]
+    if isinstance(version, DaintreeError):
+        raise version
+    try:
+        return component_images([version], settings)[0].reference
+    except RegistryError:
+        raise
+    except ImageError:
+        _, unclean = uncommitted(settings, [TOOLING], tree)
+        if TOOLING not in unclean:
+            raise
+        raise ImageError(
+            f"{TOOLING} is not committed, so no registry has its image: {'; '.join(unclean[TOOLING])}",
+            hint=f"commit it, then {_BUILD}; or {_SETTING}",
+        ) from None
 
 
-def _named(settings: Settings) -> str:
+def _configured_image(settings: Settings) -> str:
     """The image that the setting names, by its digest."""
-    place, _, digest = settings.argo_image.partition("@")
-    path, colon, tag = place.rpartition(":")
+    path, _, digest = settings.argo_image.partition("@")
+    name, colon, tag = path.rpartition(":")
     if not colon or "/" in tag:
-        path, tag = place, LATEST
-    host, _, name = path.partition("/")
+        name, tag = path, LATEST
+    host, _, name = name.partition("/")
     if not name or not ("." in host or ":" in host or host == "localhost"):
         raise SettingsError(
             f"argo_image: {settings.argo_image!r} does not say which registry it is in",
             hint="such as registry.example/ml/daintree/tooling:latest",
         )
     repository = Repository(host, name)
-    if digest:
-        return f"{repository}@{digest}"
-    [found] = _registry(host, settings).digests([(repository, tag)])
-    if not found:
+    registry = RegistryClient(host, plain_http=settings.registry_plain_http)
+    if not digest:
+        [digest] = registry.digests([(repository, tag)])
+    if not digest:
         raise RegistryError(
             f"the registry {host} has no {repository.tagged(tag)}",
             hint=f"{_BUILD} in the repository of the tooling, or another {_SETTING}",
         )
-    return f"{repository}@{found}"
-
-
-def _of_this_version(settings: Settings) -> str:
-    """The image of the version that the project's files give."""
-    tree = WorkingTree(settings.root)
-    versions = read_each_version(tree, [TOOLING], platform=settings.platform, bases=settings.bases)
-    version = versions[TOOLING]
-    if isinstance(version, DaintreeError):
-        raise version
-    candidate = Candidate(version, component_repository(settings.registry, TOOLING))
-    registry = _registry(candidate.repository.host, settings)
-    found = published(registry, [candidate], "")
-    cache = ImageLabelCache(settings.images)
-    for error in tag_errors(registry, cache, [candidate], found).values():
-        raise error
-    digest = found[TOOLING].version
-    if not digest:
-        raise _missing(settings, candidate, tree)
-    return f"{candidate.repository}@{digest}"
-
-
-def _missing(settings: Settings, candidate: Candidate, tree: WorkingTree) -> RegistryError:
-    _, unclean = uncommitted(settings, [TOOLING], tree)
-    if TOOLING in unclean:
-        return RegistryError(
-            f"{TOOLING} is not committed, so no registry has its image: {'; '.join(unclean[TOOLING])}",
-            hint=f"commit it, then {_BUILD}; or {_SETTING}",
-        )
-    return RegistryError(
-        f"the registry {candidate.repository.host} has no {candidate.image}", hint=_BUILD
-    )
-
-
-def _registry(host: str, settings: Settings) -> RegistryClient:
-    registry = open_registry(host, plain_http=settings.registry_plain_http)
-    assert registry is not None
-    return registry
+    return f"{repository}@{digest}"

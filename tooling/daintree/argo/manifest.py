@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -22,7 +21,7 @@ from daintree.argo.submission import (
     SubmittedSource,
     SubmittedStage,
     location_template,
-    pod_endpoint,
+    pod_address,
 )
 from daintree.digest import short
 from daintree.errors import SettingsError, SourceError
@@ -32,9 +31,9 @@ from daintree.runners.variables import container_variables
 from daintree.settings import Settings
 from daintree.spec.component import Resources
 from daintree.spec.parameters import as_argument
-from daintree.store.bucket import SCHEME
-from daintree.store.layout import SOURCES
-from daintree.store.s3 import DEFAULT_REGION, S3Access
+from daintree.store.bucket import ObjectAddress, object_address
+from daintree.store.layout import source_location
+from daintree.store.s3 import S3Access
 
 Manifest: TypeAlias = dict[str, Any]
 
@@ -54,12 +53,11 @@ _LONGEST_ARTIFACT, _LONGEST_PARAMETER = 100, 120
 
 
 class ClusterAccess(msgspec.Struct, frozen=True, kw_only=True):
-    """Access of pods to what a manifest names. `endpoint` is the store's server as pods reach it, "" for AWS's own."""
+    """Access of pods to what a manifest names; `store` is the store's address as pods reach it."""
 
     settings: Settings
     namespace: str
-    endpoint: str
-    region: str
+    store: ObjectAddress
     tooling_image: str
 
 
@@ -70,18 +68,17 @@ def cluster_access(
 
     Raises SettingsError for a store's server that only this machine reaches.
     """
-    endpoint, region = pod_endpoint(settings, access)
-    if endpoint and is_loopback(urlsplit(endpoint).netloc):
+    store = pod_address(settings.store, settings, access)
+    if store.endpoint and is_loopback(store.host):
         raise SettingsError(
-            f"pods cannot reach the store's server at {endpoint}, which is this machine's own address",
+            f"pods cannot reach the store's server at {store.endpoint}, which is this machine's own address",
             hint="argo_endpoint in [tool.daintree], or DAINTREE_ARGO_ENDPOINT, says where the cluster finds it,"
             " such as http://minio.minio:9000",
         )
     return ClusterAccess(
         settings=settings,
         namespace=namespace or settings.argo_namespace,
-        endpoint=endpoint,
-        region=region,
+        store=store,
         tooling_image=tooling_image,
     )
 
@@ -95,7 +92,7 @@ def workflow_manifest(submission: Submission, access: ClusterAccess, attempt: in
         raise ValueError("every stage is a hit")
     labels = _labels(submission)
     arguments = _workflow_arguments(submission)
-    tasks, templates = stage_manifests(submission, access.settings.store)
+    tasks, templates = stage_manifests(submission, access.store)
     return {
         "apiVersion": API_VERSION,
         "kind": "Workflow",
@@ -127,8 +124,10 @@ def workflow_manifest(submission: Submission, access: ClusterAccess, attempt: in
 REPOSITORY_REFERENCE = {"configMap": names.REPOSITORIES, "key": names.REPOSITORY}
 
 
-def stage_manifests(submission: Submission, store: str) -> tuple[list[Manifest], list[Manifest]]:
-    """The tasks of a submission's stages, and their templates, each once, for the store at `store` (s3://…).
+def stage_manifests(
+    submission: Submission, store: ObjectAddress
+) -> tuple[list[Manifest], list[Manifest]]:
+    """The tasks of a submission's stages, and their templates, each once, for the store at that address.
 
     Raises SourceError for a source that pods cannot read.
     """
@@ -191,16 +190,21 @@ def store_environment(access: ClusterAccess) -> list[Manifest]:
         "DAINTREE_PREFIX": access.settings.prefix,
         "DAINTREE_ARGO_NAMESPACE": "{{workflow.namespace}}",
         "HOME": TEMPORARY,
-        **({"MINIO_ENDPOINT": access.endpoint} if access.endpoint else {}),
-        **({"AWS_REGION": access.region} if access.region else {}),
+        **({"MINIO_ENDPOINT": access.store.endpoint} if access.store.endpoint else {}),
+        **({"AWS_REGION": access.store.region} if access.store.region else {}),
     }
     keys = {"MINIO_ACCESS_KEY": names.ACCESS_KEY, "MINIO_SECRET_KEY": names.SECRET_KEY}
+    return [*environment(variables), *secret_environment(names.STORE_SECRET, keys)]
+
+
+def secret_environment(secret: str, keys: Mapping[str, str]) -> list[Manifest]:
+    """Variables whose values are keys of a secret of the cluster, which a pod waits for where one is missing."""
     return [
-        *environment(variables),
-        *(
-            {"name": name, "valueFrom": {"secretKeyRef": store_secret(key)}}
-            for name, key in keys.items()
-        ),
+        {
+            "name": name,
+            "valueFrom": {"secretKeyRef": {"name": secret, "key": key, "optional": False}},
+        }
+        for name, key in keys.items()
     ]
 
 
@@ -228,13 +232,9 @@ def resource_requirements(wanted: Resources) -> Manifest:
         amounts["cpu"] = f"{wanted.cpu:g}" if whole else f"{max(1, round(wanted.cpu * 1000))}m"
     if wanted.memory:
         amounts["memory"] = wanted.memory
+    if wanted.gpu:
+        amounts["nvidia.com/gpu"] = str(wanted.gpu)
     return {"resources": {"limits": amounts, "requests": amounts}} if amounts else {}
-
-
-def store_key(store: str, path: str) -> str:
-    """The key in its bucket of a path in the store at `store` (s3://…)."""
-    prefix = store.removeprefix(SCHEME).partition("/")[2].strip("/")
-    return f"{prefix}/{path}" if prefix else path
 
 
 class InputPath(msgspec.Struct, frozen=True):
@@ -290,7 +290,7 @@ def _workflow_arguments(submission: Submission) -> list[Manifest]:
 def _task(
     submission: Submission,
     stage: SubmittedStage,
-    store: str,
+    store: ObjectAddress,
     parameters: Mapping[tuple[str, str], str],
 ) -> Manifest:
     running = {other.name: other.task for other in submission.stages}
@@ -310,7 +310,7 @@ def _task(
 
 
 def _task_artifacts(
-    submission: Submission, stage: SubmittedStage, store: str, running: Mapping[str, str]
+    submission: Submission, stage: SubmittedStage, store: ObjectAddress, running: Mapping[str, str]
 ) -> list[Manifest]:
     """A task's inputs: another task's output, a run in the store, or the source."""
     hits = {hit.name: hit.location for hit in submission.hits}
@@ -321,7 +321,7 @@ def _task_artifacts(
             artifacts.append({"name": at.artifact, "from": "{{" + output + "}}"})
         else:
             s3 = (
-                {"key": store_key(store, f"{hits[need]}/output")}
+                {"key": store.below(f"{hits[need]}/output").key}
                 if need
                 else _source_object(submission.source, store)
             )
@@ -329,37 +329,36 @@ def _task_artifacts(
     return artifacts
 
 
-def _source_object(source: SubmittedSource, store: str) -> Manifest:
+def _source_object(source: SubmittedSource, store: ObjectAddress) -> Manifest:
     """The source's objects: in the store, or in place.
 
     In another bucket it needs all that says where, since Argo ignores a bucket without its server.
     Raises SourceError for a whole bucket.
     """
     if not source.url:
-        return {"key": store_key(store, f"{SOURCES}/{short(source.digest, 64)}/output")}
-    bucket, _, key = source.url.removeprefix(SCHEME).partition("/")
-    if not key:
+        return {"key": store.below(f"{source_location(source.digest)}/output").key}
+    address = object_address(source.url, source.endpoint, source.region)
+    if not address.key:
         raise SourceError(
             f"the source {source.url} is a whole bucket, which pods cannot read",
             hint=f"name a prefix: {source.url}/…",
         )
-    if bucket == store.removeprefix(SCHEME).partition("/")[0]:
-        return {"key": key}
-    server = urlsplit(
-        source.endpoint or f"https://s3.{source.region or DEFAULT_REGION}.amazonaws.com"
-    )
+    if address.bucket == store.bucket:
+        return {"key": address.key}
     return {
-        "endpoint": server.netloc,
-        "insecure": server.scheme == "http",
-        "bucket": bucket,
-        "key": key,
+        "endpoint": address.host,
+        "insecure": address.insecure,
+        "bucket": address.bucket,
+        "key": address.key,
         **({"region": source.region} if source.region else {}),
         "accessKeySecret": store_secret(names.ACCESS_KEY),
         "secretKeySecret": store_secret(names.SECRET_KEY),
     }
 
 
-def _stage_template(submission: Submission, stage: SubmittedStage, store: str) -> Manifest:
+def _stage_template(
+    submission: Submission, stage: SubmittedStage, store: ObjectAddress
+) -> Manifest:
     """The template of a stage and of those that share it."""
     parameters = _template_parameters(stage)
     arguments = _arguments(stage, parameters)
@@ -379,7 +378,7 @@ def _stage_template(submission: Submission, stage: SubmittedStage, store: str) -
                     "name": OUTPUT_ARTIFACT,
                     "path": OUTPUT,
                     "archive": {"none": {}},
-                    "s3": {"key": store_key(store, f"{location}/output")},
+                    "s3": {"key": store.below(f"{location}/output").key},
                 }
             ]
         },
@@ -388,7 +387,10 @@ def _stage_template(submission: Submission, stage: SubmittedStage, store: str) -
             "image": stage.image,
             "command": [escape(word) for word in stage.command],
             "args": arguments,
-            "env": environment(stage_variables((*stage.command, *arguments))),
+            "env": [
+                *environment(stage_variables((*stage.command, *arguments))),
+                *secret_environment(submission.secret, {name: name for name in stage.env}),
+            ],
             **resource_requirements(stage.resources),
             "securityContext": CONTAINER_SECURITY,
             "volumeMounts": mounts(STAGE_VOLUMES),

@@ -32,7 +32,6 @@ from daintree.argo.workflow_status import (
     read_status,
 )
 from daintree.argo.workflows import Times, container_times, find_workflow, stage_log
-from daintree.digest import short
 from daintree.errors import (
     ArtifactRejected,
     ClusterError,
@@ -45,9 +44,8 @@ from daintree.errors import (
 from daintree.pipeline.keys import content_key
 from daintree.pipeline.publish import publish_result
 from daintree.pipeline.sources.bucket import BucketSource
-from daintree.store.bucket import SCHEME
-from daintree.store.cache import prove
-from daintree.store.layout import OUTPUT, SOURCES
+from daintree.store.bucket import object_address
+from daintree.store.layout import OUTPUT, source_location
 from daintree.store.records import (
     Artifact,
     FileEntry,
@@ -57,7 +55,6 @@ from daintree.store.records import (
     index_record_of,
 )
 from daintree.store.remote import RemoteRuns
-from daintree.store.transfer import hash_objects
 
 
 class StageReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +77,7 @@ class _Input(msgspec.Struct, frozen=True):
 
     digest: str
     origin: str
-    place: ObjectKey
+    key: ObjectKey
 
 
 class _Refused(DaintreeError):
@@ -103,10 +100,10 @@ class Recording:
         times: Callable[[str], Times | None],
     ) -> None:
         self._status, self._submission = status, submission
-        self._drift = Drift(workflow, submission, remote.bucket.url)
+        self._drift = Drift(workflow, submission, remote.address)
         self._remote, self._log, self._times = remote, log, times
         self._inputs = {
-            hit.name: _Input(hit.digest, hit.location, self._place(f"{hit.location}/{OUTPUT}"))
+            hit.name: _Input(hit.digest, hit.location, self._key(f"{hit.location}/{OUTPUT}"))
             for hit in submission.hits
         }
         self._inputs[""] = self._source()
@@ -140,9 +137,9 @@ class Recording:
             raise _Refused("it is not what was submitted: no pod of its own ran")
         inputs = self._inputs_of(stage)
         manifest = self._manifest(stage, attempt, inputs)
-        place = self._place(f"{manifest.location}/{OUTPUT}")
-        keys = {need: one.place for need, one in inputs.items()}
-        difference = self._drift.of_stage(stage, attempt, keys, place)
+        key = self._key(f"{manifest.location}/{OUTPUT}")
+        keys = {need: one.key for need, one in inputs.items()}
+        difference = self._drift.of_stage(stage, attempt, keys, key)
         if difference:
             raise _Refused(f"it is not what was submitted: {difference}")
         standing = self._remote.records.read_run(manifest.location)
@@ -152,7 +149,7 @@ class Recording:
         whole = self._remote.adopt(whole, lambda: self._log(attempt.pod))
         winner, indexed = self._index(stage, whole)
         assert whole.output is not None
-        self._inputs[stage.name] = _Input(whole.output.digest, whole.location, place)
+        self._inputs[stage.name] = _Input(whole.output.digest, whole.location, key)
         return StageReport(
             stage=stage.name,
             status="recorded" if standing is None or indexed else "known",
@@ -173,9 +170,7 @@ class Recording:
         """Output of the stage. Raises ArtifactRejected where that is nothing, or lacks what was promised."""
         if not stage.needs and self._source_fault:
             raise _Refused(self._source_fault)
-        output = hash_objects(
-            self._remote.bucket, f"{manifest.location}/{OUTPUT}", f"{stage.name}: hashing"
-        )
+        output = self._remote.read_output(manifest.location, f"{stage.name}: hashing")
         written = {entry.path for entry in output.files}
         for name in stage.outputs:
             if name not in written:
@@ -254,17 +249,16 @@ class Recording:
     def _source(self) -> _Input:
         """The source as pods find it: in place, or in the store."""
         source = self._submission.source
-        bucket, _, key = source.url.removeprefix(SCHEME).partition("/")
-        if not source.url:
-            place = self._place(f"{SOURCES}/{short(source.digest, 64)}/{OUTPUT}")
-        else:
-            place = ObjectKey(key, "" if bucket == self._remote.bucket.name else bucket)
-        return _Input(source.digest, source.origin, place)
+        key = self._key(f"{source_location(source.digest)}/{OUTPUT}")
+        if source.url:
+            address = object_address(source.url, "", "")
+            own = address.bucket == self._remote.address.bucket
+            key = ObjectKey(address.key, "" if own else address.bucket)
+        return _Input(source.digest, source.origin, key)
 
-    def _place(self, path: str) -> ObjectKey:
-        """Address at which pods find a path of the store."""
-        prefix = self._remote.bucket.prefix
-        return ObjectKey(f"{prefix}/{path}" if prefix else path)
+    def _key(self, path: str) -> ObjectKey:
+        """Key at which pods find a path of the store."""
+        return ObjectKey(self._remote.address.below(path).key)
 
 
 def _content(stage: SubmittedStage, inputs: Mapping[str, _Input]) -> str:
@@ -320,8 +314,8 @@ def recording_of(cluster: Cluster, namespace: str, remote: RemoteRuns, name: str
             f"the Workflow {name} still runs: what its stages put out is recorded when it ends",
             hint=f"doit cancel {name} stops it",
         )
-    submission = submission_of(workflow, remote.bucket)
-    prove(remote.bucket)
+    submission = submission_of(workflow, remote)
+    remote.bucket.prove()
     return Recording(
         *(workflow, status, submission, remote),
         log=lambda pod: _log(cluster, namespace, pod),

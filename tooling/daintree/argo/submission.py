@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 
@@ -22,12 +21,13 @@ from daintree.argo.images import ComponentImage, component_images
 from daintree.argo.names import (
     LONGEST_WORKFLOW,
     PLANNED,
+    STORE_SECRET,
     SUBMISSION,
     distinct_names,
     kubernetes_name,
 )
 from daintree.digest import Plain, digest_record, short
-from daintree.errors import ImageError, SourceError, StoreError, UsageError
+from daintree.errors import ImageError, SettingsError, SourceError, StoreError, UsageError
 from daintree.images.build import uncommitted
 from daintree.pipeline.decisions import BoundStage, Hit, Miss, inputs_of
 from daintree.pipeline.job import current_user
@@ -38,13 +38,12 @@ from daintree.runners.container import INPUT, OUTPUT
 from daintree.settings import Settings
 from daintree.spec.component import Resources, Scalar
 from daintree.spec.parameters import as_argument
-from daintree.store.backend import Content
-from daintree.store.bucket import SCHEME, Bucket
+from daintree.store.bucket import ObjectAddress, object_address
 from daintree.store.integrity import hash_artifact
-from daintree.store.layout import SUBMISSIONS
-from daintree.store.records import SCHEMA, decode, encode, readable
+from daintree.store.records import SCHEMA
 from daintree.store.remote import RemoteRuns
 from daintree.store.s3 import DEFAULT_REGION, S3Access, read_s3_access
+from daintree.terminal import say
 
 _DIGITS = 10
 # Room for the number of an attempt.
@@ -55,7 +54,7 @@ class SubmittedStage(msgspec.Struct, frozen=True, kw_only=True):
     """A stage that runs in the cluster: a task of the Workflow, whose `template` is named too.
 
     `image` is its component's, `repository@sha256:…`; `command` is the image's own entrypoint and `arguments` what follows it,
-    as the container must get them. `outputs` are the files it must write. `replaces` is the run that stands under its key and
+    as the container must get them, and `env` the variables that it gets from a Secret. `outputs` are the files it must write. `replaces` is the run that stands under its key and
     is to make way, a damaged one's or a forced stage's ("" for none). The rest is as in run.json.
     """
 
@@ -77,6 +76,7 @@ class SubmittedStage(msgspec.Struct, frozen=True, kw_only=True):
     recipe: str
     reason: str
     replaces: str = ""
+    env: tuple[str, ...] = ()
 
 
 class SubmittedHit(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,7 +107,7 @@ class SubmittedSource(msgspec.Struct, frozen=True, kw_only=True):
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """Work of a Workflow. `stages` run, in the pipeline's order; `hits` are those that they read.
 
-    `prefix` is the setting; `commit` that of the files, "" for none; `user` asked for it, with this `tooling`, and at the time
+    `secret` is the Secret of the cluster that holds the stages' variables ("" where they have none). `prefix` is the setting; `commit` that of the files, "" for none; `user` asked for it, with this `tooling`, and at the time
     `planned` (UTC), which a run's location is made of: a cluster's own times are in the zone of its controller.
     """
 
@@ -121,6 +121,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     user: str
     tooling: str
     planned: str = ""
+    secret: str = ""
 
     @property
     def digest(self) -> str:
@@ -128,7 +129,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
         computed: Plain = [
             [
                 *(stage.name, stage.recipe, stage.image, stage.replaces),
-                *(float(stage.resources.cpu), stage.resources.memory),
+                *(float(stage.resources.cpu), stage.resources.memory, stage.resources.gpu),
+                list(stage.env),
                 [[name, stage.parameters[name]] for name in stage.ineffective],
             ]
             for stage in self.stages
@@ -138,21 +140,13 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
             *(self.source.identity, self.source.digest),
             *(self.source.url, self.source.endpoint, self.source.region),
         ]
-        return digest_record("submission", 2, [self.pipeline, source, self.prefix, computed, read])
-
-    @property
-    def place(self) -> str:
-        """Path of the submission below the store."""
-        return f"{SUBMISSIONS}/{short(self.digest, 64)}"
+        content: Plain = [self.pipeline, source, self.prefix, self.secret, computed, read]
+        return digest_record("submission", 3, content)
 
     def workflow(self, attempt: int = 1) -> str:
         """The name of the Workflow that computes it: the same for the same plan; a further attempt has its number behind it."""
         name = f"{kubernetes_name(self.pipeline, _LONGEST_STEM)}-{short(self.digest, _DIGITS)}"
         return name if attempt == 1 else f"{name}-{attempt}"
-
-    def stage(self, name: str) -> SubmittedStage | None:
-        """The stage of this name, if it is one of those that run."""
-        return next((stage for stage in self.stages if stage.name == name), None)
 
 
 # The templates of every Workflow that are no component's.
@@ -187,70 +181,86 @@ def _shape(stage: BoundStage) -> object:
 _LONGEST_TASK = 63
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """Request to a cluster. Where `submission` has no stages there is nothing to do.
-
-    `hits` are the stages that do not run, whether one that runs reads them or not; `saved` the seconds that computing them took.
-    """
+class PlannedSubmission(msgspec.Struct, frozen=True, kw_only=True):
+    """The submission of what a plan misses. Where it has no stages there is nothing to do."""
 
     session: Session
     plan: Plan
     submission: Submission
-    hits: tuple[str, ...]
-    saved: float
+
+    @property
+    def hits(self) -> tuple[str, ...]:
+        """The stages that do not run, whether one that runs reads them or not."""
+        return tuple(n for n, d in self.plan.decisions.items() if isinstance(d, Hit))
+
+    @property
+    def saved(self) -> float:
+        """The seconds that computing the hits took."""
+        return sum(d.record.seconds for d in self.plan.decisions.values() if isinstance(d, Hit))
 
 
-def order_of(session: Session, plan: Plan) -> Order:
-    """The order for what a plan misses. Nothing is written, and no cluster is asked.
+def plan_submission(session: Session, plan: Plan) -> PlannedSubmission:
+    """The submission of what a plan misses. Nothing is written, and no cluster is asked.
+
+    Raises SourceError for a source that is both an object and a prefix, and as `runnable` does.
+    """
+    stages = [s for s in plan.stages if not isinstance(plan.decisions[s.name], Hit)]
+    commit, images, secret = runnable(session, plan, stages)
+    read_last_runs(session, plan)
+    submission = Submission(
+        pipeline=plan.pipeline.name,
+        source=_source(session, plan),
+        prefix=session.settings.prefix,
+        stages=_submitted(session, plan, stages, images),
+        hits=_hits(plan, stages),
+        commit=commit,
+        user=current_user(),
+        tooling=__version__,
+        planned=f"{datetime.now(UTC):{_TIME}}",
+        secret=secret,
+    )
+    return PlannedSubmission(session=session, plan=plan, submission=submission)
+
+
+def runnable(
+    session: Session, plan: Plan, stages: Sequence[BoundStage]
+) -> tuple[str, dict[str, ComponentImage], str]:
+    """Check that pods can run stages: the commit of their components, each stage's image, and the secret of their variables.
 
     Raises UsageError for a store that a cluster cannot reach, ImageError for a component that is not committed or whose image
-    is not in the registry, SourceError for a source that is both an object and a prefix.
+    is not in the registry, SettingsError for variables that come from no secret.
     """
-    check_reach(session)
-    stages = [s for s in plan.stages if not isinstance(plan.decisions[s.name], Hit)]
-    read_last_runs(session, plan)
-    commit = commit_of(session, plan, stages)
-    images = _images(session, plan, stages)
-    return Order(
-        session=session,
-        plan=plan,
-        submission=Submission(
-            pipeline=plan.pipeline.name,
-            source=_source(session, plan),
-            prefix=session.settings.prefix,
-            stages=_submitted(session, plan, stages, images),
-            hits=_hits(plan, stages),
-            commit=commit,
-            user=current_user(),
-            tooling=__version__,
-            planned=f"{datetime.now(UTC):{_TIME}}",
-        ),
-        hits=tuple(s.name for s in plan.stages if s not in stages),
-        saved=sum(d.record.seconds for d in plan.decisions.values() if isinstance(d, Hit)),
-    )
+    _ = session.store.published
+    secret = _variables_secret(session.settings, stages)
+    commit = _commit(session, plan, stages)
+    return commit, _images(session, plan, stages), secret
 
 
-def check_reach(session: Session) -> None:
-    """Raise UsageError for a store that pods cannot reach."""
-    if not session.store.url.startswith(SCHEME):
-        raise UsageError(
-            f"the artifact store {session.store.url} is on this machine, where no pod can reach it",
-            hint="set DAINTREE_STORE, or store in pyproject.toml, to s3://bucket",
+def _variables_secret(settings: Settings, stages: Sequence[BoundStage]) -> str:
+    """The Secret that stages' variables come from; "" where no component names any. Raises SettingsError where none can be used."""
+    named = [stage for stage in stages if stage.spec.env]
+    if not named:
+        return ""
+    if settings.argo_env_secret in ("", STORE_SECRET):
+        stage = named[0]
+        variables = ", ".join(stage.spec.env)
+        missing = "none is set" if not settings.argo_env_secret else "that one is the store's own"
+        raise SettingsError(
+            f"stage {stage.name!r}: component {stage.component} gets {variables} from a Secret of the cluster, and {missing}",
+            hint="argo_env_secret in [tool.daintree], or DAINTREE_ARGO_ENV_SECRET, names a Secret with these keys",
         )
+    return settings.argo_env_secret
 
 
-def commit_of(session: Session, plan: Plan, stages: Sequence[BoundStage]) -> str:
+def _commit(session: Session, plan: Plan, stages: Sequence[BoundStage]) -> str:
     """HEAD, where the stages' components are in the project, "" else. Raises ImageError for one that is not as HEAD has it."""
     here = sorted({s.component for s in stages if not plan.version_of(s).image})
-    if not here:
-        return ""
-    commit, unclean = uncommitted(session.settings, here)
-    for name in here:
-        if name in unclean:
-            raise ImageError(
-                f"{name} is not committed: {'; '.join(unclean[name])}: a cluster runs what others can see",
-                hint="commit it, then doit build --push; or try it here: --runner docker",
-            )
+    commit, unclean = uncommitted(session.settings, here) if here else ("", {})
+    for name in sorted(unclean.keys() & set(here)):
+        raise ImageError(
+            f"{name} is not committed: {'; '.join(unclean[name])}: a cluster runs what others can see",
+            hint="commit it, then doit build --push; or try it here: --runner docker",
+        )
     return commit
 
 
@@ -258,10 +268,10 @@ def _images(
     session: Session, plan: Plan, stages: Sequence[BoundStage]
 ) -> dict[str, ComponentImage]:
     versions = {stage.name: plan.version_of(stage) for stage in stages}
-    distinct = list({version.digest: version for version in versions.values()}.values())
-    images = component_images(distinct, session.settings) if distinct else []
-    found = {version.digest: image for version, image in zip(distinct, images, strict=True)}
-    return {name: found[version.digest] for name, version in versions.items()}
+    distinct = {version.digest: version for version in versions.values()}
+    images = component_images([*distinct.values()], session.settings) if distinct else []
+    by_version = dict(zip(distinct, images, strict=True))
+    return {name: by_version[version.digest] for name, version in versions.items()}
 
 
 def _submitted(
@@ -289,6 +299,7 @@ def _submitted(
             recipe=stage.recipe,
             reason=reason(session, plan, stage, plan.decisions[stage.name]),
             replaces=_replaces(plan, stage),
+            env=stage.spec.env,
         )
         for stage in stages
     )
@@ -307,8 +318,8 @@ def _replaces(plan: Plan, stage: BoundStage) -> str:
         return ""
     if decision.damaged:
         return decision.damaged.run
-    standing = plan.recipe_records.get(stage.recipe)
-    return standing.run if standing and stage.name in plan.request.force else ""
+    record = plan.recipe_records.get(stage.recipe)
+    return record.run if record and stage.name in plan.request.force else ""
 
 
 def _hits(plan: Plan, stages: Sequence[BoundStage]) -> tuple[SubmittedHit, ...]:
@@ -326,32 +337,28 @@ def _source(session: Session, plan: Plan) -> SubmittedSource:
     assert identity.digest is not None
     url = session.source.url
     alone = isinstance(session.source, BucketSource) and session.source.is_object
-    endpoint, region = pod_endpoint(session.settings, read_s3_access()) if url else ("", "")
+    address = pod_address(url, session.settings, read_s3_access()) if url else None
     return SubmittedSource(
         identity=identity.identity,
         digest=identity.digest,
         origin=identity.origin,
         url=url,
         file=url.rpartition("/")[2] if alone else "",
-        endpoint=endpoint,
-        region=region,
+        endpoint=address.endpoint if address else "",
+        region=address.region if address else "",
     )
 
 
-def pod_endpoint(settings: Settings, access: S3Access) -> tuple[str, str]:
-    """The store's server as pods reach it, and its region: "" for AWS's own, and for the region that is the default."""
+def pod_address(url: str, settings: Settings, access: S3Access) -> ObjectAddress:
+    """The address of the store or a source as pods reach it; the region is "" where it is the default."""
     region = "" if access.region == DEFAULT_REGION else access.region
-    return settings.argo_endpoint or access.endpoint, region
+    return object_address(url, settings.argo_endpoint or access.endpoint, region)
 
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-class _Written(msgspec.Struct, frozen=True):
-    schema: int
-
-
-def submission_of(workflow: Object, bucket: Bucket) -> Submission:
+def submission_of(workflow: Object, runs: RemoteRuns) -> Submission:
     """The submission of a Workflow, whole, with the Workflow's own time of planning.
 
     Raises UsageError for a Workflow that has none, StoreError where the store does not have it, or not as it was submitted.
@@ -364,17 +371,10 @@ def submission_of(workflow: Object, bucket: Bucket) -> Submission:
             f"the Workflow {metadata['name']} was not written by `doit argo`: it has no annotation {SUBMISSION}",
             hint="only what was planned and submitted can be recorded under its keys",
         )
-    place = f"{SUBMISSIONS}/{short(digest, 64)}"
-    content = bucket.get_many([place])[0]
-    if content is None:
+    submission = runs.read_submission(digest, Submission)
+    if submission.digest != digest:
         raise StoreError(
-            f"the submission of the Workflow {metadata['name']} is not in {bucket.url}: {place} is missing",
-            hint="is this the store that it was submitted from? DAINTREE_STORE names it",
-        )
-    submission = readable(decode(Submission, content, place))
-    if submission is None or submission.digest != digest:
-        raise StoreError(
-            f"the submission {bucket.url}/{place} cannot be used: {_fault(content)}",
+            f"the submission {digest} in {runs.url} cannot be used: it is not what its digest says",
             hint="submit the pipeline again: what is missing is computed anew",
         )
     if not _is_time(planned):
@@ -391,18 +391,6 @@ def _is_time(text: str) -> bool:
         return f"{datetime.strptime(text, _TIME):{_TIME}}" == text
     except ValueError:
         return False
-
-
-def _fault(content: Content) -> str:
-    if not isinstance(content, bytes):
-        return "it is damaged"
-    try:
-        schema = msgspec.json.decode(content, type=_Written).schema
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return "it is damaged"
-    if schema > SCHEMA:
-        return f"it is of schema {schema}, written by a newer version of this tooling, which has to record it"
-    return "it is not what its digest says"
 
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -451,47 +439,30 @@ def share_hits(session: Session, plan: Plan) -> bool:
     return shared
 
 
-def upload(order: Order, say: Callable[[str], None]) -> None:
-    """Put the source and the submission into the store, each unless it is there; `say` gets a line before a copy.
+def upload(planned: PlannedSubmission) -> None:
+    """Put the source and the submission into the store, each unless it is there.
 
     Raises StoreError as publishing does, SourceError for a source that has changed since the plan.
     """
-    upload_source(order, say)
-    bucket = Bucket(order.session.settings.store, read_s3_access())
-    bucket.create(order.submission.place, encode(order.submission, order.submission.place))
+    upload_source(planned)
+    submission = planned.submission
+    planned.session.store.published.add_submission(submission.digest, submission)
 
 
-def upload_source(order: Order, say: Callable[[str], None]) -> None:
-    """Put the source that stages of an order read into the store, unless it is there. Raises as `upload` does."""
-    if not order.submission.source.url and _reads_source(order):
-        bucket = Bucket(order.session.settings.store, read_s3_access())
-        _upload_source(order.session, order.plan, RemoteRuns(bucket), say)
-
-
-def _reads_source(order: Order) -> bool:
-    return any(not stage.needs for stage in order.submission.stages)
-
-
-def _upload_source(
-    session: Session, plan: Plan, remote: RemoteRuns, say: Callable[[str], None]
-) -> None:
-    digest = plan.identity.digest
-    assert digest is not None
-    if remote.has_source(digest):
+def upload_source(planned: PlannedSubmission) -> None:
+    """Put the source that stages read into the store, unless it is there. Raises as `upload` does."""
+    session, source = planned.session, planned.submission.source
+    read = any(not stage.needs for stage in planned.submission.stages)
+    if source.url or not read or session.store.published.has_source(source.digest):
         return
-    say(f"putting the source {plan.identity.origin} into {session.store.url}")
+    say(f"putting the source {source.origin} into {session.store.url}")
     with session.store.stage(f"source-{os.urandom(8).hex()}") as staging:
-        _copy(session, staging.scratch, staging.output)
+        session.source.files(staging.scratch)
+        shutil.copytree(staging.scratch, staging.output, dirs_exist_ok=True)
         artifact = hash_artifact(staging.output)
-        if artifact.digest != digest:
+        if artifact.digest != source.digest:
             raise SourceError(
-                f"the source {plan.identity.origin} changed while it was read",
+                f"the source {source.origin} changed while it was read",
                 hint="run it again when whatever writes it is done",
             )
         session.store.add_source(staging, artifact)
-
-
-def _copy(session: Session, links: Path, target: Path) -> None:
-    """Fill `target` with the source's files, which `links` gets links to."""
-    session.source.files(links)
-    shutil.copytree(links, target, dirs_exist_ok=True)

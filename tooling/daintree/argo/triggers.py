@@ -33,7 +33,8 @@ from daintree.argo.submission import POD_NAME, RECORD_TEMPLATE, Submission
 from daintree.errors import SourceError, UsageError
 from daintree.pipeline.decisions import BoundStage
 from daintree.pipeline.plan import Plan
-from daintree.store.bucket import SCHEME
+from daintree.spec.component import Resources
+from daintree.store.bucket import object_address
 from daintree.store.s3 import DEFAULT_REGION
 from daintree.terminal import nearest
 
@@ -49,27 +50,28 @@ OBJECTS = "objects"
 CREATED = ["s3:ObjectCreated:Put", "s3:ObjectCreated:CompleteMultipartUpload"]
 # Objects that come together make Workflows one after the other, of which each but the first finds nothing missing.
 WORKFLOWS_A_MINUTE = 2
-BY_HAND = "by-hand"
+OWN_OUTPUTS = "by-hand"
 
 
-def cron_manifest(
-    pipeline: str,
-    name: str,
-    frozen: str,
-    access: ClusterAccess,
-    *,
-    schedule: str,
-    timezone: str,
-    commit: str,
-) -> Manifest:
-    """The CronWorkflow `name` that plans and submits the frozen pipeline at each time of `schedule`.
+class Trigger(msgspec.Struct, frozen=True, kw_only=True):
+    """A pipeline that plans and submits in a cluster: its frozen text, the name of its objects there, its components' commit."""
+
+    pipeline: str
+    name: str
+    frozen: str
+    commit: str
+    access: ClusterAccess
+
+
+def cron_manifest(trigger: Trigger, schedule: str, timezone: str) -> Manifest:
+    """The CronWorkflow that plans and submits the frozen pipeline at each time of `schedule`.
 
     A run is left out while the one before still plans. `timezone` is "" for that of the cluster's controller.
     """
     return {
         "apiVersion": API_VERSION,
         "kind": "CronWorkflow",
-        "metadata": _metadata(pipeline, name, commit, access),
+        "metadata": _metadata(trigger.pipeline, trigger.name, trigger.commit, trigger.access),
         "spec": {
             "schedules": [schedule],
             **({"timezone": timezone} if timezone else {}),
@@ -77,21 +79,20 @@ def cron_manifest(
             "startingDeadlineSeconds": LATE_SECONDS,
             "successfulJobsHistoryLimit": KEPT_RUNS,
             "failedJobsHistoryLimit": KEPT_RUNS,
-            "workflowSpec": _submit_spec(pipeline, frozen, access),
+            "workflowSpec": _submit_spec(trigger),
         },
     }
 
 
-def event_manifests(
-    pipeline: str, name: str, frozen: str, access: ClusterAccess, *, source: str, commit: str
-) -> list[Manifest]:
-    """The WorkflowTemplate `name`, whose one step plans and submits the frozen pipeline, and what makes Workflows of it.
+def event_manifests(trigger: Trigger, source: str) -> list[Manifest]:
+    """The WorkflowTemplate whose one step plans and submits the frozen pipeline, and what makes Workflows of it.
 
-    An EventSource and a Sensor do for each new object below `source` (s3://bucket/prefix), a WorkflowEventBinding for each
+    An EventSource and a Sensor do for each new object below `source` (a bucket's URL), a WorkflowEventBinding for each
     POST to the Argo server's `/api/v1/events/NAMESPACE/NAME`.
     """
+    name, access = trigger.name, trigger.access
     specs = {
-        "WorkflowTemplate": _submit_spec(pipeline, frozen, access),
+        "WorkflowTemplate": _submit_spec(trigger),
         "EventSource": _event_source(access, source),
         "Sensor": _sensor(name, access.namespace),
         "WorkflowEventBinding": {
@@ -99,7 +100,7 @@ def event_manifests(
             "submit": {"workflowTemplateRef": {"name": name}},
         },
     }
-    metadata = _metadata(pipeline, name, commit, access)
+    metadata = _metadata(trigger.pipeline, name, trigger.commit, access)
     return [
         {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
         for kind, spec in specs.items()
@@ -115,7 +116,7 @@ def template_manifest(submission: Submission, name: str, access: ClusterAccess) 
     words = ("{{workflow.name}}", "{{inputs.parameters.stage}}", POD_NAME)
     # The setting `prefix`, in which braces are doubled.
     doubled = "/".join(word.replace("{", "{{").replace("}", "}}") for word in words)
-    prefix = f"{BY_HAND}/{submission.pipeline}/{doubled}"
+    prefix = f"{OWN_OUTPUTS}/{submission.pipeline}/{doubled}"
     manifest = workflow_manifest(msgspec.structs.replace(submission, prefix=prefix), access)
     spec = manifest["spec"]
     del spec["onExit"]
@@ -145,11 +146,11 @@ def _metadata(pipeline: str, name: str, commit: str, access: ClusterAccess) -> M
     }
 
 
-def _submit_spec(pipeline: str, frozen: str, access: ClusterAccess) -> Manifest:
+def _submit_spec(trigger: Trigger) -> Manifest:
     """A Workflow whose one step submits the frozen pipeline."""
-    secret = access.settings.argo_pull_secret
+    access, secret = trigger.access, trigger.access.settings.argo_pull_secret
     login = {"secretName": secret, "items": [{"key": ".dockerconfigjson", "path": "config.json"}]}
-    mutex = names.kubernetes_name(f"submit-{pipeline}", names.LONGEST_WORKFLOW)
+    mutex = names.kubernetes_name(f"submit-{trigger.pipeline}", names.LONGEST_WORKFLOW)
     return {
         "entrypoint": SUBMIT_TEMPLATE,
         "serviceAccountName": names.SUBMITTER_ACCOUNT,
@@ -161,21 +162,23 @@ def _submit_spec(pipeline: str, frozen: str, access: ClusterAccess) -> Manifest:
             *empty_volumes(TOOLING_VOLUMES),
             *([{"name": "login", "secret": login}] if secret else []),
         ],
-        "templates": [_submit_template(pipeline, frozen, access)],
+        "templates": [_submit_template(trigger)],
     }
 
 
-def _submit_template(pipeline: str, frozen: str, access: ClusterAccess) -> Manifest:
+def _submit_template(trigger: Trigger) -> Manifest:
+    access = trigger.access
     login = {"login": LOGIN} if access.settings.argo_pull_secret else {}
-    path = f"{PROJECT}/pipelines/{pipeline}.json"
+    path = f"{PROJECT}/pipelines/{trigger.pipeline}.json"
+    pipeline = {"name": "pipeline", "path": path, "raw": {"data": trigger.frozen}}
     return {
         "name": SUBMIT_TEMPLATE,
-        "inputs": {"artifacts": [{"name": "pipeline", "path": path, "raw": {"data": frozen}}]},
+        "inputs": {"artifacts": [pipeline]},
         "retryStrategy": retries(STAGE_RETRIES, TERMINATED),
         "container": {
             "image": access.tooling_image,
             "command": ["doit"],
-            "args": ["submit", pipeline],
+            "args": ["submit", trigger.pipeline],
             "env": [*_settings_environment(access), *store_environment(access)],
             "securityContext": CONTAINER_SECURITY,
             "volumeMounts": mounts({**TOOLING_VOLUMES, **login}),
@@ -192,25 +195,25 @@ def _settings_environment(access: ClusterAccess) -> list[Manifest]:
         "DAINTREE_REGISTRY": settings.registry,
         "DAINTREE_REGISTRY_PLAIN_HTTP": "true" if settings.registry_plain_http else "",
         "DAINTREE_ARGO_DEADLINE": str(settings.argo_deadline),
-        "DAINTREE_ARGO_ENDPOINT": access.endpoint,
+        "DAINTREE_ARGO_ENDPOINT": access.store.endpoint,
         "DAINTREE_ARGO_IMAGE": access.tooling_image,
         "DAINTREE_ARGO_NODE_SELECTOR": selector,
         "DAINTREE_ARGO_PULL_SECRET": settings.argo_pull_secret,
+        "DAINTREE_ARGO_ENV_SECRET": settings.argo_env_secret,
         "DOCKER_CONFIG": LOGIN if settings.argo_pull_secret else "",
     }
     return environment({name: value for name, value in variables.items() if value})
 
 
 def _event_source(access: ClusterAccess, source: str) -> Manifest:
-    bucket, _, prefix = source.removeprefix(SCHEME).partition("/")
-    server = urlsplit(access.endpoint or "https://s3.amazonaws.com")
+    address = object_address(source, access.store.endpoint, access.store.region)
     watched = {
-        "endpoint": server.netloc,
-        "insecure": server.scheme == "http",
-        "region": access.region or DEFAULT_REGION,
-        "bucket": {"name": bucket},
+        "endpoint": address.host,
+        "insecure": address.insecure,
+        "region": address.region or DEFAULT_REGION,
+        "bucket": {"name": address.bucket},
         "events": CREATED,
-        **({"filter": {"prefix": prefix}} if prefix else {}),
+        **({"filter": {"prefix": address.key}} if address.key else {}),
         "accessKey": store_secret(names.ACCESS_KEY),
         "secretKey": store_secret(names.SECRET_KEY),
     }
@@ -328,7 +331,8 @@ def _number(word: str) -> int | None:
 
 _REMOTE = ("http://", "https://", "s3://")
 # What Argo or the kubelet may take for a place to put something in, as JSON may also write it.
-_ESCAPED = {"{": "\\u007b", "}": "\\u007d", "$": "\\u0024"}
+_ESCAPED = str.maketrans({"{": "\\u007b", "}": "\\u007d", "$": "\\u0024"})
+_JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 def frozen_pipeline(plan: Plan) -> str:
@@ -368,46 +372,24 @@ def _frozen_source(plan: Plan) -> str | dict[str, str]:
 
 
 def _frozen_stage(plan: Plan, bound: BoundStage) -> dict[str, Any]:
-    said = plan.pipeline.stage(bound.name)
+    stage = plan.pipeline.stage(bound.name)
     code = (
-        {"image": said.image}
-        if said.image
-        else {"component": said.component, "version": plan.version_of(bound).digest}
+        {"image": stage.image}
+        if stage.image
+        else {"component": stage.component, "version": plan.version_of(bound).digest}
     )
-    resources = said.resources and {"cpu": said.resources.cpu, "memory": said.resources.memory}
+    resources = msgspec.to_builtins(stage.resources or Resources())
+    limits = {name: amount for name, amount in resources.items() if amount}
     return {
         "name": bound.name,
         **code,
         "params": dict(bound.parameters),
         "needs": list(bound.needs),
-        **({"resources": {k: v for k, v in resources.items() if v}} if resources else {}),
+        **({"resources": limits} if limits else {}),
     }
 
 
-def braceless_json(value: Any, indent: str = "") -> str:
-    """JSON in which no brace stands in a string, and no two braces meet: each item of a mapping has its line.
-
-    Mappings that are empty are left out. A list is one of mappings, or of plain values.
-    """
-    inner = indent + "  "
-    if isinstance(value, dict) and value:
-        items = [
-            f"{_scalar(key)}: {braceless_json(item, inner)}"
-            for key, item in value.items()
-            if item != {}
-        ]
-        return "{\n" + ",\n".join(inner + item for item in items) + f"\n{indent}" + "}"
-    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        return (
-            "[\n"
-            + ",\n".join(inner + braceless_json(item, inner) for item in value)
-            + f"\n{indent}]"
-        )
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_scalar, value)) + "]"
-    return _scalar(value)
-
-
-def _scalar(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return "".join(_ESCAPED.get(character, character) for character in text)
+def braceless_json(value: Any) -> str:
+    """JSON for people in which no brace stands in a string, and no two braces meet."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    return _JSON_STRING.sub(lambda match: match[0].translate(_ESCAPED), text)

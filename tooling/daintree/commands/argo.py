@@ -5,12 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from daintree.argo import names
-from daintree.argo.submission import Order
 from daintree.commands.command import (
     FORCE,
     JSON_OPTION,
@@ -28,30 +25,37 @@ from daintree.errors import UsageError
 from daintree.pipeline.session import Request
 from daintree.settings import Settings
 from daintree.spec.pipeline import pipeline_files
-from daintree.terminal import columns, count, duration, say
+from daintree.terminal import columns, count, duration
 
 if TYPE_CHECKING:
     from daintree.argo.manifest import ClusterAccess
-    from daintree.argo.submission import Order
-    from daintree.pipeline.plan import Planned
+    from daintree.argo.submission import PlannedSubmission
+    from daintree.argo.triggers import Trigger
+    from daintree.pipeline.session import Session
+
+# Manifests, and the comments above them.
+Documents: TypeAlias = tuple[list[dict[str, Any]], list[str]]
 
 NAMESPACE = option(
     "namespace", "the namespace in the cluster (default: the setting `argo_namespace`)"
 )
+TRIGGERS = ("schedule", "on_event", "template")
 
 
-def ordered(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> Order:
-    """The order for what the pipeline misses, with the options `source`, `set` and `force`.
+def planned_submission(
+    settings: Settings, pipeline: str, options: Mapping[str, Any]
+) -> PlannedSubmission:
+    """The submission of what the pipeline misses, with the options `source`, `set` and `force`.
 
-    A hit that only this machine has is published first. Raises as `make_plan` and `order_of` do.
+    A hit that only this machine has is published first. Raises as `make_plan` and `plan_submission` do.
     """
-    from daintree.argo.submission import order_of, share_hits
+    from daintree.argo.submission import plan_submission, share_hits
 
     options = {**options, "runner": "argo"}
     made = planned(settings, pipeline, options, force=options["force"], fetch=True)
     if share_hits(*made):
         made = planned(settings, pipeline, options, force=options["force"], fetch=True)
-    return order_of(*made)
+    return plan_submission(*made)
 
 
 def access_of(settings: Settings, namespace: str) -> ClusterAccess:
@@ -61,139 +65,6 @@ def access_of(settings: Settings, namespace: str) -> ClusterAccess:
     from daintree.store.s3 import read_s3_access
 
     return cluster_access(settings, read_s3_access(), tooling_image(settings), namespace)
-
-
-STANDING_OPTIONS = (
-    option(
-        "schedule",
-        "write a CronWorkflow that plans and submits the pipeline at these times, such as '0 3 * * *'",
-    ),
-    option(
-        "timezone", "the time zone of --schedule, such as Europe/Berlin (default: the controller's)"
-    ),
-    option(
-        "on_event",
-        "write what plans and submits the pipeline for new objects of its s3:// source, and for a webhook",
-        type=bool,
-    ),
-    option("template", "write a WorkflowTemplate of every stage, to edit by hand", type=bool),
-)
-
-
-class Standing(msgspec.Struct, frozen=True):
-    """Manifests that stay in a cluster under one name, and what is said above them."""
-
-    name: str
-    documents: list[dict[str, Any]]
-    comments: list[str]
-
-
-def is_standing(options: Mapping[str, Any]) -> bool:
-    """True when the options ask for one of these. Raises UsageError for several, or for some without what they belong to."""
-    asked = [f"--{n.replace('_', '-')}" for n in ("schedule", "on_event", "template") if options[n]]
-    if len(asked) > 1:
-        raise UsageError(f"{' and '.join(asked)} are different manifests", hint="ask for one")
-    if asked and options["force"]:
-        raise UsageError(f"--force is for what is submitted now, {asked[0]} for later")
-    if options["timezone"] and not options["schedule"]:
-        raise UsageError("--timezone is that of --schedule", hint="--schedule '0 3 * * *'")
-    return bool(asked)
-
-
-def standing(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> Standing:
-    """The trigger or submission that the options ask for.
-
-    Raises as planning does, and UsageError for a wrong schedule, time zone or kind of source, SourceError for a source that
-    pods cannot look at, ImageError for a component that is not committed or not pushed.
-    """
-    if options["schedule"]:
-        return _schedule(settings, pipeline, options)
-    if options["on_event"]:
-        return _on_event(settings, pipeline, options)
-    return _template(settings, pipeline, options)
-
-
-def _schedule(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> Standing:
-    from daintree.argo.triggers import check_schedule, check_timezone, cron_manifest
-
-    schedule = check_schedule(options["schedule"])
-    timezone = check_timezone(options["timezone"]) if options["timezone"] else ""
-    _, frozen, commit, access = _planned(settings, pipeline, options)
-    name = _name(settings, pipeline, pipeline)
-    document = cron_manifest(
-        pipeline,
-        name,
-        frozen,
-        access,
-        schedule=schedule,
-        timezone=timezone,
-        commit=commit,
-    )
-    comments = schedule_comments(pipeline, commit, access.namespace, schedule, timezone)
-    return Standing(name, [document], comments)
-
-
-def _on_event(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> Standing:
-    from daintree.argo.triggers import event_manifests
-
-    (session, plan), frozen, commit, access = _planned(settings, pipeline, options)
-    source = session.source.url
-    if not source:
-        raise UsageError(
-            f"--on-event watches a bucket, and the source {plan.identity.origin} is in none",
-            hint="--source s3://bucket/prefix, or --schedule",
-        )
-    name = _name(settings, pipeline, f"{pipeline}/on-event")
-    documents = event_manifests(pipeline, name, frozen, access, source=source, commit=commit)
-    comments = event_comments(pipeline, name, commit, access.namespace, source)
-    return Standing(name, documents, comments)
-
-
-def _template(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> Standing:
-    from daintree.argo.submission import order_of, upload_source
-    from daintree.argo.triggers import template_manifest
-
-    request = Request(
-        pipeline=pipeline,
-        directory=Path.cwd(),
-        source=options["source"],
-        set=tuple(options["set"]),
-        always=True,
-        runner="argo",
-    )
-    order = order_of(*plan_request(settings, request, fetch=True))
-    access = access_of(settings, options["namespace"])
-    name = _name(settings, pipeline, pipeline)
-    document = template_manifest(order.submission, name, access)
-    upload_source(order, say)
-    comments = template_comments(pipeline, name, order.submission.commit, access.namespace)
-    return Standing(name, [document], comments)
-
-
-def _planned(
-    settings: Settings, pipeline: str, options: Mapping[str, Any]
-) -> tuple[Planned, str, str, ClusterAccess]:
-    """The plan, its pipeline frozen, the commit of its components, and the cluster's side."""
-    from daintree.argo.images import component_images
-    from daintree.argo.submission import check_reach, commit_of
-    from daintree.argo.triggers import frozen_pipeline
-
-    made = planned(settings, pipeline, {**options, "runner": "argo"})
-    session, plan = made
-    check_reach(session)
-    frozen, commit = frozen_pipeline(plan), commit_of(session, plan, plan.stages)
-    # Each has to be there: it is a pod as soon as the source is another.
-    versions = {version.digest: version for version in map(plan.version_of, plan.stages)}
-    component_images([*versions.values()], settings)
-    return made, frozen, commit, access_of(settings, options["namespace"])
-
-
-def _name(settings: Settings, pipeline: str, wanted: str) -> str:
-    """The name in the cluster, which no other pipeline of the project gets."""
-    from daintree.argo.names import LONGEST_CRON_WORKFLOW, distinct_names
-
-    every = [text for name in pipeline_files(settings.root) for text in (name, f"{name}/on-event")]
-    return distinct_names(every, LONGEST_CRON_WORKFLOW)[wanted]
 
 
 class Argo(DaintreeCommand):
@@ -215,54 +86,156 @@ class Argo(DaintreeCommand):
         SET,
         FORCE,
         NAMESPACE,
-        *STANDING_OPTIONS,
+        option(
+            "schedule",
+            "write a CronWorkflow that plans and submits the pipeline at these times, such as '0 3 * * *'",
+        ),
+        option(
+            "timezone",
+            "the time zone of --schedule, such as Europe/Berlin (default: the controller's)",
+        ),
+        option(
+            "on_event",
+            "write what plans and submits the pipeline for new objects of its s3:// source, and for a webhook",
+            type=bool,
+        ),
+        option("template", "write a WorkflowTemplate of every stage, to edit by hand", type=bool),
         JSON_OPTION,
     )
     names = (1, 1)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Plan, hand over, write."""
-        if is_standing(options):
-            self._write_standing(names[0], options)
+        """Plan, upload what pods read, write."""
+        if is_trigger(options):
+            make = _schedule if options["schedule"] else _event
+            make = _template if options["template"] else make
+            documents, comments = make(self.settings, names[0], options)
+            self._write(documents, comments, options)
+            report = triggers_as_json(names[0], documents, options["out"])
+            summary = triggers_summary(names[0], documents)
         else:
-            self._write_workflow(names[0], options)
+            submission = planned_submission(self.settings, names[0], options)
+            namespace = options["namespace"] or self.settings.argo_namespace
+            if submission.submission.stages:
+                self._write_workflow(submission, namespace, options)
+            report = submission_as_json(submission, namespace, options["out"])
+            summary = submission_summary(submission)
+        if options["json"]:
+            print_json(report)
+        else:
+            print(summary, file=sys.stderr)
 
-    def _write_workflow(self, pipeline: str, options: Mapping[str, Any]) -> None:
+    def _write_workflow(
+        self, planned: PlannedSubmission, namespace: str, options: Mapping[str, Any]
+    ) -> None:
+        from daintree.argo.manifest import workflow_manifest
         from daintree.argo.submission import upload
 
-        order = ordered(self.settings, pipeline, options)
-        namespace = options["namespace"] or self.settings.argo_namespace
-        if order.submission.stages:
-            text = self._text(order, namespace)
-            upload(order, say)
-            self._write(text, options)
-        if options["json"]:
-            print_json(order_as_json(order, namespace, options["out"]))
-        else:
-            print(order_summary(order), file=sys.stderr)
+        manifest = workflow_manifest(planned.submission, access_of(self.settings, namespace))
+        upload(planned)
+        self._write([manifest], submission_comments(planned, namespace), options)
 
-    def _write_standing(self, pipeline: str, options: Mapping[str, Any]) -> None:
+    def _write(
+        self, documents: list[dict[str, Any]], comments: list[str], options: Mapping[str, Any]
+    ) -> None:
         from daintree.argo.escaping import manifest_text
 
-        written = standing(self.settings, pipeline, options)
-        self._write(manifest_text(written.documents, written.comments), options)
-        if options["json"]:
-            print_json(standing_as_json(pipeline, written.documents, options["out"]))
-        else:
-            print(standing_summary(pipeline, written.documents), file=sys.stderr)
-
-    def _text(self, order: Any, namespace: str) -> str:
-        from daintree.argo.escaping import manifest_text
-        from daintree.argo.manifest import workflow_manifest
-
-        manifest = workflow_manifest(order.submission, access_of(self.settings, namespace))
-        return manifest_text([manifest], order_comments(order, namespace))
-
-    def _write(self, text: str, options: Mapping[str, Any]) -> None:
+        text = manifest_text(documents, comments)
         if options["out"]:
             write_whole(Path.cwd() / options["out"], text)
         elif not options["json"]:
             sys.stdout.write(text)
+
+
+def is_trigger(options: Mapping[str, Any]) -> bool:
+    """True when the options name a manifest that stays in the cluster.
+
+    Raises UsageError for several, or for some without what they belong to.
+    """
+    chosen = [f"--{name.replace('_', '-')}" for name in TRIGGERS if options[name]]
+    if len(chosen) > 1:
+        raise UsageError(f"{' and '.join(chosen)} are different manifests", hint="ask for one")
+    if chosen and options["force"]:
+        raise UsageError(f"--force is for what is submitted now, {chosen[0]} for later")
+    if options["timezone"] and not options["schedule"]:
+        raise UsageError("--timezone is that of --schedule", hint="--schedule '0 3 * * *'")
+    return bool(chosen)
+
+
+def _schedule(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> Documents:
+    from daintree.argo.triggers import check_schedule, check_timezone, cron_manifest
+
+    schedule = check_schedule(options["schedule"])
+    timezone = check_timezone(options["timezone"]) if options["timezone"] else ""
+    _, trigger = _trigger(settings, pipeline, pipeline, options)
+    return [cron_manifest(trigger, schedule, timezone)], schedule_comments(
+        trigger, schedule, timezone
+    )
+
+
+def _event(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> Documents:
+    from daintree.argo.triggers import event_manifests
+
+    session, trigger = _trigger(settings, pipeline, f"{pipeline}/on-event", options)
+    source = session.source.url
+    if not source:
+        raise UsageError(
+            f"--on-event watches a bucket, and the source {session.source.identify().origin} is in none",
+            hint="--source s3://bucket/prefix, or --schedule",
+        )
+    return event_manifests(trigger, source), event_comments(trigger, source)
+
+
+def _template(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> Documents:
+    from daintree.argo.submission import plan_submission, upload_source
+    from daintree.argo.triggers import template_manifest
+
+    request = Request(
+        pipeline=pipeline,
+        directory=Path.cwd(),
+        source=options["source"],
+        set=tuple(options["set"]),
+        always=True,
+        runner="argo",
+    )
+    every = plan_submission(*plan_request(settings, request, fetch=True))
+    access = access_of(settings, options["namespace"])
+    name = _name(settings, pipeline)
+    document = template_manifest(every.submission, name, access)
+    upload_source(every)
+    comments = template_comments(pipeline, name, every.submission.commit, access.namespace)
+    return [document], comments
+
+
+def _trigger(
+    settings: Settings, pipeline: str, name: str, options: Mapping[str, Any]
+) -> tuple[Session, Trigger]:
+    """The open project, and the frozen pipeline under a name of the cluster.
+
+    Raises as planning does, and ImageError for a component that is not committed or not pushed: each is a pod as soon as the
+    source is another.
+    """
+    from daintree.argo.submission import runnable
+    from daintree.argo.triggers import Trigger, frozen_pipeline
+
+    made = planned(settings, pipeline, {**options, "runner": "argo"})
+    session, plan = made
+    frozen = frozen_pipeline(plan)
+    commit, _, _ = runnable(session, plan, plan.stages)
+    return session, Trigger(
+        pipeline=pipeline,
+        name=_name(settings, name),
+        frozen=frozen,
+        commit=commit,
+        access=access_of(settings, options["namespace"]),
+    )
+
+
+def _name(settings: Settings, wanted: str) -> str:
+    """The name in the cluster, which no other pipeline of the project gets."""
+    pipelines = pipeline_files(settings.root)
+    every = [text for name in pipelines for text in (name, f"{name}/on-event")]
+    return names.distinct_names(every, names.LONGEST_CRON_WORKFLOW)[wanted]
 
 
 def write_whole(file: Path, text: str) -> None:
@@ -276,41 +249,50 @@ def write_whole(file: Path, text: str) -> None:
         raise
 
 
-def order_comments(order: Order, namespace: str) -> list[str]:
+def submission_comments(planned: PlannedSubmission, namespace: str) -> list[str]:
     """Comments above a manifest: its origin, the plan, and how it is submitted."""
-    plan, submission = order.plan, order.submission
-    why = reasons(order.session, plan)
+    session, plan, submission = planned.session, planned.plan, planned.submission
+    why = reasons(session, plan)
     rows = [["stage", "status", "last", "reason"]]
     for stage in plan.stages:
         decision = plan.decisions[stage.name]
-        seconds = last_seconds(order.session, stage, decision)
+        seconds = last_seconds(session, stage, decision)
         last = "-" if seconds is None else duration(seconds)
         rows.append([stage.name, decision.status.upper(), last, why[stage.name]])
-    head = f"{plan.pipeline.name}: what the store {order.session.store.url} does not have yet"
-    place = f"commit {submission.commit}, " if submission.commit else ""
+    commit = f"commit {submission.commit}, " if submission.commit else ""
     return [
-        head,
-        f"{place}submission {submission.digest}",
+        f"{submission.pipeline}: what the store {session.store.url} does not have yet",
+        f"{commit}submission {submission.digest}",
         "",
         *columns(rows),
         "",
-        f"Submit it with `doit submit {plan.pipeline.name}`, `argo submit` or `kubectl create -f`, to the namespace {namespace},",
+        f"Submit it with `doit submit {submission.pipeline}`, `argo submit` or `kubectl create -f`, to the namespace {namespace},",
         "which needs what deploy/argo makes; `doit doctor --runner argo` checks that.",
     ]
 
 
-def order_summary(order: Order) -> str:
+def submission_summary(planned: PlannedSubmission) -> str:
     """Summary of what the cluster does and is spared, in one line; seconds are those of the last runs."""
-    name, stages = order.plan.pipeline.name, order.submission.stages
-    saved = f"{count(len(order.hits), 'pod')} and {duration(order.saved)} of pod time saved"
+    name, stages = planned.submission.pipeline, planned.submission.stages
+    saved = f"{count(len(planned.hits), 'pod')} and {duration(planned.saved)} of pod time saved"
     if not stages:
-        return f"{name}: nothing to run: {count(len(order.hits), 'hit')}, {saved}; no Workflow is needed"
-    return f"{name}: {count(len(stages), 'pod')} to run{_last(order)}; {saved}"
+        return f"{name}: nothing to run: {count(len(planned.hits), 'hit')}, {saved}; no Workflow is needed"
+    return f"{name}: {count(len(stages), 'pod')} to run{_last(planned)}; {saved}"
 
 
-def order_as_json(order: Order, namespace: str, file: str) -> dict[str, Any]:
-    """The order as `doit argo --json` prints it; `workflow` is null where nothing is to run."""
-    submission = order.submission
+def _last(planned: PlannedSubmission) -> str:
+    """The seconds that the stages to run took when they last ran, as far as they are known."""
+    session, plan = planned.session, planned.plan
+    stages = [stage for stage in plan.stages if stage.name not in planned.hits]
+    seconds = [last_seconds(session, stage, plan.decisions[stage.name]) for stage in stages]
+    known = [second for second in seconds if second is not None]
+    unknown = f" and {len(seconds) - len(known)} unknown" if len(known) < len(seconds) else ""
+    return f" (last {duration(sum(known))}{unknown})" if known else ""
+
+
+def submission_as_json(planned: PlannedSubmission, namespace: str, file: str) -> dict[str, Any]:
+    """The submission as `doit argo --json` prints it; `workflow` is null where nothing is to run."""
+    submission = planned.submission
     return {
         "pipeline": submission.pipeline,
         "workflow": submission.workflow() if submission.stages else None,
@@ -328,23 +310,9 @@ def order_as_json(order: Order, namespace: str, file: str) -> dict[str, Any]:
             }
             for stage in submission.stages
         ],
-        "hits": list(order.hits),
-        "saved_seconds": round(order.saved, 3),
+        "hits": list(planned.hits),
+        "saved_seconds": round(planned.saved, 3),
     }
-
-
-def _last(order: Order) -> str:
-    known = [
-        seconds
-        for stage in order.plan.stages
-        if stage.name not in order.hits
-        and (seconds := last_seconds(order.session, stage, order.plan.decisions[stage.name]))
-        is not None
-    ]
-    missing = len(order.submission.stages) - len(known)
-    if not known:
-        return ""
-    return f" (last {duration(sum(known))}" + (f" and {missing} unknown)" if missing else ")")
 
 
 _ACCOUNTS = (
@@ -355,61 +323,65 @@ _FROZEN = (
     "The versions and parameters are those of this file: write it anew when the pipeline or a component changes.",
     "A run that finds nothing missing costs one short pod.",
 )
+_APPLY = "Put it into the cluster with `kubectl apply -f FILE`"
 
 
-def schedule_comments(
-    pipeline: str, commit: str, namespace: str, schedule: str, timezone: str
-) -> list[str]:
-    """Above a CronWorkflow."""
+def _origin(commit: str, namespace: str) -> str:
+    return f"commit {commit}, namespace {namespace}" if commit else f"namespace {namespace}"
+
+
+def schedule_comments(trigger: Trigger, schedule: str, timezone: str) -> list[str]:
+    """Comments above a CronWorkflow."""
     when = f"{schedule} ({timezone or 'in the time of the controller'})"
     return [
-        f"{pipeline}: plans at {when}, and submits what is missing then",
-        *_place(commit, namespace),
+        f"{trigger.pipeline}: plans at {when}, and submits what is missing then",
+        _origin(trigger.commit, trigger.access.namespace),
         "",
         *_FROZEN,
         *_ACCOUNTS,
         "",
-        "Put it into the cluster with `kubectl apply -f FILE`.",
+        f"{_APPLY}.",
     ]
 
 
-def event_comments(pipeline: str, name: str, commit: str, namespace: str, source: str) -> list[str]:
-    """Above what reacts to events."""
+def event_comments(trigger: Trigger, source: str) -> list[str]:
+    """Comments above what reacts to events."""
+    namespace = trigger.access.namespace
     return [
-        f"{pipeline}: plans when there are new objects below {source} or a webhook is called, and submits what is missing then",
-        *_place(commit, namespace),
+        f"{trigger.pipeline}: plans when there are new objects below {source} or a webhook is called, and submits what is missing then",
+        _origin(trigger.commit, namespace),
         "",
         *_FROZEN,
         *_ACCOUNTS,
         "The EventSource and the Sensor need Argo Events with an EventBus `default` in the namespace, and a key that may listen to",
         "the bucket's notifications. The WorkflowEventBinding needs Argo's server: a POST with a token of an account that may create",
-        f"Workflows, to /api/v1/events/{namespace}/{name}",
+        f"Workflows, to /api/v1/events/{namespace}/{trigger.name}",
         "",
-        "Put it into the cluster with `kubectl apply -f FILE`; leave out what you do not use.",
+        f"{_APPLY}; leave out what you do not use.",
     ]
 
 
 def template_comments(pipeline: str, name: str, commit: str, namespace: str) -> list[str]:
-    """Above a WorkflowTemplate to own."""
+    """Comments above a WorkflowTemplate to own."""
     return [
         f"{pipeline}: the whole pipeline, to commit and to edit by hand",
-        *_place(commit, namespace),
+        _origin(commit, namespace),
         "",
         "Every stage is a pod each time: nothing is planned, skipped or recorded, since nobody can vouch for what is edited.",
         f"Outputs are below by-hand/{pipeline}/ in the store's bucket, by Workflow, stage and attempt.",
         *_ACCOUNTS,
         "",
-        f"Put it into the cluster with `kubectl apply -f FILE`, run it with `argo submit --from workflowtemplate/{name}`.",
+        f"{_APPLY}, run it with `argo submit --from workflowtemplate/{name}`.",
     ]
 
 
-def standing_summary(pipeline: str, documents: Sequence[Mapping[str, Any]]) -> str:
+def triggers_summary(pipeline: str, documents: Sequence[Mapping[str, Any]]) -> str:
     """Summary of what was written, in one line."""
     made = [f"{document['kind']} {document['metadata']['name']}" for document in documents]
     return f"{pipeline}: {', '.join(made)}; nothing runs until it is in the cluster"
 
 
-def standing_as_json(
+def triggers_as_json(
     pipeline: str, documents: Sequence[Mapping[str, Any]], file: str
 ) -> dict[str, Any]:
     """Description of what was written, as `doit argo --json` prints it."""
@@ -419,8 +391,3 @@ def standing_as_json(
         "file": file or None,
         "objects": [{"kind": d["kind"], "name": d["metadata"]["name"]} for d in documents],
     }
-
-
-def _place(commit: str, namespace: str) -> list[str]:
-    where = f"namespace {namespace}"
-    return [f"commit {commit}, {where}" if commit else where]

@@ -270,7 +270,7 @@ def _uv() -> str:
 
 
 def _extra() -> str:
-    from daintree.argo.kubernetes import require_client
+    from daintree.argo.cluster import require_client
 
     require_client()
     return "kubernetes is installed"
@@ -336,19 +336,13 @@ def _writable(settings: Settings) -> str:
 
 def _shared(settings: Settings) -> str:
     """The store, which pods reach and in which this key may write."""
-    from daintree.store.bucket import Bucket
-    from daintree.store.cache import prove
-    from daintree.store.s3 import read_s3_access
+    from daintree.store.store import open_store
 
-    if not settings.store.startswith(SCHEME):
-        raise UsageError(
-            f"the artifact store {settings.store} is on this machine, where no pod can reach it",
-            hint="set DAINTREE_STORE, or store in pyproject.toml, to s3://bucket",
-        )
+    published = open_store(settings).published
     service = ask_store(settings)
     if not service.reachable:
         raise DaintreeError(service.problem, hint=service.hint)
-    prove(Bucket(settings.store, read_s3_access()))
+    published.bucket.prove()
     return settings.store
 
 
@@ -366,16 +360,17 @@ def _registry(settings: Settings) -> str:
 
 def _cluster(settings: Settings, namespace: str) -> Iterator[Check]:
     from daintree.argo.checks import check_cluster
+    from daintree.argo.cluster import open_cluster
     from daintree.argo.images import tooling_image
-    from daintree.argo.kubernetes import open_cluster
     from daintree.argo.manifest import cluster_access
+    from daintree.store.bucket import ObjectAddress
     from daintree.store.s3 import read_s3_access
 
-    endpoints: list[str] = []
+    stores: list[ObjectAddress] = []
 
     def reachable() -> str:
-        endpoints.append(cluster_access(settings, read_s3_access(), "", namespace).endpoint)
-        return endpoints[0] or "AWS S3"
+        stores.append(cluster_access(settings, read_s3_access(), "", namespace).store)
+        return stores[0].endpoint or "AWS S3"
 
     yield checked("tooling image", lambda: tooling_image(settings))
     if settings.store.startswith(SCHEME):
@@ -385,7 +380,7 @@ def _cluster(settings: Settings, namespace: str) -> Iterator[Check]:
     except DaintreeError as error:
         yield Check("cluster", "missing", error.message, error.hint)
         return
-    yield from check_cluster(cluster, namespace, settings, "".join(endpoints))
+    yield from check_cluster(cluster, namespace, settings, next(iter(stores), None))
 
 
 def _of_service(service: Service) -> Check:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import msgspec
 
@@ -13,11 +13,8 @@ from daintree.argo.recording import StageReport
 from daintree.commands.argo import NAMESPACE
 from daintree.commands.command import JSON_OPTION, DaintreeCommand, print_json
 from daintree.commands.names import COMMANDS
-from daintree.errors import ClusterUnavailable, StoreUnavailable, UsageError
+from daintree.errors import ClusterUnavailable, StoreUnavailable
 from daintree.terminal import colour, count, size
-
-if TYPE_CHECKING:
-    from daintree.store.remote import RemoteRuns
 
 
 class Record(DaintreeCommand):
@@ -34,7 +31,7 @@ class Record(DaintreeCommand):
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
         """Record; in a pod, what may do when it is tried again ends in a code of its own, on which Argo tries again."""
-        from daintree.argo.kubernetes import IN_CLUSTER
+        from daintree.argo.cluster import IN_CLUSTER
         from daintree.argo.manifest import TEMPORARY_FAILURE
 
         try:
@@ -46,12 +43,13 @@ class Record(DaintreeCommand):
 
     def _record(self, options: Mapping[str, Any], names: list[str]) -> int:
         """Record one stage after the other and say what became of each."""
-        from daintree.argo.kubernetes import open_cluster
+        from daintree.argo.cluster import open_cluster
         from daintree.argo.recording import recording_of
+        from daintree.store.store import open_store
 
         namespace = options["namespace"] or self.settings.argo_namespace
-        remote = self._remote()
-        recording = recording_of(open_cluster(), namespace, remote, names[0])
+        runs = open_store(self.settings).published
+        recording = recording_of(open_cluster(), namespace, runs, names[0])
         width = max(len(stage.name) for stage in recording.stages)
         reports = []
         for stage in recording.stages:
@@ -61,18 +59,6 @@ class Record(DaintreeCommand):
         if options["json"]:
             print_json(record_as_json(names[0], namespace, reports))
         return 1 if any(report.status == "refused" for report in reports) else 0
-
-    def _remote(self) -> RemoteRuns:
-        from daintree.store.bucket import SCHEME, Bucket
-        from daintree.store.remote import RemoteRuns
-        from daintree.store.s3 import read_s3_access
-
-        if not self.settings.store.startswith(SCHEME):
-            raise UsageError(
-                f"the artifact store {self.settings.store} is in no bucket, where pods put what they write",
-                hint="set DAINTREE_STORE, or store in pyproject.toml, to s3://bucket",
-            )
-        return RemoteRuns(Bucket(self.settings.store, read_s3_access()))
 
 
 _WORDS = {"recorded": "recorded", "known": "known already", "refused": "not recorded"}

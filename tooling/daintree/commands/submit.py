@@ -13,7 +13,13 @@ from daintree.argo.cluster import Object
 from daintree.argo.names import RECORD
 from daintree.argo.workflow_status import SUCCEEDED, Task, read_status, stages_of
 from daintree.argo.workflows import Submitted, reason
-from daintree.commands.argo import NAMESPACE, access_of, ordered
+from daintree.commands.argo import (
+    NAMESPACE,
+    access_of,
+    planned_submission,
+    submission_as_json,
+    submission_summary,
+)
 from daintree.commands.command import (
     FORCE,
     JSON_OPTION,
@@ -30,14 +36,14 @@ from daintree.terminal import colour, count, duration, say
 
 if TYPE_CHECKING:
     from daintree.argo.cluster import Cluster
-    from daintree.argo.submission import Order
+    from daintree.argo.submission import PlannedSubmission
 
 
 class _ClusterCommand(DaintreeCommand):
     """Commands that ask the cluster."""
 
     def _cluster(self) -> Cluster:
-        from daintree.argo.kubernetes import open_cluster
+        from daintree.argo.cluster import open_cluster
 
         return open_cluster()
 
@@ -74,23 +80,23 @@ class Submit(_ClusterCommand):
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
         """Plan, submit, and watch where that is asked for."""
-        from daintree.commands.argo import order_summary
-
         cluster, namespace = self._cluster(), self._namespace(options)
-        order = ordered(self.settings, names[0], options)
-        say(order_summary(order))
+        planned = planned_submission(self.settings, names[0], options)
+        say(submission_summary(planned))
         submitted = None
-        if order.submission.stages:
-            submitted = self._submit(cluster, namespace, order)
+        if planned.submission.stages:
+            submitted = self._submit(cluster, namespace, planned)
             say(submitted_line(names[0], submitted, namespace))
         if options["json"]:
-            print_json(_as_json(order, submitted, namespace))
+            description = submission_as_json(planned, namespace, "")
+            del description["file"]
+            print_json({**description, **submitted_as_json(submitted, namespace)})
             sys.stdout.flush()
         if submitted is None or not options["watch"]:
             return 0
         return _watch(cluster, namespace, submitted.name, options)
 
-    def _submit(self, cluster: Cluster, namespace: str, order: Order) -> Submitted:
+    def _submit(self, cluster: Cluster, namespace: str, planned: PlannedSubmission) -> Submitted:
         from daintree.argo.manifest import workflow_manifest
         from daintree.argo.submission import upload
         from daintree.argo.workflows import submit
@@ -99,9 +105,9 @@ class Submit(_ClusterCommand):
         return submit(
             cluster,
             namespace,
-            order.submission,
-            lambda attempt: workflow_manifest(order.submission, access, attempt),
-            lambda: upload(order, say),
+            planned.submission,
+            lambda attempt: workflow_manifest(planned.submission, access, attempt),
+            lambda: upload(planned),
         )
 
 
@@ -200,14 +206,6 @@ def _signalled(stopped: KeyboardInterrupt) -> int:
     return 128 + int(getattr(stopped, "number", signal.SIGINT))
 
 
-def _as_json(order: Order, submitted: Submitted | None, namespace: str) -> dict[str, Any]:
-    from daintree.commands.argo import order_as_json
-
-    described = order_as_json(order, namespace, "")
-    del described["file"]
-    return {**described, **submitted_as_json(submitted, namespace)}
-
-
 _SHADES = {
     "run": "yellow",
     "done": "green",
@@ -255,7 +253,7 @@ class WorkflowProgress:
     """Prints a line for each change between one state of a Workflow and the next."""
 
     def __init__(self) -> None:
-        self._told: dict[str, tuple[str, str]] = {}
+        self._last: dict[str, tuple[str, str]] = {}
         self._attempts: dict[str, int] = {}
 
     def seen(self, workflow: Object) -> None:
@@ -268,13 +266,15 @@ class WorkflowProgress:
             self._attempts[task.name] = max(before, len(task.attempts))
             if len(task.attempts) > before:
                 _tell(name, "retry", _attempt_before(task))
-            told = _change(task)
-            before_this = self._told.get(task.name, ("", ""))
+            change = _change(task)
+            before_this = self._last.get(task.name, ("", ""))
             # Argo completes the message of what has ended: it is said once.
-            again = told and told[0] == before_this[0] and told[0] in ("failed", "cancel", "skip")
-            if told and told != before_this and not again:
-                self._told[task.name] = told
-                _tell(name, *told)
+            again = (
+                change and change[0] == before_this[0] and change[0] in ("failed", "cancel", "skip")
+            )
+            if change and change != before_this and not again:
+                self._last[task.name] = change
+                _tell(name, *change)
 
     def ended(self, workflow: Object) -> None:
         """Say that it has succeeded."""
@@ -322,8 +322,8 @@ def _change(task: Task) -> tuple[str, str] | None:
 
 
 def _attempt_before(task: Task) -> str:
-    said = task.attempts[-2].message
-    return f"attempt {len(task.attempts)}" + (f", after: {said}" if said else "")
+    message = task.attempts[-2].message
+    return f"attempt {len(task.attempts)}" + (f", after: {message}" if message else "")
 
 
 def _seconds(started: datetime | None, finished: datetime | None) -> str:

@@ -22,10 +22,11 @@ ParamType = Literal["int", "float", "str", "bool"]
 
 
 class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Limits of a stage: `cpu` cores (0: no limit) and `memory` such as "512Mi" or "2Gi" ("": no limit)."""
+    """Limits of a stage: `cpu` cores (0: no limit) and `memory` such as "512Mi" or "2Gi" ("": no limit); the `gpu` devices it gets."""
 
     cpu: float = 0
     memory: str = ""
+    gpu: int = 0
 
 
 class Param(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

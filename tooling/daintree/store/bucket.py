@@ -13,12 +13,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
 
 from daintree.concurrency import side_by_side
 from daintree.errors import StoreError, StoreUnavailable
 from daintree.store.backend import MAX_RECORD_BYTES, SMALL_RECORD_BYTES, Content, Entry, Unreadable
 from daintree.store.bucket_errors import bucket_error, is_more_than_an_object
-from daintree.store.s3 import S3Access, connection_options
+from daintree.store.s3 import DEFAULT_REGION, S3Access, connection_options
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
@@ -72,6 +75,8 @@ class CircuitBreaker:
 
 
 SCHEME = "s3://"
+# A name in the bucket that only shows what its server does.
+PROBE = "_probe"
 KEYS_ELSEWHERE = "keys come from MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or from AWS's own settings"
 # Amazon's rules for the names of buckets, which other servers keep as well.
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -91,6 +96,36 @@ MOST_RETRIES = 6
 ENOUGH_BYTES = 8 << 20
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 3.0
+
+
+class ObjectAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """Address of an object, or of all objects below a key, for programs that are told it: `endpoint` is "" for AWS's own server."""
+
+    endpoint: str
+    region: str
+    bucket: str
+    key: str
+
+    @property
+    def host(self) -> str:
+        """The server's host, and its port where it has one of its own."""
+        region = self.region or DEFAULT_REGION
+        return urlsplit(self.endpoint).netloc or f"s3.{region}.amazonaws.com"
+
+    @property
+    def insecure(self) -> bool:
+        """True of a server that speaks plain HTTP."""
+        return self.endpoint.startswith("http://")
+
+    def below(self, path: str) -> ObjectAddress:
+        """The address of what lies at a path below this one."""
+        return msgspec.structs.replace(self, key=f"{self.key}/{path}".lstrip("/"))
+
+
+def object_address(url: str, endpoint: str, region: str) -> ObjectAddress:
+    """The address of s3://bucket[/key] on a server."""
+    bucket, _, key = url.removeprefix(SCHEME).partition("/")
+    return ObjectAddress(endpoint=endpoint, region=region, bucket=bucket, key=key.strip("/"))
 
 
 def is_plain(name: str, prefix: str) -> bool:
@@ -125,6 +160,20 @@ class Bucket:
     def url(self) -> str:
         """s3://bucket[/prefix]."""
         return f"{SCHEME}{self.name}" + (f"/{self.prefix}" if self.prefix else "")
+
+    @property
+    def address(self) -> ObjectAddress:
+        """Address of what lies below the prefix."""
+        return object_address(self.url, self.access.endpoint, self.access.region)
+
+    def prove(self) -> None:
+        """Have the server refuse to create an object that exists. Raises StoreError where it does not."""
+        self.create(PROBE, b"1")
+        if self.create(PROBE, b"2"):
+            raise StoreError(
+                f"{self.access.server} ignores If-None-Match: two that publish at once would overwrite each other",
+                hint="use a server that honours conditional writes (MinIO, AWS S3), or a key that may only read",
+            )
 
     def key(self, path: str) -> str:
         """The key in the bucket of an object of the store."""

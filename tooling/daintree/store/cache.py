@@ -34,8 +34,6 @@ from daintree.store.transfer import damaged, missing
 
 Result = TypeVar("Result")
 
-PROBE = "_probe"
-
 
 def cache_directory(caches: Path, bucket: Bucket) -> Path:
     """The directory of the cache of an address, below that of all caches."""
@@ -43,16 +41,6 @@ def cache_directory(caches: Path, bucket: Bucket) -> Path:
         "cache", 1, [bucket.access.endpoint.rstrip("/"), bucket.name, bucket.prefix]
     )
     return caches / f"{bucket.name}-{short(address, 16)}"
-
-
-def prove(bucket: Bucket) -> None:
-    """Have the server refuse to create an object that exists. Raises StoreError where it does not."""
-    bucket.create(PROBE, b"1")
-    if bucket.create(PROBE, b"2"):
-        raise StoreError(
-            f"{bucket.access.server} ignores If-None-Match: two that publish at once would overwrite each other",
-            hint="use a server that honours conditional writes (MinIO, AWS S3), or a key that may only read",
-        )
 
 
 class Availability:
@@ -141,7 +129,7 @@ class Availability:
             if self._proved:
                 return
             if self._cache.records.read_note("probe") is None:
-                prove(self._bucket)
+                self._bucket.prove()
                 self._cache.records.write_note("probe", b"honours If-None-Match")
             self._proved = True
 

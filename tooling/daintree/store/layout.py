@@ -112,6 +112,11 @@ def run_path(location: str) -> str:
     return f"{check_location(location)}/{RUN_RECORD}"
 
 
+def submission_path(digest: str) -> str:
+    """The path of what a cluster was asked to run, by its digest. Raises StoreError for what is no digest."""
+    return f"{SUBMISSIONS}/{hexadecimal(digest)}"
+
+
 def source_location(digest: str) -> str:
     """Path of the directory of a source. Raises StoreError for what is no digest."""
     return f"{SOURCES}/{hexadecimal(digest)}"

@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from daintree.concurrency import side_by_side
 from daintree.errors import ArtifactDamaged, ArtifactRejected, StoreError, StoreUnavailable
 from daintree.store import layout
-from daintree.store.bucket import AT_ONCE, Bucket
+from daintree.store.backend import Unreadable
+from daintree.store.bucket import AT_ONCE, Bucket, ObjectAddress
 from daintree.store.index import Records
 from daintree.store.local import MAX_METRICS_BYTES, staged_metrics
 from daintree.store.records import (
@@ -33,7 +35,17 @@ from daintree.store.records import (
     numbers_in,
     readable,
 )
-from daintree.store.transfer import damaged, download, missing, progress, say, upload
+from daintree.store.transfer import (
+    damaged,
+    download,
+    hash_objects,
+    missing,
+    progress,
+    say,
+    upload,
+)
+
+Submission = TypeVar("Submission")
 
 
 class RemoteRuns:
@@ -42,6 +54,16 @@ class RemoteRuns:
     def __init__(self, bucket: Bucket, warn: Callable[[str], None] = say) -> None:
         self.bucket = bucket
         self.records = Records(bucket, warn)
+
+    @property
+    def url(self) -> str:
+        """The address of the store, for people."""
+        return self.bucket.url
+
+    @property
+    def address(self) -> ObjectAddress:
+        """The address of the store's objects, for programs that read and write them past the tooling."""
+        return self.bucket.address
 
     def check_all(self, records: Sequence[IndexRecord]) -> list[ArtifactDamaged | None]:
         """The damage that a listing of each run shows, in one parallel round: None where it agrees with the record."""
@@ -86,6 +108,37 @@ class RemoteRuns:
             manifest = standing
         self.records.add_history(history_entry_of(manifest, self._metrics(manifest)))
         return manifest
+
+    def read_output(self, location: str, title: str) -> Artifact:
+        """The artifact that the objects of the output at a location are; `title` is shown when it takes long.
+
+        Raises ArtifactRejected where there is none, and for a name that no store may hold.
+        """
+        return hash_objects(
+            self.bucket, f"{layout.check_location(location)}/{layout.OUTPUT}", title
+        )
+
+    def read_submission(self, digest: str, kind: type[Submission]) -> Submission:
+        """The record of what a cluster was asked to run. Raises StoreError where it is not there, or cannot be read."""
+        path = layout.submission_path(digest)
+        content = self.bucket.get_many([path])[0]
+        if content is None:
+            raise StoreError(
+                f"the submission {path} is not in {self.url}",
+                hint="is this the store that it was submitted from? DAINTREE_STORE names it",
+            )
+        record: Submission | Unreadable | None = decode(kind, content, path)
+        if record is None or isinstance(record, Unreadable):
+            raise StoreError(
+                f"the submission {self.url}/{path} cannot be used: it {record.text if record else ''}",
+                hint="submit the pipeline again: what is missing is computed anew",
+            )
+        return record
+
+    def add_submission(self, digest: str, record: msgspec.Struct) -> None:
+        """Keep the record of what a cluster is asked to run, unless it is there."""
+        path = layout.submission_path(digest)
+        self.bucket.create(path, encode(record, path))
 
     def refuse_taken(self, location: str) -> None:
         """Raise StoreError where there is a run, readable or not, at a location."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from daintree.errors import ArtifactDamaged, StoreError, StoreUnavailable
+from daintree.errors import ArtifactDamaged, StoreError, StoreUnavailable, UsageError
 from daintree.store.directory import Staging
 from daintree.store.index import Records
 from daintree.store.layout import LOG, OUTPUT, lease_path
@@ -87,6 +87,16 @@ class Store:
     def backend(self) -> Backend:
         """The records and files of the store itself, without the cache."""
         return self.shared.remote.bucket if self.shared else self.local.directory
+
+    @property
+    def published(self) -> RemoteRuns:
+        """The runs and sources in the bucket itself, which pods read and write. Raises UsageError for a store on this machine."""
+        if self.shared is None:
+            raise UsageError(
+                f"the artifact store {self.url} is on this machine, where no pod can reach it",
+                hint="set DAINTREE_STORE, or store in pyproject.toml, to s3://bucket",
+            )
+        return self.shared.remote
 
     def lookup(self, keys: Sequence[str]) -> list[IndexRecord | None]:
         """The index record of each stage key, in order, in one parallel round; None where none counts.
@@ -193,10 +203,7 @@ class Store:
         return Path(self.local.path(record.location))
 
     def address(self, location: str, part: str = OUTPUT) -> str:
-        """The place of a part of the run (`output`, `log.txt`) now, for people: a local path, else a URL; fetches nothing.
-
-        A copy in a cache counts only where it is whole.
-        """
+        """The place of a part of the run (`output`, `log.txt`) now, for people: a whole local copy's path, else a URL; fetches nothing."""
         path = self.local.path(location, part)
         if self.shared is None or (os.path.exists(path) and self._is_whole(location, part)):
             return path
@@ -207,8 +214,8 @@ class Store:
         path = Path(self.local.path(location, LOG))
         if self.shared is None or path.exists() or self.local.records.read_run(location):
             return path
-        remote = self.shared.remote
-        content = self.shared.availability.read(lambda: remote.read_log(location), None)
+        read = self.shared.remote.read_log
+        content = self.shared.availability.read(lambda: read(location), None)
         if content is None:
             return path
         from daintree.store.cache import fingerprint

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from daintree.argo.kubernetes import open_cluster
+from daintree.argo.cluster import open_cluster
 from daintree.errors import ClusterError
 from tests.services.kubernetes_objects import KubernetesServer
 

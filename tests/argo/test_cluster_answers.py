@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from daintree.argo.cluster import Cluster
-from daintree.argo.kubernetes import open_cluster
+from daintree.argo.cluster import Cluster, open_cluster
 from daintree.errors import (
     ClusterConflict,
     ClusterError,

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daintree.argo.cluster import Cluster
-from daintree.argo.kubernetes import PAUSES, KubernetesApi, read_configuration
+from daintree.argo.cluster import PAUSES, Cluster, open_cluster
 from daintree.errors import ClusterError, ClusterForbidden, ClusterMissing, ClusterUnavailable
 from tests.argo.kubernetes_cluster import manifest
 from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
@@ -188,8 +187,8 @@ class TestLog:
     ) -> None:
         kubernetes.put("Pod", {"metadata": {"name": "words-1-pod"}})
         file = kubernetes.kubeconfig(tmp_path / "config")
-        waiting = KubernetesApi(
-            read_configuration({"KUBECONFIG": str(file)}),
+        waiting = open_cluster(
+            {"KUBECONFIG": str(file)},
             wait=lambda seconds: kubernetes.say("words-1-pod", "one"),
         )
         assert list(waiting.log(NAMESPACE, "words-1-pod", "main", follow=True)) == ["one"]
@@ -211,7 +210,7 @@ class TestLog:
 
 def test_importing_the_adapter_imports_no_client() -> None:
     code = (
-        "import sys, daintree.argo.kubernetes, daintree.argo.kubernetes;"
+        "import sys, daintree.argo.cluster;"
         "print([m for m in ('kubernetes', 'urllib3', 'yaml') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
