@@ -56,7 +56,7 @@ def submissions(draw: st.DrawFn) -> Submission:
                 resources=draw(st.sampled_from([Resources(), Resources(cpu=0.25, memory="64Mi")])),
             )
         )
-    found = [
+    submitted_hits = [
         SubmittedHit(name=n, location=f"text/{n}/run", digest=digest("7")) for n in names[:hits]
     ]
-    return make_submission(*stages, pipeline=draw(NAMES), hits=tuple(found))
+    return make_submission(*stages, pipeline=draw(NAMES), hits=tuple(submitted_hits))

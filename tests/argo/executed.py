@@ -52,7 +52,7 @@ class Shop:
 
     bucket: Bucket
     directory: Path
-    said: dict[str, bytes] = field(default_factory=dict)
+    logs: dict[str, bytes] = field(default_factory=dict)
     times: dict[str, Times] = field(default_factory=dict)
 
     @classmethod
@@ -90,7 +90,7 @@ class Shop:
         self, workflow: Mapping[str, Any], submission: Submission, **more: Any
     ) -> Recording:
         """What records this Workflow."""
-        values = {"remote": self.remote, "log": self.said.get, "times": self.times.get, **more}
+        values = {"remote": self.remote, "log": self.logs.get, "times": self.times.get, **more}
         return Recording(workflow, read_status(workflow), submission, **values)
 
     def record(self, workflow: Mapping[str, Any], submission: Submission) -> dict[str, StageReport]:

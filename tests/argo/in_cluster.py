@@ -26,15 +26,15 @@ def manifest(submission: Submission, attempt: int = 1) -> dict[str, Any]:
     return workflow_manifest(submission, access(argo_namespace=NAMESPACE), attempt)
 
 
-def moved(standing: Mapping[str, Any], *nodes: Node, **more: Any) -> dict[str, Any]:
+def moved(existing: Mapping[str, Any], *nodes: Node, **more: Any) -> dict[str, Any]:
     """A Workflow of the cluster with the status that these nodes make; `more` as for `workflow`."""
     status = json.dumps(workflow(*nodes, **more)["status"])
-    metadata = {"creationTimestamp": at(0), **standing["metadata"]}
+    metadata = {"creationTimestamp": at(0), **existing["metadata"]}
     renamed = status.replace(WORKFLOW, metadata["name"])
-    return {**standing, "metadata": metadata, "status": json.loads(renamed)}
+    return {**existing, "metadata": metadata, "status": json.loads(renamed)}
 
 
-def pod_of(standing: Mapping[str, Any], attempt: str, template: str) -> str:
+def pod_of(existing: Mapping[str, Any], attempt: str, template: str) -> str:
     """The name of an attempt's pod, such as `load(0)`'s."""
     number = node_number(f"{WORKFLOW}.{attempt}")
-    return f"{standing['metadata']['name']}-{template}-{number}"
+    return f"{existing['metadata']['name']}-{template}-{number}"

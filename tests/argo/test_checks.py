@@ -45,9 +45,9 @@ def look(
 
     def checks(**changes: Any) -> dict[str, Check]:
         changed = msgspec.structs.replace(settings, **changes)
-        found = list(check_cluster(cluster, NAMESPACE, changed, STORE))
-        assert SECRET_VALUE not in str(found)
-        return {check.name: check for check in found}
+        checks_made = list(check_cluster(cluster, NAMESPACE, changed, STORE))
+        assert SECRET_VALUE not in str(checks_made)
+        return {check.name: check for check in checks_made}
 
     return checks
 
@@ -55,6 +55,24 @@ def look(
 def changed(kubernetes: KubernetesServer, kind: str, name: str, **changes: Any) -> None:
     """Change an object of the cluster."""
     kubernetes.put(kind, {**kubernetes.objects[kind, NAMESPACE, name], **changes})
+
+
+def test_the_variables_of_components_are_looked_for(
+    look: Callable[..., dict[str, Check]],
+    kubernetes: KubernetesServer,
+    settings: Settings,
+) -> None:
+    component = settings.root / "components/shop/load"
+    component.mkdir(parents=True)
+    (component / "Dockerfile").write_text("FROM scratch\n")
+    (component / "component.yaml").write_text("env: [DB_HOST, DB_PASSWORD]\n")
+    content = {"DB_HOST": SECRET_VALUE}
+    kubernetes.put("Secret", {"metadata": {"name": "shop"}, "data": content})
+    check = look(argo_env_secret="shop")["variables"]
+    assert check.what == "the Secret shop has no value for DB_PASSWORD"
+    content["DB_PASSWORD"] = SECRET_VALUE
+    kubernetes.put("Secret", {"metadata": {"name": "shop"}, "data": content})
+    assert look(argo_env_secret="shop")["variables"].state == "ok"
 
 
 def test_nothing_is_missing_after_it_was_applied(look: Callable[..., dict[str, Check]]) -> None:
@@ -79,17 +97,17 @@ def repository(**changes: object) -> Callable[[KubernetesServer], None]:
     """Have the artifact repository say something else."""
 
     def change(kubernetes: KubernetesServer) -> None:
-        told = yaml.safe_load(
+        account = yaml.safe_load(
             kubernetes.objects["ConfigMap", NAMESPACE, REPOSITORIES]["data"]["store"]
         )
-        text = yaml.safe_dump({"s3": {**told["s3"], **changes}})
+        text = yaml.safe_dump({"s3": {**account["s3"], **changes}})
         changed(kubernetes, "ConfigMap", REPOSITORIES, data={"store": text})
 
     return change
 
 
 @pytest.mark.parametrize(
-    ("break_it", "name", "said"),
+    ("break_it", "name", "complaint"),
     [
         (
             lambda k: k.installed.discard("CronWorkflow"),
@@ -170,12 +188,12 @@ def test_each_thing_that_is_missing_is_said_with_what_to_do(
     kubernetes: KubernetesServer,
     break_it: Callable[[KubernetesServer], None],
     name: str,
-    said: str,
+    complaint: str,
 ) -> None:
     break_it(kubernetes)
     checks = look()
     assert [check.name for check in checks.values() if check.state != "ok"] == [name]
-    assert said in checks[name].what
+    assert complaint in checks[name].what
     assert checks[name].state == "missing"
     assert checks[name].hint
 
@@ -197,8 +215,8 @@ def test_a_pull_secret_is_looked_for_where_one_is_set(
     look: Callable[..., dict[str, Check]], kubernetes: KubernetesServer
 ) -> None:
     assert "there is no Secret login" in look(argo_pull_secret="login")["pull secret"].what
-    data = {".dockerconfigjson": SECRET_VALUE}
-    kubernetes.put("Secret", {"metadata": {"name": "login"}, "data": data})
+    content = {".dockerconfigjson": SECRET_VALUE}
+    kubernetes.put("Secret", {"metadata": {"name": "login"}, "data": content})
     assert look(argo_pull_secret="login")["pull secret"].state == "ok"
 
 
@@ -240,7 +258,7 @@ def test_a_controller_without_a_pod_is_said(
 
 
 @pytest.mark.parametrize(
-    ("phases", "state", "said"),
+    ("phases", "state", "complaint"),
     [
         ([], "unknown", "there is no Workflow to tell by"),
         ([""], "missing", "no controller has taken the Workflow w0"),
@@ -252,7 +270,7 @@ def test_who_may_not_see_the_controller_sees_what_it_does(
     kubernetes: KubernetesServer,
     phases: list[str],
     state: str,
-    said: str,
+    complaint: str,
 ) -> None:
     kubernetes.denied.add(("get", "deployments"))
     for number, phase in enumerate(phases):
@@ -260,7 +278,7 @@ def test_who_may_not_see_the_controller_sees_what_it_does(
         kubernetes.put("Workflow", {"metadata": metadata, "status": {"phase": phase}})
     check = look()["controller"]
     assert check.state == state
-    assert said in check.what
+    assert complaint in check.what
 
 
 SECURITY = {

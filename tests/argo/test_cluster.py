@@ -26,9 +26,9 @@ def test_creates_finds_and_changes_an_object(cluster: Cluster) -> None:
 
 
 def test_finds_what_is_in_no_namespace(cluster: Cluster) -> None:
-    found = cluster.find("Namespace", "", NAMESPACE)
-    assert found is not None
-    assert found["metadata"]["name"] == NAMESPACE
+    namespace = cluster.find("Namespace", "", NAMESPACE)
+    assert namespace is not None
+    assert namespace["metadata"]["name"] == NAMESPACE
     assert cluster.find("Namespace", "", "other") is None
 
 
@@ -55,7 +55,7 @@ def test_what_is_no_name_never_gets_into_a_path(
         cluster.find("Workflow", name or "..", "words-1")
     with pytest.raises(ClusterMissing):
         cluster.find("Workflow", NAMESPACE, name or "..")
-    assert kubernetes.asked == []
+    assert kubernetes.requests == []
 
 
 class TestWatch:
@@ -109,7 +109,7 @@ class TestWatch:
             self.step(kubernetes, step)
         assert [next(events), next(events)] == ["two", "three"]
         assert pauses == [PAUSES[0]]
-        versions = [line.partition("resourceVersion=")[2] for line in kubernetes.asked[1:]]
+        versions = [line.partition("resourceVersion=")[2] for line in kubernetes.requests[1:]]
         assert [version.partition("&")[0] for version in versions] == ["102", "103"]
 
     @pytest.mark.parametrize("status", [500, 503, 429, 0])
@@ -196,8 +196,8 @@ class TestLog:
     def test_an_image_that_cannot_be_pulled_is_not_waited_for(
         self, cluster: Cluster, kubernetes: KubernetesServer
     ) -> None:
-        said = 'container "main" in pod "p" is waiting to start: trying and failing to pull image'
-        kubernetes.fail("GET", "/log", 400, said)
+        answer = 'container "main" in pod "p" is waiting to start: trying and failing to pull image'
+        kubernetes.fail("GET", "/log", 400, answer)
         with pytest.raises(ClusterError) as failure:
             list(cluster.log(NAMESPACE, "p", "main", follow=True))
         assert "failing to pull image" in failure.value.message

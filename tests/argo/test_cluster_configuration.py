@@ -19,7 +19,7 @@ def test_none_is_configured(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "complaint"),
     [
         ("", "is empty"),
         ("a: [", "is not YAML"),
@@ -27,12 +27,12 @@ def test_none_is_configured(tmp_path: Path) -> None:
         ("apiVersion: v1\ncurrent-context: x\n", "cannot be used"),
     ],
 )
-def test_a_kubeconfig_that_is_none(tmp_path: Path, content: str, said: str) -> None:
+def test_a_kubeconfig_that_is_none(tmp_path: Path, content: str, complaint: str) -> None:
     file = tmp_path / "config"
     file.write_text(content)
     with pytest.raises(ClusterError) as failure:
         open_cluster({"KUBECONFIG": str(file)})
-    assert said in failure.value.message
+    assert complaint in failure.value.message
     assert str(file) in failure.value.message
 
 

@@ -30,9 +30,9 @@ def objects() -> dict[tuple[str, str], dict[str, Any]]:
         for file in kustomization()["resources"]
         for document in read_documents((DEPLOYMENT / file).read_text())
     ]
-    found = {(one["kind"], one["metadata"]["name"]): one for one in documents}
-    assert len(found) == len(documents), "no name stands twice"
-    return found
+    by_name = {(one["kind"], one["metadata"]["name"]): one for one in documents}
+    assert len(by_name) == len(documents), "no name stands twice"
+    return by_name
 
 
 def test_each_file_is_applied_or_is_a_template() -> None:
@@ -54,12 +54,12 @@ def test_every_object_is_of_a_known_version_and_in_the_namespace_of_the_setting(
 
 @pytest.mark.parametrize("account", RIGHTS)
 def test_an_account_has_exactly_its_rights(account: str) -> None:
-    found = objects()
-    assert ("ServiceAccount", account) in found
-    given = list(rights_of(found["Role", account]))
+    applied = objects()
+    assert ("ServiceAccount", account) in applied
+    given = list(rights_of(applied["Role", account]))
     assert set(given) == RIGHTS[account]
     assert len(given) == len(set(given))
-    binding = found["RoleBinding", account]
+    binding = applied["RoleBinding", account]
     assert binding["roleRef"] == {
         "apiGroup": "rbac.authorization.k8s.io",
         "kind": "Role",

@@ -228,8 +228,8 @@ def add_template(workflow: dict[str, Any], node: str, **more: Any) -> str:
 
 def container(workflow: dict[str, Any]) -> dict[str, Any]:
     """The container of the template of load."""
-    found: dict[str, Any] = template_of(workflow, "text-load")["container"]
-    return found
+    match: dict[str, Any] = template_of(workflow, "text-load")["container"]
+    return match
 
 
 def parameter(workflow: dict[str, Any], name: str) -> dict[str, Any]:
@@ -246,14 +246,14 @@ def ran(minio: Minio, tmp_path_factory: pytest.TempPathFactory) -> tuple[Shop, d
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_what_was_edited_by_hand_is_not_recorded_nor_what_read_it(
+def test_what_was_edited_is_not_recorded_nor_what_read_it(
     ran: tuple[Shop, dict[str, Any]], name: str
 ) -> None:
     shop, workflow = ran
-    change, said = EDITS[name]
+    change, complaint = EDITS[name]
     reports = shop.record(edit(workflow, change), SEQUENCE)
     assert reports["load"].why.startswith("it is not what was submitted: ")
-    assert said in reports["load"].why
+    assert complaint in reports["load"].why
     assert set(statuses(reports).values()) == {"refused"}
     assert shop.runs() == {}
 

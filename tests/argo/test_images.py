@@ -42,8 +42,8 @@ def version(name: str, character: str = "1", image: str = "") -> ComponentVersio
 
 def settings(registry: str) -> Settings:
     """Settings that name a registry, or none."""
-    found = read_settings(Path("/nowhere"), {"HOME": "/nowhere"})
-    return msgspec.structs.replace(found, registry=registry)
+    known = read_settings(Path("/nowhere"), {"HOME": "/nowhere"})
+    return msgspec.structs.replace(known, registry=registry)
 
 
 def put(registry: Registry, wanted: ComponentVersion, **config: Any) -> str:
@@ -61,8 +61,8 @@ def test_images_are_found_by_tag_or_by_digest_in_order(registry: Registry) -> No
     one, two = version("found/one"), version("found/two", "2")
     digests = [put(registry, one), put(registry, two)]
     place = f"{registry.address}/images/found"
-    elsewhere = version("found/one", image=f"{place}/one@{digests[0]}")
-    images = component_images([two, one, elsewhere], settings(f"{registry.address}/images"))
+    by_digest = version("found/one", image=f"{place}/one@{digests[0]}")
+    images = component_images([two, one, by_digest], settings(f"{registry.address}/images"))
     assert [image.reference for image in images] == [
         f"{place}/two@{digests[1]}",
         f"{place}/one@{digests[0]}",
@@ -80,7 +80,7 @@ def test_one_that_is_not_there_is_named_with_what_pushes_it(registry: Registry) 
     assert failure.value.hint == "doit build --push gone/a gone/b"
 
 
-def test_a_tag_that_somebody_set_by_hand_is_not_believed(registry: Registry) -> None:
+def test_a_tag_that_somebody_has_moved_is_not_believed(registry: Registry) -> None:
     wanted = version("forged/one")
     put(registry, wanted, Labels={VERSION_LABEL: digest("f")})
     with pytest.raises(ImageError, match=r"is not forged/one at sha256:1+: its label is sha256:f+"):

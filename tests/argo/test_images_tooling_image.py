@@ -103,7 +103,7 @@ def test_files_that_are_not_committed(shop: Shop) -> None:
     )
 
 
-def test_a_tag_that_somebody_set_by_hand_is_not_believed(shop: Shop) -> None:
+def test_a_tag_that_somebody_has_moved_is_not_believed(shop: Shop) -> None:
     before = shop.push()
     shop.monorepo.write("tooling/new.py", "")
     shop.monorepo.commit()

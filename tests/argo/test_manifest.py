@@ -139,7 +139,7 @@ def arguments_received(manifest: dict[str, Any], name: str) -> list[str]:
     return [kubelet(text, variables) for text in (*container["command"], *container["args"])]
 
 
-def test_strange_values_reach_the_container_as_they_are() -> None:
+def test_strange_values_arrive_in_the_container_as_they_are() -> None:
     manifest = workflow_manifest(PARAMETERS, cluster())
     got = arguments_received(manifest, "load")
     assert got[-len(STRANGE) :] == [f"--{name}={value}" for name, value in STRANGE.items()]

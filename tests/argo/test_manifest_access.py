@@ -44,7 +44,7 @@ def test_an_address_of_this_machine_is_refused(endpoint: str) -> None:
     assert "DAINTREE_ARGO_ENDPOINT" in failure.value.hint
 
 
-def test_the_server_as_pods_reach_it_is_the_setting_and_else_this_machine_s() -> None:
+def test_the_server_for_pods_is_the_setting_and_else_this_machine_s() -> None:
     given = msgspec.structs.replace(cluster().settings, argo_endpoint="http://minio.minio:9000")
     here = msgspec.structs.replace(AWS, endpoint="http://127.0.0.1:9000", region="us-east-1")
     alone = msgspec.structs.replace(given, argo_endpoint="")

@@ -11,16 +11,16 @@ from daintree.pipeline.sources.bucket import BucketSource
 from daintree.store.bucket import Bucket
 from daintree.store.records import index_record_of
 from tests.argo.conftest import digest, make_submission, submitted_stage
-from tests.argo.executed import LOST, SEQUENCE, Shop, index, node_of, statuses
+from tests.argo.executed import LOST, SEQUENCE, Shop, index, node_of, statuses, template_of
 from tests.argo.workflows import compressed, exit_handler
 from tests.services.minio import Minio
-from tests.services.one_machine_argo import NODE
+from tests.services.one_machine_argo import NODE, is_retried
 
 
 def test_what_succeeded_is_a_run_that_both_its_keys_lead_to(shop: Shop) -> None:
     workflow = shop.run(SEQUENCE, {"load": [({"a.csv": b"x\n", "deep/er/b": b""}, 0)]})
     pod = shop.recording(workflow, SEQUENCE)._status.tasks["load"].attempts[0].pod
-    shop.said[pod] = b"said\n"
+    shop.logs[pod] = b"said\n"
     reports = shop.record(workflow, SEQUENCE)
     assert statuses(reports) == dict.fromkeys(("load", "clean", "count"), "recorded")
     assert (reports["load"].files, reports["load"].bytes) == (2, 2)
@@ -75,8 +75,8 @@ def test_a_failed_stage_and_what_it_left_behind_are_not_recorded(shop: Shop) -> 
     )
     assert list(shop.runs()) == ["load"]
     assert index(shop, digest("b"), digest("c")) == [None, None]
-    leftovers = list(shop.bucket.sizes("text/clean"))
-    assert [path.rpartition("/")[2] for path in leftovers] == ["n"]
+    orphans = list(shop.bucket.sizes("text/clean"))
+    assert [path.rpartition("/")[2] for path in orphans] == ["n"]
 
 
 def test_of_an_output_that_was_tried_again_only_the_good_attempt_is_recorded(shop: Shop) -> None:
@@ -90,6 +90,19 @@ def test_of_an_output_that_was_tried_again_only_the_good_attempt_is_recorded(sho
     assert len(list(shop.bucket.sizes("text/load"))) == len(["first", "second", "good", "run.json"])
 
 
+def test_a_stage_whose_node_was_shut_down_is_tried_again(shop: Shop) -> None:
+    workflow = shop.run(SEQUENCE)
+    strategy = template_of(workflow, "text-load")["retryStrategy"]
+    ended = {"phase": "Failed", "outputs": {"exitCode": "1"}}
+    for message, retried in (
+        ("Pod was terminated in response to imminent node shutdown.", True),
+        ("The node was low on resource: ephemeral-storage.", True),
+        ("OOMKilled (exit code 137)", False),
+        ("main: Error (exit code 1)", False),
+    ):
+        assert is_retried({**ended, "message": message}, strategy) is retried
+
+
 def test_a_stage_that_the_cluster_lost_each_time_is_not_recorded(shop: Shop) -> None:
     workflow = shop.run(SEQUENCE, {"load": [({"n": b""}, LOST)] * 4})
     reports = shop.record(workflow, SEQUENCE)
@@ -101,12 +114,12 @@ def test_a_stage_that_a_deadline_ended_is_not_recorded_though_its_output_is_ther
     shop: Shop,
 ) -> None:
     workflow = shop.run(SEQUENCE)
-    said = "Pod was active on the node longer than the specified deadline"
+    message = "Pod was active on the node longer than the specified deadline"
     for name in ("count(0)", "count"):
-        node_of(workflow, name).update(phase="Failed", message=said)
+        node_of(workflow, name).update(phase="Failed", message=message)
     reports = shop.record(workflow, SEQUENCE)
     assert statuses(reports) == {"load": "recorded", "clean": "recorded", "count": "absent"}
-    assert reports["count"].why == said
+    assert reports["count"].why == message
     assert list(shop.bucket.sizes("text/count"))
 
 

@@ -72,39 +72,39 @@ def test_another_run_that_was_first_stays_and_the_recipe_names_it(shop: Shop) ->
     alone = make_submission(submitted_stage("load", recipe=digest("a")))
     first, second = shop.run(alone, {"load": [({"n": b"one"}, 0)]}), alone
     shop.record(first, alone)
-    standing = shop.runs()["load"]
+    earlier = shop.runs()["load"]
     # The same submission, which another Workflow ran to other bytes.
     late = msgspec.structs.replace(second, pipeline="words-again")
     report = shop.record(shop.run(late, {"load": [({"n": b"two"}, 0)]}), late)["load"]
     assert report.status == "recorded"
-    assert report.why == f"run {standing.run} stands under its key, and stays"
-    assert index(shop, standing.keys.content, digest("a")) == [index_record_of(standing)] * 2
+    assert report.why == f"run {earlier.run} stands under its key, and stays"
+    assert index(shop, earlier.keys.content, digest("a")) == [index_record_of(earlier)] * 2
 
 
 def test_only_the_run_that_is_to_make_way_is_replaced(shop: Shop) -> None:
     alone = make_submission(submitted_stage("load", recipe=digest("a")))
     shop.record(shop.run(alone), alone)
-    standing = shop.runs()["load"]
-    stage = msgspec.structs.replace(alone.stages[0], replaces=standing.run)
+    earlier = shop.runs()["load"]
+    stage = msgspec.structs.replace(alone.stages[0], replaces=earlier.run)
     forced = msgspec.structs.replace(alone, stages=(stage,), pipeline="words-forced")
     shop.record(shop.run(forced, {"load": [({"n": b"two"}, 0)]}), forced)
-    [record, recipe] = index(shop, standing.keys.content, digest("a"))
+    [record, recipe] = index(shop, earlier.keys.content, digest("a"))
     assert record is not None
     assert record == recipe
     assert "words-forced" in record.run
     # Once more: what stands now is not the one that was to make way.
     again = msgspec.structs.replace(forced, pipeline="words-later")
     shop.record(shop.run(again, {"load": [({"n": b"3"}, 0)]}), again)
-    assert index(shop, standing.keys.content) == [record]
+    assert index(shop, earlier.keys.content) == [record]
 
 
 def test_a_run_that_is_not_whole_makes_way(shop: Shop) -> None:
     alone = make_submission(submitted_stage("load", recipe=digest("a")))
     shop.record(shop.run(alone), alone)
-    standing = shop.runs()["load"]
-    shop.bucket.delete([f"{standing.location}/output/n"])
+    earlier = shop.runs()["load"]
+    shop.bucket.delete([f"{earlier.location}/output/n"])
     again = msgspec.structs.replace(alone, pipeline="words-again")
     shop.record(shop.run(again), again)
-    [record] = index(shop, standing.keys.content)
+    [record] = index(shop, earlier.keys.content)
     assert record is not None
     assert "words-again" in record.run

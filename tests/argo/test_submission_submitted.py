@@ -76,12 +76,12 @@ def test_one_that_is_not_what_was_submitted_is_refused(
 ) -> None:
     other = msgspec.structs.replace(submission, pipeline="other")
     newer = msgspec.structs.replace(submission, schema=99)
-    for content, said in (
+    for content, complaint in (
         (b"{", "it is damaged"),
         (b"[]", "it is damaged"),
         (encode(other, submission_path(submission.digest)), "it is not what its digest says"),
         (encode(newer, submission_path(submission.digest)), "it was made by a newer version"),
     ):
         runs.bucket.put(submission_path(submission.digest), content)
-        with pytest.raises(StoreError, match=f"cannot be used: {said}"):
+        with pytest.raises(StoreError, match=f"cannot be used: {complaint}"):
             submission_of(workflow(submission), runs)

@@ -80,17 +80,20 @@ def test_an_attempt_tells_what_it_ran_on() -> None:
 
 
 def test_what_lies_in_another_bucket_says_so_and_a_bucket_alone_changes_nothing() -> None:
-    elsewhere = {"key": "p", "bucket": "theirs", "endpoint": "s3.example"}
+    other_bucket = {"key": "p", "bucket": "theirs", "endpoint": "s3.example"}
     inputs = {
         "artifacts": [
-            {"name": "elsewhere", "s3": elsewhere},
+            {"name": "other_bucket", "s3": other_bucket},
             {"name": "ignored", "s3": {"key": "p", "bucket": "theirs"}},
         ]
     }
     made = workflow(good("load", inputs=inputs))
-    made["spec"] = {"templates": [{"inputs": {"artifacts": [{"name": "x", "s3": elsewhere}]}}]}
+    made["spec"] = {"templates": [{"inputs": {"artifacts": [{"name": "x", "s3": other_bucket}]}}]}
     [attempt] = read_status(made).tasks["load"].attempts
-    assert attempt.artifacts == {"elsewhere": ObjectKey("p", "theirs"), "ignored": ObjectKey("p")}
+    assert attempt.artifacts == {
+        "other_bucket": ObjectKey("p", "theirs"),
+        "ignored": ObjectKey("p"),
+    }
 
 
 def test_a_server_that_no_manifest_names_is_the_repository_s_own() -> None:
@@ -210,7 +213,7 @@ def test_a_workflow_that_was_refused_is_settled_without_tasks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "complaint"),
     [
         ({"offloadNodeStatusVersion": "fnv:1"}, "its controller keeps it in a database"),
         ({"compressedNodes": "KLUv/QQAWQAA"}, "it is no gzip"),
@@ -219,9 +222,9 @@ def test_a_workflow_that_was_refused_is_settled_without_tasks() -> None:
         ({"nodes": {WORKFLOW: {"id": WORKFLOW, "name": WORKFLOW, "phase": "Odd"}}}, "'Odd'"),
     ],
 )
-def test_a_status_that_cannot_be_read_is_said(status: dict[str, Any], said: str) -> None:
+def test_a_status_that_cannot_be_read_is_said(status: dict[str, Any], complaint: str) -> None:
     metadata = {"name": WORKFLOW, "creationTimestamp": at(0)}
-    with pytest.raises(ClusterError, match=f"Workflow {WORKFLOW}.*{said}") as raised:
+    with pytest.raises(ClusterError, match=f"Workflow {WORKFLOW}.*{complaint}") as raised:
         read_status({"metadata": metadata, "status": status})
     assert raised.value.hint
 

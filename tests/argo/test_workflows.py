@@ -33,8 +33,8 @@ def stand(kubernetes: KubernetesServer, name: str, created: str, **more: Any) ->
 def test_the_newest_of_a_pipeline_is_found(cluster: Cluster, kubernetes: KubernetesServer) -> None:
     for name, created in (("c", "09:00"), ("a", "11:00"), ("b", "10:00")):
         stand(kubernetes, name, created)
-    found = find_workflow(cluster, NAMESPACE, "words", pipeline=True)
-    assert found["metadata"]["name"] == "a"
+    workflow = find_workflow(cluster, NAMESPACE, "words", pipeline=True)
+    assert workflow["metadata"]["name"] == "a"
     assert find_workflow(cluster, NAMESPACE, "b", pipeline=False)["metadata"]["name"] == "b"
 
 
@@ -45,8 +45,8 @@ def test_one_that_only_submits_a_pipeline_is_not_among_its_workflows(
     label = {names.PIPELINE: "words"}
     metadata = {"name": "submit-words-2", "labels": label, "annotations": label}
     kubernetes.put("Workflow", {"metadata": metadata})
-    [found] = workflows_of(cluster, NAMESPACE, "words")
-    assert found["metadata"]["name"] == "words-1"
+    [workflow] = workflows_of(cluster, NAMESPACE, "words")
+    assert workflow["metadata"]["name"] == "words-1"
 
 
 def test_pipelines_whose_labels_are_the_same_are_kept_apart(
@@ -85,7 +85,7 @@ def test_stopping_leaves_the_rest_of_it_as_it_was(
     [patched] = cluster.list("Workflow", NAMESPACE)
     assert patched["spec"] == {**made["spec"], "shutdown": "Stop"}
     stop(cluster, NAMESPACE, patched)
-    assert sum(line.startswith("PATCH") for line in kubernetes.asked) == 1
+    assert sum(line.startswith("PATCH") for line in kubernetes.requests) == 1
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed", "Error"])

@@ -66,13 +66,13 @@ def test_the_latest_attempt_counts_and_the_exit_handler_comes_last() -> None:
         *stage("read-all", "Succeeded", "read"),
         *retried("count", "Running", attempts),
     )
-    found = [(one.stage, one.pod, one.begun) for one in stage_pods(workflow)]
-    assert found[:2] == [
+    lines = [(one.stage, one.pod, one.begun) for one in stage_pods(workflow)]
+    assert lines[:2] == [
         ("count", pod_of(workflow, "count(1)", "count"), True),
         ("Read_All", READ, True),
     ]
-    assert (found[2][0], found[2][2]) == ("record", False)
-    assert found[2][1].startswith(f"{NAME}-record-")
+    assert (lines[2][0], lines[2][2]) == ("record", False)
+    assert lines[2][1].startswith(f"{NAME}-record-")
 
 
 def test_all_stages_at_once(cluster: Cluster, kubernetes: KubernetesServer) -> None:
@@ -91,10 +91,10 @@ def test_all_stages_at_once(cluster: Cluster, kubernetes: KubernetesServer) -> N
 
 def test_a_stage_that_has_not_begun(cluster: Cluster, kubernetes: KubernetesServer) -> None:
     workflow = stand(kubernetes, *stage("read-all", "Pending", "read"))
-    for name, said in (("Read_All", "Read_All has not begun"), ("", "no stage has begun")):
+    for name, text in (("Read_All", "Read_All has not begun"), ("", "no stage has begun")):
         with pytest.raises(ClusterMissing) as failure:
             read_logs(cluster, NAMESPACE, workflow, name, lambda *line: None)
-        assert failure.value.message == f"{said} in the Workflow {NAME}"
+        assert failure.value.message == f"{text} in the Workflow {NAME}"
         assert failure.value.hint == "--follow waits for it"
 
 

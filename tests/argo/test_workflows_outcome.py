@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from daintree.argo.workflows import check_ending
+from daintree.argo.workflows import check_outcome
 from daintree.errors import StageFailed
 from tests.argo.conftest import make_submission, submitted_stage
 from tests.argo.in_cluster import manifest, moved
@@ -24,12 +24,12 @@ def ended(*nodes: Node, **more: Any) -> dict[str, Any]:
 
 def failure_of(workflow: dict[str, Any]) -> StageFailed:
     with pytest.raises(StageFailed) as failure:
-        check_ending(workflow)
+        check_outcome(workflow)
     return failure.value
 
 
 def test_one_that_succeeded_says_nothing() -> None:
-    check_ending(ended(*retried("count", "Succeeded", []), phase="Succeeded"))
+    check_outcome(ended(*retried("count", "Succeeded", []), phase="Succeeded"))
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -64,16 +64,16 @@ def test_a_plan_becomes_a_workflow(
     assert handing.prepared == 1
 
 
-@pytest.mark.parametrize("standing", ["", "Pending", "Running", "Succeeded"])
+@pytest.mark.parametrize("existing", ["", "Pending", "Running", "Succeeded"])
 def test_the_same_plan_meets_the_workflow_that_is_there(
-    handing: Handing, submission: Submission, kubernetes: KubernetesServer, standing: str
+    handing: Handing, submission: Submission, kubernetes: KubernetesServer, existing: str
 ) -> None:
-    stand(kubernetes, submission, 1, status={"phase": standing})
+    stand(kubernetes, submission, 1, status={"phase": existing})
     assert handing.submit() == Submitted(
-        name=submission.workflow(), attached=True, attempt=1, phase=standing
+        name=submission.workflow(), attached=True, attempt=1, phase=existing
     )
     assert handing.prepared == 0
-    assert not any(line.startswith("POST") for line in kubernetes.asked)
+    assert not any(line.startswith("POST") for line in kubernetes.requests)
 
 
 @pytest.mark.parametrize("ended", ["Failed", "Error"])
@@ -111,9 +111,9 @@ def test_a_conflict_that_stays_is_raised(handing: Handing, kubernetes: Kubernete
 def test_a_workflow_of_that_name_that_computes_something_else_is_no_match(
     handing: Handing, submission: Submission, kubernetes: KubernetesServer
 ) -> None:
-    foreign = manifest(submission)
-    foreign["metadata"]["annotations"] = {}
-    kubernetes.put("Workflow", foreign)
+    other = manifest(submission)
+    other["metadata"]["annotations"] = {}
+    kubernetes.put("Workflow", other)
     with pytest.raises(ClusterConflict) as failure:
         handing.submit()
     assert "does not say that it computes this plan" in failure.value.message

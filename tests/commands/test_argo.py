@@ -55,10 +55,14 @@ def test_nothing_to_run(ordered: Callable[..., PlannedSubmission]) -> None:
 
 
 def test_as_json(ordered: Callable[..., PlannedSubmission]) -> None:
-    told = submission_as_json(ordered("join"), "here", "x.yaml")
-    assert told["workflow"].startswith("words-")
-    assert [stage["name"] for stage in told["stages"]] == ["join"]
-    assert (told["namespace"], told["file"], told["saved_seconds"]) == ("here", "x.yaml", 7.5)
+    described = submission_as_json(ordered("join"), "here", "x.yaml")
+    assert described["workflow"].startswith("words-")
+    assert [stage["name"] for stage in described["stages"]] == ["join"]
+    assert (described["namespace"], described["file"], described["saved_seconds"]) == (
+        "here",
+        "x.yaml",
+        7.5,
+    )
 
 
 def test_comments_hold_the_plan(ordered: Callable[..., PlannedSubmission]) -> None:

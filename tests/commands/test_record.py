@@ -40,8 +40,8 @@ def test_a_stage_is_one_line(made: StageReport, line: str) -> None:
 
 
 def test_programs_get_all_of_it() -> None:
-    told = record_as_json("words-1", "daintree", [report(run=RUN, files=3, bytes=1234)])
-    assert told == {
+    described = record_as_json("words-1", "daintree", [report(run=RUN, files=3, bytes=1234)])
+    assert described == {
         "workflow": "words-1",
         "namespace": "daintree",
         "stages": [

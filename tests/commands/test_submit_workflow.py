@@ -50,8 +50,8 @@ def test_each_change_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
         ],
     ):
         progress.seen(workflow(*nodes, dag="Running"))
-    said = capsys.readouterr()
-    assert said.err.splitlines() == [
+    printed = capsys.readouterr()
+    assert printed.err.splitlines() == [
         "Read_All  wait    ImagePullBackOff: no such image",
         "Read_All  run     on node-7",
         "Read_All  retry   attempt 2, after: pod deleted",
@@ -59,7 +59,7 @@ def test_each_change_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
         "Read_All  done    9.00 s",
         "count     failed  Error (exit code 1)",
     ]
-    assert said.out == ""
+    assert printed.out == ""
 
 
 def test_a_cancelled_stage_is_said_once_and_is_no_failure(
@@ -98,16 +98,16 @@ def test_the_end_says_how_long_it_took(capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.parametrize(
-    ("attached", "phase", "said"),
+    ("attached", "phase", "printed"),
     [
         (False, "", f"words: submitted the Workflow {NAME} in the namespace shop"),
         (True, "Running", "computes this plan already: attached to it"),
         (True, "Succeeded", f"has succeeded: doit record {NAME} records it again"),
     ],
 )
-def test_what_became_of_a_submission(attached: bool, phase: str, said: str) -> None:
+def test_what_became_of_a_submission(attached: bool, phase: str, printed: str) -> None:
     submitted = Submitted(name=NAME, attached=attached, attempt=1, phase=phase)
-    assert submitted_line("words", submitted, "shop").endswith(said)
+    assert submitted_line("words", submitted, "shop").endswith(printed)
     assert submitted_as_json(submitted, "shop")["attached"] is attached
 
 

@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).parents[2]
 PLATFORM = "linux/amd64"
+PACKAGING = """[project]
+name = "shop"
+[project.entry-points."doit.COMMAND"]
+run = "shop:Run"
+[tool.setuptools]
+package-dir = {"" = "tooling"}
+"""
 
 
 @pytest.fixture
@@ -41,7 +48,7 @@ def project(monorepo: Monorepo) -> Monorepo:
     monorepo.write("tooling/py.typed", "")
     monorepo.write("tooling/templates/Dockerfile.template", "FROM x\n")
     monorepo.write("tooling/tests/x.py", "")
-    monorepo.write("pyproject.toml", "")
+    monorepo.write("pyproject.toml", PACKAGING)
     monorepo.write("LICENSE", "as it is\n")
     monorepo.write("README.md", "about it\n")
     monorepo.commit()
@@ -87,6 +94,35 @@ def test_only_what_is_in_it_changes_it(project: Monorepo) -> None:
     assert version(project).digest == before
     project.write("tooling/templates/new", "")
     assert version(project).digest != before
+
+
+@pytest.mark.parametrize(
+    "settings",
+    ['[tool.daintree]\nstore = "s3://shop"\n', "[tool.ruff]\nline-length = 80\n", "# a comment\n"],
+)
+def test_settings_are_in_no_image(project: Monorepo, settings: str) -> None:
+    before = version(project).digest
+    project.write("pyproject.toml", PACKAGING + settings)
+    assert version(project).digest == before
+    assert reasons(project) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [("shop:Run", "shop:Walk"), ('name = "shop"', 'name = "store"'), ('"tooling"', '"src"')],
+)
+def test_what_is_installed_counts(project: Monorepo, text: str, other: str) -> None:
+    before = version(project).digest
+    project.write("pyproject.toml", PACKAGING.replace(text, other))
+    assert version(project).digest != before
+    assert reasons(project) == {NAME: ["pyproject.toml changed"]}
+
+
+def test_a_project_file_that_is_none(project: Monorepo) -> None:
+    project.write("pyproject.toml", "[project")
+    failed = read(project)
+    assert isinstance(failed, VersionError)
+    assert failed.message.startswith("pyproject.toml: ")
 
 
 def test_it_is_affected_as_components_are(project: Monorepo) -> None:

@@ -25,7 +25,7 @@ from tests.contract.runs import (
     record_of,
 )
 from tests.contract.stores import Place
-from tests.contract.workers import PATIENCE_SECONDS, StartWorker, at_once, finish, hear
+from tests.contract.workers import LONGEST_SECONDS, StartWorker, at_once, finish, hear
 
 WRITERS = 20
 
@@ -129,7 +129,7 @@ def test_who_sees_a_manifest_sees_a_whole_output(store: Store, other: Store) -> 
     files = {f"{n}.bin": bytes(1000) for n in range(50)}
     for number in range(10):
         publish(store, f"run-{number}", files, location=f"place/{number}")
-    watcher.join(PATIENCE_SECONDS)
+    watcher.join(LONGEST_SECONDS)
     given_up.set()
     assert seen == [f"run-{number}" for number in range(10)]
 
@@ -141,7 +141,7 @@ def test_a_killed_publisher_leaves_whole_runs_only(
     worker = start("publish_runs")
     begun = [hear(worker) for _ in range(after)]
     worker.send_signal(signal.SIGKILL)
-    worker.wait(PATIENCE_SECONDS)
+    worker.wait(LONGEST_SECONDS)
 
     reader = place.open()
     found = [manifest.run for manifest in reader.history("words", "train")]
@@ -165,7 +165,7 @@ def test_the_staging_place_of_a_killed_process_is_removed_by_the_next(
     with place.open().stage(OTHER_RUN):
         assert output.exists(), "its owner is alive"
     worker.kill()
-    worker.wait(PATIENCE_SECONDS)
+    worker.wait(LONGEST_SECONDS)
 
     with place.open().stage(OTHER_RUN):
         assert not output.exists()

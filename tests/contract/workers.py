@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-PATIENCE_SECONDS = 60
+LONGEST_SECONDS = 60
 Result = TypeVar("Result")
 Worker = subprocess.Popen[str]
 StartWorker = Callable[..., Worker]
@@ -21,7 +21,7 @@ def hear(worker: Worker) -> str:
 
 def finish(worker: Worker) -> str:
     """Let a worker go on to its end, which must be a good one; what else it said."""
-    said, _ = worker.communicate("go\n", timeout=PATIENCE_SECONDS)
+    said, _ = worker.communicate("go\n", timeout=LONGEST_SECONDS)
     assert worker.returncode == 0
     return said.strip()
 
@@ -39,6 +39,6 @@ def at_once(count: int, act: Callable[[int], Result]) -> list[Result]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(PATIENCE_SECONDS)
+        thread.join(LONGEST_SECONDS)
     assert len(results) == count, "a thread failed or never ended"
     return [result for _, result in sorted(results, key=lambda pair: pair[0])]

@@ -7,7 +7,7 @@ import select
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.e2e.projects import PATIENCE_SECONDS
+from tests.e2e.projects import LONGEST_SECONDS
 
 READERS = 64
 
@@ -25,7 +25,7 @@ class Channel:
 
     def receive(self) -> str:
         """What the other side has written; "" once there is nobody any more who might write."""
-        assert select.select([self._reader], [], [], PATIENCE_SECONDS)[0], "nobody wrote"
+        assert select.select([self._reader], [], [], LONGEST_SECONDS)[0], "nobody wrote"
         return os.read(self._reader, 4096).decode()
 
     def close(self) -> None:

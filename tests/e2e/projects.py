@@ -14,7 +14,7 @@ from typing import Any
 REPOSITORY = Path(__file__).parents[2]
 WATCH = Path(__file__).parent / "watch"
 DOIT = Path(sys.executable).with_name("doit")
-PATIENCE_SECONDS = 60
+LONGEST_SECONDS = 60
 # Four images built and pushed, while other tests run.
 BUILD_SECONDS = 300
 
@@ -86,14 +86,12 @@ class Project:
         )
 
     def doit(
-        self, *arguments: str | Path, patience: float = PATIENCE_SECONDS, **more: Any
+        self, *arguments: str | Path, patience: float = LONGEST_SECONDS, **more: Any
     ) -> Finished:
         """Run `doit` to its end; takes what `start` takes."""
         return self.finish(self.start(*arguments, **more), patience)
 
-    def finish(
-        self, process: subprocess.Popen[str], patience: float = PATIENCE_SECONDS
-    ) -> Finished:
+    def finish(self, process: subprocess.Popen[str], patience: float = LONGEST_SECONDS) -> Finished:
         """Wait for a process, so many seconds at most."""
         try:
             stdout, stderr = process.communicate(timeout=patience)

@@ -78,7 +78,7 @@ def test_another_namespace_is_asked_where_it_is_named(
 def test_a_directory_is_no_store_that_pods_write_to(machine: Project, tmp_path: Path) -> None:
     here = machine.elsewhere(machine.root, DAINTREE_STORE=str(tmp_path / "here"))
     said = here.doit("record", "words-1").complaint()
-    assert "is in no bucket, where pods put what they write" in said
+    assert "is on this machine, where no pod can reach it" in said
     assert "hint: set DAINTREE_STORE, or store in pyproject.toml, to s3://bucket" in said
 
 

@@ -167,7 +167,7 @@ def test_ctrl_c_leaves_it_running_and_says_how_to_come_back(
     ]
     assert "shutdown" not in workflow["spec"]
 
-    kubernetes.asked.clear()
+    kubernetes.requests.clear()
     process = watch(clustered, kubernetes)
     move(kubernetes, *stage("load", "Succeeded", 9), phase="Succeeded")
     assert clustered.finish(process).code == 0

@@ -29,7 +29,7 @@ class _Handler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         with self.state.changed:
-            self.state.asked.append(f"{self.command} {self.path}")
+            self.state.requests.append(f"{self.command} {self.path}")
             self.state.changed.notify_all()
             fault = self.state.fault(self.command, self.path)
         if fault and fault.after is None:
@@ -38,10 +38,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(401, "Unauthorized")
         url = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
-        found = _located(url.path.strip("/").split("/"), self.state.installed)
-        if found is None:
+        existing = _located(url.path.strip("/").split("/"), self.state.installed)
+        if existing is None:
             return self._send(404, b"404 page not found\n", "text/plain; charset=utf-8")
-        kind, namespace, rest = found
+        kind, namespace, rest = existing
         self._served(kind, namespace, rest, query, json.loads(body) if body else {}, fault)
 
     do_GET = do_POST = do_PATCH = do_DELETE = answer
@@ -70,15 +70,15 @@ class _Handler(BaseHTTPRequestHandler):
             return self._create(kind, namespace, content)
         if verb == "list":
             return self._list(kind, namespace, query.get("labelSelector", ""))
-        standing = self.state.objects.get((kind.name, namespace, name))
-        if standing is None:
+        existing = self.state.objects.get((kind.name, namespace, name))
+        if existing is None:
             return self._not_found(kind, name)
         if verb == "patch":
             assert self.headers["Content-Type"] == "application/merge-patch+json"
-            standing = self.state.put(kind.name, _merged(standing, content), namespace)
+            existing = self.state.put(kind.name, _merged(existing, content), namespace)
         if verb == "delete":
             self.state.remove(kind.name, name, namespace)
-        return self._json(200, standing)
+        return self._json(200, existing)
 
     def _verb(self, query: Mapping[str, str], rest: list[str]) -> str:
         if self.command == "GET":
@@ -90,8 +90,8 @@ class _Handler(BaseHTTPRequestHandler):
         if kind.namespaced and ("Namespace", "", namespace) not in self.state.objects:
             return self._not_found(KINDS["Namespace"], namespace)
         if (kind.name, namespace, name) in self.state.objects:
-            said = f'{kind.resource} "{name}" already exists'
-            return self._refuse(409, said, "AlreadyExists", name=name, kind=kind.plural)
+            message = f'{kind.resource} "{name}" already exists'
+            return self._refuse(409, message, "AlreadyExists", name=name, kind=kind.plural)
         self._json(201, self.state.put(kind.name, content, namespace))
 
     def _list(self, kind: Kind, namespace: str, selector: str) -> None:
@@ -128,7 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
     ) -> tuple[str, Object] | None:
         """The first change after that version; None when the server ends."""
 
-        def found() -> tuple[str, Object] | None:
+        def existing() -> tuple[str, Object] | None:
             for event, item in self.state.changes:
                 metadata = item["metadata"]
                 same = (item["kind"], metadata.get("namespace", ""), metadata["name"])
@@ -137,15 +137,15 @@ class _Handler(BaseHTTPRequestHandler):
             return None
 
         with self.state.changed:
-            self.state.changed.wait_for(lambda: found() or self.state.closing)
-            return None if self.state.closing else found()
+            self.state.changed.wait_for(lambda: existing() or self.state.closing)
+            return None if self.state.closing else existing()
 
     def _log(self, pod: str, query: Mapping[str, str]) -> None:
         if pod not in self.state.logs:
             if ("Pod", NAMESPACE, pod) not in self.state.objects:
                 return self._not_found(KINDS["Pod"], pod)
-            said = f'container "{query["container"]}" in pod "{pod}" is waiting to start: PodInitializing'
-            return self._refuse(400, said, "BadRequest")
+            message = f'container "{query["container"]}" in pod "{pod}" is waiting to start: PodInitializing'
+            return self._refuse(400, message, "BadRequest")
         self._begin_chunks("text/plain")
         sent = 0
         while lines := self._next_lines(pod, sent, follow=query.get("follow") == "true"):
@@ -171,11 +171,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _forbidden(self, verb: str, resource: str, kind: Kind, namespace: str, name: str) -> None:
         named = f'{kind.resource} "{name}"' if name else kind.resource
-        said = (
+        message = (
             f'{named} is forbidden: User "{USER}" cannot {verb} resource "{resource}"'
             f' in API group "{kind.api.rpartition("/")[0]}" in the namespace "{namespace}"'
         )
-        self._refuse(403, said, "Forbidden", name=name, kind=kind.plural)
+        self._refuse(403, message, "Forbidden", name=name, kind=kind.plural)
 
     def _not_found(self, kind: Kind, name: str) -> None:
         self._refuse(
@@ -247,11 +247,11 @@ def _located(parts: list[str], installed: set[str]) -> tuple[Kind, str, list[str
     return None
 
 
-def _merged(standing: Any, change: Any) -> Any:
+def _merged(existing: Any, change: Any) -> Any:
     """What a JSON merge patch makes of a value."""
     if not isinstance(change, dict):
         return change
-    merged = dict(standing) if isinstance(standing, dict) else {}
+    merged = dict(existing) if isinstance(existing, dict) else {}
     for name, value in change.items():
         if value is None:
             merged.pop(name, None)

@@ -15,7 +15,7 @@ from daintree.argo.cluster import KINDS
 Object = dict[str, Any]
 TOKEN = "token-of-the-tests"
 NAMESPACE = "daintree"
-PATIENCE_SECONDS = 30
+LONGEST_SECONDS = 30
 
 
 @dataclass
@@ -42,7 +42,7 @@ class KubernetesServer:
     installed: set[str] = field(default_factory=lambda: set(KINDS))
     denied: set[tuple[str, str]] = field(default_factory=set)
     faults: list[Fault] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
     changes: list[tuple[str, Object]] = field(default_factory=list)
     logs: dict[str, list[str]] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
@@ -110,9 +110,9 @@ class KubernetesServer:
         """Return when a request with these words in it has come."""
         with self.changed:
             came = self.changed.wait_for(
-                lambda: any(words in line for line in self.asked), PATIENCE_SECONDS
+                lambda: any(words in line for line in self.requests), LONGEST_SECONDS
             )
-        assert came, self.asked
+        assert came, self.requests
 
     def fault(self, method: str, path: str) -> Fault | None:
         """What goes wrong with this request, counted down."""

@@ -21,7 +21,7 @@ import pytest
 from daintree.store.s3 import S3Access
 from tests.services.availability import unavailable
 
-PATIENCE_SECONDS = 60
+LONGEST_SECONDS = 60
 USER, PASSWORD = "root-of-the-tests", "secret-of-the-tests"
 
 
@@ -56,7 +56,7 @@ class Minio(msgspec.Struct, frozen=True):
             env={**os.environ, "MC_HOST_it": self._alias()},
             capture_output=True,
             text=True,
-            timeout=PATIENCE_SECONDS,
+            timeout=LONGEST_SECONDS,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -146,7 +146,7 @@ def running_server() -> Minio:
 def stop(process: subprocess.Popen[bytes]) -> None:
     """Stop a server that `start` has started."""
     process.kill()
-    process.wait(PATIENCE_SECONDS)
+    process.wait(LONGEST_SECONDS)
 
 
 def free_port() -> int:
@@ -160,7 +160,7 @@ def _wait_until_it_answers(port: int, process: subprocess.Popen[bytes], scheme: 
     import ssl
     from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
-    for _ in range(PATIENCE_SECONDS * 20):
+    for _ in range(LONGEST_SECONDS * 20):
         assert process.poll() is None, "the server ended"
         with suppress(OSError, HTTPException):
             connection = HTTPConnection("127.0.0.1", port, timeout=5)

@@ -92,7 +92,7 @@ class OneMachineArgo:
         strategy = template.get("retryStrategy", {})
         attempts: list[Node] = []
         while not attempts or (
-            len(attempts) <= int(strategy.get("limit", 0)) and _is_retried(attempts[-1], strategy)
+            len(attempts) <= int(strategy.get("limit", 0)) and is_retried(attempts[-1], strategy)
         ):
             named = _node(
                 name, f"{task['name']}({len(attempts)})", "Pod", "", template["name"], created
@@ -124,8 +124,8 @@ class OneMachineArgo:
         for artifact in artifacts:
             if not self._load(artifact, volume):
                 return {**node, "phase": "Error", "message": f"NoSuchKey: {artifact['s3']['key']}"}
-        said, code = self.run_container(_docker_arguments(filled, volume, artifacts))
-        self.logs[node["id"]] = said
+        output, code = self.run_container(_docker_arguments(filled, volume, artifacts))
+        self.logs[node["id"]] = output
         outputs = [
             self._save(artifact, filled, volume) for artifact in filled["outputs"]["artifacts"]
         ]
@@ -145,13 +145,13 @@ class OneMachineArgo:
         place = artifact["s3"]
         name = place["bucket"] if "endpoint" in place else self.bucket
         bucket, key = Bucket(f"s3://{name}", self.access), place["key"]
-        found = list(bucket.sizes(key))
-        single = [] if found else [entry["path"] for entry in bucket.entry(key)]
-        if not found and not single:
+        sizes = list(bucket.sizes(key))
+        single = [] if sizes else [entry["path"] for entry in bucket.entry(key)]
+        if not sizes and not single:
             return False
         target = volume / artifact["path"].strip("/")
-        for path in [*found, *single]:
-            file = target / path[len(key) :].strip("/") if found else target
+        for path in [*sizes, *single]:
+            file = target / path[len(key) :].strip("/") if sizes else target
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             [content] = bucket.get_many([path])
             assert content is not None
@@ -169,17 +169,26 @@ class OneMachineArgo:
         return artifact
 
 
-def _is_retried(attempt: Node, strategy: Mapping[str, Any]) -> bool:
-    """Whether Argo tries again: of an expression, the two forms that the tooling writes."""
-    code = attempt.get("outputs", {}).get("exitCode", "-1")
-    codes = re.findall(r"asInt\(lastRetry\.exitCode\) == (\d+)", strategy.get("expression", ""))
-    return attempt["phase"] == "Error" or (attempt["phase"] == "Failed" and code in codes)
+def is_retried(attempt: Node, strategy: Mapping[str, Any]) -> bool:
+    """Decide as Argo does by the three forms of an expression that the tooling writes."""
+    conditions = strategy["expression"].split(" || ")
+    for condition in conditions:
+        if code := re.fullmatch(r"asInt\(lastRetry\.exitCode\) == (\d+)", condition):
+            met = attempt.get("outputs", {}).get("exitCode", "-1") == code[1]
+        elif message := re.fullmatch(r"lastRetry\.message matches '(.+)'", condition):
+            met = re.search(message[1], attempt.get("message", "")) is not None
+        else:
+            assert condition == "lastRetry.status == 'Error'"
+            met = attempt["phase"] == "Error"
+        if met and attempt["phase"] in ("Error", "Failed"):
+            return True
+    return False
 
 
 def _docker_arguments(template: Node, volume: Path, artifacts: list[Node]) -> list[str]:
     """The pod as `docker run` takes it: its user, its mounts, its limits, and its words as the kubelet makes them."""
     container = template["container"]
-    variables = {variable["name"]: variable["value"] for variable in container["env"]}
+    variables = {v["name"]: v["value"] for v in container["env"] if "value" in v}
     mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
     mounts += [_mounted(artifact, volume) for artifact in artifacts]
     for path in mounts:

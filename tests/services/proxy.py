@@ -17,7 +17,7 @@ import pytest
 
 from tests.services.minio import Minio
 
-PATIENCE_SECONDS = 60
+LONGEST_SECONDS = 60
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _OF_ONE_CONNECTION = frozenset({"connection", "transfer-encoding", "content-length"})
 _BUSY = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
@@ -38,7 +38,7 @@ class Exchange:
 
     def ask(self) -> tuple[HTTPResponse, bytes]:
         """The server's answer to the request."""
-        connection = HTTPConnection(*self.target, timeout=PATIENCE_SECONDS)
+        connection = HTTPConnection(*self.target, timeout=LONGEST_SECONDS)
         method, path = self.line.split(" ", 1)
         connection.request(method, path, self.body, self.headers)
         response = connection.getresponse()
@@ -148,7 +148,7 @@ def dated(stamp: str) -> Fault:
 
 def all_together(count: int) -> Fault:
     """Hand requests on when `count` of them are there at once; 503 when they are not."""
-    barrier = threading.Barrier(count, timeout=PATIENCE_SECONDS / 4)
+    barrier = threading.Barrier(count, timeout=LONGEST_SECONDS / 4)
 
     def fault(exchange: Exchange) -> None:
         try:
@@ -172,7 +172,7 @@ class Rule:
 
     def wait(self) -> None:
         """Until a request has met the fault that nobody has waited for yet."""
-        assert self.met.acquire(timeout=PATIENCE_SECONDS), f"nobody asked {self.pattern}"
+        assert self.met.acquire(timeout=LONGEST_SECONDS), f"nobody asked {self.pattern}"
 
 
 @dataclass

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 PROGRAMS = ("docker-registry", "registry")
-PATIENCE_SECONDS = 30
+LONGEST_SECONDS = 30
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
 
@@ -54,7 +54,7 @@ class Registry:
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, Any, bytes]:
         """(status, headers in lower case, body) of one request."""
-        connection = http.client.HTTPConnection(self.address, timeout=PATIENCE_SECONDS)
+        connection = http.client.HTTPConnection(self.address, timeout=LONGEST_SECONDS)
         with contextlib.closing(connection):
             connection.request(method, path, body, {"Accept": MANIFEST, "Content-Type": MANIFEST})
             answer = connection.getresponse()
@@ -89,7 +89,7 @@ def serve(directory: Path, settings: dict[str, Any] | None = None) -> Iterator[R
         yield Registry(address, directory)
     finally:
         process.terminate()
-        process.wait(PATIENCE_SECONDS)
+        process.wait(LONGEST_SECONDS)
 
 
 def free_port() -> int:
@@ -102,7 +102,7 @@ def free_port() -> int:
 def wait_until_open(address: str, process: subprocess.Popen[bytes]) -> None:
     """Wait until a process listens there; it must not end."""
     host, _, port = address.rpartition(":")
-    for _ in range(PATIENCE_SECONDS * 20):
+    for _ in range(LONGEST_SECONDS * 20):
         assert process.poll() is None, "the server ended"
         with contextlib.suppress(ConnectionRefusedError):
             socket.create_connection((host, int(port))).close()

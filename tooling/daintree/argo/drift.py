@@ -227,11 +227,11 @@ def _plain(value: Any) -> Any:
 
 def _decisive(template: manifest.Manifest) -> manifest.Manifest:
     """A stage's template without what decides nothing of its output; variables in any order."""
-    kept = {name: value for name, value in template.items() if name not in _TEMPLATE_FREE}
-    container = kept.get("container")
+    decisive = {name: value for name, value in template.items() if name not in _TEMPLATE_FREE}
+    container = decisive.get("container")
     if isinstance(container, Mapping):
-        kept["container"] = {n: v for n, v in container.items() if n not in _CONTAINER_FREE}
-    return dict(_plain(kept))
+        decisive["container"] = {n: v for n, v in container.items() if n not in _CONTAINER_FREE}
+    return dict(_plain(decisive))
 
 
 def _task(wanted: manifest.Manifest, task: manifest.Manifest) -> Any:
@@ -283,7 +283,7 @@ def _mentions(value: Any, word: str) -> bool:
 
 def _filled(text: str, scope: Mapping[str, str]) -> str:
     """A text with the tags replaced that are known."""
-    return _TAG.sub(lambda found: scope.get(found[1].strip(), found[0]), text)
+    return _TAG.sub(lambda match: scope.get(match[1].strip(), match[0]), text)
 
 
 def _overlap(written: str, key: str) -> bool:

@@ -48,6 +48,8 @@ USER = 1000
 RECORD_COMMAND = {"command": ["doit"], "args": ["record", "{{workflow.name}}"]}
 # Exit codes: of a container that was told to end, as a drained node and a preemption do; of what may do when it is tried again.
 TERMINATED, TEMPORARY_FAILURE = 143, 75
+# The kubelet's words for a pod that it ended without an exit code of its container: its node shuts down or is full.
+NODE_ENDED = "imminent node shutdown|low on resource"
 STAGE_RETRIES, RECORD_RETRIES = 3, 3
 _LONGEST_ARTIFACT, _LONGEST_PARAMETER = 100, 120
 
@@ -214,12 +216,13 @@ def store_secret(key: str) -> Manifest:
 
 
 def retries(limit: int, *exit_codes: int) -> Manifest:
-    """So many attempts more, where the cluster lost a pod, or its container ended with one of these codes.
+    """So many attempts more, where the cluster lost or ended a pod, or its container ended with one of these codes.
 
     There is no backoff: Argo waits it out even where no attempt follows, and a pod takes seconds to start anyway.
     """
     codes = [f"asInt(lastRetry.exitCode) == {code}" for code in exit_codes]
-    expression = " || ".join(["lastRetry.status == 'Error'", *codes])
+    ended = f"lastRetry.message matches '{NODE_ENDED}'"
+    expression = " || ".join(["lastRetry.status == 'Error'", *codes, ended])
     return {"limit": limit, "retryPolicy": "Always", "expression": expression}
 
 

@@ -120,7 +120,9 @@ class Recording:
         """
         task = self._status.tasks.get(stage.task)
         if task is None or task.state != "succeeded":
-            state, why = (task.state, _said(task)) if task else ("pending", "it was never started")
+            state, why = (
+                (task.state, _message(task)) if task else ("pending", "it was never started")
+            )
             return StageReport(stage=stage.name, status="absent", state=state, why=why)
         try:
             return self._record(stage, task)
@@ -142,9 +144,9 @@ class Recording:
         difference = self._drift.of_stage(stage, attempt, keys, key)
         if difference:
             raise _Refused(f"it is not what was submitted: {difference}")
-        standing = self._remote.records.read_run(manifest.location)
-        whole = manifest if standing is None else _as_measured(manifest, standing)
-        if whole != standing or whole.output is None:
+        earlier = self._remote.records.read_run(manifest.location)
+        whole = manifest if earlier is None else _as_measured(manifest, earlier)
+        if whole != earlier or whole.output is None:
             whole = _with(manifest, self._output(stage, manifest))
         whole = self._remote.adopt(whole, lambda: self._log(attempt.pod))
         winner, indexed = self._index(stage, whole)
@@ -152,7 +154,7 @@ class Recording:
         self._inputs[stage.name] = _Input(whole.output.digest, whole.location, key)
         return StageReport(
             stage=stage.name,
-            status="recorded" if standing is None or indexed else "known",
+            status="recorded" if earlier is None or indexed else "known",
             state="succeeded",
             why="" if winner == whole.run else f"run {winner} stands under its key, and stays",
             run=whole.run,
@@ -219,18 +221,18 @@ class Recording:
     def _index(self, stage: SubmittedStage, manifest: RunManifest) -> tuple[str, bool]:
         """Let the keys lead to the run, or to another that was first: (the run that stands, whether anything was written)."""
         records, record = self._remote.records, index_record_of(manifest)
-        standing, recipe = records.lookup([manifest.keys.content, stage.recipe])
-        makes_way = standing is not None and (
-            standing.run == stage.replaces or self._remote.check_all([standing])[0] is not None
+        earlier, recipe = records.lookup([manifest.keys.content, stage.recipe])
+        makes_way = earlier is not None and (
+            earlier.run == stage.replaces or self._remote.check_all([earlier])[0] is not None
         )
         winner = publish_result(
             records,
             manifest.keys,
             lambda: record,
-            replacing=standing if makes_way else None,
+            replacing=earlier if makes_way else None,
         )
         changed = recipe != msgspec.structs.replace(winner, inputs=record.inputs)
-        return winner.run, standing != winner or changed
+        return winner.run, earlier != winner or changed
 
     @cached_property
     def _source_fault(self) -> str:
@@ -270,20 +272,20 @@ def _content(stage: SubmittedStage, inputs: Mapping[str, _Input]) -> str:
     )
 
 
-def _said(task: Task) -> str:
+def _message(task: Task) -> str:
     """Reason that a task has not succeeded: what Argo says of its last attempt, else of itself."""
     return next((one.message for one in reversed(task.attempts) if one.message), task.message)
 
 
-def _as_measured(manifest: RunManifest, standing: RunManifest) -> RunManifest:
+def _as_measured(manifest: RunManifest, earlier: RunManifest) -> RunManifest:
     """The run with the output, the log and the times that were recorded when its pod was there."""
     return msgspec.structs.replace(
         manifest,
-        output=standing.output,
-        log=standing.log,
-        started=standing.started,
-        finished=standing.finished,
-        seconds=standing.seconds,
+        output=earlier.output,
+        log=earlier.log,
+        started=earlier.started,
+        finished=earlier.finished,
+        seconds=earlier.seconds,
     )
 
 
@@ -325,14 +327,14 @@ def recording_of(cluster: Cluster, namespace: str, remote: RemoteRuns, name: str
 
 def _log(cluster: Cluster, namespace: str, pod: str) -> bytes | None:
     """Log of a pod; None where it is gone or this account may not read it."""
-    kept: deque[bytes] = deque()
+    lines: deque[bytes] = deque()
     size = 0
     try:
         for line in stage_log(cluster, namespace, pod, follow=False):
-            kept.append(line.rstrip("\n").encode("utf-8", "replace") + b"\n")
-            size += len(kept[-1])
-            while size > MOST_LOG_BYTES and len(kept) > 1:
-                size -= len(kept.popleft())
+            lines.append(line.rstrip("\n").encode("utf-8", "replace") + b"\n")
+            size += len(lines[-1])
+            while size > MOST_LOG_BYTES and len(lines) > 1:
+                size -= len(lines.popleft())
     except ClusterError:
         return None
-    return b"".join(kept)
+    return b"".join(lines)

@@ -231,12 +231,12 @@ def runnable(
     is not in the registry, SettingsError for variables that come from no secret.
     """
     _ = session.store.published
-    secret = _variables_secret(session.settings, stages)
+    secret = variables_secret(session.settings, stages)
     commit = _commit(session, plan, stages)
     return commit, _images(session, plan, stages), secret
 
 
-def _variables_secret(settings: Settings, stages: Sequence[BoundStage]) -> str:
+def variables_secret(settings: Settings, stages: Sequence[BoundStage]) -> str:
     """The Secret that stages' variables come from; "" where no component names any. Raises SettingsError where none can be used."""
     named = [stage for stage in stages if stage.spec.env]
     if not named:

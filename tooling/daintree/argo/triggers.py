@@ -304,10 +304,10 @@ def check_timezone(name: str) -> str:
 
 
 def _problem(part: str, least: int, greatest: int, names_of_values: tuple[str, ...]) -> str:
-    found = _RANGE.fullmatch(part)
-    if not found:
+    match = _RANGE.fullmatch(part)
+    if not match:
         return f"{part!r} is no value, range or step"
-    first, last, step = found.groups()
+    first, last, step = match.groups()
     if step == "0":
         return "a step is 1 or more"
     if first in ("*", "?"):

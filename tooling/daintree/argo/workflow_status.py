@@ -73,8 +73,8 @@ class Values(msgspec.Struct, frozen=True, rename="camel"):
     @property
     def texts(self) -> dict[str, str]:
         """The parameters' values; "" for one without."""
-        found = {one.name: one.value for one in self.parameters or ()}
-        return {name: "" if value is None else str(value) for name, value in found.items()}
+        match = {one.name: one.value for one in self.parameters or ()}
+        return {name: "" if value is None else str(value) for name, value in match.items()}
 
     def places(self, endpoints: Collection[str]) -> dict[str, ObjectKey]:
         """Location of the artifacts; `endpoints` are those that the manifest names."""
@@ -392,9 +392,9 @@ def _attempts(nodes: WorkflowNodes, task: Node) -> Iterator[Attempt]:
     if task.type == "Retry":
         children = [nodes.by_id[child] for child in task.children or () if child in nodes.by_id]
         numbered = [
-            (int(found[1]), child)
+            (int(match[1]), child)
             for child in children
-            if child.type == "Pod" and not child.hooked and (found := _ATTEMPT.search(child.name))
+            if child.type == "Pod" and not child.hooked and (match := _ATTEMPT.search(child.name))
         ]
         for number, child in sorted(numbered, key=lambda pair: pair[0]):
             yield _attempt(nodes, child, number)

@@ -67,13 +67,13 @@ def submit(
     """
     attempt, conflicts = 1, 0
     while True:
-        standing = cluster.find(KIND, namespace, submission.workflow(attempt))
-        if standing is not None and _is_over(standing):
+        existing = cluster.find(KIND, namespace, submission.workflow(attempt))
+        if existing is not None and _is_over(existing):
             attempt += 1
             continue
-        if standing is not None:
-            name = _name(standing, submission, namespace)
-            return Submitted(name=name, attached=True, attempt=attempt, phase=phase(standing))
+        if existing is not None:
+            name = _name(existing, submission, namespace)
+            return Submitted(name=name, attached=True, attempt=attempt, phase=phase(existing))
         prepare()
         try:
             made = cluster.create(KIND, namespace, make_manifest(attempt))
@@ -138,13 +138,13 @@ def find_workflow(cluster: Cluster, namespace: str, name: str, *, pipeline: bool
     Raises ClusterMissing where there is none, ClusterError as asking does.
     """
     if not pipeline:
-        found = cluster.find(KIND, namespace, name)
-        if found is None:
+        existing = cluster.find(KIND, namespace, name)
+        if existing is None:
             raise ClusterMissing(
                 f"there is no Workflow {name} in the namespace {namespace} of {cluster.address}",
                 hint="a Workflow is kept for some days; --namespace looks in another namespace",
             )
-        return found
+        return existing
     workflows = workflows_of(cluster, namespace, name)
     if not workflows:
         raise ClusterMissing(
@@ -157,13 +157,13 @@ def find_workflow(cluster: Cluster, namespace: str, name: str, *, pipeline: bool
 def workflows_of(cluster: Cluster, namespace: str, pipeline: str) -> list[Object]:
     """The Workflows that compute a pipeline, oldest first; those that only submit one are not among them."""
     label = f"{names.PIPELINE}={names.label_value(pipeline)}"
-    found = [
+    existing = [
         workflow
         for workflow in cluster.list(KIND, namespace, labels=label)
         if annotation(workflow, names.PIPELINE) == pipeline
         and annotation(workflow, names.SUBMISSION)
     ]
-    return sorted(found, key=lambda one: str(one["metadata"].get("creationTimestamp", "")))
+    return sorted(existing, key=lambda one: str(one["metadata"].get("creationTimestamp", "")))
 
 
 def stop(cluster: Cluster, namespace: str, workflow: Object) -> None:
@@ -329,7 +329,7 @@ def _record_pods(workflow: Object) -> Iterator[StagePod]:
         yield StagePod(names.RECORD, nodes.pod(node), node.phase not in ("", "Pending"))
 
 
-def check_ending(workflow: Object) -> None:
+def check_outcome(workflow: Object) -> None:
     """Return for a Workflow that succeeded. Raises StageFailed for any other, with the stage that failed first and why."""
     status = read_status(workflow)
     if status.phase == SUCCEEDED:
@@ -357,7 +357,7 @@ def check_ending(workflow: Object) -> None:
 def reason(task: Task) -> str:
     """Reason that a task failed: what its last attempt says, in Argo's words."""
     last = task.attempts[-1] if task.attempts else None
-    said = (last.message if last else "") or task.message
-    if last and last.exit_code and f"exit code {last.exit_code}" not in said:
-        return f"exit code {last.exit_code}" + (f": {said}" if said else "")
-    return said or task.state
+    message = (last.message if last else "") or task.message
+    if last and last.exit_code and f"exit code {last.exit_code}" not in message:
+        return f"exit code {last.exit_code}" + (f": {message}" if message else "")
+    return message or task.state

@@ -173,7 +173,7 @@ def _watch(cluster: Cluster, namespace: str, name: str, options: Mapping[str, An
 
     Raises StageFailed where it did not succeed.
     """
-    from daintree.argo.workflows import check_ending, follow
+    from daintree.argo.workflows import check_outcome, follow
 
     progress = WorkflowProgress()
     try:
@@ -188,7 +188,7 @@ def _watch(cluster: Cluster, namespace: str, name: str, options: Mapping[str, An
     except ClusterError:
         _goes_on(name, namespace, options)
         raise
-    check_ending(workflow)
+    check_outcome(workflow)
     progress.ended(workflow)
     return 0
 

@@ -229,7 +229,9 @@ def component_version(
     if isinstance(tree, WorkingTree):
         warnings += _large_files(tree, files)
     record: Plain = {
-        "files": [[f.mode, f.path, f.blob, *filter(None, [f.conversion])] for f in files],
+        "files": [
+            [f.mode, f.path, _counted(tree, name, f), *filter(None, [f.conversion])] for f in files
+        ],
         "build_args": component.spec.build_args,
         "bases": [[reference, pinned] for reference, pinned in pins],
         "platform": platform,
@@ -245,6 +247,24 @@ def component_version(
         warnings=tuple(warnings),
         objects=os.fspath(tree.objects) if isinstance(tree, WorkingTree) else "",
     )
+
+
+def _counted(tree: Tree, name: str, file: VersionedFile) -> str:
+    """The part of a file that counts: its blob, but for the tooling's image only what is installed of the project's file.
+
+    A setting in it is in no image: the Dockerfile removes the file. Raises VersionError for a file that is no TOML.
+    """
+    if name != TOOLING or file.origin != PROJECT_FILE:
+        return file.blob
+    import tomllib
+
+    try:
+        project = tomllib.loads(tree.content(Entry(file.origin, file.mode, file.blob)).decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise VersionError(f"{file.origin}: {error}") from None
+    tables = {name: project.get(name, {}) for name in ("build-system", "project")}
+    tables["setuptools"] = project.get("tool", {}).get("setuptools", {})
+    return digest_record("packaging", 1, tables)
 
 
 def _files(component: Source, libraries: Iterable[Source]) -> list[VersionedFile]:

@@ -144,9 +144,8 @@ class Store:
     def check(self, record: IndexRecord, *, thorough: bool) -> None:
         """Raise ArtifactDamaged unless the run's output agrees with its record.
 
-        Always: the files listed are the run record's, each of its size, and none was altered since it was last
-        verified as far as the store can tell cheaply. `thorough`: each file's bytes are read and their SHA-256
-        compared; a run that the cache does not hold whole is fetched.
+        Always: the files listed are the run record's, each of its size, and none was altered since it was last verified as far as the
+        store can tell cheaply. `thorough`: each file's bytes are read and hashed; a run that the cache does not hold whole is fetched.
         """
         thorough = thorough or self._verify
         if self.shared is None:
@@ -235,8 +234,7 @@ class Store:
     def publish_run(self, staging: Staging, manifest: RunManifest) -> RunManifest:
         """Move the staged output and log to `manifest.location`, then write run.json, then the history entry.
 
-        The output enters by rename: no byte is copied. Its files become read-only. `manifest.output` is what
-        was hashed in the staging directory; a run without output publishes its log and run record alone.
+        The output enters by rename, and its files become read-only; a run without output publishes its log and run record alone.
         A reader never sees the record of a run whose output is not whole. Returns the record as it was written, with the log's digest.
         It enters the cache first, and is not lost when publishing fails.
         """
