@@ -1,6 +1,7 @@
 """The records of one file: delimited text, lines of JSON or Parquet, told apart by their content."""
 
 import csv
+import difflib
 import io
 import json
 import sys
@@ -22,6 +23,7 @@ class Format:
     quotes: bool
     header: list[str]
     encoding: str
+    columns: list[str]
 
 
 def records_of(kind: Format, name: str, path: Path) -> Parsed:
@@ -32,7 +34,7 @@ def records_of(kind: Format, name: str, path: Path) -> Parsed:
     with unpacked(path) as file:
         start = file.read(4096)
     if start.startswith(b"PAR1"):
-        yield from parquet_records(path)
+        yield from parquet_records(kind, name, path)
     elif start.lstrip(MARK.encode() + b" \t\r\n").startswith((b"{", b"[")):
         yield from json_records(name, path)
     else:
@@ -56,6 +58,7 @@ def delimited_records(kind: Format, name: str, path: Path) -> Parsed:
         quoting = csv.QUOTE_MINIMAL if kind.quotes else csv.QUOTE_NONE
         reader = csv.reader(lines, delimiter=single, quoting=quoting, strict=True)
         header, number = kind.header, 1
+        check_columns(kind, name, header)
         while True:
             try:
                 cells = next(reader, None)
@@ -71,6 +74,7 @@ def delimited_records(kind: Format, name: str, path: Path) -> Parsed:
             if cells and not header:
                 header = cells
                 check_header(kind, name, header)
+                check_columns(kind, name, header)
             elif cells:
                 yield number, sum(map(len, cells)), row(kind, header, cells)
             number = reader.line_num + 1
@@ -97,12 +101,22 @@ def check_header(kind: Format, name: str, header: list[str]) -> None:
             raise StageError(problem, f"--delimiter {shown!r} (in a pipeline delimiter: {shown!r})")
 
 
-def parquet_records(path: Path) -> Parsed:
+def check_columns(kind: Format, name: str, header: list[str]) -> None:
+    """Raise StageError for a column that is to be kept and that a file's header, if any, lacks."""
+    for column in kind.columns if header else []:
+        if column not in header:
+            nearest = difflib.get_close_matches(column, header, n=1)
+            hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(header)}"
+            raise StageError(f"{name}: no column {column!r}", f"--columns: {hint}")
+
+
+def parquet_records(kind: Format, name: str, path: Path) -> Parsed:
     """The rows of a Parquet file as text: nothing for null, lists and structures as JSON."""
     from pyarrow import parquet
 
-    number = 0
-    for batch in parquet.ParquetFile(path).iter_batches(10_000):
+    number, file = 0, parquet.ParquetFile(path)
+    check_columns(kind, name, file.schema_arrow.names)
+    for batch in file.iter_batches(10_000, columns=kind.columns or None):
         for record in batch.to_pylist():
             number += 1
             yield number, 100, {name: text_of(value) for name, value in record.items()}

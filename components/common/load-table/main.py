@@ -29,6 +29,7 @@ def main(*, input: Path | str, output: Path, **parameters: Any) -> None:
         or (given["quotes"] == "auto" and given["delimiter"] in ",;"),
         header=names("--names", given["names"]),
         encoding=given["encoding"],
+        columns=[*renamed],
     )
 
     def finished(rows: pd.DataFrame) -> pd.DataFrame:
@@ -36,7 +37,7 @@ def main(*, input: Path | str, output: Path, **parameters: Any) -> None:
         for name in times:
             if name not in rows:
                 raise StageError(f"--time: no column {name!r}", f"there are {', '.join(rows)}")
-            rows[name] = seconds(rows[name], given["time_unit"])
+            rows[name] = seconds(rows[name], given["time_unit"], records.count - len(rows))
         return rows
 
     met: dict[str, None] = {}

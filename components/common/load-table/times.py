@@ -10,17 +10,23 @@ from stageio import StageError
 UNITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 
 
-def seconds(cells: pd.Series, unit: str) -> pd.Series:
-    """The cells as whole seconds, rounded down; empty cells stay.
+def seconds(cells: pd.Series, unit: str, before: int) -> pd.Series:
+    """The cells of a column, after `before` records, as whole seconds, rounded down; empty ones stay.
 
     A number is in `unit`, or for "auto" in the unit by which its size is a time of this age: s, ms,
     µs or ns. Other text is an ISO date, of UTC where it names no zone. Raises StageError.
     """
-    return cells.map({cell: second(cell.strip(), unit, cells.name) for cell in cells.unique()})
+    times = cells.map({cell: second(cell.strip(), unit) for cell in cells.unique()})
+    if (wrong := times.isna()).any():
+        row = int(wrong.to_numpy().argmax())
+        problem = f"record {before + row + 1}, column {cells.name}: {cells.iloc[row][:40]!r}"
+        hint = "--time: a number of seconds, ms, µs or ns, or a date such as 2013-05-02T00:00:00Z"
+        raise StageError(f"{problem} is no time", hint)
+    return times
 
 
-def second(cell: str, unit: str, column: object) -> str:
-    """One cell as whole seconds."""
+def second(cell: str, unit: str) -> str | None:
+    """One cell as whole seconds; None where it is no time."""
     if not cell:
         return ""
     try:
@@ -39,6 +45,4 @@ def second(cell: str, unit: str, column: object) -> str:
         time = time.tz_localize("UTC") if time.tzinfo is None else time
         return str(int(time.timestamp() // 1))
     except (ValueError, OverflowError):
-        problem = f"{column}: {cell[:40]!r} is no time"
-        hint = "a time is a number of seconds, ms, µs or ns, or a date such as 2013-05-02T00:00:00Z"
-        raise StageError(problem, hint) from None
+        return None

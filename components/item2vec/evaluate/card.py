@@ -58,6 +58,8 @@ def _counted(document: Mapping[str, Any], trained: int) -> list[str]:
         ("items with vectors", f"{trained:,}"),
         ("test purchases", f"{document['cases']:,}"),
     ]
+    if sample := document.get("sample"):
+        rows.append((f"users they are a sample of (seed {sample['seed']})", f"{sample['of']:,}"))
     return _section("Data", ("what", "count"), rows)
 
 

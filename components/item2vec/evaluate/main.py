@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ def main(
     decay: float,
     last_items: int,
     cooccurrence: float,
+    max_users: int,
+    seed: int,
     fail_below_baseline: bool,
 ) -> None:
     """Evaluate the model and its baselines; write metrics, charts and the model card.
@@ -37,11 +40,15 @@ def main(
     """
     scoring = Scoring(decay, last_items, cooccurrence)
     scoring.check()
-    split = read_split(input)
+    if max_users < 1 or not 0 <= seed < 2**32:
+        raise StageError("--max-users and --seed: a number of users, a whole number from 0 on")
+    split = read_split(input, max_users, seed)
     check_cases(input, split)
     losses = read_losses(table(input, "training.csv"))
     model = read_model(input)
     document = evaluate(input, split, model, scoring)
+    if len(split.test) < split.held_out:
+        document["sample"] = {"users": len(split.test), "of": split.held_out, "seed": seed}
     say(document)
     if fail_below_baseline:
         check_baseline(document)
@@ -59,7 +66,7 @@ def evaluate(directory: Path, split: Split, model: Model, scoring: Scoring) -> d
     then called "retrained", so that it is never taken for what others measure there.
     """
     scorer = scorer_of(model, directory, scoring)
-    vectors = scorer_of(model, directory, Scoring(scoring.decay, scoring.last_items, 0))
+    vectors = replace(scorer, scoring=replace(scoring, cooccurrence=0))
     scores = model_scores(model, scorer.scores, split.items)
     baselines = {
         "popularity": popularity_scores(split.train_purchases),
@@ -147,6 +154,12 @@ def say(document: dict[str, Any]) -> None:
     for name, part, metrics in parts(document):
         print(
             f"{name} {part}: HR@10 {metrics['hr@10']:.4f}, NDCG@10 {metrics['ndcg@10']:.4f}",
+            file=sys.stderr,
+        )
+    if sample := document.get("sample"):
+        print(
+            f"measured on {sample['users']:,} of {sample['of']:,} users, drawn by --seed "
+            f"{sample['seed']}; --max-users is the limit",
             file=sys.stderr,
         )
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from stageio import StageError, place, read_table, table
+from stageio import StageError, place, read_ids, table
 
 Indices = NDArray[np.int64]
-Sequences = dict[str, list[int]]
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,7 @@ class Cases:
 class Split:
     """The items of the data set with their indices, and the cases to evaluate.
 
+    `held_out` counts the users with a test purchase, of whom the cases may be a sample.
     `train_purchases` holds how often each item was bought in the training part. The history of a
     validation case is the user's training part; that of a test case has the validation purchase
     as well.
@@ -42,44 +41,51 @@ class Split:
 
     items: dict[str, int]
     users: int
+    held_out: int
     train_purchases: Indices
     valid: Cases
     test: Cases
 
 
-def read_split(directory: Path) -> Split:
+def read_split(directory: Path, max_users: int, seed: int) -> Split:
     """The split that train.csv, valid.csv, test.csv and items.csv in `directory` hold.
+
+    Of more than `max_users` users with a test purchase, as many are drawn by `seed`.
 
     Raises StageError when a file is missing or malformed, names an item that items.csv does not,
     or holds a user out who has no training purchase or more than one purchase held out.
     """
-    items = {
-        item: row
-        for row, item in enumerate(read_table(table(directory, "items.csv"), ["item"])["item"])
-    }
-    train = _read_sequences(table(directory, "train.csv"), items)
+    names = read_ids(table(directory, "items.csv"), ["item"])["item"]
+    items = {item: row for row, item in enumerate(names)}
+    train = _read_purchases(table(directory, "train.csv"), items)
     valid = _read_held_out(table(directory, "valid.csv"), items, train)
     test = _read_held_out(table(directory, "test.csv"), items, train)
-    bought = np.fromiter(chain.from_iterable(train.values()), dtype=np.int64)
-    before_test = {user: train[user] + valid.get(user, []) for user in test}
+    drawn = test["user"]
+    if len(drawn) > max_users:
+        # The order stays.
+        drawn = drawn.sample(max_users, random_state=seed).sort_index()
+    trained = train[train["user"].isin(drawn)]
+    before_test = pd.concat([trained, valid[valid["user"].isin(drawn)]])
     return Split(
         items=items,
-        users=len(train),
-        train_purchases=np.bincount(bought, minlength=len(items)),
-        valid=_cases(train, valid),
-        test=_cases(before_test, test),
+        users=train["user"].nunique(),
+        held_out=len(test),
+        train_purchases=np.bincount(train["item"], minlength=len(items)),
+        valid=_cases(trained, valid[valid["user"].isin(drawn)]),
+        test=_cases(before_test, test.loc[drawn.index]),
     )
 
 
-def _cases(histories: Sequences, targets: Sequences) -> Cases:
+def _cases(histories: pd.DataFrame, targets: pd.DataFrame) -> Cases:
+    bought = histories.groupby("user", sort=False)["item"].agg(list)
     return Cases(
-        [np.array(histories[user], dtype=np.int64) for user in targets],
-        np.array([target for (target,) in targets.values()], dtype=np.int64),
+        [np.array(history, dtype=np.int64) for history in bought.loc[targets["user"]]],
+        targets["item"].to_numpy(),
     )
 
 
-def _read_sequences(path: Path, items: Mapping[str, int]) -> Sequences:
-    purchases = read_table(path, ["user", "item"])
+def _read_purchases(path: Path, items: dict[str, int]) -> pd.DataFrame:
+    purchases = read_ids(path, ["user", "item"])
     unknown = ~purchases["item"].isin(items)
     if unknown.any():
         row = unknown.idxmax()
@@ -87,21 +93,21 @@ def _read_sequences(path: Path, items: Mapping[str, int]) -> Sequences:
             f"{place(path, row)}: item {purchases['item'][row][:40]!r} is not in items.csv",
             "take all files of the split from one run of preprocess",
         )
-    rows = purchases["item"].map(items).astype(int)
-    return dict(rows.groupby(purchases["user"], sort=False).agg(list))
+    return purchases.assign(item=purchases["item"].map(items).astype("int64"))
 
 
-def _read_held_out(path: Path, items: Mapping[str, int], train: Sequences) -> Sequences:
-    held_out = _read_sequences(path, items)
-    for user, purchases in held_out.items():
-        if user not in train:
-            problem = "has no purchase in train.csv"
-        elif len(purchases) > 1:
-            problem = f"has {len(purchases)} purchases, expected one"
-        else:
-            continue
-        raise StageError(
-            f"{path}: user {user[:40]!r} {problem}",
-            "take all files of the split from one run of preprocess",
-        )
+def _read_held_out(path: Path, items: dict[str, int], train: pd.DataFrame) -> pd.DataFrame:
+    held_out = _read_purchases(path, items)
+    users = held_out["user"]
+    wrong = {
+        "has no purchase in train.csv": ~users.isin(train["user"]),
+        "has more than one purchase held out": users.duplicated(),
+    }
+    for problem, rows in wrong.items():
+        if rows.any():
+            row = rows.idxmax()
+            raise StageError(
+                f"{place(path, row)}: user {users[row][:40]!r} {problem}",
+                "take all files of the split from one run of preprocess",
+            )
     return held_out

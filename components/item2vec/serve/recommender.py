@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from item2vec_model import Scorer, Scoring, read_model, scorer_of
 from numpy.typing import NDArray
-from stageio import read_table, table
+from stageio import read_ids, table
 
 # Of what a user bought, in the order of time.
 PARTS = ("train.csv", "valid.csv", "test.csv")
@@ -88,7 +88,7 @@ def read_recommender(directory: Path, scoring: Scoring) -> Recommender:
 
 
 def _read_histories(directory: Path) -> dict[str, list[str]]:
-    parts = [read_table(table(directory, part), ["user", "item"]) for part in PARTS]
+    parts = [read_ids(table(directory, part), ["user", "item"]) for part in PARTS]
     purchases = pd.concat(parts, ignore_index=True)
     histories: dict[str, list[str]] = purchases.groupby("user")["item"].agg(list).to_dict()
     return histories

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stageio import StageError, read_table
+from stageio import StageError, read_ids
 
 
 def read_sequences(path: Path) -> list[list[str]]:
@@ -12,7 +12,7 @@ def read_sequences(path: Path) -> list[list[str]]:
 
     Raises StageError when there is no row, or no column user or item.
     """
-    purchases = read_table(path, ["user", "item"])
+    purchases = read_ids(path, ["user", "item"])
     if purchases.empty:
         raise StageError(f"{path}: no purchases to train on", "check the stages before this one")
     return purchases.groupby("user", sort=False)["item"].agg(list).tolist()

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from stageio import StageError, read_table, table
+from stageio import StageError, read_ids, table
 
 from .vectors import Matrix, Model
 
 Indices = NDArray[np.int64]
+
+# Bounds the memory that counting takes beside what it counts.
+PURCHASES_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Followers:
     """
 
     starts: Indices
-    items: Indices
+    items: NDArray[np.int32]
     weights: Matrix
 
     def add_to(self, row: Matrix, item: int, weight: float) -> None:
@@ -58,26 +61,41 @@ class Followers:
         row[self.items[place]] += np.float32(weight) * self.weights[place]
 
 
-def followers_of(sequences: Iterable[Sequence[int]], items: int, scoring: Scoring) -> Followers:
-    """The followers in sequences of items, oldest first, of which there are `items` in all.
+def followers_of(users: Indices, bought: Indices, items: int, scoring: Scoring) -> Followers:
+    """The followers in purchases of `items` items: for each its user, and the item that was bought.
 
-    An item bought right after another counts 1, one step later `decay`, and so on, up to
-    `last_items` steps.
+    Purchases of one user stand together, the oldest first. An item bought right after another
+    counts 1, one step later `decay`, and so on, up to `last_items` steps.
     """
-    kept = [sequence for sequence in sequences if len(sequence)]
-    flat = np.fromiter(chain.from_iterable(kept), dtype=np.int64)
-    users = np.repeat(np.arange(len(kept)), [len(sequence) for sequence in kept])
+    ends = np.cumsum(np.bincount(bought, minlength=items))
+    cuts = ends[ends.searchsorted(np.arange(PURCHASES_AT_ONCE, len(bought), PURCHASES_AT_ONCE))]
+    counts, followers, weights = np.zeros(items, np.int64), [], []
+    for places in np.split(np.argsort(bought, kind="stable"), cuts):
+        pairs, summed = _pairs(places, users, bought, items, scoring)
+        counts += np.bincount(pairs // items, minlength=items)
+        followers.append((pairs % items).astype(np.int32))
+        weights.append(summed.astype(np.float32))
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    return Followers(starts, np.concatenate(followers), np.concatenate(weights))
+
+
+def _pairs(
+    places: Indices, users: Indices, bought: Indices, items: int, scoring: Scoring
+) -> tuple[Indices, NDArray[np.float64]]:
+    """The pairs that begin with the purchases at `places`, sorted, each once, and their weights.
+
+    A pair is a number: that of its first item times `items`, plus that of its second.
+    """
     pairs, weights = [np.empty(0, dtype=np.int64)], [np.empty(0)]
-    longest = max(map(len, kept), default=1)
-    for distance in range(1, min(scoring.last_items, longest - 1) + 1):
-        same = users[:-distance] == users[distance:]
-        found = (flat[:-distance] * items + flat[distance:])[same]
-        pairs.append(found)
-        weights.append(np.full(len(found), scoring.decay ** (distance - 1)))
-    unique, places = np.unique(np.concatenate(pairs), return_inverse=True)
-    summed = np.bincount(places, np.concatenate(weights), minlength=len(unique))
-    starts = np.searchsorted(unique, np.arange(items + 1) * items)
-    return Followers(starts, unique % items, summed.astype(np.float32))
+    for distance in range(1, scoring.last_items + 1):
+        places = places[places + distance < len(bought)]
+        places = places[users[places] == users[places + distance]]
+        if not len(places):
+            break
+        pairs.append(bought[places] * items + bought[places + distance])
+        weights.append(np.full(len(places), scoring.decay ** (distance - 1)))
+    unique, of = np.unique(np.concatenate(pairs), return_inverse=True)
+    return unique, np.bincount(of, np.concatenate(weights), minlength=len(unique))
 
 
 @dataclass(frozen=True)
@@ -125,8 +143,11 @@ def scorer_of(model: Model, directory: Path, scoring: Scoring) -> Scorer:
     Items that the model does not know are left out.
     """
     scoring.check()
-    purchases = read_table(table(directory, "train.csv"), ["user", "item"])
-    purchases = purchases[purchases["item"].isin(model.index)]
-    rows = purchases["item"].map(model.index).astype(int)
-    sequences = rows.groupby(purchases["user"], sort=False).agg(list)
-    return Scorer(model, followers_of(sequences, len(model.items), scoring), scoring)
+    purchases = read_ids(table(directory, "train.csv"), ["user", "item"])
+    users, bought = pd.factorize(purchases["user"])[0], purchases["item"].map(model.index)
+    order = np.argsort(users, kind="stable")
+    order = order[bought.notna().to_numpy()[order]]
+    followers = followers_of(
+        users[order], bought.to_numpy()[order].astype(np.int64), len(model.items), scoring
+    )
+    return Scorer(model, followers, scoring)

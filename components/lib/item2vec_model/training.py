@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from stageio import read_table, table
+from stageio import read_ids, table
 
 from .schema import check_description
 
@@ -16,4 +16,4 @@ def trained_purchases(directory: Path) -> Counter[str]:
     Raises StageError when the model is of another schema, or train.csv is missing or malformed.
     """
     check_description(directory)
-    return Counter(read_table(table(directory, "train.csv"), ["item"])["item"])
+    return Counter(read_ids(table(directory, "train.csv"), ["item"])["item"])

@@ -20,6 +20,7 @@ from .files import DAMAGED, unpacked
 
 ROWS_AT_ONCE, BYTES_AT_ONCE, LONGEST_LINE, EXAMPLES = 50_000, 4 << 20, 64 << 20, 5
 MARK = "\ufeff"
+MARK_BYTES = MARK.encode()
 
 # (the number of a line, its length, its record or what is wrong with it)
 Parsed = Iterator[tuple[int, int, dict[str, str] | Exception]]
@@ -112,7 +113,7 @@ def json_records(name: str, path: Path) -> Parsed:
             if len(line) == LONGEST_LINE:
                 problem = f"{name}: line {number}: longer than {LONGEST_LINE >> 20} MiB"
                 raise StageError(problem, "the source holds one JSON object a line")
-            line = line.removeprefix(MARK.encode())
+            line = line.removeprefix(MARK_BYTES)
             if line and not line.isspace():
                 try:
                     record = parse(line)
@@ -150,11 +151,13 @@ def check_kind(name: str, line: bytes) -> None:
 def parse(line: bytes) -> dict[str, str]:
     """The record in one line: {field: cell}. Raises ValueError or RecursionError where it is none."""
     text = line.rstrip(b"\r\n").decode("utf-8")
-    record = decode(text)
+    # Only in a list or an object does it matter which text was a number.
+    nested = "[" in text or text.find("{", 1) > 0
+    record = decode_nested(text) if nested else decode(text)
     if not isinstance(record, dict):
         raise ValueError(f"expected an object, got {text[:20]}")
     cells = {name: v if isinstance(v, str) else compact(v, null="") for name, v in record.items()}
-    if "\\ud" in text or "\\uD" in text:
+    if "\\u" in text and re.search(r"\\u[dD]", text):
         "".join((*cells, *cells.values())).encode("utf-8")
     return cells
 
@@ -167,7 +170,8 @@ def refuse(constant: str) -> NoReturn:
     raise ValueError(constant)
 
 
-decode = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=refuse).decode
+decode = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=refuse).decode
+decode_nested = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=refuse).decode
 encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 

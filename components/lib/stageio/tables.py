@@ -52,6 +52,14 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
     return pd.concat(read_chunks(path, columns))
 
 
+def read_ids(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """The columns of ids of the table at `path`; an id that occurs often is held in memory once.
+
+    Raises StageError as `read_chunks` does.
+    """
+    return pd.concat(rows.map(sys.intern) for rows in read_chunks(path, columns))
+
+
 def read_chunks(path: Path, columns: Sequence[str] = ()) -> Iterator[pd.DataFrame]:
     """Yield the table at `path` in frames of ROWS_AT_ONCE rows, at least one, all cells as text.
 

@@ -138,8 +138,8 @@ def test_a_unit_that_is_told_is_believed(load: Load) -> None:
 
 @pytest.mark.parametrize("time", ["now", "nan", "inf", "yesterday", "2013-13-01"])
 def test_what_is_no_time_is_an_error(load: Load, time: str) -> None:
-    with pytest.raises(StageError, match=f"t: '{time}' is no time"):
-        load(f"t\n{time}\n", time="t")
+    with pytest.raises(StageError, match=f"record 2, column t: '{time}' is no time"):
+        load(f"t\n1\n{time}\n", time="t")
 
 
 def packed_by_zip(content: bytes, members: int = 1) -> bytes:
@@ -227,9 +227,23 @@ def test_what_cannot_be_read_is_named(load: Load, content: bytes, message: str, 
     assert hint in caught.value.hint
 
 
-def test_a_column_that_no_record_has_is_named(load: Load) -> None:
+@pytest.mark.parametrize("names", ["", "user,b"])
+def test_a_missing_column_is_found_before_the_rows_are_read(load: Load, names: str) -> None:
+    with pytest.raises(StageError, match="no column 'users'") as caught:
+        load("user,b\n1,2\nmore,cells,than columns\n", names=names, columns="b, users=item")
+    assert caught.value.hint == "--columns: did you mean user?"
+
+
+def test_a_column_that_a_parquet_file_lacks_is_named(load: Load) -> None:
+    buffer = io.BytesIO()
+    pd.DataFrame({"a": ["1"]}).to_parquet(buffer)
+    with pytest.raises(StageError, match="no column 'item'"):
+        load(buffer.getvalue(), columns="item")
+
+
+def test_a_field_that_no_json_record_has_is_named(load: Load) -> None:
     with pytest.raises(StageError, match="no record has the column 'c'") as caught:
-        load("a,b\n1,2\n", columns="a, c=item")
+        load('{"a": 1}\n{"b": 2}\n', columns="a, c=item")
     assert caught.value.hint == "there are a, b"
 
 

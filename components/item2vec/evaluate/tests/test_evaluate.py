@@ -29,6 +29,21 @@ def test_the_document_has_the_agreed_form(tmp_path: Path) -> None:
     assert (document["users"], document["items"], document["cases"]) == (40, 30, 40)
 
 
+def test_of_too_many_users_a_seeded_sample_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = write_model(tmp_path / "m", walks(30, 40), *successors(30))
+    flags = ("--last-items=1", "--max-users=7")
+    documents = [evaluate(tmp_path / run, model, *flags, "--seed=3") for run in ("a", "b")]
+    assert documents[0] == documents[1]
+    assert documents[0]["sample"] == {"users": 7, "of": 40, "seed": 3}
+    assert (documents[0]["users"], documents[0]["cases"]) == (40, 7)
+    assert documents[0]["test"]["hr@10"] == documents[0]["valid"]["hr@10"] == 1.0
+    assert "measured on 7 of 40 users, drawn by --seed 3" in capsys.readouterr().err
+    card = (tmp_path / "a" / "output" / "model_card.md").read_text()
+    assert "| users they are a sample of (seed 3) | 40 |" in card
+
+
 def test_the_table_holds_the_same_metrics(tmp_path: Path) -> None:
     document = evaluate(tmp_path, write_model(tmp_path / "m", walks(30, 40), *successors(30)))
     with (tmp_path / "output" / "metrics.csv").open(newline="") as file:

@@ -28,7 +28,7 @@ def broken(model: Path, name: str, line: int, text: str) -> None:
         ("train.csv", 2, "u0,other,0", "train.csv: line 2: item 'other' is not in items.csv"),
         ("train.csv", 1, "user,product,time", "train.csv: line 1: no column 'item'"),
         ("test.csv", 2, "nobody,i000,0", "user 'nobody' has no purchase in train.csv"),
-        ("test.csv", 3, "u0,i000,0", "user 'u0' has 2 purchases, expected one"),
+        ("test.csv", 3, "u0,i000,0", "user 'u0' has more than one purchase held out"),
     ],
 )
 def test_a_malformed_model_is_one_clear_error_and_leaves_no_output(

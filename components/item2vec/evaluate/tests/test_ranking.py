@@ -63,8 +63,8 @@ def small_model(draw: np.random.Generator) -> tuple[Model, Scores]:
     vectors, context = (draw.integers(-2, 3, (25, 4)).astype(np.float32) for _ in range(2))
     model = Model(items, {item: row for row, item in enumerate(items)}, vectors, context)
     scoring = Scoring(decay=0.5, last_items=3, cooccurrence=1)
-    sequences = [draw.integers(0, 25, 6).tolist() for _ in range(20)]
-    return model, Scorer(model, followers_of(sequences, 25, scoring), scoring).scores
+    users, bought = np.repeat(np.arange(20), 6), draw.integers(0, 25, 120)
+    return model, Scorer(model, followers_of(users, bought, 25, scoring), scoring).scores
 
 
 @pytest.mark.parametrize("scores_at_once", [1, 70, 1_000_000])

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import math
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
-from item2vec_model import Model, Scorer, Scoring, followers_of, scorer_of
+from item2vec_model import Followers, Model, Scorer, Scoring, followers_of, scorer_of
 from stageio import StageError
 
 
@@ -20,10 +21,16 @@ def a_model(vectors: np.ndarray, context: np.ndarray) -> Model:
     return Model(items, index, vectors.astype(np.float32), context.astype(np.float32))
 
 
+def followers_in(sequences: list[list[int]], items: int, chosen: Scoring) -> Followers:
+    users = np.repeat(np.arange(len(sequences)), np.array([*map(len, sequences)], dtype=int))
+    bought = np.array([*chain.from_iterable(sequences)], dtype=np.int64)
+    return followers_of(users, bought, items, chosen)
+
+
 def counts(sequences: list[list[int]], history: list[int], **changes: float) -> list[float]:
     chosen = scoring(**changes)
     unit = np.eye(4)
-    followers = followers_of(sequences, 4, chosen)
+    followers = followers_in(sequences, 4, chosen)
     (found,) = Scorer(a_model(unit, unit), followers, chosen).counts([history]).tolist()
     return list(found)
 
@@ -68,10 +75,23 @@ def test_the_counts_are_those_of_the_definition() -> None:
     assert counts(sequences, [1, 3], last_items=3) == pytest.approx(expected.tolist())
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 7])
+def test_counting_in_parts_gives_the_same_followers(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    draw = np.random.default_rng(2)
+    sequences = [draw.integers(0, 5, size).tolist() for size in draw.integers(0, 9, 30)]
+    whole = followers_in(sequences, 6, scoring())
+    monkeypatch.setattr("item2vec_model.scoring.PURCHASES_AT_ONCE", at_once)
+    parts = followers_in(sequences, 6, scoring())
+    for name, values in vars(whole).items():
+        assert np.array_equal(values, vars(parts)[name]), name
+
+
 def test_the_score_is_of_the_vectors_and_the_logarithm_of_the_counts() -> None:
     vectors, context = np.array([[1, 0], [0, 1], [0, 0]]), np.array([[2, 3], [5, 7], [0, 0]])
     chosen = scoring(cooccurrence=2)
-    followers = followers_of([[0, 2], [0, 2]], 3, chosen)
+    followers = followers_in([[0, 2], [0, 2]], 3, chosen)
     scorer = Scorer(a_model(vectors, context), followers, chosen)
     (found,) = scorer.scores([[1, 0]]).tolist()
     assert found == pytest.approx([2 + 1.5, 5 + 3.5, 2 * math.log(3)])
@@ -83,7 +103,7 @@ def test_scores_of_many_histories_are_those_of_each() -> None:
     # Small whole numbers: their sums are exact in any order.
     model = a_model(draw.integers(-2, 3, (6, 4)), draw.integers(-2, 3, (6, 4)))
     chosen = scoring(decay=1)
-    scorer = Scorer(model, followers_of(histories, 6, chosen), chosen)
+    scorer = Scorer(model, followers_in(histories, 6, chosen), chosen)
     together = scorer.scores(histories)
     assert together.tolist() == [scorer.scores([history])[0].tolist() for history in histories]
     assert together[3].tolist() == [0] * 6
