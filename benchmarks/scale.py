@@ -73,6 +73,9 @@ def main() -> None:
     parsing = parser(__doc__)
     parsing.add_argument("--purchases", type=int, default=PURCHASES, help="default: %(default)s")
     parsing.add_argument("--epochs", type=int, default=1, help="of the training; default: 1")
+    parsing.add_argument(
+        "--users", type=int, default=10_000, help="at most, in the evaluation; default: %(default)s"
+    )
     arguments = parsing.parse_args()
     purchases = 100_000 if arguments.quick else arguments.purchases
     with workspace() as directory:
@@ -81,7 +84,8 @@ def main() -> None:
         row(f"{purchases:,} purchases", f"{source.stat().st_size / MIB:,.0f} MiB of JSON lines")
         environment = variables(directory / "cache", environments=user_environments())
         project = copy_of_this_project(directory / "item2vec")
-        options = [f"--source={source}", f"--set=train.epochs={arguments.epochs}"]
+        settings = {"train.epochs": arguments.epochs, "evaluate.max_users": arguments.users}
+        options = [f"--source={source}", *(f"--set={name}={n}" for name, n in settings.items())]
         taken: dict[str, Usage] = {}
         for stage, component in zip(STAGES, COMPONENTS, strict=True):
             command = [daintree(), "run", f"item2vec:{stage}", *options]

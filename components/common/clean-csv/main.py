@@ -4,24 +4,32 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from pandas.util import hash_pandas_object
-from stageio import StageError, check_columns, names, place, read_chunks, run, table, write_table
+from stageio import (
+    StageError,
+    check_columns,
+    find_columns,
+    names,
+    place,
+    read_chunks,
+    run,
+    table,
+    write_table,
+)
 
 TYPES = ("int", "float", "bool", "str")
 WHOLE = re.compile(r"([+-]?[0-9]{1,4000})(?:\.0*)?")
 DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-# Of the two hashes of a row, 64 bits each: 16 bytes that are as good as others.
 KEYS = "rows, first hash", "rows, other hash"
 TRUE, FALSE = {"true", "t", "yes", "1", "1.0"}, {"false", "f", "no", "0", "0.0"}
 
 
 def main(
-    *, input: Path, output: Path, types: str, required: str, duplicates: str,
+    *, input: Path, output: Path, missing: str, types: str, required: str, duplicates: str,
     on_invalid: str, on_missing: str, user_column: str, item_column: str, min_user: int, min_item: int,
 ) -> None:  # fmt: skip
     """Write the rows of `input`/records.csv that are in order to `output`/records.csv.
@@ -31,15 +39,18 @@ def main(
     """
     source, target = table(input, "records.csv"), output / "records.csv"
     kinds = column_types(source, types)
-    pair = [user_column, item_column] if max(min_user, min_item) > 1 else []
+    users, items = (user_column, "user", "reviewerID"), (item_column, "item", "asin")
+    flags = {"--user-column": users, "--item-column": items}
+    pair = find_columns(source, flags) if max(min_user, min_item) > 1 else []
     filled = names("--required", required) + pair
-    header = check_columns(source, filled, "--required, --user-column, --item-column")
+    header = check_columns(source, filled, "--required")
     if len(header) == 1 and (delimiter := re.search(r"::|[;\t|]", header[0])):
         problem = f"{source}: one column, {header[0]!r}, separated by {delimiter[0]!r}"
         raise StageError(problem, "load the file by a connector, and tell it the delimiter")
     answers = {"on_invalid": on_invalid, "on_missing": on_missing, "duplicates": duplicates}
     dropped: Counter[str] = Counter()
-    left = write_table(target, clean(source, kinds, filled, answers, dropped))
+    absent = names("--missing", missing)
+    left = write_table(target, clean(source, absent, kinds, filled, answers, dropped))
     if pair:
         before, left = left, keep_core(target, pair, min_user, min_item)
         dropped["outside the k-core"] = before - left
@@ -60,7 +71,7 @@ def column_types(path: Path, listing: str) -> dict[str, str]:
     return types
 
 
-def clean(path: Path, kinds: dict, filled: list, answers: dict, dropped: Counter) -> Iterator:
+def clean(path: Path, missing: list, kinds: dict, filled: list, answers: dict, dropped: Counter):
     """Yield the rows of the table at `path` that are in order, and count the others by reason."""
 
     def without(rows, wrong, rule, reason, problem):
@@ -70,8 +81,9 @@ def clean(path: Path, kinds: dict, filled: list, answers: dict, dropped: Counter
         dropped[reason] += int(wrong.sum())
         return rows[~wrong]
 
-    earlier = Earlier()
+    known = np.zeros((2, 1), "uint64")
     for rows in read_chunks(path):
+        rows = rows.mask(rows.isin(missing), "") if missing else rows
         for name in filled:
             empty = rows[name].str.strip() == ""
             rows = without(rows, empty, "on_missing", "missing", f"{name} is empty")
@@ -83,36 +95,24 @@ def clean(path: Path, kinds: dict, filled: list, answers: dict, dropped: Counter
             problem = f"{name}: {first!r} is no {kind}"
             rows = without(rows, typed.isna(), "on_invalid", "invalid", problem)
         if answers["duplicates"] != "keep":
-            again = earlier.repeated(rows)
+            again, known = repeated(rows, known)
             rows = without(rows, again, "duplicates", "duplicate", "equal to an earlier row")
         yield rows
 
 
-class Earlier:
-    """The rows met so far, each as 128 bits instead of a whole review.
+def repeated(rows: pd.DataFrame, known: np.ndarray) -> tuple[pd.Series, np.ndarray]:
+    """Which rows equal an earlier one; `known`, the hashes of earlier rows, with those of the others.
 
-    Two rows of 10 million that differ are taken for equal with a probability of 1.5e-25.
+    Two hashes are 128 bits a row instead of a whole review: of ten million rows, two that differ
+    are taken for equal with a probability of 1.5e-25.
     """
-
-    def __init__(self) -> None:
-        self._hashes = np.zeros((2, 0), "uint64")
-
-    def repeated(self, rows: pd.DataFrame) -> pd.Series:
-        """Which rows equal an earlier one; the others are remembered."""
-        hashes = (hash_pandas_object(rows, False, hash_key=key, categorize=False) for key in KEYS)
-        frame = pd.DataFrame(dict(zip(KEYS, hashes, strict=True)))
-        first, second = frame.to_numpy().T
-        known = self._hashes
-        places = known[0].searchsorted(first)
-        met = np.zeros(len(rows), bool)
-        if known.size:
-            found = known[:, np.minimum(places, known.shape[1] - 1)]
-            met = (found[0] == first) & (found[1] == second)
-        again = met | frame.duplicated().to_numpy()
-        order = np.argsort(first[~again])
-        new = frame.to_numpy()[~again][order].T
-        self._hashes = np.insert(known, places[~again][order], new, axis=1)
-        return pd.Series(again, rows.index)
+    hashes = np.array([hash_pandas_object(rows, False, hash_key=k, categorize=False) for k in KEYS])
+    places = known[0].searchsorted(hashes[0])
+    again = (known.take(places, axis=1, mode="clip") == hashes).all(axis=0)
+    again |= pd.DataFrame(hashes.T).duplicated().to_numpy()
+    new, places = hashes[:, ~again], places[~again]
+    order = new[0].argsort()
+    return pd.Series(again, rows.index), np.insert(known, places[order], new[:, order], axis=1)
 
 
 def in_type(cell: str, kind: str) -> str | None:
@@ -128,10 +128,9 @@ def in_type(cell: str, kind: str) -> str | None:
 
 def keep_core(path: Path, pair: list[str], min_user: int, min_item: int) -> int:
     """Reduce the table at `path` to the k-core of its user and item; returns the rows left."""
-    numbers = [Numbers(), Numbers()]
+    numbers = {name: Numbers() for name in pair}
     pairs = pd.concat(
-        pd.DataFrame({name: rows[name].map(ids) for name, ids in zip(pair, numbers, strict=True)})
-        for rows in read_chunks(path, pair)
+        rows.apply(lambda ids: ids.map(numbers[ids.name])) for rows in read_chunks(path, pair)
     )
     core = k_core(pairs.set_axis(["user", "item"], axis="columns"), min_user, min_item)
     kept = pairs.index.isin(core)

@@ -2,7 +2,7 @@
 
 import sys
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import pandas as pd
@@ -41,7 +41,8 @@ def main(*, input: Path | str, output: Path, **parameters: Any) -> None:
         return rows
 
     met: dict[str, None] = {}
-    with source_files(input, given["sha256"], spool=output) as files:
+    with source_files(input, given["sha256"], spool=output) as found:
+        files = chosen_files(found, names("--files", given["files"]))
         parse = partial(records_of, kind)
         records = Records(files, parse, given["on_error"] == "skip", given["max_skipped"])
         written = None
@@ -55,6 +56,14 @@ def main(*, input: Path | str, output: Path, **parameters: Any) -> None:
     notes = [f"skipped: {problem}" for problem in records.examples]
     counts = f"records: {written}, malformed lines skipped: {records.skipped}"
     print(*notes, counts, sep="\n", file=sys.stderr)
+
+
+def chosen_files(files: dict[str, Path], patterns: list[str]) -> dict[str, Path]:
+    """The files whose name or path fits one of these patterns; all without any."""
+    fit = {n: p for n, p in files.items() if any(map(PurePath(n).match, patterns))}
+    if patterns and not fit:
+        raise StageError("--files: no file fits", f"there are {', '.join([*files][:10])}")
+    return fit if patterns else files
 
 
 if __name__ == "__main__":

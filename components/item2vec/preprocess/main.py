@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from stageio import StageError, check_columns, place, read_chunks, run, table, write_table
+from stageio import StageError, find_columns, place, read_chunks, run, table, write_table
 
 # What fits a 64-bit integer: readers of the output can rely on it.
 WHOLE_NUMBER = "-?[0-9]{1,18}"
@@ -15,11 +15,13 @@ def main(
     user_column: str, item_column: str, time_column: str, validation: bool,
 ) -> None:  # fmt: skip
     """Split the purchases of records.csv and write one table for each part, items and counts."""
-    source, columns = table(input, "records.csv"), [user_column, item_column, time_column]
-    for name, flag in zip(
-        columns, ("--user-column", "--item-column", "--time-column"), strict=True
-    ):
-        check_columns(source, [name], flag)
+    source = table(input, "records.csv")
+    flags = {
+        "--user-column": (user_column, "user", "reviewerID"),
+        "--item-column": (item_column, "item", "asin"),
+        "--time-column": (time_column, "time", "unixReviewTime"),
+    }
+    columns = find_columns(source, flags)
     purchases = pd.concat(checked(source, rows) for rows in read_chunks(source, columns))
     if purchases.empty:
         raise StageError(f"{source}: no records", "the source, or what clean keeps of it, is empty")

@@ -10,6 +10,7 @@ from .progress import progress
 if TYPE_CHECKING:
     from .tables import (
         check_columns,
+        find_columns,
         place,
         read_chunks,
         read_header,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "StageError",
     "check_columns",
+    "find_columns",
     "names",
     "place",
     "progress",

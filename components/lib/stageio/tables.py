@@ -10,7 +10,7 @@ import csv
 import difflib
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -118,6 +118,19 @@ def check_columns(path: Path, columns: Iterable[str], flag: str) -> list[str]:
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(header)}"
             raise StageError(f"{path}: line 1: no column {name!r}", f"{flag}: {hint}")
     return header
+
+
+def find_columns(path: Path, wanted: Mapping[str, Sequence[str]]) -> list[str]:
+    """For each flag the column it chose, or where that is "" the first that is there of those after it.
+
+    Raises StageError as `check_columns` does.
+    """
+    header = read_header(path)
+    columns = []
+    for flag, (chosen, *usual) in wanted.items():
+        columns.append(chosen or next((name for name in usual if name in header), usual[0]))
+        check_columns(path, columns[-1:], flag)
+    return columns
 
 
 def place(path: Path, row: int) -> str:

@@ -11,6 +11,7 @@ import pytest
 from stageio import StageError, read_table, write_table
 
 DEFAULTS: dict[str, object] = {
+    "missing": "",
     "types": "",
     "on_invalid": "fail",
     "required": "",
@@ -53,6 +54,12 @@ def test_the_defaults_drop_nothing_but_equal_rows(
     rows = [["1", " x "], ["", "a\r\nb"], ["1", "x"], ["", ""], ["01", "x"], ['"', "\0,"]]
     assert clean("a,b", [*rows, ["1", "x"], ["", ""]]) == rows
     assert capsys.readouterr().err == "rows kept: 6, dropped: 2 duplicate\n"
+
+
+def test_texts_that_stand_for_nothing_are_empty_cells(clean: Clean) -> None:
+    rows = [["\\N", "1"], ["a", "NA"], ["N", "2"]]
+    kept = clean("u,n", rows, missing="\\N, NA", types="n:int", required="u")
+    assert kept == [["a", ""], ["N", "2"]]
 
 
 def test_a_review_of_the_2014_files_stays_as_it_is(clean: Clean) -> None:
@@ -177,7 +184,7 @@ def test_the_k_core_may_be_that_of_other_columns(clean: Clean) -> None:
     ("parameters", "message", "hint"),
     [
         ({"min_user": 2}, "no column 'reviewerID'", "did you mean reviewer?"),
-        ({"min_item": 2, "user_column": ""}, "no column ''", "there are a, b, reviewer"),
+        ({"min_item": 2, "user_column": "x"}, "no column 'x'", "there are a, b, reviewer"),
         ({"required": "a,zzz"}, "no column 'zzz'", "there are a, b, reviewer"),
         ({"types": "zzz:int"}, "no column 'zzz'", "there are"),
         ({"types": "a:date"}, "--types: 'a:date' is not COLUMN:TYPE, …", "int, float, bool, str"),

@@ -78,6 +78,21 @@ def load(tmp_path: Path) -> Load:
             id="Amazon 2014",
         ),
         pytest.param(
+            json.dumps(
+                {"overall": 5.0, "vote": "5", "verified": True, "reviewTime": "10 20, 2014", "reviewerID": "A2",
+                 "asin": "0700026657", "style": {"Size:": " L"}, "unixReviewTime": 1413763200, "image": ["x.jpg"]}
+            ),
+            {"columns": "reviewerID=user, asin=item, unixReviewTime=time"},
+            {"user": "A2", "item": "0700026657", "time": "1413763200"},
+            id="Amazon 2018",
+        ),
+        pytest.param(
+            "user_id,parent_asin,rating,timestamp\nAE,0101635370,5.0,1403313000000\n",
+            {"columns": "user_id=user, parent_asin=item, timestamp=time", "time": "time"},
+            {"user": "AE", "item": "0101635370", "time": "1403313000"},
+            id="Amazon 2023, ratings only",
+        ),
+        pytest.param(
             "0000031852,A1,5.0,1369699200\nB0,NA,1.0,1355443200\n",
             {"names": "item,user,rating,time", "columns": "user,item,time"},
             {"user": "A1", "item": "0000031852", "time": "1369699200"},
@@ -184,6 +199,17 @@ def test_a_directory_is_one_table(load: Load) -> None:
         ".part-1.csv.crc": b"crc",
     }
     assert sorted(load(files, columns="a,b")[1:]) == [["1", "2"], ["3", "4"], ["5", "6"]]
+
+
+def test_files_of_a_directory_are_chosen_by_name(load: Load) -> None:
+    files = {"orders.csv": b"a\n1\n", "more/part-0.csv": b"a\n2\n", "products.csv": b"b\n3\n"}
+    assert load(files, files="orders.csv, part-*.csv") == [["a"], ["2"], ["1"]]
+
+
+def test_a_file_that_is_not_there_is_an_error(load: Load) -> None:
+    with pytest.raises(StageError, match="--files: no file fits") as caught:
+        load({"orders.csv": b"a\n1\n", "_SUCCESS": b""}, files="order.csv")
+    assert caught.value.hint == "there are orders.csv"
 
 
 def test_quotes_line_breaks_and_byte_order_marks_of_joined_files(load: Load) -> None:
