@@ -27,7 +27,7 @@ COMPONENTS = ("common/load-jsonl", "common/clean-csv", *(f"item2vec/{s}" for s i
 UNITS = {"Mi": MIB, "Gi": MIB << 10}
 # The same file read and written by chunked pandas, its strings kept: what a notebook would do.
 READ = {
-    "load": "pd.read_json(source, lines=True, chunksize=50_000, dtype=False, convert_dates=False)",
+    "load": "pd.read_json(source, lines=True, chunksize=50_000, dtype=False)",
     "clean": "pd.read_csv(source, dtype='str', na_filter=False, chunksize=50_000)",
 }
 SCRIPT = """

@@ -76,6 +76,8 @@ def delimited_records(kind: Format, name: str, path: Path) -> Parsed:
                 check_header(kind, name, header)
                 check_columns(kind, name, header)
             elif cells:
+                if number == 1:
+                    check_width(kind, name, header, cells)
                 yield number, sum(map(len, cells)), row(kind, header, cells)
             number = reader.line_num + 1
 
@@ -94,10 +96,23 @@ def check_header(kind: Format, name: str, header: list[str]) -> None:
         raise StageError(
             f"{name}: line 1: the header repeats a column", "--names gives other names"
         )
+    check_delimiter(name, header)
+
+
+def check_width(kind: Format, name: str, header: list[str], cells: list[str]) -> None:
+    """Raise StageError where the first row of a file without a header is not as --names says."""
+    if len(cells) != len(header):
+        check_delimiter(name, cells)
+        problem = f"{name}: line 1: {len(cells)} cells, but --names gives {len(header)} names"
+        raise StageError(problem, f"--names, or --delimiter, which is {kind.delimiter!r}")
+
+
+def check_delimiter(name: str, cells: list[str]) -> None:
+    """Raise StageError for a line that is one cell because the delimiter is another one."""
     for other in ("::", "\t", ";", "|", ","):
-        if len(header) == 1 and other in header[0]:
+        if len(cells) == 1 and other in cells[0]:
             shown = "tab" if other == "\t" else other
-            problem = f"{name}: one column, {header[0]!r}"
+            problem = f"{name}: one column, {cells[0][:80]!r}"
             raise StageError(problem, f"--delimiter {shown!r} (in a pipeline delimiter: {shown!r})")
 
 
@@ -107,6 +122,9 @@ def check_columns(kind: Format, name: str, header: list[str]) -> None:
         if column not in header:
             nearest = difflib.get_close_matches(column, header, n=1)
             hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(header)}"
+            hint += (
+                "; --names is for files without a header" if not (kind.header or nearest) else ""
+            )
             raise StageError(f"{name}: no column {column!r}", f"--columns: {hint}")
 
 

@@ -40,8 +40,9 @@ def main(
     """
     scoring = Scoring(decay, last_items, cooccurrence)
     scoring.check()
-    if max_users < 1 or not 0 <= seed < 2**32:
-        raise StageError("--max-users and --seed: a number of users, a whole number from 0 on")
+    for flag, value, least in (("--max-users", max_users, 1), ("--seed", seed, 0)):
+        if not least <= value < 2**32:
+            raise StageError(f"{flag} {value}: out of range", f"give {least} to {2**32 - 1:,}")
     split = read_split(input, max_users, seed)
     check_cases(input, split)
     losses = read_losses(table(input, "training.csv"))

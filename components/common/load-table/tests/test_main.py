@@ -267,6 +267,28 @@ def test_a_column_that_a_parquet_file_lacks_is_named(load: Load) -> None:
         load(buffer.getvalue(), columns="item")
 
 
+@pytest.mark.parametrize(
+    ("content", "parameters", "message", "hint"),
+    [
+        ("1::2::3\n4::5::6\n", {}, "one column, '1::2::3'", "--delimiter '::'"),
+        ("1,2,3\n4,5,6\n", {}, "line 1: 3 cells, but --names gives 2 names", "--names"),
+        (
+            "1\t2\n",
+            {"names": "", "columns": "user", "delimiter": "tab"},
+            "no column 'user'",
+            "--names",
+        ),
+    ],
+)
+def test_a_file_that_is_not_as_the_parameters_say_is_not_to_be_skipped(
+    load: Load, content: str, parameters: dict[str, str], message: str, hint: str
+) -> None:
+    with pytest.raises(StageError, match=message) as caught:
+        load(content, **{"names": "user,item", "on_error": "skip", **parameters})
+    assert hint in caught.value.hint
+    assert "skip" not in caught.value.hint
+
+
 def test_a_field_that_no_json_record_has_is_named(load: Load) -> None:
     with pytest.raises(StageError, match="no record has the column 'c'") as caught:
         load('{"a": 1}\n{"b": 2}\n', columns="a, c=item")

@@ -51,7 +51,15 @@ def test_a_malformed_model_is_one_clear_error_and_leaves_no_output(
 
 
 @pytest.mark.parametrize(
-    "flag", ["--decay=1.5", "--decay=-0.1", "--last-items=0", "--cooccurrence=-1"]
+    "flag",
+    [
+        "--decay=1.5",
+        "--decay=-0.1",
+        "--last-items=0",
+        "--cooccurrence=-1",
+        "--max-users=0",
+        "--seed=-1",
+    ],
 )
 def test_a_parameter_out_of_range_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str
