@@ -28,8 +28,14 @@ CHAIN = (
     "item2vec/train",
     "item2vec/evaluate",
 )
-# They work beside the pipeline: two load other files, one answers requests, one judges the answers.
-BESIDE = ("common/join-tables", "common/load-table", "item2vec/monitor", "item2vec/serve")
+# They work beside the pipeline: three load other data or join, one answers requests, one judges the answers.
+BESIDE = (
+    "common/join-tables",
+    "common/load-sql",
+    "common/load-table",
+    "item2vec/monitor",
+    "item2vec/serve",
+)
 WRITTEN = {"metrics.csv", "metrics.json", "model_card.md"}
 SAMPLE = REPOSITORY / "pipelines/samples/purchases.json.gz"
 RECORDS = 1200
