@@ -5,15 +5,17 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from daintree.authoring.component_tests import run_component_tests
 from daintree.authoring.lock_requirements import staleness
 from daintree.authoring.scaffold import new_component, new_pipeline
-from daintree.components import ComponentVersion, discover_components
+from daintree.components import ComponentVersion, VersionedFile, discover_components
 from daintree.errors import SpecError, UsageError
 from daintree.runners.local import LocalRunner
 from daintree.runners.runner import Job
+from daintree.settings import read_settings
 from daintree.spec.component import ComponentSpec
 from daintree.spec.pipeline import load_pipeline
 
@@ -50,9 +52,6 @@ def test_a_new_component_is_whole_and_known(project: Path) -> None:
     written = new_component(project, "shop/rank")
     directory = project / "components/shop/rank"
     assert files(directory) == [
-        ".dockerignore",
-        "Dockerfile",
-        "README.md",
         "component.yaml",
         "main.py",
         "requirements.in",
@@ -67,12 +66,24 @@ def test_a_new_component_is_whole_and_known(project: Path) -> None:
     assert "doit lock shop/rank" in text
 
 
+def test_its_dockerfile_is_written_to_own_on_request(project: Path) -> None:
+    new_component(project, "shop/rank")
+    [dockerfile] = new_component(project, "shop/rank", dockerfile=True)
+    assert dockerfile.read_text().startswith("FROM python:3.11-slim\nCOPY requirements.txt ")
+    with pytest.raises(UsageError, match="shop/rank/Dockerfile exists already"):
+        new_component(project, "shop/rank", dockerfile=True)
+    written = new_component(project, "shop/other", dockerfile=True)
+    other = project / "components/shop/other/Dockerfile"
+    assert other in written
+    assert other.read_bytes() == dockerfile.read_bytes()
+
+
 def test_a_new_component_passes_its_tests(project: Path, environments: Path) -> None:
     new_component(project, "shop/rank")
     said: list[str] = []
     code = run_component_tests(project, "shop/rank", environments, said.append)
     assert code == 0, said
-    assert any("4 passed" in line for line in said)
+    assert any("1 passed" in line for line in said)
 
 
 def test_a_new_component_runs(project: Path, environments: Path, tmp_path: Path) -> None:
@@ -82,12 +93,12 @@ def test_a_new_component_runs(project: Path, environments: Path, tmp_path: Path)
     for part in ("input", "output", "scratch"):
         (tmp_path / part).mkdir()
     (tmp_path / "input/records.csv").write_text("a,b\n1,2\n3,\n,\n")
-    runner = LocalRunner(environments)
+    runner = LocalRunner(msgspec.structs.replace(read_settings(project), environments=environments))
     said: list[str] = []
     version = ComponentVersion(
         name="shop/rank",
         digest="",
-        files=(),
+        files=(VersionedFile("main.py", "100644", "", "main.py"),),
         spec=ComponentSpec(),
         libraries=(),
         bases=(),

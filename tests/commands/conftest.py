@@ -101,7 +101,7 @@ def planned(tmp_path: Path, store: Store) -> Callable[..., Planned]:
             pipeline=read,
             versions=versions,
             identity=IDENTITY,
-            stages=bind(read, versions, {}, "image", IDENTITY),
+            stages=bind(read, versions, {}, lambda spec: "image", IDENTITY),
             runner="local",
             recipe_records={},
             decisions=dict(decisions),

@@ -84,7 +84,14 @@ Change = Callable[["Monorepo"], object]
             {"common/clean": ["component.yaml added", "now uses lib/stageio"]},
         ),
         (lambda p: p.component("new"), {"new": ["new component"]}),
-        (lambda p: (p.root / CLEAN / "Dockerfile").unlink(), {"common/clean": ["deleted"]}),
+        (
+            lambda p: (p.root / CLEAN / "Dockerfile").unlink(),
+            {"common/clean": ["Dockerfile changed"]},
+        ),
+        (
+            lambda p: [(p.root / CLEAN / n).unlink() for n in ("Dockerfile", "main.py")],
+            {"common/clean": ["deleted"]},
+        ),
         (lambda p: p.write(f"{CLEAN}/tests/test_main.py", "2"), {}),
         (lambda p: p.write(f"{CLEAN}/x.log", "2"), {}),
         (lambda p: p.write("components/lib/unused/x.py", "2"), {}),
@@ -178,7 +185,7 @@ def test_any_changes(library_project: Monorepo, seed: int) -> None:
         path = f"{chance.choice(directories)}/{name}"
         file = library_project.root / path
         match chance.randrange(7):
-            case 0 | 1 if not path.startswith("components/lib") or not path.endswith("Dockerfile"):
+            case 0 | 1 if "components/lib" not in path or name not in ("Dockerfile", "main.py"):
                 library_project.write(path, chance.choice(["FROM a\n", "FROM b\n"]))
             case 2:
                 file.unlink(missing_ok=True)

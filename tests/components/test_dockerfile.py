@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from daintree.components.dockerfile import base_images, with_pins
+from daintree.components.dockerfile import base_images, system_installers, with_pins
 
 
 def built_on(dockerfile: str, **build_args: str) -> list[str]:
@@ -102,3 +102,19 @@ def test_pins_are_written_into_what_a_dockerfile_starts_from(
 @example(b"FROM a\n \\\n\n")
 def test_without_a_pin_a_dockerfile_keeps_every_byte(content: bytes) -> None:
     assert with_pins(content, {}, {"python": "python"}) == content
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "installers"),
+    [
+        ("RUN apt-get update && apt-get install -y libgomp1\n", ("apt-get",)),
+        ("RUN apt-get -y --no-install-recommends \\\n  install gcc\n", ("apt-get",)),
+        ("RUN apk add --no-cache gcc\nRUN dnf -y install gcc\n", ("apk", "dnf")),
+        ("RUN <<EOF\nset -e\napt install git\nEOF\n", ("apt",)),
+        ('RUN ["apt-get", "update"]\n', ()),
+        ("RUN pip install apt\n# RUN apt-get install x\n", ()),
+        ("ENV X='apt-get install'\n", ()),
+    ],
+)
+def test_what_installs_packages_of_the_system(dockerfile: str, installers: tuple[str, ...]) -> None:
+    assert system_installers(f"FROM x\n{dockerfile}".encode()) == installers

@@ -148,10 +148,13 @@ def test_names_of_no_component(project: Monorepo, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["lib", "lib/stageio"])
-def test_a_directory_without_a_dockerfile(project: Monorepo, name: str) -> None:
+def test_a_directory_without_a_program_or_a_dockerfile(project: Monorepo, name: str) -> None:
     with pytest.raises(VersionError) as caught:
         version(project, name)
-    assert caught.value.message == f"components/{name} holds no Dockerfile, so it is no component"
+    assert (
+        caught.value.message
+        == f"components/{name} holds neither main.py nor Dockerfile, so it is no component"
+    )
 
 
 def test_a_dockerfile_that_git_ignores(project: Monorepo) -> None:

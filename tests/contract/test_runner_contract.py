@@ -17,7 +17,7 @@ from tests.contract.stages import TELL, StageMaker, version_of
 
 def test_it_names_itself_and_its_environment(stages: StageMaker) -> None:
     assert stages.runner.name in RUNNERS
-    assert stages.runner.environment_class
+    assert stages.runner.environment_class(ComponentSpec())
 
 
 def test_input_is_read_and_output_written(stages: StageMaker) -> None:
@@ -145,6 +145,32 @@ def test_a_variable_that_is_named_and_not_set_is_refused_before_anything_is_made
     with pytest.raises(EnvironmentFailed, match="DB_PASSWORD"):
         stages.runner.prepare(needy, lambda: pytest.fail("a snapshot"), lambda line: None)
     assert stages.runner.refusal(version) is None
+
+
+def test_a_secret_is_in_no_log_and_no_line(
+    stages: StageMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "-----BEGIN KEY-----\nMIIEvQIBADANBg\n-----END KEY-----"
+    monkeypatch.setenv("DB_PASSWORD", "open sesame")
+    monkeypatch.setenv("DB_KEY", secret)
+    source = (
+        "import os, sys, time\n"
+        "password, key = os.environ['DB_PASSWORD'], os.environ['DB_KEY']\n"
+        "print('user:', password, flush=True)\n"
+        "print(key.replace(chr(10), ' | '), flush=True)\n"
+        "print(key, file=sys.stderr, flush=True)\n"
+        "for part in (password[:4], password[4:], '!' + chr(10)):\n"
+        "    print(part, end='', flush=True); time.sleep(0.05)\n"
+        "print('x' * 65_530 + password)\n"
+        "sys.exit(password)\n"
+    )
+    job = stages.job(source, env=("DB_PASSWORD", "DB_KEY"))
+    assert stages.run(job).exit_code == 1
+    log = job.log.read_text(encoding="utf-8")
+    assert sorted(log.splitlines()) == sorted(stages.lines)
+    for part in ("sesame", "MIIEvQ", "END KEY"):
+        assert part not in log
+    assert {"user: ***", "*** | *** | ***", "***!"} <= set(stages.lines)
 
 
 def test_a_socket_fits_into_the_temporary_directory(stages: StageMaker) -> None:

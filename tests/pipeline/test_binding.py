@@ -44,7 +44,7 @@ def bound(stages: str, *settings: str, environment: str = "image") -> tuple[Boun
     text = f"source: data.json\nstages:\n{stages}"
     pipeline = read_pipeline(text.encode(), "pipelines/x.yaml", "x")
     overrides = parse_overrides(pipeline, settings)
-    return bind(pipeline, VERSIONS, overrides, environment, SOURCE)
+    return bind(pipeline, VERSIONS, overrides, lambda spec: environment, SOURCE)
 
 
 def complaint(kind: type[DaintreeError], stages: str, *settings: str) -> DaintreeError:

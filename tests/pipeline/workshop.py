@@ -34,12 +34,14 @@ class InProcess:
     """A runner that calls a function for each job; `executed` are the stages in their order."""
 
     name = "local"
-    environment_class = "venv-test"
 
     def __init__(self) -> None:
         self.executed: list[str] = []
         self.bodies: dict[str, Body] = {}
         self.refused: set[str] = set()
+
+    def environment_class(self, spec: ComponentSpec) -> str:
+        return "venv-test"
 
     def refusal(self, version: ComponentVersion) -> EnvironmentFailed | None:
         return (

@@ -26,7 +26,7 @@ def test_the_environment_class_names_python_and_platform() -> None:
 
 def test_another_python_is_asked(tmp_path: Path) -> None:
     python = stand_in(tmp_path / "python", "3", "13", "2", "darwin", "arm64", "/opt/python3.13")
-    assert environment_class(python) == "venv-3.13-darwin-arm64"
+    assert environment_class(python=python) == "venv-3.13-darwin-arm64"
     assert inspect_interpreter(str(python)) == ((3, 13, 2), "darwin-arm64", "/opt/python3.13")
 
 
@@ -39,22 +39,24 @@ def test_asking_gives_what_the_running_one_knows(tmp_path: Path) -> None:
 def test_a_python_that_is_too_old(tmp_path: Path) -> None:
     python = stand_in(tmp_path / "python", "3", "10", "9", "linux", "x86_64", "/p")
     with pytest.raises(EnvironmentFailed, match=r"python: is Python 3\.10") as failure:
-        environment_class(python)
+        environment_class(python=python)
     assert failure.value.hint == "the oldest supported is 3.11"
 
 
 def test_no_python_at_all(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFailed, match="No such file or directory"):
-        environment_class(tmp_path / "python")
+        environment_class(python=tmp_path / "python")
     with pytest.raises(EnvironmentFailed, match="is not a Python that works"):
-        environment_class(stand_in(tmp_path / "other", "hello"))
+        environment_class(python=stand_in(tmp_path / "other", "hello"))
 
 
 def test_the_classes_cost_of_the_running_python_is_no_process() -> None:
     """A no-op run asks for it: nothing may be started, nor what starts things be imported."""
     source = (
         "import sys\nfrom pathlib import Path\nfrom daintree.runners.local import LocalRunner\n"
-        "print(LocalRunner(Path('environments')).environment_class)\n"
+        "from daintree.settings import read_settings\nfrom daintree.spec.component import ComponentSpec\n"
+        "settings = read_settings(Path('/project'), {'HOME': '/home'})\n"
+        "print(LocalRunner(settings).environment_class(ComponentSpec()))\n"
         "print(*sorted({'subprocess', 'shutil', 'uv', 'daintree.runners.child_process'} & set(sys.modules)))\n"
     )
     done = subprocess.run(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,11 @@ open("here", "w").close()
 """
 
 
-def job(place: Path, source: str = "") -> Job:
+def local_runner(place: Path) -> LocalRunner:
+    return LocalRunner(read_settings(place, {"HOME": str(place)}))
+
+
+def job(place: Path, source: str = "", python: Path = Path("/gone/bin/python")) -> Job:
     (place / "main.py").write_text(source)
     (place / "scratch").mkdir()
     return Job(
@@ -27,7 +32,7 @@ def job(place: Path, source: str = "") -> Job:
         component="group/name",
         version="",
         run="",
-        prepared=Prepared(snapshot=place),
+        prepared=Prepared(snapshot=place, python=python),
         arguments=(),
         input=str(place),
         places={"": place},
@@ -49,16 +54,15 @@ def test_an_unknown_runner_is_named_with_those_there_are(tmp_path: Path) -> None
 
 def test_an_environment_that_has_gone_is_said(tmp_path: Path) -> None:
     with pytest.raises(StageFailed, match=r"stage pipeline:stage: its environment is gone: /"):
-        LocalRunner(tmp_path / "environments").execute(job(tmp_path), print)
+        local_runner(tmp_path).execute(job(tmp_path), print)
 
 
 def test_its_two_streams_keep_their_order_and_relative_paths_land_in_scratch(
     tmp_path: Path,
 ) -> None:
-    runner = LocalRunner(tmp_path / "environments")
+    runner = local_runner(tmp_path)
     said: list[str] = []
-    made = job(tmp_path, INTERLEAVED)
-    runner._environments.ensure(None, print)
+    made = job(tmp_path, INTERLEAVED, Path(sys.executable))
     assert runner.execute(made, said.append).exit_code == 0
     assert said == [f"{stream} {count}" for count in range(3) for stream in ("out", "err")]
     assert [path.name for path in made.scratch.iterdir()] == ["here"]

@@ -59,14 +59,18 @@ def test_a_stage_that_reads_a_bucket_gets_the_access_that_the_tooling_has(tmp_pa
     assert "HF_TOKEN" not in found
 
 
-def test_a_declared_variable_that_is_not_set_is_an_error_that_names_it() -> None:
-    error = missing_variables("shop/load", ["DB_USER", "DB_PASSWORD"], {"DB_USER": "ana"})
+def test_a_declared_variable_that_is_not_set_is_an_error_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DB_USER", "ana")
+    error = missing_variables("shop/load", ["DB_USER", "DB_PASSWORD"], tmp_path)
     assert error is not None
     assert error.message == (
         "shop/load needs the environment variable DB_PASSWORD: its component.yaml names it in `env`"
     )
-    assert error.hint == "export DB_PASSWORD=…"
-    assert missing_variables("shop/load", ["DB_USER"], {"DB_USER": ""}) is None
+    assert error.hint == "export DB_PASSWORD=…, or a line DB_PASSWORD=… in the project's .env"
+    monkeypatch.setenv("DB_USER", "")
+    assert missing_variables("shop/load", ["DB_USER"], tmp_path) is None
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,11 @@ def test_a_component_may_say_nothing(text: str) -> None:
         ),
         ("x - at y: 1\n", ":1: unknown key 'x - at y' (at x - at y)"),
         ("resources: {cpu: -0.5}\n", ":1: cpu must not be negative"),
+        ("resources: {gpu: -1}\n", ":1: gpu must not be negative"),
+        ("python: 3.12\n", ":1: expected text, got a number (at python)"),
+        ('python: "3.9"\n', ":1: '3.9' is no version of Python that components run with"),
+        ('python: "3.12.1"\n', ":1: '3.12.1' is no version of Python that components run with"),
+        ('python: "2.7"\n', ":1: '2.7' is no version of Python that components run with"),
         (
             "env:\n- DB_PASSWORD\n- DB PASSWORD=x\n",
             ":3: 'DB PASSWORD=x' is not the name of an environment variable",
@@ -106,12 +111,17 @@ def test_an_error_names_file_line_and_key(text: str, message: str) -> None:
         ("usess: []\n", "did you mean 'uses'?"),
         ("parms: {}\n", "did you mean 'params'?"),
         ("params: {a: {type: int, defualt: 1}}\n", "did you mean 'default'?"),
-        ("resources: {disk: 1Gi}\n", "there are: cpu, memory"),
+        ("resources: {disk: 1Gi}\n", "there are: cpu, gpu, memory"),
         ("resources: {memori: 1Gi}\n", "did you mean 'memory'?"),
     ],
 )
 def test_an_unknown_key_gets_the_nearest_one(text: str, hint: str) -> None:
     assert complaint(text).hint == hint
+
+
+def test_a_version_that_is_a_number_is_to_be_quoted() -> None:
+    hint = 'in quotes, since 3.10 is the number 3.1: python: "3.12"'
+    assert complaint("python: 3.10\n").hint == hint
 
 
 def test_an_unknown_type_is_said_with_those_there_are() -> None:

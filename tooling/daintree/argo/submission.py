@@ -293,7 +293,7 @@ def _submitted(
             image=images[stage.name].reference,
             command=images[stage.name].command,
             arguments=container_arguments(stage),
-            outputs=stage.spec.outputs,
+            outputs=stage.spec.outputs or (),
             needs=stage.needs,
             resources=stage.resources,
             recipe=stage.recipe,

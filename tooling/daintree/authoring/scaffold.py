@@ -11,10 +11,20 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from daintree.authoring.lock_requirements import library_lock
-from daintree.components import DOCKERFILE, TOP, discover_components, discover_libraries
+from daintree.components import (
+    DOCKERFILE,
+    ENTRYPOINT,
+    SPEC,
+    TOP,
+    discover_components,
+    discover_libraries,
+    is_component,
+)
 from daintree.components.git import ignored_by
+from daintree.components.source import REQUIREMENTS, default_dockerfile
 from daintree.errors import UsageError
 from daintree.spec.pipeline import DIRECTORY, NAME, SUFFIXES, read_pipeline
+from daintree.spec.validation import read_component
 from daintree.terminal import nearest
 
 LIBRARY = "lib/stageio"
@@ -27,11 +37,8 @@ _COMPONENT_NAME = re.compile(rf"{_PART}/{_PART}\Z")
 
 _TEMPLATES = Path(__file__).with_name("templates")
 # A component's files and their templates: under names of their own, none of these is taken for
-# source, test or Dockerfile of the tooling itself.
+# source or test of the tooling itself.
 _COMPONENT_FILES = {
-    ".dockerignore": "dockerignore",
-    "Dockerfile": "Dockerfile",
-    "README.md": "README.md",
     "component.yaml": "component.yaml",
     "main.py": "main.py",
     "requirements.in": "requirements.in",
@@ -39,18 +46,22 @@ _COMPONENT_FILES = {
 }
 
 
-def new_component(root: Path, name: str) -> list[Path]:
-    """Write the component `name`, GROUP/NAME, and return its files, sorted.
+def new_component(root: Path, name: str, *, dockerfile: bool = False) -> list[Path]:
+    """Write the component `name`, GROUP/NAME, and return its files, sorted; with the default `dockerfile`, to be changed.
 
-    All of it or nothing appears; nothing that exists is changed. Needs no network: it is locked to
+    Of a component that is there, the `dockerfile` alone is written. All of it or nothing appears; nothing that exists is changed. Needs no network: it is locked to
     what lib/stageio is. Raises UsageError for a name that cannot be one or is taken.
     """
+    if dockerfile and is_component(root / TOP / name):
+        return [_write_dockerfile(root, name)]
     _check_component(root, name)
     contents = {
         path: _template(f"component/{template}", COMPONENT_NAME=name)
         for path, template in _COMPONENT_FILES.items()
     }
     contents["requirements.txt"] = library_lock(root, LIBRARY, name, contents["requirements.in"])
+    if dockerfile:
+        contents[DOCKERFILE] = default_dockerfile("", has_requirements=True).decode()
     target = root / TOP / name
     with _written(f"{TOP}/{name}"), _scratch(root) as scratch:
         made = scratch / target.name
@@ -60,6 +71,22 @@ def new_component(root: Path, name: str) -> list[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         os.rename(made, target)
     return [target / path for path in sorted(contents)]
+
+
+def _write_dockerfile(root: Path, name: str) -> Path:
+    directory = root / TOP / name
+    where = f"{TOP}/{name}/{SPEC}"
+    content = (directory / SPEC).read_bytes() if (directory / SPEC).exists() else b""
+    python = read_component(content, where).python
+    path = directory / DOCKERFILE
+    try:
+        with open(path, "xb") as file:
+            file.write(default_dockerfile(python, (directory / REQUIREMENTS).exists()))
+    except FileExistsError:
+        raise UsageError(f"{TOP}/{name}/{DOCKERFILE} exists already", hint="change it") from None
+    except OSError as error:
+        raise UsageError(f"{TOP}/{name}/{DOCKERFILE} cannot be written: {error.strerror}") from None
+    return path
 
 
 def new_pipeline(
@@ -101,12 +128,12 @@ def _check_component(root: Path, name: str) -> None:
     group = name.partition("/")[0]
     if group == LIBRARY.partition("/")[0] or group in discover_libraries(root):
         raise UsageError(
-            f"{TOP}/{group} is for libraries, which have no Dockerfile",
+            f"{TOP}/{group} is for libraries, which have neither {ENTRYPOINT} nor {DOCKERFILE}",
             hint="choose another group, e.g. " + _proposal(name.partition("/")[2]),
         )
     if group in discover_components(root):
         raise UsageError(f"{group} is a component, and none can lie inside another")
-    rule = ignored_by(root, f"{TOP}/{name}/{DOCKERFILE}")
+    rule = ignored_by(root, f"{TOP}/{name}/{ENTRYPOINT}")
     if rule:
         raise UsageError(
             f"{TOP}/{name} is ignored by git: {rule}",

@@ -13,6 +13,7 @@ from daintree.commands.doit_adapter import DODO, AtProject
 from daintree.commands.names import COMMANDS, reserved_names
 from daintree.components import (
     DOCKERFILE,
+    ENTRYPOINT,
     SPEC,
     directory_of,
     discover_components,
@@ -60,9 +61,10 @@ def _check_stage(root: Path, stage: Stage, components: Collection[str]) -> None:
 def _component_rows(root: Path) -> list[list[str]]:
     rows = []
     names = [*discover_images(root), *discover_libraries(root)]
-    rules = ignored_paths(root, [f"{directory_of(name)}/{DOCKERFILE}" for name in names])
+    places = {name: f"{directory_of(name)}/{_mark(root, name)}" for name in names}
+    rules = ignored_paths(root, places.values())
     for name in names:
-        rule = rules.get(f"{directory_of(name)}/{DOCKERFILE}", "")
+        rule = rules.get(places[name], "")
         if rule:
             rows.append([name, f"BROKEN: ignored by git: {rule}"])
             continue
@@ -74,6 +76,11 @@ def _component_rows(root: Path) -> list[list[str]]:
         except DaintreeError as error:
             rows.append([name, f"BROKEN: {error.message}"])
     return rows
+
+
+def _mark(root: Path, name: str) -> str:
+    """The file that makes a directory a component."""
+    return DOCKERFILE if (root / directory_of(name) / DOCKERFILE).exists() else ENTRYPOINT
 
 
 def _spec(root: Path, name: str) -> ComponentSpec:

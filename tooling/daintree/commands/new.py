@@ -20,10 +20,17 @@ class New(DaintreeCommand):
     """Writes a component or a pipeline that runs as it is."""
 
     doc_purpose = COMMANDS["new"]
-    doc_usage = "component GROUP/NAME | pipeline NAME [COMPONENT …]"
+    doc_usage = "component GROUP/NAME [--dockerfile] | pipeline NAME [COMPONENT …]"
     doc_description = (
-        "A component gets a program, its parameters, a Dockerfile and tests that pass; a pipeline runs the components "
+        "A component gets a program, its parameters, its packages and a test that passes; a pipeline runs the components "
         "named, in this order, on the bundled sample."
+    )
+    cmd_options = (
+        option(
+            "dockerfile",
+            "write the component's default Dockerfile too, for you to change",
+            type=bool,
+        ),
     )
     names = (2, None)
 
@@ -31,7 +38,7 @@ class New(DaintreeCommand):
         """Write the files and name them. Raises UsageError for another kind than component or pipeline."""
         kind, name, *components = names
         if kind == "component" and not components:
-            written = new_component(self.root, name)
+            written = new_component(self.root, name, dockerfile=options["dockerfile"])
         elif kind == "pipeline":
             written = new_pipeline(self.root, name, components, reserved=reserved_names(self.root))
         else:

@@ -2,12 +2,14 @@
 
 from daintree.components.source import (
     DOCKERFILE,
+    ENTRYPOINT,
     SPEC,
     TOOLING,
     directory_of,
     discover_components,
     discover_images,
     discover_libraries,
+    is_component,
 )
 from daintree.components.tree import TOP, WorkingTree
 from daintree.components.version import (
@@ -21,6 +23,7 @@ from daintree.components.version import (
 
 __all__ = [
     "DOCKERFILE",
+    "ENTRYPOINT",
     "SPEC",
     "TOOLING",
     "TOP",
@@ -32,6 +35,7 @@ __all__ = [
     "discover_images",
     "discover_libraries",
     "gathered",
+    "is_component",
     "read_each_version",
     "read_versions",
     "transitive_libraries",

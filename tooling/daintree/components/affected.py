@@ -15,8 +15,11 @@ from daintree.components.base import Base, choose_base
 from daintree.components.git import resolve_commit, unknown_revision
 from daintree.components.source import (
     DOCKERFILE,
+    ENTRYPOINT,
+    PACKAGE,
     PROJECT_FILE,
     SPEC,
+    TESTS,
     TOOLING,
     TOOLING_DIRECTORY,
     directory_of,
@@ -155,14 +158,26 @@ def _base_changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[s
 
 
 def component_names(tree: WorkingTree, differing: Iterable[str]) -> set[str]:
-    """Return the outermost directories that hold a Dockerfile in the working tree or the other state."""
-    end = f"/{DOCKERFILE}"
-    held = {*tree.named(DOCKERFILE), *differing}
-    names = {
-        path[len(TOP) + 1 : -len(end)]
-        for path in held
-        if path.startswith(f"{TOP}/") and path.endswith(end) and path.count("/") > 1
+    """Return the outermost directories that hold a Dockerfile or a main.py in the working tree or the other state.
+
+    A main.py inside a package, or among tests, makes no component.
+    """
+    differing = {*differing}
+
+    def holders(name: str) -> set[str]:
+        end = f"/{name}"
+        held = {*tree.named(name), *(path for path in differing if path.endswith(end))}
+        return {path[: -len(end)] for path in held if path.startswith(f"{TOP}/")}
+
+    packages = holders(PACKAGE)
+    programs = {
+        directory
+        for directory in holders(ENTRYPOINT)
+        if not is_covered(packages, directory.rpartition("/")[0])
+        and directory.rpartition("/")[2] != TESTS
     }
+    names = {place[len(TOP) + 1 :] for place in programs | holders(DOCKERFILE) if place != TOP}
+    held = {*tree.named(DOCKERFILE), *differing}
     own = {TOOLING} if f"{TOOLING_DIRECTORY}/{DOCKERFILE}" in held else set()
     return {name for name in names if not is_covered(names, name.rpartition("/")[0])} | own
 

@@ -35,6 +35,13 @@ class BaseImages(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
 
 
+# Programs that install a system's packages, and how.
+_INSTALLER = re.compile(
+    r"\b(apt-get|apt|apk|dnf|microdnf|yum|zypper|pacman)\s+(?:-\S+\s+)*(?:install|add|-S\w*)\b"
+)
+_PYTHON_IMAGE = re.compile(r"(?:.*/)?python:(\d+\.\d+)(?![\d])\S*")
+
+
 class Instruction(msgspec.Struct, frozen=True):
     """Its name in capitals, flags, the rest of its line with continuations joined, and the lines it takes up.
 
@@ -171,6 +178,20 @@ def base_images(content: bytes, build_args: Mapping[str, str]) -> BaseImages:
     if syntax and not re.fullmatch(_OWN_FRONTEND, syntax):
         warnings.append(f"it is read by {syntax}, so images that it names may be missed")
     return BaseImages(tuple(sorted(found["FROM"])), tuple(sorted(found["COPY"])), tuple(warnings))
+
+
+def system_installers(content: bytes) -> tuple[str, ...]:
+    """Return the programs by which a Dockerfile installs packages of the system, sorted."""
+    lines = _lines(content)
+    runs = (i for i in read_instructions(content) if i.name == "RUN")
+    texts = (" ".join([i.rest, *lines[i.body : i.end]]) for i in runs)
+    return tuple(sorted({name for text in texts for name in _INSTALLER.findall(text)}))
+
+
+def python_of_image(reference: str) -> str:
+    """Return the version in a reference such as python:3.11-slim, as "3.11"; "" where it names none."""
+    found = _PYTHON_IMAGE.fullmatch(reference)
+    return found[1] if found else ""
 
 
 def with_pins(content: bytes, build_args: Mapping[str, str], pins: Mapping[str, str]) -> bytes:

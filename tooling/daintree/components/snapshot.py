@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from daintree.components.git import FLAGS, attempt
+from daintree.components.git import FLAGS, attempt, blob_id, write_blob
 from daintree.components.tree import EXECUTABLE, REGULAR, SYMLINK
 from daintree.components.version import ComponentVersion, VersionedFile
 from daintree.errors import VersionError
@@ -109,6 +109,10 @@ def _check_out(versions: Mapping[str, ComponentVersion], partial: Path) -> None:
         "GIT_WORK_TREE": os.fspath(partial / "files"),
         "GIT_INDEX_FILE": os.fspath(partial / "index"),
     }
+    for version in versions.values():
+        for file in version.files:
+            if file.content:
+                write_blob(Path(version.objects), file.content, file.blob)
     entries = "".join(f"{file.mode} {file.blob}\t{name}/{file.path}\0" for name, file in files)
     for command, stdin in (
         (("update-index", "-z", "--index-info"), entries.encode()),
@@ -184,21 +188,14 @@ def _paths(directory: Path) -> Iterator[str]:
 
 def _is_unchanged(path: Path, file: VersionedFile, converted: dict[str, str]) -> bool:
     if file.mode == SYMLINK:
-        return _blob_id(os.fsencode(os.readlink(path)), file.blob) == file.blob
+        return blob_id(os.fsencode(os.readlink(path)), file.blob) == file.blob
     mode = EXECUTABLE if path.lstat().st_mode & 0o100 else REGULAR
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with open(descriptor, "rb") as opened:
         content = opened.read()
     if file.conversion:
         return mode == file.mode and hashlib.sha256(content).hexdigest() == converted.get(file.path)
-    return mode == file.mode and _blob_id(content, file.blob) == file.blob
-
-
-def _blob_id(content: bytes, like: str) -> str:
-    digest = hashlib.new("sha1" if len(like) == 40 else "sha256", usedforsecurity=False)
-    digest.update(b"blob %d\0" % len(content))
-    digest.update(content)
-    return digest.hexdigest()
+    return mode == file.mode and blob_id(content, file.blob) == file.blob
 
 
 def _put_in_place(

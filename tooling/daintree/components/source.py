@@ -10,25 +10,33 @@ from pathlib import Path
 import msgspec
 
 from daintree.components.dockerignore import Dockerignore
-from daintree.components.tree import SUBMODULE, SYMLINK, TOP, Entry, Tree
+from daintree.components.git import blob_id
+from daintree.components.tree import REGULAR, SUBMODULE, SYMLINK, TOP, Entry, Tree
 from daintree.errors import VersionError
 from daintree.spec.component import ComponentSpec
 from daintree.spec.validation import read_component
 
 DOCKERFILE, SPEC, IGNORE, TESTS = "Dockerfile", "component.yaml", ".dockerignore", "tests"
+ENTRYPOINT, REQUIREMENTS, PACKAGE = "main.py", "requirements.txt", "__init__.py"
 PROJECT_FILE = "pyproject.toml"
 # The tooling's own image has a version, a lock and tags as a component has; its files lie in other places of the project.
 TOOLING, TOOLING_DIRECTORY = "daintree/tooling", "deploy/tooling"
 TOOLING_PARTS = ("tooling", PROJECT_FILE, "LICENSE")
 READ_WHOLE = (DOCKERFILE, SPEC, IGNORE)
+_DEFAULT_PYTHON = "3.11"
+_INSTALL = """\
+COPY requirements.txt /application/
+RUN pip install --no-cache-dir --require-hashes -r /application/requirements.txt
+"""
 
 specification = lru_cache(maxsize=None)(read_component)
 
 
 def discover_components(root: Path) -> list[str]:
-    """Return the sorted names of the components below `root`: directories that hold a Dockerfile.
+    """Return the sorted names of the components below `root`: directories that hold a main.py or a Dockerfile.
 
-    Nothing below a component is looked at, nor any directory whose name begins with a dot.
+    Nothing below a component is looked at, nor any directory whose name begins with a dot; a main.py inside a package, or
+    among tests, makes no component.
     """
     return sorted(name for name, is_component in _discover(root) if is_component)
 
@@ -46,10 +54,10 @@ def discover_images(root: Path) -> list[str]:
 
 def _discover(root: Path) -> Iterator[tuple[str, bool]]:
     top = os.path.join(root, TOP)
-    return _below(top, "") if os.path.isdir(top) else iter(())
+    return _below(top, "", False) if os.path.isdir(top) else iter(())
 
 
-def _below(directory: str, name: str) -> Iterator[tuple[str, bool]]:
+def _below(directory: str, name: str, in_package: bool) -> Iterator[tuple[str, bool]]:
     """Return (name, is a component) of what lies in a directory that is no component itself."""
     holds_files, inside = False, []
     with os.scandir(directory) as entries:
@@ -60,15 +68,30 @@ def _below(directory: str, name: str) -> Iterator[tuple[str, bool]]:
                 inside.append((entry.path, f"{name}/{entry.name}".lstrip("/")))
             else:
                 holds_files = True
+                in_package = in_package or entry.name == PACKAGE
     found: list[tuple[str, bool]] = []
     for path, inner in inside:
-        if os.path.isfile(os.path.join(path, DOCKERFILE)):
+        if is_component(path, in_package or os.path.basename(path) == TESTS):
             found.append((inner, True))
         else:
-            found += _below(path, inner)
+            found += _below(path, inner, in_package)
     if name and holds_files and not any(is_component for _, is_component in found):
         return iter([(name, False)])
     return iter(found)
+
+
+def is_component(directory: str | Path, in_package: bool = False) -> bool:
+    """Return True for a directory on disk that holds a Dockerfile or, not inside a package or among tests, a main.py."""
+    marks = (DOCKERFILE,) if in_package else (DOCKERFILE, ENTRYPOINT)
+    return any(os.path.isfile(os.path.join(directory, mark)) for mark in marks)
+
+
+def default_dockerfile(python: str, has_requirements: bool) -> bytes:
+    """Return the Dockerfile of a component that has none of its own; it counts in the version as if it stood there."""
+    base = f"FROM python:{python or _DEFAULT_PYTHON}-slim\n"
+    install = _INSTALL if has_requirements else ""
+    entrypoint = f'ENTRYPOINT ["python", "/application/{ENTRYPOINT}"]\n'
+    return f"{base}{install}COPY . /application/\n{entrypoint}".encode()
 
 
 def is_name(name: str) -> bool:
@@ -119,7 +142,8 @@ def leaves(link: str, targets: Mapping[str, str]) -> bool:
 class Source(msgspec.Struct, frozen=True):
     """A component's or library's directory in one tree.
 
-    `present` are all its files, `counted` those a version is made of. `dockerfile` is None for a library.
+    `present` are all its files, `counted` those a version is made of. `dockerfile` is None for a library; `default` is its
+    content where the component has none of its own.
     """
 
     name: str
@@ -128,6 +152,7 @@ class Source(msgspec.Struct, frozen=True):
     counted: tuple[Entry, ...]
     spec: ComponentSpec
     dockerfile: Entry | None
+    default: bytes = b""
 
     def within(self, entry: Entry) -> str:
         """Return an entry's path relative to this directory; of other places, its path in the project."""
@@ -157,10 +182,24 @@ def read_source(tree: Tree, name: str) -> Source | None:
     spec = specification(tree.content(spec_file), spec_file.path) if spec_file else ComponentSpec()
     source = Source(name, directory, tuple(present), (), spec, special[DOCKERFILE])
     counted = tuple(e for e in present if _counts(source.within(e), e.mode, ignore))
-    source = msgspec.structs.replace(source, counted=counted)
+    source = _with_dockerfile(msgspec.structs.replace(source, counted=counted))
     _check_entries(source)
     _check_links(tree, source)
     return source
+
+
+def _with_dockerfile(source: Source) -> Source:
+    """Return the source with the default Dockerfile where it is a component that has none."""
+    place = f"{source.directory}/{ENTRYPOINT}"
+    entrypoint = next((entry for entry in source.present if entry.path == place), None)
+    if source.dockerfile or entrypoint is None:
+        return source
+    has_requirements = any(source.within(entry) == REQUIREMENTS for entry in source.counted)
+    content = default_dockerfile(source.spec.python, has_requirements)
+    blob = blob_id(content, like=entrypoint.blob)
+    entry = Entry(f"{source.directory}/{DOCKERFILE}", REGULAR, blob)
+    counted = (*source.counted, entry)
+    return msgspec.structs.replace(source, counted=counted, dockerfile=entry, default=content)
 
 
 def _regular(entries: Sequence[Entry], path: str) -> Entry | None:

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import msgspec
 
-from daintree.components.dockerfile import base_images
+from daintree.components.dockerfile import base_images, python_of_image
 from daintree.components.dockerignore import excluding_patterns
 from daintree.components.git import ignored_by
 from daintree.components.source import (
     DOCKERFILE,
+    ENTRYPOINT,
     IGNORE,
     PROJECT_FILE,
     READ_WHOLE,
@@ -30,6 +31,7 @@ from daintree.components.source import (
     discover_components,
     discover_images,
     discover_libraries,
+    is_component,
     is_name,
     places,
     read_source,
@@ -73,7 +75,7 @@ class VersionedFile(msgspec.Struct, frozen=True):
     """One file of a version: its path in the snapshot, and its mode and blob id as git writes them.
 
     `origin` is its path below the project's root. `conversion` has the attributes by which a checkout writes other
-    bytes than the blob's.
+    bytes than the blob's. `content` is that of the default Dockerfile, which lies nowhere.
     """
 
     path: str
@@ -81,6 +83,7 @@ class VersionedFile(msgspec.Struct, frozen=True):
     blob: str
     origin: str
     conversion: str = ""
+    content: bytes = b""
 
 
 class ComponentVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +117,8 @@ class Sources:
     def has_component(self, name: str) -> bool:
         """Return True when there is a component of this name."""
         candidates = {f"{TOP}/{name}", directory_of(name)} if is_name(name) else ()
-        return any(self.tree.files(f"{place}/{DOCKERFILE}") for place in candidates)
+        marks = (f"{place}/{mark}" for place in candidates for mark in (DOCKERFILE, ENTRYPOINT))
+        return any(self.tree.files(mark) for mark in marks)
 
     def component(self, name: str) -> Source:
         """Return the directory of a component.
@@ -130,6 +134,8 @@ class Sources:
         source = self._source(name) if self.has_component(name) else None
         if source is None:
             raise _no_component(self.tree, name)
+        if source.default and isinstance(self.tree, WorkingTree):
+            _check_no_ignored(self.tree.root, name, (DOCKERFILE,))
         return source
 
     def library(self, name: str, user: str) -> Source:
@@ -141,7 +147,7 @@ class Sources:
         if source.dockerfile:
             raise SpecError(
                 f"{where}: uses {name!r}, which is a component, not a library",
-                hint="move what both need into a library: a directory without a Dockerfile",
+                hint=f"move what both need into a library: a directory without {ENTRYPOINT} and {DOCKERFILE}",
             )
         return source
 
@@ -168,21 +174,28 @@ class Sources:
         return self._read[name]
 
 
-def _no_component(tree: Tree, name: str) -> UsageError | VersionError:
-    root, directory = tree.root, directory_of(name)
-    if is_name(name) and os.path.lexists(root / directory / DOCKERFILE):
-        rule = ignored_by(root, f"{directory}/{DOCKERFILE}")
+def _check_no_ignored(root: Path, name: str, files: Sequence[str]) -> None:
+    """Raise VersionError for a file of a component that is there, and that git ignores."""
+    directory = directory_of(name)
+    for file in files:
+        is_there = is_name(name) and os.path.lexists(root / directory / file)
+        rule = ignored_by(root, f"{directory}/{file}") if is_there else ""
         if rule:
-            return VersionError(
-                f"{directory}/{DOCKERFILE} is ignored by git: {rule}",
+            raise VersionError(
+                f"{directory}/{file} is ignored by git: {rule}",
                 hint=f"change that rule, or git add --force {directory}",
             )
+
+
+def _no_component(tree: Tree, name: str) -> UsageError | VersionError:
+    root, directory = tree.root, directory_of(name)
+    _check_no_ignored(root, name, (DOCKERFILE, ENTRYPOINT))
     if not is_name(name) or not tree.files(directory):
         return UsageError(
             f"there is no component {name!r}", hint=nearest(name, discover_images(root))
         )
     return VersionError(
-        f"{directory} holds no {DOCKERFILE}, so it is no component",
+        f"{directory} holds neither {ENTRYPOINT} nor {DOCKERFILE}, so it is no component",
         hint=nearest(name, discover_components(root)),
     )
 
@@ -269,7 +282,13 @@ def _counted(tree: Tree, name: str, file: VersionedFile) -> str:
 
 def _files(component: Source, libraries: Iterable[Source]) -> list[VersionedFile]:
     files = [
-        VersionedFile(component.within(entry), entry.mode, entry.blob, entry.path)
+        VersionedFile(
+            component.within(entry),
+            entry.mode,
+            entry.blob,
+            entry.path,
+            content=component.default if entry is component.dockerfile else b"",
+        )
         for entry in component.counted
     ]
     owners = {file.path.partition("/")[0]: component.directory for file in files}
@@ -293,8 +312,9 @@ def _base_images(
     tree: Tree, component: Source, bases: Mapping[str, str]
 ) -> tuple[list[tuple[str, str]], list[str]]:
     assert component.dockerfile is not None
-    where = component.dockerfile.path
-    images = base_images(tree.content(component.dockerfile), component.spec.build_args)
+    where = component.directory if component.default else component.dockerfile.path
+    content = component.default or tree.content(component.dockerfile)
+    images, python = base_images(content, component.spec.build_args), component.spec.python
     pins = [(reference, _pinned(reference, bases)) for reference in images.built_on]
     copied = [(reference, _pinned(reference, bases)) for reference in images.copied_from]
     hint = "has no pin, so it may change unnoticed (set its digest in [tool.daintree.bases])"
@@ -307,6 +327,11 @@ def _base_images(
         if "@" not in pin
     ]
     warnings += [f"{where}: {warning}" for warning in images.warnings]
+    warnings += [
+        f"{where}: the base image {reference} has another Python than the {python} of {SPEC}"
+        for reference in images.built_on
+        if python and python_of_image(reference) not in ("", python)
+    ]
     return sorted({*pins, *copied}), warnings
 
 
@@ -408,7 +433,7 @@ def _check_not_inside(root: Path, name: str) -> None:
     parts = name.split("/")
     for count in range(1, len(parts)):
         outer = "/".join(parts[:count])
-        if os.path.isfile(root / TOP / outer / DOCKERFILE):
+        if is_component(root / TOP / outer):
             raise VersionError(
                 f"{TOP}/{name} lies inside the component {outer}",
                 hint="a component cannot hold another: move it out",

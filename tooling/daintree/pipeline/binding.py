@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from daintree.components import ComponentVersion
 from daintree.errors import SpecError, UsageError
@@ -41,10 +41,11 @@ def bind(
     pipeline: Pipeline,
     versions: Mapping[str, ComponentVersion],
     overrides: Mapping[str, Mapping[str, str]],
-    environment: str,
+    environment_class: Callable[[ComponentSpec], str],
     source: SourceIdentity,
 ) -> tuple[BoundStage, ...]:
-    """The pipeline's stages, bound, in the pipeline's order; `versions` are by what names each stage's code.
+    """The pipeline's stages, bound, in the pipeline's order; `versions` are by what names each stage's code,
+    `environment_class` is the runner's.
 
     Raises SpecError for a parameter in the pipeline file that its component does not take, UsageError for one
     on the command line.
@@ -53,6 +54,7 @@ def bind(
     for stage in pipeline.stages:
         version = versions[stage.code]
         parameters = _parameters(stage, version, overrides.get(stage.name, {}))
+        environment = environment_class(version.spec)
         bound[stage.name] = BoundStage(
             name=stage.name,
             component=version.name,

@@ -16,7 +16,14 @@ from doit.exceptions import TaskError, TaskFailed
 from doit.task import Task
 
 from daintree.concurrency import Cancellation
-from daintree.errors import ArtifactDamaged, DaintreeError, StoreError, UsageError, from_os_error
+from daintree.errors import (
+    ArtifactDamaged,
+    DaintreeError,
+    EnvironmentFailed,
+    StoreError,
+    UsageError,
+    from_os_error,
+)
 from daintree.pipeline.decisions import FORCED, BoundStage, Decision, Hit, Miss, Pending
 from daintree.pipeline.output_directory import check_place, publish_output
 from daintree.pipeline.plan import Planned, refusals
@@ -61,7 +68,9 @@ class PipelineRun:
         needed = self._wanted()
         for name, refusal in refusals(self.session, self.plan).items():
             if name in needed and (not only or name == only):
-                raise refusal
+                raise EnvironmentFailed(
+                    f"stage {self.plan.pipeline.name}:{name}: {refusal.message}", hint=refusal.hint
+                )
         self._directory = None if only or stage else self._output_directory()
         if only:
             self._take_needs(only)

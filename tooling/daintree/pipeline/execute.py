@@ -29,7 +29,7 @@ from daintree.pipeline.job import current_user, job_of, prepare
 from daintree.pipeline.plan import Planned, decide_stage, reason
 from daintree.pipeline.publish import publish_recipe, publish_result
 from daintree.runners.runner import Outcome, Prepared
-from daintree.runners.variables import failure_hint
+from daintree.runners.variables import environment_for, failure_hint, masked, secrets_of
 from daintree.store.directory import Staging
 from daintree.store.integrity import hash_artifact
 from daintree.store.leases import Lease
@@ -44,6 +44,7 @@ from daintree.store.records import (
 )
 
 LAST_LINES = 12
+RECEIPT = "receipt.json"
 
 
 class Events(Protocol):
@@ -251,7 +252,13 @@ class StageExecution:
             self._cancellation.is_requested,
         )
         outcome = self._session.runner.execute(job, self._line)
+        if not outcome.exit_code:
+            write_receipt(self._stage, self._keys.content, staging.output)
         output, failure = judge_output(self._stage, outcome, staging)
+        names = self._stage.spec.env
+        if names and failure:
+            outside = environment_for(self._session.settings.root, names)
+            failure = masked(failure, secrets_of(outside, names))
         self._check_inputs()
         return _Execution(run, started, prepared, outcome, output, failure)
 
@@ -347,6 +354,16 @@ def run_id(started: datetime) -> str:
     return f"{started:%Y%m%dT%H%M%S}{started.microsecond // 1000:03d}Z-{os.urandom(4).hex()}"
 
 
+def write_receipt(stage: BoundStage, key: str, output: Path) -> None:
+    """Write what stands for the output of a stage that acts elsewhere (`outputs: []`) and has written none.
+
+    It names what was done and on what, so that the stages after it run again when that changes.
+    """
+    if stage.spec.outputs == () and not any(output.iterdir()):
+        receipt = {"component": stage.component, "content_key": key}
+        (output / RECEIPT).write_bytes(msgspec.json.format(msgspec.json.encode(receipt)) + b"\n")
+
+
 def judge_output(
     stage: BoundStage, outcome: Outcome, staging: Staging
 ) -> tuple[Artifact | None, str]:
@@ -358,7 +375,7 @@ def judge_output(
         return None, f"was killed by {_signal_name(-outcome.exit_code)}"
     if outcome.exit_code:
         return None, f"ended with exit code {outcome.exit_code}"
-    for name in stage.spec.outputs:
+    for name in stage.spec.outputs or ():
         if not (staging.output / name).is_file():
             return None, f"did not write {name}, which its component.yaml promises"
     try:

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from daintree.components import DOCKERFILE, TOP, ComponentVersion, read_versions
+from daintree.components import TOP, ComponentVersion, is_component, read_versions
 from daintree.errors import ArtifactDamaged, DaintreeError, EnvironmentFailed, SpecError
 from daintree.pipeline.binding import bind
 from daintree.pipeline.decisions import (
@@ -27,6 +27,7 @@ from daintree.pipeline.reasons import miss_reason
 from daintree.pipeline.session import Request, Session
 from daintree.runners import open_runner
 from daintree.settings import Settings
+from daintree.spec.component import ComponentSpec
 from daintree.spec.pipeline import Pipeline
 from daintree.store.records import IndexRecord
 from daintree.store.store import Store
@@ -68,8 +69,7 @@ def make_plan(session: Session, *, fetch: bool) -> Plan:
     pipeline, request = session.pipeline, session.request
     versions = _versions(session.settings, pipeline)
     identity = session.identify_source(fetch=fetch)
-    environment = session.runner.environment_class
-    stages = bind(pipeline, versions, session.overrides, environment, identity)
+    stages = bind(pipeline, versions, session.overrides, session.runner.environment_class, identity)
     recipe_records, decisions = decided(session.store, stages, identity, _forced(request, stages))
     return Plan(
         request=request,
@@ -117,7 +117,7 @@ def reason(
 
 
 def refusals(session: Session, plan: Plan) -> dict[str, EnvironmentFailed]:
-    """The runner's refusal of each stage that it would have to run and cannot, by stage. Asks nobody."""
+    """The runner's refusal of each stage that it would have to run and cannot, by stage. Asks nothing but this machine."""
     found = (
         (stage.name, session.runner.refusal(plan.version_of(stage)))
         for stage in plan.stages
@@ -211,7 +211,7 @@ def _versions(settings: Settings, pipeline: Pipeline) -> dict[str, ComponentVers
                     f"{stage.place}: there is no component {stage.component!r} in this project, which has none",
                     hint="say which version of it: `version: …`; or in its place `image: …@sha256:…`",
                 ) from None
-            if not (settings.root / TOP / stage.component / DOCKERFILE).is_file():
+            if not is_component(settings.root / TOP / stage.component):
                 raise SpecError(f"{stage.place}: {error.message}", hint=error.hint) from None
         raise
 
@@ -246,10 +246,11 @@ def results_of_other_runner(session: Session, plan: Plan) -> dict[str, str]:
     }
 
 
-def _bound_to(plan: Plan, environment: str) -> list[BoundStage]:
-    """The plan's stages as they would be in another environment."""
+def _bound_to(plan: Plan, environment_class: Callable[[ComponentSpec], str]) -> list[BoundStage]:
+    """The plan's stages as they would be in another runner's environments."""
     bound: dict[str, BoundStage] = {}
     for stage in plan.stages:
+        environment = environment_class(stage.spec)
         recipe = recipe_of(
             version=stage.version,
             spec=stage.spec,

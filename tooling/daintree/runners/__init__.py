@@ -24,7 +24,7 @@ def open_runner(name: str, settings: Settings) -> Runner:
 def _local(settings: Settings) -> Runner:
     from daintree.runners.local import LocalRunner
 
-    return LocalRunner(settings.environments)
+    return LocalRunner(settings)
 
 
 def _docker(settings: Settings) -> Runner:

@@ -14,12 +14,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from daintree.runners.runner import Outcome
+from daintree.runners.variables import Mask
 
 LONGEST_LINE = 65_536
 PROGRESS_SECONDS = 5.0
@@ -30,10 +31,13 @@ class Lines:
 
     Bytes that are not UTF-8 become U+FFFD. Of a line that is drawn again and again with carriage
     returns (a progress bar) the last state is a line; while it is being drawn, its present state is
-    one every few seconds. A line longer than LONGEST_LINE characters is cut into pieces.
+    one every few seconds. A line longer than LONGEST_LINE characters is cut into pieces. `secrets` are masked.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, secrets: Iterable[str] = ()
+    ) -> None:
+        self._mask = Mask(secrets)
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._clock = clock
         self._shown = clock()
@@ -41,6 +45,9 @@ class Lines:
 
     def feed(self, chunk: bytes) -> list[str]:
         """The lines that `chunk` completes."""
+        return self._add(self._mask.feed(chunk))
+
+    def _add(self, chunk: bytes) -> list[str]:
         *whole, rest = (self._pending + self._decode(chunk)).split("\n")
         lines = [piece for line in whole for piece in _pieces(_last_state(line))]
         # A bar may be drawn for hours: what is overwritten is forgotten.
@@ -53,9 +60,10 @@ class Lines:
 
     def finish(self) -> list[str]:
         """The rest once the stream has ended: the last line, when no line end follows it."""
+        lines = self._add(self._mask.finish())
         rest = self._pending + self._decode(b"", True)
         self._pending = ""
-        return _pieces(_last_state(rest)) if rest else []
+        return [*lines, *(_pieces(_last_state(rest)) if rest else [])]
 
     def _progress(self) -> list[str]:
         drawn, carriage_return, _ = self._pending.rpartition("\r")
@@ -276,9 +284,10 @@ def run_child(
     cwd: Path,
     log: Path,
     on_line: Callable[[str], None],
+    secrets: Iterable[str] = (),
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Run `command` to its end; each line of its output is added to `log` and given to `on_line`.
+    """Run `command` to its end; each line of its output, without `secrets`, is added to `log` and given to `on_line`.
 
     The child leads a session and a process group of its own. When it has ended, what is left of the
     group is killed. When this call is left by an exception (`on_line`'s, an interrupt), the group
@@ -291,7 +300,7 @@ def run_child(
     is true.
     """
     started = time.monotonic()
-    lines = Lines()
+    lines = Lines(secrets=secrets)
     with Log(log) as log_file, _Child(command, env, cwd) as child:
 
         def say(texts: Sequence[str]) -> None:

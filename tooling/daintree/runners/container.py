@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +54,7 @@ class Container:
     """All that decides how a stage's container is run.
 
     `user` is "uid:gid"; `groups` are further group ids; `network` is none, bridge or host; `memory` is in bytes
-    and `cpus` in cores (0: no limit); `pids` limits its processes and threads, `temporary` the bytes in /tmp (0: no limit). What holds for every stage (read-only root, no capabilities, a temporary
+    and `cpus` in cores (0: no limit); `gpus` is the number of devices; `pids` limits its processes and threads, `temporary` the bytes in /tmp (0: no limit). What holds for every stage (read-only root, no capabilities, a temporary
     file system at /tmp) is not repeated here. `variables` may hold the user's credentials.
     """
 
@@ -68,6 +68,7 @@ class Container:
     network: str
     memory: int
     cpus: float
+    gpus: int
     pids: int
     temporary: int
     labels: Mapping[str, str]
@@ -126,6 +127,7 @@ def container_of(
         network=_network(access) if access else "bridge" if network else "none",
         memory=memory,
         cpus=min(job.resources.cpu, capacity.cores or job.resources.cpu),
+        gpus=job.resources.gpu,
         pids=settings.docker_pids,
         # Files in /tmp are memory: a stage that fills it must not take what the engine has for others.
         temporary=settings.docker_tmp or (memory or capacity.memory) // 4,
@@ -159,6 +161,8 @@ def command_line(container: Container, *options: str, command: tuple[str, ...]) 
         line += [f"--memory={container.memory}", f"--memory-swap={container.memory}"]
     if container.cpus:
         line.append(f"--cpus={container.cpus:g}")
+    if container.gpus:
+        line.append(f"--gpus={container.gpus}")
     for mount in container.mounts:
         line.append(f"--mount={_mount_option(mount)}")
     line += [f"--env={name}" for name in sorted(container.variables)]
@@ -192,12 +196,12 @@ class Frames:
     """Cuts the engine's stream into lines, those of each of the container's streams by themselves.
 
     The order of lines is that in which the engine sent them: it is kept within a stream, but what went to both
-    streams within an instant may change places.
+    streams within an instant may change places. `secrets` are masked.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, secrets: Collection[str] = ()) -> None:
         self._rest = bytearray()
-        self._lines = {STDOUT: Lines(), STDERR: Lines()}
+        self._lines = {kind: Lines(secrets=secrets) for kind in (STDOUT, STDERR)}
 
     def feed(self, chunk: bytes) -> list[str]:
         """The lines that `chunk` completes."""

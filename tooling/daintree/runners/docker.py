@@ -44,8 +44,9 @@ from daintree.runners.container import (
     write_owner,
 )
 from daintree.runners.runner import Job, Outcome, Prepared, Shell
-from daintree.runners.variables import missing_variables, shell_command
+from daintree.runners.variables import environment_for, missing_variables, secrets_of, shell_command
 from daintree.settings import Settings
+from daintree.spec.component import ComponentSpec
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -67,13 +68,13 @@ def run_container(
     SDK do.
     """
     with _created(client, container, job):
-        return _follow(client, container.name, job, say)
+        return _follow(client, container, job, say)
 
 
 @contextmanager
 def _created(client: DockerClient, container: Container, job: Job) -> Iterator[None]:
     """The container, not started; killed and removed in the end."""
-    from docker.types import LogConfig
+    from docker.types import DeviceRequest, LogConfig
     from docker.types import Mount as Bind
 
     host = client.api.create_host_config(
@@ -92,6 +93,9 @@ def _created(client: DockerClient, container: Container, job: Job) -> Iterator[N
         mem_limit=container.memory or None,
         memswap_limit=container.memory or None,
         nano_cpus=int(container.cpus * 1e9) or None,
+        device_requests=[DeviceRequest(count=container.gpus, capabilities=[["gpu"]])]
+        if container.gpus
+        else None,
         # The stage's log is kept with its run; the engine need not write it down as well.
         log_config=LogConfig(type="none"),
     )
@@ -127,12 +131,17 @@ def _starting(job: Job) -> Iterator[None]:
                 f"stage {job.label}: the Docker engine does not see this machine's directories: {reason}",
                 hint="use an engine on this machine that shares them, or --runner local",
             ) from error
-        raise StageFailed(f"stage {job.label}: cannot be started: {reason}") from error
+        hint = ""
+        if job.resources.gpu and "device driver" in reason:
+            hint = "its resources ask for a GPU: install NVIDIA's container toolkit where the engine runs"
+        raise StageFailed(f"stage {job.label}: cannot be started: {reason}", hint=hint) from error
 
 
-def _follow(client: DockerClient, name: str, job: Job, say: Callable[[list[str]], None]) -> Outcome:
+def _follow(
+    client: DockerClient, container: Container, job: Job, say: Callable[[list[str]], None]
+) -> Outcome:
     """Start the container and follow it to its end."""
-    frames = Frames()
+    name, frames = container.name, Frames(secrets_of(container.variables, job.env))
     stream = client.api.attach_socket(name, {"stdout": 1, "stderr": 1, "stream": 1})
     with closing(stream):
         started = time.monotonic()
@@ -209,12 +218,11 @@ class DockerRunner:
     def name(self) -> str:
         return "docker"
 
-    @property
-    def environment_class(self) -> str:
+    def environment_class(self, spec: ComponentSpec) -> str:
         return ENVIRONMENT_CLASS
 
     def refusal(self, version: ComponentVersion) -> EnvironmentFailed | None:
-        return missing_variables(version.name, version.spec.env, os.environ)
+        return missing_variables(version.name, version.spec.env, self._settings.root)
 
     def prepare(
         self,
@@ -299,7 +307,7 @@ class DockerRunner:
     def _container(self, job: Job) -> Container:
         return container_of(
             job,
-            os.environ,
+            environment_for(self._settings.root, job.env),
             self._settings,
             self._capacity or Capacity(),
             user=f"{os.getuid()}:{os.getgid()}",
@@ -432,8 +440,7 @@ class ArgoRunner:
     def name(self) -> str:
         return "argo"
 
-    @property
-    def environment_class(self) -> str:
+    def environment_class(self, spec: ComponentSpec) -> str:
         return ENVIRONMENT_CLASS
 
     def refusal(self, version: ComponentVersion) -> None:

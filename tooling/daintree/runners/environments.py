@@ -167,7 +167,7 @@ class Environments:
             "platform": interpreter.platform,
             "interpreter": os.fsencode(interpreter.file).hex(),
         }
-        name = f"{environment_class(self.python)}-{short(digest_record('environment', 2, decides))}"
+        name = f"{environment_class(python=self.python)}-{short(digest_record('environment', 2, decides))}"
         return self.directory / name / "bin" / "python"
 
     def _make(

@@ -46,13 +46,39 @@ def inspect_interpreter(python: str) -> Interpreter:
     return Interpreter(version, f"{lines[3]}-{lines[4]}", lines[5])
 
 
-def environment_class(python: str | Path = sys.executable) -> str:
+def environment_class(version: str = "", python: str | Path = sys.executable) -> str:
     """The environment class of results of a Python, e.g. "venv-3.11-linux-x86_64"; part of every stage key.
 
-    Raises EnvironmentFailed when that Python does not work.
+    `version` is the one that a component asks for, e.g. "3.12"; "" stands for that of `python`. Raises EnvironmentFailed
+    when that does not work.
     """
     interpreter = inspect_interpreter(os.fspath(python))
-    return f"venv-{interpreter.version[0]}.{interpreter.version[1]}-{interpreter.platform}"
+    return f"venv-{version or _minor(interpreter)}-{interpreter.platform}"
+
+
+def _minor(interpreter: Interpreter) -> str:
+    return f"{interpreter.version[0]}.{interpreter.version[1]}"
+
+
+@functools.cache
+def find_python(version: str) -> str:
+    """The path of a Python of this version, e.g. "3.12", on this machine; of the running one for "".
+
+    Raises EnvironmentFailed where uv finds none; nothing is downloaded.
+    """
+    own = inspect_interpreter(sys.executable)
+    if version in ("", _minor(own)):
+        return sys.executable
+    from daintree.runners.uv import run_uv
+
+    done = run_uv(["python", "find", "--no-project", "--system", "--no-python-downloads", version])
+    path = done.stdout.decode("utf-8", "surrogateescape").strip()
+    if done.code or inspect_interpreter(path).platform != own.platform:
+        raise EnvironmentFailed(
+            f"its component.yaml asks for Python {version}, which is not on this machine",
+            hint=f"--runner docker; or install it, e.g. uv python install {version}",
+        )
+    return path
 
 
 def environment_of(python: Path) -> Path:

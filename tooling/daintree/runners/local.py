@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daintree.errors import EnvironmentFailed, StageFailed
-from daintree.runners.interpreter import environment_class
+from daintree.runners.interpreter import environment_class, find_python
 from daintree.runners.runner import Job, Outcome, Prepared, Shell
-from daintree.runners.variables import missing_variables, shell_command, stage_variables
+from daintree.runners.variables import (
+    environment_for,
+    missing_variables,
+    secrets_of,
+    shell_command,
+    stage_variables,
+)
+from daintree.settings import Settings
 
 if TYPE_CHECKING:
     from daintree.components import ComponentVersion
-    from daintree.runners.environments import Environments
+    from daintree.spec.component import ComponentSpec
 
 REQUIREMENTS = "requirements.txt"
 ENTRYPOINT = "main.py"
+_DOCKER = '--runner docker, or runner = "docker" in [tool.daintree]'
 
 
 class LocalRunner:
@@ -30,33 +36,34 @@ class LocalRunner:
     hold to.
     """
 
-    def __init__(self, environments: Path, python: str | Path = sys.executable) -> None:
-        """Use the environments below `environments`, made for the interpreter `python`."""
-        self._directory = environments
-        self._python = os.fspath(python)
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._told: set[str] = set()
 
     @property
     def name(self) -> str:
         return "local"
 
-    @property
-    def environment_class(self) -> str:
-        """E.g. "venv-3.11-linux-x86_64". Raises EnvironmentFailed where Python does not work."""
-        return environment_class(self._python)
-
-    @cached_property
-    def _environments(self) -> Environments:
-        from daintree.runners.environments import Environments
-
-        return Environments(self._directory, self._python)
+    def environment_class(self, spec: ComponentSpec) -> str:
+        """E.g. "venv-3.11-linux-x86_64"."""
+        return environment_class(spec.python)
 
     def refusal(self, version: ComponentVersion) -> EnvironmentFailed | None:
         if version.image:
             return EnvironmentFailed(
                 f"{version.name} is here as an image alone, so it can only run in a container",
-                hint='--runner docker, or runner = "docker" in [tool.daintree]',
+                hint=_DOCKER,
             )
-        return missing_variables(version.name, version.spec.env, os.environ)
+        if not any(file.path == ENTRYPOINT for file in version.files):
+            return EnvironmentFailed(
+                f"{version.name} has no {ENTRYPOINT}, so it can only run in a container",
+                hint=_DOCKER,
+            )
+        try:
+            find_python(version.spec.python)
+        except EnvironmentFailed as error:
+            return EnvironmentFailed(f"{version.name}: {error.message}", hint=error.hint)
+        return missing_variables(version.name, version.spec.env, self._settings.root)
 
     def prepare(
         self,
@@ -64,12 +71,33 @@ class LocalRunner:
         snapshot: Callable[[], Path],
         announce: Callable[[str], None],
     ) -> Prepared:
+        from daintree.runners.environments import Environments
+
         refusal = self.refusal(version)
         if refusal is not None:
             raise refusal
         made = snapshot()
-        self._environments.ensure(made / REQUIREMENTS, announce)
-        return Prepared(snapshot=made)
+        self._tell_system_packages(version.name, made, announce)
+        environments = Environments(self._settings.environments, find_python(version.spec.python))
+        return Prepared(snapshot=made, python=environments.ensure(made / REQUIREMENTS, announce))
+
+    def _tell_system_packages(
+        self, component: str, snapshot: Path, announce: Callable[[str], None]
+    ) -> None:
+        """Say once that the image has what this machine may lack."""
+        if component in self._told:
+            return
+        from daintree.components import DOCKERFILE
+        from daintree.components.dockerfile import system_installers
+
+        self._told.add(component)
+        with contextlib.suppress(FileNotFoundError):
+            installers = system_installers((snapshot / DOCKERFILE).read_bytes())
+            if installers:
+                announce(
+                    f"the Dockerfile of {component} installs system packages ({', '.join(installers)}):"
+                    " here it gets those of this machine; --runner docker has them"
+                )
 
     def execute(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
         from daintree.runners.child_process import ChildFailed, LogFailed, run_child
@@ -88,19 +116,24 @@ class LocalRunner:
                     cwd=job.scratch,
                     log=job.log,
                     on_line=on_line,
+                    secrets=secrets_of(variables, job.env),
                     cancelled=job.cancelled,
                 )
         except (ChildFailed, LogFailed) as error:
             raise StageFailed(f"stage {job.label}: {error}") from error
 
     def command(self, job: Job) -> tuple[list[str], Mapping[str, str]]:
-        snapshot = job.prepared.snapshot
+        snapshot, python = job.prepared.snapshot, job.prepared.python
         assert snapshot is not None
-        python = self._environments.locate(snapshot / REQUIREMENTS)
+        assert python is not None
         command = [str(python), str(snapshot / ENTRYPOINT)]
         command += ["--input", job.input, "--output", str(job.output), *job.arguments]
         variables = stage_variables(
-            os.environ, python, job.scratch, names=job.env, object_store=job.object_store
+            environment_for(self._settings.root, job.env),
+            python,
+            job.scratch,
+            names=job.env,
+            object_store=job.object_store,
         )
         return command, variables
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from daintree.errors import EnvironmentFailed
-from daintree.spec.component import Resources
+from daintree.spec.component import ComponentSpec, Resources
 
 if TYPE_CHECKING:
     from daintree.components import ComponentVersion
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 class Prepared(msgspec.Struct, frozen=True):
     """A version ready to be run: `snapshot`, a directory with exactly its files, or `image`, an image's id.
 
-    `digest` is what the registry says the image is ("" where none has said anything).
+    `python` is that of the environment beside a snapshot, `digest` what the registry says the image is ("" where none has said anything).
     """
 
     snapshot: Path | None = None
+    python: Path | None = None
     image: str = ""
     digest: str = ""
 
@@ -32,8 +33,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     `arguments` are the parameters as the command line takes them, `--name`, value, …; `input` is a directory
     (or a URL) to read, in which links may lead out of it; `places` says where its parts really are, by their
     names in it ("" for the whole; empty for a URL). `output` is an empty directory to write, `scratch` an empty
-    one for temporary files, `log` the file that keeps all the stage says. `env` names the variables of this process
-    that the stage gets; with `object_store` it gets those that lead to a bucket as well. `cancelled` is asked several times a
+    one for temporary files, `log` the file that keeps all the stage says. `env` names the variables that the stage gets, of this process
+    or else of the project's `.env`; with `object_store` it gets those that lead to a bucket as well. `cancelled` is asked several times a
     second while the stage runs; once it is true the stage is stopped as by an interrupt.
     """
 
@@ -87,13 +88,12 @@ class Runner(Protocol):
         """Its name on the command line and in records: `local`, `docker`, `argo`."""
         ...
 
-    @property
-    def environment_class(self) -> str:
-        """The kind of environment that its results come from; part of every stage key."""
+    def environment_class(self, spec: ComponentSpec) -> str:
+        """The kind of environment that a component's results come from; part of every stage key."""
         ...
 
     def refusal(self, version: ComponentVersion) -> EnvironmentFailed | None:
-        """The reason why this runner cannot run the version; None where it can. Asks nobody: a plan may call it."""
+        """The reason why this runner cannot run the version; None where it can. Asks nothing but this machine: a plan may call it."""
         ...
 
     def prepare(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,13 @@ BASE_VARIABLES = frozenset(
 )
 # The settings and keys of an object store; only for a stage that reads or writes one itself.
 STORE_PREFIXES = ("AWS_", "MINIO_")
+_STORE_KEYS = ("_SECRET_KEY", "_SECRET_ACCESS_KEY", "_SESSION_TOKEN")
+
+# Beside the project file; never in git.
+ENV_FILE = ".env"
+# A shorter value stands in too many innocent places.
+SHORTEST_SECRET = 8
+MASKED = b"***"
 
 _NO_KEYS = re.compile(r"NoCredentials|[Uu]nable to locate credentials|PartialCredentials")
 _NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
@@ -99,17 +107,134 @@ def container_variables(
     return {**passed, **FIXED_VARIABLES, **own}
 
 
+def environment_for(root: Path, names: Collection[str]) -> Mapping[str, str]:
+    """The environment of this process and, beneath it, what the project's `.env` has of these names.
+
+    Never to be shown or recorded whole. Raises EnvironmentFailed for a `.env` that cannot be read, or that git tracks.
+    """
+    if not names:
+        return os.environ
+    path = root / ENV_FILE
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return os.environ
+    except OSError as error:
+        raise EnvironmentFailed(f"{path}: cannot be read: {error.strerror}") from None
+    values = _read_env_file(path, status.st_mtime_ns, status.st_size)
+    return {**{name: values[name] for name in names if name in values}, **os.environ}
+
+
+@functools.lru_cache(maxsize=4)
+def _read_env_file(path: Path, changed: int, size: int) -> Mapping[str, str]:
+    """The values of a `.env` file; the time of its last change and its size say when to read it again."""
+    # Imported here: few stages have a secret.
+    from dotenv import dotenv_values
+
+    from daintree.components.git import attempt
+
+    if attempt(path.parent, "ls-files", "--error-unmatch", "--", path.name).code == 0:
+        raise EnvironmentFailed(
+            f"{path} is tracked by git, so what it holds is no secret; it is not read",
+            hint=f"git rm --cached {path.name}, name it in .gitignore, and change the secrets that were in it",
+        )
+    try:
+        with open(path, encoding="utf-8") as stream:
+            values = dotenv_values(stream=stream, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise EnvironmentFailed(f"{path}: cannot be read: {reason}") from None
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def missing_variables(
-    component: str, names: Collection[str], outside: Mapping[str, str]
+    component: str, names: Collection[str], root: Path
 ) -> EnvironmentFailed | None:
-    """The error of a component that declares variables which `outside` does not have; None where it has all."""
+    """The error of a component that names variables which neither the environment nor the project's `.env` has; None where all are there."""
+    try:
+        outside = environment_for(root, names)
+    except EnvironmentFailed as error:
+        return EnvironmentFailed(f"{component}: {error.message}", hint=error.hint)
     missing = [name for name in names if name not in outside]
+    broken = [name for name in names if "\0" in outside.get(name, "")]
+    if broken:
+        return EnvironmentFailed(
+            f"{component}: the variable {broken[0]} holds a null byte, which no process can be given",
+            hint=f"correct it in {ENV_FILE}",
+        )
     if not missing:
         return None
     return EnvironmentFailed(
         f"{component} needs the environment variable {', '.join(missing)}: its component.yaml names it in `env`",
-        hint=f"export {missing[0]}=…",
+        hint=f"export {missing[0]}=…, or a line {missing[0]}=… in the project's {ENV_FILE}",
     )
+
+
+class Mask:
+    """Replaces secrets in a stream of bytes that comes in chunks: `values`, and each line of theirs, of at least 8 characters.
+
+    Of a chunk, only what could be the beginning of a secret is held back until the next one.
+    """
+
+    def __init__(self, values: Iterable[str]) -> None:
+        candidates = {part for value in values for part in (value, *value.split("\n"))}
+        stripped = {*candidates, *(part.strip() for part in candidates)}
+        secrets = [part for part in stripped if len(part) >= SHORTEST_SECRET]
+        self._secrets = [secret.encode("utf-8", "surrogateescape") for secret in secrets]
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The bytes that are sure by now, without secrets."""
+        if not self._secrets:
+            return chunk
+        text = self._rest + chunk
+        found = list(self._places(text))
+        end = min((self._beginning(text, secret) for secret in self._secrets), default=len(text))
+        # What overlaps a secret is hidden together with it.
+        end = min([end, *(start for start, stop in found if start < end < stop)])
+        self._rest = text[end:]
+        return _replaced(text[:end], [place for place in found if place[1] <= end])
+
+    def finish(self) -> bytes:
+        """The rest once the stream has ended."""
+        text, self._rest = self._rest, b""
+        return _replaced(text, list(self._places(text)))
+
+    def _places(self, text: bytes) -> Iterator[tuple[int, int]]:
+        """The beginnings and ends of all that is to be hidden, in order, those that overlap as one."""
+        starts = ((m.start(), len(s)) for s in self._secrets for m in _all(s, text))
+        places = sorted((start, start + length) for start, length in starts)
+        while places:
+            start, stop = places.pop(0)
+            while places and places[0][0] < stop:
+                stop = max(stop, places.pop(0)[1])
+            yield start, stop
+
+    @staticmethod
+    def _beginning(text: bytes, secret: bytes) -> int:
+        """The place from which on the text could be the beginning of the secret."""
+        for start in range(max(0, len(text) - len(secret) + 1), len(text)):
+            if secret.startswith(text[start:]):
+                return start
+        return len(text)
+
+
+def _all(secret: bytes, text: bytes) -> Iterator[re.Match[bytes]]:
+    """Each place of the secret, also those that overlap."""
+    return re.finditer(b"(?=" + re.escape(secret) + b")", text)
+
+
+def _replaced(text: bytes, places: Sequence[tuple[int, int]]) -> bytes:
+    for start, stop in reversed(places):
+        text = text[:start] + MASKED + text[stop:]
+    return text
+
+
+def masked(text: str, values: Iterable[str]) -> str:
+    """The text without secrets, as `Mask` hides them."""
+    mask = Mask(values)
+    content = text.encode("utf-8", "surrogateescape")
+    return (mask.feed(content) + mask.finish()).decode("utf-8", "surrogateescape")
 
 
 def failure_hint(
@@ -136,6 +261,11 @@ def failure_hint(
         "a stage gets only the variables that its component names:"
         f" env: [{', '.join(withheld)}] in components/{component}/component.yaml"
     )
+
+
+def secrets_of(variables: Mapping[str, str], names: Collection[str]) -> list[str]:
+    """The values that no log may hold: of the variables that the component names, and the keys of an object store."""
+    return [v for n, v in variables.items() if n in names or n.endswith(_STORE_KEYS)]
 
 
 # $0 is the file that an interactive bash reads first; what is no terminal is read as a script.

@@ -210,7 +210,7 @@ def _stages(specs: Sequence[str | StageSpec], document: Document) -> list[Stage]
         _check_name(name, taken, place)
         taken.add(name.casefold())
         if spec.resources:
-            check_resources(spec.resources.memory, spec.resources.cpu, place)
+            check_resources(spec.resources, place)
         before = (stages[-1].name,) if stages else ()
         stages.append(
             Stage(

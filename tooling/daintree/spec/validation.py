@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args
 import msgspec
 
 from daintree.errors import SpecError
-from daintree.spec.component import FIXED_VARIABLES, ComponentSpec, Param, ParamType
+from daintree.spec.component import FIXED_VARIABLES, ComponentSpec, Param, ParamType, Resources
 from daintree.spec.parameters import value_problem
 from daintree.spec.yaml import Document, KeyPath, dotted, parse_document
 from daintree.terminal import nearest
@@ -22,6 +22,8 @@ VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 # Variables that the tooling sets itself, or that would change what a stage computes or which program it is.
 RESERVED_VARIABLES = frozenset({*FIXED_VARIABLES, "PATH", "HOME", "USER", "LOGNAME", "TMPDIR"})
 RESERVED_PREFIXES = ("DAINTREE_", "DYLD_", "LC_", "LD_", "PYTHON")
+PYTHON = re.compile(r"3\.([1-9][0-9]?)\Z")
+OLDEST_MINOR = 11
 MEMORY = re.compile(r"[0-9]+(Ki|Mi|Gi)\Z")
 
 _COMPLAINT = re.compile(r"(?s)(.*?)(?: - at `(\$.*)`)?\Z")
@@ -55,6 +57,8 @@ def convert(document: Document, kind: type[_Spec]) -> _Spec:
             text = f"unknown key {unknown[1]!r}"
         elif "enum value" in text:
             hint = f"a type is one of: {', '.join(get_args(ParamType))}"
+        elif path == ("python",):
+            hint = 'in quotes, since 3.10 is the number 3.1: python: "3.12"'
         place = document.place(path)
         key = f" (at {dotted(path)})" if path and document.lines else ""
         raise SpecError(f"{place}: {_plain(text)}{key}", hint=hint) from None
@@ -135,14 +139,15 @@ def _plain(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def check_resources(memory: str, cpu: float, place: str) -> None:
-    """Raise SpecError unless `memory` reads like "512Mi" and `cpu` is not negative."""
-    if memory and not MEMORY.match(memory):
+def check_resources(resources: Resources, place: str) -> None:
+    """Raise SpecError unless `memory` reads like "512Mi", and `cpu` and `gpu` are not negative."""
+    if resources.memory and not MEMORY.match(resources.memory):
         raise SpecError(
-            f"{place}: memory {memory!r} is not an amount", hint="write e.g. 512Mi or 2Gi"
+            f"{place}: memory {resources.memory!r} is not an amount", hint="write e.g. 512Mi or 2Gi"
         )
-    if cpu < 0:
-        raise SpecError(f"{place}: cpu must not be negative")
+    for name, amount in (("cpu", resources.cpu), ("gpu", resources.gpu)):
+        if amount < 0:
+            raise SpecError(f"{place}: {name} must not be negative")
 
 
 def read_component(content: bytes, where: str) -> ComponentSpec:
@@ -154,7 +159,8 @@ def read_component(content: bytes, where: str) -> ComponentSpec:
     spec = convert(document, ComponentSpec)
     for name, param in spec.params.items():
         _check_param(name, param, document)
-    check_resources(spec.resources.memory, spec.resources.cpu, document.place(("resources",)))
+    check_resources(spec.resources, document.place(("resources",)))
+    _check_python(spec.python, document.place(("python",)))
     for key, stage in (("serves", spec.serves), ("monitors", spec.monitors)):
         if stage and not STAGE.match(stage):
             raise SpecError(
@@ -163,12 +169,21 @@ def read_component(content: bytes, where: str) -> ComponentSpec:
             )
     for index, variable in enumerate(spec.env):
         _check_variable(variable, document.place(("env", index)))
-    for output in spec.outputs:
+    for output in spec.outputs or ():
         if output.startswith("/") or ".." in output.split("/") or not output:
             raise SpecError(
                 f"{document.place(('outputs',))}: {output!r} is not a path inside the output"
             )
     return spec
+
+
+def _check_python(version: str, place: str) -> None:
+    found = PYTHON.match(version)
+    if version and not (found and int(found[1]) >= OLDEST_MINOR):
+        raise SpecError(
+            f"{place}: {version!r} is no version of Python that components run with",
+            hint=f'write e.g. python: "3.12"; the oldest is 3.{OLDEST_MINOR}',
+        )
 
 
 def _check_variable(name: str, place: str) -> None:
