@@ -137,7 +137,10 @@ def test_a_tag_alone_is_not_believed(workshop: Workshop) -> None:
     )
     made = workshop.ensure(snapshot=lambda: workshop.directory)
     assert made.image != other
-    assert workshop.said == [f"building {workshop.reference}, the first time only"]
+    [said] = workshop.said
+    assert said.startswith(f"building {workshop.reference} with ")
+    assert said.endswith(", the first time only")
+    assert "BuildKit" in said
     found = workshop.engine.images.get(made.image).labels
     assert (found[COMPONENT_LABEL], found[VERSION_LABEL]) == (COMPONENT, workshop.digest)
     assert workshop.ensure() == made

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -22,11 +21,11 @@ from daintree.runners.environments import (
     MADE_BY_NOTE,
     SIZE_NOTE,
     Environments,
+    find_python,
     installed_size,
     parse_requirements,
     refused_requirement,
 )
-from daintree.runners.interpreter import environment_of
 from daintree.runners.uv import access_hint, complaint, run_uv
 from daintree.settings import read_settings
 from daintree.spec.validation import read_component
@@ -70,9 +69,10 @@ def lock(
     standing = _text(target)
     notes = _notes(root, inputs)
     announce(f"resolving what {name} requires")
-    body = _compile(root, target.parent, inputs, "" if upgrade else standing)
+    python = component_python(root, name)
+    body = _compile(root, target.parent, inputs, "" if upgrade else standing, python)
     size = parse_requirements(standing).size if body == _body(standing) else ""
-    size = size or _measure(root, name, body, announce)
+    size = size or _measure(root, name, body, python, announce)
     content = _header(name, notes, size) + body
     if content == standing:
         return False
@@ -163,6 +163,13 @@ def used_libraries(root: Path, name: str) -> tuple[str, ...]:
     return transitive_libraries(name, uses)
 
 
+def component_python(root: Path, name: str) -> str:
+    """The version of Python that a component or library on disk asks for; "" for none. Raises SpecError."""
+    where = f"{directory_of(name)}/component.yaml"
+    found = (root / where).exists()
+    return read_component(_bytes(root / where, where), where).python if found else ""
+
+
 def _inputs(root: Path, name: str) -> list[Path]:
     """The requirements.in of `name` and of its libraries, where there are some."""
     paths = [root / directory_of(user) / _INPUT for user in (name, *used_libraries(root, name))]
@@ -232,11 +239,13 @@ def _body(text: str) -> str:
     return "".join(lines)
 
 
-def _compile(root: Path, directory: Path, inputs: Sequence[Path], standing: str) -> str:
+def _compile(
+    root: Path, directory: Path, inputs: Sequence[Path], standing: str, python: str
+) -> str:
     arguments = [
         *("pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-header"),
         # One version of a package for every Python: what the image runs is what everybody runs.
-        *("--python", sys.executable, "--python-version", OLDEST_PYTHON),
+        *("--python", find_python(python), "--python-version", python or OLDEST_PYTHON),
         *("--fork-strategy", "fewest", "--no-emit-index-url", "--no-emit-find-links"),
         *(os.path.relpath(path, directory) for path in inputs),
     ]
@@ -256,15 +265,15 @@ def _compile(root: Path, directory: Path, inputs: Sequence[Path], standing: str)
         return _text(output)
 
 
-def _measure(root: Path, name: str, body: str, announce: Announce) -> str:
+def _measure(root: Path, name: str, body: str, python: str, announce: Announce) -> str:
     """The size of what `body` installs, "" for nothing: it is installed for that."""
     if not parse_requirements(body).lines:
         return ""
-    environments = Environments(read_settings(root).environments)
+    environments = Environments(read_settings(root).environments, find_python(python))
     with tempfile.TemporaryDirectory() as scratch:
         requirements = Path(scratch) / _LOCK
         requirements.write_text(_header(name, {}, "") + body, encoding="utf-8")
-        return installed_size(environment_of(environments.ensure(requirements, announce)))
+        return installed_size(environments.ensure(requirements, announce))
 
 
 def _text(path: Path) -> str:

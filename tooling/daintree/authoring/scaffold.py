@@ -10,21 +10,20 @@ import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from daintree.authoring.lock_requirements import library_lock
+from daintree.authoring.lock_requirements import component_python, library_lock
 from daintree.components import (
     DOCKERFILE,
     ENTRYPOINT,
-    SPEC,
+    REQUIREMENTS,
     TOP,
+    default_dockerfile,
     discover_components,
     discover_libraries,
     is_component,
 )
 from daintree.components.git import ignored_by
-from daintree.components.source import REQUIREMENTS, default_dockerfile
 from daintree.errors import UsageError
 from daintree.spec.pipeline import DIRECTORY, NAME, SUFFIXES, read_pipeline
-from daintree.spec.validation import read_component
 from daintree.terminal import nearest
 
 LIBRARY = "lib/stageio"
@@ -75,9 +74,7 @@ def new_component(root: Path, name: str, *, dockerfile: bool = False) -> list[Pa
 
 def _write_dockerfile(root: Path, name: str) -> Path:
     directory = root / TOP / name
-    where = f"{TOP}/{name}/{SPEC}"
-    content = (directory / SPEC).read_bytes() if (directory / SPEC).exists() else b""
-    python = read_component(content, where).python
+    python = component_python(root, name)
     path = directory / DOCKERFILE
     try:
         with open(path, "xb") as file:

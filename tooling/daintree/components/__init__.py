@@ -1,10 +1,13 @@
 """Components, and their versions: content addresses that git computes."""
 
+from daintree.components.dockerfile import system_installers
 from daintree.components.source import (
     DOCKERFILE,
     ENTRYPOINT,
+    REQUIREMENTS,
     SPEC,
     TOOLING,
+    default_dockerfile,
     directory_of,
     discover_components,
     discover_images,
@@ -24,12 +27,14 @@ from daintree.components.version import (
 __all__ = [
     "DOCKERFILE",
     "ENTRYPOINT",
+    "REQUIREMENTS",
     "SPEC",
     "TOOLING",
     "TOP",
     "ComponentVersion",
     "VersionedFile",
     "WorkingTree",
+    "default_dockerfile",
     "directory_of",
     "discover_components",
     "discover_images",
@@ -38,5 +43,6 @@ __all__ = [
     "is_component",
     "read_each_version",
     "read_versions",
+    "system_installers",
     "transitive_libraries",
 ]

@@ -330,14 +330,6 @@ def checked_out(root: Path, commit: str) -> Iterator[Path]:
                 git(root, "worktree", "remove", "--force", str(top))
 
 
-def blob_id(content: bytes, like: str) -> str:
-    """Return the id that git gives a blob of this content, in the object format of another id."""
-    digest = hashlib.new("sha1" if len(like) == 40 else "sha256", usedforsecurity=False)
-    digest.update(b"blob %d\0" % len(content))
-    digest.update(content)
-    return digest.hexdigest()
-
-
 def write_blob(directory: Path, content: bytes, blob: str) -> None:
     """Write a blob into the private git directory, unless it is there. Raises OSError."""
     place = directory / "objects" / blob[:2] / blob[2:]

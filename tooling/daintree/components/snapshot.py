@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from daintree.components.git import FLAGS, attempt, blob_id, write_blob
-from daintree.components.tree import EXECUTABLE, REGULAR, SYMLINK
+from daintree.components.git import FLAGS, attempt, write_blob
+from daintree.components.tree import EXECUTABLE, REGULAR, SYMLINK, blob_id
 from daintree.components.version import ComponentVersion, VersionedFile
 from daintree.errors import VersionError
 

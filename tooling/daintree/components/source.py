@@ -10,8 +10,7 @@ from pathlib import Path
 import msgspec
 
 from daintree.components.dockerignore import Dockerignore
-from daintree.components.git import blob_id
-from daintree.components.tree import REGULAR, SUBMODULE, SYMLINK, TOP, Entry, Tree
+from daintree.components.tree import REGULAR, SUBMODULE, SYMLINK, TOP, Entry, Tree, blob_id
 from daintree.errors import VersionError
 from daintree.spec.component import ComponentSpec
 from daintree.spec.validation import read_component

@@ -7,6 +7,7 @@ kept: one that lives on would make a version depend on what this clone did befor
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import weakref
@@ -390,6 +391,14 @@ class WorkingTree:
             mode=record[2:8].decode("ascii"),
             blob=record[9 : self._offset - 3].decode("ascii"),
         )
+
+
+def blob_id(content: bytes, like: str) -> str:
+    """Return the id that git gives a blob of this content, in the object format of another id."""
+    digest = hashlib.new("sha1" if len(like) == 40 else "sha256", usedforsecurity=False)
+    digest.update(b"blob %d\0" % len(content))
+    digest.update(content)
+    return digest.hexdigest()
 
 
 def is_covered(directories: Collection[str], path: str) -> bool:

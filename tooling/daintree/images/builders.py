@@ -10,13 +10,14 @@ import re
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from daintree.errors import EngineError, ImageError
-from daintree.images.context import BuildInput
+from daintree.images.context import BuildInput, Origin, build_input
 from daintree.images.engine import NO_LOGIN, NO_REGISTRY, connected, engine_refusal
 from daintree.images.registry_auth import config_directory, merged_config
 from daintree.process import capture, stream
@@ -24,6 +25,8 @@ from daintree.settings import Settings
 
 if TYPE_CHECKING:
     from docker import DockerClient
+
+    from daintree.components import ComponentVersion
 
 OnLine = Callable[[str], None]
 
@@ -192,6 +195,24 @@ def open_builder(settings: Settings) -> ImageBuilder:
             "no `docker` command on PATH can build with BuildKit", hint=INSTALL_BUILDKIT
         )
     return ClassicBuilder()
+
+
+def build_version(
+    version: ComponentVersion,
+    snapshot: Path,
+    reference: str,
+    settings: Settings,
+    announce: OnLine,
+) -> str:
+    """Build the image of a version, which may be in no commit, for this machine; its id. `announce` gets a line that names the builder.
+
+    Raises ImageError and EngineError.
+    """
+    builder = open_builder(settings)
+    announce(f"building {reference} with {builder.description}, the first time only")
+    created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    origin = Origin(commit="", source="", created=created)
+    return builder.build(build_input(version, snapshot, (reference,), origin), lambda line: None)
 
 
 def build_failure(action: str, reason: str, last: Iterable[str]) -> ImageError:

@@ -355,7 +355,7 @@ def run_id(started: datetime) -> str:
 
 
 def write_receipt(stage: BoundStage, key: str, output: Path) -> None:
-    """Write what stands for the output of a stage that acts elsewhere (`outputs: []`) and has written none.
+    """Write what stands for the output of a stage whose effect is not in files (`outputs: []`) and has written none.
 
     It names what was done and on what, so that the stages after it run again when that changes.
     """

@@ -27,7 +27,6 @@ from daintree.pipeline.reasons import miss_reason
 from daintree.pipeline.session import Request, Session
 from daintree.runners import open_runner
 from daintree.settings import Settings
-from daintree.spec.component import ComponentSpec
 from daintree.spec.pipeline import Pipeline
 from daintree.store.records import IndexRecord
 from daintree.store.store import Store
@@ -235,7 +234,10 @@ def results_of_other_runner(session: Session, plan: Plan) -> dict[str, str]:
         return {}
     runner, what = OTHERS[plan.runner]
     try:
-        stages = _bound_to(plan, open_runner(runner, session.settings).environment_class)
+        environment_class = open_runner(runner, session.settings).environment_class
+        stages = _bound_to(
+            plan, {stage.name: environment_class(stage.spec) for stage in plan.stages}
+        )
     except EnvironmentFailed:
         return {}
     decisions = decided(session.store, stages, plan.identity)[1]
@@ -246,11 +248,11 @@ def results_of_other_runner(session: Session, plan: Plan) -> dict[str, str]:
     }
 
 
-def _bound_to(plan: Plan, environment_class: Callable[[ComponentSpec], str]) -> list[BoundStage]:
-    """The plan's stages as they would be in another runner's environments."""
+def _bound_to(plan: Plan, environments: Mapping[str, str]) -> list[BoundStage]:
+    """The plan's stages as they would be in environments of these classes, by stage."""
     bound: dict[str, BoundStage] = {}
     for stage in plan.stages:
-        environment = environment_class(stage.spec)
+        environment = environments[stage.name]
         recipe = recipe_of(
             version=stage.version,
             spec=stage.spec,

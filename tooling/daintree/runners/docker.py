@@ -10,15 +10,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from daintree.components import ComponentVersion
 from daintree.errors import EngineError, EnvironmentFailed, ImageError, StageFailed, UsageError
-from daintree.images.builders import open_builder
-from daintree.images.context import Origin, build_input
+from daintree.images.builders import build_version
 from daintree.images.engine import connect, engine_errors, pull_image
 from daintree.images.reference import (
     COMPONENT_LABEL,
@@ -46,7 +44,6 @@ from daintree.runners.container import (
 from daintree.runners.runner import Job, Outcome, Prepared, Shell
 from daintree.runners.variables import environment_for, missing_variables, secrets_of, shell_command
 from daintree.settings import Settings
-from daintree.spec.component import ComponentSpec
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -218,7 +215,7 @@ class DockerRunner:
     def name(self) -> str:
         return "docker"
 
-    def environment_class(self, spec: ComponentSpec) -> str:
+    def environment_class(self, spec: object) -> str:
         return ENVIRONMENT_CLASS
 
     def refusal(self, version: ComponentVersion) -> EnvironmentFailed | None:
@@ -358,11 +355,7 @@ def ensure_image(
         announce(f"pulling {tagged}, the first time only")
         pulled = pull_image(client, repository, digest, settings.platform)
         return Prepared(image=pulled, digest=digest)
-    announce(f"building {tagged}, the first time only")
-    # What it is built of may be in no commit.
-    origin = Origin(commit="", source="", created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
-    build = build_input(version, snapshot(), (tagged,), origin)
-    return Prepared(image=open_builder(settings).build(build, lambda line: None))
+    return Prepared(image=build_version(version, snapshot(), tagged, settings, announce))
 
 
 def _in_engine(
@@ -440,7 +433,7 @@ class ArgoRunner:
     def name(self) -> str:
         return "argo"
 
-    def environment_class(self, spec: ComponentSpec) -> str:
+    def environment_class(self, spec: object) -> str:
         return ENVIRONMENT_CLASS
 
     def refusal(self, version: ComponentVersion) -> None:

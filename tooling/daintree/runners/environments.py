@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import re
 import shutil
@@ -15,7 +16,12 @@ from pathlib import Path
 
 from daintree.digest import Plain, digest_record, short
 from daintree.errors import Check, EnvironmentFailed
-from daintree.runners.interpreter import environment_class, environment_of, inspect_interpreter
+from daintree.runners.interpreter import (
+    environment_class,
+    environment_of,
+    inspect_interpreter,
+    minor_version,
+)
 from daintree.runners.uv import complaint, install_hint, run_uv
 
 SIZE_NOTE = "# installed size: "
@@ -109,6 +115,25 @@ def refused_requirement(line: str) -> tuple[str, str] | None:
     if line.startswith("-") and not _INCLUDES.match(line):
         return "is an option, which a lock cannot keep", "take the line out"
     return None
+
+
+@functools.cache
+def find_python(version: str) -> str:
+    """The path of a Python of this version, e.g. "3.12", on this machine; of the running one for "".
+
+    Raises EnvironmentFailed where uv finds none; nothing is downloaded.
+    """
+    own = inspect_interpreter(sys.executable)
+    if version in ("", minor_version(own)):
+        return sys.executable
+    done = run_uv(["python", "find", "--no-project", "--system", "--no-python-downloads", version])
+    path = done.stdout.decode("utf-8", "surrogateescape").strip()
+    if done.code or inspect_interpreter(path).platform != own.platform:
+        raise EnvironmentFailed(
+            f"its component.yaml asks for Python {version}, which is not on this machine",
+            hint=f"--runner docker; or install it, e.g. uv python install {version}",
+        )
+    return path
 
 
 class Environments:
@@ -223,7 +248,7 @@ class Environments:
                     [*install, "--python", f"{partial}/bin/python", "-r", requirements], owner, lock
                 )
                 seconds = time.monotonic() - started
-                announce(f"installed {installed_size(partial)} in {seconds:.1f} s")
+                announce(f"installed {installed_size(partial / 'bin/python')} in {seconds:.1f} s")
             _write_file_list(partial)
             # What is there cannot be used: its interpreter or some of its files are gone.
             _remove(environment)
@@ -289,9 +314,9 @@ def _files(environment: Path) -> Iterator[tuple[str, int]]:
                     yield entry.path[start:], entry.stat(follow_symlinks=False).st_size
 
 
-def installed_size(environment: Path) -> str:
-    """The disk that the packages of an environment take, e.g. "26 MB" (powers of 1000)."""
-    amount: float = sum(size for _, size in _files(environment))
+def installed_size(python: Path) -> str:
+    """The disk that the packages of a Python's environment take, e.g. "26 MB" (powers of 1000)."""
+    amount: float = sum(size for _, size in _files(environment_of(python)))
     for unit in ("B", "kB", "MB"):
         if amount < 1000:
             return f"{amount:.0f} {unit}"

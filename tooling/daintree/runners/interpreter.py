@@ -53,32 +53,12 @@ def environment_class(version: str = "", python: str | Path = sys.executable) ->
     when that does not work.
     """
     interpreter = inspect_interpreter(os.fspath(python))
-    return f"venv-{version or _minor(interpreter)}-{interpreter.platform}"
+    return f"venv-{version or minor_version(interpreter)}-{interpreter.platform}"
 
 
-def _minor(interpreter: Interpreter) -> str:
+def minor_version(interpreter: Interpreter) -> str:
+    """Its version as a component.yaml names it, e.g. "3.11"."""
     return f"{interpreter.version[0]}.{interpreter.version[1]}"
-
-
-@functools.cache
-def find_python(version: str) -> str:
-    """The path of a Python of this version, e.g. "3.12", on this machine; of the running one for "".
-
-    Raises EnvironmentFailed where uv finds none; nothing is downloaded.
-    """
-    own = inspect_interpreter(sys.executable)
-    if version in ("", _minor(own)):
-        return sys.executable
-    from daintree.runners.uv import run_uv
-
-    done = run_uv(["python", "find", "--no-project", "--system", "--no-python-downloads", version])
-    path = done.stdout.decode("utf-8", "surrogateescape").strip()
-    if done.code or inspect_interpreter(path).platform != own.platform:
-        raise EnvironmentFailed(
-            f"its component.yaml asks for Python {version}, which is not on this machine",
-            hint=f"--runner docker; or install it, e.g. uv python install {version}",
-        )
-    return path
 
 
 def environment_of(python: Path) -> Path:

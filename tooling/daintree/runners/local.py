@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daintree.errors import EnvironmentFailed, StageFailed
-from daintree.runners.interpreter import environment_class, find_python
+from daintree.runners.interpreter import environment_class
 from daintree.runners.runner import Job, Outcome, Prepared, Shell
 from daintree.runners.variables import (
     environment_for,
@@ -59,10 +59,13 @@ class LocalRunner:
                 f"{version.name} has no {ENTRYPOINT}, so it can only run in a container",
                 hint=_DOCKER,
             )
-        try:
-            find_python(version.spec.python)
-        except EnvironmentFailed as error:
-            return EnvironmentFailed(f"{version.name}: {error.message}", hint=error.hint)
+        if version.spec.python:
+            from daintree.runners.environments import find_python
+
+            try:
+                find_python(version.spec.python)
+            except EnvironmentFailed as error:
+                return EnvironmentFailed(f"{version.name}: {error.message}", hint=error.hint)
         return missing_variables(version.name, version.spec.env, self._settings.root)
 
     def prepare(
@@ -71,7 +74,7 @@ class LocalRunner:
         snapshot: Callable[[], Path],
         announce: Callable[[str], None],
     ) -> Prepared:
-        from daintree.runners.environments import Environments
+        from daintree.runners.environments import Environments, find_python
 
         refusal = self.refusal(version)
         if refusal is not None:
@@ -87,8 +90,7 @@ class LocalRunner:
         """Say once that the image has what this machine may lack."""
         if component in self._told:
             return
-        from daintree.components import DOCKERFILE
-        from daintree.components.dockerfile import system_installers
+        from daintree.components import DOCKERFILE, system_installers
 
         self._told.add(component)
         with contextlib.suppress(FileNotFoundError):

@@ -46,7 +46,7 @@ class ComponentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """A component's own description; every part has a default, so the file may be missing.
 
     `python` is the version that it runs with, e.g. "3.12" ("": the tooling's own). `uses` names the libraries whose sources lie beside main.py; `network` whether the stage needs one; `env` the variables
-    of your environment that the stage gets, for credentials and addresses alone; `outputs` the files its output must hold (`[]`: none, for a stage that acts elsewhere); `build_args` go to the image build. `serves` makes it a service: it
+    of your environment that the stage gets, for credentials and addresses alone; `outputs` the files its output must hold (`[]`: none, for a stage whose effect is not in files); `build_args` go to the image build. `serves` makes it a service: it
     answers requests until it is stopped, from what the stage it names, as PIPELINE:STAGE, has written. `monitors`
     makes it a monitor: it compares what a service of that stage has served with what the model was trained on.
     """
