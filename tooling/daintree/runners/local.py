@@ -38,7 +38,7 @@ class LocalRunner:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._told: set[str] = set()
+        self._announced: set[str] = set()
 
     @property
     def name(self) -> str:
@@ -80,19 +80,19 @@ class LocalRunner:
         if refusal is not None:
             raise refusal
         made = snapshot()
-        self._tell_system_packages(version.name, made, announce)
+        self._announce_system_packages(version.name, made, announce)
         environments = Environments(self._settings.environments, find_python(version.spec.python))
         return Prepared(snapshot=made, python=environments.ensure(made / REQUIREMENTS, announce))
 
-    def _tell_system_packages(
+    def _announce_system_packages(
         self, component: str, snapshot: Path, announce: Callable[[str], None]
     ) -> None:
         """Say once that the image has what this machine may lack."""
-        if component in self._told:
+        if component in self._announced:
             return
         from daintree.components import DOCKERFILE, system_installers
 
-        self._told.add(component)
+        self._announced.add(component)
         with contextlib.suppress(FileNotFoundError):
             installers = system_installers((snapshot / DOCKERFILE).read_bytes())
             if installers:

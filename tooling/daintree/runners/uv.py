@@ -159,14 +159,14 @@ def complaint(failed: Finished) -> str:
     return "\n".join(lines[-_LAST_LINES:]).strip("\n") or f"uv ended with exit code {failed.code}"
 
 
-def access_hint(said: str) -> str:
+def access_hint(message: str) -> str:
     """The hint for a failure of uv's to get at packages or at the disk; "" for all else."""
-    return _hint(said, _ACCESS_HINTS)
+    return _hint(message, _ACCESS_HINTS)
 
 
-def install_hint(said: str) -> str:
+def install_hint(message: str) -> str:
     """The hint for a failure of uv's to install a locked file; "" where none is known."""
-    return _hint(said, _ACCESS_HINTS + _INSTALL_HINTS)
+    return _hint(message, _ACCESS_HINTS + _INSTALL_HINTS)
 
 
 def uv_file_settings(environ: Mapping[str, str]) -> dict[str, str]:
@@ -210,8 +210,8 @@ def _uv_files(environ: Mapping[str, str]) -> Iterator[Path]:
     yield Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "uv" / "uv.toml"
 
 
-def _hint(said: str, hints: Sequence[tuple[str, str]]) -> str:
-    return next((advice for sign, advice in hints if sign in said), "")
+def _hint(message: str, hints: Sequence[tuple[str, str]]) -> str:
+    return next((advice for sign, advice in hints if sign in message), "")
 
 
 def uv_variables(environ: Mapping[str, str], pip: Mapping[str, str]) -> dict[str, str]:

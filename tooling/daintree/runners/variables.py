@@ -188,12 +188,12 @@ class Mask:
         if not self._secrets:
             return chunk
         text = self._rest + chunk
-        found = list(self._places(text))
+        spans = list(self._places(text))
         end = min((self._beginning(text, secret) for secret in self._secrets), default=len(text))
         # What overlaps a secret is hidden together with it.
-        end = min([end, *(start for start, stop in found if start < end < stop)])
+        end = min([end, *(start for start, stop in spans if start < end < stop)])
         self._rest = text[end:]
-        return _replaced(text[:end], [place for place in found if place[1] <= end])
+        return _replaced(text[:end], [place for place in spans if place[1] <= end])
 
     def finish(self) -> bytes:
         """The rest once the stream has ended."""
@@ -238,10 +238,10 @@ def masked(text: str, values: Iterable[str]) -> str:
 
 
 def failure_hint(
-    component: str, said: Sequence[str], names: Collection[str], outside: Mapping[str, str]
+    component: str, last_lines: Sequence[str], names: Collection[str], outside: Mapping[str, str]
 ) -> str:
-    """The cure for a stage that failed for want of a variable or a package, from the last lines it said; "" for none known."""
-    text = "\n".join(said)
+    """The cure for a stage that failed for want of a variable or a package, from the last lines it last_lines; "" for none known."""
+    text = "\n".join(last_lines)
     module = _NO_MODULE.search(text)
     if module:
         return (

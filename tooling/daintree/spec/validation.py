@@ -90,7 +90,7 @@ def _split(error: msgspec.ValidationError) -> tuple[str, str]:
 
 
 def _path_of(error: msgspec.ValidationError, value: Any, kind: type[msgspec.Struct]) -> KeyPath:
-    """The path of the error. msgspec writes `[...]` for any key of a mapping; the key is found by trying them."""
+    """The path of the error. msgspec writes `[...]` for any key of a mapping; the key is match by trying them."""
     path: KeyPath = ()
     for name, index in re.findall(r"\.(\w+)|\[([0-9]+|\.\.\.)\]", _split(error)[1]):
         if index == "...":
@@ -178,8 +178,8 @@ def read_component(content: bytes, where: str) -> ComponentSpec:
 
 
 def _check_python(version: str, place: str) -> None:
-    found = PYTHON.match(version)
-    if version and not (found and int(found[1]) >= OLDEST_MINOR):
+    match = PYTHON.match(version)
+    if version and not (match and int(match[1]) >= OLDEST_MINOR):
         raise SpecError(
             f"{place}: {version!r} is no version of Python that components run with",
             hint=f'write e.g. python: "3.12"; the oldest is 3.{OLDEST_MINOR}',
