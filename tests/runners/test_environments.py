@@ -314,4 +314,4 @@ def test_sizes_are_read_easily(tmp_path: Path, size: int, words: str) -> None:
     (tmp_path / "lib").mkdir()
     with open(tmp_path / "lib" / "package", "wb") as file:
         file.truncate(size)
-    assert installed_size(tmp_path) == words
+    assert installed_size(tmp_path / "bin" / "python") == words

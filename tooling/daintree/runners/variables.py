@@ -240,7 +240,7 @@ def masked(text: str, values: Iterable[str]) -> str:
 def failure_hint(
     component: str, last_lines: Sequence[str], names: Collection[str], outside: Mapping[str, str]
 ) -> str:
-    """The cure for a stage that failed for want of a variable or a package, from the last lines it last_lines; "" for none known."""
+    """The cure for a stage that failed for want of a variable or a package, from its last lines; "" for none known."""
     text = "\n".join(last_lines)
     module = _NO_MODULE.search(text)
     if module:

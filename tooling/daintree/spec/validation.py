@@ -90,7 +90,7 @@ def _split(error: msgspec.ValidationError) -> tuple[str, str]:
 
 
 def _path_of(error: msgspec.ValidationError, value: Any, kind: type[msgspec.Struct]) -> KeyPath:
-    """The path of the error. msgspec writes `[...]` for any key of a mapping; the key is match by trying them."""
+    """The path of the error. msgspec writes `[...]` for any key of a mapping; the key is found by trying them."""
     path: KeyPath = ()
     for name, index in re.findall(r"\.(\w+)|\[([0-9]+|\.\.\.)\]", _split(error)[1]):
         if index == "...":
