@@ -153,7 +153,7 @@ def dvc_item2vec(target: Path, environment: Mapping[str, str]) -> Path:
             PROJECT / name, target / name, ignore=shutil.ignore_patterns("__pycache__", "tests")
         )
     (target / "start").mkdir()
-    shutil.copy(PROJECT / pipeline.source, target / "start")
+    shutil.copy(PROJECT / pipeline.sources[""].location, target / "start")
     (target / "main.py").write_text(SCRIPT, encoding="utf-8")
     before, table = "start", {}
     for step, stage in enumerate(pipeline.stages):
@@ -178,7 +178,7 @@ def dvc_twin(
     loaded = load_pipeline(project, pipeline, reserved=())
     shutil.copytree(project / "components", target / "components")
     (target / "start").mkdir()
-    shutil.copy(project / loaded.source, target / "start")
+    shutil.copy(project / loaded.sources[""].location, target / "start")
     before, table = "start", {}
     for stage in loaded.stages:
         table[stage.name] = {

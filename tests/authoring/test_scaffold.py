@@ -190,8 +190,9 @@ def test_a_new_pipeline_loads_and_cleans_the_sample(project: Path) -> None:
         "common/load-jsonl",
         "common/clean-csv",
     ]
-    assert pipeline.source == "pipelines/samples/purchases.json.gz"
-    assert (REPOSITORY / pipeline.source).is_file()
+    location = pipeline.sources[""].location
+    assert location == "pipelines/samples/purchases.json.gz"
+    assert (REPOSITORY / location).is_file()
     assert pipeline.output == "output/rank"
 
 

@@ -83,7 +83,7 @@ def test_a_pipeline_without_statuses_is_drawn_as_it_is_written(
     planned: Callable[..., Planned],
 ) -> None:
     plan = planned({"load": Miss()}, pipeline=b"source: s\nstages: [c/load]\n").plan
-    drawing = Drawing(plan.pipeline, "s", {})
+    drawing = Drawing(plan.pipeline, {"": "s"}, {})
     assert text_graph(drawing) == ["           source    s", "source ─▶  load      c/load"]
     assert mermaid(drawing) == [
         "flowchart LR",

@@ -11,6 +11,7 @@ from daintree.pipeline.decisions import BoundStage, SourceIdentity
 from daintree.spec.component import ComponentSpec, Param, Resources
 from daintree.spec.pipeline import read_pipeline
 
+TOKENS = {"1d": "2026-03-01"}
 SOURCE = SourceIdentity("identity", "sha256:source", "data.json")
 SPECS = {
     "c/load": ComponentSpec(),
@@ -44,7 +45,7 @@ def bound(stages: str, *settings: str, environment: str = "image") -> tuple[Boun
     text = f"source: data.json\nstages:\n{stages}"
     pipeline = read_pipeline(text.encode(), "pipelines/x.yaml", "x")
     overrides = parse_overrides(pipeline, settings)
-    return bind(pipeline, VERSIONS, overrides, lambda spec: environment, SOURCE)
+    return bind(pipeline, VERSIONS, overrides, lambda spec: environment, {"": SOURCE}, TOKENS)
 
 
 def complaint(kind: type[DaintreeError], stages: str, *settings: str) -> DaintreeError:

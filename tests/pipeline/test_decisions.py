@@ -20,7 +20,7 @@ from daintree.pipeline.decisions import (
     decide,
     decide_all,
     inputs_of,
-    recipe_of,
+    with_recipe,
 )
 from daintree.spec.component import ComponentSpec, Param, Resources, Scalar
 from daintree.store.records import IndexRecord
@@ -32,6 +32,7 @@ SPEC = ComponentSpec(
     }
 )
 SOURCE = SourceIdentity("source-identity", "sha256:source", "data.json")
+SOURCES = {"": SOURCE}
 
 
 def bound(
@@ -44,7 +45,7 @@ def bound(
 ) -> BoundStage:
     """A stage whose `needs` are recipe keys by name."""
     values = {"epochs": 1, "threads": 1, **(parameters or {})}
-    return BoundStage(
+    unbound = BoundStage(
         name=name,
         component=f"c/{name}",
         version=version,
@@ -54,15 +55,10 @@ def bound(
         needs=tuple(needs or ()),
         resources=Resources(),
         environment="image",
-        recipe=recipe_of(
-            version=version,
-            spec=SPEC,
-            parameters=values,
-            environment="image",
-            needs=needs or {},
-            source=source,
-        ),
+        sources=() if needs else ("",),
+        recipe="",
     )
+    return with_recipe(unbound, needs or {}, {"": source})
 
 
 def record(run: str, digest: str, inputs: Mapping[str, str], content: str = "") -> IndexRecord:
@@ -159,7 +155,7 @@ def test_two_damaged_runs_are_a_miss_of_the_one_under_the_content_key() -> None:
 
 def test_a_source_that_is_not_fetched_is_a_miss() -> None:
     source = SourceIdentity("", None, "https://example.com/x")
-    decisions = decide_all([STAGE], source, {}, frozenset(), Shelf().lookup, Shelf().check)
+    decisions = decide_all([STAGE], {"": source}, {}, frozenset(), Shelf().lookup, Shelf().check)
     assert decisions == {"load": Miss("the source is not fetched yet")}
 
 
@@ -187,9 +183,9 @@ def test_a_waiting_stage_names_what_it_waits_for() -> None:
 def test_inputs_are_unknown_until_every_need_is_a_hit() -> None:
     stage = bound("join", {"a": "ra", "b": "rb"})
     a, b = (Hit(record(name, f"d{name}", {})) for name in "ab")
-    assert inputs_of(stage, {"a": a, "b": b}, SOURCE) == {"a": "da", "b": "db"}
+    assert inputs_of(stage, {"a": a, "b": b}, SOURCES) == {"a": "da", "b": "db"}
     for unknown in (Miss(), Pending(("a",))):
-        assert inputs_of(stage, {"a": a, "b": unknown}, SOURCE) is None
+        assert inputs_of(stage, {"a": a, "b": unknown}, SOURCES) is None
 
 
 @pytest.mark.parametrize("first_is_stored", [True, False])
@@ -206,7 +202,7 @@ def test_a_forced_stage_is_a_miss_though_it_may_hit_and_whatever_it_waits_for(
         )
     decisions = decide_all(
         [STAGE, clean, after],
-        SOURCE,
+        SOURCES,
         shelf.records,
         frozenset({"clean"}),
         shelf.lookup,
@@ -248,7 +244,7 @@ def test_every_decision_is_what_the_store_allows(
 ) -> None:
     stages, shelf, forced = world
     recipes = {stage.recipe: shelf.lookup(stage.recipe) for stage in stages}
-    decisions = decide_all(stages, SOURCE, recipes, forced, shelf.lookup, shelf.check)
+    decisions = decide_all(stages, SOURCES, recipes, forced, shelf.lookup, shelf.check)
     assert list(decisions) == [stage.name for stage in stages]
     for stage in stages:
         decision = decisions[stage.name]
@@ -258,7 +254,7 @@ def test_every_decision_is_what_the_store_allows(
         elif waits_for:
             assert decision == Pending(waits_for)
         else:
-            inputs = inputs_of(stage, decisions, SOURCE)
+            inputs = inputs_of(stage, decisions, SOURCES)
             assert inputs is not None
             _check_settled(stage, decision, inputs, shelf)
 

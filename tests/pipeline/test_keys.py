@@ -19,7 +19,7 @@ RECIPE = {
     "parameters": {"epochs": 50, "rate": 0.025, "name": "x", "flag": True},
     "environment": "venv-3.11-linux-x86_64",
     "needs": {"clean": "sha256:" + "2" * 64},
-    "source": "",
+    "sources": {},
 }
 PINNED_RECIPE = "sha256:a32f89cb4303e277040d4ab94ff2736c5da24f3e93ad7136ef52c6278aceacfc"
 PINNED_CONTENT = "sha256:3ef95d3a9061e032556383552bccea66eb43bce899fb10f3f47c3737b643b75f"
@@ -45,7 +45,7 @@ def test_every_part_of_a_recipe_counts() -> None:
         "parameters": {**RECIPE["parameters"], "epochs": 20},  # type: ignore[dict-item]
         "environment": "image",
         "needs": {"other": "sha256:" + "2" * 64},
-        "source": "sha256:" + "5" * 64,
+        "sources": {"": "sha256:" + "5" * 64},
     }
     keys = {recipe_key(**{**RECIPE, name: value}) for name, value in changes.items()}  # type: ignore[arg-type]
     assert len(keys | {PINNED_RECIPE}) == len(changes) + 1
@@ -74,6 +74,6 @@ def test_different_parameters_have_different_keys(one: Parameters, other: Parame
 def test_a_recipe_key_is_never_a_content_key(parameters: Parameters) -> None:
     content = content_key(version="v", parameters=parameters, environment="image", inputs={})
     recipe = recipe_key(
-        version="v", parameters=parameters, environment="image", needs={}, source=""
+        version="v", parameters=parameters, environment="image", needs={}, sources={}
     )
     assert content != recipe

@@ -41,13 +41,15 @@ class Bench:
     def plan(self) -> Planned:
         if self.planning:
             raise self.planning
-        stage = SimpleNamespace(name="train", needs=(), content=lambda inputs: key_of(inputs[""]))
+        stage = SimpleNamespace(
+            name="train", needs=(), sources=("",), content=lambda inputs: key_of(inputs[""])
+        )
         history = [self.last] if self.last else []
         plan = SimpleNamespace(
             pipeline=SimpleNamespace(name="words"),
             stages=(stage,),
             decisions={"train": self.decision},
-            identity=SourceIdentity(self.identify(), self.identify(), "corpus.txt"),
+            identities={"": SourceIdentity(self.identify(), self.identify(), "corpus.txt")},
         )
         by_place = {run.location: run for run in history}
         store = SimpleNamespace(
@@ -56,7 +58,7 @@ class Bench:
         return Planned(cast(Session, SimpleNamespace(store=store)), cast(Plan, plan))
 
     def execute(self, planned: Planned) -> None:
-        self.ran.append(planned.plan.identity.identity)
+        self.ran.append(planned.plan.identities[""].identity)
         if self.while_running:
             self.source, self.while_running = self.while_running, ""
         if self.running:

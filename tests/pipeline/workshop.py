@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ from daintree.components import ComponentVersion
 from daintree.errors import EnvironmentFailed
 from daintree.pipeline.binding import bind
 from daintree.pipeline.engine import PipelineRun
-from daintree.pipeline.plan import Plan, Planned, decided
+from daintree.pipeline.plan import Plan, Planned, decided, refresh_tokens
 from daintree.pipeline.session import Request, Session
 from daintree.runners.runner import Job, Outcome, Prepared
 from daintree.settings import read_settings
@@ -102,6 +103,7 @@ class Workshop:
         self.root = root
         self.runner = InProcess()
         self.versions: dict[str, str] = {}
+        self.now = datetime(2026, 3, 4, 10, 15, tzinfo=UTC)
         (root / "pipelines").mkdir(parents=True)
         (root / "pipelines" / "x.yaml").write_text(pipeline)
         self.write("one")
@@ -116,18 +118,19 @@ class Workshop:
         wanted = Request(pipeline="x", directory=self.root, **request)
         session = Session(read_settings(self.root, environ), wanted, ())
         session.runner = cast(Any, self.runner)
-        identity = session.identify_source(fetch=True)
+        identities = session.identify_sources(fetch=True)
         names = {stage.component for stage in session.pipeline.stages}
         versions = {name: self._version(name) for name in names}
-        stages = bind(session.pipeline, versions, {}, self.runner.environment_class, identity)
+        environment, tokens = self.runner.environment_class, refresh_tokens(self.now)
+        stages = bind(session.pipeline, versions, {}, environment, identities, tokens)
         forced = frozenset(wanted.force)
-        records, decisions = decided(session.store, stages, identity, forced)
+        records, decisions = decided(session.store, stages, identities, forced)
         plan = Plan(
             request=wanted,
             pipeline=session.pipeline,
             runner="local",
             versions=versions,
-            identity=identity,
+            identities=identities,
             stages=stages,
             recipe_records=records,
             decisions=decisions,

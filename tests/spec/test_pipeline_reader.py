@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from daintree.errors import SpecError
 from daintree.spec.component import Resources
-from daintree.spec.pipeline import Pipeline, read_pipeline
+from daintree.spec.pipeline import Pipeline, SourceSpec, read_pipeline
 from tests.spec.conftest import SHORT
 
 WHERE = "pipelines/x.yaml"
@@ -30,7 +30,7 @@ def complaint(text: str) -> SpecError:
 def test_the_short_form_is_a_sequence() -> None:
     pipeline = read(SHORT)
     assert (pipeline.name, pipeline.file, pipeline.description) == ("x", WHERE, "")
-    assert (pipeline.source, pipeline.source_sha256) == ("data/x.json.gz", "")
+    assert pipeline.sources == {"": SourceSpec(location="data/x.json.gz")}
     assert (pipeline.output, pipeline.output_stages, pipeline.output_split) == (
         "out",
         ("clean",),
@@ -49,7 +49,7 @@ def test_json_reads_the_same() -> None:
     assert [(s.name, s.component, s.needs) for s in one.stages] == [
         (s.name, s.component, s.needs) for s in other.stages
     ]
-    assert (other.source, other.output, other.file) == ("data/x.json.gz", "out", "pipelines/x.json")
+    assert (other.sources, other.output, other.file) == (one.sources, "out", "pipelines/x.json")
 
 
 def test_the_long_form_has_names_parameters_needs_and_resources() -> None:
@@ -66,7 +66,7 @@ stages:
         % ("ab" * 32)
     )
     assert pipeline.description == "a diamond"
-    assert (pipeline.source, pipeline.source_sha256) == ("https://example.com/x", "ab" * 32)
+    assert pipeline.sources == {"": SourceSpec(location="https://example.com/x", sha256="ab" * 32)}
     assert (pipeline.output, pipeline.output_stages, pipeline.output_split) == (
         "out",
         ("join", "left"),
@@ -121,9 +121,12 @@ def test_a_stage_is_not_called_like_an_end_of_the_pipeline(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", ": the key 'source' is missing"),
+        ("", ": the key 'stages' is missing"),
         ("source: s\n", ":1: the key 'stages' is missing"),
-        ("stages: [a]\n", ":1: the key 'source' is missing"),
+        (
+            "stages: [a]\n",
+            ":1: the pipeline's 'source' is missing, and the stage does not say `refresh`",
+        ),
         ("source: s\nstages: []\n", ":2: a pipeline needs at least one stage"),
         ("source: s\nstages: a\n", ":2: expected a list, got text (at stages)"),
         (
@@ -264,7 +267,7 @@ def test_a_pipeline_of_thousands_of_stages_is_read() -> None:
     [
         ("source: s\nstage: [a]\n", "did you mean 'stages'?"),
         ("sourc: s\nstages: [a]\n", "did you mean 'source'?"),
-        ("source: {url: x}\nstages: [a]\n", "there are: location, sha256"),
+        ("source: {url: x}\nstages: [a]\n", "there are: follow_links, location, sha256"),
         ("source: s\noutput: {path: o, stage: [a]}\nstages: [a]\n", "did you mean 'stages'?"),
         ("source: s\nstages: [a, {component: b, need: [a]}]\n", "did you mean 'needs'?"),
         (

@@ -11,6 +11,7 @@ import pytest
 from daintree.errors import SourceError
 from daintree.pipeline.sources import open_source
 from daintree.pipeline.sources.protocol import Source, WebLimits
+from daintree.spec.pipeline import SourceSpec
 from daintree.store.records import FileEntry, artifact_of
 from daintree.store.store import Store
 
@@ -21,7 +22,13 @@ ETAG = {"ETag": '"one"'}
 
 def at(url: str, store: Store, sha256: str = "", **limits: Any) -> Source:
     """A fresh source, as every run opens one, but without pauses between attempts."""
-    return open_source(url, sha256, Path("/nowhere"), store, WebLimits(backoff=0, **limits))
+    return open_source(
+        SourceSpec(location=url, sha256=sha256),
+        Path("/nowhere"),
+        Path("/nowhere"),
+        store,
+        WebLimits(backoff=0, **limits),
+    )
 
 
 def digest_of(name: str, content: bytes = CONTENT) -> str:

@@ -34,8 +34,27 @@ def test_it_is_read_in_place_and_known_by_its_listing(bucket: Bucket) -> None:
     assert identity == source.fetch()
     assert identity.identity == identity.digest == digest(bucket)
     assert source.url == identity.origin == f"{bucket.url}/reviews"
-    with pytest.raises(SourceError, match="is read in place"):
-        source.files(Path("/nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("prefix", "names"),
+    [
+        ("/reviews", {"a.json", "deep/b.json"}),
+        ("/reviews/a.json", {"a.json"}),
+        ("", {"reviews/a.json", "reviews/deep/b.json", "reviews-old/c.json"}),
+    ],
+)
+def test_a_stage_that_reads_more_gets_the_objects_that_were_listed(
+    prefix: str, names: set[str], bucket: Bucket, tmp_path: Path
+) -> None:
+    source = BucketSource(f"{bucket.url}{prefix}", "", bucket.access)
+    assert source.files(tmp_path) == {"": tmp_path}
+    found = {str(p.relative_to(tmp_path)): p for p in tmp_path.rglob("*") if p.is_file()}
+    assert found.keys() == names
+    assert b"reviews/a.json" in [path.read_bytes() for path in found.values()]
+    bucket.put("reviews/a.json", b"other")
+    with pytest.raises(SourceError, match="changed meanwhile"):
+        source.files(tmp_path / "later")
 
 
 def test_any_change_of_an_object_changes_it(bucket: Bucket) -> None:

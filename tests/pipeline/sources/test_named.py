@@ -9,6 +9,7 @@ import pytest
 from daintree.errors import DaintreeError, SourceError, SpecError
 from daintree.pipeline.sources.local import LocalSource
 from daintree.pipeline.sources.named import NamedSource, is_named_source
+from daintree.spec.pipeline import SourceSpec
 from daintree.store.records import NameRecord, RunManifest, named_run_of
 from daintree.store.store import Store, directory_store
 from tests.contract.runs import FILES, OTHER_RUN, RUN, contents, fill, publish
@@ -46,7 +47,8 @@ def test_it_is_known_by_what_the_run_wrote_as_a_copy_of_that_is(
     identity = source(tmp_path, store).identify()
     assert (identity.origin, identity.final_origin) == (SOURCE, run.location)
     fill(tmp_path / "copy", FILES)
-    copy = LocalSource(tmp_path / "copy", "copy", "", store).identify()
+    spec = SourceSpec(location="copy")
+    copy = LocalSource(tmp_path / "copy", spec, tmp_path, store).identify()
     assert (identity.identity, identity.digest) == (copy.identity, copy.digest)
 
 

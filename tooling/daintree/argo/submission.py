@@ -432,7 +432,7 @@ def share_hits(session: Session, plan: Plan) -> bool:
     for stage in plan.stages:
         decision = plan.decisions[stage.name]
         if isinstance(decision, Hit) and not session.store.holds(decision.record):
-            inputs = inputs_of(stage, plan.decisions, plan.identity)
+            inputs = inputs_of(stage, plan.decisions, plan.identities)
             assert inputs is not None
             session.store.share(stage.content(inputs), stage.recipe, decision.record)
             shared = True

@@ -350,7 +350,7 @@ def frozen_pipeline(plan: Plan) -> str:
 
 def source_location(plan: Plan) -> str:
     """Location of the pipeline's source: as it was typed, else as the file says."""
-    return plan.request.source or plan.pipeline.source
+    return plan.request.sources[-1] if plan.request.sources else plan.pipeline.sources[""].location
 
 
 def _frozen_source(plan: Plan) -> str | dict[str, str]:
@@ -366,8 +366,9 @@ def _frozen_source(plan: Plan) -> str | dict[str, str]:
             f"the address of the source {plan.identity.origin} has a password or a query, which no manifest may hold",
             hint="give pods an address that needs none, or put the source into a bucket",
         )
-    if plan.pipeline.source_sha256 and not plan.request.source:
-        return {"location": location, "sha256": plan.pipeline.source_sha256}
+    sha256 = plan.pipeline.sources[""].sha256
+    if sha256 and not plan.request.sources:
+        return {"location": location, "sha256": sha256}
     return location
 
 

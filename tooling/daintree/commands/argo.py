@@ -193,7 +193,7 @@ def _template(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> 
     request = Request(
         pipeline=pipeline,
         directory=Path.cwd(),
-        source=options["source"],
+        sources=tuple(options["source"]),
         set=tuple(options["set"]),
         always=True,
         runner="argo",

@@ -54,7 +54,11 @@ def option(
     return {**described, "default": default, "help": help, **more}
 
 
-SOURCE = option("source", "read this instead of the pipeline's source: a path or a URL")
+SOURCE = option(
+    "source",
+    "read this instead of the pipeline's source: a path or a URL; NAME=PATH for one of several, may be repeated",
+    type=list,
+)
 OUTPUT = option("output", "copy the output here instead of where the pipeline says")
 SET = option(
     "set", "stage.parameter=value: another value for a parameter; may be repeated", type=list
@@ -277,7 +281,7 @@ def planned(
     request = Request(
         pipeline=pipeline,
         directory=Path.cwd(),
-        source=options["source"],
+        sources=tuple(options["source"]),
         set=(*options["set"], *set),
         force=tuple(force),
         runner=options["runner"],

@@ -238,13 +238,14 @@ def _other_buckets(settings: Settings) -> Iterator[Check]:
     store = settings.store.removeprefix(SCHEME).partition("/")[0]
     for name in pipeline_files(settings.root):
         try:
-            source = load_pipeline(settings.root, name, ()).source
+            sources = load_pipeline(settings.root, name, ()).sources
         except DaintreeError:
             continue
-        bucket = source.removeprefix(SCHEME).partition("/")[0]
-        if source.startswith(SCHEME) and bucket != store:
-            rights = f"s3:GetObject and s3:ListBucket on {bucket}"
-            yield Check(f"source of {name}", "ok", f"the key in {STORE_SECRET} needs {rights}")
+        for location in [source.location for source in sources.values()]:
+            bucket = location.removeprefix(SCHEME).partition("/")[0]
+            if location.startswith(SCHEME) and bucket != store:
+                rights = f"s3:GetObject and s3:ListBucket on {bucket}"
+                yield Check(f"source of {name}", "ok", f"the key in {STORE_SECRET} needs {rights}")
 
 
 CHECKS: dict[str, Callable[[Settings, str], Iterator[Check]]] = {

@@ -105,12 +105,13 @@ def run_page(run: RunManifest, store: Store) -> list[str]:
         ["component", f"{run.component} at {run.version}"],
         ["memory", size(run.peak_memory) if run.peak_memory else "-"],
         *([["image", run.image]] if run.image else []),
+        *([["refresh", run.refresh]] if run.refresh else []),
         ["recipe key", run.keys.recipe],
         ["content key", run.keys.content],
     ]
     lines = columns(facts, indent="")
     lines += ["parameters", *columns([[n, word(v)] for n, v in sorted(run.parameters.items())])]
-    lines += ["inputs", *columns([[i.name or "source", i.digest, i.origin] for i in run.inputs])]
+    lines += ["inputs", *columns([[i.label, i.digest, i.origin] for i in run.inputs])]
     if run.output:
         what = f"{count(len(run.output.files), 'file')}, {size(run.output.bytes)}"
         lines += [f"output {run.output.digest} ({what})", f"  {store.address(run.location)}"]

@@ -73,7 +73,7 @@ def measured(runs: Sequence[tuple[Summary, Metrics]], store: Store) -> list[Meas
 
 def _with_upstream(run: Summary, metrics: Metrics, store: Store) -> Measured:
     upstream = _upstream(run, store)
-    sources = {i.origin for stage in upstream for i in stage.inputs if not i.name}
+    sources = {i.origin for stage in upstream for i in stage.inputs if i.is_source}
     return Measured(
         run=run.run,
         stage=run.stage,
@@ -114,7 +114,7 @@ def _upstream(run: Summary, store: Store) -> list[Summary]:
     waiting: list[Summary] = [run]
     while waiting:
         for record in waiting.pop().inputs:
-            if record.name and record.origin not in found:
+            if not record.is_source and record.origin not in found:
                 origin = store.read_run(record.origin)
                 if origin is not None:
                     found[record.origin] = origin

@@ -103,7 +103,7 @@ def plan_table(planned: Planned) -> list[str]:
     for line, (_, status, *_) in zip(lines[1:], rows, strict=True):
         word = colour(status, _SHADES[status.lower()], sys.stdout)
         shaded.append(line[:start] + word + line[start + len(status) :])
-    title = f"{plan.pipeline.name}: runner {plan.runner}, source {plan.identity.origin}, store {session.store.url}"
+    title = f"{plan.pipeline.name}: runner {plan.runner}, source {plan.origins}, store {session.store.url}"
     hints = dict.fromkeys(f"hint: {e.hint}" for e in refusals(session, plan).values() if e.hint)
     return [title, lines[0], *shaded, _cost(session, plan), *hints]
 
@@ -174,27 +174,27 @@ _CLASSES = {
 
 
 class Drawing(msgspec.Struct, frozen=True):
-    """A pipeline to be drawn; `statuses` are by stage, none where its source or store cannot be read."""
+    """A pipeline to be drawn; `origins` are its sources by name, `statuses` by stage, none where its source or store cannot be read."""
 
     pipeline: Pipeline
-    origin: str
+    origins: Mapping[str, str]
     statuses: Mapping[str, str]
 
 
 def drawing_of(plan: Plan) -> Drawing:
     """The plan to be drawn."""
     statuses = {name: decision.status for name, decision in plan.decisions.items()}
-    return Drawing(plan.pipeline, plan.identity.origin, statuses)
+    return Drawing(plan.pipeline, {name: i.origin for name, i in plan.identities.items()}, statuses)
 
 
 def text_graph(drawing: Drawing) -> list[str]:
     """One row per stage, in order: what it reads, its name, status and component."""
     pipeline = drawing.pipeline
-    rows = [["", "source", "", drawing.origin]]
+    rows = [["", _source_name(name), "", origin] for name, origin in drawing.origins.items()]
     for stage in pipeline.stages:
-        reads = ", ".join(stage.needs) or "source"
+        reads = ", ".join([*map(_source_name, stage.sources), *stage.needs])
         status = drawing.statuses.get(stage.name, "").upper()
-        rows.append([f"{reads} ─▶", stage.name, status, stage.component])
+        rows.append([f"{reads} ─▶" if reads else "", stage.name, status, stage.component])
     if pipeline.output:
         names = ", ".join(pipeline.output_stages)
         rows.append([f"{names} ─▶", "output", "", pipeline.output])
@@ -204,20 +204,27 @@ def text_graph(drawing: Drawing) -> list[str]:
 def mermaid(drawing: Drawing) -> list[str]:
     """The flowchart's lines."""
     pipeline = drawing.pipeline
-    lines = ["flowchart LR", f'  source[("{_quoted(drawing.origin)}")]']
+    read = {name: f"source{place or ''}" for place, name in enumerate(drawing.origins)}
+    lines = ["flowchart LR"]
+    lines += [f'  {read[name]}[("{_quoted(origin)}")]' for name, origin in drawing.origins.items()]
     for place, stage in enumerate(pipeline.stages):
         status = drawing.statuses.get(stage.name)
         label = f"{_quoted(stage.name)}<br/>{_quoted(stage.component)}"
         lines.append(f'  stage{place}["{label}"]' + (f":::{status}" if status else ""))
     places = {stage.name: place for place, stage in enumerate(pipeline.stages)}
     for place, stage in enumerate(pipeline.stages):
-        origins = [f"stage{places[need]}" for need in stage.needs] or ["source"]
+        origins = [*map(read.__getitem__, stage.sources)]
+        origins += [f"stage{places[need]}" for need in stage.needs]
         lines += [f"  {origin} --> stage{place}" for origin in origins]
     if pipeline.output:
         lines.append(f'  output[/"{_quoted(pipeline.output)}"/]')
         lines += [f"  stage{places[name]} --> output" for name in pipeline.output_stages]
     styles = _CLASSES if drawing.statuses else {}
     return lines + [f"  classDef {name} {style}" for name, style in styles.items()]
+
+
+def _source_name(name: str) -> str:
+    return f"source.{name}" if name else "source"
 
 
 def _quoted(text: str) -> str:
@@ -250,4 +257,5 @@ class Graph(DaintreeCommand):
         except (SourceError, StoreError) as error:
             say(f"note: without statuses: {error.message}")
             pipeline = load_pipeline(self.root, name, reserved_names(self.root))
-            return Drawing(pipeline, options["source"] or pipeline.source, {})
+            locations = {name: source.location for name, source in pipeline.sources.items()}
+            return Drawing(pipeline, locations | pipeline.typed_sources(options["source"]), {})

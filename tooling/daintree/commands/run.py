@@ -177,7 +177,7 @@ def _start(
     request = Request(
         pipeline=name,
         directory=Path.cwd(),
-        source=params["source"],
+        sources=tuple(params["source"]),
         output=params["output"],
         set=tuple(params["set"]),
         force=(*_split(params["force"]), *forced),
@@ -197,8 +197,8 @@ def _rounds(root: Path, targets: Sequence[str]) -> Iterator[list[str]]:
     written: list[Path] = []
     for target in targets:
         pipeline = _read(root, target)
-        source = Path(os.path.abspath(root / pipeline.source))
-        if any(source.is_relative_to(output) for output in written):
+        sources = [Path(os.path.abspath(root / s.location)) for s in pipeline.sources.values()]
+        if any(source.is_relative_to(output) for output in written for source in sources):
             yield together
             together, written = [], []
         together.append(target)

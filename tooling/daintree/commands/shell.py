@@ -15,13 +15,13 @@ from daintree.errors import UsageError
 from daintree.pipeline.addresses import named_runs
 from daintree.pipeline.plan import Plan, Planned
 from daintree.pipeline.stage_data import (
-    Cached,
-    cached_outputs,
-    copy_cached,
+    StageData,
+    copy_data,
     copy_outputs,
     copy_run,
-    last_cached,
-    workbench,
+    last_data,
+    outputs_in_store,
+    shell_job,
 )
 from daintree.process import run_in_foreground
 from daintree.settings import expand_home
@@ -35,7 +35,7 @@ class _OneStage(DaintreeCommand):
     doc_usage = "PIPELINE:STAGE [--set stage.parameter=value …]"
     names = (1, None)
 
-    def cached(self, options: Mapping[str, Any], names: list[str]) -> tuple[Planned, Cached]:
+    def cached(self, options: Mapping[str, Any], names: list[str]) -> tuple[Planned, StageData]:
         """The plan, and what the store has for the stage that is named."""
         pipeline, _, stage = names[0].partition(":")
         if not stage:
@@ -44,7 +44,7 @@ class _OneStage(DaintreeCommand):
                 hint=f"doit {self.name} PIPELINE:STAGE",
             )
         made = planned(self.settings, pipeline, options, set=names[1:], fetch=True)
-        return made, last_cached(*made, stage)
+        return made, last_data(*made, stage)
 
 
 class Pull(_OneStage):
@@ -73,7 +73,7 @@ class Pull(_OneStage):
             return
         (session, plan), cached = self.cached(options, names)
         directory = self._directory(options, plan, cached.stage.name)
-        copy_cached(session, plan, cached, directory)
+        copy_data(session, plan, cached, directory)
         read = cached.needs.values()
         print(f"{directory}/input" + (f"  {_what(*read)}" if read else "  the source"))
         if cached.output:
@@ -84,7 +84,7 @@ class Pull(_OneStage):
     def _pull_outputs(self, options: Mapping[str, Any], names: list[str]) -> None:
         session, plan = planned(self.settings, names[0], options, set=names[1:], fetch=True)
         directory = self._directory(options, plan)
-        outputs = cached_outputs(plan)
+        outputs = outputs_in_store(plan)
         copy_outputs(session, outputs, directory)
         for stage in plan.stages:
             if stage.name in outputs:
@@ -124,7 +124,7 @@ class OpenShell(_OneStage):
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
         """Open it; the exit code is the shell's."""
         (session, plan), cached = self.cached(options, names)
-        with workbench(session, plan, cached, say) as job:
+        with shell_job(session, plan, cached, say) as job:
             shell = session.runner.shell(job, terminal=sys.stdin.isatty())
             say(f"{job.label} in its environment ({plan.runner}); $RUN runs")
             say(f"  {shlex.join(shell.command)}")

@@ -61,7 +61,7 @@ class WatchLines:
         say(f"hint: doit run {run.pipeline} tries it again")
 
     def starting(self, plan: Plan) -> None:
-        _say(f"running {plan.pipeline.name} on {plan.identity.origin}")
+        _say(f"running {plan.pipeline.name} on {plan.origins}")
 
     def ran(self, run: PipelineRun, seconds: float) -> None:
         print(run_summary(run, seconds), flush=True)
@@ -90,19 +90,19 @@ class WatchEvents:
         self._tell("watching", pipeline=pipeline, interval=interval)
 
     def unchanged(self, plan: Plan) -> None:
-        self._tell("unchanged", source=plan.identity.origin)
+        self._tell("unchanged", source=plan.origins)
 
     def failed_before(self, plan: Plan, run: RunManifest) -> None:
         self._tell(
             "failed-before",
-            source=plan.identity.origin,
+            source=plan.origins,
             stage=run.stage,
             run=run.run,
             failure=run.failure,
         )
 
     def starting(self, plan: Plan) -> None:
-        self._tell("starting", source=plan.identity.origin)
+        self._tell("starting", source=plan.origins)
 
     def ran(self, run: PipelineRun, seconds: float) -> None:
         self._tell("ran", seconds=round(seconds, 3), output=run.output or None, **run_as_json(run))
@@ -182,7 +182,7 @@ class WatchCommand(DaintreeCommand):
         request = Request(
             pipeline=pipeline,
             directory=Path.cwd(),
-            source=options["source"],
+            sources=tuple(options["source"]),
             output=options["output"],
             set=(*options["set"], *words),
             runner=options["runner"],
@@ -210,7 +210,7 @@ class WatchCommand(DaintreeCommand):
             report.ran(run, progress.seconds())
 
         return Watch(
-            lambda: Session(settings, request, reserved).current_source(),
+            lambda: " ".join(Session(settings, request, reserved).current_sources()),
             lambda: plan_request(settings, request, fetch=True),
             execute,
             report,

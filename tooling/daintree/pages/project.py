@@ -131,7 +131,13 @@ class Project:
             if isinstance(error, SourceError) or not isinstance(error, StoreError):
                 stages = [msgspec.structs.replace(s, runs=self._runs(name, s.name)) for s in stages]
             fault = Fault(error.message, error.hint)
-            return _view(pipeline, pipeline.source, self.settings.runner, stages, fault)
+            return _view(
+                pipeline,
+                ", ".join(s.location for s in pipeline.sources.values()),
+                self.settings.runner,
+                stages,
+                fault,
+            )
 
     def statuses(self, name: str) -> dict[str, tuple[str, str]]:
         """The status of each stage and its reason, as the plan has them now. Raises as `Session` and `make_plan` do."""
@@ -201,7 +207,7 @@ class Project:
             )
             for stage in plan.stages
         ]
-        return _view(plan.pipeline, plan.identity.origin, session.runner.name, stages)
+        return _view(plan.pipeline, plan.origins, session.runner.name, stages)
 
     def _runs(
         self, pipeline: str, stage: str, most: int = MOST_DURATIONS
@@ -235,7 +241,7 @@ def _decisions(planned: Planned) -> dict[str, tuple[Decision, str]]:
 
 def _inputs(stage: BoundStage, planned: Planned) -> dict[str, str]:
     plan = planned.plan
-    return inputs_of(stage, plan.decisions, plan.identity) or dict.fromkeys(stage.needs, "")
+    return inputs_of(stage, plan.decisions, plan.identities) or dict.fromkeys(stage.needs, "")
 
 
 def _output(stage: BoundStage, planned: Planned) -> IndexRecord | None:

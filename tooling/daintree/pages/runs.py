@@ -203,7 +203,7 @@ def _readers(store: Store, run: RunManifest) -> list[HistoryEntry]:
     return [
         entry
         for entry in latest
-        if any(record.origin == run.location for record in entry.inputs if record.name)
+        if any(record.origin == run.location for record in entry.inputs if not record.is_source)
     ]
 
 

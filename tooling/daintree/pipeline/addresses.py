@@ -185,5 +185,5 @@ def _origins(store: Store, location: str) -> dict[str, RunManifest]:
             return {}
         if run.stage not in runs:
             runs[run.stage] = run
-            waiting += [record.origin for record in run.inputs if record.name]
+            waiting += [record.origin for record in run.inputs if not record.is_source]
     return runs

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from daintree.components import ComponentVersion
 from daintree.errors import SpecError, UsageError
-from daintree.pipeline.decisions import BoundStage, SourceIdentity, recipe_of
+from daintree.pipeline.decisions import BoundStage, SourceIdentity, with_recipe
 from daintree.spec.component import ComponentSpec, Scalar
 from daintree.spec.parameters import canonical, parse_value, value_problem
 from daintree.spec.pipeline import Pipeline, Stage
@@ -42,10 +42,11 @@ def bind(
     versions: Mapping[str, ComponentVersion],
     overrides: Mapping[str, Mapping[str, str]],
     environment_class: Callable[[ComponentSpec], str],
-    source: SourceIdentity,
+    identities: Mapping[str, SourceIdentity],
+    tokens: Mapping[str, str],
 ) -> tuple[BoundStage, ...]:
-    """The pipeline's stages, bound, in the pipeline's order; `versions` are by what names each stage's code,
-    `environment_class` is the runner's.
+    """The pipeline's stages, bound, in the pipeline's order; `versions` are by what names each stage's code, `identities` by source,
+    `tokens` by `refresh`; `environment_class` is the runner's.
 
     Raises SpecError for a parameter in the pipeline file that its component does not take, UsageError for one
     on the command line.
@@ -55,7 +56,7 @@ def bind(
         version = versions[stage.code]
         parameters = _parameters(stage, version, overrides.get(stage.name, {}))
         environment = environment_class(version.spec)
-        bound[stage.name] = BoundStage(
+        unbound = BoundStage(
             name=stage.name,
             component=version.name,
             version=version.digest,
@@ -63,17 +64,14 @@ def bind(
             spec=version.spec,
             parameters=parameters,
             needs=stage.needs,
+            sources=stage.sources,
+            refresh=tokens.get(stage.refresh, ""),
             resources=stage.resources or version.spec.resources,
             environment=environment,
-            recipe=recipe_of(
-                version=version.digest,
-                spec=version.spec,
-                parameters=parameters,
-                environment=environment,
-                needs={need: bound[need].recipe for need in stage.needs},
-                source=source,
-            ),
+            recipe="",
         )
+        needs = {need: bound[need].recipe for need in stage.needs}
+        bound[stage.name] = with_recipe(unbound, needs, identities)
     return tuple(bound.values())
 
 

@@ -19,7 +19,7 @@ FORCED = "forced"
 
 
 class SourceIdentity(msgspec.Struct, frozen=True):
-    """Identity of a pipeline's source, its artifact digest (None until it is fetched), and where it is.
+    """Identity of a source, its artifact digest (None until it is fetched), and where it is.
 
     `final_origin` is the URL that a server redirected to, without its query, or the location of the run that a name led to; "" where there is none.
     """
@@ -34,7 +34,8 @@ class BoundStage(msgspec.Struct, frozen=True, kw_only=True):
     """A stage with its component's version and its parameters' values: all that its keys are made of.
 
     `parameters` are all of them; `ineffective` names those that stay out of the keys. `files` are the
-    version's files (path → mode and blob id), kept in run records to say later what changed.
+    version's files (path → mode and blob id), kept in run records to say later what changed. `sources` are the names of those it
+    reads; `refresh` is the token of the time for which its output is good ("" for one that stays so).
     """
 
     name: str
@@ -44,6 +45,8 @@ class BoundStage(msgspec.Struct, frozen=True, kw_only=True):
     spec: ComponentSpec
     parameters: Mapping[str, Scalar]
     needs: tuple[str, ...]
+    sources: tuple[str, ...] = ()
+    refresh: str = ""
     resources: Resources
     environment: str
     recipe: str
@@ -59,12 +62,13 @@ class BoundStage(msgspec.Struct, frozen=True, kw_only=True):
         return effective(self.parameters, self.spec)
 
     def content(self, inputs: Mapping[str, str]) -> str:
-        """The content key of this stage on these input digests, by need ("" for the source)."""
+        """The content key of this stage on these input digests, by need and source."""
         return content_key(
             version=self.version,
             parameters=self.effective_parameters,
             environment=self.environment,
             inputs=inputs,
+            refresh=self.refresh,
         )
 
 
@@ -73,23 +77,19 @@ def effective(parameters: Mapping[str, Scalar], spec: ComponentSpec) -> dict[str
     return {name: value for name, value in parameters.items() if spec.params[name].affects_output}
 
 
-def recipe_of(
-    *,
-    version: str,
-    spec: ComponentSpec,
-    parameters: Mapping[str, Scalar],
-    environment: str,
-    needs: Mapping[str, str],
-    source: SourceIdentity,
-) -> str:
-    """The recipe key of a stage; one without needs reads the source."""
-    return recipe_key(
-        version=version,
-        parameters=effective(parameters, spec),
-        environment=environment,
+def with_recipe(
+    stage: BoundStage, needs: Mapping[str, str], identities: Mapping[str, SourceIdentity]
+) -> BoundStage:
+    """The stage with its recipe key, made of all else that it holds and of the recipe keys of its `needs`."""
+    recipe = recipe_key(
+        version=stage.version,
+        parameters=stage.effective_parameters,
+        environment=stage.environment,
         needs=needs,
-        source="" if needs else source.identity,
+        sources={name: identities[name].identity for name in stage.sources},
+        refresh=stage.refresh,
     )
+    return msgspec.structs.replace(stage, recipe=recipe)
 
 
 class Hit(msgspec.Struct, frozen=True):
@@ -130,12 +130,17 @@ Check: TypeAlias = Callable[[IndexRecord], None]
 
 
 def inputs_of(
-    stage: BoundStage, decisions: Mapping[str, Decision], source: SourceIdentity
+    stage: BoundStage,
+    decisions: Mapping[str, Decision],
+    identities: Mapping[str, SourceIdentity],
 ) -> dict[str, str] | None:
-    """The digests of the stage's inputs by need ("" for the source); None while one is not known."""
-    if not stage.needs:
-        return None if source.digest is None else {"": source.digest}
+    """The digests of the stage's inputs by need and source; None while one is not known."""
     digests: dict[str, str] = {}
+    for name in stage.sources:
+        digest = identities[name].digest
+        if digest is None:
+            return None
+        digests[name] = digest
     for need in stage.needs:
         decision = decisions[need]
         if not isinstance(decision, Hit):
@@ -189,7 +194,7 @@ def _damage(record: IndexRecord, check: Check) -> Miss | None:
 
 def decide_all(
     stages: Iterable[BoundStage],
-    source: SourceIdentity,
+    identities: Mapping[str, SourceIdentity],
     recipe_records: Mapping[str, IndexRecord | None],
     forced: frozenset[str],
     lookup: Lookup,
@@ -198,7 +203,7 @@ def decide_all(
     """A decision for each stage, by name, in order; a stage after a miss is pending, a forced one always a miss."""
     decisions: dict[str, Decision] = {}
     for stage in stages:
-        inputs = inputs_of(stage, decisions, source)
+        inputs = inputs_of(stage, decisions, identities)
         waits_for = tuple(n for n in stage.needs if not isinstance(decisions[n], Hit))
         if stage.name in forced:
             decisions[stage.name] = Miss(FORCED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Set
 from contextlib import suppress
 from functools import partial
@@ -263,8 +264,24 @@ class PipelineRun:
             directory = root / expand_home(pipeline.output)
         else:
             return None
+        self._check_sources(directory)
         check_place(directory, self.session.store, root)
+        if not request.output:
+            self.session.check_outputs()
         return directory
+
+    def _check_sources(self, directory: Path) -> None:
+        """Raise UsageError where a source holds what this run would write: no run would ever find it unchanged."""
+        root = self.session.settings.root
+        written = {directory: "the pipeline's output", self.session.store.directory: "the store"}
+        for name, source in self.session.sources.items():
+            for path, what in written.items():
+                if source.holds(Path(os.path.realpath(path))):
+                    place = os.path.relpath(path, root)
+                    raise UsageError(
+                        f"{self.plan.pipeline.file}: the source {self.plan.identities[name].origin} holds {what}, {place}",
+                        hint="each run would change what the next one reads: name another directory",
+                    )
 
     def _outputs(self) -> dict[str, IndexRecord]:
         """The records of the stages whose outputs are wanted, by subdirectory."""

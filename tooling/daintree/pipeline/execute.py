@@ -41,6 +41,7 @@ from daintree.store.records import (
     Keys,
     RunManifest,
     index_record_of,
+    run_id,
 )
 
 LAST_LINES = 12
@@ -109,7 +110,7 @@ class _Execution(msgspec.Struct, frozen=True):
 class StageExecution:
     """Execution of one stage whose needs have their outputs; owns the conversation with store, runner and screen.
 
-    `inputs` are the records of the runs that it reads, by need; a stage without needs reads the plan's source.
+    `inputs` are the records of the runs that it reads, by need; sources are the plan's.
     """
 
     def __init__(
@@ -124,11 +125,11 @@ class StageExecution:
         self._store = self._session.store
         self._stage = stage
         self._inputs = inputs
-        source = self._plan.identity.digest
         self._digests = {need: record.digest for need, record in inputs.items()}
-        if not stage.needs:
-            assert source is not None
-            self._digests = {"": source}
+        for name in stage.sources:
+            digest = self._plan.identities[name].digest
+            assert digest is not None
+            self._digests[name] = digest
         self._keys = Keys(stage.recipe, stage.content(self._digests))
         self._events = events
         self._cancellation = cancellation
@@ -268,12 +269,13 @@ class StageExecution:
 
     def _check_inputs(self) -> None:
         """Raise unless the inputs still are what they were when the stage began."""
-        origin = self._plan.identity.origin
-        if not self._stage.needs and not self._session.source.unchanged():
-            raise SourceError(
-                f"stage {self._label}: the source {origin} changed while it was read; nothing is recorded",
-                hint="run again when whatever writes it is done",
-            )
+        for name in self._stage.sources:
+            if not self._session.sources[name].unchanged():
+                origin = self._plan.identities[name].origin
+                raise SourceError(
+                    f"stage {self._label}: the source {origin} changed while it was read; nothing is recorded",
+                    hint="run again when whatever writes it is done",
+                )
         for need, record in self._inputs.items():
             try:
                 self._store.check(record, thorough=False)
@@ -305,6 +307,7 @@ class StageExecution:
             image=execution.prepared.digest or execution.prepared.image,
             keys=self._keys,
             inputs=tuple(self._input_record(name) for name in sorted(self._digests)),
+            refresh=stage.refresh,
             output=execution.output,
             result="failed" if execution.failure else "succeeded",
             failure=execution.failure,
@@ -325,8 +328,10 @@ class StageExecution:
     def _input_record(self, name: str) -> InputRecord:
         if name in self._inputs:
             return InputRecord(name, self._digests[name], self._inputs[name].location)
-        source = self._plan.identity
-        return InputRecord(name, self._digests[name], source.origin, source.final_origin)
+        source = self._plan.identities[name]
+        return InputRecord(
+            name, self._digests[name], source.origin, source.final_origin, source=bool(name)
+        )
 
     def _failed(self, manifest: RunManifest) -> StageFailed:
         """The error of a run that failed; its last lines have been shown already, and are in the log."""
@@ -347,11 +352,6 @@ class StageExecution:
             self._wait_announced = True
             text = "another run computes the same; waiting for its result"
             self._events.note(self._stage.name, text)
-
-
-def run_id(started: datetime) -> str:
-    """A new run id, `<UTC time>-<nonce>`: ids sort by time, and no two runs share one."""
-    return f"{started:%Y%m%dT%H%M%S}{started.microsecond // 1000:03d}Z-{os.urandom(4).hex()}"
 
 
 def write_receipt(stage: BoundStage, key: str, output: Path) -> None:

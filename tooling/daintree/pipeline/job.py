@@ -36,14 +36,14 @@ def job_of(
     place: Staging,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Job:
-    """The stage as a job that reads the outputs of these runs, or the plan's source where it needs none.
+    """The stage as a job that reads the outputs of these runs and the sources that it names.
 
     `place` has the directories for its output, its temporary files and its log; the input is laid out beside
     its `scratch`.
     """
-    url = "" if needs else session.source.url
+    url = _url_of(session, stage)
     directory, places = (
-        (url, {}) if url else _lay_out(session, needs, place.scratch.with_name("input"))
+        (url, {}) if url else _lay_out(session, stage, needs, place.scratch.with_name("input"))
     )
     return Job(
         label=f"{session.pipeline.name}:{stage.name}",
@@ -78,22 +78,36 @@ def arguments_of(stage: BoundStage) -> tuple[str, ...]:
     return tuple(arguments)
 
 
+def _url_of(session: Session, stage: BoundStage) -> str:
+    """URL that the stage reads by itself: that of its one input, where that is a source in a bucket; else ""."""
+    alone = len(stage.sources) == 1 and not stage.needs
+    return session.sources[stage.sources[0]].url if alone else ""
+
+
 def _lay_out(
-    session: Session, needs: Mapping[str, IndexRecord], directory: Path
+    session: Session, stage: BoundStage, needs: Mapping[str, IndexRecord], directory: Path
 ) -> tuple[Path, Mapping[str, Path]]:
     """The directory the stage reads, and where its parts really are.
 
-    A single need's output is read in place; else `directory` is made and filled with links, one per need or
-    source file.
+    A single need's output is read in place; else `directory` is made, with one subdirectory for each of several inputs: a link
+    to a need's output, a source's files. It is empty for a stage that reads nothing.
     """
     outputs = {name: session.store.output_path(record) for name, record in needs.items()}
-    if len(outputs) == 1:
+    if len(outputs) == 1 and not stage.sources:
         [output] = outputs.values()
         return output, {"": output}
     directory.mkdir()
+    places = dict(outputs)
     for name, output in outputs.items():
         (directory / name).symlink_to(output)
-    return directory, outputs or session.source.files(directory)
+    alone = len(stage.sources) == 1 and not needs
+    for name in stage.sources:
+        target = directory if alone else directory / name
+        target.mkdir(exist_ok=True)
+        below = "" if alone else f"{name}/"
+        for part, place in session.sources[name].files(target).items():
+            places[f"{below}{part}".rstrip("/")] = place
+    return directory, places or {"": directory}
 
 
 def current_user() -> str:

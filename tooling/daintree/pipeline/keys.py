@@ -18,12 +18,14 @@ def recipe_key(
     parameters: Mapping[str, Scalar],
     environment: str,
     needs: Mapping[str, str],
-    source: str,
+    sources: Mapping[str, str],
+    refresh: str = "",
 ) -> str:
     """The key of "this component, so parametrised, on whatever those recipes give".
 
-    `parameters` are those that affect the output; `needs` are the recipe keys of the needs by name; `source` is
-    the source's identity ("" for a stage that has needs).
+    `parameters` are those that affect the output; `needs` are the recipe keys of the needs by name; `sources` the
+    identities of the sources that it reads by name, "" for the pipeline's one source; `refresh` the token of the time for which
+    the output is good, "" for one that stays so.
     """
     return digest_record(
         "recipe-key",
@@ -33,7 +35,8 @@ def recipe_key(
             "parameters": dict(parameters),
             "environment": environment,
             "needs": dict(needs),
-            "source": source,
+            "source": sources[""] if "" in sources else dict(sources) or "",
+            **({"refresh": refresh} if refresh else {}),
         },
     )
 
@@ -44,11 +47,12 @@ def content_key(
     parameters: Mapping[str, Scalar],
     environment: str,
     inputs: Mapping[str, str],
+    refresh: str = "",
 ) -> str:
     """The key of "this component, so parametrised, on exactly these bytes".
 
     `inputs` are the digests of the inputs by name. A single input's name stays out of the key, because the
-    component never sees it; with several, the names are the subdirectories it reads.
+    component never sees it; with several, the names are the subdirectories it reads. `refresh` is as for `recipe_key`.
     """
     named: list[str] | dict[str, str]
     named = list(inputs.values()) if len(inputs) == 1 else dict(inputs)
@@ -60,5 +64,6 @@ def content_key(
             "parameters": dict(parameters),
             "environment": environment,
             "inputs": named,
+            **({"refresh": refresh} if refresh else {}),
         },
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from daintree.components import TOP, ComponentVersion, is_component, read_versions
-from daintree.errors import ArtifactDamaged, DaintreeError, EnvironmentFailed, SpecError
+from daintree.errors import ArtifactDamaged, DaintreeError, EnvironmentFailed, SpecError, UsageError
 from daintree.pipeline.binding import bind
 from daintree.pipeline.decisions import (
     BoundStage,
@@ -21,14 +22,14 @@ from daintree.pipeline.decisions import (
     decide,
     decide_all,
     inputs_of,
-    recipe_of,
+    with_recipe,
 )
 from daintree.pipeline.reasons import miss_reason
 from daintree.pipeline.session import Request, Session
 from daintree.runners import open_runner
 from daintree.settings import Settings
 from daintree.spec.pipeline import Pipeline
-from daintree.store.records import IndexRecord
+from daintree.store.records import IndexRecord, run_id
 from daintree.store.store import Store
 
 Decided = TypeVar("Decided")
@@ -37,7 +38,7 @@ Decided = TypeVar("Decided")
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A pipeline bound and decided: data alone, which says what would run.
 
-    `versions` are by what names a stage's code; `decisions` by stage; `recipe_records` are what the store held
+    `versions` are by what names a stage's code; `identities` by source ("" for the one `source`); `decisions` by stage; `recipe_records` are what the store held
     under each stage's recipe key.
     """
 
@@ -45,7 +46,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     pipeline: Pipeline
     runner: str
     versions: Mapping[str, ComponentVersion]
-    identity: SourceIdentity
+    identities: Mapping[str, SourceIdentity]
     stages: tuple[BoundStage, ...]
     recipe_records: Mapping[str, IndexRecord | None]
     decisions: Mapping[str, Decision]
@@ -54,6 +55,22 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """The stage of this name. Raises UsageError, with the nearest name, where there is none."""
         self.pipeline.stage(name)
         return next(stage for stage in self.stages if stage.name == name)
+
+    @property
+    def origins(self) -> str:
+        """The sources, for people: the one, or each with its name; "none" where no stage reads one."""
+        names = ((f"{name}=" if name else "") + i.origin for name, i in self.identities.items())
+        return ", ".join(names) or "none"
+
+    @property
+    def identity(self) -> SourceIdentity:
+        """The one source of a plan for a cluster. Raises UsageError where a stage reads another, or says `refresh`."""
+        if self.identities.keys() != {""} or any(stage.refresh for stage in self.stages):
+            raise UsageError(
+                f"pipeline {self.pipeline.name!r} has `sources` or `refresh`, which a cluster cannot run yet",
+                hint="one `source` for the stages that need no other; or run it here: doit run",
+            )
+        return self.identities[""]
 
     def version_of(self, stage: BoundStage) -> ComponentVersion:
         """The version of the component that the stage runs."""
@@ -67,19 +84,32 @@ def make_plan(session: Session, *, fetch: bool) -> Plan:
     """
     pipeline, request = session.pipeline, session.request
     versions = _versions(session.settings, pipeline)
-    identity = session.identify_source(fetch=fetch)
-    stages = bind(pipeline, versions, session.overrides, session.runner.environment_class, identity)
-    recipe_records, decisions = decided(session.store, stages, identity, _forced(request, stages))
+    identities = session.identify_sources(fetch=fetch)
+    environment_class = session.runner.environment_class
+    tokens = refresh_tokens(datetime.now(UTC))
+    stages = bind(pipeline, versions, session.overrides, environment_class, identities, tokens)
+    recipe_records, decisions = decided(session.store, stages, identities, _forced(request, stages))
     return Plan(
         request=request,
         pipeline=pipeline,
         runner=session.runner.name,
         versions=versions,
-        identity=identity,
+        identities=identities,
         stages=stages,
         recipe_records=recipe_records,
         decisions=decisions,
     )
+
+
+def refresh_tokens(now: datetime) -> dict[str, str]:
+    """The token of each `refresh` at a moment: part of a stage's keys, so that its output is good until the next one."""
+    monday = now.date() - timedelta(days=now.weekday())
+    return {
+        "1h": f"{now:%Y-%m-%dT%HZ}",
+        "1d": f"{now:%Y-%m-%d}",
+        "7d": f"week of {monday}",
+        "always": run_id(now),
+    }
 
 
 def decide_stage(store: Store, stage: BoundStage, inputs: Mapping[str, str]) -> Decision:
@@ -108,8 +138,8 @@ def reason(
     if isinstance(decision, Hit):
         return "same inputs as an earlier run" if decision.adopt else "unchanged"
     if isinstance(decision, Miss) and not decision.reason:
-        known = inputs or inputs_of(stage, plan.decisions, plan.identity)
-        content = stage.content(known) if known else stage.recipe
+        known = inputs_of(stage, plan.decisions, plan.identities) if inputs is None else inputs
+        content = stage.recipe if known is None else stage.content(known)
         fault = session.store.fault(content) or session.store.fault(stage.recipe)
         return fault or miss_reason(stage, known, session.last_run(stage.name))
     return decision.reason
@@ -133,7 +163,7 @@ def read_last_runs(session: Session, plan: Plan) -> None:
 def decided(
     store: Store,
     stages: Sequence[BoundStage],
-    identity: SourceIdentity,
+    identities: Mapping[str, SourceIdentity],
     forced: frozenset[str] = frozenset(),
 ) -> tuple[dict[str, IndexRecord | None], dict[str, Decision]]:
     """Records in the store under each stage's recipe key, and what that makes of each stage, by name."""
@@ -141,7 +171,7 @@ def decided(
     recipe_records = dict(zip(keys, store.lookup(keys), strict=True))
     decisions = decide_in_rounds(
         store,
-        lambda lookup, check: decide_all(stages, identity, recipe_records, forced, lookup, check),
+        lambda lookup, check: decide_all(stages, identities, recipe_records, forced, lookup, check),
     )
     return recipe_records, decisions
 
@@ -240,7 +270,7 @@ def results_of_other_runner(session: Session, plan: Plan) -> dict[str, str]:
         )
     except EnvironmentFailed:
         return {}
-    decisions = decided(session.store, stages, plan.identity)[1]
+    decisions = decided(session.store, stages, plan.identities)[1]
     return {
         name: f"{what} exists: --runner {runner}"
         for name in missed
@@ -252,14 +282,7 @@ def _bound_to(plan: Plan, environments: Mapping[str, str]) -> list[BoundStage]:
     """The plan's stages as they would be in environments of these classes, by stage."""
     bound: dict[str, BoundStage] = {}
     for stage in plan.stages:
-        environment = environments[stage.name]
-        recipe = recipe_of(
-            version=stage.version,
-            spec=stage.spec,
-            parameters=stage.parameters,
-            environment=environment,
-            needs={need: bound[need].recipe for need in stage.needs},
-            source=plan.identity,
-        )
-        bound[stage.name] = msgspec.structs.replace(stage, environment=environment, recipe=recipe)
+        needs = {need: bound[need].recipe for need in stage.needs}
+        moved = msgspec.structs.replace(stage, environment=environments[stage.name])
+        bound[stage.name] = with_recipe(moved, needs, plan.identities)
     return list(bound.values())

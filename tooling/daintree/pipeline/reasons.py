@@ -36,7 +36,9 @@ def miss_reason(
     causes += changed_parameters(last, stage)
     if last.environment != stage.environment:
         causes.append(f"environment {last.environment} → {stage.environment}")
-    causes += _changed_inputs(last, inputs)
+    if last.refresh != stage.refresh:
+        causes.append(f"refresh {last.refresh or 'never'} → {stage.refresh or 'never'}")
+    causes += _changed_inputs(stage, last, inputs)
     if causes:
         return "; ".join(causes)
     return "the last run failed" if last.result == "failed" else "its run is gone from the store"
@@ -73,14 +75,18 @@ def word(value: Scalar | None) -> str:
     return repr(value) if isinstance(value, str) else str(value).lower()
 
 
-def _changed_inputs(last: RunManifest, inputs: Mapping[str, str] | None) -> list[str]:
+def _changed_inputs(
+    stage: BoundStage, last: RunManifest, inputs: Mapping[str, str] | None
+) -> list[str]:
     if inputs is None:
         return []
     before = {record.name: record.digest for record in last.inputs}
     if before.keys() != inputs.keys():
-        return ["other needs: " + (", ".join(inputs) or "the source")]
+        return ["other needs: " + (", ".join(filter(None, inputs)) or "the source")]
     return [
-        f"the output of {name} changed" if name else "the source changed"
+        f"the output of {name} changed"
+        if name in stage.needs
+        else f"the source {name}".rstrip() + " changed"
         for name in sorted(inputs)
         if before[name] != inputs[name]
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,14 +10,14 @@ from pathlib import Path
 import msgspec
 
 from daintree.concurrency import side_by_side
-from daintree.errors import SourceError
+from daintree.errors import DaintreeError, SourceError, SpecError
 from daintree.pipeline.binding import parse_overrides
 from daintree.pipeline.decisions import SourceIdentity
 from daintree.pipeline.sources import open_source
 from daintree.pipeline.sources.protocol import Source, WebLimits
 from daintree.runners import open_runner
-from daintree.settings import Settings
-from daintree.spec.pipeline import Pipeline, load_pipeline
+from daintree.settings import Settings, expand_home
+from daintree.spec.pipeline import Pipeline, SourceSpec, load_pipeline, pipeline_files
 from daintree.spec.yaml import cache_documents
 from daintree.store.records import RunManifest
 from daintree.store.store import Store, open_store
@@ -28,14 +29,14 @@ AT_ONCE = 16
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Pipeline that somebody asked for, and the differences from its file.
 
-    `source` and `output` are as typed, relative to `directory`; `set` are `stage.parameter=value` texts;
+    `sources` and `output` are as typed, relative to `directory`; of several sources each is `name=location`; `set` are `stage.parameter=value` texts;
     `force` the stages to compute although they hit, `always` says all of them; `only` the one stage to run alone;
     `verify` hashes every file that is taken from the store.
     """
 
     pipeline: str
     directory: Path
-    source: str = ""
+    sources: tuple[str, ...] = ()
     output: str = ""
     set: tuple[str, ...] = ()
     force: tuple[str, ...] = ()
@@ -65,27 +66,41 @@ class Session:
             self.pipeline.stage(name)
         self.runner = open_runner(request.runner or settings.runner, settings)
         self.store: Store = open_store(settings, verify=request.verify)
-        self.source: Source = self._open_source()
+        self.sources: dict[str, Source] = self._open_sources()
         self._last_runs: dict[str, RunManifest | None] = {}
 
-    def identify_source(self, *, fetch: bool = False) -> SourceIdentity:
-        """The identity of the source as it is now; with `fetch` its bytes are in the store afterwards.
+    @property
+    def source(self) -> Source:
+        """The pipeline's one source; see `Plan.identity`."""
+        return self.sources[""]
+
+    def identify_sources(self, *, fetch: bool = False) -> dict[str, SourceIdentity]:
+        """The identities of the sources that stages read, by name, as they are now; with `fetch` their bytes are in the store afterwards.
 
         Raises SourceError, StoreError.
         """
-        with self._placed():
-            identity = self.source.identify()
-            if fetch and identity.digest is None:
-                identity = self.source.fetch()
-        return identity
+        identities: dict[str, SourceIdentity] = {}
+        for name, source in self.sources.items():
+            with self._named(name):
+                identities[name] = source.identify()
+                if fetch and identities[name].digest is None:
+                    identities[name] = source.fetch()
+        return identities
 
-    def current_source(self) -> str:
-        """The identity of the source by its validators alone; only a source that has none is downloaded.
+    def current_sources(self) -> list[str]:
+        """The identities of the sources by their validators alone; only a source that has none is downloaded.
 
         Raises SourceError, StoreError.
         """
-        with self._placed():
-            return self.source.identify().identity or self.source.fetch().identity
+        identities: list[str] = []
+        for name, source in self.sources.items():
+            with self._named(name):
+                identities.append(source.identify().identity or source.fetch().identity)
+        return identities
+
+    def check_outputs(self) -> None:
+        """Raise SpecError where another pipeline writes to where this one does."""
+        check_outputs(self.settings.root, self.pipeline)
 
     def last_run(self, stage: str) -> RunManifest | None:
         """The stage's latest run that succeeded, else the latest at all; read once."""
@@ -102,32 +117,62 @@ class Session:
             )
             self._last_runs.update(zip(missing, runs, strict=True))
 
-    def _open_source(self) -> Source:
-        request, pipeline = self.request, self.pipeline
-        with self._placed():
-            settings, store = self.settings, self.store
-            limits = WebLimits(
-                settings.source_max_size, settings.source_timeout, settings.source_redirects
-            )
-            location = request.source or pipeline.source
-            if "@" in location:
-                from daintree.pipeline.sources.named import NamedSource, is_named_source
+    def _open_sources(self) -> dict[str, Source]:
+        """The sources that a stage reads, by name. Raises UsageError for a `--source` that names none, SourceError."""
+        settings, pipeline = self.settings, self.pipeline
+        self._typed = pipeline.typed_sources(self.request.sources)
+        limits = WebLimits(
+            settings.source_max_size, settings.source_timeout, settings.source_redirects
+        )
+        opened: dict[str, Source] = {}
+        for name in dict.fromkeys(name for stage in pipeline.stages for name in stage.sources):
+            spec, directory = pipeline.sources[name], settings.root
+            if name in self._typed:
+                spec = msgspec.structs.replace(spec, location=self._typed[name], sha256="")
+                directory = self.request.directory
+            with self._named(name):
+                opened[name] = self._open_named(spec, directory) or open_source(
+                    spec, directory, settings.root, self.store, limits
+                )
+        return opened
 
-                directory = request.directory if request.source else settings.root
-                sha256 = "" if request.source else pipeline.source_sha256
-                if is_named_source(location, directory):
-                    return NamedSource(location, sha256, settings.root, pipeline.name, store)
-            if request.source:
-                return open_source(request.source, "", request.directory, store, limits)
-            return open_source(
-                pipeline.source, pipeline.source_sha256, settings.root, store, limits
-            )
+    def _open_named(self, spec: SourceSpec, directory: Path) -> Source | None:
+        """The source where it is the output of a run with a name; None for one of another kind."""
+        if "@" not in spec.location:
+            return None
+        from daintree.pipeline.sources.named import NamedSource, is_named_source
+
+        if not is_named_source(spec.location, directory):
+            return None
+        root, reader = self.settings.root, self.pipeline.name
+        return NamedSource(spec.location, spec.sha256, root, reader, self.store)
 
     @contextmanager
-    def _placed(self) -> Iterator[None]:
-        """Name the pipeline file in errors of the source, unless the source was typed."""
+    def _named(self, source: str) -> Iterator[None]:
+        """Name the pipeline file in errors of a source, unless it was typed."""
         try:
             yield
         except SourceError as error:
-            place = "--source" if self.request.source else self.pipeline.file
-            raise SourceError(f"{place}: {error.message}", hint=error.hint) from None
+            place = "--source" if source in self._typed else self.pipeline.file
+            named = f"{place}: source {source}" if source else place
+            raise SourceError(f"{named}: {error.message}", hint=error.hint) from None
+
+
+def check_outputs(root: Path, pipeline: Pipeline) -> None:
+    """Raise SpecError where another pipeline's output is the same directory as this one's, or one is inside the other.
+
+    Files that cannot be read are passed over: they are errors of their own pipelines.
+    """
+    mine = Path(os.path.realpath(root / expand_home(pipeline.output)))
+    for name in pipeline_files(root).keys() - {pipeline.name}:
+        try:
+            other = load_pipeline(root, name, ())
+        except DaintreeError:
+            continue
+        theirs = Path(os.path.realpath(root / expand_home(other.output)))
+        if other.output and (mine.is_relative_to(theirs) or theirs.is_relative_to(mine)):
+            raise SpecError(
+                f"{pipeline.file}: the output {pipeline.output} and that of {other.file}, {other.output}, "
+                + ("are one directory" if mine == theirs else "lie one in the other"),
+                hint="each run would replace the other's: give each pipeline a directory of its own",
+            )

@@ -27,15 +27,15 @@ from daintree.store.store import Store
 FETCHED_TOGETHER = 4
 
 
-class Cached(msgspec.Struct, frozen=True):
-    """A stage's inputs by need (none where it reads the source), and its output, None where it has none yet."""
+class StageData(msgspec.Struct, frozen=True):
+    """A stage, the outputs that it reads by need (its sources are the plan's), and its output, None where it has none yet."""
 
     stage: BoundStage
     needs: Mapping[str, IndexRecord]
     output: IndexRecord | None
 
 
-def last_cached(session: Session, plan: Plan, name: str) -> Cached:
+def last_data(session: Session, plan: Plan, name: str) -> StageData:
     """The inputs the stage would read now, where all of them are in the store; else those of its last run.
 
     The output is the one that came of these inputs: a hit's, else that of the last run if it read the same.
@@ -43,7 +43,7 @@ def last_cached(session: Session, plan: Plan, name: str) -> Cached:
     """
     stage = plan.stage(name)
     decision = plan.decisions[name]
-    digests = inputs_of(stage, plan.decisions, plan.identity)
+    digests = inputs_of(stage, plan.decisions, plan.identities)
     last = session.last_run(stage.name)
     if last is not None and last.result != "succeeded":
         last = None
@@ -54,33 +54,32 @@ def last_cached(session: Session, plan: Plan, name: str) -> Cached:
                 f"{plan.pipeline.name}:{name} has never run, and the store has no output of {waits} for it to read",
                 hint=f"doit run {plan.pipeline.name}:{waits.partition(',')[0]}",
             )
-        return Cached(stage, _inputs_of_run(session, last), index_record_of(last))
+        return StageData(stage, _inputs_of_run(session, last), index_record_of(last))
     needs = {n: d.record for n in stage.needs if isinstance(d := plan.decisions[n], Hit)}
     if isinstance(decision, Hit):
-        return Cached(stage, needs, decision.record)
+        return StageData(stage, needs, decision.record)
     same = last is not None and {record.name: record.digest for record in last.inputs} == digests
-    return Cached(stage, needs, index_record_of(last) if last and same else None)
+    return StageData(stage, needs, index_record_of(last) if last and same else None)
 
 
-def copy_cached(session: Session, plan: Plan, cached: Cached, directory: Path) -> bool:
+def copy_data(session: Session, plan: Plan, data: StageData, directory: Path) -> bool:
     """Make `directory/input` and `directory/output` verified copies, both at once; True if anything was copied.
 
     The input is laid out as the stage reads it. Raises as `publish_copy` does, SourceError for a source that
     has changed.
     """
-    several = len(cached.needs) > 1
+    contents = {need: copy_of(record, session.store) for need, record in data.needs.items()}
+    contents |= {name: _source(session, plan, name) for name in data.stage.sources}
+    several = len(contents) > 1
     contents = {
-        f"input/{need}" if several else "input": copy_of(record, session.store)
-        for need, record in cached.needs.items()
+        f"input/{name}" if several else "input": content for name, content in contents.items()
     }
-    if not cached.needs:
-        contents["input"] = _source(session, plan)
-    if cached.output:
-        contents["output"] = copy_of(cached.output, session.store)
+    if data.output:
+        contents["output"] = copy_of(data.output, session.store)
     return publish_copy(directory, contents, session.store, session.settings.root, option="--to")
 
 
-def cached_outputs(plan: Plan) -> dict[str, IndexRecord]:
+def outputs_in_store(plan: Plan) -> dict[str, IndexRecord]:
     """The output of each stage that a run would not compute, by stage. Raises UsageError where there is none at all."""
     found = {name: d.record for name, d in plan.decisions.items() if isinstance(d, Hit)}
     if not found:
@@ -110,14 +109,14 @@ def copy_run(store: Store, root: Path, run: RunManifest, directory: Path) -> lis
     """
     contents = {"output": copy_of(index_record_of(run), store)}
     digests = {record.name: record.digest for record in run.inputs}
-    origins = {r.name: store.read_run(r.origin) for r in run.inputs if r.name}
+    origins = {r.name: store.read_run(r.origin) for r in run.inputs if not r.is_source}
     for name, origin in origins.items():
         if (
             origin is not None
             and origin.output is not None
             and origin.output.digest == digests[name]
         ):
-            place = f"input/{name}" if len(origins) > 1 else "input"
+            place = f"input/{name}" if len(run.inputs) > 1 else "input"
             contents[place] = copy_of(index_record_of(origin), store)
     publish_copy(directory, contents, store, root, option="--to")
     return [directory / name for name in ("input", "output") if (directory / name).is_dir()]
@@ -126,6 +125,8 @@ def copy_run(store: Store, root: Path, run: RunManifest, directory: Path) -> lis
 def _inputs_of_run(session: Session, run: RunManifest) -> dict[str, IndexRecord]:
     found = {}
     for record in run.inputs:
+        if record.is_source:
+            continue
         origin = session.store.read_run(record.origin)
         if origin is None or origin.output is None or origin.output.digest != record.digest:
             raise StoreError(
@@ -136,33 +137,32 @@ def _inputs_of_run(session: Session, run: RunManifest) -> dict[str, IndexRecord]
     return found
 
 
-def _source(session: Session, plan: Plan) -> Copied:
-    digest = plan.identity.digest
+def _source(session: Session, plan: Plan, name: str) -> Copied:
+    digest, origin = plan.identities[name].digest, plan.identities[name].origin
     assert digest is not None
 
     def write(target: Path) -> None:
-        links = target.with_name("links")
+        source, links = session.sources[name], target.with_name(f"{target.name}.links")
         links.mkdir(parents=True)
-        session.source.files(links)
+        source.files(links)
         shutil.copytree(links, target)
         shutil.rmtree(links)
-        if hash_artifact(target).digest != digest:
-            raise SourceError(
-                f"the source {plan.identity.origin} changed while it was read", hint="run it again"
-            )
+        # The digest of what lies in a bucket is that of its listing.
+        if not (source.unchanged() if source.url else hash_artifact(target).digest == digest):
+            raise SourceError(f"the source {origin} changed while it was read", hint="run it again")
 
     return Copied(digest, write)
 
 
 @contextmanager
-def workbench(
-    session: Session, plan: Plan, cached: Cached, announce: Callable[[str], None]
+def shell_job(
+    session: Session, plan: Plan, data: StageData, announce: Callable[[str], None]
 ) -> Iterator[Job]:
     """The stage as a job on its cached inputs, whose bytes are verified; its output is removed in the end.
 
     Raises StoreError when an input is not whole, and as preparing the environment does.
     """
-    for need, record in cached.needs.items():
+    for need, record in data.needs.items():
         try:
             session.store.check(record, thorough=True)
         except ArtifactDamaged as damage:
@@ -170,10 +170,10 @@ def workbench(
                 f"the output of {need}: {damage.message}",
                 hint=f"doit run {plan.pipeline.name}:{need}",
             ) from None
-    prepared = prepare(session.runner, plan.version_of(cached.stage), session.settings, announce)
+    prepared = prepare(session.runner, plan.version_of(data.stage), session.settings, announce)
     with tempfile.TemporaryDirectory(prefix="daintree-") as name:
         place = Staging(Path(name))
         place.output.mkdir(parents=True)
         place.scratch.mkdir()
         run = f"shell-{os.urandom(4).hex()}"
-        yield job_of(session, cached.stage, run, prepared, cached.needs, place)
+        yield job_of(session, data.stage, run, prepared, data.needs, place)

@@ -145,7 +145,7 @@ def failed_before(planned: Planned) -> RunManifest | None:
     """The latest run of a stage to be computed, if it failed on the very same inputs, version and parameters."""
     session, plan = planned
     for stage in plan.stages:
-        inputs = inputs_of(stage, plan.decisions, plan.identity)
+        inputs = inputs_of(stage, plan.decisions, plan.identities)
         if inputs is None or not isinstance(plan.decisions[stage.name], Miss):
             continue
         last = next(iter(session.store.history(plan.pipeline.name, stage.name)), None)

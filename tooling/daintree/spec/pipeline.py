@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from daintree.errors import SpecError, UsageError
 from daintree.spec.component import ComponentSpec, Resources, Scalar
 from daintree.spec.validation import check_resources, convert
-from daintree.spec.yaml import Document, parse_document
+from daintree.spec.yaml import Document, KeyPath, parse_document
 from daintree.terminal import nearest
+
+# The time after which a stage that reads no source is computed anew: an hour, day or week of UTC, each run, or never.
+Refresh: TypeAlias = Literal["1h", "1d", "7d", "always", "never"]
 
 
 class StageSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -23,7 +26,8 @@ class StageSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     `component` is the component's name; where its sources are in another repository, with the `version` to take, or in its
     place the `image` by its digest (`registry/path/name@sha256:…`). `name` is the stage's (default: the last
     part of the component's or image's); `params` the parameters that differ from the component's defaults; `needs` the stages whose outputs it
-    reads (default: the stage before it; [] reads the source); `resources` replaces the component's.
+    reads, and sources as `source.NAME` (default: the stage before it; [] reads the one `source`, if there is one); `refresh` says how long the
+    output of a stage that reads something else, such as a database, stays good; `resources` replaces the component's.
     """
 
     component: str = ""
@@ -32,14 +36,19 @@ class StageSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     name: str = ""
     params: dict[str, Scalar] = {}
     needs: tuple[str, ...] | None = None
+    refresh: Refresh | None = None
     resources: Resources | None = None
 
 
 class SourceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A source with the SHA-256 (64 hex digits) that the file at its location must have."""
+    """A source with the SHA-256 (64 hex digits) that the file at its location must have.
+
+    `follow_links` follows links in it that lead out of the source and the project.
+    """
 
     location: str
     sha256: str = ""
+    follow_links: bool = False
 
 
 class OutputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -52,13 +61,14 @@ class OutputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 class PipelineSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A pipeline file.
 
-    `source` is a path (relative to the project), an http(s):// or an s3:// URL; `output` a directory that
-    gets a copy of the last stage's output; `stages` component names, run in sequence, or stages in
-    the long form, or both mixed.
+    `source` is a path or a pattern of paths (relative to the project), an http(s):// or an s3:// URL; `sources`, in its
+    place, are several by name; `output` is a directory that gets a copy of the last stage's output; `stages` are component
+    names, run in sequence, or stages in the long form, or both mixed.
     """
 
     description: str = ""
-    source: str | SourceSpec
+    source: str | SourceSpec = ""
+    sources: dict[str, str | SourceSpec] = {}
     output: str | OutputSpec | None = None
     stages: tuple[str | StageSpec, ...]
 
@@ -66,7 +76,7 @@ class PipelineSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """A stage with every default filled in; `needs` are names of stages before it in the pipeline's order.
 
-    `component` is "" where an `image` says what it runs; `version` is 20 to 64 hex digits, or "" for what lies
+    `sources` are the names of the sources it reads, "" for the pipeline's one `source`; `refresh` is "" where it has none. `component` is "" where an `image` says what it runs; `version` is 20 to 64 hex digits, or "" for what lies
     in this project.
     """
 
@@ -76,6 +86,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     image: str = ""
     params: dict[str, Scalar]
     needs: tuple[str, ...]
+    sources: tuple[str, ...] = ()
+    refresh: Refresh | Literal[""] = ""
     resources: Resources | None
     place: str
 
@@ -90,15 +102,14 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     """A checked pipeline. `stages` are in an order in which each comes after its needs.
 
-    `output_stages` are the stages copied to `output` ("" for no output); one subdirectory each when
+    `sources` are by name, "" for the one `source`. `output_stages` are the stages copied to `output` ("" for no output); one subdirectory each when
     `output_split`. `file` is the file's path relative to the project.
     """
 
     name: str
     file: str
     description: str
-    source: str
-    source_sha256: str
+    sources: dict[str, SourceSpec]
     output: str
     output_stages: tuple[str, ...]
     output_split: bool
@@ -113,6 +124,30 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
             f"pipeline {self.name!r} has no stage {name!r}",
             hint=nearest(name, [stage.name for stage in self.stages]),
         )
+
+    def typed_sources(self, words: Sequence[str]) -> dict[str, str]:
+        """`--source` words as locations by name: that of the one `source`, or `name=location` of each of several.
+
+        Raises UsageError for a word that names no source of the pipeline.
+        """
+        if not words or "" in self.sources:
+            return {"": words[-1]} if words else {}
+        names = list(self.sources)
+        typed: dict[str, str] = {}
+        for word in words:
+            name, _, location = word.partition("=")
+            if not location:
+                raise UsageError(
+                    f"--source {word!r}: which source of pipeline {self.name!r} is it for?",
+                    hint=f"write --source {names[0]}=PATH" if names else "it reads no source",
+                )
+            if name not in names:
+                raise UsageError(
+                    f"--source {word}: pipeline {self.name!r} has no source {name!r}",
+                    hint=nearest(name, names),
+                )
+            typed[name] = location
+        return typed
 
 
 DIRECTORY = "pipelines"
@@ -173,23 +208,14 @@ def read_pipeline(content: bytes, where: str, name: str) -> Pipeline:
     """The pipeline in a file's bytes. Raises SpecError with file and line."""
     document = parse_document(content, where)
     spec = convert(document, PipelineSpec)
-    source = (
-        spec.source if isinstance(spec.source, SourceSpec) else SourceSpec(location=spec.source)
-    )
-    if not source.location:
-        raise SpecError(f"{document.place(('source',))}: the source is empty")
-    if source.sha256 and not SHA256.match(source.sha256):
-        raise SpecError(
-            f"{document.place(('source', 'sha256'))}: sha256 must be 64 lower-case hex digits"
-        )
-    stages = _ordered(_stages(spec.stages, document))
+    sources = _sources(spec, document)
+    stages = _ordered(_stages(spec.stages, sources, document))
     output, output_stages, split = _output(spec.output, stages, document)
     return Pipeline(
         name=name,
         file=where,
         description=spec.description,
-        source=source.location,
-        source_sha256=source.sha256,
+        sources=sources,
         output=output,
         output_stages=output_stages,
         output_split=split,
@@ -197,7 +223,68 @@ def read_pipeline(content: bytes, where: str, name: str) -> Pipeline:
     )
 
 
-def _stages(specs: Sequence[str | StageSpec], document: Document) -> list[Stage]:
+def _sources(spec: PipelineSpec, document: Document) -> dict[str, SourceSpec]:
+    """The sources by name, "" for the one `source`."""
+    if "source" in document.value and spec.sources:
+        raise SpecError(
+            f"{document.place(('sources',))}: a pipeline has a 'source' or 'sources', not both",
+            hint="give the one a name among the others",
+        )
+    given = spec.sources or ({"": spec.source} if "source" in document.value else {})
+    sources: dict[str, SourceSpec] = {}
+    for name, source in given.items():
+        path: KeyPath = ("sources", name) if spec.sources else ("source",)
+        if spec.sources:
+            taken = [other.casefold() for other in sources]
+            _check_name(name, taken, document.place(path), "source")
+        made = source if isinstance(source, SourceSpec) else SourceSpec(location=source)
+        if not made.location:
+            raise SpecError(f"{document.place(path)}: the source is empty")
+        if made.sha256 and not SHA256.match(made.sha256):
+            raise SpecError(
+                f"{document.place((*path, 'sha256'))}: sha256 must be 64 lower-case hex digits"
+            )
+        sources[name] = made
+    return sources
+
+
+SOURCE_NEED = "source."
+
+
+def _reads(
+    spec: StageSpec, before: Sequence[str], sources: Mapping[str, SourceSpec], place: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The stages and the sources that a stage reads; `before` is the stage before it, if there is one."""
+    needs = tuple(before) if spec.needs is None else spec.needs
+    stages = tuple(need for need in needs if not need.startswith(SOURCE_NEED))
+    named = tuple(need.removeprefix(SOURCE_NEED) for need in needs if need not in stages)
+    for name in named:
+        if not name or name not in sources:
+            known = [SOURCE_NEED + source for source in sources if source]
+            raise SpecError(
+                f"{place}: this pipeline has no source {name!r}",
+                hint=nearest(SOURCE_NEED + name, known)
+                or f"name it: `sources: {{{name or 'NAME'}: …}}` in the place of `source: …`",
+            )
+    if len(set(named)) < len(named):
+        raise SpecError(f"{place}: a stage names a source twice")
+    if not needs and "" in sources:
+        return (), ("",)
+    if not needs and spec.refresh is None:
+        names = ", ".join(SOURCE_NEED + source for source in sources)
+        raise SpecError(
+            f"{place}: the stage reads none of the sources, and does not say `refresh`"
+            if names
+            else f"{place}: the pipeline's 'source' is missing, and the stage does not say `refresh`",
+            hint=(f"name what it reads: `needs: [{names}]`; or " if names else "")
+            + "say how long its output stays good: `refresh: 1h`, 1d, 7d, always or never",
+        )
+    return stages, named
+
+
+def _stages(
+    specs: Sequence[str | StageSpec], sources: Mapping[str, SourceSpec], document: Document
+) -> list[Stage]:
     if not specs:
         raise SpecError(f"{document.place(('stages',))}: a pipeline needs at least one stage")
     stages: list[Stage] = []
@@ -207,11 +294,11 @@ def _stages(specs: Sequence[str | StageSpec], document: Document) -> list[Stage]
         place = document.place(("stages", index))
         version = _version(spec, place)
         name = spec.name or (spec.component or spec.image.partition("@")[0]).rsplit("/", 1)[-1]
-        _check_name(name, taken, place)
+        _check_name(name, taken, place, "stage")
         taken.add(name.casefold())
         if spec.resources:
             check_resources(spec.resources, place)
-        before = (stages[-1].name,) if stages else ()
+        needs, read = _reads(spec, [stages[-1].name] if stages else [], sources, place)
         stages.append(
             Stage(
                 name=name,
@@ -219,11 +306,19 @@ def _stages(specs: Sequence[str | StageSpec], document: Document) -> list[Stage]
                 version=version,
                 image=spec.image,
                 params=_params(spec, place),
-                needs=before if spec.needs is None else spec.needs,
+                needs=needs,
+                sources=read,
+                refresh=spec.refresh or "",
                 resources=spec.resources,
                 place=place,
             )
         )
+    for name in sources:
+        if name.casefold() in taken:
+            raise SpecError(
+                f"{document.place(('sources', name))}: a stage is called {name!r}, too",
+                hint="both would be read from the same directory: give one of them another name",
+            )
     return stages
 
 
@@ -258,17 +353,18 @@ def _params(spec: StageSpec, place: str) -> dict[str, Scalar]:
     return params
 
 
-def _check_name(name: str, taken: Collection[str], place: str) -> None:
+def _check_name(name: str, taken: Collection[str], place: str, what: str) -> None:
     if not NAME.match(name):
         raise SpecError(
-            f"{place}: {name!r} cannot be a stage's name", hint="letters, digits, - and _"
+            f"{place}: {name!r} cannot be a {what}'s name", hint="letters, digits, - and _"
         )
     if name in RESERVED_STAGES:
-        raise SpecError(f"{place}: a stage cannot be called {name!r}: the word is taken")
+        raise SpecError(f"{place}: a {what} cannot be called {name!r}: the word is taken")
     if name.casefold() in taken:
+        hint = "give one of them another name"
         raise SpecError(
-            f"{place}: there are two stages called {name!r}",
-            hint="give one of them another name: `- {name: …, component: …}`",
+            f"{place}: there are two {what}s called {name!r}",
+            hint=f"{hint}: `- {{name: …, component: …}}`" if what == "stage" else hint,
         )
 
 
@@ -350,4 +446,10 @@ def json_schema(kind: str) -> dict[str, Any]:
     stage = schema.get("$defs", {}).get("StageSpec")
     if stage:
         stage["oneOf"] = [{"required": ["component"]}, {"required": ["image"]}]
+        pipeline = schema["$defs"]["PipelineSpec"]
+        refreshed = {"contains": {"type": "object", "required": ["refresh"]}}
+        pipeline["anyOf"] = [
+            {"oneOf": [{"required": ["source"]}, {"required": ["sources"]}]},
+            {"properties": {"stages": refreshed}},
+        ]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema}

@@ -8,9 +8,11 @@ is the same in every schema.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import threading
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -55,7 +57,7 @@ def artifact_of(files: Iterable[FileEntry]) -> Artifact:
 
 
 class InputRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One input of a run: the need's name ("" for a source), its digest, and where it was read from.
+    """One input of a run: the name of the need or of the `source` ("" for a pipeline's only one), its digest, and where it was read from.
 
     `origin` is a run's location in the store, or the source as the user wrote it, without credentials; `final_origin` the URL that the source's
     server redirected to, without its query, or the location of the run that a name led to; "" where there is none.
@@ -65,6 +67,17 @@ class InputRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     digest: str
     origin: str
     final_origin: str = ""
+    source: bool = False
+
+    @property
+    def is_source(self) -> bool:
+        """True where a source was read, False for a run's output."""
+        return self.source or not self.name
+
+    @property
+    def label(self) -> str:
+        """The input's name, for people."""
+        return f"source {self.name}".rstrip() if self.is_source else self.name
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -94,6 +107,7 @@ class _Described(
     image: str = ""
     keys: Keys
     inputs: tuple[InputRecord, ...] = ()
+    refresh: str = ""
     result: Literal["succeeded", "failed"]
     failure: str = ""
     reason: str = ""
@@ -276,6 +290,11 @@ class OriginRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
 
 
 _NONCE = re.compile(r"\d{8}T\d+Z-([0-9a-f]{8})")
+
+
+def run_id(started: datetime) -> str:
+    """A new run id, `<UTC time>-<nonce>`: ids sort by time, and no two runs share one."""
+    return f"{started:%Y%m%dT%H%M%S}{started.microsecond // 1000:03d}Z-{os.urandom(4).hex()}"
 
 
 def short_run(run: str) -> str:

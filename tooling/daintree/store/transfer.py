@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -150,6 +150,25 @@ def download(
         raise damaged(entry.path)
 
     _each(get, files)
+
+
+def download_listed(bucket: Bucket, entries: Mapping[str, ObjectMeta], directory: Path) -> None:
+    """Bring exactly the objects that were listed into an empty directory, under these paths.
+
+    Raises ArtifactRejected for a path that no artifact may have, StoreError as the bucket does, and for an object that has
+    changed; OSError as writing does.
+    """
+    check_names(sorted(entries))
+    for parent in {os.path.dirname(path) for path in entries}:
+        (directory / parent).mkdir(parents=True, exist_ok=True)
+    with progress("downloading", len(entries), sum(e["size"] for e in entries.values())) as shown:
+
+        def get(path: str) -> None:
+            with open(directory / path, "wb") as file:
+                _read_listed(bucket, entries[path], file.write, shown)
+            shown.file()
+
+        side_by_side(get, entries, PARTS_AT_ONCE)
 
 
 def hash_objects(bucket: Bucket, place: str, title: str) -> Artifact:
@@ -304,19 +323,28 @@ class _Arrivals:
 
 def _digest(bucket: Bucket, entry: ObjectMeta, shown: Progress) -> str:
     """The SHA-256 of exactly the object that was listed."""
+    digest = hashlib.sha256()
+    _read_listed(bucket, entry, digest.update, shown)
+    return digest.hexdigest()
+
+
+def _read_listed(
+    bucket: Bucket, entry: ObjectMeta, take: Callable[[memoryview], object], shown: Progress
+) -> None:
+    """Give `take` the bytes of exactly the object that was listed, piece by piece."""
     from obstore.exceptions import PreconditionError
 
-    digest, came = hashlib.sha256(), 0
+    came = 0
 
-    def take(piece: memoryview) -> None:
+    def count(piece: memoryview) -> None:
         nonlocal came
-        digest.update(piece)
+        take(piece)
         came += len(piece)
         shown.bytes(len(piece))
 
     try:
         if entry["size"]:
-            bucket.stream(entry["path"], 0, entry["size"], entry["e_tag"], take, PIECE_BYTES)
+            bucket.stream(entry["path"], 0, entry["size"], entry["e_tag"], count, PIECE_BYTES)
     except (FileNotFoundError, PreconditionError):
         came = -1
     if came != entry["size"]:
@@ -324,7 +352,6 @@ def _digest(bucket: Bucket, entry: ObjectMeta, shown: Progress) -> str:
             f"the object {bucket.url}/{entry['path']} changed while it was read",
             hint="who writes there? No two executions share a place",
         )
-    return digest.hexdigest()
 
 
 # Linux takes memory for what is written in pieces as large as the write and its alignment allow. Large pieces come from memory

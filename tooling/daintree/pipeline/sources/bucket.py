@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from daintree.errors import SourceError, StoreError, StoreUnavailable
 from daintree.pipeline.decisions import SourceIdentity
 from daintree.store.bucket import AT_ONCE, KEYS_ELSEWHERE, SCHEME, Bucket, is_plain
 from daintree.store.s3 import ENDPOINT_VARIABLES, S3Access
+from daintree.store.transfer import download_listed
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -75,8 +76,20 @@ class BucketSource:
         return self.identify()
 
     def files(self, directory: Path) -> dict[str, Path]:
-        """Raises SourceError: the stage reads the URL."""
-        raise SourceError(f"the source {self._origin} is read in place")
+        """The objects that were listed, downloaded: for a stage that reads something else beside them."""
+        entries = self._entries()
+        if _digest_of(entries) != self.identify().digest:
+            raise SourceError(f"the source {self._origin} changed meanwhile", hint="run again")
+        alone = any(entry["path"] == self._prefix for entry in entries)
+        above = len(self._prefix.rpartition("/")[0] if alone else self._prefix)
+        names = {entry["path"][above:].lstrip("/"): entry for entry in entries}
+        with self._listing():
+            download_listed(self._bucket, names, directory)
+        return {"": directory}
+
+    def holds(self, directory: Path) -> bool:
+        """False: an output directory is on this machine."""
+        return False
 
     def unchanged(self) -> bool:
         """Lists the objects again."""
@@ -88,7 +101,7 @@ class BucketSource:
             raise SourceError(
                 f"the source {self._origin} holds no object", hint="check the bucket and the prefix"
             )
-        return digest_record("source-listing", 1, sorted(map(_listing_record, entries)))
+        return _digest_of(entries)
 
     def _entries(self) -> list[ObjectMeta]:
         """The objects of the source, without those by which consoles and Hadoop show directories."""
@@ -122,6 +135,10 @@ class BucketSource:
             raise SourceError(
                 f"the source {self._origin} cannot be listed: {reason}", hint=hint
             ) from None
+
+
+def _digest_of(entries: Iterable[ObjectMeta]) -> str:
+    return digest_record("source-listing", 1, sorted(map(_listing_record, entries)))
 
 
 def _listing_record(entry: ObjectMeta) -> list[str]:

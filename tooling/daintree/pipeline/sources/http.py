@@ -99,6 +99,10 @@ class HttpSource:
         (directory / self._name).symlink_to(kept / self._name)
         return {self._name: kept / self._name}
 
+    def holds(self, directory: Path) -> bool:
+        """False: nothing is written behind a URL."""
+        return False
+
     def unchanged(self) -> bool:
         """True: the stage reads the copy that was fetched."""
         return True

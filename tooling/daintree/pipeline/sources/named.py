@@ -72,6 +72,10 @@ class NamedSource:
             link.symlink_to(output / entry.path)
         return {"": output}
 
+    def holds(self, directory: Path) -> bool:
+        """False: it lies in the store."""
+        return False
+
     def unchanged(self) -> bool:
         """True while the run's output is whole."""
         try:
@@ -110,20 +114,19 @@ def is_named_source(location: str, directory: Path) -> bool:
 
 def _refuse_circle(root: Path, reader: str, address: Address) -> None:
     """Raise SpecError where the pipeline that is read reads, by names, the reader's own runs."""
-    path = [reader]
-    waiting = address.subject
-    while waiting not in path:
-        path.append(waiting)
+    waiting: list[tuple[str, ...]] = [(reader, address.subject)]
+    while waiting:
+        path = waiting.pop()
+        if path[-1] in path[:-1]:
+            circle = " → ".join(path[path.index(path[-1]) :])
+            raise SpecError(
+                f"{reader}: its source {address} goes round in a circle: {circle}",
+                hint="a pipeline cannot read what comes of it",
+            )
         try:
-            source = load_pipeline(root, waiting, ()).source
+            sources = load_pipeline(root, path[-1], ()).sources.values()
         except DaintreeError:
             # Another project's, or broken: that is said when somebody runs it.
-            return
-        if not is_named(source):
-            return
-        waiting = parse_address(source).subject
-    circle = " → ".join((*path[path.index(waiting) :], waiting))
-    raise SpecError(
-        f"{reader}: its source {address} goes round in a circle: {circle}",
-        hint="a pipeline cannot read what comes of it",
-    )
+            continue
+        named = {parse_address(s.location).subject for s in sources if is_named(s.location)}
+        waiting += [(*path, name) for name in sorted(named)]

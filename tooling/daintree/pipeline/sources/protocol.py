@@ -24,7 +24,7 @@ class WebLimits(msgspec.Struct, frozen=True):
 
 
 class Source(Protocol):
-    """Source of a pipeline. Every method raises SourceError when the source is missing or unreadable."""
+    """A source of a pipeline. Every method raises SourceError when the source is missing or unreadable."""
 
     @property
     def url(self) -> str:
@@ -40,10 +40,14 @@ class Source(Protocol):
         ...
 
     def files(self, directory: Path) -> Mapping[str, Path]:
-        """Fill an empty directory with links to the source's files, for a stage to read.
+        """Fill an empty directory with the source's files, or links to them, for a stage to read.
 
         Returns where they really are, by their names in the directory; "" stands for a directory as a whole.
         """
+        ...
+
+    def holds(self, directory: Path) -> bool:
+        """True where files that are written into `directory`, an absolute path without links, are part of the source."""
         ...
 
     def unchanged(self) -> bool:
