@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,16 +88,42 @@ def test_what_a_sensor_makes_is_a_workflow_that_argo_takes() -> None:
     assert faults(trigger["template"]["k8s"]["source"]["resource"]) == []
 
 
-def test_pods_of_argo_events_are_as_a_restricted_namespace_demands() -> None:
-    _, source, sensor, _ = read_documents(TEXTS["event"])
-    for document in (source, sensor):
-        pod = document["spec"]["template"]
-        assert pod["securityContext"]["runAsNonRoot"]
-        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert pod["container"]["securityContext"] == {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-        }
+def pods(part: Any) -> Iterator[dict[str, Any]]:
+    """Each part of a manifest that describes a pod: a Workflow's specification, a pod of Argo Events."""
+    if isinstance(part, dict):
+        if "templates" in part or "container" in part.get("template", {}):
+            yield part if "templates" in part else part["template"]
+        part = [*part.values()]
+    if isinstance(part, list):
+        for one in part:
+            yield from pods(one)
+
+
+def containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    """The containers that a manifest describes for a pod."""
+    holders = [pod, *pod.get("templates", ())]
+    kinds = ("container", "script")
+    several = ("initContainers", "sidecars")
+    return [h[k] for h in holders for k in kinds if k in h] + [
+        container for h in holders for k in several for container in h.get(k, ())
+    ]
+
+
+WRITTEN = {file.name: file.read_text(encoding="utf-8") for file in sorted(GOLDEN.glob("*.yaml"))}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_every_container_that_a_manifest_has_may_run_in_a_restricted_namespace(name: str) -> None:
+    described = [pod for document in read_documents(WRITTEN[name]) for pod in pods(document)]
+    assert described
+    for pod in described:
+        security = pod["securityContext"]
+        assert security["runAsNonRoot"]
+        assert security["seccompProfile"]["type"] == "RuntimeDefault"
+        assert containers(pod)
+        for container in containers(pod):
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False
+            assert container["securityContext"]["capabilities"]["drop"] == ["ALL"]
 
 
 def test_the_frozen_pipeline_is_a_file_of_the_tooling_s_project() -> None:

@@ -134,13 +134,13 @@ class Drift:
             for need, at in manifest.input_paths(stage, self._submission.source).items()
         }
         for need, artifact in paths.items():
-            if attempt.artifacts.get(artifact, ObjectKey()).bare != inputs[need].bare:
+            if attempt.artifacts.get(artifact, ObjectKey()) != inputs[need]:
                 yield f"its {f'input from {need}' if need else 'source'} was read from elsewhere"
         for name in sorted(attempt.artifacts.keys() - set(paths.values())):
             yield f"it has the further input {name}"
         if not attempt.output.key:
             yield "its Workflow names no output of it"
-        elif attempt.output.bare != output.bare:
+        elif attempt.output != output:
             yield f"its output is at {attempt.output.key}, not at {output.key}"
         for writer in self._writers(output.key, attempt):
             yield f"{writer} may have written where its output is"

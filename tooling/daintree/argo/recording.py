@@ -48,7 +48,6 @@ from daintree.store.bucket import object_address
 from daintree.store.layout import OUTPUT, source_location
 from daintree.store.records import (
     Artifact,
-    FileEntry,
     InputRecord,
     Keys,
     RunManifest,
@@ -147,7 +146,7 @@ class Recording:
         earlier = self._remote.records.read_run(manifest.location)
         whole = manifest if earlier is None else _as_measured(manifest, earlier)
         if whole != earlier or whole.output is None:
-            whole = _with(manifest, self._output(stage, manifest))
+            whole = msgspec.structs.replace(manifest, output=self._output(stage, manifest))
         whole = self._remote.adopt(whole, lambda: self._log(attempt.pod))
         winner, indexed = self._index(stage, whole)
         assert whole.output is not None
@@ -287,12 +286,6 @@ def _as_measured(manifest: RunManifest, earlier: RunManifest) -> RunManifest:
         finished=earlier.finished,
         seconds=earlier.seconds,
     )
-
-
-def _with(
-    manifest: RunManifest, output: Artifact | None, log: FileEntry | None = None
-) -> RunManifest:
-    return msgspec.structs.replace(manifest, output=output, log=log)
 
 
 def _timestamp(moment: datetime) -> str:

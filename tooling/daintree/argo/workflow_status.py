@@ -37,11 +37,6 @@ class ObjectKey(msgspec.Struct, frozen=True):
     key: str = ""
     bucket: str = ""
 
-    @property
-    def bare(self) -> ObjectKey:
-        """The same without a slash at the end, which does not matter to Argo."""
-        return ObjectKey(self.key.rstrip("/"), self.bucket)
-
 
 class _S3(msgspec.Struct, frozen=True):
     key: str = ""
@@ -49,8 +44,11 @@ class _S3(msgspec.Struct, frozen=True):
     endpoint: str = ""
 
     def place(self, endpoints: Collection[str]) -> ObjectKey:
-        """Argo looks at a bucket only where an endpoint stands beside it; one that is none of `endpoints` is the repository's."""
-        return ObjectKey(self.key, self.bucket if self.endpoint in endpoints else "")
+        """Argo looks at a bucket only where an endpoint stands beside it; one that is none of `endpoints` is the repository's.
+
+        A slash at the end of a key does not matter to Argo.
+        """
+        return ObjectKey(self.key.rstrip("/"), self.bucket if self.endpoint in endpoints else "")
 
 
 class _Artifact(msgspec.Struct, frozen=True):
@@ -84,19 +82,11 @@ class Values(msgspec.Struct, frozen=True, rename="camel"):
         }
 
 
-class _Flag(msgspec.Struct, frozen=True):
-    hooked: bool = False
-
-
 class TemplateRef(msgspec.Struct, frozen=True):
     """The WorkflowTemplate that a node's template comes from."""
 
     name: str = ""
     template: str = ""
-
-
-class _Memoization(msgspec.Struct, frozen=True):
-    hit: bool = False
 
 
 class Node(msgspec.Struct, frozen=True, rename="camel"):
@@ -114,23 +104,23 @@ class Node(msgspec.Struct, frozen=True, rename="camel"):
     message: str = ""
     started_at: datetime | None = None
     finished_at: datetime | None = None
-    node_flag: _Flag | None = None
+    node_flag: dict[str, bool] | None = None
     inputs: Values | None = None
     outputs: Values | None = None
     children: tuple[str, ...] | None = None
     host_node_name: str = ""
-    memoization_status: _Memoization | None = None
+    memoization_status: dict[str, Any] | None = None
     task_result_synced: bool | None = None
 
     @property
     def hooked(self) -> bool:
         """True of a node that a hook or the exit handler made."""
-        return bool(self.node_flag and self.node_flag.hooked)
+        return bool((self.node_flag or {}).get("hooked"))
 
     @property
     def memoized(self) -> bool:
         """True of a node whose outputs are another's."""
-        return bool(self.memoization_status and self.memoization_status.hit)
+        return bool((self.memoization_status or {}).get("hit"))
 
 
 class Metadata(msgspec.Struct, frozen=True, rename="camel"):
@@ -290,14 +280,13 @@ _EXIT_CODE = re.compile(r"-?[0-9]+")
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One pod of a task; `number` counts from 0, as `{{retries}}` does.
+    """One pod of a task.
 
     `output` is where its output artifact `output` lies, if it has put one out; `artifacts` are its inputs, by name. `exit_code` is
     None where Argo tells none; `memoized` says that no pod ran and the outputs are another's. `node` is the node's id, `host`
     the cluster's node ("" before it is known).
     """
 
-    number: int
     node: str
     pod: str
     template: str
@@ -388,23 +377,22 @@ def _tasks(nodes: WorkflowNodes, root: str) -> Iterator[Task]:
 
 def _attempts(nodes: WorkflowNodes, task: Node) -> Iterator[Attempt]:
     if task.type == "Pod":
-        yield _attempt(nodes, task, 0)
+        yield _attempt(nodes, task)
     if task.type == "Retry":
         children = [nodes.by_id[child] for child in task.children or () if child in nodes.by_id]
-        numbered = [
-            (int(match[1]), child)
+        numbers = {
+            int(match[1]): child
             for child in children
             if child.type == "Pod" and not child.hooked and (match := _ATTEMPT.search(child.name))
-        ]
-        for number, child in sorted(numbered, key=lambda pair: pair[0]):
-            yield _attempt(nodes, child, number)
+        }
+        for number in sorted(numbers):
+            yield _attempt(nodes, numbers[number])
 
 
-def _attempt(nodes: WorkflowNodes, node: Node, number: int) -> Attempt:
+def _attempt(nodes: WorkflowNodes, node: Node) -> Attempt:
     code = (node.outputs and node.outputs.exit_code) or ""
     reference = node.template_ref
     return Attempt(
-        number=number,
         node=node.id,
         pod=nodes.pod(node),
         template=f"{reference.name}/{reference.template}" if reference else node.template_name,
