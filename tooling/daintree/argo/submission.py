@@ -227,13 +227,24 @@ def runnable(
 ) -> tuple[str, dict[str, ComponentImage], str]:
     """Check that pods can run stages: the commit of their components, each stage's image, and the secret of their variables.
 
-    Raises UsageError for a store that a cluster cannot reach, ImageError for a component that is not committed or whose image
+    Raises UsageError for a store that a cluster cannot reach and for what it cannot run, ImageError for a component that is not committed or whose image
     is not in the registry, SettingsError for variables that come from no secret.
     """
-    _ = session.store.published
+    _ = session.store.published, plan.identity
+    check_outputs(stages)
     secret = variables_secret(session.settings, stages)
     commit = _commit(session, plan, stages)
     return commit, _images(session, plan, stages), secret
+
+
+def check_outputs(stages: Iterable[BoundStage]) -> None:
+    """Raise UsageError for a stage without output: Argo puts out no empty directory."""
+    for stage in stages:
+        if stage.spec.outputs == ():
+            raise UsageError(
+                f"stage {stage.name!r}: component {stage.component} has no output (`outputs: []`), which a cluster cannot run yet",
+                hint="have it write a file, or run the pipeline with --runner docker",
+            )
 
 
 def variables_secret(settings: Settings, stages: Sequence[BoundStage]) -> str:

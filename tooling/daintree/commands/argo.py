@@ -220,8 +220,8 @@ def _trigger(
 
     made = planned(settings, pipeline, {**options, "runner": "argo"})
     session, plan = made
-    frozen = frozen_pipeline(plan)
     commit, _, _ = runnable(session, plan, plan.stages)
+    frozen = frozen_pipeline(plan)
     return session, Trigger(
         pipeline=pipeline,
         name=_name(settings, name),
