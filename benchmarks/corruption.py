@@ -7,10 +7,8 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 
-from contenders import workspace
-from oracle import Clone, Place, Tally, flip, forget_cache, places
+from oracle import Clone, Place, Tally, attack_places, flip, forget_cache
 from projects import PIPELINE
-from timing import parser
 
 STAGES = 2
 VIOLATIONS = ("wrong hit", "crash", "accepted")
@@ -25,16 +23,7 @@ _NAMES = re.compile(r"[0-9]{8}T[0-9]+Z-[0-9a-f]+|[0-9a-f]{20,}|[0-9]{2,}")
 
 def main() -> None:
     """Attack each kind of store, and print a row for it."""
-    options = parser(__doc__)
-    options.add_argument(
-        "--flips", type=int, default=200, help="bytes flipped in each kind of object"
-    )
-    options.add_argument("--seed", type=int, default=0)
-    arguments = options.parse_args()
-    flips = 1 if arguments.quick else arguments.flips
-    with workspace() as directory:
-        results = [attack(p, flips, random.Random(arguments.seed)) for p in places(directory)]
-    raise SystemExit(not all(results))
+    attack_places(__doc__, "flips", "bytes flipped in each kind of object", 1, 200, attack)
 
 
 def attack(place: Place, flips: int, numbers: random.Random) -> bool:

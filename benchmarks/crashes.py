@@ -1,31 +1,34 @@
-"""Kill -9 at random points of runs and their publishing, on a directory and on MinIO: no output is wrong, and none that was complete is lost."""
+"""Kill -9 at random points of runs, their publishing and collections, on a directory and on MinIO: no output is wrong, and none that was complete is lost."""
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 import time
 from pathlib import Path
 
-from contenders import workspace
-from oracle import Clone, Place, Tally, Values, expected, forget_cache, kill, places, random_values
+from oracle import (
+    Clone,
+    Place,
+    Tally,
+    Values,
+    attack_places,
+    expected,
+    forget_cache,
+    kill,
+    random_values,
+)
 from projects import PIPELINE
-from timing import parser
 
 STAGES = 3
+COLLECT = ("gc", "--older-than", "0s", "--grace", "0s", "--yes")
 VIOLATIONS = ("wrong hit", "crash", "refused", "lost", "left behind")
 
 
 def main() -> None:
     """Attack each kind of store, and print a row for it."""
-    options = parser(__doc__)
-    options.add_argument("--kills", type=int, default=500, help="kills for each kind of store")
-    options.add_argument("--seed", type=int, default=0)
-    arguments = options.parse_args()
-    kills = 4 if arguments.quick else arguments.kills
-    with workspace() as directory:
-        results = [attack(p, kills, random.Random(arguments.seed)) for p in places(directory)]
-    raise SystemExit(not all(results))
+    attack_places(__doc__, "kills", "kills for each kind of store", 4, 500, attack)
 
 
 def attack(place: Place, kills: int, numbers: random.Random) -> bool:
@@ -37,22 +40,32 @@ def attack(place: Place, kills: int, numbers: random.Random) -> bool:
     complete: dict[Values, list[str]] = {}
     for number in range(kills):
         clone.edit(random_values(numbers, STAGES))
-        process = clone.start("run", PIPELINE)
-        try:
-            process.communicate(timeout=numbers.uniform(0.1, 1.0) * whole)
-            tally.add("ended before")
-        except subprocess.TimeoutExpired:
-            kill(process)
-            process.communicate()
-            tally.add("killed")
+        collects = number % 4 == 2
+        killed = interrupt(clone, COLLECT if collects else ("run", PIPELINE), numbers, whole)
+        tally.add(("collections " if collects else "runs ") + ("killed" if killed else "ended"))
+        if collects:
+            # What the pipeline does not reach now may be gone.
+            complete = {clone.values: complete[clone.values]} if clone.values in complete else {}
         if number % 2:
             stages = clone.run(tally)
             complete[clone.values] = [str(stage["digest"]) for stage in stages]
         if numbers.random() < 0.2:
             forget_cache(clone)
     check_complete(clone, complete, tally)
-    check_remains(clone, tally)
+    check_remains(place, clone, tally)
     return tally.finish(f"{kills} kills, {place.kind()}")
+
+
+def interrupt(clone: Clone, command: tuple[str, ...], numbers: random.Random, whole: float) -> bool:
+    """Kill a command at a random point of the time that a whole run takes. False where it ended before."""
+    process = clone.start(*command)
+    try:
+        process.communicate(timeout=numbers.uniform(0.1, 1.0) * whole)
+        return False
+    except subprocess.TimeoutExpired:
+        kill(process)
+        process.communicate()
+        return True
 
 
 def check_complete(clone: Clone, complete: dict[Values, list[str]], tally: Tally) -> None:
@@ -66,12 +79,18 @@ def check_complete(clone: Clone, complete: dict[Values, list[str]], tally: Tally
             tally.add("lost", f"{values}: {found}, {expected(values)!r}")
 
 
-def check_remains(clone: Clone, tally: Tally) -> None:
+def check_remains(place: Place, clone: Clone, tally: Tally) -> None:
     """One collection takes away what the killed have left."""
-    clone.doit("store", "--orphans", "--yes")
-    code, out, err = clone.doit("store", "--orphans")
-    if code or " 0 interrupted runs" not in out.decode():
-        tally.add("left behind", out.decode() + err)
+    clone.doit("gc", "--yes")
+    code, out, err = clone.doit("gc", "--json")
+    found = json.loads(out) if code == 0 else {}
+    goes = [output for store in found.get("stores", ()) for output in store["goes"]]
+    # In a bucket what is young may be somebody's who is slow.
+    left = found.get("interrupted", {}).get("number") or (
+        goes if place.kind() == "directory" else []
+    )
+    if code or left:
+        tally.add("left behind", f"{left}{err}")
     staging = Path(clone.environment["DAINTREE_CACHE"])
     tally.counts["files in the cache"] += sum(path.is_file() for path in staging.rglob("*"))
 

@@ -13,13 +13,14 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contenders import make_writable, user_environments, variables
+from contenders import make_writable, user_environments, variables, workspace
 from projects import PIPELINE, chain
+from timing import parser
 
 from daintree.store.s3 import boto_options
 from tests.services.minio import Minio, running_server
@@ -227,10 +228,27 @@ class Place:
         return "MinIO" if self._server else "directory"
 
 
+Attack = Callable[[Place, int, random.Random], bool]
+
+
 def places(directory: Path) -> Iterator[Place]:
     """One place of each kind."""
     yield Place(directory / "local")
     yield Place(directory / "bucket", running_server())
+
+
+def attack_places(
+    title: str | None, amount: str, help: str, quick: int, usual: int, attack: Attack
+) -> None:
+    """Attack each kind of store this many times, as the option `amount` says, and print a row for it; exit code 1 after a violation."""
+    options = parser(title)
+    options.add_argument(f"--{amount}", type=int, default=usual, help=help)
+    options.add_argument("--seed", type=int, default=0)
+    arguments = options.parse_args()
+    times = quick if arguments.quick else getattr(arguments, amount)
+    with workspace() as directory:
+        results = [attack(p, times, random.Random(arguments.seed)) for p in places(directory)]
+    raise SystemExit(not all(results))
 
 
 def forget_cache(clone: Clone) -> None:

@@ -1,4 +1,4 @@
-"""Random histories of two clones and two buckets: runs, edits, reverts, crashes and damage in any order, and never a wrong output."""
+"""Random histories of two clones and two buckets: runs, edits, reverts, collections, crashes and damage in any order, and never a wrong output."""
 
 from __future__ import annotations
 
@@ -79,6 +79,28 @@ class Histories(RuleBasedStateMachine):
         """A run that is killed somewhere."""
         TALLY.add("crashes")
         process = self._clones[clone].start("run", PIPELINE)
+        try:
+            process.communicate(timeout=share)
+        except subprocess.TimeoutExpired:
+            kill(process)
+            process.communicate()
+
+    @rule(clone=CLONES, cache=st.booleans(), grace=st.sampled_from(["0s", "1h"]))
+    def collect(self, clone: int, cache: bool, grace: str) -> None:
+        """Somebody collects all that the clone's pipeline does not reach, in the bucket too or in the cache alone."""
+        TALLY.add("collections")
+        alone = ["--cache"] if cache else []
+        code, _, err = self._clones[clone].doit(
+            *("gc", "--older-than", "0s", "--grace", grace, "--yes"), *alone
+        )
+        if code not in (0, 1) or "Traceback" in err:
+            TALLY.add("crash", err[-2000:])
+
+    @rule(clone=CLONES, share=st.floats(0.01, 1))
+    def crash_collecting(self, clone: int, share: float) -> None:
+        """A collection that is killed somewhere."""
+        TALLY.add("crashed collections")
+        process = self._clones[clone].start(*("gc", "--older-than", "0s", "--grace", "0s", "--yes"))
         try:
             process.communicate(timeout=share)
         except subprocess.TimeoutExpired:

@@ -41,7 +41,7 @@ def test_what_a_command_returns_is_the_exit_code(result: int | None, code: int) 
             OSError(errno.ENOSPC, "No space left on device", "/x/y"),
             1,
             "error: /x/y: No space left on device\n"
-            "hint: free some disk space; `doit store` shows how large the store is\n",
+            "hint: free some disk space; `doit gc` removes outputs that no pipeline reaches\n",
         ),
         (OSError(errno.EIO, "Input/output error"), 1, "error: Input/output error\n"),
         (TimeoutError("timed out"), 1, "error: timed out\n"),
@@ -131,8 +131,11 @@ def test_a_thread_that_is_left_behind_in_a_write_is_no_abort() -> None:
 @pytest.mark.parametrize(
     ("number", "hint"),
     [
-        (errno.ENOSPC, "free some disk space; `doit store` shows how large the store is"),
-        (errno.EDQUOT, "your disk quota is used up; `doit store` shows how large the store is"),
+        (errno.ENOSPC, "free some disk space; `doit gc` removes outputs that no pipeline reaches"),
+        (
+            errno.EDQUOT,
+            "your disk quota is used up; `doit gc` removes outputs that no pipeline reaches",
+        ),
         (errno.EACCES, "check the permissions"),
         (errno.EROFS, "the file system is read-only"),
         (errno.EIO, ""),

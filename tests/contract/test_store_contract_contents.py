@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from daintree.store.contents import orphans
 from daintree.store.layout import run_path
 from daintree.store.records import encode
 from daintree.store.store import Store
@@ -79,7 +80,7 @@ class TestContents:
         publish_failed(store, "failed")
         with store.stage(OTHER_RUN) as staging:
             (staging.output / "a").write_bytes(b"x")
-            assert other.orphans(remove=True) == (0, 0)
+            assert orphans(other.backend, remove=True) == (0, 0)
             assert (staging.output / "a").exists()
         assert store.usage()[0] == 2
 

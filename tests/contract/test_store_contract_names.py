@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from daintree.errors import StoreError
+from daintree.store.contents import orphans
 from daintree.store.layout import name_path
 from daintree.store.names import moved
 from daintree.store.records import NameRecord, named_run_of
@@ -108,7 +109,7 @@ class TestNames:
     def test_a_run_that_has_a_name_is_no_orphan(self, store: Store) -> None:
         record = name_of(store, OTHER_RUN)
         store.names.write(record, None)
-        store.orphans(remove=True)
+        orphans(store.backend, remove=True)
         assert store.read_run(record.runs["train"].location) is not None
         assert store.names.read("words", "production") == record
 

@@ -10,7 +10,7 @@ import pytest
 from daintree.errors import ArtifactDamaged, StoreError
 from daintree.store.backend import OWN_DIRECTORY, SHARE_DIRECTORY, translate_errors
 
-FREE = "free some disk space; `doit store` shows how large the store is"
+FREE = "free some disk space; `doit gc` removes outputs that no pipeline reaches"
 TOLD = {
     errno.ENOSPC: ("the disk of the artifact store /store is full", FREE),
     errno.EDQUOT: ("your disk quota is used up by the artifact store /store", FREE),

@@ -181,8 +181,8 @@ def checked(
 
 
 _OS_HINTS = {
-    errno.ENOSPC: "free some disk space; `doit store` shows how large the store is",
-    errno.EDQUOT: "your disk quota is used up; `doit store` shows how large the store is",
+    errno.ENOSPC: "free some disk space; `doit gc` removes outputs that no pipeline reaches",
+    errno.EDQUOT: "your disk quota is used up; `doit gc` removes outputs that no pipeline reaches",
     errno.EACCES: "check the permissions",
     errno.EROFS: "the file system is read-only",
 }

@@ -144,6 +144,8 @@ class Recording:
         if difference:
             raise _Refused(f"it is not what was submitted: {difference}")
         earlier = self._remote.records.read_run(manifest.location)
+        if earlier is not None and self._remote.is_collected(manifest.location):
+            raise _Refused("its output was collected")
         whole = manifest if earlier is None else _as_measured(manifest, earlier)
         if whole != earlier or whole.output is None:
             whole = msgspec.structs.replace(manifest, output=self._output(stage, manifest))

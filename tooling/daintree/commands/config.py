@@ -99,7 +99,7 @@ class Store(DaintreeCommand):
         if options["empty"] and not options["yes"]:
             raise UsageError(
                 f"this would remove {count(runs, 'run')} ({size(held)}) from {store.url}",
-                hint="doit store --empty --yes",
+                hint="`doit gc` frees space and keeps what pipelines reach; to remove all: doit store --empty --yes",
             )
         if options["empty"]:
             store.empty()
@@ -117,7 +117,10 @@ def _clear_up(store: StoreProtocol, options: Mapping[str, Any]) -> None:
     """Say what interrupted runs have left, or remove it."""
     if options["empty"]:
         raise UsageError("--empty and --orphans contradict each other", hint="one after the other")
-    runs, held = store.orphans(remove=options["yes"])
+    from daintree.store.contents import orphans_of
+
+    backends = [store.backend, *([store.local.directory] if store.shared else [])]
+    runs, held = orphans_of(backends, remove=options["yes"])
     if options["json"]:
         orphans = {"orphans": runs, "bytes": held, "removed": options["yes"]}
         print_json({"store": store.url, **orphans})

@@ -114,7 +114,12 @@ def run_page(run: RunManifest, store: Store) -> list[str]:
     lines += ["inputs", *columns([[i.label, i.digest, i.origin] for i in run.inputs])]
     if run.output:
         what = f"{count(len(run.output.files), 'file')}, {size(run.output.bytes)}"
-        lines += [f"output {run.output.digest} ({what})", f"  {store.address(run.location)}"]
+        from daintree.store.garbage import collected
+
+        collection = collected(store.backend, run.location)
+        place = f"collected: {collection.when} by {collection.by}" if collection else ""
+        place = place or store.address(run.location)
+        lines += [f"output {run.output.digest} ({what})", f"  {place}"]
         lines += columns([[e.path, size(e.size), e.sha256] for e in run.output.files])
     return lines + _log(run, store)
 
@@ -162,7 +167,7 @@ class History(DaintreeCommand):
             raise UsageError(f"--limit {limit}: expected 0 or more", hint="0 lists all runs")
         store = open_store(self.settings)
         pipeline, _, stage = (names[0] if names else "").partition(":")
-        runs = list(islice(runs_of(store, pipeline, stage), limit or None))
+        runs = list(islice(runs_of(store, pipeline, stage, limit), limit or None))
         if options["json"]:
             print_json({"runs": [run_as_json(run, store) for run in runs]})
         elif runs:
@@ -171,8 +176,8 @@ class History(DaintreeCommand):
             print("no run recorded")
 
 
-def runs_of(store: Store, pipeline: str, stage: str) -> Iterator[HistoryEntry]:
-    """The runs of a pipeline ("" for all) or of one of its stages, newest first, read as they are taken.
+def runs_of(store: Store, pipeline: str, stage: str, expected: int = 1) -> Iterator[HistoryEntry]:
+    """The runs of a pipeline ("" for all) or of one of its stages, newest first, read as they are taken, the first `expected` together.
 
     Raises UsageError for a pipeline or stage without a run.
     """
@@ -187,7 +192,7 @@ def runs_of(store: Store, pipeline: str, stage: str) -> Iterator[HistoryEntry]:
             f"no run of a stage {stage!r} of {pipeline} is recorded",
             hint=nearest(stage, [name for _, name in pairs]),
         )
-    return store.history(pipeline, stage)
+    return store.history(pipeline, stage, expected)
 
 
 class Show(DaintreeCommand):
@@ -208,7 +213,14 @@ class Show(DaintreeCommand):
         address = parse_address(names[0])
         run = find_run(store, address, pipeline_of(self.root, address))
         if options["json"]:
-            print_json(run_as_json(run, store))
+            from daintree.store.garbage import collected
+
+            collection = collected(store.backend, run.location)
+            table = run_as_json(run, store)
+            if collection:
+                table["path"] = None
+                table["collected"] = {"when": collection.when, "by": collection.by}
+            print_json(table)
         else:
             print("\n".join(run_page(run, store)))
 

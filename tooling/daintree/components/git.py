@@ -345,9 +345,7 @@ class Objects:
 
     def __init__(self, repository: Repository) -> None:
         """Make the directory if it is missing. Raises GitError when it cannot be written."""
-        place = f"{repository.git_directory}\0{repository.algorithm}"
-        name = hashlib.sha256(os.fsencode(place)).hexdigest()[:20]
-        self.directory = cache_directory(os.environ) / "git" / name
+        self.directory = objects_directory(repository)
         self._repository = repository
         try:
             self._make()
@@ -394,6 +392,29 @@ class Objects:
         import shutil
 
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def objects_directory(repository: Repository) -> Path:
+    """Return the place of the private objects of one working tree."""
+    place = f"{repository.git_directory}\0{repository.algorithm}"
+    name = hashlib.sha256(os.fsencode(place)).hexdigest()[:20]
+    return objects_parent() / name
+
+
+def objects_parent() -> Path:
+    """Return the directory of the private objects of all working trees."""
+    return cache_directory(os.environ) / "git"
+
+
+def commits_of(root: Path, references: Iterable[str]) -> list[str]:
+    """Return the commits that the branches or tags below these references name, each once. Raises GitError."""
+    wanted = list(references)
+    if not wanted:
+        return []
+    form = "--format=%(objecttype) %(objectname) %(*objecttype) %(*objectname)"
+    lines = git(root, "for-each-ref", form, *wanted).decode("ascii").splitlines()
+    matches = (re.findall(r"commit ([0-9a-f]+)", line) for line in lines)
+    return sorted({ids[0] for ids in matches if ids})
 
 
 class Blobs:

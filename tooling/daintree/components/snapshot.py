@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -76,7 +77,17 @@ def make_snapshots(versions: Sequence[ComponentVersion], into: Path) -> list[Pat
             raise VersionError(f"no snapshot can be made in {into}: {error.strerror}") from None
         finally:
             _remove(partial)
+    for target in targets.values():
+        # The time of its last use.
+        with suppress(OSError):
+            os.utime(target)
     return [targets[version.digest] for version in versions]
+
+
+def unused_snapshots(into: Path, before: float) -> list[Path]:
+    """Return the snapshots below `into` that were not used since a time (seconds since 1970)."""
+    directories = [path for path in into.glob("*") if re.fullmatch(r"[0-9a-f]{64}", path.name)]
+    return sorted(path for path in directories if path.lstat().st_mtime < before)
 
 
 def _check_names(version: ComponentVersion) -> None:

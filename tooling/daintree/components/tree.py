@@ -28,6 +28,8 @@ from daintree.components.git import (
     Repository,
     attempt,
     git,
+    objects_directory,
+    objects_parent,
     path_text,
     read_repository,
     records,
@@ -399,6 +401,26 @@ def blob_id(content: bytes, like: str) -> str:
     digest.update(b"blob %d\0" % len(content))
     digest.update(content)
     return digest.hexdigest()
+
+
+def remove_objects(root: Path) -> None:
+    """Remove the private objects of the working tree at `root`, which is about to go itself. Raises GitError."""
+    import shutil
+
+    shutil.rmtree(objects_directory(read_repository(root)), ignore_errors=True)
+
+
+def unused_objects(before: float) -> list[Path]:
+    """Return the private objects of repositories that are gone, and of those not used since a time (seconds since 1970)."""
+    directories = []
+    for mark in sorted(objects_parent().glob("*/HEAD")):
+        directory = mark.parent
+        with suppress(OSError):
+            repository = (directory / "objects/info/alternates").read_bytes().rstrip(b"\n")
+            used = max(path.stat().st_mtime for path in (mark, *directory.glob("pruned")))
+            if used < before or not os.path.isdir(repository):
+                directories.append(directory)
+    return directories
 
 
 def is_covered(directories: Collection[str], path: str) -> bool:

@@ -217,8 +217,8 @@ def _forced(request: Request, stages: Iterable[BoundStage]) -> frozenset[str]:
     return frozenset([request.only] if request.only else [stage.name for stage in stages])
 
 
-def _versions(settings: Settings, pipeline: Pipeline) -> dict[str, ComponentVersion]:
-    """The version of each stage's code; a component that does not exist is the pipeline file's error, at its line."""
+def versions_of(settings: Settings, pipeline: Pipeline) -> dict[str, ComponentVersion]:
+    """The version of each stage's code. Raises SpecError, at the pipeline file's line, for a component that does not exist."""
     here = [stage for stage in pipeline.stages if stage.code == stage.component]
     elsewhere = {stage.code: stage for stage in pipeline.stages if stage not in here}
     names = sorted({stage.component for stage in here})
@@ -264,8 +264,9 @@ def results_of_other_runner(session: Session, plan: Plan) -> dict[str, str]:
         return {}
     runner, what = OTHERS[plan.runner]
     try:
+        stages = bound_to(plan, open_runner(runner, session.settings).environment_class)
         environment_class = open_runner(runner, session.settings).environment_class
-        stages = _bound_to(
+        stages = bound_to(
             plan, {stage.name: environment_class(stage.spec) for stage in plan.stages}
         )
     except EnvironmentFailed:
@@ -278,7 +279,19 @@ def results_of_other_runner(session: Session, plan: Plan) -> dict[str, str]:
     }
 
 
-def _bound_to(plan: Plan, environments: Mapping[str, str]) -> list[BoundStage]:
+def locations_reached(store: Store, plan: Plan, environments: Iterable[str]) -> set[str]:
+    """The runs that the plan's recipe keys lead to, or that are hits, in its own environment and in each of these. Raises StoreError."""
+    locations: set[str] = set()
+    names = [stage.name for stage in plan.stages]
+    own = {stage.name: stage.environment for stage in plan.stages}
+    for classes in (own, *(dict.fromkeys(names, environment) for environment in environments)):
+        records, decisions = decided(store, bound_to(plan, classes), plan.identity)
+        locations |= {record.location for record in records.values() if record}
+        locations |= {one.record.location for one in decisions.values() if isinstance(one, Hit)}
+    return locations
+
+
+def bound_to(plan: Plan, environments: Mapping[str, str]) -> list[BoundStage]:
     """The plan's stages as they would be in environments of these classes, by stage."""
     bound: dict[str, BoundStage] = {}
     for stage in plan.stages:

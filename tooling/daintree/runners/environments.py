@@ -169,7 +169,30 @@ class Environments:
         if not _is_whole(environment_of(python)):
             source = requirements if locked.lines else None
             self._make(environment_of(python), source, locked, announce)
+        # The time of its last use.
+        with contextlib.suppress(OSError):
+            os.utime(environment_of(python))
         return python
+
+    def unused(self, before: float) -> list[Path]:
+        """The environments that were not used since a time (seconds since 1970)."""
+        made = (path.parent.parent for path in self.directory.glob("*/bin/python"))
+        return sorted(path for path in made if path.lstat().st_mtime < before)
+
+    def remove(self, environment: Path) -> bool:
+        """Remove an environment with its lock file; False while it is being made. Raises OSError."""
+        with contextlib.ExitStack() as stack:
+            path = _beside(environment, ".lock")
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            stack.callback(os.close, lock)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            _remove(_beside(environment, ".partial"))
+            _remove(environment)
+            path.unlink(missing_ok=True)
+        return True
 
     def check(self) -> Check:
         """The state of all environments, for `doit doctor`. Reads every directory of theirs."""
@@ -348,16 +371,26 @@ def _announcement(locked: LockedRequirements, owner: str) -> str:
 @contextlib.contextmanager
 def _locked(path: Path, owner: str, announce: Announce) -> Iterator[int]:
     """Hold the lock file; yields its descriptor. Its holder's death frees it."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
+    announced = False
+    while True:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            announce(f"the environment for {owner or 'no packages'} is being made already; waiting")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield lock
-    finally:
-        os.close(lock)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not announced:
+                    announced = True
+                    announce(
+                        f"the environment for {owner or 'no packages'} is being made already; waiting"
+                    )
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            # Whoever removes an environment removes its lock file, too.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.stat(path), os.fstat(lock)):
+                    yield lock
+                    return
+        finally:
+            os.close(lock)
 
 
 def _beside(path: Path, suffix: str) -> Path:

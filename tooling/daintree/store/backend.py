@@ -126,7 +126,7 @@ def store_error(store: str, number: int | None, text: str, path: str = "") -> St
     if number in _FULL:
         return StoreError(
             _FULL[number].format(store=store),
-            hint="free some disk space; `doit store` shows how large the store is",
+            hint="free some disk space; `doit gc` removes outputs that no pipeline reaches",
         )
     if number in _REFUSED:
         message, advice = _REFUSED[number]

@@ -276,7 +276,8 @@ class Copies:
                 self._fetch(record)
             except ArtifactDamaged as damage:
                 # A listing shows a run that is gone.
-                if (damage.file, damage.kind) != (RUN_RECORD, "missing"):
+                absent = (damage.file, damage.kind) == (RUN_RECORD, "missing")
+                if not absent and not self._remote.is_collected(record.location):
                     self._mark(record, damage)
                 raise
         standing = self._cache.records.lookup([record.content])[0]

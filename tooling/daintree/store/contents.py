@@ -24,6 +24,8 @@ SAFE = timedelta(days=1)
 # A Workflow runs for a day and is kept for a week when it has failed: until then its outputs may be recorded.
 SAFE_IN_A_CLUSTER = timedelta(days=14)
 TOGETHER = 1000
+# A temporary file is written and renamed within moments.
+SETTLED_SECONDS = 60.0
 # A run ends in a nonce; in a cluster in a Workflow's name, the stage and the number of the attempt.
 _IN_A_CLUSTER = re.compile(r"Z-[a-z0-9-]+-[A-Za-z0-9._-]+-\d+\Z")
 _OF_A_RUN = re.compile(
@@ -95,6 +97,50 @@ def orphans(backend: Backend, *, remove: bool, safe: timedelta = SAFE) -> tuple[
             abort_uploads(backend, uploads)
     size = sum(entry.size for files in left.values() for entry in files)
     return len(left) + len(uploads), size
+
+
+def orphans_of(backends: Iterable[Backend], *, remove: bool) -> tuple[int, int]:
+    """(runs, bytes) of the orphans in several backends. Raises StoreError."""
+    counts = [orphans(backend, remove=remove) for backend in backends]
+    return sum(number for number, _ in counts), sum(held for _, held in counts)
+
+
+def leftovers(
+    backend: Backend, directory: Directory, *, now: float, cache_alone: bool, remove: bool
+) -> tuple[int, int]:
+    """(number, bytes) of what interrupted commands have left: runs, uploads, temporary files. With `remove` it goes, and so do idle locks.
+
+    Of a store and this machine's `directory` of it, which may be the same, or of the `cache_alone`. Raises StoreError.
+    """
+    backends: list[Backend] = [] if cache_alone else [backend]
+    backends += [directory] if backend is not directory else []
+    counts = [orphans_of(backends, remove=remove)]
+    if os.path.isdir(directory.root):
+        counts.append(_temporary(directory, before=now - SETTLED_SECONDS, remove=remove))
+        if remove:
+            with translate_errors(directory.root):
+                remove_idle_locks(f"{directory.root}/{layout.READERS}")
+    return sum(number for number, _ in counts), sum(held for _, held in counts)
+
+
+def _temporary(directory: Directory, *, before: float, remove: bool) -> tuple[int, int]:
+    """(number, bytes) of the temporary files of killed processes, not written since a time; `remove` takes them away. Raises StoreError."""
+    files = 0
+    size = 0
+    with translate_errors(directory.root):
+        for parent, directories, names in os.walk(directory.root):
+            # A stage may give its files any name.
+            directories[:] = [n for n in directories if n not in (layout.OUTPUT, layout.STAGING)]
+            for name in names:
+                path = os.path.join(parent, name)
+                if not name.startswith((".tmp-", f"{layout.STAMP}.")):
+                    continue
+                status = os.lstat(path)
+                if status.st_mtime < before:
+                    files, size = files + 1, size + status.st_size
+                    if remove:
+                        os.unlink(path)
+    return files, size
 
 
 def runs_in(backend: Backend, paths: Iterable[str]) -> set[str]:

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from daintree.store.leases import HeldLock
 
 MARKER = "_store"
-MARKER_TEXT = "This directory is an artifact store; `doit store` shows it and can empty it.\n"
+MARKER_TEXT = (
+    "This directory is an artifact store; `doit store` shows it, `doit gc` frees space in it.\n"
+)
 REPLACEMENTS = "_lock"
 _LOCK_SUFFIX = ".lock"
 _TEMPORARY = ".tmp-"
@@ -252,7 +254,6 @@ def reap(place: str) -> None:
 
 def dead(place: str) -> list[int]:
     """The bytes of each staging directory whose owner has died. Raises OSError."""
-    from daintree.store.integrity import walk
     from daintree.store.leases import try_lock
 
     found = []
@@ -260,9 +261,16 @@ def dead(place: str) -> list[int]:
         directory = f"{place}/{name}"
         held = try_lock(_lock(place, name)) if os.path.isdir(directory) else None
         if held:
-            found.append(sum(status.st_size for _, status in walk(directory)))
+            found.append(size_below(directory))
             held.release()
     return found
+
+
+def size_below(directory: str | Path) -> int:
+    """The bytes of all files below a directory; 0 where there is none. Raises OSError."""
+    from daintree.store.integrity import walk
+
+    return sum(s.st_size for _, s in walk(str(directory))) if os.path.isdir(directory) else 0
 
 
 def remove_tree(path: str | Path) -> None:

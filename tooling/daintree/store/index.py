@@ -132,13 +132,15 @@ class Records:
         """Put the entry of a run into its stage's history."""
         self.backend.put(entry.path, encode(entry, entry.path))
 
-    def history(self, pipeline: str = "", stage: str = "") -> Iterator[HistoryEntry]:
-        """The runs of a stage, of a pipeline or of all, newest first, failed ones too; read as they are taken."""
+    def history(
+        self, pipeline: str = "", stage: str = "", expected: int = 1
+    ) -> Iterator[HistoryEntry]:
+        """The runs of a stage, of a pipeline or of all, newest first, failed ones too; read as they are taken, the first `expected` together."""
         pairs = [(pipeline, stage)] if stage else self.stages_with_history(pipeline or None)
         paths = heapq.merge(
             *(self._history_paths(*pair) for pair in pairs), key=lambda path: path.split("/")[3:]
         )
-        most = 1
+        most = max(1, min(expected, MOST_TOGETHER))
         while batch := list(islice(paths, most)):
             contents = self.backend.get_many(batch, SMALL_RECORD_BYTES)
             for path, content in zip(batch, contents, strict=True):

@@ -7,11 +7,14 @@ _history/<pipeline>/<stage>/<day>/<time>-<run id>       history entry; day and t
 _notes/<name>  _leases/<content key>  _submissions/<digest>
 _sources/<digest>/source.json, output/<files>
 _names/<pipeline>/<name>                                the runs of a pipeline that have a name, and its moves
+<location>/collected.json                               the output was collected: when, and by whom
+_readers/<SHA-256 of a location>                        of a directory: locked by those who read an output or a source
 _staging/  _store  _lock                                of a directory: staging, marker, lock of replacements
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 
@@ -32,6 +35,8 @@ SUBMISSIONS = "_submissions"
 NAMES = "_names"
 LEASES = "_leases"
 STAGING = "_staging"
+READERS = "_readers"
+COLLECTED = "collected.json"
 
 MOST_BYTES = 255
 
@@ -102,6 +107,11 @@ def hexadecimal(digest: str) -> str:
     return digest[7:]
 
 
+def is_digest(text: str) -> bool:
+    """True for a digest."""
+    return bool(_DIGEST.fullmatch(text))
+
+
 def index_path(key: str) -> str:
     """Path of the index record of a stage key. Raises StoreError for what is no digest."""
     return f"{INDEX}/{hexadecimal(key)}"
@@ -140,6 +150,16 @@ def lease_path(content_key: str) -> str:
 def name_path(pipeline: str, name: str) -> str:
     """Path of the record of a name. Raises StoreError for names that are no safe path segments."""
     return f"{NAMES}/{check_identifier('pipeline', pipeline)}/{check_identifier('name', name)}"
+
+
+def collected_path(location: str) -> str:
+    """Path of the record that the output of the run at a location was collected. Raises StoreError for a location outside."""
+    return f"{check_location(location)}/{COLLECTED}"
+
+
+def reader_path(place: str) -> str:
+    """Path of the lock file of those who read the output or source in a directory of the store."""
+    return f"{READERS}/{hashlib.sha256(place.encode()).hexdigest()}"
 
 
 def stage_history(pipeline: str, stage: str) -> str:

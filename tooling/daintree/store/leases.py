@@ -67,6 +67,18 @@ class HeldLock:
         finally:
             os.close(self._descriptor)
 
+    def release_shared(self) -> None:
+        """Give back a reader's lock; its file goes with the last reader."""
+        import fcntl
+
+        try:
+            with suppress(BlockingIOError):
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self.still_ours():
+                    os.unlink(self._path)
+        finally:
+            os.close(self._descriptor)
+
 
 def try_lock(path: str) -> HeldLock | None:
     """Lock the file at `path`, made if need be; None while another holds it. Raises OSError."""
@@ -85,6 +97,22 @@ def try_lock(path: str) -> HeldLock | None:
         if _leads_to(path, descriptor):
             return HeldLock(path, descriptor)
         # Its last holder removed the file after we had opened it.
+        os.close(descriptor)
+
+
+def reader_lock(path: str) -> HeldLock:
+    """Lock the file at `path` beside other readers, waiting for whoever holds it alone. Raises OSError."""
+    import fcntl
+
+    while True:
+        descriptor = _open(path)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        except OSError:
+            os.close(descriptor)
+            raise
+        if _leads_to(path, descriptor):
+            return HeldLock(path, descriptor)
         os.close(descriptor)
 
 

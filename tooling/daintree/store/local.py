@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -52,6 +53,8 @@ class LocalRuns:
         self.directory = Directory(root)
         self.records = Records(self.directory, warn)
         self._warn = warn
+        self._readers: dict[str, HeldLock] = {}
+        weakref.finalize(self, _release, self._readers)
 
     @property
     def root(self) -> str:
@@ -61,6 +64,19 @@ class LocalRuns:
     def path(self, location: str, part: str = layout.OUTPUT) -> str:
         """The absolute path of a part of the run at a location. Raises StoreError for a location outside."""
         return f"{self.root}/{layout.check_location(location)}/{part}"
+
+    def hold(self, place: str) -> None:
+        """Keep the output of the run at a location, or a source, from being collected as long as this process uses the store.
+
+        A store that cannot be written keeps no locks, and is not collected by who may not write it either.
+        """
+        from daintree.store.leases import reader_lock
+
+        if place not in self._readers and os.path.isdir(f"{self.root}/{place}"):
+            with suppress(OSError):
+                lock = reader_lock(f"{self.root}/{layout.reader_path(place)}")
+                if self._readers.setdefault(place, lock) is not lock:
+                    lock.release_shared()
 
     def check(self, record: IndexRecord, *, thorough: bool) -> None:
         """Raise ArtifactDamaged unless the run's output, and its run record, are what the index record says.
@@ -165,6 +181,7 @@ class LocalRuns:
     def source_path(self, digest: str) -> Path | None:
         """The directory of a source; None where it is not whole."""
         place = layout.source_location(digest)
+        self.hold(place)
         path = f"{place}/{layout.SOURCE_RECORD}"
         kept = Kept(f"{self.root}/{place}", layout.SOURCE_RECORD)
         with translate_errors(self.root):
@@ -199,6 +216,7 @@ class LocalRuns:
                 if os.path.lexists(f"{self.root}/{place}"):
                     os.rename(f"{self.root}/{place}", staging.directory / "damaged")
                 self._enter(staging.run, place)
+                self.hold(place)
         return Path(self.root, place, layout.OUTPUT)
 
     def _own(self, staging: Staging) -> None:
@@ -228,6 +246,13 @@ class LocalRuns:
                 f"there is something at {target} already", hint="look at the prefix setting"
             )
         os.rename(staged, target)
+
+
+def _release(readers: dict[str, HeldLock]) -> None:
+    while readers:
+        _, lock = readers.popitem()
+        with suppress(OSError):
+            lock.release_shared()
 
 
 def staged_metrics(output: Path, manifest: RunManifest) -> dict[str, float]:

@@ -200,6 +200,14 @@ class Tombstone(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     by: str
 
 
+class CollectedRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="collected"):
+    """Tells when (UTC, ISO 8601) and by whom an output was collected; in the place of `source.json` a source."""
+
+    schema: int = SCHEMA
+    when: str
+    by: str
+
+
 class NamedRun(msgspec.Struct, frozen=True):
     """The run of a stage that has a name: its id, place and output, and the SHA-256 of its run.json; `content` is its content key."""
 

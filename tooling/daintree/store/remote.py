@@ -16,7 +16,7 @@ import msgspec
 from daintree.concurrency import side_by_side
 from daintree.errors import ArtifactDamaged, ArtifactRejected, StoreError, StoreUnavailable
 from daintree.store import layout
-from daintree.store.backend import Unreadable
+from daintree.store.backend import SMALL_RECORD_BYTES, Unreadable
 from daintree.store.bucket import AT_ONCE, Bucket, ObjectAddress
 from daintree.store.index import Records
 from daintree.store.local import MAX_METRICS_BYTES, staged_metrics
@@ -78,14 +78,19 @@ class RemoteRuns:
         more. Raises StoreError where another run is at that location.
         """
         location = layout.check_location(manifest.location)
-        if self.records.read_run(location) != manifest:
+        present = self.records.read_run(location)
+        if present != manifest:
             self.refuse_taken(location)
+        if present is None or self.is_collected(location):
             files = manifest.output.files if manifest.output else ()
             self._upload(directory, location, files, f"{manifest.stage}: publishing")
             unchanged()
             if manifest.log:
                 self.bucket.put(f"{location}/{layout.LOG}", (directory / layout.LOG).read_bytes())
-            self._create_record(manifest)
+            if present is None:
+                self._create_record(manifest)
+            else:
+                self.bucket.delete([layout.collected_path(location)])
         metrics = staged_metrics(directory / layout.OUTPUT, manifest)
         self.records.add_history(history_entry_of(manifest, metrics))
 
@@ -136,9 +141,12 @@ class RemoteRuns:
         return record
 
     def add_submission(self, digest: str, record: msgspec.Struct) -> None:
-        """Keep the record of what a cluster is asked to run, unless it is there."""
+        """Keep the record of what a cluster is asked to run.
+
+        It is written anew where it is there: its age tells a collection that a Workflow may be reading what it names.
+        """
         path = layout.submission_path(digest)
-        self.bucket.create(path, encode(record, path))
+        self.bucket.put(path, encode(record, path))
 
     def refuse_taken(self, location: str) -> None:
         """Raise StoreError where there is a run, readable or not, at a location."""
@@ -147,6 +155,11 @@ class RemoteRuns:
                 f"there is something at {self.bucket.url}/{location} already",
                 hint="look at the prefix setting",
             )
+
+    def is_collected(self, location: str) -> bool:
+        """True for a run whose output was collected: its record is there, its files are not."""
+        path = layout.collected_path(location)
+        return self.bucket.get_many([path], SMALL_RECORD_BYTES)[0] is not None
 
     def read_record(self, record: IndexRecord) -> tuple[RunManifest, bytes]:
         """The run record that an index record leads to, and its bytes.

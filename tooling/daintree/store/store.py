@@ -145,9 +145,12 @@ class Store:
         """Raise ArtifactDamaged unless the run's output agrees with its record.
 
         Always: the files listed are the run record's, each of its size, and none was altered since it was last verified as far as the
-        store can tell cheaply. `thorough`: each file's bytes are read and hashed; a run that the cache does not hold whole is fetched.
+        store can tell cheaply. `thorough`: each file's bytes are read and hashed; a run that the cache does not hold whole is fetched,
+        and none is collected while this process uses it.
         """
         thorough = thorough or self._verify
+        if thorough:
+            self.local.hold(record.location)
         if self.shared is None:
             return self.local.check(record, thorough=thorough)
         try:
@@ -193,12 +196,14 @@ class Store:
     def output_path(self, record: IndexRecord) -> Path:
         """The local directory where the run's output can be read (never written) in place; fetched there if need be.
 
-        It was verified: no file has changed since it was hashed. Raises ArtifactDamaged when it cannot be had whole.
+        It was verified: no file has changed since it was hashed. It is not collected while this process lives. Raises ArtifactDamaged.
         """
+        self.local.hold(record.location)
         if self.shared is None:
             self.local.check(record, thorough=self._verify)
         elif self.local.damage(record, thorough=self._verify):
             self.shared.copies.fetch(record)
+            self.local.hold(record.location)
         return Path(self.local.path(record.location))
 
     def address(self, location: str, part: str = OUTPUT) -> str:
@@ -260,9 +265,9 @@ class Store:
             ) from None
         return manifest
 
-    def history(self, pipeline: str = "", stage: str = "") -> Iterator[HistoryEntry]:
-        """The runs of a stage, a pipeline or all, newest first, failed ones too; read as they are taken."""
-        return self._records.history(pipeline, stage)
+    def history(self, pipeline: str = "", stage: str = "", most: int = 1) -> Iterator[HistoryEntry]:
+        """The runs of a stage, a pipeline or all, newest first, failed ones too; read as they are taken, the first `most` together."""
+        return self._records.history(pipeline, stage, most)
 
     def latest_run(self, pipeline: str, stage: str) -> RunManifest | None:
         """The stage's latest run that succeeded; else its latest; None when there is none."""
@@ -359,19 +364,6 @@ class Store:
         empty(self.backend)
         if self.shared:
             empty(self.local.directory)
-
-    def orphans(self, *, remove: bool) -> tuple[int, int]:
-        """(runs, bytes) that were begun and never published, and that nobody writes any more; `remove` takes them away.
-
-        Of the bucket and of the cache. Whatever leads anywhere stays.
-        """
-        from daintree.store.contents import orphans
-
-        runs, size = orphans(self.backend, remove=remove)
-        if self.shared:
-            more = orphans(self.local.directory, remove=remove)
-            runs, size = runs + more[0], size + more[1]
-        return runs, size
 
     def _cached(self, shared: Shared, key: str, remote: IndexRecord | None) -> IndexRecord | None:
         """The cache's own record of a key for which the bucket has none or, as far as is known, a damaged one."""

@@ -1,0 +1,148 @@
+"""`doit gc`: what nobody reaches goes from the store, and everything else stays and works."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from daintree.store.bucket import Bucket
+    from tests.e2e.projects import Project
+
+OTHER = ("--set", "count.top=2")
+ALL = ("--older-than", "0s")
+
+
+def goes(project: Project, *arguments: str) -> list[str]:
+    """The stages of the outputs that a collection with these arguments would take, or takes, sorted."""
+    return sorted(output["stage"] for output in outputs(project, *arguments))
+
+
+def outputs(project: Project, *arguments: str) -> list[dict[str, Any]]:
+    """The same as the whole table has it."""
+    stores = project.doit("gc", *arguments, "--json").json()["stores"]
+    return [output for store in stores for output in store["goes"]]
+
+
+@pytest.fixture
+def tried(ran: Project) -> Project:
+    """The project with a run of other parameters, which no pipeline has."""
+    assert ran.run("words", *OTHER) == {"load": "hit", "clean": "hit", "count": "run"}
+    return ran
+
+
+def test_what_would_go_is_shown_and_goes_when_asked_for(tried: Project) -> None:
+    store = tried.environ["DAINTREE_STORE"]
+    [output] = outputs(tried, *ALL)
+    shown = tried.doit("gc", *ALL).stdout.splitlines()
+    assert shown[0].startswith(f"{store}: 1 output of 4 (21 B of ")
+    assert "would go; computing them again would take" in shown[0]
+    assert output["run"] in shown[1]
+    assert shown[-1] == f"nothing was removed; to do it: doit gc {' '.join(ALL)} --yes"
+    assert outputs(tried, *ALL, "--yes")[0]["outcome"] == "removed"
+    assert outputs(tried, *ALL) == []
+    assert set(tried.plan("words").values()) == {"hit"}
+
+
+def test_the_past_stays_and_says_that_the_output_was_collected(tried: Project) -> None:
+    [output] = outputs(tried, *ALL, "--yes")
+    assert "output collected (" in tried.reasons("words", *OTHER)["count"]
+    assert output["run"] in tried.doit("history").stdout
+    assert "collected: " in tried.doit("show", output["run"]).stdout
+    shown = tried.doit("show", output["run"], "--json").json()
+    assert shown["path"] is None
+    assert "@" in shown["collected"]["by"]
+    assert tried.run("words", *OTHER)["count"] == "run"
+    assert set(tried.plan("words", *OTHER).values()) == {"hit"}
+
+
+def test_without_a_policy_nothing_goes_that_a_key_leads_to(tried: Project) -> None:
+    assert outputs(tried) == []
+    tried.run("words", *OTHER, "--force", "count")
+    assert goes(tried) == ["count"]
+
+
+def test_what_another_branch_or_tag_reaches_goes_unless_it_is_to_stay(tried: Project) -> None:
+    tried.git("checkout", "--quiet", "-b", "other")
+    tried.write(
+        "pipelines/words.yaml",
+        "source: corpus.txt\nstages: [text/load, text/clean, {component: text/count, params: {top: 2}}]\n",
+    )
+    tried.commit()
+    tried.git("tag", "kept")
+    tried.git("checkout", "--quiet", "main")
+    assert goes(tried, *ALL, "--all-branches") == []
+    assert goes(tried, *ALL, "--all-tags") == []
+    assert goes(tried, *ALL) == ["count"]
+    assert tried.git("worktree", "list").count("\n") == 1
+
+
+def test_the_runs_of_a_pipeline_that_cannot_be_planned_stay(tried: Project) -> None:
+    tried.replace("pipelines/words.yaml", "corpus.txt", "nothing.txt")
+    finished = tried.doit("gc", *ALL)
+    assert "warning: pipeline words cannot be planned, so all its runs stay: " in finished.stderr
+    assert ": 0 outputs of 4 " in finished.stdout
+
+
+def test_the_last_of_a_stage_and_a_size(tried: Project) -> None:
+    tried.run("words", "--set", "count.top=1")
+    assert goes(tried, "--keep-last", "1") == ["count"]
+    assert goes(tried, "--max-size", "0B") == ["count", "count"]
+    assert goes(tried, "--max-size", "1GB") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--older-than", "30"), "--older-than '30': expected a duration"),
+        (("--max-size", "large"), "--max-size 'large': expected a size"),
+        (("--keep-last", "-1"), "--keep-last '-1': expected a whole number"),
+        (("--cache",), "is in no bucket, so it has no cache"),
+    ],
+)
+def test_what_cannot_be_read_is_said(
+    project: Project, arguments: tuple[str, ...], message: str
+) -> None:
+    assert message in project.doit("gc", *arguments).complaint()
+
+
+def test_what_was_not_used_for_long_goes_from_this_machine(tried: Project) -> None:
+    caches = Path(tried.environ["XDG_CACHE_HOME"]) / "daintree"
+    old = caches / "snapshots" / ("0" * 64)
+    old.mkdir(parents=True)
+    (old / "main.py").write_text("")
+    os.utime(old, (0, 0))
+    gone = caches / "git" / "gone"
+    (gone / "objects/info").mkdir(parents=True)
+    (gone / "objects/info/alternates").write_text("/nowhere/objects\n")
+    (gone / "HEAD").write_text("ref: refs/heads/main\n")
+    left = Path(tried.environ["DAINTREE_STORE"], "_cache/.tmp-0123")
+    left.write_bytes(b"12")
+    os.utime(left, (0, 0))
+    lock = Path(tried.environ["DAINTREE_STORE"], "_leases/0123")
+    lock.parent.mkdir(exist_ok=True)
+    lock.touch()
+    found = tried.doit("gc", "--yes", "--json").json()
+    assert [one["path"] for one in found["unused"]["snapshots"]] == [str(old)]
+    assert [one["path"] for one in found["unused"]["private objects of git"]] == [str(gone)]
+    assert found["interrupted"] == {"number": 1, "bytes": 2}
+    assert not any(path.exists() for path in (old, gone, left, lock))
+    assert set(tried.plan("words").values()) == {"hit"}
+
+
+def test_a_bucket_and_its_cache(ours: Project, theirs: Project, bucket: Bucket) -> None:
+    for project, arguments in ((ours, ()), (theirs, ()), (ours, OTHER)):
+        project.run("words", *arguments)
+    assert goes(ours, *ALL, "--cache", "--yes") == ["count"]
+    assert set(theirs.plan("words", *OTHER).values()) == {"hit"}
+    [output] = outputs(theirs, *ALL, "--yes")
+    assert output["outcome"] == "retired"
+    assert theirs.plan("words", *OTHER)["count"] == "miss"
+    [output] = outputs(theirs, *ALL, "--yes", "--grace", "0s")
+    assert output["outcome"] == "removed"
+    assert not any(path.startswith(f"{output['location']}/output") for path in bucket.sizes())
+    assert set(ours.plan("words").values()) == {"hit"}
+    assert ours.run("words", *OTHER)["count"] == "run"
