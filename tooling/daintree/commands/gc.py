@@ -51,7 +51,7 @@ class Collect(DaintreeCommand):
 
     name = "gc"
     doc_purpose = COMMANDS["gc"]
-    doc_usage = "[--older-than 30d] [--keep-last N] [--max-size 50GB] [--all-branches] [--all-tags] [--cache] [--yes] [--json]"
+    doc_usage = "[--older-than 30d] [--keep-last N] [--max-size 50GB] [--all-branches] [--all-tags] [--cache] [--yes] [--json] | --images [--yes] [--json]"
     doc_description = (
         "Without --yes it only says what would go. What a pipeline of this checkout reaches with its defaults never goes, nor a named run, "
         "what a submission reads, or what somebody computes, publishes or reads now. Runs stay in the history, with their logs."
@@ -66,12 +66,22 @@ class Collect(DaintreeCommand):
         option(
             "grace", "how long the files of retired keys stay (default: 1h in a bucket, else 0s)"
         ),
+        option(
+            "images",
+            "instead: tags in the registry that no branch, no :latest and no run needs",
+            type=bool,
+        ),
         option("yes", "do it", type=bool, short="y"),
         JSON_OPTION,
     )
 
-    def work(self, options: Mapping[str, Any], names: list[str]) -> int | None:
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         """Find the roots, select, and say or do it. Raises UsageError."""
+        if options["images"]:
+            from daintree.commands.gc_images import collect_images
+
+            collect_images(self.settings, remove=options["yes"], json=options["json"])
+            return
         store = open_store(self.settings)
         if options["cache"] and store.shared is None:
             raise UsageError(f"--cache: the store {store.url} is in no bucket, so it has no cache")
@@ -98,7 +108,6 @@ class Collect(DaintreeCommand):
             print_json(as_json(reports, unused, left, options["yes"]))
         else:
             print("\n".join(page(reports, unused, left, options)))
-        return None
 
     def _collect(
         self,
@@ -257,19 +266,26 @@ def _planned(
     from daintree.pipeline.plan import locations_reached, make_plan
     from daintree.pipeline.session import Request, Session
 
-    here, there = settings.root / pipeline.source, home / pipeline.source
-    uncommitted = "://" not in pipeline.source and not here.exists() and there.exists()
+    places = {
+        name: home / source.location
+        for name, source in pipeline.sources.items()
+        if "://" not in source.location and not (settings.root / source.location).exists()
+    }
     request = Request(
         pipeline=pipeline.name,
         directory=settings.root,
-        source=str(there) if uncommitted else "",
+        sources=tuple(
+            f"{name}={path}" if name else str(path)
+            for name, path in places.items()
+            if path.exists()
+        ),
     )
     session = Session(settings, request, reserved_names(settings.root))
     plan = make_plan(session, fetch=False)
-    digest = plan.identity.digest
+    digests = (identity.digest for identity in plan.identities.values())
     return Roots(
         frozenset(locations_reached(store, plan, environments)),
-        frozenset([digest] if digest else []),
+        frozenset(digest for digest in digests if digest),
     )
 
 

@@ -407,12 +407,9 @@ def objects_parent() -> Path:
 
 
 def commits_of(root: Path, references: Iterable[str]) -> list[str]:
-    """Return the commits that the branches or tags below these references name, each once. Raises GitError."""
-    wanted = list(references)
-    if not wanted:
-        return []
+    """Return the commits that the branches or tags below these references (one at least) name, each once. Raises GitError."""
     form = "--format=%(objecttype) %(objectname) %(*objecttype) %(*objectname)"
-    lines = git(root, "for-each-ref", form, *wanted).decode("ascii").splitlines()
+    lines = git(root, "for-each-ref", form, *references).decode("ascii").splitlines()
     matches = (re.findall(r"commit ([0-9a-f]+)", line) for line in lines)
     return sorted({ids[0] for ids in matches if ids})
 

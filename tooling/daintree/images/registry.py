@@ -139,6 +139,18 @@ class RegistryClient:
                 f"the registry {self.host} did not answer with the digest of {repository.tagged(tag)}"
             )
 
+    def delete(self, repository: Repository, digest: str) -> None:
+        """Delete an image with all tags that name it; one that is gone does not matter. Raises RegistryError where the registry refuses."""
+        url = f"{self._top}{repository.name}/manifests/{digest}"
+        answer = self._ask("DELETE", repository, url, {})
+        if answer.status == 405:
+            raise RegistryError(
+                f"the registry {self.host} allows nobody to delete images",
+                hint="its administrator can allow it (docker-registry: storage.delete.enabled: true)",
+            )
+        if answer.status != 404:
+            self._check(answer, f"the deletion of {repository}@{digest}")
+
     def _digest(self, repository: Repository, tag: str) -> str:
         url = f"{self._top}{repository.name}/manifests/{tag}"
         answer = self._ask("HEAD", repository, url, {"Accept": _ACCEPT})
@@ -163,7 +175,7 @@ class RegistryClient:
         headers: Mapping[str, str],
         body: bytes | None = None,
     ) -> Answer:
-        actions = "pull,push" if method == "PUT" else "pull"
+        actions = {"PUT": "pull,push", "DELETE": "pull,delete"}.get(method, "pull")
         scope = f"repository:{repository.name}:{actions}"
         with _connection_errors(self.host):
             known = self._authorization.header(scope)

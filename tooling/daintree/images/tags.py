@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from daintree.images.registry import RegistryClient
 THREADS = 16
 _CACHE_FILE = "versions"
 _VERSION = re.compile(r"sha256:[0-9a-f]{64}")
+_VERSION_TAG = re.compile(r"[0-9a-f]{20}")
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
@@ -162,6 +163,38 @@ def _wrong_label(candidate: Candidate, version: str) -> ImageError:
         f"{candidate.image} is not the image of {candidate.name} {candidate.version.digest}: {says}",
         hint="a version's tag is never overwritten: delete it in the registry, then build again",
     )
+
+
+class UnneededImage(msgspec.Struct, frozen=True):
+    """An image in the registry that nobody needs, with all the tags that name it."""
+
+    component: str
+    digest: str
+    tags: tuple[str, ...]
+
+
+def unneeded_images(
+    registry: RegistryClient,
+    repositories: Mapping[str, Repository],
+    needed: Mapping[str, Collection[str]],
+) -> list[UnneededImage]:
+    """The images that are named by tags of versions and commits alone, none of them among those that are `needed`, by component.
+
+    Deleting an image takes all its tags; so one that `:latest`, or a tag that somebody has set, names too is not among them. Raises RegistryError.
+    """
+    images: list[UnneededImage] = []
+    for component, repository in repositories.items():
+        tags = registry.tags(repository)
+        digests = registry.digests([(repository, tag) for tag in tags])
+        named: dict[str, list[str]] = {}
+        for tag, digest in zip(tags, digests, strict=True):
+            named.setdefault(digest, []).append(tag)
+        for digest, names in sorted(named.items()):
+            versions = [tag for tag in names if _VERSION_TAG.fullmatch(tag)]
+            others = [t for t in names if t not in versions and not _COMMIT.fullmatch(t)]
+            if digest and versions and not others and not {*versions} & {*needed[component]}:
+                images.append(UnneededImage(component, digest, tuple(sorted(names))))
+    return images
 
 
 class Aliases(msgspec.Struct, frozen=True):

@@ -83,7 +83,7 @@ def make_plan(session: Session, *, fetch: bool) -> Plan:
     Raises the error of whatever is wrong: a component, a parameter, the source, the store.
     """
     pipeline, request = session.pipeline, session.request
-    versions = _versions(session.settings, pipeline)
+    versions = versions_of(session.settings, pipeline)
     identities = session.identify_sources(fetch=fetch)
     environment_class = session.runner.environment_class
     tokens = refresh_tokens(datetime.now(UTC))
@@ -264,7 +264,6 @@ def results_of_other_runner(session: Session, plan: Plan) -> dict[str, str]:
         return {}
     runner, what = OTHERS[plan.runner]
     try:
-        stages = bound_to(plan, open_runner(runner, session.settings).environment_class)
         environment_class = open_runner(runner, session.settings).environment_class
         stages = bound_to(
             plan, {stage.name: environment_class(stage.spec) for stage in plan.stages}
@@ -285,7 +284,7 @@ def locations_reached(store: Store, plan: Plan, environments: Iterable[str]) -> 
     names = [stage.name for stage in plan.stages]
     own = {stage.name: stage.environment for stage in plan.stages}
     for classes in (own, *(dict.fromkeys(names, environment) for environment in environments)):
-        records, decisions = decided(store, bound_to(plan, classes), plan.identity)
+        records, decisions = decided(store, bound_to(plan, classes), plan.identities)
         locations |= {record.location for record in records.values() if record}
         locations |= {one.record.location for one in decisions.values() if isinstance(one, Hit)}
     return locations
