@@ -23,6 +23,7 @@ pytest_plugins = (
     "tests.services.proxy",
     "tests.services.image_project",
     "tests.services.kubernetes_api",
+    "tests.services.browser",
 )
 
 DOCKERFILE = "FROM python:3.11-slim\nCOPY . /application/\n"

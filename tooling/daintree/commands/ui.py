@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from daintree.commands.command import DaintreeCommand, option
@@ -17,6 +19,8 @@ from daintree.spec.yaml import cache_documents
 from daintree.terminal import count, say
 
 PORT = 8237
+# Connections that are open when a signal comes have that long.
+LAST_SECONDS = 3.0
 DIRECTORY = "output/report"
 
 
@@ -89,8 +93,8 @@ class Ui(_PagesCommand):
         options[0].set_default(-1)
         return options
 
-    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Serve until a signal comes."""
+    def work(self, options: Mapping[str, Any], names: list[str]) -> int:
+        """Serve until a signal comes; its exit code."""
         project = self.open_project()
         page = ""
         if names:
@@ -115,7 +119,21 @@ class Ui(_PagesCommand):
         say("Ctrl-C ends it")
         if not options["no_browser"]:
             _open_browser(address)
-        server.run(sockets=[listener])
+        return _serve(server, listener)
+
+
+def _serve(server: Any, listener: socket.socket) -> int:
+    """Serve until a signal comes; the exit code. The server works in a thread, so that signals are the command's own."""
+    thread = Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        thread.join()
+    except KeyboardInterrupt as signalled:
+        return 128 + getattr(signalled, "number", signal.SIGINT)
+    finally:
+        server.should_exit = True
+        thread.join(LAST_SECONDS)
+    return 0
 
 
 def _listener(address: str, port: int) -> socket.socket:

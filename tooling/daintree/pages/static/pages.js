@@ -143,7 +143,7 @@ function showStatuses(statuses, running) {
     const node = document.querySelector(`[data-node="${CSS.escape(name)}"]`);
     if (node) {
       node.setAttribute("class", `node ${status}`);
-      node.setAttribute("aria-label", `${name}: ${status}`);
+      node.setAttribute("aria-label", `${node.dataset.label}: ${status}`);
     }
   }
 }
