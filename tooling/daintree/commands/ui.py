@@ -146,6 +146,8 @@ def _listener(address: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((address, number))
+            # The address is printed before the server is there: who comes early waits.
+            listener.listen()
         except OSError as error:
             listener.close()
             reason = error.strerror

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -39,16 +39,22 @@ class Picture(msgspec.Struct, frozen=True):
 def picture(pipeline: PipelineView) -> Picture:
     """The pipeline drawn; the same for the same pipeline."""
     numbers = {stage.name: place for place, stage in enumerate(pipeline.stages, 1)}
-    edges = [
-        (numbers[need] if need else 0, numbers[stage.name])
-        for stage in pipeline.stages
-        for need in (stage.needs or [""])
-    ]
+    sources = dict.fromkeys(source for stage in pipeline.stages for source in stage.sources)
     output = len(numbers) + 1
+    origins = {source: place for place, source in enumerate(sources, output + 1)}
+    edges = []
+    for stage in pipeline.stages:
+        starts = [origins[source] for source in stage.sources]
+        starts += [numbers[need] for need in stage.needs]
+        edges += [(start, numbers[stage.name]) for start in starts]
     if pipeline.output:
         edges += [(numbers[name], output) for name in pipeline.output_stages]
-    places, routes = layout(edges)
-    boxes = [Box(*places[0], "source", pipeline.origin)]
+    alone = set(numbers.values()) - {node for edge in edges for node in edge}
+    places, routes = layout(edges, alone)
+    boxes = [
+        Box(*places[place], "source", source or pipeline.origin)
+        for source, place in origins.items()
+    ]
     boxes += [Box(*places[numbers[s.name]], s.name, s.component, s.status) for s in pipeline.stages]
     if pipeline.output:
         boxes.append(Box(*places[output], "output", pipeline.output))
@@ -60,14 +66,16 @@ def picture(pipeline: PipelineView) -> Picture:
     )
 
 
-def layout(edges: Sequence[tuple[int, int]]) -> tuple[dict[int, Point], list[list[Point]]]:
+def layout(
+    edges: Sequence[tuple[int, int]], alone: Collection[int] = ()
+) -> tuple[dict[int, Point], list[list[Point]]]:
     """The place of each node of a graph without cycles, and for each edge the places that its arrow passes, in order.
 
-    Nodes stand in layers from left to right, so that few arrows cross.
+    Nodes stand in layers from left to right, so that few arrows cross; those that are `alone` stand below.
     """
     from fast_sugiyama import from_edges
 
-    drawn = from_edges(edges, check_layout=False).to_list()
+    drawn = from_edges(edges, check_layout=False).to_list() if edges else []
     places: dict[int, Point] = {}
     below = 0.0
     links: dict[int, list[int]] = {}
@@ -78,6 +86,8 @@ def layout(edges: Sequence[tuple[int, int]]) -> tuple[dict[int, Point], list[lis
         below += (across / _UNIT + 1) * (HEIGHT + DOWN)
         for start, end in drawn_edges or ():
             links.setdefault(int(start), []).append(int(end))
+    for number, node in enumerate(sorted(alone)):
+        places[node] = (MARGIN, MARGIN + below + number * (HEIGHT + DOWN))
     known = {node for edge in edges for node in edge}
     return places, [_route(edge, links, known, places) for edge in edges]
 

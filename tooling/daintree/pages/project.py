@@ -51,6 +51,7 @@ class StageView(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     component: str
     needs: tuple[str, ...]
+    sources: tuple[str, ...] = ()
     status: str = "unknown"
     reason: str = ""
     parameters: Mapping[str, Scalar] = {}
@@ -125,7 +126,13 @@ class Project:
         except DaintreeError as error:
             pipeline = load_pipeline(root, name, self.reserved)
             stages = [
-                StageView(name=s.name, component=s.component, needs=s.needs, parameters=s.params)
+                StageView(
+                    name=s.name,
+                    component=s.component,
+                    needs=s.needs,
+                    sources=s.sources,
+                    parameters=s.params,
+                )
                 for s in pipeline.stages
             ]
             if isinstance(error, SourceError) or not isinstance(error, StoreError):
@@ -198,6 +205,7 @@ class Project:
                 name=stage.name,
                 component=stage.component,
                 needs=stage.needs,
+                sources=stage.sources,
                 status=decisions[stage.name][0].status,
                 reason=decisions[stage.name][1],
                 parameters=stage.parameters,

@@ -11,7 +11,7 @@ import msgspec
 from daintree.pages.project import Fault
 from daintree.pipeline.reasons import word
 from daintree.store.layout import LOG
-from daintree.store.records import HistoryEntry, RunManifest, short_run
+from daintree.store.records import HistoryEntry, InputRecord, RunManifest, short_run
 from daintree.store.store import Store
 
 ROWS = 100
@@ -148,7 +148,7 @@ def _sort_key(column: str) -> Callable[[HistoryEntry], float | str | None]:
 
 
 class Parent(msgspec.Struct, frozen=True):
-    """An input of a run: the need's name ("" for a source), its digest, its origin, and the run it came from ("" for none)."""
+    """An input of a run: its label, its digest, its origin, and the run it came from ("" for none)."""
 
     name: str
     digest: str
@@ -189,10 +189,10 @@ def run_view(store: Store, run: RunManifest) -> RunView:
     )
 
 
-def _parent(store: Store, record: object) -> Parent:
-    name, digest, origin = record.name, record.digest, record.origin  # type: ignore[attr-defined]
-    manifest = store.read_run(origin) if name else None
-    return Parent(name, digest, origin, manifest.run if manifest else "")
+def _parent(store: Store, record: InputRecord) -> Parent:
+    manifest = None if record.is_source else store.read_run(record.origin)
+    run = manifest.run if manifest else ""
+    return Parent(record.label, record.digest, record.origin, run)
 
 
 def _readers(store: Store, run: RunManifest) -> list[HistoryEntry]:
