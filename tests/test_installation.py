@@ -1,4 +1,4 @@
-"""Hints with the command that installs the tooling: it works as it stands, wherever the tooling came from."""
+"""Hints with the command that installs the tooling, and its address for a requirement: wherever the tooling came from."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ REPOSITORY = Path(__file__).parents[1]
 WHEEL = f"daintree-{__version__}-py3-none-any.whl"
 
 
-def hint_of(packages: Path, direct_url: dict[str, object] | None) -> str:
-    """The hint of an installation in the directory `packages` that pip recorded this address for."""
+def answer_of(packages: Path, direct_url: dict[str, object] | None, question: str) -> str:
+    """Value of an expression in an installation in the directory `packages` that pip recorded this address for."""
     shutil.copytree(REPOSITORY / "tooling" / "daintree", packages / "daintree")
     record = packages / f"daintree-{__version__}.dist-info"
     record.mkdir()
@@ -29,7 +29,7 @@ def hint_of(packages: Path, direct_url: dict[str, object] | None) -> str:
         (record / "direct_url.json").write_text(json.dumps(direct_url))
     program = (
         f"import sys; sys.path.insert(0, {str(packages)!r})\n"
-        "from daintree.installation import install_command; print(install_command('argo'))"
+        f"from daintree.installation import install_command, installed_from; print({question})"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=packages
@@ -63,4 +63,41 @@ def test_in_a_clone_the_clone_is_installed_again() -> None:
 def test_elsewhere_the_address_that_pip_recorded_is_named(
     tmp_path: Path, direct_url: dict[str, object] | None, command: str
 ) -> None:
-    assert hint_of(tmp_path / "site-packages", direct_url) == command
+    hint = answer_of(tmp_path / "site-packages", direct_url, "install_command('argo')")
+    assert hint == command
+
+
+DIGEST = "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("direct_url", "address"),
+    [
+        (
+            {
+                "url": f"https://files.example/{WHEEL}",
+                "archive_info": {"hash": f"sha256={DIGEST}", "hashes": {"sha256": DIGEST}},
+            },
+            f"https://files.example/{WHEEL}#sha256={DIGEST}",
+        ),
+        (
+            {
+                "url": "https://git.example/team/tools",
+                "vcs_info": {"vcs": "git", "commit_id": "0123abcd"},
+                "subdirectory": "build",
+            },
+            "git+https://git.example/team/tools@0123abcd#subdirectory=build",
+        ),
+        (
+            {"url": "file:///home/ana/tools", "dir_info": {"editable": True}},
+            "file:///home/ana/tools",
+        ),
+        (None, ""),
+        ({}, ""),
+    ],
+    ids=["wheel", "git", "directory", "unknown", "empty"],
+)
+def test_a_requirement_names_what_was_recorded(
+    tmp_path: Path, direct_url: dict[str, object] | None, address: str
+) -> None:
+    assert answer_of(tmp_path / "site-packages", direct_url, "installed_from()") == address

@@ -14,17 +14,36 @@ from tests.services.availability import unavailable
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
-SCRIPTS = [ROOT / ".ci/run", ROOT / ".ci/services", *sorted(HOOKS.iterdir())]
+NEW_PROJECT = ROOT / "tooling/daintree/authoring/templates/project"
+NEW_WORKFLOW = NEW_PROJECT / "dot-github/workflows/daintree.yml.template"
+SCRIPTS = [
+    ROOT / ".ci/run",
+    ROOT / ".ci/new-project",
+    ROOT / ".ci/services",
+    *sorted(HOOKS.iterdir()),
+]
 
 
-def test_actionlint_finds_nothing() -> None:
+def test_actionlint_finds_nothing(tmp_path: Path) -> None:
     program = shutil.which("actionlint") or shutil.which(
         "actionlint", path=str(Path.home() / "go/bin")
     )
     if program is None:
         unavailable("actionlint is not installed (.ci/services builds it)")
-    done = subprocess.run([program, *WORKFLOWS], capture_output=True, text=True, check=False)
+    new = tmp_path / ".github/workflows/daintree.yml"
+    new.parent.mkdir(parents=True)
+    shutil.copy(NEW_WORKFLOW, new)
+    done = subprocess.run([program, *WORKFLOWS, new], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_a_new_project_uses_the_same_actions() -> None:
+    used, known = (
+        set(re.findall(r"uses: *(.*)", "".join(path.read_text("utf-8") for path in paths)))
+        for paths in ([NEW_WORKFLOW], WORKFLOWS)
+    )
+    assert used
+    assert used <= known
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)

@@ -10,33 +10,55 @@ from daintree import __version__
 _CLONE = Path(__file__).parents[2]
 
 
+def clone() -> Path | None:
+    """The clone of this tooling's repository that it runs in; None where it was installed from a wheel."""
+    return _CLONE if (_CLONE / "tooling" / "daintree").is_dir() else None
+
+
 def install_command(extra: str = "") -> str:
     """The command line that installs this tooling with an extra ("": without one), for a hint.
 
     In a clone it is `pip install -e .`; else it names the wheel or the repository that this installation came from.
     """
     extras = f"[{extra}]" if extra else ""
-    if (_CLONE / "pyproject.toml").is_file() and (_CLONE / "tooling" / "daintree").is_dir():
+    if clone():
         return f"pip install -e {shlex.quote('.' + extras)}"
     wheel = f"daintree-{__version__}-py3-none-any.whl"
-    origin = _origin()
+    origin = installed_from()
     if not origin:
         return f"pip install {shlex.quote(wheel + extras)}, with the path of your team's wheel"
     return f"pip install {shlex.quote(f'daintree{extras} @ {origin}')}"
 
 
-def _origin() -> str:
-    """The address that pip recorded for this installation (PEP 610); "" where it recorded none."""
-    from importlib.metadata import PackageNotFoundError, distribution
+def installed_from() -> str:
+    """The address that this installation recorded (PEP 610), as a requirement names it; "" where it recorded none.
+
+    With the commit of a repository, and the digest of a wheel if the installer recorded it.
+    """
+    from importlib.metadata import distributions
 
     import msgspec
 
+    # Beside a clone's pyproject.toml there is a second one, without a record; elsewhere one may be of another installation.
+    here = Path(__file__).parent
+    found = [
+        d for d in distributions(name="daintree") if clone() or d.locate_file(here.name) == here
+    ]
+    records = [distribution.read_text("direct_url.json") for distribution in found]
     try:
-        recorded = distribution("daintree").read_text("direct_url.json") or "{}"
-        direct = msgspec.json.decode(recorded, type=dict[str, object])
-    except (PackageNotFoundError, msgspec.DecodeError):
+        direct = msgspec.json.decode(next(filter(None, records), "{}"), type=dict[str, object])
+    except msgspec.DecodeError:
         return ""
-    url, vcs = str(direct.get("url", "")), direct.get("vcs_info")
-    if not isinstance(vcs, dict) or not url:
-        return url
-    return f"{vcs.get('vcs')}+{url}@{vcs.get('commit_id')}"
+    url, vcs, archive = (
+        str(direct.get("url", "")),
+        direct.get("vcs_info"),
+        direct.get("archive_info"),
+    )
+    fragments = []
+    if url and isinstance(vcs, dict):
+        url = f"{vcs.get('vcs')}+{url}@{vcs.get('commit_id')}"
+    if isinstance(archive, dict) and isinstance(hashes := archive.get("hashes"), dict):
+        fragments = [f"{name}={digest}" for name, digest in hashes.items() if name == "sha256"]
+    if direct.get("subdirectory"):
+        fragments.append(f"subdirectory={direct['subdirectory']}")
+    return "#".join([url, "&".join(fragments)]) if url and fragments else url

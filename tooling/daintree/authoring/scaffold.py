@@ -29,12 +29,14 @@ from daintree.terminal import nearest
 LIBRARY = "lib/stageio"
 CONNECTOR = "common/load-jsonl"
 CLEANER = "common/clean-csv"
+SAMPLES = f"{DIRECTORY}/samples"
+PURCHASES = f"{SAMPLES}/purchases.json.gz"
 
 # What docker accepts as a part of an image's name.
 _PART = r"[a-z0-9]+(?:[-_][a-z0-9]+)*"
 _COMPONENT_NAME = re.compile(rf"{_PART}/{_PART}\Z")
 
-_TEMPLATES = Path(__file__).with_name("templates")
+TEMPLATES = Path(__file__).with_name("templates")
 # A component's files and their templates: under names of their own, none of these is taken for
 # source or test of the tooling itself.
 _COMPONENT_FILES = {
@@ -43,6 +45,7 @@ _COMPONENT_FILES = {
     "requirements.in": "requirements.in",
     "tests/test_main.py": "test_main.py",
 }
+_COMMON = (".dockerignore", "Dockerfile", "requirements.in")
 
 
 def new_component(root: Path, name: str, *, dockerfile: bool = False) -> list[Path]:
@@ -89,22 +92,33 @@ def _write_dockerfile(root: Path, name: str) -> Path:
 def new_pipeline(
     root: Path, name: str, components: Sequence[str] = (), *, reserved: Collection[str] = ()
 ) -> list[Path]:
-    """Write the pipeline `name`: `components` on the bundled sample. Returns its file.
+    """Write the pipeline `name`: `components` on a bundled sample. Returns its file.
 
-    Without components it loads and cleans; where they do not load, common/load-jsonl comes first.
+    Where there is common/load-jsonl it comes first, and without components common/clean-csv follows.
     Raises UsageError for a name that cannot be one, is taken or is in `reserved`, and for an
     unknown component, SpecError where two stages would have the same name.
     """
     _check_pipeline(root, name, reserved)
-    stages = list(components) or [CONNECTOR, CLEANER]
-    if CONNECTOR not in stages:
-        stages.insert(0, CONNECTOR)
     known = discover_components(root)
+    connected = CONNECTOR in known
+    stages = list(components) or ([CONNECTOR, CLEANER] if connected else [])
+    if not stages:
+        raise UsageError(
+            f"doit new pipeline {name}: of which components?",
+            hint=f"doit new pipeline {name} {' '.join(sorted(known)[:2]) or 'GROUP/NAME'}",
+        )
+    if connected and CONNECTOR not in stages:
+        stages.insert(0, CONNECTOR)
     for component in stages:
         if component not in known:
             raise UsageError(f"there is no component {component!r}", hint=nearest(component, known))
     listing = "\n".join(f"  - {component}" for component in stages)
-    content = _template("pipeline/pipeline.yaml", PIPELINE_NAME=name, STAGES=listing)
+    content = _template(
+        "pipeline/pipeline.yaml",
+        PIPELINE_NAME=name,
+        SOURCE=_sample(root, connected),
+        STAGES=listing,
+    )
     path = root / DIRECTORY / f"{name}.yaml"
     read_pipeline(content.encode("utf-8"), f"{DIRECTORY}/{path.name}", name)
     with _written(f"{DIRECTORY}/{path.name}"), _scratch(root) as scratch:
@@ -158,6 +172,14 @@ def _check_pipeline(root: Path, name: str, reserved: Collection[str]) -> None:
             )
 
 
+def _sample(root: Path, connected: bool) -> str:
+    """The path of the sample that a new pipeline reads: for the connector, else the project's first."""
+    if connected:
+        return PURCHASES
+    samples = sorted(path for path in (root / SAMPLES).glob("*") if path.is_file())
+    return f"{SAMPLES}/{samples[0].name}" if samples else f"{SAMPLES}/FILE"
+
+
 def _proposal(name: str) -> str:
     """A name that could be meant by one that cannot be a component's."""
     parts = [re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-") for part in name.split("/")]
@@ -165,11 +187,23 @@ def _proposal(name: str) -> str:
     return "/".join(["shop", *named][-2:] if named else ["shop", "rank"])
 
 
-def _template(name: str, **values: str) -> str:
-    text = (_TEMPLATES / f"{name}.template").read_text(encoding="utf-8")
+def common_files(name: str) -> dict[str, str]:
+    """The files of the component `name` that hold nothing of its own, by their paths in it."""
+    return {
+        path: _template(f"component/{_COMPONENT_FILES[path]}", COMPONENT_NAME=name)
+        for path in _COMMON
+    }
+
+
+def filled(text: str, **values: str) -> str:
+    """A template's text with its placeholders replaced."""
     for placeholder, value in values.items():
         text = text.replace(placeholder, value)
     return text
+
+
+def _template(name: str, **values: str) -> str:
+    return filled((TEMPLATES / f"{name}.template").read_text(encoding="utf-8"), **values)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import fnmatch
 import gc
 import re
@@ -40,7 +41,7 @@ from daintree.commands.command import (
 )
 from daintree.commands.names import COMMANDS
 from daintree.errors import DaintreeError, UsageError
-from daintree.settings import find_project
+from daintree.settings import find_project, is_daintree
 from daintree.terminal import columns, nearest
 
 if TYPE_CHECKING:
@@ -460,22 +461,25 @@ class ResetDep(AtProject, DoitResetDep):  # type: ignore[misc]
 
 
 def _project_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """doit's settings, with those of the project where the current directory lies below its root."""
+    """doit's settings, with those of the project where the current directory lies below its root.
+
+    A project of this tooling has one database, an SQLite one, whether its pyproject.toml says so or not.
+    """
     here = Path.cwd()
     try:
         root = find_project(here)
     except UsageError:
         return config
-    if root == here:
-        return config
-    from doit.doit_cmd import DoitConfig
+    if root != here:
+        from doit.doit_cmd import DoitConfig
 
-    try:
-        found = DoitConfig().load_config_toml(str(root / "pyproject.toml"), "tool.doit")
-    except (OSError, ValueError):
         # What is wrong with the file is told where the tooling's own settings are read.
+        with contextlib.suppress(OSError, ValueError):
+            read = DoitConfig().load_config_toml(str(root / "pyproject.toml"), "tool.doit")
+            config = {**config, **read}
+    if not is_daintree(root):
         return config
-    return {**config, **found}
+    return {**config, "GLOBAL": {"backend": "sqlite3", **config.get("GLOBAL", {})}}
 
 
 def _renew_database(path: Path) -> None:

@@ -31,7 +31,7 @@ COMMANDS: dict[str, str] = {
     "build": "build the images that are missing, and push them",
     "hooks": "build images after each commit: switch git hooks on or off",
     "list": "show pipelines, tasks and commands",
-    "new": "write a component or a pipeline from a template",
+    "new": "write a project, a component or a pipeline from a template",
     "lock": "compile a component's requirements into one hash-locked file",
     "store": "show where the artifact store is and how large; clear up after interrupted runs",
     "gc": "free space in the store and on this machine; keep what pipelines reach",

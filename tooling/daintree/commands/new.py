@@ -1,31 +1,42 @@
-"""`doit new` and `doit lock`: writing components and pipelines."""
+"""`doit new`, `doit lock` and `doit hooks`: writing projects, components and pipelines."""
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from daintree.authoring.git_hooks import after_commit, install, remove
 from daintree.authoring.lock_requirements import lock
+from daintree.authoring.project import SAMPLE, new_project, project_difference
 from daintree.authoring.scaffold import new_component, new_pipeline
 from daintree.commands.command import DaintreeCommand, option
 from daintree.commands.names import COMMANDS, reserved_names
 from daintree.components import discover_images, discover_libraries
 from daintree.errors import UsageError
-from daintree.terminal import say
+from daintree.installation import installed_from
+from daintree.terminal import count, say
 
 
 class New(DaintreeCommand):
-    """Writes a component or a pipeline that runs as it is."""
+    """Writes a project, a component or a pipeline that runs as it is."""
 
     doc_purpose = COMMANDS["new"]
-    doc_usage = "component GROUP/NAME [--dockerfile] | pipeline NAME [COMPONENT …]"
+    doc_usage = "project DIR [--diff] | component GROUP/NAME [--dockerfile] | pipeline NAME [COMPONENT …]"
     doc_description = (
-        "A component gets a program, its parameters, its packages and a test that passes; a pipeline runs the components "
-        "named, in this order, on the bundled sample."
+        "A project is a team's own repository, with a small sample; in a directory that exists nothing is changed, only "
+        "added. A component gets a program, its parameters, its packages and a test that passes; a pipeline runs the "
+        "components named, in this order, on a bundled sample."
     )
     cmd_options = (
+        option(
+            "diff",
+            "of a project: only show what this version of the tooling would write",
+            type=bool,
+        ),
         option(
             "dockerfile",
             "write the component's default Dockerfile too, for you to change",
@@ -35,8 +46,13 @@ class New(DaintreeCommand):
     names = (2, None)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Write the files and name them. Raises UsageError for another kind than component or pipeline."""
+        """Write the files and name them. Raises UsageError for another kind than project, component or pipeline."""
         kind, name, *components = names
+        if kind == "project" and not components:
+            self._project(Path(name).absolute(), name, only_difference=options["diff"])
+            return
+        if options["diff"]:
+            raise UsageError("--diff is for projects", hint="doit new project . --diff")
         if kind == "component" and not components:
             written = new_component(self.root, name, dockerfile=options["dockerfile"])
         elif kind == "pipeline":
@@ -49,6 +65,34 @@ class New(DaintreeCommand):
             print(path.relative_to(self.root))
         next_step = f"doit test:{name}" if kind == "component" else f"doit run {name}"
         say(f"next: {next_step}")
+
+    def _project(self, directory: Path, typed: str, *, only_difference: bool) -> None:
+        directory = Path(os.path.normpath(directory))
+        if only_difference:
+            print("".join(f"{line}\n" for line in project_difference(directory)), end="")
+            return
+        written = new_project(directory)
+        commit = f", in commit {written.commit}" if written.commit else ""
+        print(f"{directory}: {count(len(written.files), 'file')} written{commit}")
+        for path in written.different:
+            print(f"left as it is: {path}")
+        if written.different:
+            say(f"what differs: doit new project {shlex.quote(typed)} --diff")
+        if written.without_commit:
+            say(f"note: not committed: {written.without_commit}")
+            say("hint: git config --global user.name NAME (and user.email), then git commit")
+        if "pyproject.toml" in written.files and not _is_shared(installed_from()):
+            say("note: pyproject.toml names the tooling by a path of this machine, or not at all")
+            say("hint: before you share it, name a git address and commit, or the URL of a wheel")
+        change = "" if directory == Path.cwd() else f"cd {shlex.quote(typed)} && "
+        sample = (
+            f"doit run {SAMPLE}" if f"pipelines/{SAMPLE}.yaml" in written.files else "doit list"
+        )
+        say(f"next: {change}{sample}")
+
+
+def _is_shared(address: str) -> bool:
+    return address != "" and not address.startswith(("file:", "git+file:"))
 
 
 class Lock(DaintreeCommand):

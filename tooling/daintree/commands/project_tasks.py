@@ -27,16 +27,25 @@ LINTERS: dict[str, list[str]] = {
     "locks": ["doit", "lock", "--check"],
 }
 
+# A program whose table in pyproject.toml has another name; a project without the table does without the check.
+CONFIGURED_BY = {"lint-imports": "importlinter"}
+
 
 def task_test() -> Iterator[dict[str, Any]]:
-    """test the tooling, and each component in its own environment"""
+    """run the project's tests, and each component's in its own environment"""
     root = find_project(Path.cwd())
-    yield {
-        "name": "tooling",
-        "doc": "test the tooling",
-        "actions": [_tool("pytest", "-n", "auto", "tests")],
-        "verbosity": 2,
-    }
+    if (root / "tests").is_dir():
+        name, what = (
+            ("tooling", "the tooling") if _holds_tooling(root) else ("project", "the project")
+        )
+        yield {
+            "name": name,
+            "doc": f"test {what}",
+            "actions": [
+                _tool("pytest", *(["-n", "auto"] if _holds_tooling(root) else []), "tests")
+            ],
+            "verbosity": 2,
+        }
     for name in [*discover_libraries(root), *discover_components(root)]:
         yield {
             "name": name,
@@ -47,15 +56,20 @@ def task_test() -> Iterator[dict[str, Any]]:
 
 
 def task_lint() -> Iterator[dict[str, Any]]:
-    """check format, rules, types, layers and locked requirements"""
-    yield {
-        "name": "reference",
-        "doc": "the reference pages are what the code says",
-        "actions": [_check_reference],
-        "verbosity": 2,
-    }
-    settings = read_settings(find_project(Path.cwd()))
+    """check locked requirements, and what the project has set up of format, rules, types and layers"""
+    root = find_project(Path.cwd())
+    settings = read_settings(root)
+    if _holds_tooling(root):
+        yield {
+            "name": "reference",
+            "doc": "the reference pages are what the code says",
+            "actions": [_check_reference],
+            "verbosity": 2,
+        }
+    configured = _configured_tools(root)
     for name, (program, *arguments) in LINTERS.items():
+        if CONFIGURED_BY.get(program, program) not in {*configured, "doit"}:
+            continue
         if name == "format":
             arguments += [
                 ".",
@@ -67,6 +81,21 @@ def task_lint() -> Iterator[dict[str, Any]]:
             "actions": [_tool(program, *arguments)],
             "verbosity": 2,
         }
+
+
+def _holds_tooling(root: Path) -> bool:
+    return (root / "tooling" / "daintree").is_dir()
+
+
+def _configured_tools(root: Path) -> frozenset[str]:
+    """The names of the tables `[tool.…]` in the project's pyproject.toml, which was read before."""
+    import tomllib
+
+    try:
+        table = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return frozenset()
+    return frozenset(table.get("tool", {}))
 
 
 def task_reference() -> dict[str, Any]:
