@@ -36,10 +36,15 @@ def keep_log(run: RunManifest, store: Store, content: bytes) -> None:
 
 def test_a_row_says_what_when_by_whom_and_why(manifest: RunManifest, failed: RunManifest) -> None:
     assert history_table([manifest, failed]) == [
-        "run                           stage   result  took    by          commit     version   parameters  reason",
-        "20240102T030405006Z-0a1b2c3d  x:join  ok      12.3 s  ada@engine  ffffffff+  77777777  -           params.rate 1.0 → 0.5",
-        "r2                            x:join  FAILED  12.3 s  @engine     -          77777777  -           ended with exit code 3",
+        "run       began             stage   result  took    by          commit     parameters  reason",
+        "0a1b2c3d  2024-01-02 03:04  x:join  ok      12.3 s  ada@engine  ffffffff+  -           params.rate 1.0 → 0.5",
+        "r2        2024-01-02 03:04  x:join  FAILED  12.3 s  @engine     -          -           ended with exit code 3",
     ]
+
+
+def test_a_row_is_cut_to_the_terminal(manifest: RunManifest) -> None:
+    assert [len(line) for line in history_table([manifest], 80)] == [80, 80]
+    assert history_table([manifest], 80)[1].endswith("…")
 
 
 def test_rows_of_a_stage_show_the_parameters_that_differ(

@@ -51,3 +51,29 @@ def test_the_seconds_are_those_since_the_command_began(planned: Callable[..., Pl
 
     began = time.perf_counter() - 100
     assert Progress(planned(DECISIONS).plan, began).seconds() >= 100
+
+
+def test_a_silent_stage_shows_elapsed_and_expected_time(
+    planned: Callable[..., Planned], capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    progress = Progress(planned(DECISIONS).plan, began=0.0, clock=lambda: now)
+    progress.starting("left", "no run recorded", 90.0)
+    progress.starting("right", "no run recorded", None)
+    shown = {}
+    for now in (19.0, 21.0, 40.0, 62.0):
+        if now == 40.0:
+            progress.line("right", "read 10 rows")
+        progress.print_silent()
+        shown[now] = capsys.readouterr().err.splitlines()[-2:]
+    progress.end()
+    assert shown[19.0] == [
+        "left   run   no run recorded",
+        "right  run   no run recorded",
+    ]
+    assert shown[21.0] == [
+        "left   …     running for 21.0 s; last run 1 min 30 s",
+        "right  …     running for 21.0 s",
+    ]
+    assert shown[40.0] == ["right  | read 10 rows"]
+    assert shown[62.0] == ["left   …     running for 1 min 02 s; last run 1 min 30 s"]

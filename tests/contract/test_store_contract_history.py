@@ -71,7 +71,7 @@ class TestHistory:
         manifest = publish(store)
         place.write("_history/words/train/00009898/999999999-99990101T000000000Z-0", content)
         assert [entry.run for entry in store.history("words", "train")] == [manifest.run]
-        assert store.find_run("9999") is None
+        assert store.find_run("999901") is None
 
     def test_an_entry_that_leads_outside_is_passed_over(self, place: Place, store: Store) -> None:
         manifest = publish(store)
@@ -95,7 +95,7 @@ class TestHistory:
         for reader in (store, other):
             assert reader.find_run(RUN) == reader.find_run(RUN[:-8]) == one
             assert reader.find_run(OTHER_RUN[:-8]) == two
-            assert reader.find_run("2027") is None
+            assert reader.find_run("202701") is None
             assert reader.find_run(RUN + "0") is None
 
     def test_an_id_that_is_whole_is_not_ambiguous(self, store: Store) -> None:
@@ -104,10 +104,18 @@ class TestHistory:
 
     def test_an_ambiguous_beginning_is_said_with_what_begins_so(self, store: Store) -> None:
         for number in range(7):
-            publish_failed(store, f"run-{number}")
-        with pytest.raises(UsageError, match="7 runs begin with 'run-'") as raised:
-            store.find_run("run-")
-        assert raised.value.hint == "give more of the id: run-0, run-1, run-2, run-3, run-4, …"
+            publish_failed(store, f"run-0-{number}")
+        with pytest.raises(UsageError, match="7 runs begin with 'run-0-'") as raised:
+            store.find_run("run-0-")
+        beginning = "give more of the id: run-0-0, run-0-1, run-0-2, run-0-3, run-0-4, …"
+        assert raised.value.hint == beginning
+
+    def test_too_little_of_an_id_is_refused(self, store: Store) -> None:
+        one = publish(store, "20260101T101500000Z-abcdef12")
+        assert store.find_run("abcdef") == store.find_run("202601") == one
+        for text in ("abcde", "20260", "zzzzz"):
+            with pytest.raises(UsageError, match=f"'{text}' is too little of a run's id"):
+                store.find_run(text)
 
     @pytest.mark.parametrize("name", ["", "..", "a/b", "a b", ".a", "ä", "x" * 256])
     def test_names_that_are_no_path_segments_are_refused(self, store: Store, name: str) -> None:

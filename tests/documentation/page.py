@@ -18,7 +18,7 @@ _SPOKEN = re.compile(r"`(doit(?: [^`]*)?)`")
 _NAMING = re.compile(r"^doit \w[\w-]*$|\b[A-Z]{2,}\b|…|\[|\|")
 # Said to whoever reads, and done by .ci/run: cloning, making an environment, installing, the whole suite.
 SET_UP = re.compile(
-    r"(git clone|cd |python3 -m venv|\. \.venv|pip install|pre-commit install|doit (test|lint)(\s|$)|wsl )"
+    r"(git clone|python3 -m venv|\. \.venv|pip install|pre-commit install|doit (test|lint)(\s|$)|wsl )"
 )
 
 

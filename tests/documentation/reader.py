@@ -38,6 +38,8 @@ class Reader:
     environ: dict[str, str] = field(init=False)
     days: set[datetime] = field(default_factory=set)
     cells: list[str] = field(default_factory=list)
+    # Below the clone, or wherever a command `cd` has led.
+    directory: Path = field(init=False)
     # Variables that name services, as they are here; and what is shown for them.
     services: dict[str, str] = field(default_factory=dict)
     shown: dict[str, str] = field(default_factory=dict)
@@ -63,6 +65,7 @@ class Reader:
         }
         self.days.add(datetime.now(UTC))
         subprocess.run(["git", "clone", "--quiet", ROOT, self.clone], check=True)
+        self.directory = self.clone
         sample = self.clone / "pipelines/samples/purchases.json.gz"
         shutil.copy(sample, self.home / "reviews.json.gz")
 
@@ -94,7 +97,7 @@ class Reader:
     def follow(self, block: Block) -> Iterator[tuple[Command, list[str]]]:
         """Do what a block says; each command whose output it shows, and the lines that were printed."""
         if block.kind == "file":
-            path = self.clone / block.subject
+            path = self.directory / block.subject
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.body, encoding="utf-8")
         elif block.kind == "diff":
@@ -103,7 +106,11 @@ class Reader:
             self.cells.append(block.body)
             packages = [f"--with={package}" for package in CELL_PACKAGES]
             python = ["uv", "run", "--quiet", "--no-project", "--python", sys.executable, *packages]
+            # The notebook's environment has the tooling, and packages of its own.
+            search = [ROOT / "tooling", *(p for p in sys.path if p.endswith("site-packages"))]
+            self.environ["PYTHONPATH"] = os.pathsep.join(map(str, search))
             self._run([*python, "python", "-"], "\n".join(self.cells), (0,))
+            del self.environ["PYTHONPATH"]
         for command in block.commands:
             done_before = SET_UP.match(command.text)
             yield command, list(command.shown) if done_before else self.printed(command)
@@ -112,6 +119,9 @@ class Reader:
         """The lines a command prints, stdout and stderr together; AssertionError unless it ends as the page says."""
         if command.text.startswith("export ") and ";" not in command.text:
             self._export(*shlex.split(command.text)[1:])
+            return []
+        if re.fullmatch(r"cd \S+", command.text):
+            self.directory = (self.directory / command.text[3:]).resolve(strict=True)
             return []
         failing = any(_FAILURE.match(line) for line in command.shown)
         unknown = command.shown == (UNKNOWN,)
@@ -129,7 +139,7 @@ class Reader:
     def _run(self, command: Sequence[str], stdin: str, codes: Sequence[int]) -> str:
         done = subprocess.run(
             command,
-            cwd=self.clone,
+            cwd=self.directory,
             env=self.environ,
             input=stdin,
             stdout=subprocess.PIPE,

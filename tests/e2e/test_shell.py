@@ -18,10 +18,10 @@ from tests.e2e.projects import DOIT
 COUNTS = "word,count\nthe,4\na,3\nand,2\n"
 
 
-def shell(project: Project, script: str, stage: str = "words:count") -> Finished:
-    """`doit shell` with a script on its stdin."""
-    process = subprocess.Popen(
-        [DOIT, "shell", stage],
+def started(project: Project, *arguments: str) -> subprocess.Popen[str]:
+    """`doit shell` with pipes for its stdin, stdout and stderr."""
+    return subprocess.Popen(
+        [DOIT, "shell", *arguments],
         cwd=project.root,
         env=dict(project.environ),
         stdin=subprocess.PIPE,
@@ -29,6 +29,11 @@ def shell(project: Project, script: str, stage: str = "words:count") -> Finished
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def shell(project: Project, script: str, *arguments: str, stage: str = "words:count") -> Finished:
+    """`doit shell` with a script on its stdin."""
+    process = started(project, stage, *arguments)
     assert process.stdin is not None
     process.stdin.write(script)
     process.stdin.close()
@@ -79,20 +84,52 @@ def test_a_parameter_is_no_program(opened: Project, tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
-def test_on_a_terminal_the_command_is_in_the_history(ran: Project) -> None:
+def test_an_edit_in_the_working_tree_counts_at_once(opened: Project) -> None:
+    process = started(opened, "words:count")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("$RUN --top 1 && cat $OUTPUT/counts.csv\n")
+    process.stdin.flush()
+    assert [process.stdout.readline() for _ in range(2)] == ["word,count\n", "the,4\n"]
+    program = opened.root / "components/text/count/main.py"
+    before = program.read_text()
+    program.write_text(before.replace('"word,count"', '"edited"'))
+    process.stdin.write("$RUN --top 1 && cat $OUTPUT/counts.csv\n")
+    process.stdin.close()
+    process.stdin = None
+    finished = opened.finish(process)
+    assert finished.stdout == "edited\nthe,4\n", finished.stderr
+    program.write_text(before)
+    assert opened.plan("words") == {"load": "hit", "clean": "hit", "count": "hit"}
+
+
+def test_an_edited_library_counts_at_once_too(opened: Project) -> None:
+    library = opened.root / "components/lib/textio/__init__.py"
+    library.write_text(library.read_text() + "\nedited = 'yes'\n")
+    script = "import textio; print(textio.__file__, textio.edited)"
+    finished = shell(opened, f'python -c "{script}"\n', stage="words:clean")
+    assert finished.stdout.endswith("textio/__init__.py yes\n"), finished.stderr
+
+
+def test_frozen_is_the_versions_own_files(opened: Project) -> None:
+    finished = shell(opened, "pwd; test -L main.py || echo a file\n", "--frozen")
+    assert finished.stdout.endswith("\na file\n"), finished.stderr
+
+
+def on_a_terminal(project: Project, *arguments: str, typed: bytes) -> tuple[int, str]:
+    """Exit code of `doit` with these arguments on a terminal where this was typed, and all that it showed."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [DOIT, "shell", "words:count"],
-        cwd=ran.root,
-        env={**ran.environ, "TERM": "dumb"},
+        [DOIT, *arguments],
+        cwd=project.root,
+        env={**project.environ, "TERM": "dumb"},
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
         start_new_session=True,
     )
     os.close(theirs)
-    # The up arrow brings the last command of the history.
-    os.write(ours, b"\x10\ncat $OUTPUT/counts.csv\nexit\n")
+    os.write(ours, typed)
     said = b""
     try:
         while chunk := os.read(ours, 4096):
@@ -101,9 +138,44 @@ def test_on_a_terminal_the_command_is_in_the_history(ran: Project) -> None:
         # The terminal's other end is closed.
         pass
     os.close(ours)
-    assert process.wait(60) == 0
-    assert b"(words:count)" in said
-    assert b"the,4\r\na,3\r\nand,2\r\n" in said, said.decode()
+    return process.wait(60), said.decode()
+
+
+def test_on_a_terminal_the_command_is_in_the_history(ran: Project) -> None:
+    # The up arrow brings the last command of the history.
+    code, said = on_a_terminal(
+        ran, "shell", "words:count", typed=b"\x10\ncat $OUTPUT/counts.csv\nexit\n"
+    )
+    assert code == 0
+    assert "(words:count)" in said
+    assert "the,4\r\na,3\r\nand,2\r\n" in said
+
+
+def test_the_debugger_opens_where_a_stage_fails(project: Project) -> None:
+    fails = "number = 6 * 7\ntry:\n    raise KeyError(number)\nexcept KeyError:\n    sys.exit(1)"
+    project.component("odd/fail", fails)
+    project.pipeline("odd", "odd/fail")
+    code, said = on_a_terminal(project, "run", "odd:fail", "--pdb", typed=b"p number + 1\nq\n")
+    assert code == 1, said
+    assert "KeyError: 42" in said
+    assert f'File "{project.root}/components/odd/fail/main.py", line' in said
+    assert "(Pdb) " in said
+    assert "\n43\r\n" in said
+    assert project.doit("history", "--json").json() == {"runs": []}
+
+
+def test_a_breakpoint_is_an_interactive_one(project: Project) -> None:
+    project.component("odd/stop", "word = 'seen'\nbreakpoint()\n(output / 'a').write_text(word)")
+    project.pipeline("odd", "odd/stop")
+    code, said = on_a_terminal(project, "run", "odd:stop", "--pdb", typed=b"p word * 2\nc\n")
+    assert (code, "'seenseen'" in said) == (0, True), said
+
+
+def test_the_debugger_wants_one_stage_and_a_terminal(ran: Project) -> None:
+    assert "--pdb needs a terminal" in ran.doit("run", "words:count", "--pdb").complaint()
+    complaint = ran.doit("run", "words", "--pdb").complaint()
+    assert "--pdb is for one stage\nhint: doit run words:STAGE --pdb" in complaint
+    assert "one stage" in ran.doit("run", "words:load", "words:count", "--pdb").complaint()
 
 
 def test_what_is_missing_is_said(project: Project) -> None:

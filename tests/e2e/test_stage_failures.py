@@ -157,3 +157,11 @@ def test_a_component_without_an_entrypoint_fails_in_words(project: Project) -> N
 
     assert "words:clean" in complaint
     assert "main.py" in complaint
+
+
+def test_a_traceback_names_the_working_trees_file(project: Project) -> None:
+    project.component("odd/fail", "import json; json.loads('nothing')")
+    project.pipeline("odd", "odd/fail")
+    said = project.doit("run", "odd").stderr
+    assert f'File "{project.root}/components/odd/fail/main.py", line' in said
+    assert "snapshots" not in said

@@ -128,6 +128,20 @@ def _encode_anyhow(error: UnicodeError) -> tuple[bytes, int]:
 codecs.register_error("daintree", _encode_anyhow)
 
 
+def screen_width() -> int | None:
+    """Columns of the terminal that stdout is; None where it is none, and lines may have any length."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def fitted(lines: Sequence[str], width: int | None) -> list[str]:
+    """The lines, cut to a width where there is one."""
+    return [
+        line if width is None or len(line) <= width else line[: width - 1] + "…" for line in lines
+    ]
+
+
 def columns(rows: Sequence[Sequence[str]], *, indent: str = "  ") -> list[str]:
     """Rows as lines with aligned columns; the last column is as wide as it is. A cell never breaks its line."""
     if not rows:

@@ -45,7 +45,7 @@ _COMPONENT_FILES = {
     "requirements.in": "requirements.in",
     "tests/test_main.py": "test_main.py",
 }
-_COMMON = (".dockerignore", "Dockerfile", "requirements.in")
+_COMMON = ("requirements.in",)
 
 
 def new_component(root: Path, name: str, *, dockerfile: bool = False) -> list[Path]:

@@ -19,16 +19,15 @@ from daintree.commands.command import (
 )
 from daintree.commands.name import fixed_address
 from daintree.commands.names import COMMANDS
-from daintree.digest import short
 from daintree.errors import UsageError
 from daintree.pipeline.addresses import find_run, parse_address, pipeline_of
 from daintree.pipeline.decisions import Hit
 from daintree.pipeline.plan import reason
 from daintree.pipeline.reasons import word
 from daintree.store.layout import LOG
-from daintree.store.records import HistoryEntry, RunManifest, index_record_of
+from daintree.store.records import HistoryEntry, RunManifest, index_record_of, short_run
 from daintree.store.store import Store, open_store
-from daintree.terminal import columns, count, duration, nearest, say, size
+from daintree.terminal import columns, count, duration, fitted, nearest, say, screen_width, size
 
 MOST_LOG_LINES = 200
 
@@ -36,25 +35,25 @@ MOST_LOG_LINES = 200
 Summary = HistoryEntry | RunManifest
 
 
-def history_table(runs: Sequence[Summary]) -> list[str]:
-    """One row per run, with the parameters in which the runs of one stage differ."""
-    head = ["run", "stage", "result", "took", "by", "commit", "version", "parameters", "reason"]
+def history_table(runs: Sequence[Summary], width: int | None = None) -> list[str]:
+    """One row per run, with its short id, the minute (UTC) it began, and the parameters in which the runs of one stage differ, cut to a `width`."""
+    head = ["run", "began", "stage", "result", "took", "by", "commit", "parameters", "reason"]
     varied = _varied(runs)
     rows = [
         [
-            run.run,
+            short_run(run.run),
+            run.started[:16].replace("T", " "),
             f"{run.pipeline}:{run.stage}",
             "ok" if run.result == "succeeded" else "FAILED",
             duration(run.seconds),
             f"{run.user}@{run.host}",
             _commit(run),
-            short(run.version, 8),
             _parameters(run, varied[run.pipeline, run.stage]),
             run.failure or run.reason,
         ]
         for run in runs
     ]
-    return columns([head, *rows], indent="")
+    return fitted(columns([head, *rows], indent=""), width)
 
 
 def _varied(runs: Sequence[Summary]) -> dict[tuple[str, str], list[str]]:
@@ -171,7 +170,7 @@ class History(DaintreeCommand):
         if options["json"]:
             print_json({"runs": [run_as_json(run, store) for run in runs]})
         elif runs:
-            print("\n".join(history_table(runs)))
+            print("\n".join(history_table(runs, screen_width())))
         else:
             print("no run recorded")
 

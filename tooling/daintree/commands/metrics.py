@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,7 +22,7 @@ from daintree.spec.component import Scalar
 from daintree.store.records import METRICS as METRICS_FILE
 from daintree.store.records import HistoryEntry, index_record_of, numbers_in, short_run
 from daintree.store.store import Store, open_store
-from daintree.terminal import columns, nearest, say
+from daintree.terminal import columns, fitted, nearest, say, screen_width
 
 Metrics = dict[str, float]
 
@@ -139,7 +137,7 @@ def metrics_table(
 
     Values have four digits behind the point, or as many as it takes to tell them apart. With a `width`, lines are cut to it.
     """
-    facts = _varied_facts(rows)
+    facts = varied_facts(rows)
     places = {
         name: _places([r.metrics[name] for r in rows if name in r.metrics]) for name in chosen
     }
@@ -155,9 +153,7 @@ def metrics_table(
         for row, varied in zip(rows, facts, strict=True)
     ]
     lines = columns([head, *table], indent="")
-    return [
-        line if width is None or len(line) <= width else line[: width - 1] + "…" for line in lines
-    ]
+    return fitted(lines, width)
 
 
 def metrics_csv(rows: Sequence[Measured]) -> str:
@@ -178,7 +174,7 @@ def metrics_csv(rows: Sequence[Measured]) -> str:
     return text.getvalue()
 
 
-def _varied_facts(rows: Sequence[Measured]) -> list[dict[str, str]]:
+def varied_facts(rows: Sequence[Measured]) -> list[dict[str, str]]:
     """For each run those facts that decide it and are not the same for all."""
     deciding = [_deciding(row) for row in rows]
     names = sorted({name for facts in deciding for name in facts})
@@ -245,8 +241,7 @@ class MetricsCommand(DaintreeCommand):
         """Read, sort and print."""
         store = open_store(self.settings)
         pipeline, _, stage = names[0].partition(":")
-        read = [(run, _read(run, store)) for run in runs_of(store, pipeline, stage)]
-        rows = measured([(run, found) for run, found in read if found is not None], store)
+        rows = measured(measured_runs(store, pipeline, stage), store)
         if not rows:
             raise UsageError(
                 f"no run of {names[0]} has metrics",
@@ -259,8 +254,13 @@ class MetricsCommand(DaintreeCommand):
         elif options["json"]:
             print_json({"by": chosen[0], "runs": [_as_json(row) for row in rows]})
         else:
-            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-            print("\n".join(metrics_table(rows, chosen, width)))
+            print("\n".join(metrics_table(rows, chosen, screen_width())))
+
+
+def measured_runs(store: Store, pipeline: str, stage: str) -> list[tuple[Summary, Metrics]]:
+    """The runs that have metrics, newest first, with them. Raises UsageError for a pipeline or stage without a run."""
+    read = [(run, _read(run, store)) for run in runs_of(store, pipeline, stage)]
+    return [(run, found) for run, found in read if found is not None]
 
 
 def _read(run: HistoryEntry, store: Store) -> Metrics | None:

@@ -25,7 +25,9 @@ class New(DaintreeCommand):
     """Writes a project, a component or a pipeline that runs as it is."""
 
     doc_purpose = COMMANDS["new"]
-    doc_usage = "project DIR [--diff] | component GROUP/NAME [--dockerfile] | pipeline NAME [COMPONENT …]"
+    doc_usage = (
+        "project DIR [--diff] | component GROUP/NAME [--dockerfile] | pipeline NAME [COMPONENT …]"
+    )
     doc_description = (
         "A project is a team's own repository, with a small sample; in a directory that exists nothing is changed, only "
         "added. A component gets a program, its parameters, its packages and a test that passes; a pipeline runs the "
@@ -49,7 +51,7 @@ class New(DaintreeCommand):
         """Write the files and name them. Raises UsageError for another kind than project, component or pipeline."""
         kind, name, *components = names
         if kind == "project" and not components:
-            self._project(Path(name).absolute(), name, only_difference=options["diff"])
+            self._project(Path(os.path.abspath(name)), name, only_difference=options["diff"])
             return
         if options["diff"]:
             raise UsageError("--diff is for projects", hint="doit new project . --diff")
@@ -67,7 +69,6 @@ class New(DaintreeCommand):
         say(f"next: {next_step}")
 
     def _project(self, directory: Path, typed: str, *, only_difference: bool) -> None:
-        directory = Path(os.path.normpath(directory))
         if only_difference:
             print("".join(f"{line}\n" for line in project_difference(directory)), end="")
             return

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daintree.pipeline.plan import Plan
 from daintree.store.records import IndexRecord
 from daintree.terminal import colour, count, duration, say, size, streamed
 
+if TYPE_CHECKING:
+    from daintree.settings import Settings
+
 # A stage that has printed nothing for so long is said to be running, and again after twice that, up to LONGEST_SILENCE.
 FIRST_SILENCE, LONGEST_SILENCE = 20.0, 300.0
+
+# A line of a traceback that names a file.
+_FRAME = re.compile(r'^\s*File "(/[^"]+)", line \d')
+
+
+def _blob(path: Path) -> str:
+    """The id that git gives a file's bytes; "" for one that cannot be read."""
+    import hashlib
+
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return ""
+    head = f"blob {len(content)}\0".encode()
+    return hashlib.sha1(head + content, usedforsecurity=False).hexdigest()
 
 
 class _Running:
@@ -29,9 +50,16 @@ class Progress:
     """The events that people see. Lines carry their stage's name, since stages run side by side."""
 
     def __init__(
-        self, plan: Plan, began: float, clock: Callable[[], float] = time.perf_counter
+        self,
+        plan: Plan,
+        began: float,
+        clock: Callable[[], float] = time.perf_counter,
+        *,
+        settings: Settings | None = None,
     ) -> None:
-        """`began` is the value of `clock` when the command began."""
+        """`began` is the value of `clock` when the command began; `settings` are those of the project whose files tracebacks name."""
+        self._plan = plan
+        self._settings = settings
         self._began = began
         self._clock = clock
         self._width = max(len(stage.name) for stage in plan.stages)
@@ -71,7 +99,7 @@ class Progress:
             if running:
                 running.due = self._clock() + running.silence
         bar = colour("|", "dim", sys.stderr)
-        say(f"{stage.ljust(self._width)}  {bar} {streamed(text)}")
+        say(f"{stage.ljust(self._width)}  {bar} {streamed(self._in_working_tree(stage, text))}")
 
     def computed(self, stage: str, record: IndexRecord) -> None:
         """Print that a stage was computed."""
@@ -103,6 +131,20 @@ class Progress:
         for name, stage in silent:
             last = f"; last run {duration(stage.expected)}" if stage.expected is not None else ""
             self._print(name, "…", "dim", f"running for {duration(now - stage.began)}{last}")
+
+    def _in_working_tree(self, stage: str, text: str) -> str:
+        """A traceback's line with the working tree's file in the place of the snapshot's or image's, where both are the same."""
+        match = _FRAME.match(text)
+        if match is None or self._settings is None:
+            return text
+        copies = (f"{self._settings.snapshots}/", "/application/")
+        files = self._plan.version_of(self._plan.stage(stage)).files
+        same = [file for file in files if match[1].endswith(f"/{file.path}")]
+        if not same or not match[1].startswith(copies):
+            return text
+        file = max(same, key=lambda file: len(file.path))
+        own = self._settings.root / file.origin
+        return text.replace(match[1], str(own), 1) if _blob(own) == file.blob else text
 
     def _watch(self) -> None:
         while not self._ended.wait(1.0):

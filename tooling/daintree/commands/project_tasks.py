@@ -35,17 +35,10 @@ def task_test() -> Iterator[dict[str, Any]]:
     """run the project's tests, and each component's in its own environment"""
     root = find_project(Path.cwd())
     if (root / "tests").is_dir():
-        name, what = (
-            ("tooling", "the tooling") if _holds_tooling(root) else ("project", "the project")
-        )
-        yield {
-            "name": name,
-            "doc": f"test {what}",
-            "actions": [
-                _tool("pytest", *(["-n", "auto"] if _holds_tooling(root) else []), "tests")
-            ],
-            "verbosity": 2,
-        }
+        tooling = _holds_tooling(root)
+        command = _tool("pytest", *(["-n", "auto"] if tooling else []), "tests")
+        name = "tooling" if tooling else "project"
+        yield {"name": name, "doc": f"test the {name}", "actions": [command], "verbosity": 2}
     for name in [*discover_libraries(root), *discover_components(root)]:
         yield {
             "name": name,

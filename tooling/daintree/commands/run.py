@@ -20,6 +20,7 @@ from daintree.commands.command import (
     VERIFY,
     option,
     plan_request,
+    planned,
     print_json,
 )
 from daintree.commands.doit_adapter import (
@@ -127,6 +128,8 @@ class Run(AtProject, DoitRun):  # type: ignore[misc]
             forced, tasks = _loose_words(params, tasks)
         if len(targets) + len(tasks) > 1:
             _refuse_shared_options(params, [*targets, *tasks])
+        if params["pdb"] and targets:
+            return _debug(root, params, [*targets, *tasks])
         code = 0
         rounds = [*_rounds(root, targets)] if len(targets) > 1 else [targets]
         for together in rounds:
@@ -186,9 +189,20 @@ def _start(
         runner=params["runner"],
         verify=params["verify"],
     )
-    planned = plan_request(read_settings(root), request, fetch=True)
-    _check_target(planned.plan, stage)
-    return PipelineRun(planned, Progress(planned.plan, began), stage=stage)
+    made = plan_request(read_settings(root), request, fetch=True)
+    _check_target(made.plan, stage)
+    progress = Progress(made.plan, began, settings=made.session.settings)
+    return PipelineRun(made, progress, stage=stage)
+
+
+def _debug(root: Path, params: Any, names: Sequence[str]) -> int:
+    [target, *others] = names
+    name, _, stage = target.partition(":")
+    if others or not stage:
+        raise UsageError("--pdb is for one stage", hint=f"doit run {name}:STAGE --pdb")
+    from daintree.commands.shell import debug_stage
+
+    return debug_stage(planned(read_settings(root), name, params, fetch=True), stage)
 
 
 def _rounds(root: Path, targets: Sequence[str]) -> Iterator[list[str]]:

@@ -1,4 +1,4 @@
-"""`doit pull` and `doit shell`: one stage by itself, or all of them, on what the store has."""
+"""`doit pull`, `doit shell` and `doit run --pdb`: one stage by itself, or all of them, on what the store has."""
 
 from __future__ import annotations
 
@@ -105,7 +105,14 @@ class Pull(_OneStage):
 
     def _directory(self, options: Mapping[str, Any], plan: Plan, stage: str = "") -> Path:
         if options["to"]:
-            return Path(expand_home(options["to"])).absolute()
+            chosen = Path(expand_home(options["to"])).absolute()
+            for place in (chosen, *chosen.parents):
+                if place.exists() and not place.is_dir():
+                    raise UsageError(
+                        f"--to {options['to']}: {place} is no directory",
+                        hint="name a directory, there or to be made",
+                    )
+            return chosen
         return self.root / "pull" / plan.pipeline.name / stage
 
 
@@ -116,19 +123,61 @@ class OpenShell(_OneStage):
     doc_purpose = COMMANDS["shell"]
     doc_description = (
         "The shell runs where the stage would: in its virtual environment or, with the docker runner, in a container. "
+        "Its directory is laid out as in the image and leads into the working tree, so that an edit counts at once. "
         "$RUN runs the stage's command, $INPUT is what it reads, $OUTPUT an empty directory that is removed at the end. "
-        "What comes on stdin is run, where that is no terminal."
+        "What comes on stdin is run, where that is no terminal. Nothing is recorded."
     )
-    cmd_options = PLANNING
+    cmd_options = (
+        *PLANNING,
+        option("frozen", "the version's own files instead of the working tree's", type=bool),
+    )
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
         """Open it; the exit code is the shell's."""
         (session, plan), cached = self.cached(options, names)
-        with shell_job(session, plan, cached, say) as job:
+        with shell_job(session, plan, cached, say, frozen=options["frozen"]) as job:
             shell = session.runner.shell(job, terminal=sys.stdin.isatty())
             say(f"{job.label} in its environment ({plan.runner}); $RUN runs")
             say(f"  {shlex.join(shell.command)}")
             return run_in_foreground(shell.start, cwd=shell.directory, env=shell.variables)
+
+
+# Runs a program as __main__ and opens the debugger where it fails; an exit that was made of an error counts as that error.
+_DEBUGGED = """
+import os, pdb, runpy, sys, traceback
+del sys.argv[0]
+sys.path[0] = os.path.dirname(sys.argv[0])
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except BaseException as raised:
+    error = raised.__context__ if isinstance(raised, SystemExit) else raised
+    if error is None or getattr(raised, "code", 1) in (0, None):
+        raise
+    traceback.print_exception(error)
+    pdb.post_mortem(error.__traceback__)
+    sys.exit(1)
+"""
+
+
+def debug_stage(made: Planned, stage: str) -> int:
+    """Run a stage's program in the working tree on this terminal, with Python's debugger where it fails; its exit code.
+
+    Nothing is recorded. Raises UsageError without a terminal, for another runner than the local one, and as `last_data` does.
+    """
+    session, plan = made
+    if not sys.stdin.isatty() or not sys.stdout.isatty():
+        raise UsageError(
+            "--pdb needs a terminal", hint="type it yourself, without a pipe before or after it"
+        )
+    if plan.runner != "local":
+        raise UsageError(f"--pdb: the runner {plan.runner} has no debugger", hint="--runner local")
+    with shell_job(session, plan, last_data(session, plan, stage), say) as job:
+        shell = session.runner.shell(job, terminal=True)
+        python, *program = shell.command
+        say(f"{job.label} under pdb; nothing is recorded")
+        return run_in_foreground(
+            [python, "-c", _DEBUGGED, *program], cwd=job.scratch, env=shell.variables
+        )
 
 
 def _what(*records: Any) -> str:

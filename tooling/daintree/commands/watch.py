@@ -198,7 +198,9 @@ class WatchCommand(DaintreeCommand):
         settings, reserved = self.settings, reserved_names(self.root)
 
         def execute(planned: Planned) -> None:
-            progress = Progress(planned.plan, time.perf_counter())
+            progress = Progress(
+                planned.plan, time.perf_counter(), settings=planned.session.settings
+            )
             try:
                 run = PipelineRun(planned, progress)
                 run_stages([run], RunOptions())

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from daintree.components import ComponentVersion, directory_of
 from daintree.concurrency import side_by_side
 from daintree.errors import ArtifactDamaged, SourceError, StoreError, UsageError
 from daintree.pipeline.decisions import BoundStage, Hit, inputs_of
@@ -156,9 +157,16 @@ def _source(session: Session, plan: Plan, name: str) -> Copied:
 
 @contextmanager
 def shell_job(
-    session: Session, plan: Plan, data: StageData, announce: Callable[[str], None]
+    session: Session,
+    plan: Plan,
+    data: StageData,
+    announce: Callable[[str], None],
+    *,
+    frozen: bool = False,
 ) -> Iterator[Job]:
     """The stage as a job on its cached inputs, whose bytes are verified; its output is removed in the end.
+
+    Its program is the working tree's, laid out as in the image, so that an edit counts at once; `frozen`: the version's snapshot.
 
     Raises StoreError when an input is not whole, and as preparing the environment does.
     """
@@ -170,10 +178,53 @@ def shell_job(
                 f"the output of {need}: {damage.message}",
                 hint=f"doit run {plan.pipeline.name}:{need}",
             ) from None
-    prepared = prepare(session.runner, plan.version_of(data.stage), session.settings, announce)
+    version = plan.version_of(data.stage)
     with tempfile.TemporaryDirectory(prefix="daintree-") as name:
+        working_tree: tuple[Path, ...] = ()
+        if frozen or version.image:
+            prepared = prepare(session.runner, version, session.settings, announce)
+        else:
+            links = Path(name, "application")
+            working_tree = (links, *_link_working_tree(version, session.settings.root, links))
+            prepared = session.runner.prepare(version, lambda: links, announce)
         place = Staging(Path(name))
         place.output.mkdir(parents=True)
         place.scratch.mkdir()
         run = f"shell-{os.urandom(4).hex()}"
-        yield job_of(session, data.stage, run, prepared, data.needs, place)
+        job = job_of(session, data.stage, run, prepared, data.needs, place)
+        # A component with files of its own in `data` has them there, as the local runner does.
+        if working_tree and not (working_tree[0] / "data").is_symlink():
+            _make_mount_points(working_tree[0] / "data", job)
+        yield msgspec.structs.replace(job, working_tree=working_tree)
+
+
+def _make_mount_points(directory: Path, job: Job) -> None:
+    """Make what a container mounts below the directory of links, which is read-only in it."""
+    for name in ("output", "scratch", "input"):
+        (directory / name).mkdir()
+    (directory / "ca-bundle.pem").touch()
+    for name, place in job.places.items():
+        point = directory / "input" / name
+        if name and place.is_dir():
+            point.mkdir(parents=True)
+        elif name:
+            point.parent.mkdir(parents=True, exist_ok=True)
+            point.touch()
+
+
+def _link_working_tree(version: ComponentVersion, root: Path, links: Path) -> list[Path]:
+    """Fill `links` with a link for each entry of the version, into the component or a library; the directories linked into."""
+    links.mkdir()
+    entries: dict[str, str] = {}
+    for file in version.files:
+        name, _, rest = file.path.partition("/")
+        entries[name] = file.origin.removesuffix(f"/{rest}") if rest else file.origin
+    for name, origin in entries.items():
+        if (root / origin).exists():
+            (links / name).symlink_to(root.resolve() / origin)
+    if "data" not in entries:
+        (links / "data").mkdir()
+    # Whoever edits in place does so in the working tree, and replaces no link.
+    links.chmod(0o555)
+    users = (version.name, *version.libraries)
+    return [root.resolve() / directory_of(user) for user in users]

@@ -117,7 +117,7 @@ def container_of(
             ca_bundle=CA_BUNDLE if certificates else "",
         ),
         mounts=(
-            *(Mount(str(place), _below(INPUT, name)) for name, place in job.places.items()),
+            *_read_only(job),
             Mount(str(job.output), OUTPUT, writable=True),
             Mount(str(job.scratch), SCRATCH, writable=True),
             *certificates,
@@ -168,6 +168,14 @@ def command_line(container: Container, *options: str, command: tuple[str, ...]) 
     line += [f"--env={name}" for name in sorted(container.variables)]
     line += [f"--label={name}={value}" for name, value in sorted(container.labels.items())]
     return [*line, *options, container.image, *command]
+
+
+def _read_only(job: Job) -> list[Mount]:
+    """The input; for a shell the links in the place of the version's files, and what they lead to, at the same paths as on this machine."""
+    mounts = [Mount(str(place), _below(INPUT, name)) for name, place in job.places.items()]
+    links, targets = job.working_tree[:1], job.working_tree[1:]
+    mounts += [Mount(str(place), APPLICATION) for place in links]
+    return mounts + [Mount(str(place), str(place)) for place in targets]
 
 
 def _below(directory: str, name: str) -> str:

@@ -283,6 +283,9 @@ class DockerRunner:
         start, more = shell_command(
             job, stage, input=container.command[1], output=OUTPUT, scratch=SCRATCH
         )
+        if job.working_tree:
+            # A program that is a link finds its libraries no more beside it.
+            more["PYTHONPATH"] = APPLICATION
         container = replace(container, variables={**container.variables, **more})
         options = ["--interactive", "--entrypoint=sh", f"--workdir={APPLICATION}"]
         options += ["--tty"] if terminal else []

@@ -128,7 +128,9 @@ class LocalRunner:
         snapshot, python = job.prepared.snapshot, job.prepared.python
         assert snapshot is not None
         assert python is not None
-        command = [str(python), str(snapshot / ENTRYPOINT)]
+        program = snapshot / ENTRYPOINT
+        # A link's target is what tracebacks are to name.
+        command = [str(python), str(program.resolve() if job.working_tree else program)]
         command += ["--input", job.input, "--output", str(job.output), *job.arguments]
         variables = stage_variables(
             environment_for(self._settings.root, job.env),
@@ -140,12 +142,15 @@ class LocalRunner:
         return command, variables
 
     def shell(self, job: Job, *, terminal: bool) -> Shell:
-        """A shell of this machine with the environment's Python first, in the snapshot's directory."""
+        """A shell of this machine with the environment's Python first, in the snapshot's directory or the links in its place."""
         assert job.prepared.snapshot is not None
         command, variables = self.command(job)
         start, more = shell_command(
             job, command, input=job.input, output=str(job.output), scratch=str(job.scratch)
         )
+        if job.working_tree:
+            # A program that is a link finds its libraries no more beside it.
+            more["PYTHONPATH"] = str(job.prepared.snapshot)
         return Shell(tuple(start), {**variables, **more}, job.prepared.snapshot, tuple(command))
 
 

@@ -35,7 +35,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     names in it ("" for the whole; empty for a URL). `output` is an empty directory to write, `scratch` an empty
     one for temporary files, `log` the file that keeps all the stage says. `env` names the variables that the stage gets, of this process
     or else of the project's `.env`; with `object_store` it gets those that lead to a bucket as well. `cancelled` is asked several times a
-    second while the stage runs; once it is true the stage is stopped as by an interrupt.
+    second while the stage runs; once it is true the stage is stopped as by an interrupt. `working_tree` is for a shell: a directory
+    of links in the place of the version's files, and the directories of the project that they lead into.
     """
 
     label: str
@@ -54,6 +55,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     object_store: bool = False
     resources: Resources = msgspec.field(default_factory=Resources)
     cancelled: Callable[[], bool] = lambda: False
+    working_tree: tuple[Path, ...] = ()
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -27,6 +27,8 @@ Record = TypeVar("Record")
 
 MOST_ATTEMPTS = 1000
 MOST_NAMED = 5
+# Less of an id may be anything; a nonce has eight digits.
+FEWEST_DIGITS = 6
 MOST_TOGETHER = 32
 
 _DAY = re.compile(r"\d{8}")
@@ -163,7 +165,8 @@ class Records:
     def find_run(self, run: str) -> RunManifest | None:
         """The run with this id, or with the one id that begins so; None when there is none.
 
-        Raises UsageError when several ids begin so; an id that is given whole is never ambiguous. The nonce at its end is an id, too.
+        Raises UsageError when several ids begin so, and for a beginning of fewer than 6 characters; an id that is given whole is
+        never either. The nonce at its end is an id, too.
         """
         paths: dict[str, str] = {}
         for pair in self.stages_with_history():
@@ -174,6 +177,11 @@ class Records:
                 if name.startswith(run) or name.rpartition("-")[2].startswith(run):
                     paths[name] = path
         matching = [run] if run in paths else sorted(paths)
+        if run not in paths and len(run) < FEWEST_DIGITS:
+            raise UsageError(
+                f"{run!r} is too little of a run's id",
+                hint=f"give at least {FEWEST_DIGITS} characters of it; `doit history` lists the runs",
+            )
         if len(matching) > 1:
             more = ", …" if len(matching) > MOST_NAMED else ""
             raise UsageError(
