@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from daintree.components import ComponentVersion, read_versions
-from daintree.components.snapshot import make_snapshot, make_snapshots
+from daintree.components.snapshot import changed_snapshots, make_snapshot, make_snapshots
 from daintree.errors import VersionError
 
 if TYPE_CHECKING:
@@ -303,7 +303,7 @@ def test_a_snapshot_of_a_sha256_repository(tmp_path: Path, monorepo: Monorepo, i
 PROGRAM = """
 import sys
 from pathlib import Path
-from daintree.components.snapshot import make_snapshot
+from daintree.components.snapshot import changed_snapshots, make_snapshot
 from daintree.components import read_versions
 root, into = Path(sys.argv[1]), Path(sys.argv[2])
 version = read_versions(root, ["a"], platform="linux/amd64", bases={})["a"]
@@ -335,3 +335,14 @@ def test_processes_that_start_together_get_one_snapshot(project: Monorepo, into:
     (made,) = into.iterdir()
     assert said == {str(made)}
     assert len(contents(made)) == len(EXPECTED) + 50
+
+
+def test_snapshots_that_were_changed_are_named(monorepo: Monorepo, tmp_path: Path) -> None:
+    monorepo.component("a")
+    monorepo.component("b", {"words.txt": "b"})
+    versions = read_versions(monorepo.root, ["a", "b"], platform="linux/amd64", bases={})
+    made = {name: make_snapshot(found, tmp_path) for name, found in versions.items()}
+    assert changed_snapshots([*versions.values()], tmp_path) == []
+    (made["b"] / "main.py").chmod(0o644)
+    (made["b"] / "main.py").write_text("print(2)\n")
+    assert changed_snapshots([*versions.values()], tmp_path) == ["b"]

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from daintree.components import read_versions
+from daintree.components.git import unknown_revision
+from daintree.errors import GitError
 
 if TYPE_CHECKING:
     from tests.conftest import Monorepo
@@ -142,6 +144,23 @@ def test_inside_a_hook(project: Monorepo, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("GIT_WORK_TREE", "/")
     monkeypatch.setenv("GIT_LITERAL_PATHSPECS", "0")
     assert digests(project.root) == expected
+
+
+@pytest.mark.parametrize("work_tree", [True, False])
+def test_a_repository_that_only_the_environment_names(
+    project: Monorepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work_tree: bool
+) -> None:
+    project.commit()
+    expected = digests(project.root)
+    (project.root / ".git").rename(tmp_path / "apart.git")
+    with pytest.raises(GitError, match="is not in a git repository"):
+        digests(project.root)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_DIR", "apart.git")
+    if work_tree:
+        monkeypatch.setenv("GIT_WORK_TREE", str(project.root))
+    assert digests(project.root) == expected
+    assert unknown_revision(project.root, "man").hint == "did you mean 'main'?"
 
 
 def test_a_merge_conflict_counts_as_it_lies_on_disk(project: Monorepo) -> None:

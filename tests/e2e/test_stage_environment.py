@@ -17,9 +17,9 @@ def test_a_variable_that_is_named_is_needed_before_anything_runs(project: Projec
     project.pipeline("odd", "text/load", "odd/login")
     planned = project.doit("plan", "odd")
     assert "cannot run: odd/login needs the environment variable SHOP_PASSWORD" in planned.stdout
-    assert "hint: export SHOP_PASSWORD=…" in planned.stdout
+    assert "hint: export SHOP_PASSWORD=…, or a line" in planned.stdout
     complaint = project.doit("run", "odd").complaint()
-    assert "odd/login needs the environment variable SHOP_PASSWORD" in complaint
+    assert "stage odd:login: odd/login needs the environment variable SHOP_PASSWORD" in complaint
     assert "text/load" not in complaint
 
 
@@ -37,6 +37,26 @@ def test_a_secret_reaches_the_stage_that_names_it_and_no_record(project: Project
     shown = project.doit("show", "odd:login", "--json")
     assert shown.code == 0
     assert SECRET not in shown.stdout
+    assert '"SHOP_PASSWORD"' in shown.stdout
+
+
+def test_a_secret_in_a_file_is_masked_where_the_stage_prints_it(project: Project) -> None:
+    project.component(
+        "odd/login", "print(os.environ['SHOP_PASSWORD']); sys.exit(os.environ['SHOP_PASSWORD'])"
+    )
+    (project.root / "components/odd/login/Dockerfile").unlink()
+    project.write("components/odd/login/component.yaml", "env: [SHOP_PASSWORD]\n")
+    project.write(".env", f"SHOP_PASSWORD='{SECRET}'\n")
+    project.pipeline("odd", "odd/login")
+    finished = project.doit("run", "odd")
+    assert finished.code == 1
+    assert "***" in finished.stderr
+    assert SECRET not in finished.stdout + finished.stderr
+    home = [
+        path for path in project.root.parent.rglob("*") if path.is_file() and path.name != ".env"
+    ]
+    assert len(home) > 10
+    assert [path for path in home if SECRET.encode() in path.read_bytes()] == []
 
 
 def test_a_lock_that_is_older_than_its_requirements_is_said_with_the_command(

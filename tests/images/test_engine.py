@@ -6,9 +6,14 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import socket
+import socketserver
+import ssl
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +21,7 @@ import pytest
 
 from daintree.errors import EngineError
 from daintree.images.engine import connect, engine_errors, engine_refusal
+from tests.services.certificates import make_certificate
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -33,6 +39,51 @@ def test_an_engine_that_is_not_there(host: str, monkeypatch: pytest.MonkeyPatch)
         connect()
     assert failure.value.message == f"the Docker engine is not running at {host} (DOCKER_HOST)"
     assert "systemctl start docker" in failure.value.hint
+
+
+@pytest.fixture
+def engine_behind_tls(
+    engine: DockerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[int]:
+    """The engine's socket behind a port that speaks TLS, and asks for a certificate of the same authority."""
+    authority = make_certificate(tmp_path)
+    shutil.copy(tmp_path / "public.crt", tmp_path / "cert.pem")
+    shutil.copy(tmp_path / "private.key", tmp_path / "key.pem")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority))
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    class Relay(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as inner:
+                outer = context.wrap_socket(self.request, server_side=True)
+                inner.connect("/var/run/docker.sock")
+                while request := outer.recv(65_536):
+                    inner.sendall(request)
+                    outer.sendall(inner.recv(65_536))
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_address[1]}")
+        monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def test_an_engine_behind_tls_answers_whoever_verifies_it(
+    engine_behind_tls: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The SDK's HTTP library takes these before DOCKER_CERT_PATH.
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    connect().close()
+    (tmp_path / "other").mkdir()
+    make_certificate(tmp_path / "other")
+    shutil.copy(tmp_path / "other" / "ca.pem", tmp_path / "ca.pem")
+    with pytest.raises(EngineError):
+        connect()
 
 
 def test_a_host_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,27 +16,10 @@ from daintree.store.bucket import Bucket
 from daintree.store.contents import make_bucket
 from daintree.store.s3 import CA_VARIABLES, S3Access, access_error, read_s3_access
 from tests.services import minio as services
-from tests.services.availability import unavailable
+from tests.services.certificates import make_certificate
 
 READS = "from stageio.object_store import *; print(object_names(Location.parse('s3://trusted')))"
 STAGEIO = Path(__file__).parents[2] / "components/lib"
-
-
-def make_certificate(directory: Path) -> Path:
-    """A server's certificate and key, and the authority that signed it: ca.pem."""
-    if shutil.which("openssl") is None:
-        unavailable("no openssl, which makes the certificate")
-    (directory / "extension").write_text("subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
-    key = "-newkey rsa:2048 -nodes"
-    for command in (
-        f"req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=team",
-        f"req {key} -keyout private.key -out leaf.csr -subj /CN=minio",
-        "x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extension -out public.crt",
-    ):
-        subprocess.run(
-            ["openssl", *command.split()], cwd=directory, check=True, capture_output=True
-        )
-    return directory / "ca.pem"
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,12 @@ import msgspec
 from daintree.commands.argo import NAMESPACE
 from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
 from daintree.commands.names import COMMANDS
+from daintree.components import (
+    ComponentVersion,
+    WorkingTree,
+    discover_components,
+    read_each_version,
+)
 from daintree.errors import (
     MISSING,
     OK,
@@ -279,10 +285,31 @@ def _extra() -> str:
 
 def _local_state(settings: Settings) -> Iterator[Check]:
     """Check what earlier runs have left on this machine: snapshots, the cache and logs."""
-    yield checked("snapshots", lambda: _directory_state(settings.snapshots, "snapshot"))
+    yield checked("snapshots", lambda: _snapshots(settings))
     if settings.store.startswith(SCHEME):
         yield checked("cache", lambda: _directory_state(settings.cache, "entry"))
     yield checked("logs", lambda: _logs(settings), unknown=DaintreeError)
+
+
+def _snapshots(settings: Settings) -> str:
+    """Check that the snapshots of the components as they are now hold what they are named after. Raises DaintreeError."""
+    from daintree.components.snapshot import changed_snapshots
+
+    state = _directory_state(settings.snapshots, "snapshot")
+    names = discover_components(settings.root)
+    if not names:
+        return state
+    found = read_each_version(
+        WorkingTree(settings.root), names, platform=settings.platform, bases=settings.bases
+    )
+    versions = [version for version in found.values() if isinstance(version, ComponentVersion)]
+    changed = changed_snapshots(versions, settings.snapshots)
+    if changed:
+        raise DaintreeError(
+            f"{state}, and {len(changed)} of the components' changed since it was made: {changed[0]}",
+            hint="nothing to do: the next run that needs one makes it again",
+        )
+    return state
 
 
 def _directory_state(directory: Path, noun: str) -> str:

@@ -105,6 +105,7 @@ def run_page(run: RunManifest, store: Store) -> list[str]:
         ["memory", size(run.peak_memory) if run.peak_memory else "-"],
         *([["image", run.image]] if run.image else []),
         *([["refresh", run.refresh]] if run.refresh else []),
+        *([["variables", ", ".join(run.env)]] if run.env else []),
         ["recipe key", run.keys.recipe],
         ["content key", run.keys.content],
     ]

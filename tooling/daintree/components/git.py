@@ -107,7 +107,7 @@ def attempt(
     """Run git where an exit code is an answer. Raises GitError only when git is missing."""
     command = ["git", "--no-pager", "-C", os.fspath(root), *arguments]
     try:
-        return capture(command, env={**environment(), **(env or {})}, stdin=stdin)
+        return capture(command, env={**environment(root), **(env or {})}, stdin=stdin)
     except FileNotFoundError:
         raise GitError(
             "git is not installed, or not on PATH",
@@ -115,10 +115,17 @@ def attempt(
         ) from None
 
 
-def environment() -> dict[str, str]:
-    """Return the environment that git runs in."""
-    kept = {name: value for name, value in os.environ.items() if name not in _DROPPED}
-    return {**kept, **_FIXED}
+def environment(root: Path) -> dict[str, str]:
+    """Return the environment that git runs in for the project at `root`.
+
+    GIT_DIR names its repository only where none lies above the project: a hook's GIT_DIR may be another's.
+    """
+    variables = {name: value for name, value in os.environ.items() if name not in _DROPPED}
+    if os.environ.get("GIT_DIR") and not any((p / ".git").exists() for p in (root, *root.parents)):
+        for name in ("GIT_DIR", "GIT_WORK_TREE"):
+            if os.environ.get(name):
+                variables[name] = os.path.abspath(os.environ[name])
+    return {**variables, **_FIXED}
 
 
 def refusal(root: Path, arguments: Iterable[str], finished: Finished) -> GitError:
@@ -264,9 +271,11 @@ def _history(root: Path) -> Iterator[Repo]:
     import git as gitpython
 
     inherited = dict(os.environ)
-    _replace_environment(environment())
+    _replace_environment(environment(root))
     try:
-        with gitpython.Repo(root, search_parent_directories=True) as repository:
+        with gitpython.Repo(
+            os.environ.get("GIT_DIR", root), search_parent_directories=True
+        ) as repository:
             yield repository
     except gitpython.InvalidGitRepositoryError:
         raise GitError(f"{root} is not in a git repository", hint="git init") from None
@@ -421,7 +430,7 @@ class Blobs:
         command = ["git", "-C", os.fspath(root), *FLAGS, "cat-file", "--batch"]
         self._process = subprocess.Popen(
             command,
-            env={**environment(), **variables},
+            env={**environment(root), **variables},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -90,6 +90,12 @@ def unused_snapshots(into: Path, before: float) -> list[Path]:
     return sorted(path for path in directories if path.lstat().st_mtime < before)
 
 
+def changed_snapshots(versions: Sequence[ComponentVersion], into: Path) -> list[str]:
+    """Return the names of those versions whose snapshot in `into` was changed since it was made; the next run makes it again."""
+    targets = {v.name: (into / v.digest.removeprefix("sha256:"), v) for v in versions}
+    return [n for n, (path, v) in targets.items() if path.exists() and not _is_whole(path, v)]
+
+
 def _check_names(version: ComponentVersion) -> None:
     """Refuse names that differ by case alone: on some systems one would overwrite the other."""
     spelled: dict[str, str] = {}

@@ -302,6 +302,7 @@ class StageExecution:
             version_files=dict(stage.files),
             parameters=dict(stage.parameters),
             ineffective=stage.ineffective,
+            env=stage.spec.env,
             environment=stage.environment,
             runner=self._plan.runner,
             image=execution.prepared.digest or execution.prepared.image,

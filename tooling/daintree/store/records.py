@@ -135,9 +135,10 @@ class RunManifest(_Described, frozen=True, kw_only=True, omit_defaults=True, tag
     `image` is the digest of the image it ran in, as the registry says, else the image's id ("" for none).
     `seconds` is the stage's own wall time, `pod_seconds` that of its pod in a cluster (0: none), `peak_memory` bytes of resident memory at most (0: not known).
     `host` is the machine, a cluster's node; `workflow` and `pod` name what ran it there ("" elsewhere).
-    `log` describes `log.txt`.
+    `env` names the variables that the component asked for; `log` describes `log.txt`.
     """
 
+    env: tuple[str, ...] = ()
     version_files: dict[str, str] = {}
     output: Artifact | None = None
     log: FileEntry | None = None
