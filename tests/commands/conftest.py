@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from daintree.components import ComponentVersion
+from daintree.components import ComponentVersion, VersionedFile
 from daintree.pipeline.binding import bind
 from daintree.pipeline.decisions import Decision, Hit, SourceIdentity
 from daintree.pipeline.plan import Plan, Planned
@@ -84,7 +84,11 @@ def planned(tmp_path: Path, store: Store) -> Callable[..., Planned]:
             stage.component: ComponentVersion(
                 name=stage.component,
                 digest=f"sha256:{stage.component}",
-                files=(),
+                files=(
+                    VersionedFile(
+                        "main.py", "100644", "abc", f"components/{stage.component}/main.py"
+                    ),
+                ),
                 spec=ComponentSpec(),
                 libraries=(),
                 bases=(),

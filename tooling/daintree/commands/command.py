@@ -67,6 +67,13 @@ FORCE = option("force", "compute this stage though it is a hit; may be repeated"
 ONLY = option("only", "run this stage alone, on the outputs that its needs have already")
 RUNNER = option("runner", "the runner that executes the stages (default: the setting `runner`)")
 
+SWEEP = option(
+    "sweep",
+    "stage.parameter=[value, …]: every combination with the other values; may be repeated",
+    type=list,
+)
+YES = option("yes", "sweep over more than 500 stages", type=bool)
+
 PLANNING = (SOURCE, SET, RUNNER)
 VERIFY = option(
     "verify", "hash every file that is taken from the store, not only those that changed", type=bool
@@ -285,6 +292,8 @@ def planned(
         set=(*options["set"], *set),
         force=tuple(force),
         runner=options["runner"],
+        sweep=tuple(options.get("sweep", ())),
+        large=bool(options.get("yes")),
         verify=bool(options.get("verify")),
     )
     return plan_request(settings, request, fetch=fetch)

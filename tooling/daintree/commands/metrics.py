@@ -20,7 +20,14 @@ from daintree.errors import StoreError, UsageError
 from daintree.pipeline.reasons import word
 from daintree.spec.component import Scalar
 from daintree.store.records import METRICS as METRICS_FILE
-from daintree.store.records import HistoryEntry, index_record_of, numbers_in, short_run
+from daintree.store.records import (
+    HistoryEntry,
+    IndexRecord,
+    RunManifest,
+    index_record_of,
+    numbers_in,
+    short_run,
+)
 from daintree.store.store import Store, open_store
 from daintree.terminal import columns, fitted, nearest, say, screen_width
 
@@ -118,6 +125,23 @@ def _upstream(run: Summary, store: Store) -> list[Summary]:
                     found[record.origin] = origin
                     waiting.append(origin)
     return list(found.values())
+
+
+def sweep_table(records: Sequence[IndexRecord], store: Store) -> list[str]:
+    """The metrics of these runs, best first; [] where none has any."""
+    runs: list[tuple[RunManifest, Metrics]] = []
+    newest_first = sorted(records, key=lambda record: record.run, reverse=True)
+    for location in dict.fromkeys(record.location for record in newest_first):
+        run = store.read_run(location)
+        files = {entry.path for entry in run.output.files} if run and run.output else set()
+        if run and METRICS_FILE in files:
+            path = store.output_path(index_record_of(run)) / METRICS_FILE
+            runs.append((run, numbers_in(path.read_bytes())))
+    rows = measured(runs, store)
+    if not any(row.metrics for row in rows):
+        return []
+    chosen = chosen_metrics(rows, ())
+    return metrics_table(best_first(rows, chosen[0], lowest=False), chosen)
 
 
 def best_first(rows: Sequence[Measured], metric: str, *, lowest: bool) -> list[Measured]:

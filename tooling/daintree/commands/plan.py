@@ -12,6 +12,8 @@ from daintree.commands.command import (
     FORCE,
     JSON_OPTION,
     PLANNING,
+    SWEEP,
+    YES,
     DaintreeCommand,
     option,
     planned,
@@ -143,7 +145,7 @@ class PlanCommand(DaintreeCommand):
         "HIT: the output is in the store. MISS: the stage would run, for the reason given. PENDING: that depends on what "
         "the stages before it write. The seconds are those of the stage's last run."
     )
-    cmd_options = (*PLANNING, FORCE, JSON_OPTION)
+    cmd_options = (*PLANNING, FORCE, SWEEP, YES, JSON_OPTION)
     names = (1, None)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:

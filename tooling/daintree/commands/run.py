@@ -17,7 +17,9 @@ from daintree.commands.command import (
     ONLY,
     OUTPUT,
     PLANNING,
+    SWEEP,
     VERIFY,
+    YES,
     option,
     plan_request,
     planned,
@@ -67,6 +69,16 @@ def run_summary(run: PipelineRun, seconds: float) -> str:
     return "\n".join([*columns(rows), closing, *where])
 
 
+def print_sweep(run: PipelineRun) -> None:
+    """Print the metrics of a sweep's runs, best first; nothing for a run that is none."""
+    if not run.plan.combinations:
+        return
+    from daintree.commands.metrics import sweep_table
+
+    records = [result.record for result in run.results.values()]
+    print("\n".join(sweep_table(records, run.session.store)))
+
+
 def run_as_json(run: PipelineRun) -> dict[str, Any]:
     """The same for programs."""
     return {
@@ -100,6 +112,8 @@ class Run(AtProject, DoitRun):  # type: ignore[misc]
         OUTPUT,
         FORCE,
         ONLY,
+        SWEEP,
+        YES,
         JOBS,
         KEEP_GOING,
         VERIFY,
@@ -147,7 +161,7 @@ class Run(AtProject, DoitRun):  # type: ignore[misc]
     ) -> int:
         """Run these as one doit run, and print what came of each pipeline whose stages all have their output."""
         began = time.perf_counter()
-        keep_going = params["keep_going"] or params["continue"]
+        keep_going = params["keep_going"] or params["continue"] or bool(params["sweep"])
         options = RunOptions(params["jobs"] or params["num_process"], keep_going)
         runs = [_start(root, params, target, began, forced) for target in targets]
         code = 0
@@ -167,8 +181,9 @@ class Run(AtProject, DoitRun):  # type: ignore[misc]
                 run.remember()
                 if run.is_complete and params["json"]:
                     print_json(run_as_json(run))
-                elif run.is_complete:
+                elif run.is_complete or (run.plan.combinations and run.results):
                     print(run_summary(run, time.perf_counter() - began))
+                    print_sweep(run)
         return 1 if code else 0
 
 
@@ -186,6 +201,8 @@ def _start(
         force=(*_split(params["force"]), *forced),
         only=params["only"] or (_single(target) if params["single"] else ""),
         always=params["always"],
+        sweep=tuple(params["sweep"]),
+        large=params["yes"],
         runner=params["runner"],
         verify=params["verify"],
     )
@@ -230,6 +247,8 @@ def _check_target(plan: Plan, stage: str) -> None:
     if stage:
         plan.stage(stage)
     only = plan.request.only
+    if plan.combinations and (stage or only):
+        raise UsageError("--sweep is for a whole pipeline", hint=f"doit run {plan.pipeline.name}")
     if stage and only and only != stage:
         raise UsageError(f"--only {only} and {plan.pipeline.name}:{stage} contradict each other")
     others = [name for name in plan.request.force if only and name != only]
@@ -271,7 +290,7 @@ def _refuse_commands(names: Sequence[str]) -> None:
 
 
 def _refuse_shared_options(params: Mapping[str, Any], names: Sequence[str]) -> None:
-    for name in ("source", "output", "set", "force", "only", "json"):
+    for name in ("source", "output", "set", "sweep", "force", "only", "json"):
         if params[name]:
             raise UsageError(
                 f"--{name} with several names ({', '.join(names)}): which of them is it for?",

@@ -9,7 +9,7 @@ from daintree.errors import SpecError, UsageError
 from daintree.pipeline.decisions import BoundStage, SourceIdentity, with_recipe
 from daintree.spec.component import ComponentSpec, Scalar
 from daintree.spec.parameters import canonical, parse_value, value_problem
-from daintree.spec.pipeline import Pipeline, Stage
+from daintree.spec.pipeline import Pipeline, Stage, plain_stage
 from daintree.terminal import nearest
 
 
@@ -54,7 +54,7 @@ def bind(
     bound: dict[str, BoundStage] = {}
     for stage in pipeline.stages:
         version = versions[stage.code]
-        parameters = _parameters(stage, version, overrides.get(stage.name, {}))
+        parameters = _parameters(stage, version, overrides.get(plain_stage(stage.name), {}))
         environment = environment_class(version.spec)
         unbound = BoundStage(
             name=stage.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
 from functools import partial
 from inspect import Signature
@@ -101,9 +101,9 @@ class PipelineRun:
         pipeline, only = self.plan.pipeline, self.plan.request.only
         tasks = [
             Task(
-                f"{pipeline.name}:{stage.name}",
+                _task_name(pipeline.name, stage.name),
                 [RunAction(self, f"run stage {stage.name}", partial(self.execute, stage.name))],
-                task_dep=[] if only else [f"{pipeline.name}:{need}" for need in stage.needs],
+                task_dep=[] if only else [_task_name(pipeline.name, need) for need in stage.needs],
                 uptodate=[UpToDate(self, stage.name)],
                 doc=stage.spec.description or stage.component,
                 subtask_of=pipeline.name,
@@ -111,11 +111,22 @@ class PipelineRun:
             for stage in self.plan.stages
             if not only or stage.name == only
         ]
+        # No stage can be called output.
+        copies = [
+            Task(
+                _task_name(pipeline.name, f"output[{name}]"),
+                [RunAction(self, f"copy the output {name}", partial(self.publish_output, name))],
+                task_dep=[_task_name(pipeline.name, stage) for stage in stages.values()],
+                subtask_of=pipeline.name,
+            )
+            for name, stages in self.plan.combinations.items()
+            if self._directory
+        ]
         publish = RunAction(self, f"copy the output of {pipeline.name}", self.publish_output)
-        actions = [publish] if self._directory else None
+        actions = [publish] if self._directory and not copies else None
         group = Task(pipeline.name, actions, doc=pipeline.description, has_subtask=True)
-        group.task_dep = [task.name for task in tasks]
-        return [*tasks, group]
+        group.task_dep = [task.name for task in (*tasks, *copies)]
+        return [*tasks, *copies, group]
 
     def is_up_to_date(self, name: str) -> bool:
         """True for a hit that nothing has to be written for; asked in doit's main thread, never waits.
@@ -167,31 +178,38 @@ class PipelineRun:
         """Make every stage that is being computed, or waits, stop, and wait until they have, STOP_SECONDS at most."""
         self._cancellation.cancel(STOP_SECONDS)
 
-    def publish_output(self) -> None:
-        """Copy the pipeline's output to its directory; what is damaged in the store is computed again first.
+    def publish_output(self, combination: str = "") -> None:
+        """Copy the pipeline's output, or that of a sweep's combination, to its directory; what is damaged in the store is computed again first.
 
         Raises UsageError for a directory that holds something else, DaintreeError where it cannot be written.
         """
         directory = self._directory
         assert directory is not None
-        wanted = self.plan.request.output or self.plan.pipeline.output
+        wanted = self._wanted_output
         store, root = self.session.store, self.session.settings.root
+        outputs = self._output_stages(combination)
         try:
             try:
-                publish_output(directory, self._outputs(), store, root)
+                publish_output(directory / combination, self._records(outputs), store, root)
             except ArtifactDamaged:
-                self._repair(self.plan.pipeline.output_stages)
-                publish_output(directory, self._outputs(), store, root)
+                self._repair(outputs.values())
+                publish_output(directory / combination, self._records(outputs), store, root)
         except OSError as error:
             raise from_os_error(error, f"the output {wanted} cannot be written") from None
         self.output = wanted
+
+    @property
+    def _wanted_output(self) -> str:
+        """The output directory as it was given; a sweep has one beside it."""
+        wanted = self.plan.request.output or self.plan.pipeline.output
+        return f"{wanted.rstrip('/')}.sweep" if self.plan.combinations else wanted
 
     def remember(self) -> None:
         """Keep on this machine which runs a complete execution of the whole pipeline ended with, hits too, for `doit name`.
 
         Nothing where the store cannot be written.
         """
-        if not self.is_complete or self._last:
+        if not self.is_complete or self._last or self.plan.combinations:
             return
         runs = {name: result.record.location for name, result in self.results.items()}
         note = execution_note(self.plan.pipeline.name)
@@ -259,13 +277,14 @@ class PipelineRun:
         """
         request, pipeline, root = self.plan.request, self.plan.pipeline, self.session.settings.root
         if request.output:
-            directory = request.directory / expand_home(request.output)
+            directory = request.directory / expand_home(self._wanted_output)
         elif pipeline.output:
-            directory = root / expand_home(pipeline.output)
+            directory = root / expand_home(self._wanted_output)
         else:
             return None
         self._check_sources(directory)
-        check_place(directory, self.session.store, root)
+        for combination in self.plan.combinations or ("",):
+            check_place(directory / combination, self.session.store, root)
         if not request.output:
             self.session.check_outputs()
         return directory
@@ -283,13 +302,22 @@ class PipelineRun:
                         hint="each run would change what the next one reads: name another directory",
                     )
 
-    def _outputs(self) -> dict[str, IndexRecord]:
-        """The records of the stages whose outputs are wanted, by subdirectory."""
+    def _output_stages(self, combination: str) -> dict[str, str]:
+        """The stages whose outputs are wanted, by subdirectory."""
         pipeline = self.plan.pipeline
+        names = self.plan.combinations.get(combination, {})
         return {
-            name if pipeline.output_split else "": self.results[name].record
+            name if pipeline.output_split else "": names.get(name, name)
             for name in pipeline.output_stages
         }
+
+    def _records(self, stages: Mapping[str, str]) -> dict[str, IndexRecord]:
+        return {name: self.results[stage].record for name, stage in stages.items()}
+
+
+def _task_name(pipeline: str, stage: str) -> str:
+    """Name of a stage's task; doit's names have no equals sign."""
+    return f"{pipeline}:{stage}".replace("=", ":")
 
 
 class UpToDate:

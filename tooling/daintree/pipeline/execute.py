@@ -30,6 +30,7 @@ from daintree.pipeline.plan import Planned, decide_stage, reason
 from daintree.pipeline.publish import publish_recipe, publish_result
 from daintree.runners.runner import Outcome, Prepared
 from daintree.runners.variables import environment_for, failure_hint, masked, secrets_of
+from daintree.spec.pipeline import plain_stage
 from daintree.store.directory import Staging
 from daintree.store.integrity import hash_artifact
 from daintree.store.leases import Lease
@@ -296,7 +297,7 @@ class StageExecution:
             run=execution.run,
             location=_location(settings.prefix, stage, execution.started, execution.run),
             pipeline=self._plan.pipeline.name,
-            stage=stage.name,
+            stage=plain_stage(stage.name),
             component=stage.component,
             version=stage.version,
             version_files=dict(stage.files),

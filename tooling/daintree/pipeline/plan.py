@@ -28,7 +28,7 @@ from daintree.pipeline.reasons import miss_reason
 from daintree.pipeline.session import Request, Session
 from daintree.runners import open_runner
 from daintree.settings import Settings
-from daintree.spec.pipeline import Pipeline
+from daintree.spec.pipeline import Pipeline, plain_stage
 from daintree.store.records import IndexRecord, run_id
 from daintree.store.store import Store
 
@@ -39,7 +39,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A pipeline bound and decided: data alone, which says what would run.
 
     `versions` are by what names a stage's code; `identities` by source ("" for the one `source`); `decisions` by stage; `recipe_records` are what the store held
-    under each stage's recipe key.
+    under each stage's recipe key. `combinations` are those of a sweep by name: its stages by the pipeline's own.
     """
 
     request: Request
@@ -50,6 +50,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     stages: tuple[BoundStage, ...]
     recipe_records: Mapping[str, IndexRecord | None]
     decisions: Mapping[str, Decision]
+    combinations: Mapping[str, Mapping[str, str]] = {}
 
     def stage(self, name: str) -> BoundStage:
         """The stage of this name. Raises UsageError, with the nearest name, where there is none."""
@@ -84,6 +85,15 @@ def make_plan(session: Session, *, fetch: bool) -> Plan:
     """
     pipeline, request = session.pipeline, session.request
     versions = versions_of(session.settings, pipeline)
+    combinations: Mapping[str, Mapping[str, str]] = {}
+    if request.sweep:
+        from daintree.pipeline.sweep import parse_axes, sweep
+
+        axes = parse_axes(pipeline, request.sweep, versions)
+        both = [axis for axis in axes if axis.parameter in session.overrides.get(axis.stage, {})]
+        if both:
+            raise UsageError(f"--set and --sweep both give {both[0].stage}.{both[0].parameter}")
+        pipeline, combinations = msgspec.structs.astuple(sweep(pipeline, axes, large=request.large))
     identities = session.identify_sources(fetch=fetch)
     environment_class = session.runner.environment_class
     tokens = refresh_tokens(datetime.now(UTC))
@@ -98,6 +108,7 @@ def make_plan(session: Session, *, fetch: bool) -> Plan:
         stages=stages,
         recipe_records=recipe_records,
         decisions=decisions,
+        combinations=combinations,
     )
 
 
@@ -213,7 +224,7 @@ def decide_in_rounds(store: Store, decide: Callable[[Lookup, Check], Decided]) -
 def _forced(request: Request, stages: Iterable[BoundStage]) -> frozenset[str]:
     """The stages to compute although they hit; what `only` reads is never among them."""
     if not request.always:
-        return frozenset(request.force)
+        return frozenset(s.name for s in stages if plain_stage(s.name) in request.force)
     return frozenset([request.only] if request.only else [stage.name for stage in stages])
 
 

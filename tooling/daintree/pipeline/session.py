@@ -17,7 +17,7 @@ from daintree.pipeline.sources import open_source
 from daintree.pipeline.sources.protocol import Source, WebLimits
 from daintree.runners import open_runner
 from daintree.settings import Settings, expand_home
-from daintree.spec.pipeline import Pipeline, SourceSpec, load_pipeline, pipeline_files
+from daintree.spec.pipeline import Pipeline, SourceSpec, load_pipeline, pipeline_files, plain_stage
 from daintree.spec.yaml import cache_documents
 from daintree.store.records import RunManifest
 from daintree.store.store import Store, open_store
@@ -30,7 +30,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Pipeline that somebody asked for, and the differences from its file.
 
     `sources` and `output` are as typed, relative to `directory`; of several sources each is `name=location`; `set` are `stage.parameter=value` texts;
-    `force` the stages to compute although they hit, `always` says all of them; `only` the one stage to run alone;
+    `force` the stages to compute although they hit, `always` says all of them; `only` the one stage to run alone; `sweep` are
+    `stage.parameter=[value, …]` texts, and `large` allows very many stages of them;
     `verify` hashes every file that is taken from the store.
     """
 
@@ -42,6 +43,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     force: tuple[str, ...] = ()
     always: bool = False
     only: str = ""
+    sweep: tuple[str, ...] = ()
+    large: bool = False
     runner: str = ""
     verify: bool = False
 
@@ -104,13 +107,15 @@ class Session:
 
     def last_run(self, stage: str) -> RunManifest | None:
         """The stage's latest run that succeeded, else the latest at all; read once."""
+        stage = plain_stage(stage)
         if stage not in self._last_runs:
             self._last_runs[stage] = self.store.latest_run(self.pipeline.name, stage)
         return self._last_runs[stage]
 
     def read_last_runs(self, stages: Iterable[str]) -> None:
         """Read the latest runs of these stages side by side, so that `last_run` need not ask for one after the other."""
-        missing = [name for name in stages if name not in self._last_runs]
+        names = dict.fromkeys(map(plain_stage, stages))
+        missing = [name for name in names if name not in self._last_runs]
         if len(missing) > 1:
             runs = side_by_side(
                 lambda name: self.store.latest_run(self.pipeline.name, name), missing, AT_ONCE

@@ -150,6 +150,11 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
         return typed
 
 
+def plain_stage(name: str) -> str:
+    """A stage's name without the combination of a sweep, `train` of `train[epochs=10]`: no name has a bracket otherwise."""
+    return name.partition("[")[0]
+
+
 DIRECTORY = "pipelines"
 SUFFIXES = (".yaml", ".yml", ".json")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
