@@ -14,7 +14,6 @@ import tempfile
 import threading
 import time
 import weakref
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -337,16 +336,6 @@ def checked_out(root: Path, commit: str) -> Iterator[Path]:
         finally:
             with suppress(GitError):
                 git(root, "worktree", "remove", "--force", str(top))
-
-
-def write_blob(directory: Path, content: bytes, blob: str) -> None:
-    """Write a blob into the private git directory, unless it is there. Raises OSError."""
-    place = directory / "objects" / blob[:2] / blob[2:]
-    if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        partial = place.with_name(f"tmp_obj_{os.urandom(6).hex()}")
-        partial.write_bytes(zlib.compress(b"blob %d\0" % len(content) + content))
-        partial.replace(place)
 
 
 class Objects:

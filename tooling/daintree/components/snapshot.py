@@ -14,11 +14,12 @@ import os
 import re
 import shutil
 import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from daintree.components.git import FLAGS, attempt, write_blob
+from daintree.components.git import FLAGS, attempt
 from daintree.components.tree import EXECUTABLE, REGULAR, SYMLINK, blob_id
 from daintree.components.version import ComponentVersion, VersionedFile
 from daintree.errors import VersionError
@@ -129,7 +130,7 @@ def _check_out(versions: Mapping[str, ComponentVersion], partial: Path) -> None:
     for version in versions.values():
         for file in version.files:
             if file.content:
-                write_blob(Path(version.objects), file.content, file.blob)
+                _write_blob(Path(version.objects), file.content, file.blob)
     entries = "".join(f"{file.mode} {file.blob}\t{name}/{file.path}\0" for name, file in files)
     for command, stdin in (
         (("update-index", "-z", "--index-info"), entries.encode()),
@@ -141,6 +142,16 @@ def _check_out(versions: Mapping[str, ComponentVersion], partial: Path) -> None:
             raise VersionError(
                 f"git cannot check out {names}: {finished.complaint()}", hint="run it again"
             )
+
+
+def _write_blob(directory: Path, content: bytes, blob: str) -> None:
+    """Write a blob into the private git directory, unless it is there. Raises OSError."""
+    place = directory / "objects" / blob[:2] / blob[2:]
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        partial = place.with_name(f"tmp_obj_{os.urandom(6).hex()}")
+        partial.write_bytes(zlib.compress(b"blob %d\0" % len(content) + content))
+        partial.replace(place)
 
 
 def _attributes(name: str, file: VersionedFile) -> str:
