@@ -44,7 +44,7 @@ def test_what_is_not_whole_or_not_of_this_machine_is_listed(
     damaged.write_text("something else")
     finished = ours.doit("push", "--from", str(store))
     assert finished.code == 1
-    assert "not shared     output file lines.txt is damaged in the store" in finished.stdout
+    assert "not shared  output file lines.txt is damaged in the store" in finished.stdout
     assert "2 runs (" in finished.stdout.splitlines()[-1]
     assert not any("text/load" in path for path in bucket.sizes())
 

@@ -102,9 +102,15 @@ class _Push:
             if source is self._store.local and standing is not None:
                 # The cache of what is shared already.
                 continue
-            yield self._one(source, entry, record)
+            yield self._one(source, entry, record, standing)
 
-    def _one(self, source: LocalRuns, entry: HistoryEntry, record: IndexRecord) -> Pushed:
+    def _one(
+        self,
+        source: LocalRuns,
+        entry: HistoryEntry,
+        record: IndexRecord,
+        standing: IndexRecord | None,
+    ) -> Pushed:
         def result(status: Literal["pushed", "known", "refused"], why: str = "") -> Pushed:
             return Pushed(
                 run=entry.run,
@@ -115,6 +121,8 @@ class _Push:
                 why=why,
             )
 
+        if standing is not None and self._shared.remote.check_all([standing])[0] is None:
+            return result("known")
         why = self._reason_against(source, entry)
         if why:
             return result("refused", why)
