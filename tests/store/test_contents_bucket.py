@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 
-import boto3
 import msgspec
 import pytest
 
 from daintree.store.bucket import Bucket
 from daintree.store.contents import (
     SAFE_IN_A_CLUSTER,
-    abort_uploads,
     empty,
     orphans,
-    unfinished_uploads,
 )
 from daintree.store.records import encode
-from daintree.store.s3 import boto_options
 from tests.contract.runs import OTHER_RUN, RUN, location_of, manifest_of
 from tests.services.minio import Minio
 from tests.services.proxy import Exchange, passes, proxy
@@ -102,16 +97,3 @@ def test_what_is_written_anew_meanwhile_stays(bucket: Bucket) -> None:
         assert orphans(slow, remove=True, safe=AT_ONCE) == (0, 0)
     assert second.times == 0
     assert bucket.get_many([LEFT]) == [b"54321"]
-
-
-def test_an_unfinished_upload_of_a_large_file_is_aborted_once_it_is_old(bucket: Bucket) -> None:
-    """MinIO lists the uploads of an object alone, so the store is the object here."""
-    client = boto3.client("s3", **boto_options(bucket.access))
-    key = bucket.key(LEFT)
-    client.create_multipart_upload(Bucket=bucket.name, Key=key)
-    alone = Bucket(f"s3://{bucket.name}/{key}", bucket.access)
-    assert unfinished_uploads(alone, time.time() - 60) == []
-    [upload] = unfinished_uploads(alone, time.time() + 60)
-    assert upload[0] == key
-    abort_uploads(alone, [upload])
-    assert unfinished_uploads(alone, time.time() + 60) == []
