@@ -259,3 +259,19 @@ def test_a_name_is_shown_with_its_runs(project: Project, site: Site) -> None:
     assert project.store.names.write(record, None)
     page = text_of(site.render("index.html"))
     assert "words@production train 00000000 2026-03-02 00:00 ana for the shop" in page
+
+
+def test_two_runs_are_compared(project: Project, site: Site) -> None:
+    publish(project.store, files={"metrics.json": b'{"hr": 0.5}'})
+    publish(
+        project.store,
+        OTHER_RUN,
+        {"metrics.json": b'{"hr": 0.75}'},
+        parameters={"epochs": 20},
+    )
+    page = text_of(site.render("pipelines/words/compare.html", {"run": [OTHER_RUN, RUN]}))
+    assert "epochs 50 20" in page
+    assert "hr 0.5 0.75" in page
+    assert "metrics.json 11 B" in page
+    with pytest.raises(UsageError, match="choose two runs"):
+        site.render("pipelines/words/compare.html", {"run": [RUN]})

@@ -8,11 +8,14 @@ from itertools import islice
 
 import msgspec
 
+from daintree.digest import short
 from daintree.pages.project import Fault
 from daintree.pipeline.reasons import word
+from daintree.spec.component import Scalar
 from daintree.store.layout import LOG
 from daintree.store.records import HistoryEntry, InputRecord, RunManifest, short_run
 from daintree.store.store import Store
+from daintree.terminal import duration, size
 
 ROWS = 100
 MOST_COLUMNS = 4
@@ -224,15 +227,15 @@ def read_log(store: Store, run: RunManifest) -> tuple[list[str], list[str], int,
     path = store.log_path(run.location)
     try:
         with open(path, "rb") as file:
-            size = file.seek(0, 2)
+            length = file.seek(0, 2)
             file.seek(0)
             head = file.read(LOG_HEAD_BYTES)
-            start = max(len(head), size - LOG_TAIL_BYTES)
+            start = max(len(head), length - LOG_TAIL_BYTES)
             file.seek(start)
             tail = file.read(LOG_TAIL_BYTES)
     except OSError:
         return [], [], 0, f"its {LOG} is missing"
-    fault = store.log_fault(run) if size < (8 << 20) else ""
+    fault = store.log_fault(run) if length < (8 << 20) else ""
     if start == len(head):
         lines = _lines(head + tail)
         if len(lines) <= LOG_HEAD + LOG_TAIL:
@@ -241,7 +244,7 @@ def read_log(store: Store, run: RunManifest) -> tuple[list[str], list[str], int,
         return lines[:LOG_HEAD], lines[-LOG_TAIL:], sum(map(len, left_out)), fault
     first, last = _lines(head)[:LOG_HEAD], _lines(tail)[-LOG_TAIL:]
     shown = sum(len(line.encode("utf-8", "replace")) + 1 for line in [*first, *last])
-    return first, last, max(0, size - shown), fault
+    return first, last, max(0, length - shown), fault
 
 
 def _lines(content: bytes) -> list[str]:
@@ -311,3 +314,55 @@ def curve_charts(tables: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]) 
             )
             charts.append(Chart(title=f"{name} ({file})", along=along, series=series))
     return charts
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A value of the first of two runs and of the second; "" where it has none."""
+
+    name: str
+    before: str
+    after: str
+
+
+def changes(first: RunManifest, second: RunManifest) -> dict[str, list[Change]]:
+    """All in which two runs differ, by kind: parameters, component files, inputs, outputs, and facts such as version and commit."""
+    kinds = {
+        "Parameters": [_words(run.parameters) for run in (first, second)],
+        "Component files": [run.version_files for run in (first, second)],
+        "Inputs": [{i.label: short(i.digest, 12) for i in run.inputs} for run in (first, second)],
+        "Outputs": [_files(run) for run in (first, second)],
+        "Facts": [_facts(run) for run in (first, second)],
+    }
+    differing = {kind: _differing(*pair) for kind, pair in kinds.items()}
+    return {kind: rows for kind, rows in differing.items() if rows}
+
+
+def _differing(before: Mapping[str, str], after: Mapping[str, str]) -> list[Change]:
+    return [
+        Change(name, before.get(name, ""), after.get(name, ""))
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _words(parameters: Mapping[str, Scalar]) -> dict[str, str]:
+    return {name: word(value) for name, value in parameters.items()}
+
+
+def _files(run: RunManifest) -> dict[str, str]:
+    files = run.output.files if run.output else ()
+    return {entry.path: f"{size(entry.size)}, {entry.sha256[:12]}" for entry in files}
+
+
+def _facts(run: RunManifest) -> dict[str, str]:
+    return {
+        "result": run.failure or run.result,
+        "component": run.component,
+        "version": short(run.version, 12),
+        "environment": run.environment,
+        "image": run.image,
+        "runner": run.runner,
+        "commit": run.commit[:12] + ("+" if run.dirty else ""),
+        "person": f"{run.user}@{run.host}",
+        "took": duration(run.seconds),
+    }

@@ -69,6 +69,7 @@ class Site:
                     "index.html": self._pipeline,
                     "runs.html": self._runs,
                     "metrics.html": self._metrics,
+                    "compare.html": self._compare,
                 }
                 if page in pages:
                     return pages[page](path, name, query)
@@ -162,6 +163,24 @@ class Site:
             curves=curves,
             chosen=query.get("run"),
             policy=PLOTLY_POLICY,
+        )
+
+    def _compare(self, path: str, name: str, query: Query) -> str:
+        chosen = [self.run(run) for run in query.get("run", ())]
+        if len(chosen) != 2:
+            raise UsageError(
+                "choose two runs to compare", hint="tick two rows of the table of runs"
+            )
+        first, second = sorted(chosen, key=lambda run: run.run)
+        entries = {e.run: e for e in self.history(name) if e.run in (first.run, second.run)}
+        measured = [entries[r.run].metrics if r.run in entries else {} for r in (first, second)]
+        return self._template(
+            "compare.html",
+            path,
+            name=name,
+            runs=(first, second),
+            changes=runs.changes(first, second),
+            measured=measured,
         )
 
     def _curves(
