@@ -1,4 +1,4 @@
-"""The text of a pipeline that goes along in a manifest; that it plans the same is for tests/e2e/test_argo_standing.py."""
+"""The text of a pipeline that goes along in a manifest; that it plans the same is for tests/e2e/test_argo_triggers.py."""
 
 from __future__ import annotations
 

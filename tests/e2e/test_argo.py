@@ -30,17 +30,17 @@ def manifest_of(project: Project, *arguments: str) -> dict[str, Any]:
 def outputs(bucket: Bucket, workflow: dict[str, Any]) -> dict[str, dict[str, bytes]]:
     """What each task that succeeded has put into the bucket: its files, by path."""
     whole = Bucket(f"s3://{bucket.name}", bucket.access)
-    found = {}
+    runs = {}
     for node in workflow["status"]["nodes"].values():
         if node["type"] == "Retry" and node["phase"] == "Succeeded":
             key = node["outputs"]["artifacts"][0]["s3"]["key"]
             paths = list(whole.sizes(key))
             contents = whole.get_many(paths)
-            found[node["displayName"]] = {
+            runs[node["displayName"]] = {
                 path.removeprefix(f"{key}/"): content if isinstance(content, bytes) else b""
                 for path, content in zip(paths, contents, strict=True)
             }
-    return found
+    return runs
 
 
 def stage_keys(workflow: dict[str, Any]) -> dict[str, str]:
@@ -86,8 +86,8 @@ def test_what_pods_have_computed_is_recorded_and_a_hit_for_every_machine(
     assert [line.split(":")[0].split() for line in first.stdout.splitlines()] == [
         [stage, "recorded"] for stage in ("load", "clean", "count")
     ]
-    told = pushed.doit("record", name, "--json", env=configured).json()
-    assert [stage["status"] for stage in told["stages"]] == ["known"] * 3
+    described = pushed.doit("record", name, "--json", env=configured).json()
+    assert [stage["status"] for stage in described["stages"]] == ["known"] * 3
 
     laptop = pushed.elsewhere(pushed.root, DAINTREE_CACHE=str(tmp_path / "cache"))
     for runner in ("argo", "docker"):
@@ -114,18 +114,18 @@ def test_the_same_plan_is_the_same_bytes_but_for_its_time_and_is_uploaded_once(
     [submission] = list(bucket.sizes("_submissions"))
     content = bucket.get_many([submission])[0]
     assert isinstance(content, bytes)
-    told = json.loads(content)
-    assert [stage["name"] for stage in told["stages"]] == ["load", "clean", "count"]
-    assert bucket.access.secret_key not in json.dumps(told) + first.stdout
+    described = json.loads(content)
+    assert [stage["name"] for stage in described["stages"]] == ["load", "clean", "count"]
+    assert bucket.access.secret_key not in json.dumps(described) + first.stdout
     assert len(list(bucket.sizes("_sources"))) == 2
 
 
 def test_hits_are_read_from_where_they_lie_and_what_is_saved_is_said(pushed: Project) -> None:
     pushed.run("words:clean", "--runner", "docker")
     finished = pushed.doit("argo", "words", "--out", "words.yaml", "--json")
-    told = finished.json()
-    assert [stage["name"] for stage in told["stages"]] == ["count"]
-    assert told["hits"] == ["load", "clean"]
+    described = finished.json()
+    assert [stage["name"] for stage in described["stages"]] == ["count"]
+    assert described["hits"] == ["load", "clean"]
     [document] = read_documents((pushed.root / "words.yaml").read_text(encoding="utf-8"))
     [artifact] = document["spec"]["templates"][0]["dag"]["tasks"][0]["arguments"]["artifacts"]
     place = pushed.output("words:clean", "--runner", "docker")
@@ -140,8 +140,8 @@ def test_a_hit_that_only_this_machine_has_is_published_first(
 ) -> None:
     pushed.run("words:load", "--runner", "docker")
     bucket.delete(list(bucket.sizes()))
-    told = pushed.doit("argo", "words", "--out", "words.yaml", "--json").json()
-    assert told["hits"] == ["load"]
+    described = pushed.doit("argo", "words", "--out", "words.yaml", "--json").json()
+    assert described["hits"] == ["load"]
     assert any("/output/lines.txt" in path for path in bucket.sizes())
 
 
@@ -183,41 +183,41 @@ def refused(project: Project, *arguments: str, **more: Any) -> str:
 
 def test_what_is_not_committed_is_refused(pushed: Project) -> None:
     pushed.replace("components/text/count/main.py", '"""', '"""Another. ')
-    said = refused(pushed, "words")
-    assert "error: text/count is not committed: main.py changed" in said
-    assert "hint: commit it, then doit build --push" in said
+    message = refused(pushed, "words")
+    assert "error: text/count is not committed: main.py changed" in message
+    assert "hint: commit it, then doit build --push" in message
 
 
 def test_an_image_that_is_not_pushed_is_named_with_the_command_that_pushes_it(
     clustered: Project,
 ) -> None:
-    said = refused(clustered, "words")
-    assert "error: the registry has no image " in said
-    assert "/text/load:" in said
-    assert " and 2 more: pods run what is pushed" in said
-    assert "hint: doit build --push text/load text/clean text/count" in said
+    message = refused(clustered, "words")
+    assert "error: the registry has no image " in message
+    assert "/text/load:" in message
+    assert " and 2 more: pods run what is pushed" in message
+    assert "hint: doit build --push text/load text/clean text/count" in message
 
 
 def test_a_directory_is_no_store_for_a_cluster(clustered: Project, tmp_path: Path) -> None:
-    said = refused(clustered, "words", env={"DAINTREE_STORE": str(tmp_path / "here")})
-    assert "is on this machine, where no pod can reach it" in said
-    assert "s3://bucket" in said
+    message = refused(clustered, "words", env={"DAINTREE_STORE": str(tmp_path / "here")})
+    assert "is on this machine, where no pod can reach it" in message
+    assert "s3://bucket" in message
 
 
 def test_a_server_on_this_machine_is_none_for_pods(pushed: Project) -> None:
-    said = refused(pushed, "words", env={"DAINTREE_ARGO_ENDPOINT": ""})
-    assert "error: pods cannot reach the store's server at http://127.0.0.1:" in said
-    assert "DAINTREE_ARGO_ENDPOINT" in said
+    message = refused(pushed, "words", env={"DAINTREE_ARGO_ENDPOINT": ""})
+    assert "error: pods cannot reach the store's server at http://127.0.0.1:" in message
+    assert "DAINTREE_ARGO_ENDPOINT" in message
 
 
 def test_without_a_registry_there_is_nothing_for_pods_to_pull(clustered: Project) -> None:
-    said = refused(clustered, "words", env={"DAINTREE_REGISTRY": ""})
-    assert "error: pods pull their images from a registry, and none is set" in said
+    message = refused(clustered, "words", env={"DAINTREE_REGISTRY": ""})
+    assert "error: pods pull their images from a registry, and none is set" in message
 
 
 def test_the_runner_takes_pipelines_and_no_stages(project: Project) -> None:
-    said = project.doit("run", "words", "--runner", "argo").complaint()
-    assert "hint: doit submit PIPELINE" in said
+    message = project.doit("run", "words", "--runner", "argo").complaint()
+    assert "hint: doit submit PIPELINE" in message
 
 
 def test_pipelines_in_another_repository_are_the_same_submission(

@@ -183,7 +183,8 @@ class Cluster:
     def log(self, namespace: str, pod: str, container: str, *, follow: bool) -> Iterator[str]:
         """The lines of a container's log, and, to `follow`, those it writes until it ends.
 
-        A container that has not begun has none, and to `follow` it is to wait for its beginning.
+        A container that has not begun has none, and to `follow` it is to wait for its beginning. Raises ClusterError for one
+        that will not begin.
         """
         request = self._request("get", "Pod", namespace, pod)
         options = {"container": container, "follow": "true" if follow else ""}
@@ -243,7 +244,7 @@ class Cluster:
     ) -> Iterator[Any]:
         """The response, its body unread; `seconds` may pass between two parts of it (None: any time).
 
-        Foreign errors that come up while the context lasts are mapped as well.
+        Errors of the client that come up while the context lasts are mapped as well.
         """
         from urllib3 import Timeout
         from urllib3.exceptions import HTTPError

@@ -54,8 +54,8 @@ def as_in_a_pod(project: Project, spec: dict[str, Any], root: Path) -> Project:
     (root / "pipelines").mkdir(parents=True)
     (root / "dodo.py").write_bytes(DODO.read_bytes())
     (root / "pipelines" / Path(artifact["path"]).name).write_text(artifact["raw"]["data"])
-    told = {v["name"]: v["value"] for v in template["container"]["env"] if "value" in v}
-    settings = {n: text for n, text in told.items() if n.startswith("DAINTREE_")}
+    described = {v["name"]: v["value"] for v in template["container"]["env"] if "value" in v}
+    settings = {n: text for n, text in described.items() if n.startswith("DAINTREE_")}
     settings["DAINTREE_ARGO_NAMESPACE"] = "daintree"
     return project.elsewhere(root, **settings, XDG_CACHE_HOME=str(root.parent / "pod-cache"))
 
@@ -98,10 +98,13 @@ def in_its_image(
     config = kubernetes.kubeconfig(directory / "config")
     for path in (file, config):
         path.chmod(0o644)
-    told = {v["name"]: v["value"] for v in container["env"] if "value" in v}
+    described = {v["name"]: v["value"] for v in container["env"] if "value" in v}
     reached = {n: t for n, t in project.environ.items() if n.startswith("MINIO_")}
     variables = {
-        **{name: text.replace("{{workflow.namespace}}", "daintree") for name, text in told.items()},
+        **{
+            name: text.replace("{{workflow.namespace}}", "daintree")
+            for name, text in described.items()
+        },
         **reached,
         "KUBECONFIG": "/config",
     }
@@ -194,9 +197,9 @@ def test_json_names_what_was_written(pushed: Project, source: str) -> None:
 
 
 def test_what_cannot_be_watched_is_refused(pushed: Project) -> None:
-    said = refused(pushed, *SCHEDULE)
-    assert "the source corpus.txt is on this machine, where no pod can look" in said
-    assert "hint: --source s3://bucket/prefix or https://…" in said
+    message = refused(pushed, *SCHEDULE)
+    assert "the source corpus.txt is on this machine, where no pod can look" in message
+    assert "hint: --source s3://bucket/prefix or https://…" in message
 
 
 def test_two_pipelines_have_two_names(pushed: Project, source: str) -> None:
