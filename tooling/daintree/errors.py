@@ -23,6 +23,7 @@ Adapters translate the exceptions of other libraries to it where they occur.
     │   ├── ClusterConflict   there is an object of that name already
     │   ├── ClusterMissing    there is no such object, namespace or kind of object
     │   └── ClusterUnavailable its API cannot be reached, or cannot serve now
+    ├── TrackingError         an experiment tracking server cannot be reached, or refuses
     ├── EnvironmentFailed     a component's environment could not be made
     ├── StageFailed           a stage ran and did not succeed
     └── Interrupted           a signal ended the run
@@ -135,6 +136,10 @@ class ClusterMissing(ClusterError):
 
 class ClusterUnavailable(ClusterError):
     """The cluster's API cannot be reached, breaks off, or answers that it cannot serve now."""
+
+
+class TrackingError(DaintreeError):
+    """An experiment tracking server, such as MLflow's, cannot be reached, or refuses."""
 
 
 class EnvironmentFailed(DaintreeError):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -21,7 +21,7 @@ from daintree.commands.command import (
 )
 from daintree.commands.names import COMMANDS, reserved_names
 from daintree.errors import SourceError, StoreError, UsageError
-from daintree.pipeline.decisions import BoundStage, Decision, Hit, Pending
+from daintree.pipeline.decisions import BoundStage, Decision, Hit, Miss, Pending
 from daintree.pipeline.plan import (
     Plan,
     Planned,
@@ -34,6 +34,9 @@ from daintree.pipeline.session import Session
 from daintree.spec.pipeline import Pipeline, load_pipeline
 from daintree.store.records import RunManifest
 from daintree.terminal import colour, columns, count, duration, say
+
+if TYPE_CHECKING:
+    from daintree.pipeline.causes import Link
 
 _SHADES = {"hit": "green", "miss": "red", "pending": "yellow"}
 
@@ -63,7 +66,21 @@ def _reason(session: Session, plan: Plan, stage: BoundStage) -> str:
     if plan.runner == "argo" and isinstance(decision, Pending):
         # A Workflow has no early cutoff: what is pending becomes a pod.
         return f"runs after {', '.join(decision.on)}"
-    return reason(session, plan, stage, decision)
+    words = reason(session, plan, stage, decision)
+    if isinstance(decision, Miss) and not decision.reason:
+        from daintree.pipeline.causes import nearest_run
+
+        return "; ".join(filter(None, (words, nearest_run(session, plan, stage))))
+    return words
+
+
+def why_lines(links: Sequence[Link]) -> list[str]:
+    """The chain down to the first causes, each stage below the one that it keeps from being a hit."""
+    rows = [
+        ["  " * link.depth + link.stage, link.status.upper() or "-", link.reason] for link in links
+    ]
+    first = dict.fromkeys(f"{link.stage}: {link.reason}" for link in links if link.first)
+    return [*columns(rows), *(f"first cause: {cause}" for cause in first)]
 
 
 def plan_as_json(planned: Planned) -> dict[str, Any]:
@@ -140,12 +157,20 @@ class PlanCommand(DaintreeCommand):
 
     name = "plan"
     doc_purpose = COMMANDS["plan"]
-    doc_usage = "PIPELINE [--set stage.parameter=value …] [--json]"
+    doc_usage = "PIPELINE [--set stage.parameter=value …] [--json] | PIPELINE:STAGE --why"
     doc_description = (
         "HIT: the output is in the store. MISS: the stage would run, for the reason given. PENDING: that depends on what "
-        "the stages before it write. The seconds are those of the stage's last run."
+        "the stages before it write. The seconds are those of the stage's last run. A reason names the differences from the stage's last run and, where "
+        "another run of anyone differs in less, that one."
     )
-    cmd_options = (*PLANNING, FORCE, SWEEP, YES, JSON_OPTION)
+    cmd_options = (
+        *PLANNING,
+        FORCE,
+        option("why", "of PIPELINE:STAGE: the whole chain of causes, down to the first", type=bool),
+        SWEEP,
+        YES,
+        JSON_OPTION,
+    )
     names = (1, None)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
@@ -155,6 +180,9 @@ class PlanCommand(DaintreeCommand):
             raise UsageError(
                 f"doit plan: {words[0]!r} is one name too many", hint=f"doit plan {self.doc_usage}"
             )
+        stage = ""
+        if options["why"]:
+            pipeline, _, stage = pipeline.partition(":")
         made = planned(
             self.settings,
             pipeline,
@@ -162,10 +190,22 @@ class PlanCommand(DaintreeCommand):
             set=(word for word in words if "=" in word),
             force=(*options["force"], *(word for word in words if "=" not in word)),
         )
-        if options["json"]:
+        if options["why"]:
+            self._print_causes(made, stage or made.plan.stages[-1].name, options["json"])
+        elif options["json"]:
             print_json(plan_as_json(made))
         else:
             print("\n".join(plan_table(made)))
+
+    def _print_causes(self, made: Planned, stage: str, as_json: bool) -> None:
+        from daintree.pipeline.causes import chain_of_causes
+
+        links = chain_of_causes(*made, stage)
+        if as_json:
+            pipeline = made.plan.pipeline.name
+            print_json({"pipeline": pipeline, "stage": stage, "chain": msgspec.to_builtins(links)})
+        else:
+            print("\n".join(why_lines(links)))
 
 
 _CLASSES = {

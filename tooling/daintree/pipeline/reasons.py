@@ -58,9 +58,12 @@ def changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> str:
 def changed_parameters(last: RunManifest, stage: BoundStage) -> list[str]:
     """One phrase for each parameter whose value differs, e.g. "params.epochs 50 → 20"."""
     before = {k: v for k, v in last.parameters.items() if k not in last.ineffective}
-    now = stage.effective_parameters
-    if last.component != stage.component:
-        return []
+    same = last.component == stage.component
+    return changed_values(before, stage.effective_parameters) if same else []
+
+
+def changed_values(before: Mapping[str, Scalar], now: Mapping[str, Scalar]) -> list[str]:
+    """One phrase for each value that differs."""
     return [
         f"params.{name} {word(before.get(name))} → {word(now.get(name))}"
         for name in sorted(before.keys() | now.keys())

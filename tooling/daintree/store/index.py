@@ -138,19 +138,27 @@ class Records:
         self, pipeline: str = "", stage: str = "", expected: int = 1
     ) -> Iterator[HistoryEntry]:
         """The runs of a stage, of a pipeline or of all, newest first, failed ones too; read as they are taken, the first `expected` together."""
-        pairs = [(pipeline, stage)] if stage else self.stages_with_history(pipeline or None)
-        paths = heapq.merge(
-            *(self._history_paths(*pair) for pair in pairs), key=lambda path: path.split("/")[3:]
-        )
+        paths = self.history_paths(pipeline, stage)
         most = max(1, min(expected, MOST_TOGETHER))
         while batch := list(islice(paths, most)):
-            contents = self.backend.get_many(batch, SMALL_RECORD_BYTES)
-            for path, content in zip(batch, contents, strict=True):
-                entry = readable(self._accept(decode(HistoryEntry, content, path), path))
-                if entry is not None:
-                    yield entry
+            yield from filter(None, self.read_history(batch))
             # Whoever takes one more will take several: where each answer takes time, they are asked together.
             most = min(2 * most, MOST_TOGETHER)
+
+    def history_paths(self, pipeline: str = "", stage: str = "") -> Iterator[str]:
+        """The paths of the history entries of a stage, of a pipeline or of all, newest first; read as they are taken."""
+        pairs = [(pipeline, stage)] if stage else self.stages_with_history(pipeline or None)
+        return heapq.merge(
+            *(self._history_paths(*pair) for pair in pairs), key=lambda path: path.split("/")[3:]
+        )
+
+    def read_history(self, paths: Sequence[str]) -> list[HistoryEntry | None]:
+        """The history entries at these paths, in order, in one parallel round; None, and a warning, for one that is not readable."""
+        contents = self.backend.get_many(paths, SMALL_RECORD_BYTES)
+        return [
+            readable(self._accept(decode(HistoryEntry, content, path), path))
+            for path, content in zip(paths, contents, strict=True)
+        ]
 
     def stages_with_history(self, pipeline: str | None = None) -> list[tuple[str, str]]:
         """The (pipeline, stage) pairs that have a history, sorted."""

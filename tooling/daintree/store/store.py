@@ -69,14 +69,14 @@ class Store:
     """
 
     def __init__(self, local: LocalRuns, shared: Shared | None = None, *, verify: bool = False):
-        """`local` is the embedded store, or the cache of what is `shared`; `verify` hashes every file that is checked."""
+        """`local` is the embedded store, or the cache of what is `shared`; `verify` hashes every file that is checked. `records` are the store's, with those that a cache alone has."""
         self.local, self.shared, self._verify = local, shared, verify
-        self._records = shared.records if shared else local.records
+        self.records = shared.records if shared else local.records
 
     @property
     def url(self) -> str:
         """The address of the store, as its reader would write it; without credentials."""
-        return self._records.backend.url
+        return self.records.backend.url
 
     @property
     def directory(self) -> Path:
@@ -190,7 +190,7 @@ class Store:
     def read_run(self, location: str) -> RunManifest | None:
         """The run record at a location; None where there is none or it is not readable."""
         return self.local.records.read_run(location) or (
-            self._records.read_run(location) if self.shared else None
+            self.records.read_run(location) if self.shared else None
         )
 
     def output_path(self, record: IndexRecord) -> Path:
@@ -267,7 +267,7 @@ class Store:
 
     def history(self, pipeline: str = "", stage: str = "", most: int = 1) -> Iterator[HistoryEntry]:
         """The runs of a stage, a pipeline or all, newest first, failed ones too; read as they are taken, the first `most` together."""
-        return self._records.history(pipeline, stage, most)
+        return self.records.history(pipeline, stage, most)
 
     def latest_run(self, pipeline: str, stage: str) -> RunManifest | None:
         """The stage's latest run that succeeded; else its latest; None when there is none."""
@@ -280,7 +280,7 @@ class Store:
 
     def stages_with_history(self, pipeline: str | None = None) -> list[tuple[str, str]]:
         """The (pipeline, stage) pairs that have a history, sorted."""
-        return self._records.stages_with_history(pipeline)
+        return self.records.stages_with_history(pipeline)
 
     @property
     def names(self) -> Names:
@@ -288,15 +288,15 @@ class Store:
         from daintree.store.names import Names
 
         if self.shared is None:
-            return Names(self._records, self._records, None)
-        return Names(self._records, self.shared.remote.records, self.shared.availability)
+            return Names(self.records, self.records, None)
+        return Names(self.records, self.shared.remote.records, self.shared.availability)
 
     def find_run(self, run: str) -> RunManifest | None:
         """The run with this id, or with the one id, or nonce at its end, that begins so; None when there is none.
 
         Raises UsageError when several begin so.
         """
-        return self._records.find_run(run)
+        return self.records.find_run(run)
 
     @contextmanager
     def lease(
@@ -342,11 +342,11 @@ class Store:
 
         One that is not `shared` is of use on this machine alone, and no other is asked for it.
         """
-        return (self._records if shared else self.local.records).read_note(name)
+        return (self.records if shared else self.local.records).read_note(name)
 
     def write_note(self, name: str, content: bytes, *, shared: bool = True) -> None:
         """Keep a small record, whole or not at all; the last writer wins."""
-        (self._records if shared else self.local.records).write_note(name, content)
+        (self.records if shared else self.local.records).write_note(name, content)
 
     def usage(self) -> tuple[int, int]:
         """(runs, bytes) held; of the bucket where there is one."""

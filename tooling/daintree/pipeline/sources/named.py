@@ -44,7 +44,7 @@ class NamedSource:
         return ""
 
     def identify(self) -> SourceIdentity:
-        """Resolves the name, once; the run's location is the final origin."""
+        """Resolves the name, once; the run's location is the final origin. Raises SourceError."""
         if self._run is None:
             last = self._pipeline.stages[-1].name if self._pipeline else ""
             try:

@@ -1,0 +1,185 @@
+"""Differences of two runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from daintree.pipeline.run_diff import (
+    Change,
+    Evidence,
+    FileChange,
+    RunDifference,
+    Table,
+    compare,
+    difference,
+    first_causes,
+)
+from daintree.settings import read_settings
+from daintree.store.records import InputRecord, RunManifest
+from daintree.store.store import Store, directory_store
+from tests.contract.runs import key_of, manifest_of, publish
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return directory_store(tmp_path / "store")
+
+
+def run_id(number: int) -> str:
+    return f"20260301T10150000{number}Z-0000000{number}"
+
+
+FIRST = manifest_of(run_id(1))
+
+
+def changed(**changes: object) -> RunManifest:
+    return msgspec.structs.replace(FIRST, **{"run": run_id(2), **changes})
+
+
+def compared(second: RunManifest, **evidence: object) -> RunDifference:
+    return compare(FIRST, second, Evidence(**evidence))  # type: ignore[arg-type]
+
+
+def test_equal_runs_differ_in_nothing_but_their_ids() -> None:
+    found = compared(changed(seconds=3.0))
+    assert found == RunDifference(
+        first=FIRST.run,
+        second=run_id(2),
+        stages=("words:train", "words:train"),
+        seconds=(1.5, 3.0),
+    )
+
+
+def test_parameters_and_facts() -> None:
+    found = compared(
+        changed(parameters={"epochs": 50.0, "new": "x"}, environment="venv", commit="f" * 40)
+    )
+    assert found.parameters == (Change("epochs", 50, 50.0), Change("new", None, "x"))
+    assert found.facts == (
+        Change("commit", "", "f" * 40),
+        Change("environment", "image", "venv"),
+    )
+
+
+def test_component_files_libraries_packages_and_base_are_told_apart() -> None:
+    paths = ("main.py", "stageio/io.py", "requirements.txt", "Dockerfile")
+    first = msgspec.structs.replace(FIRST, version_files=dict.fromkeys(paths, "100644 a"))
+    second = changed(version_files={**dict.fromkeys(paths, "100644 b"), "notes": "100644 c"})
+    texts = (
+        {
+            "component.yaml": "uses: [lib/stageio]\n",
+            "main.py": "one\nsame\n",
+            "requirements.txt": "numpy==1.0 \\\n    --hash=sha256:x\npandas==2.0\n",
+            "Dockerfile": "FROM python:3.11-slim\n",
+        },
+        {
+            "component.yaml": "uses: [lib/stageio]\n",
+            "main.py": "two\nsame\n",
+            "requirements.txt": "numpy==1.1 ; python_version > '3'\nscipy[all]==3.0\n",
+            "Dockerfile": "from --platform=linux/amd64 python:3.12-slim\n",
+        },
+    )
+    found = compare(first, second, Evidence(texts=texts))
+    assert [(c.path, c.change) for c in found.files] == [
+        ("Dockerfile", "changed"),
+        ("main.py", "changed"),
+        ("notes", "added"),
+        ("requirements.txt", "changed"),
+    ]
+    assert found.files[1].patch == (
+        *("--- a/main.py", "+++ b/main.py", "@@ -1,2 +1,2 @@", "-one", "+two", " same"),
+    )
+    assert [c.path for c in found.libraries] == ["stageio/io.py"]
+    assert found.packages == (
+        Change("numpy", "1.0", "1.1"),
+        Change("pandas", "2.0", None),
+        Change("scipy", None, "3.0"),
+    )
+    assert found.bases == (Change("FROM", "python:3.11-slim", "python:3.12-slim"),)
+
+
+def test_outputs_with_rows_and_columns_and_metrics(store: Store, tmp_path: Path) -> None:
+    first = publish(
+        store,
+        run_id(1),
+        {
+            "a.csv": b'x,y\n1,"two\nlines"\n',
+            "gone": b"1",
+            "same.csv": b"x\n",
+            "metrics.json": b'{"hr": 0.5, "n": 1}',
+        },
+    )
+    second = publish(
+        store,
+        run_id(2),
+        {
+            "a.csv": b"x,z\n1,2\n3,4\n5,6\n",
+            "new": b"123",
+            "same.csv": b"x\n",
+            "metrics.json": b'{"hr": 0.75, "n": 1}',
+        },
+    )
+    found = difference(store, read_settings(tmp_path, {"HOME": str(tmp_path)}), first, second)
+    assert found.outputs[0] == FileChange(
+        path="a.csv",
+        change="changed",
+        before=18,
+        after=16,
+        columns_added=("z",),
+        columns_removed=("y",),
+        rows_before=1,
+        rows_after=3,
+    )
+    assert [(c.path, c.change) for c in found.outputs[1:]] == [
+        ("gone", "deleted"),
+        ("metrics.json", "changed"),
+        ("new", "added"),
+    ]
+    assert found.metrics == (Change("hr", 0.5, 0.75),)
+
+
+def test_a_table_of_rows_alone_has_its_shape() -> None:
+    tables: tuple[dict[str, Table], dict[str, Table]] = ({"a.csv": Table(("x",), 1)}, {})
+    assert compared(FIRST, tables=tables).outputs == ()
+
+
+class TestFirstCauses:
+    """The first stages that differ, on the way to an input."""
+
+    def chain(self, store: Store, number: int, source: str, epochs: int) -> RunManifest:
+        """Runs of load, train and rank, each on the output of the one before; the last one."""
+        origin = InputRecord("", key_of(source), source)
+        for place, stage in enumerate(("load", "train", "rank")):
+            parameters = {"epochs": epochs} if stage == "train" else {}
+            run = publish(
+                store,
+                run_id(number + place),
+                {"out": f"{source} {epochs if place else ''} {stage}".encode()},
+                stage=stage,
+                parameters=parameters,
+                inputs=(origin,),
+            )
+            assert run.output is not None
+            origin = InputRecord(stage, run.output.digest, run.location)
+        return run
+
+    def test_they_are_named_with_their_reasons(self, store: Store) -> None:
+        first, second = self.chain(store, 1, "a.csv", 10), self.chain(store, 4, "a.csv", 20)
+        assert first_causes(store, first, second) == {"train": ("train: params.epochs 10 → 20",)}
+
+    def test_a_source_is_one_and_every_cause_counts(self, store: Store) -> None:
+        first, second = self.chain(store, 1, "a.csv", 10), self.chain(store, 4, "b.csv", 20)
+        assert first_causes(store, first, second) == {
+            "train": ("load: another source", "train: params.epochs 10 → 20")
+        }
+
+    def test_a_lost_run_is_said(self, store: Store) -> None:
+        first = self.chain(store, 1, "a.csv", 10)
+        lost = InputRecord("train", key_of("other"), "nowhere/at/all")
+        second = msgspec.structs.replace(first, inputs=(lost,))
+        assert first_causes(store, first, second) == {
+            "train": ("a run before it is gone from the store",)
+        }

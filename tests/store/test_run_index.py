@@ -1,0 +1,248 @@
+"""The index of runs: what it finds, that it follows the history, and that no damage to it is lasting."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from daintree.store.records import HistoryEntry, InputRecord, history_entry_of
+from daintree.store.run_index import Condition, Query, RunIndex, opened
+from daintree.store.store import Store, directory_store
+from tests.contract.runs import key_of, manifest_of, publish, publish_failed
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return directory_store(tmp_path / "store")
+
+
+@pytest.fixture
+def index(store: Store, tmp_path: Path) -> RunIndex:
+    return RunIndex(store, tmp_path / "caches")
+
+
+def entry(number: int, metrics: dict[str, float] | None = None, **changed: object) -> HistoryEntry:
+    """The history entry of a run that needs no output in the store; higher numbers are later."""
+    run = f"202603{number // 1440 + 1:02d}T{number % 1440 // 60:02d}{number % 60:02d}00000Z-{number:08x}"
+    day, time = run[:8], run[9:15]
+    started = f"{day[:4]}-{day[4:6]}-{day[6:]}T{time[:2]}:{time[2:4]}:{time[4:]}Z"
+    fields: dict[str, Any] = {"location": f"at/{run}", "started": started, **changed}
+    return history_entry_of(manifest_of(run, **fields), metrics or {})
+
+
+def add(store: Store, *entries: HistoryEntry) -> None:
+    for each in entries:
+        store.records.add_history(each)
+
+
+def runs(index: RunIndex, **query: object) -> list[int]:
+    """The numbers of the runs that a query chooses, in its order."""
+    page = index.find(Query(**query))  # type: ignore[arg-type]
+    return [int(found.run.rpartition("-")[2], 16) for found in page.runs]
+
+
+def test_it_holds_what_the_history_holds(store: Store, index: RunIndex) -> None:
+    publish(store, "20260301T101500000Z-00000001", {"metrics.json": b'{"a": 0.5}'})
+    publish_failed(store, "20260301T101500000Z-00000002")
+    assert index.refresh() == 2
+    assert index.find(Query()).runs == list(store.history())
+    assert index.find(Query(result="succeeded")).runs[0].metrics == {"a": 0.5}
+
+
+def test_only_what_is_new_is_read(store: Store, index: RunIndex, tmp_path: Path) -> None:
+    add(store, entry(1), entry(3))
+    assert index.refresh("words") == 2
+    assert index.refresh("words") == 0
+    # A cluster's runs and another machine's may be recorded late.
+    add(store, entry(2))
+    with opened(store, tmp_path / "caches") as again:
+        assert again.refresh("words", "train") == 1
+        assert runs(again) == [3, 2, 1]
+
+
+def test_what_is_gone_from_the_history_is_gone(store: Store, index: RunIndex) -> None:
+    add(store, entry(1), entry(2, stage="other"), entry(3, pipeline="more"))
+    index.refresh()
+    store.records.backend.delete([entry(2, stage="other").path])
+    index.refresh("words")
+    assert runs(index) == [3, 1]
+    store.empty()
+    index.refresh()
+    assert index.find(Query()) == ([], 0)
+
+
+def test_runs_are_chosen(store: Store, index: RunIndex) -> None:
+    add(
+        store,
+        entry(1, {"a": 0.1}, user="ana", commit="abc1", parameters={"n": 1, "mode": "x"}),
+        entry(2, {"a": 0.2}, user="ben", commit="abd2", parameters={"n": 10, "mode": "y"}),
+        entry(1500, {}, user="ana", commit="abc3", parameters={"n": 2.5}, stage="other"),
+        entry(1501, {"a": 3.0}, pipeline="more", parameters={"n": "1"}),
+    )
+    index.refresh()
+    words = {"pipeline": "words"}
+    assert runs(index) == [1501, 1500, 2, 1]
+    assert runs(index, **words, stage="train") == [2, 1]
+    assert runs(index, person="ana") == [1500, 1]
+    assert runs(index, commit="abc") == [1500, 1]
+    assert runs(index, since="2026-03-02") == [1501, 1500]
+    assert runs(index, until="2026-03-01") == [2, 1]
+    assert runs(index, conditions=(Condition("metric", "a", ">=", 0.2),)) == [1501, 2]
+    assert runs(index, conditions=(Condition("parameter", "n", "<", 5),)) == [1500, 1]
+    assert runs(index, conditions=(Condition("parameter", "n", "=", "1"),)) == [1501]
+    both = (Condition("parameter", "mode", "!=", "x"), Condition("metric", "a", "<", 1))
+    assert runs(index, conditions=both) == [2]
+
+
+def test_runs_are_sorted_and_paged(store: Store, index: RunIndex) -> None:
+    for number in range(10):
+        metrics = {"a": float(number % 4)} if number % 4 else {}
+        add(store, entry(number, metrics, seconds=float(9 - number), parameters={"n": number}))
+    index.refresh()
+    assert runs(index, order="metric:a") == [7, 3, 6, 2, 9, 5, 1, 8, 4, 0]
+    assert runs(index, order="metric:a", descending=False)[:3] == [9, 5, 1]
+    assert runs(index, order="seconds", limit=3) == [0, 1, 2]
+    page = index.find(Query(order="parameter:n", limit=3, offset=6))
+    assert ([e.parameters["n"] for e in page.runs], page.total) == ([3, 2, 1], 10)
+    assert len(runs(index, limit=0)) == 10
+
+
+@pytest.mark.parametrize("order", ["", "nothing", "run; DROP TABLE runs", "other:a", "metric"])
+def test_an_unknown_order_is_refused(index: RunIndex, order: str) -> None:
+    with pytest.raises(ValueError, match="no order"):
+        index.find(Query(order=order))
+    with pytest.raises(ValueError, match="no operator"):
+        index.find(Query(conditions=(Condition("metric", "a", "; --", 1),)))  # type: ignore[arg-type]
+
+
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
+VALUES = st.one_of(TEXTS, st.booleans(), st.integers(), st.floats(allow_nan=False))
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.dictionaries(TEXTS, VALUES, max_size=4), TEXTS, TEXTS)
+def test_any_values_are_data(
+    tmp_path_factory: pytest.TempPathFactory, parameters: dict[str, object], name: str, text: str
+) -> None:
+    directory = tmp_path_factory.mktemp("index")
+    store = directory_store(directory / "store")
+    written = entry(1, parameters=parameters, user=text, failure=text)
+    add(store, written)
+    with opened(store, directory / "caches") as index:
+        index.refresh()
+        assert index.find(Query(person=text, order=f"parameter:{name}")).runs == [written]
+        assert set(index.names("parameter", "words")) == set(written.parameters)
+
+
+def test_choices_and_series(store: Store, index: RunIndex) -> None:
+    add(store, entry(2, {"b": 2.0, "a": 1.0}, user="ben"), entry(1, {"b": 1.0}, user="ana"))
+    add(store, entry(3, {"c": 1.0}, stage="other", parameters={"x": 1}))
+    index.refresh("words")
+    assert index.names("metric", "words") == ["a", "b", "c"]
+    assert index.names("metric", "words", "train") == ["a", "b"]
+    assert index.names("parameter", "words", "other") == ["x"]
+    assert index.people("words") == ["ana", "ben", ""] or index.people("words") == [
+        "",
+        "ana",
+        "ben",
+    ]
+    assert [point.value for point in index.series("words", "train", "b")] == [1.0, 2.0]
+
+
+def test_a_run_is_found_by_its_place(store: Store, index: RunIndex) -> None:
+    source = InputRecord("", key_of("source"), "data.csv")
+    add(store, entry(1, inputs=(source,)))
+    index.refresh()
+    found = index.at(entry(1).location)
+    assert found is not None
+    assert found.inputs == (source,)
+    assert index.at("at/nothing") is None
+
+
+def flipped(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    for place in range(100, len(content), 7):
+        content[place] ^= 0xFF
+    file.write_bytes(content)
+
+
+def older(file: Path) -> None:
+    with sqlite3.connect(file) as database:
+        database.execute("DROP TABLE facts")
+        database.execute("CREATE TABLE facts (x)")
+        database.execute("PRAGMA user_version = 0")
+    database.close()
+
+
+def without_table(file: Path) -> None:
+    with sqlite3.connect(file) as database:
+        database.execute("DROP TABLE facts")
+    database.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flipped,
+        older,
+        without_table,
+        lambda file: file.write_bytes(b""),
+        lambda file: file.write_bytes(b"no database at all" * 100),
+        lambda file: file.write_bytes(file.read_bytes()[:5000]),
+    ],
+)
+def test_a_damaged_database_is_made_anew(
+    store: Store, tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
+    add(store, *(entry(number, {"a": float(number)}) for number in range(50)))
+    with opened(store, tmp_path / "caches") as index:
+        index.refresh()
+    [file] = (tmp_path / "caches").rglob("*.sqlite")
+    damage(file)
+    with opened(store, tmp_path / "caches") as index:
+        index.refresh()
+        assert runs(index, order="metric:a", limit=2) == [49, 48]
+        assert index.find(Query()).total == 50
+    with opened(store, tmp_path / "caches") as index:
+        assert index.refresh() == 0
+
+
+def test_damage_while_it_is_used_loses_no_run(store: Store, index: RunIndex) -> None:
+    add(store, *(entry(number) for number in range(5)))
+    index.refresh("words")
+    assert index._file is not None
+    index.close()
+    index._file.write_bytes(b"no database" * 1000)
+    assert runs(index) == [4, 3, 2, 1, 0]
+
+
+def test_without_a_place_to_write_it_is_made_in_memory(store: Store, tmp_path: Path) -> None:
+    add(store, entry(1))
+    (tmp_path / "caches").write_text("a file")
+    with opened(store, tmp_path / "caches") as index:
+        assert index.refresh() == 1
+        assert runs(index) == [1]
+
+
+def test_several_fill_it_at_once(store: Store, tmp_path: Path) -> None:
+    add(store, *(entry(number) for number in range(200)))
+    totals: list[int] = []
+
+    def fill() -> None:
+        with opened(store, tmp_path / "caches") as index:
+            index.refresh()
+            totals.append(index.find(Query()).total)
+
+    threads = [threading.Thread(target=fill) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert totals == [200] * 4

@@ -1,0 +1,226 @@
+"""`doit export mlflow`: runs into an MLflow server, each once."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from daintree.commands.command import DaintreeCommand, option
+from daintree.commands.history import runs_of
+from daintree.commands.metrics import read_metrics
+from daintree.commands.names import COMMANDS
+from daintree.digest import digest_record
+from daintree.errors import DaintreeError, StoreError, TrackingError, UsageError
+from daintree.installation import install_command
+from daintree.pipeline.addresses import parse_address
+from daintree.spec.parameters import as_argument
+from daintree.store.records import HistoryEntry, short_run
+from daintree.store.store import Store, open_store
+from daintree.terminal import count, say
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+RUN_TAG = "daintree.run"
+PROVENANCE = "provenance.json"
+# Limits of MLflow's API for one request, and for one text.
+MOST_PARAMETERS, MOST_METRICS, MOST_TEXT = 100, 1000, 5000
+PAGE = 1000
+_REFUSED = re.compile(r"[^/\w.\- :]", re.ASCII)
+# It neither tries for minutes nor tells anybody that it is used.
+_QUIET = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+
+class Export(DaintreeCommand):
+    """Writes runs into an MLflow server: parameters, metrics, tags and provenance, each run once."""
+
+    doc_purpose = COMMANDS["export"]
+    doc_usage = "mlflow --uri URI [PIPELINE[:STAGE]]"
+    doc_description = (
+        "An experiment for each pipeline, a run for each run: parameters, metrics, tags for commit, version, keys, location and digest, and one small "
+        "JSON of provenance. What is there already is left alone, what was begun is completed. MLflow's own variables give the credentials "
+        "(MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD, MLFLOW_TRACKING_TOKEN)."
+    )
+    cmd_options = (option("uri", "the address of the MLflow server: http:// or https://"),)
+    names = (1, 2)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        """Export what is not there yet, oldest first, and say how much it was. Raises UsageError, TrackingError."""
+        if names[0] != "mlflow":
+            raise UsageError(f"nothing exports to {names[0]!r}", hint="doit export mlflow")
+        uri = options["uri"]
+        if not re.match(r"https?://[^/\s]", uri):
+            raise UsageError(
+                f"--uri {_without_credentials(uri)!r} is no address of a server"
+                if uri
+                else "doit export mlflow: to which server?",
+                hint="--uri http://HOST:PORT",
+            )
+        store = open_store(self.settings)
+        address = parse_address(names[1]) if len(names) > 1 else None
+        pipeline, stage = (address.subject, address.stage) if address else ("", "")
+        runs = sorted(runs_of(store, pipeline, stage), key=lambda run: run.started)
+        exporter = MlflowExporter(uri, store)
+        exported = 0
+        key = digest_record("export", 1, _without_credentials(uri))
+        with store.lease(key, waiting=lambda: None):
+            for name in sorted({run.pipeline for run in runs}):
+                chosen = [run for run in runs if run.pipeline == name]
+                exported += exporter.export(name, chosen)
+        place = _without_credentials(uri)
+        print(f"{count(exported, 'run')} exported to {place}, {len(runs) - exported} there already")
+
+
+class MlflowExporter:
+    """Conversation with one MLflow server. Every method raises TrackingError when it cannot be reached or refuses."""
+
+    def __init__(self, uri: str, store: Store) -> None:
+        """Raises UsageError where the client is not installed."""
+        for name, value in _QUIET.items():
+            os.environ.setdefault(name, value)
+        self._server, self._store = _without_credentials(uri), store
+        try:
+            from mlflow.tracking import MlflowClient
+        except ImportError:
+            raise UsageError(
+                "the client of MLflow is not installed", hint=install_command("mlflow")
+            ) from None
+        self._client: MlflowClient = MlflowClient(tracking_uri=uri)
+
+    def export(self, pipeline: str, runs: Sequence[HistoryEntry]) -> int:
+        """Write the runs of one pipeline that its experiment does not have; the number of them."""
+        with self._translated():
+            experiment = self._experiment(pipeline)
+            known = self._known(experiment)
+        missing = [run for run in runs if known.get(run.run, ("", False))[1] is False]
+        for run in missing:
+            with self._translated():
+                self._write(experiment, run, known.get(run.run, ("", False))[0])
+            say(f"{run.pipeline}:{run.stage} {run.run}")
+        return len(missing)
+
+    def _experiment(self, pipeline: str) -> str:
+        experiment = self._client.get_experiment_by_name(pipeline)
+        if experiment is None:
+            return str(self._client.create_experiment(pipeline))
+        if experiment.lifecycle_stage != "active":
+            raise TrackingError(
+                f"the experiment {pipeline} in {self._server} is deleted",
+                hint="restore it there, or rename it",
+            )
+        return str(experiment.experiment_id)
+
+    def _known(self, experiment: str) -> dict[str, tuple[str, bool]]:
+        """The runs that the experiment has, deleted ones too: MLflow's id of each, and True where it is complete."""
+        from mlflow.entities import ViewType
+
+        known: dict[str, tuple[str, bool]] = {}
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [experiment], "", ViewType.ALL, max_results=PAGE, page_token=token
+            )
+            for run in page:
+                if RUN_TAG in run.data.tags:
+                    is_done = run.info.status != "RUNNING"
+                    known[run.data.tags[RUN_TAG]] = (run.info.run_id, is_done)
+            token = page.token
+            if not token:
+                return known
+
+    def _write(self, experiment: str, run: HistoryEntry, begun: str) -> None:
+        """Write one run; its end is written last, so that one that was interrupted is known as such."""
+        from mlflow.entities import Metric, Param
+
+        target = begun or self._begin(experiment, run)
+        end = _milliseconds(run.finished)
+        parameters = {**run.parameters, **self._left_out(run)}
+        params = [Param(_name(n), as_argument(v)[:MOST_TEXT]) for n, v in parameters.items()]
+        metrics = [Metric(_name(n), v, end, 0) for n, v in self._metrics(run).items()]
+        for start in range(0, len(params), MOST_PARAMETERS):
+            self._client.log_batch(target, params=params[start : start + MOST_PARAMETERS])
+        for start in range(0, len(metrics), MOST_METRICS):
+            self._client.log_batch(target, metrics=metrics[start : start + MOST_METRICS])
+        self._client.log_dict(target, msgspec.to_builtins(run), PROVENANCE)
+        status = "FINISHED" if run.result == "succeeded" else "FAILED"
+        self._client.set_terminated(target, status, end)
+
+    def _begin(self, experiment: str, run: HistoryEntry) -> str:
+        tags = {
+            RUN_TAG: run.run,
+            "daintree.stage": run.stage,
+            "daintree.component": run.component,
+            "daintree.version": run.version,
+            "daintree.recipe_key": run.keys.recipe,
+            "daintree.content_key": run.keys.content,
+            "daintree.location": f"{self._store.url}/{run.location}",
+            "daintree.digest": run.output.digest if run.output else "",
+            "daintree.reason": run.reason[:MOST_TEXT],
+            "mlflow.source.git.commit": run.commit,
+            "mlflow.source.name": f"{run.pipeline}:{run.stage}",
+            "mlflow.user": run.user,
+        }
+        return str(
+            self._client.create_run(
+                experiment,
+                start_time=_milliseconds(run.started),
+                tags={name: value for name, value in tags.items() if value},
+                run_name=f"{run.stage} {short_run(run.run)}",
+            ).info.run_id
+        )
+
+    def _left_out(self, run: HistoryEntry) -> Mapping[str, Any]:
+        """The parameters of a run whose summary had no room for all."""
+        record = self._store.read_run(run.location) if run.abridged else None
+        return record.parameters if record else {}
+
+    def _metrics(self, run: HistoryEntry) -> Mapping[str, float]:
+        try:
+            return read_metrics(run, self._store) or {}
+        except (StoreError, OSError, ValueError):
+            return run.metrics
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Raise TrackingErrors for what the client raises in the block."""
+        import requests
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
+        except DaintreeError:
+            raise
+        except (MlflowException, requests.RequestException, OSError) as error:
+            code = getattr(error, "error_code", "")
+            away = not isinstance(error, MlflowException) or "Max retries" in str(error)
+            detail = "cannot be reached" if away else f"refuses ({code}): {_first_line(error)}"
+            raise TrackingError(
+                f"the MLflow server {self._server} {detail}",
+                hint="check the address; what is exported stays, run it again for the rest",
+            ) from None
+
+
+def _name(text: str) -> str:
+    """A name as MLflow takes it: `test.hr@10` is `test.hr_at_10`."""
+    return _REFUSED.sub("_", text.replace("@", "_at_"))[:250]
+
+
+def _milliseconds(time: str) -> int:
+    """Milliseconds since the epoch of a time in UTC, ISO 8601."""
+    return (
+        int(datetime.fromisoformat(time.replace("Z", "+00:00")).astimezone(UTC).timestamp()) * 1000
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return _without_credentials((str(error).splitlines() or [""])[0])[:300]
+
+
+def _without_credentials(text: str) -> str:
+    return re.sub(r"://[^/\s@]*@", "://", text)

@@ -1,0 +1,348 @@
+"""Differences of two runs: what went into them, what came out, and the first stages before them that differ.
+
+`compare` is pure; `difference` reads what it needs: from the store, from git by the ids of files, from snapshots.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from daintree.components.git import Blobs
+from daintree.errors import DaintreeError
+from daintree.pipeline.reasons import changed_files, changed_values
+from daintree.settings import Settings
+from daintree.spec.component import Scalar
+from daintree.store.records import METRICS, RunManifest, index_record_of, numbers_in
+from daintree.store.store import Store
+
+# A larger file is compared by its digest alone.
+MOST_TEXT_BYTES = 1 << 20
+MOST_TABLE_BYTES = 256 << 20
+MOST_PATCH_LINES = 400
+
+_PACKAGE = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?==([^\s;\\]+)", re.MULTILINE)
+_BASE = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)", re.MULTILINE | re.IGNORECASE)
+_USES = re.compile(r"[A-Za-z0-9][\w-]*/([A-Za-z0-9][\w-]*)")
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A value of the first run and of the second; None where it has none."""
+
+    name: str
+    before: Scalar | None
+    after: Scalar | None
+
+
+class FileChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that differs: bytes in each run (None: it is not there, or its size is not known); of a CSV its columns and rows.
+
+    `patch` is the difference line by line, where both texts are known.
+    """
+
+    path: str
+    change: str
+    before: int | None = None
+    after: int | None = None
+    columns_added: tuple[str, ...] = ()
+    columns_removed: tuple[str, ...] = ()
+    rows_before: int | None = None
+    rows_after: int | None = None
+    patch: tuple[str, ...] = ()
+
+
+class InputChange(msgspec.Struct, frozen=True):
+    """An input whose bytes differ. `causes` are the first stages that differ on the way to it, each with its reasons."""
+
+    name: str
+    before: str
+    after: str
+    causes: tuple[str, ...] = ()
+
+
+class RunDifference(msgspec.Struct, frozen=True, kw_only=True):
+    """All in which two runs differ; what is equal is empty. `facts` are result, component, version, environment, image, runner, commit and person."""
+
+    first: str
+    second: str
+    stages: tuple[str, str]
+    facts: tuple[Change, ...] = ()
+    parameters: tuple[Change, ...] = ()
+    files: tuple[FileChange, ...] = ()
+    libraries: tuple[FileChange, ...] = ()
+    packages: tuple[Change, ...] = ()
+    bases: tuple[Change, ...] = ()
+    inputs: tuple[InputChange, ...] = ()
+    outputs: tuple[FileChange, ...] = ()
+    metrics: tuple[Change, ...] = ()
+    seconds: tuple[float, float] = (0.0, 0.0)
+    peak_memory: tuple[int, int] = (0, 0)
+
+
+class Table(msgspec.Struct, frozen=True):
+    """The columns of a CSV and the number of its rows."""
+
+    columns: tuple[str, ...]
+    rows: int
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """Contents that a comparison rests on, as far as they are known: of each run's component files (path → text), CSVs and metrics.
+
+    `causes` are the first stages that differ, by input.
+    """
+
+    texts: tuple[Mapping[str, str], Mapping[str, str]] = ({}, {})
+    tables: tuple[Mapping[str, Table], Mapping[str, Table]] = ({}, {})
+    metrics: tuple[Mapping[str, float], Mapping[str, float]] = ({}, {})
+    causes: Mapping[str, tuple[str, ...]] = {}
+
+
+_FACTS = ("result", "component", "version", "environment", "image", "runner", "commit", "user")
+
+
+def compare(first: RunManifest, second: RunManifest, evidence: Evidence) -> RunDifference:
+    """All in which two runs differ."""
+    texts = evidence.texts
+    sources = _source_changes(first, second, texts)
+    names = {name for text in texts for name in _USES.findall(text.get("component.yaml", ""))}
+    libraries = [change for change in sources if change.path.partition("/")[0] in names]
+    lock, base = "requirements.txt", "Dockerfile"
+    digests = [{record.name: record.digest for record in run.inputs} for run in (first, second)]
+    return RunDifference(
+        first=first.run,
+        second=second.run,
+        stages=(f"{first.pipeline}:{first.stage}", f"{second.pipeline}:{second.stage}"),
+        facts=_changes(*({name: getattr(run, name) for name in _FACTS} for run in (first, second))),
+        parameters=_changes(first.parameters, second.parameters),
+        files=tuple(change for change in sources if change not in libraries),
+        libraries=tuple(libraries),
+        packages=_changes(*(dict(_PACKAGE.findall(text.get(lock, ""))) for text in texts)),
+        bases=_changes(*(_bases(text.get(base, "")) for text in texts)),
+        inputs=tuple(
+            InputChange(name, before, after, evidence.causes.get(name, ()))
+            for name in sorted(digests[0].keys() | digests[1].keys())
+            if (before := digests[0].get(name, "")) != (after := digests[1].get(name, ""))
+        ),
+        outputs=_output_changes(first, second, evidence.tables),
+        metrics=_changes(*evidence.metrics),
+        seconds=(first.seconds, second.seconds),
+        peak_memory=(first.peak_memory, second.peak_memory),
+    )
+
+
+def difference(
+    store: Store, settings: Settings, first: RunManifest, second: RunManifest
+) -> RunDifference:
+    """All in which two runs of the store differ. What cannot be read is compared by its digest alone; outputs are read where they lie here, or are small."""
+    runs = (first, second)
+    changed = {
+        path
+        for path in first.version_files.keys() | second.version_files.keys()
+        if first.version_files.get(path) != second.version_files.get(path)
+    } | {"component.yaml"}
+    texts = [_component_texts(run, settings, changed) for run in runs]
+    outputs = [dict(_sizes(run)) for run in runs]
+    tables = {p for p in outputs[0].keys() & outputs[1].keys() if p.lower().endswith(".csv")}
+    changed_tables = {path for path in tables if _digest(first, path) != _digest(second, path)}
+    return compare(
+        first,
+        second,
+        Evidence(
+            texts=(texts[0], texts[1]),
+            tables=(_tables(store, first, changed_tables), _tables(store, second, changed_tables)),
+            metrics=(_metrics(store, first), _metrics(store, second)),
+            causes=first_causes(store, first, second),
+        ),
+    )
+
+
+def first_causes(
+    store: Store, first: RunManifest, second: RunManifest
+) -> dict[str, tuple[str, ...]]:
+    """For each input whose bytes differ: the first stages that differ on the way to it, each with its reasons, in words."""
+    causes: dict[str, tuple[str, ...]] = {}
+    before = {record.name: record for record in first.inputs}
+    for record in second.inputs:
+        old = before.get(record.name)
+        if old is not None and old.digest != record.digest:
+            causes[record.name] = (
+                causes_between(store, old.origin, record.origin)
+                if record.name
+                else ("another source",)
+            )
+    return causes
+
+
+def causes_between(store: Store, old: str, new: str) -> tuple[str, ...]:
+    """The first stages that differ on the way to two runs (locations), each with its reasons."""
+    first, second = store.read_run(old), store.read_run(new)
+    if first is None or second is None:
+        return ("a run before it is gone from the store",)
+    upstream = first_causes(store, first, second)
+    words = stage_reasons(first, second)
+    own = (f"{second.stage}: {'; '.join(words)}",) if words else ()
+    above = [
+        f"{second.stage}: another source" if cause == "another source" else cause
+        for each in upstream.values()
+        for cause in each
+    ]
+    causes = tuple(dict.fromkeys((*above, *own)))
+    return causes or (f"{second.stage}: it was computed again, with another result",)
+
+
+def stage_reasons(first: RunManifest, second: RunManifest) -> list[str]:
+    """The differences of two runs but for their inputs, in words, as a plan says them."""
+    if first.component != second.component:
+        return [f"component {first.component} → {second.component}"]
+    words = []
+    if first.version != second.version:
+        changed = changed_files(first.version_files, second.version_files)
+        detail = changed or "base image, platform or build arguments"
+        words.append(f"component {second.component} changed: {detail}")
+    words += changed_values(_effective(first), _effective(second))
+    if first.environment != second.environment:
+        words.append(f"environment {first.environment} → {second.environment}")
+    return words
+
+
+def _effective(run: RunManifest) -> dict[str, Scalar]:
+    return {name: value for name, value in run.parameters.items() if name not in run.ineffective}
+
+
+def _changes(before: Mapping[str, Scalar], after: Mapping[str, Scalar]) -> tuple[Change, ...]:
+    return tuple(
+        Change(name, before.get(name), after.get(name))
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+        or type(before.get(name)) is not type(after.get(name))
+    )
+
+
+def _bases(dockerfile: str) -> dict[str, str]:
+    """The images of FROM, by their place."""
+    images = _BASE.findall(dockerfile)
+    return {
+        f"FROM {number}" if len(images) > 1 else "FROM": i for number, i in enumerate(images, 1)
+    }
+
+
+def _source_changes(
+    first: RunManifest, second: RunManifest, texts: tuple[Mapping[str, str], Mapping[str, str]]
+) -> list[FileChange]:
+    changes = []
+    before, after = first.version_files, second.version_files
+    for path in sorted(before.keys() | after.keys()):
+        if before.get(path) != after.get(path):
+            change = _change(path in before, path in after)
+            changes.append(FileChange(path=path, change=change, patch=_patch(path, texts)))
+    return changes
+
+
+def _change(was: bool, stays: bool) -> str:
+    return "changed" if was and stays else "added" if stays else "deleted"
+
+
+def _patch(path: str, texts: tuple[Mapping[str, str], Mapping[str, str]]) -> tuple[str, ...]:
+    """The difference of a file line by line; nothing where neither text is known."""
+    before, after = (text.get(path, "").splitlines() for text in texts)
+    lines = difflib.unified_diff(before, after, f"a/{path}", f"b/{path}", lineterm="")
+    patch = tuple(lines)
+    if len(patch) > MOST_PATCH_LINES:
+        more = f"… {len(patch) - MOST_PATCH_LINES} lines more"
+        return (*patch[:MOST_PATCH_LINES], more)
+    return patch
+
+
+def _output_changes(
+    first: RunManifest,
+    second: RunManifest,
+    tables: tuple[Mapping[str, Table], Mapping[str, Table]],
+) -> tuple[FileChange, ...]:
+    before, after = dict(_sizes(first)), dict(_sizes(second))
+    changes = []
+    for path in sorted(before.keys() | after.keys()):
+        if _digest(first, path) != _digest(second, path):
+            old, new = (table.get(path) for table in tables)
+            known = old is not None and new is not None
+            columns = (old.columns, new.columns) if old and new else ((), ())
+            changes.append(
+                FileChange(
+                    path=path,
+                    change=_change(path in before, path in after),
+                    before=before.get(path),
+                    after=after.get(path),
+                    columns_added=tuple(c for c in columns[1] if c not in columns[0]),
+                    columns_removed=tuple(c for c in columns[0] if c not in columns[1]),
+                    rows_before=old.rows if known and old else None,
+                    rows_after=new.rows if known and new else None,
+                )
+            )
+    return tuple(changes)
+
+
+def _sizes(run: RunManifest) -> Iterable[tuple[str, int]]:
+    return ((entry.path, entry.size) for entry in (run.output.files if run.output else ()))
+
+
+def _digest(run: RunManifest, path: str) -> str:
+    files = run.output.files if run.output else ()
+    return next((entry.sha256 for entry in files if entry.path == path), "")
+
+
+def _component_texts(run: RunManifest, settings: Settings, paths: Iterable[str]) -> dict[str, str]:
+    """The texts of a run's component files, from git by their ids, else from the snapshot; of those that are there and no larger than is read."""
+    snapshot = settings.snapshots / run.version.removeprefix("sha256:")
+    lines = {path: run.version_files[path].split() for path in paths if path in run.version_files}
+    texts: dict[str, str] = {}
+    read = _blob_reader(settings.root)
+    for path, (_, blob, *_rest) in lines.items():
+        content = read(blob)
+        if content is None:
+            with suppress(OSError, ValueError):
+                file = snapshot / path
+                if file.resolve().is_relative_to(snapshot.resolve()):
+                    content = file.read_bytes()
+        if content is not None and len(content) <= MOST_TEXT_BYTES and b"\0" not in content:
+            texts[path] = content.decode("utf-8", "replace")
+    return texts
+
+
+def _blob_reader(root: Path) -> Callable[[str], bytes | None]:
+    blobs = Blobs(root, {})
+
+    def read(blob: str) -> bytes | None:
+        try:
+            return blobs.read(blob)
+        except (KeyError, OSError, ValueError, DaintreeError):
+            return None
+
+    return read
+
+
+def _tables(store: Store, run: RunManifest, paths: Iterable[str]) -> dict[str, Table]:
+    """The shapes of CSVs in a run's output; of those that can be read and are no larger than is read."""
+    tables = {}
+    sizes = dict(_sizes(run))
+    for path in paths:
+        if sizes.get(path, 0) <= MOST_TABLE_BYTES:
+            with suppress(DaintreeError, OSError, csv.Error, StopIteration):
+                output = store.output_path(index_record_of(run))
+                with open(output / path, encoding="utf-8", errors="replace", newline="") as file:
+                    reader = csv.reader(file)
+                    tables[path] = Table(tuple(next(reader)), sum(1 for row in reader if row))
+    return tables
+
+
+def _metrics(store: Store, run: RunManifest) -> dict[str, float]:
+    if not any(path == METRICS for path, _ in _sizes(run)):
+        return {}
+    with suppress(DaintreeError, OSError, ValueError):
+        return numbers_in((store.output_path(index_record_of(run)) / METRICS).read_bytes())
+    return {}

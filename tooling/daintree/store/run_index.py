@@ -1,0 +1,345 @@
+"""Index of runs for looking: a disposable SQLite database on this machine, filled from the history of a store.
+
+The history is the truth. The index holds a copy of each entry, to filter, sort and page by; an entry that has come since is added
+when somebody looks, one that is gone is removed. A database that is damaged, of another version, or cannot be written is thrown away
+or done without.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeVar
+
+import msgspec
+
+from daintree.digest import digest_record, short
+from daintree.store.records import HistoryEntry
+from daintree.store.store import Store
+
+Answer = TypeVar("Answer")
+
+VERSION = 1
+TOGETHER = 500
+BUSY_SECONDS = 10.0
+_SCHEMA = """
+CREATE TABLE runs (
+    path TEXT PRIMARY KEY, location TEXT, pipeline TEXT, stage TEXT, run TEXT, started TEXT, result TEXT, person TEXT,
+    "commit" TEXT, seconds REAL, measured INTEGER, entry BLOB
+) WITHOUT ROWID;
+CREATE INDEX by_time ON runs (pipeline, stage, started);
+CREATE INDEX by_location ON runs (location);
+CREATE TABLE facts (path TEXT, kind TEXT, name TEXT, value, PRIMARY KEY (path, kind, name)) WITHOUT ROWID;
+CREATE INDEX by_name ON facts (kind, name, value);
+"""
+_COLUMNS = {
+    "time": "started",
+    "result": "result",
+    "person": "person",
+    "commit": '"commit"',
+    "seconds": "seconds",
+    "stage": "stage",
+}
+_OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
+
+
+class Condition(NamedTuple):
+    """A condition on a metric or parameter, such as ("metric", "test.hr@10", ">=", 0.1). Texts compare with texts alone."""
+
+    kind: Literal["metric", "parameter"]
+    name: str
+    operator: Literal["=", "!=", "<", "<=", ">", ">="]
+    value: float | str
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """Choice of runs: "" and () leave all in. `commit` is the beginning of one; `since` and `until` are times in UTC, ISO 8601, or their beginnings.
+
+    `order` is time, result, person, commit, seconds, stage, `metric:NAME` or `parameter:NAME`; runs without a value come last, equal ones newest first.
+    `limit` 0: all.
+    """
+
+    pipeline: str = ""
+    stage: str = ""
+    result: str = ""
+    person: str = ""
+    commit: str = ""
+    since: str = ""
+    until: str = ""
+    measured: bool = False
+    conditions: tuple[Condition, ...] = ()
+    order: str = "time"
+    descending: bool = True
+    limit: int = 50
+    offset: int = 0
+
+
+class Page(NamedTuple):
+    """Some of the runs that a query chooses, in its order, and the number of all that it chooses."""
+
+    runs: list[HistoryEntry]
+    total: int
+
+
+class Point(NamedTuple):
+    """Value of a metric in a run."""
+
+    started: str
+    run: str
+    value: float
+
+
+class RunIndex:
+    """The runs of a store, to be queried. Processes and threads may share the database; an object belongs to one thread.
+
+    Every method raises StoreError as the store's history does.
+    """
+
+    def __init__(self, store: Store, caches: Path) -> None:
+        """`caches` is the directory of this machine's caches."""
+        self._store = store
+        name = short(digest_record("run-index", 1, str(store.directory)))
+        self._file: Path | None = caches / "_runs" / f"{name}.sqlite"
+        self._database: sqlite3.Connection | None = None
+        self._scopes: list[tuple[str, str]] = []
+
+    def refresh(self, pipeline: str = "", stage: str = "") -> int:
+        """Take in what has come to the history of a stage, a pipeline or all since; the number of entries read."""
+        self._scopes.append((pipeline, stage))
+        records = self._store.records
+        current = set(records.history_paths(pipeline, stage))
+        indexed = set(self._ask(lambda d: _paths(d, pipeline, stage)))
+        gone, fresh = indexed - current, iter(sorted(current - indexed))
+        self._ask(lambda database: _remove(database, gone))
+        count = 0
+        while batch := list(islice(fresh, TOGETHER)):
+            entries = [entry for entry in records.read_history(batch) if entry is not None]
+            self._ask(partial(_add, entries=entries))
+            count += len(entries)
+        return count
+
+    def find(self, query: Query) -> Page:
+        """The runs that a query chooses, as the index knows them. Raises ValueError for an order or operator that there is none of."""
+        where, values = _where(query)
+        order, ordered = _order(query)
+        select = f"SELECT entry FROM runs {order} WHERE {where}"
+        direction = "DESC" if query.descending else "ASC"
+        select += f" ORDER BY {ordered} IS NULL, {ordered} {direction}, started DESC, runs.path"
+        select += f" LIMIT {int(query.limit) or -1} OFFSET {int(query.offset)}"
+        joined = [query.order] if order else []
+
+        def page(database: sqlite3.Connection) -> Page:
+            total = database.execute(f"SELECT count(*) FROM runs WHERE {where}", values)
+            rows = database.execute(select, [*_split(joined), *values])
+            return Page([_decoder.decode(entry) for (entry,) in rows], total.fetchone()[0])
+
+        return self._ask(page)
+
+    def at(self, location: str) -> HistoryEntry | None:
+        """The entry of the run at a location of the store, as the index knows it."""
+        select = "SELECT entry FROM runs WHERE location = ?"
+        row = self._ask(lambda database: database.execute(select, [location]).fetchone())
+        return _decoder.decode(row[0]) if row else None
+
+    def names(
+        self, kind: Literal["metric", "parameter"], pipeline: str, stage: str = ""
+    ) -> list[str]:
+        """The names of all metrics or parameters of a pipeline's or stage's runs, sorted."""
+        select = (
+            "SELECT DISTINCT name FROM facts JOIN runs USING (path) WHERE kind = ? AND pipeline = ?"
+        )
+        values = [kind, pipeline, *([stage] if stage else [])]
+        select += " AND stage = ?" if stage else ""
+        return self._ask(lambda d: sorted(name for (name,) in d.execute(select, values)))
+
+    def people(self, pipeline: str) -> list[str]:
+        """Who has run a pipeline, sorted."""
+        select = "SELECT DISTINCT person FROM runs WHERE pipeline = ?"
+        return self._ask(lambda d: sorted(person for (person,) in d.execute(select, [pipeline])))
+
+    def series(self, pipeline: str, stage: str, metric: str) -> list[Point]:
+        """The values of a metric over time, oldest first."""
+        select = (
+            "SELECT started, run, value FROM facts JOIN runs USING (path) "
+            "WHERE kind = 'metric' AND name = ? AND pipeline = ? AND stage = ? ORDER BY started, path"
+        )
+        values = [metric, pipeline, stage]
+        return self._ask(lambda d: [Point(*row) for row in d.execute(select, values)])
+
+    def close(self) -> None:
+        """Close the database."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _ask(self, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """The answer of the database; where that is damaged, of a new one; where there can be none, of one in memory."""
+        try:
+            return question(self._open())
+        except sqlite3.DatabaseError as error:
+            if self._file is None:
+                raise
+            locked_or_full = isinstance(error, sqlite3.OperationalError) and "no such" not in str(
+                error
+            )
+            self.close()
+            if locked_or_full:
+                self._file = None
+            else:
+                _throw_away(self._file)
+        scopes, self._scopes = self._scopes, []
+        for scope in scopes:
+            self.refresh(*scope)
+        return self._ask(question)
+
+    def _open(self) -> sqlite3.Connection:
+        if self._database is None:
+            try:
+                self._database = _connect(self._file)
+            except (OSError, sqlite3.OperationalError):
+                self._file = None
+                self._database = _connect(None)
+        return self._database
+
+
+_decoder = msgspec.json.Decoder(HistoryEntry)
+_encoder = msgspec.json.Encoder()
+
+
+def _connect(file: Path | None) -> sqlite3.Connection:
+    """The database in a file, made if it is missing, made anew if it is of another version. Raises OSError, sqlite3.DatabaseError."""
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    database = sqlite3.connect(file or ":memory:", timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        with _transaction(database):
+            [version] = database.execute("PRAGMA user_version").fetchone()
+            if version != VERSION:
+                for (name,) in database.execute(_TABLES).fetchall():
+                    database.execute(f'DROP TABLE "{name}"')
+                for statement in filter(str.strip, _SCHEMA.split(";")):
+                    database.execute(statement)
+                database.execute(f"PRAGMA user_version = {VERSION}")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+_TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+
+
+@contextmanager
+def _transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """Everything in the block, or nothing of it."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        with suppress(sqlite3.DatabaseError):
+            database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+
+
+def _throw_away(file: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        with suppress(OSError):
+            Path(f"{file}{suffix}").unlink()
+
+
+def _paths(database: sqlite3.Connection, pipeline: str, stage: str) -> list[str]:
+    where, values = _where(Query(pipeline=pipeline, stage=stage))
+    return [path for (path,) in database.execute(f"SELECT path FROM runs WHERE {where}", values)]
+
+
+def _remove(database: sqlite3.Connection, paths: Iterable[str]) -> None:
+    rows = [(path,) for path in paths]
+    if rows:
+        with _transaction(database):
+            database.executemany("DELETE FROM runs WHERE path = ?", rows)
+            database.executemany("DELETE FROM facts WHERE path = ?", rows)
+
+
+def _add(database: sqlite3.Connection, entries: Sequence[HistoryEntry]) -> None:
+    rows = [
+        (
+            *(entry.path, entry.location, entry.pipeline, entry.stage, entry.run, entry.started),
+            *(entry.result, entry.user, entry.commit, entry.seconds, entry.measured),
+            _encoder.encode(entry),
+        )
+        for entry in entries
+    ]
+    facts = [
+        (entry.path, kind, name, value if _fits(value) else str(value))
+        for entry in entries
+        for kind, values in (("metric", entry.metrics), ("parameter", entry.parameters))
+        for name, value in values.items()
+    ]
+    with _transaction(database):
+        marks = ", ".join("?" * 12)
+        database.executemany(f"INSERT OR REPLACE INTO runs VALUES ({marks})", rows)
+        database.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?)", facts)
+
+
+def _fits(value: object) -> bool:
+    """False for a whole number of more than 64 bits, which SQLite does not hold."""
+    return not isinstance(value, int) or -(1 << 63) <= value < 1 << 63
+
+
+def _where(query: Query) -> tuple[str, list[float | str]]:
+    """The condition of a query, and the values of its marks."""
+    parts, values = ["1"], list[float | str]()
+    for column in ("pipeline", "stage", "result", "person"):
+        if value := getattr(query, column):
+            parts.append(f"{column} = ?")
+            values.append(value)
+    if query.commit:
+        parts.append('substr("commit", 1, ?) = ?')
+        values += [len(query.commit), query.commit]
+    if query.since:
+        parts.append("started >= ?")
+        values.append(query.since)
+    if query.until:
+        parts.append("substr(started, 1, ?) <= ?")
+        values += [len(query.until), query.until]
+    if query.measured:
+        parts.append("measured")
+    for condition in query.conditions:
+        if condition.operator not in _OPERATORS:
+            raise ValueError(f"no operator {condition.operator!r}")
+        # A number is less than any text in SQLite.
+        kind = "text" if isinstance(condition.value, str) else "number"
+        same = "=" if kind == "text" else "!="
+        parts.append(
+            "EXISTS (SELECT 1 FROM facts WHERE facts.path = runs.path AND kind = ? AND name = ? "
+            f"AND typeof(value) {same} 'text' AND value {condition.operator} ?)"
+        )
+        values += [condition.kind, condition.name, condition.value]
+    return " AND ".join(parts), values
+
+
+def _order(query: Query) -> tuple[str, str]:
+    """The table that the order needs, "" for none, and the column. Raises ValueError for an unknown order."""
+    if query.order in _COLUMNS:
+        return "", _COLUMNS[query.order]
+    kind, colon, _ = query.order.partition(":")
+    if not colon or kind not in ("metric", "parameter"):
+        raise ValueError(f"no order {query.order!r}")
+    join = "LEFT JOIN facts AS ordering ON ordering.path = runs.path AND ordering.kind = ? AND ordering.name = ?"
+    return join, "ordering.value"
+
+
+def _split(orders: Sequence[str]) -> list[str]:
+    return [part for order in orders for part in order.split(":", 1)]
+
+
+def opened(store: Store, caches: Path) -> closing[RunIndex]:
+    """The index of a store, for a `with` statement."""
+    return closing(RunIndex(store, caches))
