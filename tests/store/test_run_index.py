@@ -123,7 +123,9 @@ def test_an_unknown_order_is_refused(index: RunIndex, order: str) -> None:
 
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
-VALUES = st.one_of(TEXTS, st.booleans(), st.integers(), st.floats(allow_nan=False))
+VALUES = st.one_of(
+    TEXTS, st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False)
+)
 
 
 @settings(deadline=None, max_examples=50)
