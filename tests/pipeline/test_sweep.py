@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import pytest
 
 from daintree.components import ComponentVersion
 from daintree.errors import UsageError
+from daintree.pipeline.binding import bind
+from daintree.pipeline.decisions import BoundStage, Hit, SourceIdentity, inputs_of
 from daintree.pipeline.sweep import Sweep, parse_axes, sweep
 from daintree.spec.component import ComponentSpec, Param, Scalar
-from daintree.spec.pipeline import plain_stage, read_pipeline
+from daintree.spec.pipeline import Pipeline, plain_stage, read_pipeline
+from daintree.store.records import IndexRecord
 
 PIPELINE = read_pipeline(
     b"source: x\noutput: out\nstages: [c/load, c/clean, c/train, c/evaluate]\n",
@@ -136,3 +140,48 @@ def test_a_large_sweep_has_to_be_wanted() -> None:
         swept(
             *(f"{s}.epochs=" + ",".join(map(str, range(900))) for s in ("load", "clean", "train"))
         )
+
+
+JOINED = read_pipeline(
+    b"""source: x
+stages:
+  - c/load
+  - c/train
+  - {component: c/evaluate, needs: [load, train]}
+""",
+    "pipelines/x.yaml",
+    "x",
+)
+SOURCE = {"": SourceIdentity("s", "sha256:s", "x")}
+
+
+def bound(pipeline: Pipeline, epochs: Mapping[str, str]) -> dict[str, BoundStage]:
+    stages = bind(pipeline, VERSIONS, {"train": epochs}, lambda _: "image", SOURCE, {})
+    return {stage.name: stage for stage in stages}
+
+
+def test_a_combination_is_the_run_that_its_values_alone_would_be() -> None:
+    made = sweep(JOINED, parse_axes(JOINED, ["train.epochs=[3, 4]"], VERSIONS), large=False)
+    alone, combined = bound(JOINED, {"epochs": "4"}), bound(made.pipeline, {})
+    for name in ("train", "evaluate"):
+        assert combined[f"{name}[epochs=4]"].recipe == alone[name].recipe
+        assert combined[f"{name}[epochs=3]"].recipe != alone[name].recipe
+
+
+def test_a_stage_finds_its_inputs_under_the_names_of_the_pipeline() -> None:
+    made = sweep(JOINED, parse_axes(JOINED, ["train.epochs=[3, 4]"], VERSIONS), large=False)
+    stage = bound(made.pipeline, {})["evaluate[epochs=4]"]
+    record = IndexRecord(
+        run="r",
+        location="l",
+        content="",
+        record="",
+        record_bytes=1,
+        digest="d",
+        count=1,
+        bytes=1,
+        inputs={},
+        seconds=1.0,
+    )
+    decisions = {need: Hit(record) for need in stage.needs}
+    assert inputs_of(stage, decisions, SOURCE) == {"load": "d", "train": "d"}

@@ -70,7 +70,7 @@ def bind(
             environment=environment,
             recipe="",
         )
-        needs = {need: bound[need].recipe for need in stage.needs}
+        needs = {plain_stage(need): bound[need].recipe for need in stage.needs}
         bound[stage.name] = with_recipe(unbound, needs, identities)
     return tuple(bound.values())
 

@@ -13,6 +13,7 @@ import msgspec
 from daintree.errors import ArtifactDamaged
 from daintree.pipeline.keys import content_key, recipe_key
 from daintree.spec.component import ComponentSpec, Resources, Scalar
+from daintree.spec.pipeline import plain_stage
 from daintree.store.records import IndexRecord
 
 FORCED = "forced"
@@ -134,7 +135,7 @@ def inputs_of(
     decisions: Mapping[str, Decision],
     identities: Mapping[str, SourceIdentity],
 ) -> dict[str, str] | None:
-    """The digests of the stage's inputs by need and source; None while one is not known."""
+    """The digests of the stage's inputs by need and source, as the component sees their names; None while one is not known."""
     digests: dict[str, str] = {}
     for name in stage.sources:
         digest = identities[name].digest
@@ -145,7 +146,7 @@ def inputs_of(
         decision = decisions[need]
         if not isinstance(decision, Hit):
             return None
-        digests[need] = decision.record.digest
+        digests[plain_stage(need)] = decision.record.digest
     return digests
 
 

@@ -111,7 +111,8 @@ class _Execution(msgspec.Struct, frozen=True):
 class StageExecution:
     """Execution of one stage whose needs have their outputs; owns the conversation with store, runner and screen.
 
-    `inputs` are the records of the runs that it reads, by need; sources are the plan's.
+    `inputs` are the records of the runs that it reads, by need; sources are the plan's. In a sweep the component, the keys and the
+    record have each need by its plain name: what another combination, or no sweep, would give is the same run.
     """
 
     def __init__(
@@ -126,7 +127,8 @@ class StageExecution:
         self._store = self._session.store
         self._stage = stage
         self._inputs = inputs
-        self._digests = {need: record.digest for need, record in inputs.items()}
+        self._named = {plain_stage(need): record for need, record in inputs.items()}
+        self._digests = {name: record.digest for name, record in self._named.items()}
         for name in stage.sources:
             digest = self._plan.identities[name].digest
             assert digest is not None
@@ -249,7 +251,7 @@ class StageExecution:
             self._stage,
             run,
             prepared,
-            self._inputs,
+            self._named,
             staging,
             self._cancellation.is_requested,
         )
@@ -328,8 +330,8 @@ class StageExecution:
         )
 
     def _input_record(self, name: str) -> InputRecord:
-        if name in self._inputs:
-            return InputRecord(name, self._digests[name], self._inputs[name].location)
+        if name in self._named:
+            return InputRecord(name, self._digests[name], self._named[name].location)
         source = self._plan.identities[name]
         return InputRecord(
             name, self._digests[name], source.origin, source.final_origin, source=bool(name)

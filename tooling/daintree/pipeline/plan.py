@@ -305,7 +305,7 @@ def bound_to(plan: Plan, environments: Mapping[str, str]) -> list[BoundStage]:
     """The plan's stages as they would be in environments of these classes, by stage."""
     bound: dict[str, BoundStage] = {}
     for stage in plan.stages:
-        needs = {need: bound[need].recipe for need in stage.needs}
+        needs = {plain_stage(need): bound[need].recipe for need in stage.needs}
         moved = msgspec.structs.replace(stage, environment=environments[stage.name])
         bound[stage.name] = with_recipe(moved, needs, plan.identities)
     return list(bound.values())

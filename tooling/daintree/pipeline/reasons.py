@@ -87,9 +87,9 @@ def _changed_inputs(
     if before.keys() != inputs.keys():
         return ["other needs: " + (", ".join(filter(None, inputs)) or "the source")]
     return [
-        f"the output of {name} changed"
-        if name in stage.needs
-        else f"the source {name}".rstrip() + " changed"
+        f"the source {name}".rstrip() + " changed"
+        if not name or name in stage.sources
+        else f"the output of {name} changed"
         for name in sorted(inputs)
         if before[name] != inputs[name]
     ]
