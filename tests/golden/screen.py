@@ -20,6 +20,7 @@ _VARYING = [
     (re.compile(r"\b\d{8}T\d{9}Z-[0-9a-f]{8}\b"), "<run>"),
     (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "<time>"),
     (re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d\b"), "<minute>"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d\b"), "<date>"),
     (re.compile(r"/\d{4}/\d\d/\d\d/"), "/<day>/"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "<digest>"),
     (re.compile(r"\b[0-9a-f]{40}\b"), "<commit>"),
