@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
 
 from tests.services.availability import unavailable
 
 START_SECONDS = 300
+STOP_SECONDS = 30
 
 
 @contextmanager
@@ -35,7 +38,12 @@ def mlflow_server(directory: Path) -> Iterator[str]:
         server = subprocess.Popen(
             command,
             cwd=directory,
-            env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+            # Its queues of jobs would be eight processes more, of which the export needs none.
+            env={
+                **os.environ,
+                "MLFLOW_DISABLE_TELEMETRY": "true",
+                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            },
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -45,8 +53,13 @@ def mlflow_server(directory: Path) -> Iterator[str]:
         _wait_for(f"{address}/health", server, directory / "server.log")
         yield address
     finally:
-        os.killpg(server.pid, 15)
-        server.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+        try:
+            server.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
 
 
 def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
@@ -55,7 +68,7 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
         try:
             urllib.request.urlopen(url, timeout=5).close()
             return
-        except OSError:
+        except (OSError, HTTPException):
             assert server.poll() is None, log.read_text()
             assert time.monotonic() < until, log.read_text()
             time.sleep(0.2)
