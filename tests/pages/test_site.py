@@ -13,7 +13,15 @@ from daintree.pages.project import Project
 from daintree.pages.site import Site
 from daintree.store.records import InputRecord
 from tests.conftest import Monorepo
-from tests.contract.runs import OTHER_RUN, RUN, location_of, manifest_of, publish, publish_failed
+from tests.contract.runs import (
+    OTHER_RUN,
+    RUN,
+    key_of,
+    location_of,
+    manifest_of,
+    publish,
+    publish_failed,
+)
 from tests.pages.conftest import project_of
 
 SCRIPT = "<script>alert(1)</script>"
@@ -275,3 +283,39 @@ def test_two_runs_are_compared(project: Project, site: Site) -> None:
     assert "metrics.json 11 B" in page
     with pytest.raises(UsageError, match="choose two runs"):
         site.render("pipelines/words/compare.html", {"run": [RUN]})
+
+
+def test_the_comparison_is_that_of_doit_diff(project: Project, site: Site) -> None:
+    source = InputRecord("", key_of("source"), "corpus.txt")
+    publish(project.store, files={"a.csv": b"x\n1\n"}, inputs=(source,), commit="e" * 40)
+    publish(
+        project.store,
+        OTHER_RUN,
+        {"a.csv": b"x,y\n1,2\n3,4\n"},
+        inputs=(InputRecord("", key_of("other"), "corpus.txt"),),
+        commit="f" * 40,
+        environment=SCRIPT,
+    )
+    html = site.render("pipelines/words/compare.html", {"run": [RUN, OTHER_RUN]})
+    page = text_of(html)
+    assert "a.csv 4 B 12 B changed 1 → 2 +y" in page
+    assert "the source" in page
+    assert "another source" in page
+    assert "commit " + "e" * 40 + " " + "f" * 40 in page
+    assert SCRIPT not in html
+
+
+def test_runs_that_come_while_it_is_open_are_shown(project: Project, site: Site) -> None:
+    publish(project.store)
+    assert "1 run" in text_of(site.render("pipelines/words/runs.html"))
+    publish_failed(project.store, OTHER_RUN)
+    assert "2 runs" in text_of(site.render("pipelines/words/runs.html"))
+
+
+def test_a_page_says_that_the_index_cannot_be_written(shop: Monorepo) -> None:
+    (shop.root.parent / "caches").write_text("a file")
+    project = project_of(shop, DAINTREE_CACHE=str(shop.root.parent / "caches"))
+    publish(project.store)
+    page = text_of(Site(project, live=True).render("pipelines/words/runs.html"))
+    assert "1 run" in page
+    assert "The index of runs cannot be written" in page

@@ -143,6 +143,18 @@ def test_any_values_are_data(
         assert set(index.names("parameter", "words")) == set(written.parameters)
 
 
+def test_the_latest_runs_of_each_stage(store: Store, index: RunIndex) -> None:
+    add(store, *(entry(number) for number in range(5)), entry(7, stage="other"))
+    add(store, entry(8, pipeline="elsewhere"))
+    index.refresh()
+    latest = index.latest("words", 2)
+    assert {stage: [e.run for e in entries] for stage, entries in latest.items()} == {
+        "train": [entry(4).run, entry(3).run],
+        "other": [entry(7).run],
+    }
+    assert not index.is_lost
+
+
 def test_choices_and_series(store: Store, index: RunIndex) -> None:
     add(store, entry(2, {"b": 2.0, "a": 1.0}, user="ben"), entry(1, {"b": 1.0}, user="ana"))
     add(store, entry(3, {"c": 1.0}, stage="other", parameters={"x": 1}))
@@ -231,6 +243,7 @@ def test_without_a_place_to_write_it_is_made_in_memory(store: Store, tmp_path: P
     with opened(store, tmp_path / "caches") as index:
         assert index.refresh() == 1
         assert runs(index) == [1]
+        assert index.is_lost
 
 
 def test_several_fill_it_at_once(store: Store, tmp_path: Path) -> None:

@@ -181,6 +181,12 @@ def runs_of(store: Store, pipeline: str, stage: str, expected: int = 1) -> Itera
 
     Raises UsageError for a pipeline or stage without a run.
     """
+    check_recorded(store, pipeline, stage)
+    return store.history(pipeline, stage, expected)
+
+
+def check_recorded(store: Store, pipeline: str, stage: str) -> None:
+    """Raise UsageError for a pipeline ("" for all) or a stage without a run."""
     pairs = store.stages_with_history(pipeline or None)
     if pipeline and not pairs:
         known = sorted({name for name, _ in store.stages_with_history()})
@@ -192,7 +198,6 @@ def runs_of(store: Store, pipeline: str, stage: str, expected: int = 1) -> Itera
             f"no run of a stage {stage!r} of {pipeline} is recorded",
             hint=nearest(stage, [name for _, name in pairs]),
         )
-    return store.history(pipeline, stage, expected)
 
 
 class Show(DaintreeCommand):

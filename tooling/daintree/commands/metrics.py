@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -13,11 +14,12 @@ from daintree.commands.command import (
     option,
     print_json,
 )
-from daintree.commands.history import Summary, runs_of
+from daintree.commands.history import Summary, check_recorded
 from daintree.commands.names import COMMANDS
 from daintree.digest import short
 from daintree.errors import StoreError, UsageError
 from daintree.pipeline.reasons import word
+from daintree.settings import Settings
 from daintree.spec.component import Scalar
 from daintree.store.records import METRICS as METRICS_FILE
 from daintree.store.records import (
@@ -31,7 +33,12 @@ from daintree.store.records import (
 from daintree.store.store import Store, open_store
 from daintree.terminal import columns, fitted, nearest, say, screen_width
 
+if TYPE_CHECKING:
+    from daintree.store.run_index import RunIndex
+
 Metrics = dict[str, float]
+# Reads the run at a location, if it is there.
+Read = Callable[[str], Summary | None]
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,14 +77,25 @@ def read_metrics(run: HistoryEntry, store: Store) -> Metrics | None:
     return numbers_in((store.output_path(index_record_of(record)) / METRICS_FILE).read_bytes())
 
 
-def measured(runs: Sequence[tuple[Summary, Metrics]], store: Store) -> list[Measured]:
-    """The runs, newest first, with all that decided them and the difference to the earlier run that is most like each."""
-    rows = [_with_upstream(run, metrics, store) for run, metrics in runs]
+def measured(
+    runs: Sequence[tuple[Summary, Metrics]], store: Store, index: RunIndex | None = None
+) -> list[Measured]:
+    """The runs, newest first, with all that decided them and the difference to the earlier run that is most like each.
+
+    The runs before them are read from the index, as far as it knows them.
+    """
+
+    @cache
+    def read(location: str) -> Summary | None:
+        entry = index.at(location) if index else None
+        return store.read_run(location) if entry is None or entry.abridged else entry
+
+    rows = [_with_upstream(run, metrics, read) for run, metrics in runs]
     return [_compared(row, rows[place + 1 :]) for place, row in enumerate(rows)]
 
 
-def _with_upstream(run: Summary, metrics: Metrics, store: Store) -> Measured:
-    upstream = _upstream(run, store)
+def _with_upstream(run: Summary, metrics: Metrics, read: Read) -> Measured:
+    upstream = _upstream(run, read)
     sources = {i.origin for stage in upstream for i in stage.inputs if i.is_source}
     return Measured(
         run=run.run,
@@ -113,14 +131,14 @@ def _compared(row: Measured, earlier: Sequence[Measured]) -> Measured:
     return msgspec.structs.replace(row, previous=nearest_run.run, difference=gained)
 
 
-def _upstream(run: Summary, store: Store) -> list[Summary]:
+def _upstream(run: Summary, read: Read) -> list[Summary]:
     """The run and those that its inputs came from, as far as the store still has them; each stage once."""
     found: dict[str, Summary] = {run.location: run}
     waiting: list[Summary] = [run]
     while waiting:
         for record in waiting.pop().inputs:
             if not record.is_source and record.origin not in found:
-                origin = store.read_run(record.origin)
+                origin = read(record.origin)
                 if origin is not None:
                     found[record.origin] = origin
                     waiting.append(origin)
@@ -263,9 +281,7 @@ class MetricsCommand(DaintreeCommand):
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         """Read, sort and print."""
-        store = open_store(self.settings)
-        pipeline, _, stage = names[0].partition(":")
-        rows = measured(measured_runs(store, pipeline, stage), store)
+        rows = measured_runs(self.settings, *names[0].partition(":")[::2])
         if not rows:
             raise UsageError(
                 f"no run of {names[0]} has metrics",
@@ -281,10 +297,19 @@ class MetricsCommand(DaintreeCommand):
             print("\n".join(metrics_table(rows, chosen, screen_width())))
 
 
-def measured_runs(store: Store, pipeline: str, stage: str) -> list[tuple[Summary, Metrics]]:
+def measured_runs(settings: Settings, pipeline: str, stage: str) -> list[Measured]:
     """The runs that have metrics, newest first, with them. Raises UsageError for a pipeline or stage without a run."""
-    read = [(run, _read(run, store)) for run in runs_of(store, pipeline, stage)]
-    return [(run, found) for run, found in read if found is not None]
+    from daintree.store.run_index import Query, opened
+
+    store = open_store(settings)
+    check_recorded(store, pipeline, stage)
+    with opened(store, settings.cache) as index:
+        index.refresh(pipeline)
+        chosen = index.find(Query(pipeline=pipeline, stage=stage, measured=True, limit=0))
+        if index.is_lost:
+            say(f"note: the index of runs cannot be written below {settings.cache}")
+        read = [(run, _read(run, store)) for run in chosen.runs]
+        return measured([(run, found) for run, found in read if found is not None], store, index)
 
 
 def _read(run: HistoryEntry, store: Store) -> Metrics | None:

@@ -155,14 +155,11 @@ def metrics(target: str, *, by: str = "", lowest: bool = False) -> Table:
     from daintree.commands.metrics import (
         best_first,
         chosen_metrics,
-        measured,
         measured_runs,
         varied_facts,
     )
-    from daintree.store.store import open_store
 
-    store = open_store(_settings())
-    rows = measured(measured_runs(store, *_names(target)), store)
+    rows = measured_runs(_settings(), *_names(target))
     if not rows:
         raise UsageError(f"no run of {target} has metrics", hint=f'daintree.run("{target}")')
     first, *_ = chosen_metrics(rows, [by] if by else [])

@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import base64
 import csv
-import hashlib
 import io
 import json
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Literal
 
 import msgspec
 
-from daintree.errors import ArtifactDamaged, StoreError
-from daintree.store.layout import OUTPUT
-from daintree.store.records import FileEntry, RunManifest, index_record_of
+from daintree.store.output_file import read_head
+from daintree.store.records import FileEntry, RunManifest
 from daintree.store.store import Store
 from daintree.terminal import size
 
 HEAD_BYTES = 256 << 10
 PICTURE_BYTES = 4 << 20
-# A file of a bucket has to be read whole before a byte of it may be believed.
-FETCHED_BYTES = 64 << 20
 TABLE_ROWS, TABLE_COLUMNS, CELL = 100, 40, 300
 CURVE_BYTES, CURVE_ROWS, CURVE_COLUMNS = 1 << 20, 5000, 9
-CHUNK = 1 << 20
 
 PICTURES = {
     ".png": "image/png",
@@ -83,29 +76,6 @@ def preview(store: Store, run: RunManifest, entry: FileEntry) -> Preview:
     return Preview(kind="text", text=text, note=note)
 
 
-def read_head(store: Store, run: RunManifest, entry: FileEntry, most: int) -> bytes | None:
-    """The first bytes of a file, at most so many; None where a bucket's file is too large to verify for that.
-
-    Raises ArtifactDamaged, StoreError.
-    """
-    if _is_here(store, run):
-        with _opened(store, run, entry) as file:
-            return file.read(most)
-    if entry.size > FETCHED_BYTES:
-        return None
-    return _fetched(store, run, entry)[:most]
-
-
-def chunks(store: Store, run: RunManifest, entry: FileEntry) -> Iterator[bytes]:
-    """The whole file, piece by piece; a bucket's is verified before its first piece. Raises ArtifactDamaged, StoreError."""
-    if not _is_here(store, run):
-        yield _fetched(store, run, entry)
-        return
-    with _opened(store, run, entry) as file:
-        while piece := file.read(CHUNK):
-            yield piece
-
-
 def curve(store: Store, run: RunManifest, entry: FileEntry) -> tuple[str, list[list[float]]] | None:
     """The names of a small table's columns and its numbers, by column; None for a table that holds anything else, or whose first column does not rise."""
     if not entry.path.endswith(".csv") or entry.size > CURVE_BYTES:
@@ -140,39 +110,6 @@ def markdown(text: str) -> str:
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
     )
-
-
-def _is_here(store: Store, run: RunManifest) -> bool:
-    """True when the output lies on this machine, or should: the embedded store's, or one that the cache holds whole."""
-    return store.shared is None or "://" not in store.address(run.location)
-
-
-@contextmanager
-def _opened(store: Store, run: RunManifest, entry: FileEntry) -> Iterator[io.BufferedReader]:
-    """The file, open for reading, of an output that was verified; links are not followed."""
-    place = store.output_path(index_record_of(run))
-    try:
-        descriptor = os.open(Path(place, entry.path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        raise StoreError(f"{entry.path} cannot be read: {error.strerror}") from None
-    with open(descriptor, "rb") as file:
-        yield file
-
-
-def _fetched(store: Store, run: RunManifest, entry: FileEntry) -> bytes:
-    if entry.size > FETCHED_BYTES:
-        raise StoreError(
-            f"{entry.path} has {size(entry.size)}: too large to be fetched for a page",
-            hint=f"doit pull {run.pipeline}:{run.stage}",
-        )
-    path = f"{run.location}/{OUTPUT}/{entry.path}"
-    content = store.backend.get_many([path], max(1, entry.size))[0]
-    if not isinstance(content, bytes) or hashlib.sha256(content).hexdigest() != entry.sha256:
-        kind = "missing" if content is None else "damaged"
-        raise ArtifactDamaged(
-            f"output file {entry.path} of run {run.run} is {kind}", file=entry.path, kind=kind
-        )
-    return content
 
 
 def _decoded(head: bytes, cut: bool) -> str | None:

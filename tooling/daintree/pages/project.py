@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from itertools import islice
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import msgspec
 
@@ -27,11 +27,10 @@ from daintree.spec.component import Scalar
 from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files
 from daintree.spec.validation import read_component
 from daintree.store.records import HistoryEntry, IndexRecord, NameRecord
+from daintree.store.run_index import Query, RunIndex, opened
 from daintree.store.store import Store, open_store
 
-# A page with more stages shows one run of each: a history is a directory of its own.
 MOST_DURATIONS = 12
-MANY_STAGES = 150
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -108,6 +107,7 @@ class Project:
     def __init__(self, settings: Settings, reserved: Collection[str]) -> None:
         self.settings, self.reserved = settings, reserved
         self.store: Store = open_store(settings)
+        self.index_fault = ""
 
     def pipelines(self) -> list[str]:
         """The names of the pipelines, sorted."""
@@ -136,7 +136,10 @@ class Project:
                 for s in pipeline.stages
             ]
             if isinstance(error, SourceError) or not isinstance(error, StoreError):
-                stages = [msgspec.structs.replace(s, runs=self._runs(name, s.name)) for s in stages]
+                runs = self._latest_runs(name)
+                stages = [
+                    msgspec.structs.replace(s, runs=tuple(runs.get(s.name, ()))) for s in stages
+                ]
             fault = Fault(error.message, error.hint)
             return _view(
                 pipeline,
@@ -199,7 +202,7 @@ class Project:
     def _planned(self, planned: Planned) -> PipelineView:
         session, plan = planned
         decisions = _decisions(planned)
-        most = 1 if len(plan.stages) > MANY_STAGES else MOST_DURATIONS
+        runs = self._latest_runs(plan.pipeline.name)
         stages = [
             StageView(
                 name=stage.name,
@@ -211,16 +214,29 @@ class Project:
                 parameters=stage.parameters,
                 inputs=_inputs(stage, planned),
                 output=_output(stage, planned),
-                runs=self._runs(plan.pipeline.name, stage.name, most),
+                runs=tuple(runs.get(stage.name, ())),
             )
             for stage in plan.stages
         ]
         return _view(plan.pipeline, plan.origins, session.runner.name, stages)
 
-    def _runs(
-        self, pipeline: str, stage: str, most: int = MOST_DURATIONS
-    ) -> tuple[HistoryEntry, ...]:
-        return tuple(islice(self.store.history(pipeline, stage), most))
+    def history(self, pipeline: str) -> list[HistoryEntry]:
+        """The runs of a pipeline, newest first. Raises StoreError."""
+        with self._index(pipeline) as index:
+            return index.find(Query(pipeline=pipeline, limit=0)).runs
+
+    def _latest_runs(self, pipeline: str) -> dict[str, list[HistoryEntry]]:
+        with self._index(pipeline) as index:
+            return index.latest(pipeline, MOST_DURATIONS)
+
+    @contextmanager
+    def _index(self, pipeline: str) -> Iterator[RunIndex]:
+        """The index of runs, with what has come to the pipeline's history. `index_fault` is then why it is slow ("": it is not)."""
+        with opened(self.store, self.settings.cache) as index:
+            index.refresh(pipeline)
+            yield index
+            if index.is_lost:
+                self.index_fault = f"The index of runs cannot be written below {self.settings.cache}: each page reads the whole history."
 
     def _description(self, name: str) -> str:
         where = f"{directory_of(name)}/{SPEC}"

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
 
 import msgspec
 
-from daintree.digest import short
 from daintree.pages.project import Fault
 from daintree.pipeline.reasons import word
-from daintree.spec.component import Scalar
 from daintree.store.layout import LOG
 from daintree.store.records import HistoryEntry, InputRecord, RunManifest, short_run
 from daintree.store.store import Store
-from daintree.terminal import duration, size
 
 ROWS = 100
 MOST_COLUMNS = 4
-# Runs that a page looks through for those that read a run's output.
-MOST_READERS = 2000
 LOG_HEAD, LOG_TAIL = 64, 200
 LOG_HEAD_BYTES, LOG_TAIL_BYTES = 16 << 10, 64 << 10
 
@@ -176,13 +170,13 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     commands: tuple[tuple[str, str], ...]
 
 
-def run_view(store: Store, run: RunManifest) -> RunView:
-    """The run as its page shows it. Raises StoreError."""
+def run_view(store: Store, run: RunManifest, history: Sequence[HistoryEntry]) -> RunView:
+    """The run as its page shows it, with its pipeline's history. Raises StoreError."""
     head, tail, left_out, fault = read_log(store, run)
     return RunView(
         run=run,
         parents=tuple(_parent(store, record) for record in run.inputs),
-        readers=tuple(_readers(store, run)),
+        readers=tuple(_readers(run, history)),
         log=tuple(head),
         log_end=tuple(tail),
         log_left_out=left_out,
@@ -198,14 +192,13 @@ def _parent(store: Store, record: InputRecord) -> Parent:
     return Parent(record.label, record.digest, record.origin, run)
 
 
-def _readers(store: Store, run: RunManifest) -> list[HistoryEntry]:
-    """The runs that read this run's output, newest first, among the latest of its pipeline."""
+def _readers(run: RunManifest, history: Sequence[HistoryEntry]) -> list[HistoryEntry]:
+    """The runs of the history that read this run's output."""
     if run.output is None:
         return []
-    latest = islice(store.history(run.pipeline), MOST_READERS)
     return [
         entry
-        for entry in latest
+        for entry in history
         if any(record.origin == run.location for record in entry.inputs if not record.is_source)
     ]
 
@@ -314,55 +307,3 @@ def curve_charts(tables: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]) 
             )
             charts.append(Chart(title=f"{name} ({file})", along=along, series=series))
     return charts
-
-
-class Change(msgspec.Struct, frozen=True):
-    """A value of the first of two runs and of the second; "" where it has none."""
-
-    name: str
-    before: str
-    after: str
-
-
-def changes(first: RunManifest, second: RunManifest) -> dict[str, list[Change]]:
-    """All in which two runs differ, by kind: parameters, component files, inputs, outputs, and facts such as version and commit."""
-    kinds = {
-        "Parameters": [_words(run.parameters) for run in (first, second)],
-        "Component files": [run.version_files for run in (first, second)],
-        "Inputs": [{i.label: short(i.digest, 12) for i in run.inputs} for run in (first, second)],
-        "Outputs": [_files(run) for run in (first, second)],
-        "Facts": [_facts(run) for run in (first, second)],
-    }
-    differing = {kind: _differing(*pair) for kind, pair in kinds.items()}
-    return {kind: rows for kind, rows in differing.items() if rows}
-
-
-def _differing(before: Mapping[str, str], after: Mapping[str, str]) -> list[Change]:
-    return [
-        Change(name, before.get(name, ""), after.get(name, ""))
-        for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name)
-    ]
-
-
-def _words(parameters: Mapping[str, Scalar]) -> dict[str, str]:
-    return {name: word(value) for name, value in parameters.items()}
-
-
-def _files(run: RunManifest) -> dict[str, str]:
-    files = run.output.files if run.output else ()
-    return {entry.path: f"{size(entry.size)}, {entry.sha256[:12]}" for entry in files}
-
-
-def _facts(run: RunManifest) -> dict[str, str]:
-    return {
-        "result": run.failure or run.result,
-        "component": run.component,
-        "version": short(run.version, 12),
-        "environment": run.environment,
-        "image": run.image,
-        "runner": run.runner,
-        "commit": run.commit[:12] + ("+" if run.dirty else ""),
-        "person": f"{run.user}@{run.host}",
-        "took": duration(run.seconds),
-    }

@@ -25,10 +25,10 @@ from starlette.responses import StreamingResponse as Stream
 from starlette.routing import Route
 
 from daintree.errors import DaintreeError, StoreError, UsageError, from_os_error
-from daintree.pages import output
 from daintree.pages.live import Running, running
 from daintree.pages.project import Project
 from daintree.pages.site import PLOTLY, PLOTLY_POLICY, POLICY, STATIC, Site, plotly_script
+from daintree.store.output_file import chunks
 
 ADDRESS = "127.0.0.1"
 # The loopback address by all names that a browser here has for it.
@@ -95,7 +95,7 @@ class _Pages:
             name = PurePosixPath(entry.path).name
             if name != words["name"]:
                 raise UsageError(f"file {words['number']} of run {run.run} has another name")
-            pieces = output.chunks(site.project.store, run, entry)
+            pieces = chunks(site.project.store, run, entry)
             # What is wrong with the file is known before its first byte is sent.
             first = _in_site(lambda: next(pieces, b""))
         except DaintreeError as error:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,7 +22,9 @@ from daintree.pages import graph, output, runs
 from daintree.pages.live import running
 from daintree.pages.project import Fault, PipelineView, Project
 from daintree.pipeline.reasons import word
+from daintree.pipeline.run_diff import difference
 from daintree.spec.pipeline import load_pipeline
+from daintree.store.output_file import chunks
 from daintree.store.records import FileEntry, HistoryEntry, RunManifest, short_run
 from daintree.terminal import count, duration, printable, size, streamed
 
@@ -148,11 +149,11 @@ class Site:
         page = words.pop("page", "1")
         known = {key: words[key] for key in runs.Filter.__struct_fields__ if key in words}
         chosen = runs.Filter(**known, page=int(page) if page.isdecimal() and len(page) < 7 else 1)
-        table = runs.run_table(self.history(name), chosen)
+        table = runs.run_table(self.project.history(name), chosen)
         return self._template("runs.html", path, name=name, table=table, filter=chosen)
 
     def _metrics(self, path: str, name: str, query: Query) -> str:
-        history = self.history(name)
+        history = self.project.history(name)
         charts = runs.metric_charts(history)
         curves = runs.curve_charts(self._curves(history, query.get("run", ())))
         return self._template(
@@ -172,15 +173,13 @@ class Site:
                 "choose two runs to compare", hint="tick two rows of the table of runs"
             )
         first, second = sorted(chosen, key=lambda run: run.run)
-        entries = {e.run: e for e in self.history(name) if e.run in (first.run, second.run)}
-        measured = [entries[r.run].metrics if r.run in entries else {} for r in (first, second)]
+        project = self.project
         return self._template(
             "compare.html",
             path,
             name=name,
             runs=(first, second),
-            changes=runs.changes(first, second),
-            measured=measured,
+            diff=difference(project.store, project.settings, first, second),
         )
 
     def _curves(
@@ -212,7 +211,7 @@ class Site:
             return
 
     def _run(self, path: str, run: RunManifest) -> str:
-        view = runs.run_view(self.project.store, run)
+        view = runs.run_view(self.project.store, run, self.project.history(run.pipeline))
         files = run.output.files[:FILES_BESIDE] if run.output else ()
         return self._template("run.html", path, view=view, run=run, files=files)
 
@@ -235,14 +234,10 @@ class Site:
         preview = output.preview(store, run, entry)
         carried = ""
         if not self.live and entry.size <= CARRIED_BYTES:
-            carried = output.data_url(b"".join(output.chunks(store, run, entry)))
+            carried = output.data_url(b"".join(chunks(store, run, entry)))
         return self._template(
             "file.html", path, run=run, entry=entry, number=number, preview=preview, carried=carried
         )
-
-    def history(self, name: str) -> list[HistoryEntry]:
-        """The runs of a pipeline, newest first. Raises StoreError."""
-        return list(self.project.store.history(name))
 
     def _template(self, template: str, path: str, **values: Any) -> str:
         up = "../" * path.count("/")
@@ -254,7 +249,8 @@ class Site:
             return up + "/".join(quote(segment, safe="") for segment in target.split("/"))
 
         page = self._environment.get_template(template)
-        return str(page.render(url=url, live=self.live, path=path, **{"policy": POLICY, **values}))
+        values = {"policy": POLICY, "index_fault": self.project.index_fault, **values}
+        return str(page.render(url=url, live=self.live, path=path, **values))
 
 
 def included_pages(site: Site, pipelines: Sequence[str], most_runs: int) -> list[str]:
@@ -262,7 +258,7 @@ def included_pages(site: Site, pipelines: Sequence[str], most_runs: int) -> list
     paths = ["index.html"]
     for name in pipelines:
         paths += [f"pipelines/{name}/{page}.html" for page in ("index", "runs", "metrics")]
-        recorded = {run.run: run for run in islice(site.project.store.history(name), most_runs)}
+        recorded = [run.run for run in site.project.history(name)[:most_runs]]
         view = site.project.pipeline(name)
         hits = [stage.output.run for stage in view.stages if stage.output]
         for run in dict.fromkeys([*hits, *recorded]):

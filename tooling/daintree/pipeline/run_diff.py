@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,12 +20,13 @@ from daintree.errors import DaintreeError
 from daintree.pipeline.reasons import changed_files, changed_values
 from daintree.settings import Settings
 from daintree.spec.component import Scalar
-from daintree.store.records import METRICS, RunManifest, index_record_of, numbers_in
+from daintree.store.output_file import chunks
+from daintree.store.records import METRICS, RunManifest, numbers_in
 from daintree.store.store import Store
 
 # A larger file is compared by its digest alone.
 MOST_TEXT_BYTES = 1 << 20
-MOST_TABLE_BYTES = 256 << 20
+MOST_TABLE_BYTES = 64 << 20
 MOST_PATCH_LINES = 400
 
 _PACKAGE = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?==([^\s;\\]+)", re.MULTILINE)
@@ -140,7 +142,7 @@ def compare(first: RunManifest, second: RunManifest, evidence: Evidence) -> RunD
 def difference(
     store: Store, settings: Settings, first: RunManifest, second: RunManifest
 ) -> RunDifference:
-    """All in which two runs of the store differ. What cannot be read is compared by its digest alone; outputs are read where they lie here, or are small."""
+    """All in which two runs of the store differ. What cannot be read is compared by its digest alone; of outputs in a bucket single files are fetched."""
     runs = (first, second)
     changed = {
         path
@@ -326,23 +328,32 @@ def _blob_reader(root: Path) -> Callable[[str], bytes | None]:
     return read
 
 
-def _tables(store: Store, run: RunManifest, paths: Iterable[str]) -> dict[str, Table]:
+def _tables(store: Store, run: RunManifest, paths: Collection[str]) -> dict[str, Table]:
     """The shapes of CSVs in a run's output; of those that can be read and are no larger than is read."""
     tables = {}
-    sizes = dict(_sizes(run))
-    for path in paths:
-        if sizes.get(path, 0) <= MOST_TABLE_BYTES:
+    for entry in run.output.files if run.output else ():
+        if entry.path in paths and entry.size <= MOST_TABLE_BYTES:
             with suppress(DaintreeError, OSError, csv.Error, StopIteration):
-                output = store.output_path(index_record_of(run))
-                with open(output / path, encoding="utf-8", errors="replace", newline="") as file:
-                    reader = csv.reader(file)
-                    tables[path] = Table(tuple(next(reader)), sum(1 for row in reader if row))
+                reader = csv.reader(_lines(chunks(store, run, entry)))
+                tables[entry.path] = Table(tuple(next(reader)), sum(1 for row in reader if row))
     return tables
 
 
+def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
+    """The lines of a text that comes in pieces."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    rest = ""
+    for piece in pieces:
+        *lines, rest = (rest + decoder.decode(piece)).split("\n")
+        yield from (f"{line}\n" for line in lines)
+        if len(rest) > MOST_TEXT_BYTES:
+            raise csv.Error("a line is too long")
+    yield rest + decoder.decode(b"", final=True)
+
+
 def _metrics(store: Store, run: RunManifest) -> dict[str, float]:
-    if not any(path == METRICS for path, _ in _sizes(run)):
-        return {}
-    with suppress(DaintreeError, OSError, ValueError):
-        return numbers_in((store.output_path(index_record_of(run)) / METRICS).read_bytes())
+    for entry in run.output.files if run.output else ():
+        if entry.path == METRICS:
+            with suppress(DaintreeError, OSError, ValueError):
+                return numbers_in(b"".join(chunks(store, run, entry)))
     return {}

@@ -145,6 +145,24 @@ class RunIndex:
         row = self._ask(lambda database: database.execute(select, [location]).fetchone())
         return _decoder.decode(row[0]) if row else None
 
+    def latest(self, pipeline: str, most: int) -> dict[str, list[HistoryEntry]]:
+        """The latest runs of each stage of a pipeline, at most so many of one, newest first, by stage."""
+        select = (
+            "SELECT entry FROM (SELECT path, row_number() OVER (PARTITION BY stage ORDER BY path) AS place FROM runs "
+            "WHERE pipeline = ?) JOIN runs USING (path) WHERE place <= ? ORDER BY path"
+        )
+        rows = self._ask(lambda database: database.execute(select, [pipeline, most]).fetchall())
+        stages: dict[str, list[HistoryEntry]] = {}
+        for (content,) in rows:
+            entry = _decoder.decode(content)
+            stages.setdefault(entry.stage, []).append(entry)
+        return stages
+
+    @property
+    def is_lost(self) -> bool:
+        """True when the database cannot be written: it is in memory, and each time it is filled anew."""
+        return self._file is None
+
     def names(
         self, kind: Literal["metric", "parameter"], pipeline: str, stage: str = ""
     ) -> list[str]:
