@@ -125,6 +125,20 @@ def racy_edit(project: Monorepo) -> None:
     os.utime(index, ns=(before.st_mtime_ns, before.st_mtime_ns))
 
 
+def flagged_and_racy(flag: str) -> Situation:
+    """A flagged file whose time and size tell nothing, in an index that git has written since."""
+
+    def situation(project: Monorepo) -> None:
+        os.utime(project.root / MAIN, (1_600_000_000, 1_600_000_000))
+        project.git("update-index", "--refresh")
+        project.git("update-index", flag, MAIN)
+        racy_edit(project)
+        index = project.root / ".git/index"
+        os.utime(index, (1_600_000_005, 1_600_000_005))
+
+    return situation
+
+
 def tracked_but_ignored(project: Monorepo) -> None:
     project.write(".gitignore", "*.txt\nmain.py\n")
     project.write(NOTES, "edited\n")
@@ -187,6 +201,8 @@ SITUATIONS: dict[str, Situation] = {
     "staged and changed back": staged_and_changed_back,
     "deleted in the index": lambda project: project.git("rm", "--quiet", "--cached", NOTES),
     "a racy edit": racy_edit,
+    "assume-unchanged, racy": flagged_and_racy("--assume-unchanged"),
+    "skip-worktree, racy": flagged_and_racy("--skip-worktree"),
     "tracked but ignored": tracked_but_ignored,
     "added by force": added_by_force,
     "intent to add": intent_to_add,
@@ -239,6 +255,18 @@ def test_the_version_is_the_same_in_every_clone(
     }
     assert after == before
     assert digest(commit_of(project, tmp_path)) == old_clone
+
+
+@pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
+def test_flags_in_a_project_below_the_repositorys_top(monorepo: Monorepo, flag: str) -> None:
+    project = type(monorepo)(monorepo.root / "some/where")
+    project.component("a", {"notes.txt": "one\n"})
+    monorepo.commit()
+    project.write(MAIN, "print(2)\n")
+    expected = digest(project.root)
+    project.write(MAIN, "print(1)\n")
+    flagged(flag)(project)
+    assert digest(project.root) == expected
 
 
 def test_a_repository_that_cannot_be_written(project: Monorepo) -> None:

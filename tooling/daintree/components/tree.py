@@ -358,18 +358,20 @@ class WorkingTree:
             return self._gone(paths)
         self.conflicts = {path_text(self._path(r)) for r in listed if r.startswith(b"U ")}
         listed = [record for record in listed if not record.startswith(b"U ")]
-        assumed = [self._path(r) for r in listed if r.startswith((b"h ", b"s "))]
-        skipped = [self._path(r) for r in listed if r.startswith((b"S ", b"s "))]
-        skipped = [path for path in skipped if os.path.lexists(self._on_disk(path))]
-        for flag, flagged in (("--no-assume-unchanged", assumed), ("--no-skip-worktree", skipped)):
-            if flagged:
-                names = b"".join(path + b"\0" for path in flagged)
-                self._git("update-index", flag, "-z", "--stdin", stdin=names)
+        flagged = [record for record in listed if record.startswith((b"h ", b"s "))]
+        skipped = [record for record in listed if record.startswith(b"S ")]
+        flagged += [r for r in skipped if os.path.lexists(self._on_disk(self._path(r)))]
+        if flagged:
+            # Not by --no-assume-unchanged: git takes a flagged file's time for one that it has looked at, and would miss
+            # an edit in the second in which the file was committed. A new entry has neither flag nor time.
+            prefix = self.repository.prefix
+            new = [r[2 : self._offset] + prefix + self._path(r) + b"\0" for r in flagged]
+            self._git("update-index", "-z", "--index-info", stdin=b"".join(new))
         # A path in conflict that is not added has up to three records.
         first = {self._path(record): record for record in reversed(listed)}
         self._records = [first[path] for path in sorted(first)]
         self._output = b"".join(record + b"\0" for record in self._records)
-        return [*map(path_text, {*assumed, *skipped}), *self._gone(paths)]
+        return [*map(path_text, {*map(self._path, flagged)}), *self._gone(paths)]
 
     def _gone(self, paths: Sequence[str]) -> list[str]:
         """The paths that are tracked, wanted and not on disk: git can be asked to add what it knows."""
