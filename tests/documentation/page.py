@@ -16,6 +16,10 @@ _TITLE = re.compile(r"\btitle=(\S+)")
 _SPOKEN = re.compile(r"`(doit(?: [^`]*)?)`")
 # A command's name alone, or with a placeholder after it.
 _NAMING = re.compile(r"^doit \w[\w-]*$|\b[A-Z]{2,}\b|…|\[|\|")
+# They need a registry, a bucket, a cluster or a server, do not end, or refuse to do it without more.
+_NOT_RUN = re.compile(
+    r"^doit (gc --(images|cache)|export mlflow|doctor --runner argo|serve .*|store --empty|new project)$"
+)
 # Said to whoever reads, and done by .ci/run: cloning, making an environment, installing, the whole suite.
 SET_UP = re.compile(
     r"(git clone|python3 -m venv|\. \.venv|pip install|pre-commit install|doit (test|lint)(\s|$)|wsl )"
@@ -93,7 +97,16 @@ def spoken_commands(page: str) -> list[str]:
     """What to run for the command lines of doit in a page's text: those lines, or help where one only names a command."""
     found = _SPOKEN.findall(_BLOCK.sub("", page))
     return [
-        f"doit help {text.split()[1]}" if _NAMING.search(text) else text
+        _looked_up(text) if _NAMING.search(text) or _NOT_RUN.search(text) else text
         for text in found
         if text != "doit" and not SET_UP.match(text)
     ]
+
+
+def _looked_up(text: str) -> str:
+    """The command that finds a command, and its options, in the help."""
+    command, *words = text.split()[1:]
+    options = [word.partition("=")[0] for word in words if word.startswith("--")]
+    return " && ".join(
+        [f"doit help {command}", *(f"doit help {command} | grep -e {o}" for o in options)]
+    )
