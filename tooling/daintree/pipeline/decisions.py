@@ -53,6 +53,16 @@ class BoundStage(msgspec.Struct, frozen=True, kw_only=True):
     recipe: str
 
     @property
+    def plain_name(self) -> str:
+        """The stage's name in the pipeline, without the combination of a sweep."""
+        return plain_stage(self.name)
+
+    @property
+    def input_names(self) -> dict[str, str]:
+        """The names of the inputs, as the component sees them, by need."""
+        return {need: plain_stage(need) for need in self.needs}
+
+    @property
     def ineffective(self) -> tuple[str, ...]:
         """The parameters that change only how fast, sorted."""
         return tuple(sorted(n for n, p in self.spec.params.items() if not p.affects_output))
@@ -146,7 +156,7 @@ def inputs_of(
         decision = decisions[need]
         if not isinstance(decision, Hit):
             return None
-        digests[plain_stage(need)] = decision.record.digest
+        digests[stage.input_names[need]] = decision.record.digest
     return digests
 
 

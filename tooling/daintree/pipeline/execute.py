@@ -30,7 +30,6 @@ from daintree.pipeline.plan import Planned, decide_stage, reason
 from daintree.pipeline.publish import publish_recipe, publish_result
 from daintree.runners.runner import Outcome, Prepared
 from daintree.runners.variables import environment_for, failure_hint, masked, secrets_of
-from daintree.spec.pipeline import plain_stage
 from daintree.store.directory import Staging
 from daintree.store.integrity import hash_artifact
 from daintree.store.leases import Lease
@@ -127,7 +126,7 @@ class StageExecution:
         self._store = self._session.store
         self._stage = stage
         self._inputs = inputs
-        self._named = {plain_stage(need): record for need, record in inputs.items()}
+        self._named = {stage.input_names[need]: record for need, record in inputs.items()}
         self._digests = {name: record.digest for name, record in self._named.items()}
         for name in stage.sources:
             digest = self._plan.identities[name].digest
@@ -299,7 +298,7 @@ class StageExecution:
             run=execution.run,
             location=_location(settings.prefix, stage, execution.started, execution.run),
             pipeline=self._plan.pipeline.name,
-            stage=plain_stage(stage.name),
+            stage=stage.plain_name,
             component=stage.component,
             version=stage.version,
             version_files=dict(stage.files),
