@@ -66,10 +66,13 @@ def test_every_page_of_a_diamond(project: Project, address: str, browser: Browse
     project.run("diamond", "--set", "right.fold=true")
     stage = "join"
     run = run_of(project, f"diamond:{stage}")
+    newest, *_, oldest = project.doit("history", "diamond", "--json").json()["runs"]
+    both = f"run={newest['run']}&run={oldest['run']}"
     for name, path in {
         "diamond": "pipelines/diamond/index.html",
         "diamond-runs": "pipelines/diamond/runs.html",
         "diamond-metrics": "pipelines/diamond/metrics.html",
+        "diamond-compare": f"pipelines/diamond/compare.html?{both}",
         "diamond-run": f"runs/{run}/index.html",
         "diamond-output": f"runs/{run}/output-1.html",
         "diamond-file": f"runs/{run}/file-0.html",

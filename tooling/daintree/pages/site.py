@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -295,6 +296,7 @@ def _unless_failing(read: Callable[[], Any], otherwise: Any) -> tuple[Any, Fault
         return otherwise, Fault(error.message, error.hint)
 
 
+@cache
 def _environment() -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
