@@ -83,6 +83,18 @@ def test_the_record_names_the_image(contained: Project, engine: DockerClient) ->
     assert run["peak_memory"] > 1_000_000
 
 
+def test_a_component_without_a_dockerfile_runs_in_the_default_image(
+    contained: Project, engine: DockerClient
+) -> None:
+    contained.component("odd/plain", '(output / "x").write_text(sys.version)')
+    (contained.root / "components/odd/plain/Dockerfile").unlink()
+    contained.pipeline("plain", "odd/plain")
+    [output] = contained.outputs("plain").values()
+    image = contained.doit("show", "plain:plain", "--json").json()["image"]
+    engine.images.remove(image, force=True)
+    assert (output / "x").read_text().startswith("3.")
+
+
 def test_several_inputs_are_a_subdirectory_each(contained: Project) -> None:
     assert set(contained.run("diamond", "-n", "2").values()) == {"run"}
     joined = contained.contents(contained.output("diamond"))["joined.txt"].decode()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from daintree.store.records import short_run
+
 if TYPE_CHECKING:
     from daintree.store.bucket import Bucket
     from tests.e2e.projects import Project
@@ -50,7 +52,7 @@ def test_what_would_go_is_shown_and_goes_when_asked_for(tried: Project) -> None:
 def test_the_past_stays_and_says_that_the_output_was_collected(tried: Project) -> None:
     [output] = outputs(tried, *ALL, "--yes")
     assert "output collected (" in tried.reasons("words", *OTHER)["count"]
-    assert output["run"] in tried.doit("history").stdout
+    assert short_run(output["run"]) in tried.doit("history").stdout
     assert "collected: " in tried.doit("show", output["run"]).stdout
     shown = tried.doit("show", output["run"], "--json").json()
     assert shown["path"] is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Callable
@@ -276,3 +277,15 @@ def test_two_pipelines_share_what_they_have_in_common(ran: Project) -> None:
 
     assert ran.run("other") == {"load": "hit", "tidy": "hit", "count": "hit"}
     assert ran.executed("other") == []
+
+
+def test_a_stage_without_output_gets_a_receipt(project: Project) -> None:
+    project.component("odd/tell", 'print("told")')
+    project.write("components/odd/tell/component.yaml", "outputs: []\n")
+    project.pipeline("effect", "text/load", "odd/tell")
+
+    assert project.run("effect") == {"load": "run", "tell": "run"}
+    receipt = project.contents(project.output("effect"))
+    assert list(receipt) == ["receipt.json"]
+    assert json.loads(receipt["receipt.json"])["component"] == "odd/tell"
+    assert project.run("effect") == {"load": "hit", "tell": "hit"}

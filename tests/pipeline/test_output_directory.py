@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from daintree.errors import ArtifactDamaged
-from daintree.pipeline.output_directory import publish_output
+from daintree.pipeline.output_directory import origins_of, publish_output
 from daintree.store.store import Store
 from tests.pipeline.conftest import ONE, TWO, KeepRun, content, publish
 
@@ -56,6 +56,21 @@ def test_nothing_is_copied_twice(project: Path, store: Store, keep: KeepRun) -> 
     assert not publish(project, one, store)
     assert not publish(project, keep("r2", ONE), store)
     assert (project / "output/x/metrics.csv").stat().st_ino == inode
+
+
+def test_the_marker_names_the_run_also_of_files_that_are_there_already(
+    project: Path, store: Store, keep: KeepRun
+) -> None:
+    directory = project / "output/x"
+    assert origins_of(directory) == ({}, False)
+    for record in (keep("r1", ONE), keep("r2", ONE)):
+        publish(project, record, store)
+        origins, intact = origins_of(directory)
+        assert (origins[""].run, origins[""].location) == (record.run, record.location)
+        assert intact
+    (directory / "metrics.csv").write_text("9\n")
+    assert origins_of(directory) == (origins, False)
+    assert origins_of(Path("/")) == ({}, False)
 
 
 @pytest.mark.parametrize("change", ["edit", "delete", "remove"])

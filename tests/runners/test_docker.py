@@ -15,10 +15,17 @@ import pytest
 
 from daintree.errors import EngineError, StageFailed
 from daintree.images.reference import OWNER_LABEL, RUN_LABEL
-from daintree.runners.container import Capacity, remove_orphans, this_process, write_owner
-from daintree.runners.docker import DockerRunner, _capacity
+from daintree.runners.container import (
+    Capacity,
+    container_of,
+    remove_orphans,
+    this_process,
+    write_owner,
+)
+from daintree.runners.docker import DockerRunner, _capacity, _created
 from daintree.runners.runner import Job, Prepared
 from daintree.settings import read_settings
+from daintree.spec.component import Resources
 from tests.services.engine import BASE_IMAGE, TEST_LABEL
 
 if TYPE_CHECKING:
@@ -67,6 +74,17 @@ def test_an_image_without_a_program_is_said_and_leaves_no_container(
     assert "exec --input failed: No such file or directory" in said[0]
     named = engine.api.containers(all=True, filters={"label": f"{RUN_LABEL}={made.run}"})
     assert named == []
+
+
+def test_a_gpu_is_asked_of_the_engine(engine: DockerClient, tmp_path: Path) -> None:
+    image = engine.images.get(BASE_IMAGE).id
+    made = job(tmp_path, image, resources=Resources(gpu=1))
+    settings = read_settings(tmp_path, {"HOME": str(tmp_path)})
+    wanted = container_of(made, {}, settings, Capacity(2, 1 << 30), user="0:0", groups=())
+    with _created(engine, wanted, made):
+        host = engine.api.inspect_container(wanted.name)["HostConfig"]
+    [request] = host["DeviceRequests"]
+    assert (request["Count"], request["Capabilities"]) == (1, [["gpu"]])
 
 
 def test_an_engine_that_does_not_see_the_directories_is_said(

@@ -11,7 +11,7 @@ import pytest
 
 from daintree.errors import EnvironmentFailed
 from daintree.process import capture
-from daintree.runners.environments import Environments, installed_size
+from daintree.runners.environments import Environments, find_python, installed_size
 from daintree.runners.interpreter import bytecode_directory, environment_of, site_packages
 
 
@@ -40,6 +40,14 @@ def answer(python: Path, question: str) -> str:
 
 def silent(line: str) -> None:
     raise AssertionError(f"nothing slow was to be said: {line}")
+
+
+def test_a_python_that_is_not_here_is_said() -> None:
+    running = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    assert find_python("") == find_python(running) == sys.executable
+    with pytest.raises(EnvironmentFailed, match=r"Python 3\.99, which is not on this machine") as e:
+        find_python("3.99")
+    assert e.value.hint == "--runner docker; or install it, e.g. uv python install 3.99"
 
 
 def test_without_requirements_there_are_no_packages(

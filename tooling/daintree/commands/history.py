@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from daintree.commands.names import COMMANDS
 from daintree.errors import UsageError
 from daintree.pipeline.addresses import find_run, parse_address, pipeline_of
 from daintree.pipeline.decisions import Hit
+from daintree.pipeline.output_directory import Origin, origins_of
 from daintree.pipeline.plan import reason
 from daintree.pipeline.reasons import word
 from daintree.store.layout import LOG
@@ -200,14 +202,47 @@ def check_recorded(store: Store, pipeline: str, stage: str) -> None:
         )
 
 
+def _show_directory(
+    directory: str, origins: Mapping[str, Origin], intact: bool, store: Store, *, as_json: bool
+) -> None:
+    """Print which runs a directory's files are of."""
+    if not origins:
+        raise UsageError(
+            f"no run's output was copied to {directory}",
+            hint="`doit history` lists the runs that can be shown",
+        )
+    if as_json:
+        runs = {name: msgspec.to_builtins(origin) for name, origin in origins.items()}
+        print_json({"directory": directory, "changed": not intact, "runs": runs})
+        return
+    if not intact:
+        say(f"warning: files in {directory} have changed since they were copied")
+    for number, (name, origin) in enumerate(sorted(origins.items())):
+        run = store.read_run(origin.location)
+        page = run_page(run, store) if run else _origin_page(origin)
+        print("\n".join([*[""][:number], f"{Path(directory, name)} is the output of", *page]))
+
+
+def _origin_page(origin: Origin) -> list[str]:
+    """The run as the directory's marker has it: the store here has not."""
+    facts = [
+        ["run", f"{origin.run} (which this store does not have)"],
+        ["stage", f"{origin.pipeline}:{origin.stage}"],
+        ["commit", (origin.commit or "-") + (" with changes on top" if origin.dirty else "")],
+    ]
+    parameters = [[name, word(value)] for name, value in sorted(origin.parameters.items())]
+    return [*columns(facts, indent=""), "parameters", *columns(parameters)]
+
+
 class Show(DaintreeCommand):
     """Shows one run whole."""
 
     doc_purpose = COMMANDS["show"]
-    doc_usage = "RUN | PIPELINE:STAGE | PIPELINE[:STAGE]@NAME [--json]"
+    doc_usage = "RUN | PIPELINE:STAGE | PIPELINE[:STAGE]@NAME | DIRECTORY [--json]"
     doc_description = (
         "RUN is a run id, as `doit history` lists them, or its beginning; PIPELINE:STAGE is its latest run; "
-        "@NAME the run that has the name, of the pipeline's last stage if none is given."
+        "@NAME the run that has the name, of the pipeline's last stage if none is given; "
+        "DIRECTORY one that a run's output was copied to, such as output/churn: the runs that it is of."
     )
     cmd_options = (JSON_OPTION,)
     names = (1, 1)
@@ -215,6 +250,11 @@ class Show(DaintreeCommand):
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         """Find and print."""
         store = open_store(self.settings)
+        directory = Path(names[0])
+        origins, intact = origins_of(directory)
+        if origins or directory.name != names[0]:
+            _show_directory(names[0], origins, intact, store, as_json=options["json"])
+            return
         address = parse_address(names[0])
         run = find_run(store, address, pipeline_of(self.root, address))
         if options["json"]:

@@ -26,7 +26,6 @@ from daintree.errors import (
     from_os_error,
 )
 from daintree.pipeline.decisions import FORCED, BoundStage, Decision, Hit, Miss, Pending
-from daintree.pipeline.output_directory import check_place, publish_output
 from daintree.pipeline.plan import Planned, refusals
 from daintree.settings import expand_home
 from daintree.store.layout import execution_note
@@ -183,6 +182,8 @@ class PipelineRun:
 
         Raises UsageError for a directory that holds something else, DaintreeError where it cannot be written.
         """
+        from daintree.pipeline.output_directory import publish_output
+
         directory = self._directory
         assert directory is not None
         wanted = self._wanted_output
@@ -282,6 +283,8 @@ class PipelineRun:
             directory = root / expand_home(self._wanted_output)
         else:
             return None
+        from daintree.pipeline.output_directory import check_place
+
         self._check_sources(directory)
         for combination in self.plan.combinations or ("",):
             check_place(directory / combination, self.session.store, root)

@@ -1,7 +1,7 @@
 """A pipeline's `output:` directory: a copy of stage outputs that is whole at every moment.
 
-A small file beside the directory (`.<name>.daintree.json`) remembers what was put there, so that nothing is copied
-twice and no directory is replaced that the tooling did not make.
+A small file beside the directory (`.<name>.daintree.json`) remembers what was put there and by which runs, so that
+nothing is copied twice and no directory is replaced that the tooling did not make.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from daintree.errors import ArtifactDamaged, UsageError
+from daintree.spec.component import Scalar
 from daintree.store.integrity import walk
 from daintree.store.layout import check_names
 from daintree.store.records import FileEntry, IndexRecord
@@ -39,18 +40,32 @@ MOST_NAMED = 3
 _Files: TypeAlias = dict[str, tuple[int, int, int]]
 
 
+class Origin(msgspec.Struct, frozen=True):
+    """The run whose output was copied: its id and place, its stage, parameters and commit (`dirty`: with changes on top)."""
+
+    run: str
+    location: str
+    pipeline: str
+    stage: str
+    parameters: dict[str, Scalar]
+    commit: str
+    dirty: bool
+
+
 class _Published(msgspec.Struct, frozen=True):
-    """Content that the tooling has put into an output directory: output digests by subdirectory ("" for none), and the files."""
+    """Content that the tooling has put into an output directory, by subdirectory ("" for none), and the files."""
 
     digests: dict[str, str]
     files: _Files
+    runs: dict[str, Origin] = {}
 
 
 class Copied(NamedTuple):
-    """An artifact to be copied: its digest, and the call that makes a verified copy of it at a path that does not exist."""
+    """An artifact to be copied: its digest, the call that makes a verified copy of it at a path that does not exist, and the run it is of."""
 
     digest: str
     write: Callable[[Path], None]
+    record: IndexRecord | None = None
 
 
 def publish_output(
@@ -66,7 +81,7 @@ def publish_output(
 
 def copy_of(record: IndexRecord, store: Store) -> Copied:
     """A stored output as what is to be copied."""
-    return Copied(record.digest, lambda target: _copy(record, target, store))
+    return Copied(record.digest, lambda target: _copy(record, target, store), record)
 
 
 def publish_copy(
@@ -82,12 +97,20 @@ def publish_copy(
     _refuse_dangerous(directory, root, store)
     digests = {name: content.digest for name, content in contents.items()}
     marker = _marker(directory)
-    if _is_copy(directory, _read(marker), digests):
+    runs = {name: content.record.run for name, content in contents.items() if content.record}
+    published = _read(marker)
+    if published and _is_copy(directory, published, digests) and _run_ids(published) == runs:
         return False
     directory.parent.mkdir(parents=True, exist_ok=True)
     with _one_at_a_time(directory.parent) as alone:
         published = _read(marker)
-        if _is_copy(directory, published, digests):
+        origins = _origins(contents, store)
+        if published and _is_copy(directory, published, digests):
+            if _run_ids(published) != runs:
+                with suppress(OSError):
+                    _write(
+                        marker, _Published(digests, published.files, origins), _temporary(directory)
+                    )
             return False
         present = _replaceable(directory, published, option)
         if alone:
@@ -101,7 +124,7 @@ def publish_copy(
             # Whoever is killed between these three leaves files that the next run knows as the tooling's own.
             _write(marker, _Published({}, {**present, **files}), _temporary(directory))
             _swap(fresh, directory)
-            _write(marker, _Published(digests, files), _temporary(directory))
+            _write(marker, _Published(digests, files, origins), _temporary(directory))
         finally:
             _remove(fresh)
     return True
@@ -112,6 +135,31 @@ def check_place(directory: Path, store: Store, root: Path) -> None:
     directory = Path(os.path.realpath(directory))
     _refuse_dangerous(directory, root, store)
     _replaceable(directory, _read(_marker(directory)), "--output")
+
+
+def origins_of(directory: Path) -> tuple[dict[str, Origin], bool]:
+    """Return the runs whose outputs were copied to a directory, by subdirectory ("" for none), and whether it still is that copy.
+
+    Nothing for a directory to which no run was copied.
+    """
+    directory = Path(os.path.realpath(directory))
+    published = _read(_marker(directory)) if directory.name else None
+    if published is None:
+        return {}, False
+    return published.runs, _is_copy(directory, published, published.digests)
+
+
+def _origins(contents: Mapping[str, Copied], store: Store) -> dict[str, Origin]:
+    runs = {name: store.read_run(c.record.location) for name, c in contents.items() if c.record}
+    return {
+        name: Origin(**{field: getattr(run, field) for field in Origin.__struct_fields__})
+        for name, run in runs.items()
+        if run
+    }
+
+
+def _run_ids(published: _Published) -> dict[str, str]:
+    return {name: origin.run for name, origin in published.runs.items()}
 
 
 def _marker(directory: Path) -> Path:
@@ -140,10 +188,9 @@ def _refuse_dangerous(directory: Path, root: Path, store: Store) -> None:
             )
 
 
-def _is_copy(directory: Path, published: _Published | None, digests: Mapping[str, str]) -> bool:
+def _is_copy(directory: Path, published: _Published, digests: Mapping[str, str]) -> bool:
     return (
-        published is not None
-        and published.digests == digests
+        published.digests == digests
         and directory.is_dir()
         and published.files == _without_litter(_listing(directory), published.files)
     )

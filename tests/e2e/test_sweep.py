@@ -1,0 +1,63 @@
+"""`doit run --sweep`: every combination has a directory of its own, and one that fails stops no other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.e2e.projects import Project
+
+BODY = """\
+if arguments.n == "2":
+    sys.exit("two is too much")
+(output / "n").write_text(arguments.n)
+"""
+
+
+def test_a_combination_that_fails_stops_no_other(project: Project) -> None:
+    project.component("odd/pick", BODY, n={"type": "int", "default": 0})
+    project.pipeline("swept", "text/load", "odd/pick", output="output/swept")
+    project.run("swept")
+
+    finished = project.doit("run", "swept", "--sweep", "pick.n=1,2,3", "-n", "2")
+
+    assert finished.code == 1
+    assert "two is too much" in finished.stdout + finished.stderr
+    outputs = project.contents(project.root / "output")
+    assert {path: text for path, text in outputs.items() if not path.endswith(".json")} == {
+        "swept/n": b"0",
+        "swept.sweep/n=1/n": b"1",
+        "swept.sweep/n=3/n": b"3",
+    }
+    # The load is shared, and each combination is a run of the plain stage.
+    assert project.executed("swept") == ["load", "pick", "pick", "pick", "pick"]
+    runs = project.doit("history", "swept:pick", "--json").json()["runs"]
+    assert sorted((run["parameters"]["n"], run["result"]) for run in runs) == [
+        (0, "succeeded"),
+        (1, "succeeded"),
+        (2, "failed"),
+        (3, "succeeded"),
+    ]
+    assert project.run("swept", "--set", "pick.n=3") == {"load": "hit", "pick": "hit"}
+
+
+def test_a_directory_says_which_run_it_is_of(ran: Project) -> None:
+    [run] = ran.doit("history", "words:count", "--json").json()["runs"]
+
+    shown = ran.doit("show", "output/words", "--json").json()
+    origin = shown["runs"][""]
+    assert (shown["changed"], origin["run"], origin["commit"]) == (False, run["run"], run["commit"])
+    assert origin["parameters"] == run["parameters"]
+    page = ran.doit("show", "output/words").stdout
+    assert page.splitlines()[0] == "output/words is the output of"
+    assert f"run          {run['run']}" in page
+
+    (ran.root / "output/words/counts.csv").write_text("edited\n")
+    edited = ran.doit("show", "output/words")
+    assert edited.stderr == "warning: files in output/words have changed since they were copied\n"
+    away = ran.elsewhere(ran.root, DAINTREE_STORE=str(ran.root.parent / "another store"))
+    lines = away.doit("show", "output/words").stdout.splitlines()
+    assert lines[1] == f"run     {run['run']} (which this store does not have)"
+    assert (
+        "no run's output was copied to output/other" in ran.doit("show", "output/other").complaint()
+    )
