@@ -24,7 +24,7 @@ LIMITS: dict[str, float] = {
     # For information: a guarantee may cost lines.
     "lines": 36000,
     "lines of the longest module": 500,
-    "import edges a module": 6.23,
+    "import edges a module": 6.25,
     "modules in import cycles": 0,
     "modules with a single importer, % of lines": 13.0,
     "modules with a single importer": 18,
