@@ -101,7 +101,7 @@ def test_what_cannot_be_read_is_told(
         (["graph", "wrods"], ["did you mean 'words'?"]),
         (["path", "words:cuont"], ["did you mean 'count'?"]),
         (["path", "words"], ["words:count has no output in the store now"]),
-        (["show", "2026"], ["there is no run '2026'"]),
+        (["show", "202601"], ["there is no run '202601'"]),
         (["show", "words:count"], ["there is no run 'words:count'"]),
         (["history", "--limit", "-1"], ["--limit -1: expected 0 or more"]),
         (["history", "wrods"], ["no run of a pipeline 'wrods' is recorded"]),
