@@ -74,6 +74,7 @@ class LocalRuns:
 
         if place not in self._readers and os.path.isdir(f"{self.root}/{place}"):
             with suppress(OSError):
+                self.directory.make(layout.READERS)
                 lock = reader_lock(f"{self.root}/{layout.reader_path(place)}")
                 if self._readers.setdefault(place, lock) is not lock:
                     lock.release_shared()
