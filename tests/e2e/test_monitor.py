@@ -98,7 +98,7 @@ def test_limits_and_places_are_passed_on(monitored: Project) -> None:
     ("arguments", "message"),
     [
         (["word"], "there is no monitor of 'word'"),
-        (["words", "--run", "2001"], "there is no run '2001'"),
+        (["words", "--run", "200101"], "there is no run '200101'"),
         (["words", "--log", "a", "--url", "http://b"], "--log and --url: which of them?"),
         (["words", "--set", "end"], "--set 'end' cannot be read"),
         (["words", "--set", "end=3"], "text/monitor ended with exit code 3"),

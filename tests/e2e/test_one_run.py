@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from tests.e2e.projects import Project
 
 REPORT = """
-def task_report():
+def task_summary():
     return {
-        "actions": ["cat output/words/counts.csv > report.txt"],
+        "actions": ["cat output/words/counts.csv > summary.txt"],
         "task_dep": ["words"],
-        "targets": ["report.txt"],
+        "targets": ["summary.txt"],
     }
 
 
@@ -43,20 +43,20 @@ def reporting(project: Project) -> Project:
 
 
 def test_a_pipeline_and_a_task_that_needs_it_are_one_run(reporting: Project) -> None:
-    finished = reporting.doit("run", "words", "report", "greet")
+    finished = reporting.doit("run", "words", "summary", "greet")
     assert finished.code == 0, finished.stderr
     assert "good morning" in finished.stdout
-    assert (reporting.root / "report.txt").read_text().startswith("word,count\n")
+    assert (reporting.root / "summary.txt").read_text().startswith("word,count\n")
     assert reporting.executed() == ["clean", "count", "load"]
     assert finished.stdout.count("words: 0 hits, 3 runs") == 1
 
 
 def test_a_task_brings_the_pipeline_that_it_depends_on(reporting: Project) -> None:
-    finished = reporting.doit("report")
+    finished = reporting.doit("summary")
     assert finished.code == 0, finished.stderr
-    assert (reporting.root / "report.txt").exists()
+    assert (reporting.root / "summary.txt").exists()
     assert reporting.executed() == ["clean", "count", "load"]
-    again = reporting.doit("report")
+    again = reporting.doit("summary")
     assert again.stdout.count("words: 3 hits, 0 runs") == 1
 
 
