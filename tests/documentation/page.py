@@ -18,7 +18,7 @@ _SPOKEN = re.compile(r"`(doit(?: [^`]*)?)`")
 _NAMING = re.compile(r"^doit \w[\w-]*$|\b[A-Z]{2,}\b|…|\[|\|")
 # They need a registry, a bucket, a cluster or a server, do not end, or refuse to do it without more.
 _NOT_RUN = re.compile(
-    r"^doit (gc --(images|cache)|export mlflow|doctor --runner argo|serve .*|store --empty|new project)$"
+    r"^doit (gc --(images|cache)|export mlflow|doctor --runner argo|serve .*|store --empty|new project|show output/.*)$"
 )
 # Said to whoever reads, and done by .ci/run: cloning, making an environment, installing, the whole suite.
 SET_UP = re.compile(
