@@ -22,7 +22,7 @@ def main() -> None:
         times = race({"doit affected": ours.seconds, "git status -uall": git.seconds}, rounds)
     one, other = times.values()
     what = f"`doit affected`, {components} components, {components * 100} files, one changed"
-    row(what, "`git status -uall`", "≤ 2.0", ratio(one, other), f"{one} against {other}")
+    row(what, "`git status -uall`", "≤ 1.5", ratio(one, other), f"{one} against {other}")
 
 
 if __name__ == "__main__":

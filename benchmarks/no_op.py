@@ -40,8 +40,8 @@ def against_others(directory: Path, rounds: int) -> None:
     first_runs(contenders)
     ours, dvcs, doits = race({n: c.seconds for n, c in contenders.items()}, rounds).values()
     what = "no-op `doit run item2vec`, 5 stages"
-    row(what, "`dvc repro`", "≤ 0.35", ratio(ours, dvcs), f"{ours} against {dvcs}")
-    row(what, "`doit`, one task", "≤ 1.6", ratio(ours, doits), f"{ours} against {doits}")
+    row(what, "`dvc repro`", "≤ 0.22", ratio(ours, dvcs), f"{ours} against {dvcs}")
+    row(what, "`doit`, one task", "≤ 1.45", ratio(ours, doits), f"{ours} against {doits}")
 
 
 def chains(directory: Path, lengths: tuple[int, ...], components: int, rounds: int) -> None:
@@ -68,7 +68,7 @@ def chains(directory: Path, lengths: tuple[int, ...], components: int, rounds: i
     row(
         f"no-op, 50 stages in a chain{made_of}",
         "`dvc repro`",
-        "≤ 0.25",
+        "≤ 0.13",
         ratio(fifty, dvcs),
         f"{fifty} against {dvcs}",
     )
