@@ -16,6 +16,7 @@ from daintree.argo.workflows import Times
 from daintree.store.bucket import Bucket
 from daintree.store.records import IndexRecord, RunManifest
 from daintree.store.remote import RemoteRuns
+from daintree.terminal import say
 from tests.argo.conftest import cluster, digest, make_submission, submitted_stage
 from tests.services.minio import Minio
 from tests.services.one_machine_argo import OneMachineArgo
@@ -65,7 +66,7 @@ class Shop:
     @property
     def remote(self) -> RemoteRuns:
         """The store's runs."""
-        return RemoteRuns(self.bucket)
+        return RemoteRuns(self.bucket, say)
 
     def run(self, submission: Submission, outcomes: Outcomes | None = None) -> dict[str, Any]:
         """Submit it and let it run; the Workflow as the cluster has it then. A stage without outcome writes its name."""

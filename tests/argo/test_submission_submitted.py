@@ -14,13 +14,14 @@ from daintree.store.bucket import Bucket
 from daintree.store.layout import submission_path
 from daintree.store.records import encode
 from daintree.store.remote import RemoteRuns
+from daintree.terminal import say
 from tests.services.minio import Minio
 
 
 @pytest.fixture
 def runs(minio: Minio) -> RemoteRuns:
     """The runs of a fresh bucket."""
-    return RemoteRuns(Bucket(f"s3://{minio.bucket()}/team", minio.access))
+    return RemoteRuns(Bucket(f"s3://{minio.bucket()}/team", minio.access), say)
 
 
 def workflow(submission: Submission) -> dict[str, Any]:

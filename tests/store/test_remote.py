@@ -12,6 +12,7 @@ from daintree.store.bucket import Bucket
 from daintree.store.records import RunManifest, index_record_of, log_entry
 from daintree.store.remote import RemoteRuns
 from daintree.store.transfer import hash_objects
+from daintree.terminal import say
 from tests.contract.runs import manifest_of
 from tests.services.minio import Minio
 
@@ -19,7 +20,7 @@ from tests.services.minio import Minio
 @pytest.fixture
 def remote(minio: Minio) -> RemoteRuns:
     """The runs of a fresh bucket."""
-    return RemoteRuns(Bucket(f"s3://{minio.bucket()}/team", minio.access))
+    return RemoteRuns(Bucket(f"s3://{minio.bucket()}/team", minio.access), say)
 
 
 @pytest.fixture

@@ -118,7 +118,7 @@ class _Project:
                     )
 
     def texts(self, directory: Path) -> dict[str, str]:
-        """What is to be in `directory`; the sample only where there is no pipeline yet."""
+        """Texts of the files that are to be in `directory`; the sample only where there is no pipeline yet."""
         pipelines = directory / DIRECTORY
         if any(path.suffix in SUFFIXES for path in pipelines.glob("*")):
             return {**self.tooling, "README.md": self._templates["README.md"]}

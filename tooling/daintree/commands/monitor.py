@@ -56,7 +56,7 @@ class Serve(DaintreeCommand):
 
 
 def _named(text: str, options: Mapping[str, Any]) -> tuple[str, str]:
-    """What is served or monitored, and the name of the run, "" for none. Raises UsageError where --run says another."""
+    """Target that is served or monitored, and the name of the run, "" for none. Raises UsageError where --run says another."""
     target, at, name = text.partition("@")
     if at and options["run"]:
         raise UsageError(f"{text} and --run: which of them?", hint="give one")

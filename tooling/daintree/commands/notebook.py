@@ -200,7 +200,7 @@ def runs(target: str = "", *, limit: int = 20) -> Table:
 
 @_with_hint
 def plan(target: str, *, set: Mapping[str, Any] | None = None, source: str = "") -> Table:
-    """What a run of the pipeline would do with each stage, and why; nothing runs. Raises as planning does."""
+    """Plan of the pipeline: each stage with its status and the reason; nothing runs. Raises as planning does."""
     from daintree.commands.plan import plan_as_json
 
     name, stage = _names(target)

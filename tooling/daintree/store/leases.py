@@ -84,35 +84,32 @@ def try_lock(path: str) -> HeldLock | None:
     """Lock the file at `path`, made if need be; None while another holds it. Raises OSError."""
     import fcntl
 
-    while True:
-        descriptor = _open(path)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        except OSError:
-            os.close(descriptor)
-            raise
-        if _leads_to(path, descriptor):
-            return HeldLock(path, descriptor)
-        # Its last holder removed the file after we had opened it.
-        os.close(descriptor)
+    try:
+        return _lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
 
 
 def reader_lock(path: str) -> HeldLock:
     """Lock the file at `path` beside other readers, waiting for whoever holds it alone. Raises OSError."""
     import fcntl
 
+    return _lock(path, fcntl.LOCK_SH)
+
+
+def _lock(path: str, operation: int) -> HeldLock:
+    import fcntl
+
     while True:
         descriptor = _open(path)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            fcntl.flock(descriptor, operation)
         except OSError:
             os.close(descriptor)
             raise
         if _leads_to(path, descriptor):
             return HeldLock(path, descriptor)
+        # Its last holder removed the file after we had opened it.
         os.close(descriptor)
 
 

@@ -41,7 +41,6 @@ from daintree.store.transfer import (
     hash_objects,
     missing,
     progress,
-    say,
     upload,
 )
 
@@ -51,8 +50,9 @@ Submission = TypeVar("Submission")
 class RemoteRuns:
     """The runs and sources of one bucket. Every method raises StoreError as the bucket does."""
 
-    def __init__(self, bucket: Bucket, warn: Callable[[str], None] = say) -> None:
+    def __init__(self, bucket: Bucket, warn: Callable[[str], None]) -> None:
         self.bucket = bucket
+        self._warn = warn
         self.records = Records(bucket, warn)
 
     @property
@@ -194,7 +194,7 @@ class RemoteRuns:
         if manifest.log and log is not None and log_entry(log) == manifest.log:
             (directory / layout.LOG).write_bytes(log)
         elif manifest.log:
-            say(f"warning: run {manifest.run}: its log is damaged or missing in the store")
+            self._warn(f"warning: run {manifest.run}: its log is damaged or missing in the store")
 
     def read_log(self, location: str) -> bytes | None:
         """The log of a run; None where nothing was kept."""

@@ -175,7 +175,7 @@ class RunIndex:
         return self._ask(lambda d: sorted(name for (name,) in d.execute(select, values)))
 
     def people(self, pipeline: str) -> list[str]:
-        """Who has run a pipeline, sorted."""
+        """People who have run a pipeline, sorted."""
         select = "SELECT DISTINCT person FROM runs WHERE pipeline = ?"
         return self._ask(lambda d: sorted(person for (person,) in d.execute(select, [pipeline])))
 

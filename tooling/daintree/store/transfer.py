@@ -19,6 +19,7 @@ from daintree.store.bucket import LARGE_BYTES, Bucket
 from daintree.store.integrity import remember_hashed
 from daintree.store.layout import check_names
 from daintree.store.records import Artifact, FileEntry, artifact_of
+from daintree.terminal import say
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -39,12 +40,6 @@ ATTEMPTS = 2
 
 EACH_SECONDS = 0.2
 LONG_SECONDS = 5.0
-
-
-def say(text: str) -> None:
-    """Write one line to stderr, at once so that lines of several threads do not mix."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
 
 
 class Progress:
