@@ -15,6 +15,9 @@ def image_input(
 ) -> BuildInput:
     """A Dockerfile beside one file `content`, which holds the nonce, as the image's label does."""
     (directory / "content").write_text(nonce)
+    # The classic builder keeps an image of each step. One that two tests share could be removed with
+    # the images of the first while the second builds on it.
+    dockerfile = dockerfile.replace("\n", f"\nARG TEST={nonce}\n", 1)
     return BuildInput(
         context=build_context(directory, ["Dockerfile", "content"], dockerfile.encode()),
         dockerfile=dockerfile.encode(),
