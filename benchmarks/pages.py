@@ -130,7 +130,7 @@ def main() -> None:
                     f"home, a pipeline of {stages} stages": "index.html",
                     f"pipeline of {stages} stages": f"pipelines/{pipeline}/index.html",
                     f"runs, {runs}": f"pipelines/{pipeline}/runs.html",
-                    "runs, filtered": f"pipelines/{pipeline}/runs.html?where=hr%3E0.5&sort=-rate",
+                    "runs, filtered": f"pipelines/{pipeline}/runs.html?where=hr%3E0.5&sort=-parameter:rate",
                     f"metrics of {runs} runs": f"pipelines/{pipeline}/metrics.html",
                     f"run with {files} files": f"runs/{run}/index.html",
                     f"output of {files} files": f"runs/{run}/output-1.html",

@@ -9,8 +9,10 @@ import random
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -127,27 +129,64 @@ def test_the_model_foretells_more_than_its_parts_and_than_popularity(
     assert found["baselines"]["popularity"]["hr@10"] < 0.1
 
 
-@pytest.fixture
-def service(tmp_path: Path, run: Callable[..., dict[str, Path]]) -> Iterator[str]:
-    """The address of a service of the sample's model, with `TOKEN` to reload it."""
-    run(SAMPLE)
-    (tmp_path / "token").write_text(TOKEN)
-    arguments = ["--port=0", f"--output={tmp_path}", f"reload_token_file={tmp_path / 'token'}"]
+@contextmanager
+def served(place: Path, target: str) -> Iterator[str]:
+    """The address of a service of a pipeline's runs, whose store lies in a directory, with `TOKEN` to reload it."""
+    (place / "token").write_text(TOKEN)
+    arguments = ["--port=0", f"--output={place}", f"reload_token_file={place / 'token'}"]
     process = subprocess.Popen(
-        [DOIT, "serve", "item2vec", *arguments],
+        [DOIT, "serve", target, *arguments],
         cwd=REPOSITORY,
-        env={**os.environ, "DAINTREE_STORE": str(tmp_path / "store")},
+        env={**os.environ, "DAINTREE_STORE": str(place / "store")},
         stderr=subprocess.PIPE,
         encoding="utf-8",
     )
     try:
         assert process.stderr is not None
-        said = next((line for line in process.stderr if line.startswith("serving ")), "")
-        assert said, "the service ended before it listened"
-        yield said.partition(" at ")[2].split()[0]
+        line = next((line for line in process.stderr if line.startswith("serving ")), "")
+        assert line, "the service ended before it listened"
+        yield line.partition(" at ")[2].split()[0]
     finally:
         process.terminate()
         process.communicate()
+
+
+@pytest.fixture
+def service(tmp_path: Path, run: Callable[..., dict[str, Path]]) -> Iterator[str]:
+    """The address of a service of the sample's model."""
+    run(SAMPLE)
+    with served(tmp_path, "item2vec") as address:
+        yield address
+
+
+def test_a_service_of_a_name_follows_it_when_it_is_reloaded(
+    tmp_path: Path, run: Callable[..., dict[str, Path]]
+) -> None:
+    def named() -> str:
+        record = subprocess.run(
+            [DOIT, "name", "item2vec", "production", "--json"],
+            cwd=REPOSITORY,
+            env={**os.environ, "DAINTREE_STORE": str(tmp_path / "store")},
+            capture_output=True,
+            check=True,
+        )
+        return str(json.loads(record.stdout)["runs"]["train"]["run"])
+
+    def answer(path: str, method: str = "GET") -> dict[str, Any]:
+        token = {"Authorization": f"Bearer {TOKEN}"}
+        with urlopen(Request(address + path, method=method, headers=token), timeout=60) as response:
+            document: dict[str, Any] = json.load(response)
+        return document
+
+    run(SAMPLE)
+    first = named()
+    with served(tmp_path, "item2vec@production") as address:
+        run(SAMPLE, "train.seed=2")
+        # A newer run is another's; only the name is followed.
+        assert answer("/reload", "POST") == {"before": first, "now": first}
+        second = named()
+        assert answer("/reload", "POST") == {"before": first, "now": second}
+        assert answer("/model")["run"] == second != first
 
 
 def test_the_service_does_what_its_openapi_says(tmp_path: Path, service: str) -> None:

@@ -94,6 +94,16 @@ def test_limits_and_places_are_passed_on(monitored: Project) -> None:
     assert given(monitored, "--url", "http://127.0.0.1:8000")["served"] == "http://127.0.0.1:8000"
 
 
+def test_a_run_that_has_a_name_is_judged(monitored: Project) -> None:
+    run = monitored.doit("history", "words:count", "--json").json()["runs"][0]["run"]
+    assert monitored.doit("name", "words", "production").code == 0
+    monitored.run("words", "--force", "count")
+    for target in ("words@production", "text/monitor@production"):
+        assert monitored.doit("monitor", target, "--json").json()["input"] == run
+    complaint = monitored.doit("monitor", "words@candidate").complaint()
+    assert "no run of words has the name 'candidate'" in complaint
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

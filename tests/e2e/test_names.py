@@ -69,6 +69,19 @@ def test_a_pipeline_reads_a_run_by_its_name(ran: Project) -> None:
     assert "the source changed" in ran.reasons("after")["clean"]
 
 
+def test_a_name_is_compared_with_another(ran: Project) -> None:
+    first = named(ran, "words", "baseline")["clean"]
+    ran.run("words", "--set", "clean.fold=false")
+    second = named(ran, "words", "production")["clean"]
+    compared = ran.doit("diff", "words:clean@baseline", "words:clean@production", "--json").json()
+    assert (compared["first"], compared["second"]) == (first, second)
+    assert compared["parameters"] == [{"name": "fold", "before": True, "after": False}]
+    last = ran.doit("diff", "words@baseline", "words@production", "--json").json()
+    assert last["stages"] == ["words:count", "words:count"]
+    complaint = ran.doit("diff", "words@baseline").complaint()
+    assert "with which run?" in complaint
+
+
 def test_what_cannot_be_named_is_said(ran: Project) -> None:
     for arguments, complaint in (
         (("words",), "give what to name, and the name"),

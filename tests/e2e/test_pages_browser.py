@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.projects import LONGEST_SECONDS, Project
+from tests.e2e.projects import LONGEST_SECONDS, REPOSITORY, Project
+from tests.e2e.shared_bucket import machine
 from tests.e2e.slow_pipeline import statuses
 from tests.services.browser import WIDTHS, Browser
 
 if TYPE_CHECKING:
+    from daintree.store.bucket import Bucket
     from tests.e2e.fifos import Channel, Gate
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
@@ -81,6 +84,60 @@ def test_every_page_of_a_diamond(project: Project, address: str, browser: Browse
         inspect(browser, address + path, name)
 
 
+def test_every_page_of_item2vec(tmp_path: Path, browser: Browser) -> None:
+    project = Project(REPOSITORY, {**os.environ, "DAINTREE_STORE": str(tmp_path / "store")})
+    quick = ("--set", "train.epochs=10", "--set", "train.dimension=16")
+    output = ("--output", tmp_path / "output")
+    assert set(project.run("item2vec", *output, *quick).values()) == {"run"}
+    project.run("item2vec:evaluate", *quick, "--set", "train.seed=2")
+    assert project.doit("name", "item2vec", "production", "--note", "a first model").code == 0
+    train, evaluate = (run_of(project, f"item2vec:{stage}") for stage in ("train", "evaluate"))
+    record = project.doit("show", evaluate, "--json").json()
+    files = [entry["path"] for entry in record["output"]["files"]]
+    trains = project.doit("history", "item2vec:train", "--json").json()["runs"]
+    both = "&".join(f"run={run['run']}" for run in trains)
+    with served(project) as address:
+        for name, path in {
+            "item2vec-home": "index.html",
+            "item2vec": "pipelines/item2vec/index.html",
+            "item2vec-runs": "pipelines/item2vec/runs.html?where=seed%3D2",
+            "item2vec-metrics": f"pipelines/item2vec/metrics.html?{both}",
+            "item2vec-compare": f"pipelines/item2vec/compare.html?{both}",
+            "item2vec-run": f"runs/{train}/index.html",
+            "item2vec-output": f"runs/{train}/output-1.html",
+            **{
+                f"item2vec-{file}": f"runs/{evaluate}/file-{number}.html"
+                for number, file in enumerate(files)
+            },
+        }.items():
+            inspect(browser, address + path, name)
+
+
+def test_curves_are_chosen(project: Project, address: str, browser: Browser) -> None:
+    table = '(output / "training.csv").write_text("epoch,loss\\n1,0.9\\n2,0.4\\n")'
+    project.component("odd/learn", table, rate={"type": "int", "default": 1})
+    project.pipeline("learn", "odd/learn")
+    for rate in (1, 2, 3):
+        project.run("learn", "--set", f"learn.rate={rate}")
+    browser.resize(1000)
+    browser.open(f"{address}pipelines/learn/runs.html")
+    boxes = browser.chrome.find_elements("css selector", "#runs input[type=checkbox]")
+    for box in boxes[:2]:
+        box.click()
+    browser.chrome.find_element("css selector", "button.second").click()
+    assert drawn_lines(browser) == 2
+    browser.chrome.find_element("css selector", "details.more summary").click()
+    browser.chrome.find_element("css selector", "details.more li:last-child input").click()
+    browser.chrome.find_element("css selector", "details.more button").click()
+    assert drawn_lines(browser) == 3
+    assert browser.complaints() == []
+
+
+def drawn_lines(browser: Browser) -> int:
+    """The number of lines in the first chart of the page."""
+    return len(browser.wait_for(".plot .scatterlayer").find_elements("css selector", ".scatter"))
+
+
 def test_a_click_on_a_stage_opens_it(project: Project, address: str, browser: Browser) -> None:
     project.run("words")
     browser.resize(1000)
@@ -108,35 +165,55 @@ def test_a_failed_run_and_hostile_words(project: Project, address: str, browser:
     assert browser.chrome.find_elements("css selector", "img[src=x]") == []
 
 
-def test_a_run_appears_while_it_is_watched(
-    waiting: Project, channel: Channel, gate: Gate, browser: Browser
-) -> None:
-    from selenium.webdriver.support.wait import WebDriverWait
-
-    waiting.replace(
-        "components/odd/wait/main.py",
-        "signal.alarm(30)",
-        "signal.alarm(30)\nprint('epoch 1 of 9', flush=True)",
-    )
-    patience = WebDriverWait(browser.chrome, LONGEST_SECONDS)
-    with served(waiting) as address:
+@contextmanager
+def watched(project: Project, browser: Browser) -> Iterator[Callable[[str], None]]:
+    """The page of the pipeline `slow`, open and live; waits until its second stage has a status, without loading the page anew."""
+    with served(project) as address:
         browser.resize(1000)
         browser.dark(False)
         browser.open(f"{address}pipelines/slow/index.html")
         browser.chrome.execute_script("window.loadedOnce = true")
         badge = browser.chrome.find_element("css selector", '[data-stage="wait"] [data-badge]')
-        patience.until(lambda chrome: chrome.find_element("id", "live-state").text == "live")
+        browser.wait(lambda: browser.chrome.find_element("id", "live-state").text == "live")
         assert badge.text in ("pending", "miss")
-        process: subprocess.Popen[str] = waiting.start("run", "slow", "--json")
+        yield lambda status: browser.wait(lambda: badge.text == status)
+        assert not browser.chrome.find_element("id", "running").is_displayed()
+        assert browser.chrome.execute_script("return window.loadedOnce") is True
+        assert browser.complaints() == []
+
+
+def test_a_run_appears_while_it_is_watched(
+    waiting: Project, channel: Channel, gate: Gate, browser: Browser
+) -> None:
+    waiting.replace(
+        "components/odd/wait/main.py",
+        "signal.alarm(30)",
+        "signal.alarm(30)\nprint('epoch 1 of 9', flush=True)",
+    )
+    with watched(waiting, browser) as wait_for:
+        process = waiting.start("run", "slow", "--json")
         assert channel.receive() == "here"
-        patience.until(lambda chrome: badge.text == "running")
-        log = patience.until(lambda chrome: chrome.find_element("css selector", ".run-now pre"))
-        patience.until(lambda chrome: "epoch 1 of 9" in log.text)
+        wait_for("running")
+        log = browser.wait_for(".run-now pre")
+        browser.wait(lambda: "epoch 1 of 9" in log.text)
         browser.screenshot("running")
         assert browser.serious_faults() == []
         gate.open()
         assert statuses(waiting, process)["wait"] == "run"
-        patience.until(lambda chrome: badge.text == "hit")
-        assert not browser.chrome.find_element("id", "running").is_displayed()
-        assert browser.chrome.execute_script("return window.loadedOnce") is True
-        assert browser.complaints() == []
+        wait_for("hit")
+
+
+def test_a_run_of_another_machine_appears_while_it_is_watched(
+    waiting: Project, bucket: Bucket, channel: Channel, gate: Gate, browser: Browser
+) -> None:
+    theirs = machine(waiting, bucket, "theirs")
+    with watched(machine(waiting, bucket, "ours"), browser) as wait_for:
+        process = theirs.start("run", "slow", "--json", env={"USER": "ben", "LOGNAME": "ben"})
+        assert channel.receive() == "here"
+        wait_for("running")
+        running = browser.wait_for(".run-now").text
+        assert re.search(r"wait by ben@\S+ since 20\S+ \S+ UTC, on another machine", running)
+        browser.screenshot("running-elsewhere")
+        gate.open()
+        assert statuses(theirs, process)["wait"] == "run"
+        wait_for("hit")

@@ -109,6 +109,16 @@ def test_one_run_is_served_by_its_id_or_its_beginning(serving: Project) -> None:
     assert arguments["input"] == run
 
 
+def test_a_name_is_handed_to_the_service_which_looks_it_up_anew(serving: Project) -> None:
+    assert serving.doit("name", "words", "production").code == 0
+    process = serving.start("serve", "words@production", "--port=0")
+    assert started(process)["input"] == "words:count@production"
+    os.kill(process.pid, signal.SIGTERM)
+    serving.finish(process)
+    complaint = serving.doit("serve", "words@candidate").complaint()
+    assert "no run of words has the name 'candidate'" in complaint
+
+
 def test_a_service_that_fails_has_the_last_word(serving: Project) -> None:
     finished = serving.doit("serve", "words", "--set", "greeting=fail")
     assert "error: no greeting" in finished.complaint()

@@ -102,6 +102,22 @@ def test_the_same_plan_is_one_workflow_and_the_next_attempt_follows_one_that_was
     assert (further["workflow"], further["attempt"]) == (f"{made['workflow']}-2", 2)
 
 
+def test_a_run_with_a_name_is_a_source_of_pods(
+    clustered: Project, kubernetes: KubernetesServer
+) -> None:
+    clustered.pipeline("after", "text/clean", source="words:load@production")
+    clustered.commit()
+    clustered.run("words:load")
+    clustered.doit("name", "words:load", "production")
+    digest = clustered.doit("show", "words@production", "--json").json()["output"]["digest"]
+
+    submitted = clustered.doit("submit", "after", "--json").json()
+    assert [stage["name"] for stage in submitted["stages"]] == ["clean"]
+    [workflow] = standing(kubernetes)
+    assert faults(workflow) == []
+    assert f"_sources/{digest.removeprefix('sha256:')}/output" in json.dumps(workflow)
+
+
 def test_watching_shows_each_stage_and_ends_with_the_workflow(
     clustered: Project, kubernetes: KubernetesServer
 ) -> None:

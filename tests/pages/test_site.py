@@ -93,8 +93,11 @@ def test_runs_are_filtered_sorted_and_told_apart(project: Project, site: Site) -
     failed = site.render("pipelines/words/runs.html", {"result": ["failed"]})
     assert RUN not in failed
     assert OTHER_RUN in failed
-    assert RUN not in site.render("pipelines/words/runs.html", {"where": ["epochs<30"]})
-    rising = site.render("pipelines/words/runs.html", {"sort": ["epochs"]})
+    assert RUN not in site.render("pipelines/words/runs.html", {"where": ["epochs < 30"]})
+    assert "No run matches" in site.render("pipelines/words/runs.html", {"until": ["2026-02-28"]})
+    assert "2 runs" in site.render("pipelines/words/runs.html", {"since": ["2026-03-01"]})
+    assert "epochs: no condition" in site.render("pipelines/words/runs.html", {"where": ["epochs"]})
+    rising = site.render("pipelines/words/runs.html", {"sort": ["parameter:epochs"]})
     assert rising.index(OTHER_RUN) < rising.index(RUN)
 
 
@@ -250,6 +253,19 @@ def test_metrics_become_lines_over_time_and_tables_curves(project: Project, site
     assert 'aria-label="loss (training.csv) over epoch"' in html
 
 
+def test_curves_are_those_of_the_chosen_runs(project: Project, site: Site) -> None:
+    table = {"training.csv": b"epoch,loss\n1,0.9\n2,0.4\n"}
+    publish(project.store, RUN, table)
+    publish(project.store, OTHER_RUN, table)
+    html = site.render("pipelines/words/metrics.html", {"run": [RUN]})
+    assert "Curves of the chosen runs" in html
+    assert f'value="{RUN}" checked' in html
+    assert f'value="{OTHER_RUN}">' in html
+    [curve] = re.findall(r'data-series="([^"]*)"', html)
+    assert RUN[-8:] in curve
+    assert OTHER_RUN[-8:] not in curve
+
+
 def test_a_name_is_shown_with_its_runs(project: Project, site: Site) -> None:
     from daintree.store.names import moved
     from daintree.store.records import NamedRun, NameRecord
@@ -267,6 +283,7 @@ def test_a_name_is_shown_with_its_runs(project: Project, site: Site) -> None:
     assert project.store.names.write(record, None)
     page = text_of(site.render("index.html"))
     assert "words@production train 00000000 2026-03-02 00:00 ana for the shop" in page
+    assert "words:train ok @production" in text_of(site.render(RUN_PAGE))
 
 
 def test_two_runs_are_compared(project: Project, site: Site) -> None:

@@ -16,6 +16,7 @@ from daintree.pipeline.run_diff import (
     compare,
     difference,
     first_causes,
+    patches_of,
 )
 from daintree.settings import read_settings
 from daintree.store.records import InputRecord, RunManifest
@@ -65,12 +66,16 @@ def test_parameters_and_facts() -> None:
 
 
 def test_component_files_libraries_packages_and_base_are_told_apart() -> None:
-    paths = ("main.py", "stageio/io.py", "requirements.txt", "Dockerfile")
+    paths = (
+        *("main.py", "stageio/io.py", "base/deep.py", "train/own.py"),
+        *("requirements.txt", "Dockerfile"),
+    )
     first = msgspec.structs.replace(FIRST, version_files=dict.fromkeys(paths, "100644 a"))
     second = changed(version_files={**dict.fromkeys(paths, "100644 b"), "notes": "100644 c"})
     texts = (
         {
-            "component.yaml": "uses: [lib/stageio]\n",
+            "component.yaml": "uses: [lib/stageio]\ndescription: after shop/train\n",
+            "stageio/component.yaml": "uses: [lib/base]\n",
             "main.py": "one\nsame\n",
             "requirements.txt": "numpy==1.0 \\\n    --hash=sha256:x\npandas==2.0\n",
             "Dockerfile": "FROM python:3.11-slim\n",
@@ -88,17 +93,36 @@ def test_component_files_libraries_packages_and_base_are_told_apart() -> None:
         ("main.py", "changed"),
         ("notes", "added"),
         ("requirements.txt", "changed"),
+        ("train/own.py", "changed"),
     ]
-    assert found.files[1].patch == (
-        *("--- a/main.py", "+++ b/main.py", "@@ -1,2 +1,2 @@", "-one", "+two", " same"),
-    )
-    assert [c.path for c in found.libraries] == ["stageio/io.py"]
+    # Those that a library uses are libraries, too.
+    assert [c.path for c in found.libraries] == ["base/deep.py", "stageio/io.py"]
     assert found.packages == (
         Change("numpy", "1.0", "1.1"),
         Change("pandas", "2.0", None),
         Change("scipy", None, "3.0"),
     )
     assert found.bases == (Change("FROM", "python:3.11-slim", "python:3.12-slim"),)
+
+
+def test_texts_are_compared_by_git() -> None:
+    hostile = "../../outside\ndiff --git a/0 b/0\n"
+    before = {"main.py": "def main():\n" + "same\n" * 9 + "one", "gone": "x\n", "same": "s"}
+    after = {"main.py": "def main():\n" + "same\n" * 9 + "two\n", hostile: "\r\n", "same": "s"}
+    found = patches_of(before, after)
+    assert found["main.py"] == (
+        *("--- a/main.py", "+++ b/main.py", "@@ -8,4 +8,4 @@ same"),
+        *(" same", " same", " same", "-one", "\\ No newline at end of file", "+two"),
+    )
+    assert found["gone"][-1] == "-x"
+    assert found[hostile][-1] == "+\r"
+    assert found.keys() == {"main.py", "gone", hostile}
+
+
+def test_a_long_difference_is_cut() -> None:
+    found = patches_of({"a": "x\n" * 5000}, {"a": "y\n" * 5000})["a"]
+    assert len(found) == 401
+    assert found[-1] == "… 9603 lines more"
 
 
 def test_outputs_with_rows_and_columns_and_metrics(store: Store, tmp_path: Path) -> None:

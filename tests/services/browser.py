@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,13 @@ from tests.services.availability import unavailable
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
+    from selenium.webdriver.remote.webelement import WebElement
 
 AXE = Path(__file__).parents[1] / "pages" / "node_modules" / "axe-core" / "axe.min.js"
 # Faults of these kinds keep somebody out.
 SERIOUS = ("serious", "critical")
 WIDTHS = (400, 1000, 1600)
+LONGEST_SECONDS = 60
 
 
 class Browser:
@@ -30,6 +32,17 @@ class Browser:
     def open(self, url: str) -> None:
         """Open a page and wait until it is there."""
         self.chrome.get(url)
+
+    def wait(self, condition: Callable[[], object]) -> None:
+        """Wait until a condition holds. Raises TimeoutException."""
+        from selenium.webdriver.support.wait import WebDriverWait
+
+        WebDriverWait(self.chrome, LONGEST_SECONDS).until(lambda chrome: condition())
+
+    def wait_for(self, selector: str) -> WebElement:
+        """The first element of a CSS selector, as soon as there is one. Raises TimeoutException."""
+        self.wait(lambda: self.chrome.find_elements("css selector", selector))
+        return self.chrome.find_element("css selector", selector)
 
     def complaints(self) -> list[str]:
         """The messages of the console since the last call."""

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daintree.errors import UsageError
 from daintree.store.records import HistoryEntry, InputRecord, history_entry_of
 from daintree.store.run_index import Condition, Query, RunIndex, opened
 from daintree.store.store import Store, directory_store
@@ -94,11 +95,21 @@ def test_runs_are_chosen(store: Store, index: RunIndex) -> None:
     assert runs(index, commit="abc") == [1500, 1]
     assert runs(index, since="2026-03-02") == [1501, 1500]
     assert runs(index, until="2026-03-01") == [2, 1]
-    assert runs(index, conditions=(Condition("metric", "a", ">=", 0.2),)) == [1501, 2]
-    assert runs(index, conditions=(Condition("parameter", "n", "<", 5),)) == [1500, 1]
-    assert runs(index, conditions=(Condition("parameter", "n", "=", "1"),)) == [1501]
-    both = (Condition("parameter", "mode", "!=", "x"), Condition("metric", "a", "<", 1))
+    assert runs(index, conditions=(Condition("a", ">=", "0.2"),)) == [1501, 2]
+    # A number compares with a number, a text with a text.
+    assert runs(index, conditions=(Condition("n", "<", "5"),)) == [1501, 1500, 1]
+    assert runs(index, conditions=(Condition("n", "=", "1.0"),)) == [1]
+    assert runs(index, conditions=(Condition("n", "<", "word"),)) == [1501]
+    assert runs(index, conditions=(Condition("train.n", "=", "1"),)) == [1501, 1]
+    both = (Condition("mode", "!=", "x"), Condition("a", "<", "1"))
     assert runs(index, conditions=both) == [2]
+
+
+@pytest.mark.parametrize(("word", "number"), [("true", 1), ("false", 2)])
+def test_true_and_false_are_words(store: Store, index: RunIndex, word: str, number: int) -> None:
+    add(store, entry(1, parameters={"fold": True}), entry(2, parameters={"fold": False}))
+    index.refresh()
+    assert runs(index, conditions=(Condition("fold", "=", word),)) == [number]
 
 
 def test_runs_are_sorted_and_paged(store: Store, index: RunIndex) -> None:
@@ -116,10 +127,10 @@ def test_runs_are_sorted_and_paged(store: Store, index: RunIndex) -> None:
 
 @pytest.mark.parametrize("order", ["", "nothing", "run; DROP TABLE runs", "other:a", "metric"])
 def test_an_unknown_order_is_refused(index: RunIndex, order: str) -> None:
-    with pytest.raises(ValueError, match="no order"):
+    with pytest.raises(UsageError, match="no order"):
         index.find(Query(order=order))
-    with pytest.raises(ValueError, match="no operator"):
-        index.find(Query(conditions=(Condition("metric", "a", "; --", 1),)))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="no operator"):
+        index.find(Query(conditions=(Condition("a", "; --", "1"),)))
 
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -140,7 +151,10 @@ def test_any_values_are_data(
     with opened(store, directory / "caches") as index:
         index.refresh()
         assert index.find(Query(person=text, order=f"parameter:{name}")).runs == [written]
-        assert set(index.names("parameter", "words")) == set(written.parameters)
+        texts = {name: value for name, value in parameters.items() if isinstance(value, str)}
+        every = tuple(Condition(name, "=", value) for name, value in texts.items())
+        assert index.find(Query(conditions=every)).runs == [written]
+        assert index.varied_parameters(Query(person=text)) == []
 
 
 def test_the_latest_runs_of_each_stage(store: Store, index: RunIndex) -> None:
@@ -155,19 +169,31 @@ def test_the_latest_runs_of_each_stage(store: Store, index: RunIndex) -> None:
     assert not index.is_lost
 
 
-def test_choices_and_series(store: Store, index: RunIndex) -> None:
-    add(store, entry(2, {"b": 2.0, "a": 1.0}, user="ben"), entry(1, {"b": 1.0}, user="ana"))
-    add(store, entry(3, {"c": 1.0}, stage="other", parameters={"x": 1}))
+def test_choices_and_columns(store: Store, index: RunIndex) -> None:
+    add(store, entry(1, {"b": 1.0}, user="ana", parameters={"n": 1, "m": 1}))
+    add(store, entry(2, {"b": 2.0, "a.c": 1.0}, user="ben", parameters={"n": 1.5, "m": 1}))
+    add(store, entry(3, {"c": 1.0}, user="ana", stage="other", parameters={"m": 2}))
+    add(store, entry(4, {"z": 1.0}, user="eve", pipeline="elsewhere", parameters={"m": 3}))
     index.refresh("words")
-    assert index.names("metric", "words") == ["a", "b", "c"]
-    assert index.names("metric", "words", "train") == ["a", "b"]
-    assert index.names("parameter", "words", "other") == ["x"]
-    assert index.people("words") == ["ana", "ben", ""] or index.people("words") == [
-        "",
-        "ana",
-        "ben",
-    ]
-    assert [point.value for point in index.series("words", "train", "b")] == [1.0, 2.0]
+    words = Query(pipeline="words")
+    assert index.stages("words") == ["other", "train"]
+    assert index.people("words") == ["ana", "ben"]
+    assert index.metrics(words) == ["b", "c", "a.c"]
+    assert index.metrics(Query(pipeline="words", stage="other")) == ["c"]
+    # Each stage has its own parameters.
+    assert index.varied_parameters(words) == ["n"]
+    assert index.varied_parameters(Query(pipeline="words", person="ana")) == []
+
+
+def test_the_runs_that_read_a_run(store: Store, index: RunIndex) -> None:
+    reads = InputRecord("train", key_of("output"), entry(1).location)
+    source = InputRecord("", key_of("output"), entry(1).location)
+    add(store, entry(1), entry(2, stage="join", inputs=(reads,)), entry(3, inputs=(source,)))
+    add(store, entry(4, stage="join", inputs=(reads,), reason=f"after {entry(1).location}"))
+    add(store, entry(5, reason=f"after {entry(1).location}"))
+    index.refresh()
+    readers = index.readers("words", entry(1).location)
+    assert [reader.run for reader in readers] == [entry(4).run, entry(2).run]
 
 
 def test_a_run_is_found_by_its_place(store: Store, index: RunIndex) -> None:

@@ -18,7 +18,6 @@ from daintree.commands.names import COMMANDS
 from daintree.digest import digest_record
 from daintree.errors import DaintreeError, StoreError, TrackingError, UsageError
 from daintree.installation import install_command
-from daintree.pipeline.addresses import parse_address
 from daintree.spec.parameters import as_argument
 from daintree.store.records import HistoryEntry, short_run
 from daintree.store.store import Store, open_store
@@ -63,8 +62,7 @@ class Export(DaintreeCommand):
                 hint="--uri http://HOST:PORT",
             )
         store = open_store(self.settings)
-        address = parse_address(names[1]) if len(names) > 1 else None
-        pipeline, stage = (address.subject, address.stage) if address else ("", "")
+        pipeline, _, stage = (names[1] if len(names) > 1 else "").partition(":")
         runs = sorted(runs_of(store, pipeline, stage), key=lambda run: run.started)
         exporter = MlflowExporter(uri, store)
         exported = 0

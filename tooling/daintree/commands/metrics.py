@@ -133,16 +133,16 @@ def _compared(row: Measured, earlier: Sequence[Measured]) -> Measured:
 
 def _upstream(run: Summary, read: Read) -> list[Summary]:
     """The run and those that its inputs came from, as far as the store still has them; each stage once."""
-    found: dict[str, Summary] = {run.location: run}
+    runs: dict[str, Summary] = {run.location: run}
     waiting: list[Summary] = [run]
     while waiting:
         for record in waiting.pop().inputs:
-            if not record.is_source and record.origin not in found:
+            if not record.is_source and record.origin not in runs:
                 origin = read(record.origin)
                 if origin is not None:
-                    found[record.origin] = origin
+                    runs[record.origin] = origin
                     waiting.append(origin)
-    return list(found.values())
+    return list(runs.values())
 
 
 def sweep_table(records: Sequence[IndexRecord], store: Store) -> list[str]:
@@ -309,7 +309,9 @@ def measured_runs(settings: Settings, pipeline: str, stage: str) -> list[Measure
         if index.is_lost:
             say(f"note: the index of runs cannot be written below {settings.cache}")
         read = [(run, _read(run, store)) for run in chosen.runs]
-        return measured([(run, found) for run, found in read if found is not None], store, index)
+        return measured(
+            [(run, numbers) for run, numbers in read if numbers is not None], store, index
+        )
 
 
 def _read(run: HistoryEntry, store: Store) -> Metrics | None:

@@ -64,7 +64,7 @@ class Report(_PagesCommand):
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         """Write, and print where."""
         project = self.open_project()
-        from daintree.pages.report import write_report
+        from daintree.pages.site import write_report
 
         directory = Path(options["out"]) if options["out"] else self.root / DIRECTORY
         pages = write_report(project, list(dict.fromkeys(names)), directory)

@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from daintree.store.output_file import read_head
+from daintree.store.output_file import chunks, read_head
 from daintree.store.records import FileEntry, RunManifest
 from daintree.store.store import Store
 from daintree.terminal import size
@@ -157,6 +157,7 @@ def _table(text: str, cut: bool, delimiter: str) -> Preview:
     return Preview(kind="table", table=cells, note=", ".join(notes))
 
 
-def data_url(content: bytes) -> str:
-    """The content as a URL of its own, which a browser downloads and never opens."""
-    return f"data:application/octet-stream;base64,{base64.b64encode(content).decode('ascii')}"
+def data_url(store: Store, run: RunManifest, entry: FileEntry) -> str:
+    """The whole file as a URL of its own, which a browser downloads and never opens. Raises ArtifactDamaged, StoreError."""
+    content = base64.b64encode(b"".join(chunks(store, run, entry))).decode("ascii")
+    return f"data:application/octet-stream;base64,{content}"

@@ -1,9 +1,10 @@
-"""Project as its pages show it: pipelines with their plans, stages with their last runs, components, names; data alone."""
+"""Project as its pages show it: pipelines with their plans, stages with their last runs, what is being computed, components, names; data alone."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import msgspec
 
@@ -16,7 +17,7 @@ from daintree.components import (
     read_each_version,
 )
 from daintree.components.affected import affected
-from daintree.errors import DaintreeError, SourceError, StoreError
+from daintree.errors import DaintreeError, StoreError
 from daintree.images.build import Listener, build_images
 from daintree.images.build import Request as BuildRequest
 from daintree.pipeline.decisions import BoundStage, Decision, Hit, inputs_of
@@ -26,11 +27,14 @@ from daintree.settings import Settings
 from daintree.spec.component import Scalar
 from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files
 from daintree.spec.validation import read_component
-from daintree.store.records import HistoryEntry, IndexRecord, NameRecord
-from daintree.store.run_index import Query, RunIndex, opened
+from daintree.store.contents import growing_logs, holders
+from daintree.store.records import HistoryEntry, Holder, IndexRecord, NameRecord, RunManifest
+from daintree.store.run_index import RunIndex, opened
 from daintree.store.store import Store, open_store
 
 MOST_DURATIONS = 12
+# Of a log that is growing.
+TAIL_BYTES, TAIL_LINES = 8 << 10, 30
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -71,7 +75,6 @@ class PipelineView(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     description: str = ""
-    file: str = ""
     origin: str = ""
     output: str = ""
     output_stages: tuple[str, ...] = ()
@@ -91,14 +94,24 @@ class PipelineView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ComponentView(msgspec.Struct, frozen=True, kw_only=True):
-    """Component or library: its version, the reasons why the checked-out change affects it, and the state of its image."""
+    """Component or library: its version, and the reasons why the checked-out change affects it."""
 
     name: str
     description: str = ""
     version: str = ""
     affected: tuple[str, ...] = ()
-    image: str = ""
     fault: Fault | None = None
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True):
+    """A stage that is being computed: who does it since when, and, where that is this machine, its last lines."""
+
+    stage: str
+    user: str
+    host: str
+    since: str
+    here: bool
+    lines: tuple[str, ...] = ()
 
 
 class Project:
@@ -113,18 +126,21 @@ class Project:
         """The names of the pipelines, sorted."""
         return sorted(pipeline_files(self.settings.root))
 
+    def check(self, name: str) -> None:
+        """Raise as `load_pipeline` does where there is no such pipeline."""
+        if name not in self.pipelines():
+            load_pipeline(self.settings.root, name, self.reserved)
+
     def pipeline(self, name: str) -> PipelineView:
         """The pipeline with its plan; without statuses where its source or store cannot be read.
 
         Raises as `load_pipeline` does where there is no such pipeline, or it is broken.
         """
-        root = self.settings.root
         try:
-            request = Request(pipeline=name, directory=root)
-            session = Session(self.settings, request, self.reserved)
-            return self._planned(Planned(session, make_plan(session, fetch=False)))
+            return self._planned(self._plan(name))
         except DaintreeError as error:
-            pipeline = load_pipeline(root, name, self.reserved)
+            pipeline = load_pipeline(self.settings.root, name, self.reserved)
+            runs = {} if isinstance(error, StoreError) else self._latest_runs(name)
             stages = [
                 StageView(
                     name=s.name,
@@ -132,30 +148,31 @@ class Project:
                     needs=s.needs,
                     sources=s.sources,
                     parameters=s.params,
+                    runs=tuple(runs.get(s.name, ())),
                 )
                 for s in pipeline.stages
             ]
-            if isinstance(error, SourceError) or not isinstance(error, StoreError):
-                runs = self._latest_runs(name)
-                stages = [
-                    msgspec.structs.replace(s, runs=tuple(runs.get(s.name, ()))) for s in stages
-                ]
+            origin = ", ".join(source.location for source in pipeline.sources.values())
             fault = Fault(error.message, error.hint)
-            return _view(
-                pipeline,
-                ", ".join(s.location for s in pipeline.sources.values()),
-                self.settings.runner,
-                stages,
-                fault,
-            )
+            return _view(pipeline, origin, self.settings.runner, stages, fault)
 
     def statuses(self, name: str) -> dict[str, tuple[str, str]]:
         """The status of each stage and its reason, as the plan has them now. Raises as `Session` and `make_plan` do."""
-        session = Session(
-            self.settings, Request(pipeline=name, directory=self.settings.root), self.reserved
-        )
-        planned = Planned(session, make_plan(session, fetch=False))
-        return {name: (d.status, why) for name, (d, why) in _decisions(planned).items()}
+        decisions = _decisions(self._plan(name))
+        return {stage: (decision.status, why) for stage, (decision, why) in decisions.items()}
+
+    def running(self, pipeline: str) -> list[Running]:
+        """The stages of a pipeline that are being computed now, as far as the store shows it. Raises StoreError."""
+        store = self.store
+        own = {holder.key: holder for holder in holders(store.local.directory)}
+        others = holders(store.backend) if store.shared else []
+        logs = growing_logs(store.directory)
+        current = [
+            _running(holder, logs.get(key) if key in own else None, here=key in own)
+            for key, holder in ({h.key: h for h in others} | own).items()
+            if holder.pipeline == pipeline
+        ]
+        return sorted(current, key=lambda each: (each.since, each.stage))
 
     def components(self) -> list[ComponentView]:
         """The components and libraries, sorted; a fault of one is its own."""
@@ -199,6 +216,16 @@ class Project:
         """The names of runs of a pipeline, or of all, that lead somewhere. Raises StoreError."""
         return [record for record in self.store.names.list(pipeline) if record.runs]
 
+    def names_of(self, run: RunManifest) -> list[str]:
+        """The names that a run has. Raises StoreError."""
+        records = self.names(run.pipeline)
+        return [r.name for r in records if run.run in (named.run for named in r.runs.values())]
+
+    def _plan(self, name: str) -> Planned:
+        request = Request(pipeline=name, directory=self.settings.root)
+        session = Session(self.settings, request, self.reserved)
+        return Planned(session, make_plan(session, fetch=False))
+
     def _planned(self, planned: Planned) -> PipelineView:
         session, plan = planned
         decisions = _decisions(planned)
@@ -220,23 +247,18 @@ class Project:
         ]
         return _view(plan.pipeline, plan.origins, session.runner.name, stages)
 
-    def history(self, pipeline: str) -> list[HistoryEntry]:
-        """The runs of a pipeline, newest first. Raises StoreError."""
-        with self._index(pipeline) as index:
-            return index.find(Query(pipeline=pipeline, limit=0)).runs
-
-    def _latest_runs(self, pipeline: str) -> dict[str, list[HistoryEntry]]:
-        with self._index(pipeline) as index:
-            return index.latest(pipeline, MOST_DURATIONS)
-
     @contextmanager
-    def _index(self, pipeline: str) -> Iterator[RunIndex]:
-        """The index of runs, with what has come to the pipeline's history. `index_fault` is then why it is slow ("": it is not)."""
+    def index(self, pipeline: str) -> Iterator[RunIndex]:
+        """The index of runs, with what has come to the pipeline's history. `index_fault` is then why it is slow ("": it is not). Raises StoreError."""
         with opened(self.store, self.settings.cache) as index:
             index.refresh(pipeline)
             yield index
             if index.is_lost:
                 self.index_fault = f"The index of runs cannot be written below {self.settings.cache}: each page reads the whole history."
+
+    def _latest_runs(self, pipeline: str) -> dict[str, list[HistoryEntry]]:
+        with self.index(pipeline) as index:
+            return index.latest(pipeline, MOST_DURATIONS)
 
     def _description(self, name: str) -> str:
         where = f"{directory_of(name)}/{SPEC}"
@@ -283,7 +305,6 @@ def _view(
     return PipelineView(
         name=pipeline.name,
         description=pipeline.description,
-        file=pipeline.file,
         origin=origin,
         output=pipeline.output,
         output_stages=pipeline.output_stages,
@@ -291,3 +312,27 @@ def _view(
         stages=tuple(stages),
         fault=fault,
     )
+
+
+def _running(holder: Holder, log: Path | None, *, here: bool) -> Running:
+    return Running(
+        stage=holder.stage,
+        user=holder.user,
+        host=holder.host,
+        since=holder.since,
+        here=here,
+        lines=_tail(log) if log else (),
+    )
+
+
+def _tail(log: Path) -> tuple[str, ...]:
+    """The last whole lines of a log that may be growing."""
+    try:
+        with open(log, "rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - TAIL_BYTES))
+            content = file.read()
+    except OSError:
+        return ()
+    text = content[: content.rfind(b"\n") + 1].decode("utf-8", "replace")
+    return tuple(text.splitlines()[-TAIL_LINES:])

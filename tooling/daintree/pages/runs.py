@@ -3,241 +3,121 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from daintree.pages.project import Fault
 from daintree.pipeline.reasons import word
-from daintree.store.layout import LOG
-from daintree.store.records import HistoryEntry, InputRecord, RunManifest, short_run
+from daintree.store.records import HistoryEntry, RunManifest, short_run
+from daintree.store.run_index import Condition, Query, RunIndex
 from daintree.store.store import Store
 
 ROWS = 100
-MOST_COLUMNS = 4
+MOST_PARAMETERS, MOST_METRICS = 6, 4
 LOG_HEAD, LOG_TAIL = 64, 200
-LOG_HEAD_BYTES, LOG_TAIL_BYTES = 16 << 10, 64 << 10
+LOG_HEAD_BYTES, LOG_TAIL_BYTES, CHECKED_LOG_BYTES = 16 << 10, 64 << 10, 8 << 20
 
-_CONDITION = re.compile(r"\s*([^\s<>=!]+)\s*(<=|>=|!=|=|<|>)\s*(.*?)\s*")
-
-
-class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """Words that choose runs: each a stage, a result, or a part of the person, commit or run id; or conditions on parameters and metrics.
-
-    `where` has conditions such as `epochs=20` or `test.hr@10>=0.5`, separated by spaces.
-    """
-
-    stage: str = ""
-    result: str = ""
-    by: str = ""
-    commit: str = ""
-    where: str = ""
-    sort: str = "-time"
-    page: int = 1
-
-    @property
-    def conditions(self) -> tuple[tuple[str, str, str], ...]:
-        """Each condition as its name, operator and value; a word without an operator is left out."""
-        matches = (_CONDITION.fullmatch(part) for part in self.where.split())
-        return tuple((m[1], m[2], m[3]) for m in matches if m)
+# The words of a table's address; `where` has conditions such as `epochs=20` or `test.hr@10>=0.5`.
+WORDS = ("stage", "result", "person", "commit", "since", "until", "where", "sort")
+_CONDITION = re.compile(r"([^\s<>=!]+)\s*(<=|>=|!=|=|<|>)\s*(\S+)")
 
 
 class RunTable(msgspec.Struct, frozen=True, kw_only=True):
-    """The page of a table of runs: the rows, all that match, and the columns that are worth showing."""
+    """The page of a table of runs: the words that chose it, the rows, the number that matches, and the columns that are worth showing.
 
-    rows: tuple[HistoryEntry, ...]
-    matching: int
-    total: int
-    pages: int
-    parameters: tuple[str, ...]
-    metrics: tuple[str, ...]
-    stages: tuple[str, ...]
-
-
-def run_table(runs: Sequence[HistoryEntry], chosen: Filter, rows: int = ROWS) -> RunTable:
-    """The runs that the filter lets through, sorted, and the page of them that it asks for."""
-    matching = [run for run in runs if _matches(run, chosen)]
-    descending = chosen.sort.startswith("-")
-    column = chosen.sort.lstrip("-")
-    key = _sort_key(column)
-    there = [run for run in matching if key(run) is not None]
-    there.sort(key=lambda run: key(run), reverse=descending)  # type: ignore[arg-type, return-value]
-    ordered = there + [run for run in matching if key(run) is None]
-    pages = max(1, -(-len(ordered) // rows))
-    page = min(max(1, chosen.page), pages)
-    shown = ordered[(page - 1) * rows : page * rows]
-    return RunTable(
-        rows=tuple(shown),
-        matching=len(ordered),
-        total=len(runs),
-        pages=pages,
-        parameters=tuple(varied_parameters(matching)[:6]),
-        metrics=tuple(_usual_metrics(matching)),
-        stages=tuple(sorted({run.stage for run in runs})),
-    )
-
-
-def varied_parameters(runs: Iterable[HistoryEntry]) -> list[str]:
-    """The names of parameters that do not have one value in all runs of a stage, sorted."""
-    values: dict[tuple[str, str], set[str]] = {}
-    for run in runs:
-        for name, value in run.parameters.items():
-            values.setdefault((run.stage, name), set()).add(word(value))
-    return sorted({name for (_, name), words in values.items() if len(words) > 1})
-
-
-def _usual_metrics(runs: Iterable[HistoryEntry]) -> list[str]:
-    """A few metrics for columns: the least nested, then those that most runs have."""
-    counts: dict[str, int] = {}
-    for run in runs:
-        for name in run.metrics:
-            counts[name] = counts.get(name, 0) + 1
-    return sorted(counts, key=lambda name: (name.count("."), -counts[name], name))[:MOST_COLUMNS]
-
-
-def _matches(run: HistoryEntry, chosen: Filter) -> bool:
-    plain = (
-        (not chosen.stage or run.stage == chosen.stage)
-        and (not chosen.result or run.result == chosen.result)
-        and chosen.by.lower() in f"{run.user}@{run.host}".lower()
-        and run.commit.startswith(chosen.commit.strip().lower())
-    )
-    return plain and all(_holds(run, *condition) for condition in chosen.conditions)
-
-
-def _holds(run: HistoryEntry, name: str, operator: str, value: str) -> bool:
-    name = name.removeprefix(f"{run.stage}.")
-    measured = run.metrics.get(name, run.parameters.get(name))
-    if measured is None:
-        return operator == "!="
-    try:
-        left, right = float(measured), float(value)
-    except (TypeError, ValueError):
-        same = value in (word(measured), str(measured))
-        return same if operator == "=" else not same if operator == "!=" else False
-    return {
-        "=": left == right,
-        "!=": left != right,
-        "<": left < right,
-        ">": left > right,
-        "<=": left <= right,
-        ">=": left >= right,
-    }[operator]
-
-
-def _sort_key(column: str) -> Callable[[HistoryEntry], float | str | None]:
-    plain: dict[str, Callable[[HistoryEntry], float | str | None]] = {
-        "time": lambda run: run.run,
-        "stage": lambda run: run.stage,
-        "result": lambda run: run.result,
-        "took": lambda run: run.seconds,
-        "by": lambda run: run.user,
-        "commit": lambda run: run.commit,
-    }
-    if column in plain:
-        return plain[column]
-
-    def value(run: HistoryEntry) -> float | str | None:
-        number = run.metrics.get(column, run.parameters.get(column))
-        return float(number) if isinstance(number, int | float) else None
-
-    return value
-
-
-class Parent(msgspec.Struct, frozen=True):
-    """An input of a run: its label, its digest, its origin, and the run it came from ("" for none)."""
-
-    name: str
-    digest: str
-    origin: str
-    run: str = ""
-
-
-class RunView(msgspec.Struct, frozen=True, kw_only=True):
-    """A run with the runs around it: those it came from, those that read its output, and its log's first and last lines.
-
-    `place` is where its output lies, `commands` reopen it.
+    `unread` are words of `where` that are no condition.
     """
 
-    run: RunManifest
-    parents: tuple[Parent, ...]
-    readers: tuple[HistoryEntry, ...]
-    log: tuple[str, ...]
-    log_end: tuple[str, ...]
-    log_left_out: int
-    log_fault: str
-    place: str
-    commands: tuple[tuple[str, str], ...]
+    words: Mapping[str, str]
+    unread: tuple[str, ...]
+    rows: Sequence[HistoryEntry]
+    matching: int
+    total: int
+    page: int
+    pages: int
+    parameters: Sequence[str]
+    metrics: Sequence[str]
+    stages: Sequence[str]
+    people: Sequence[str]
 
 
-def run_view(store: Store, run: RunManifest, history: Sequence[HistoryEntry]) -> RunView:
-    """The run as its page shows it, with its pipeline's history. Raises StoreError."""
-    head, tail, left_out, fault = read_log(store, run)
-    return RunView(
-        run=run,
-        parents=tuple(_parent(store, record) for record in run.inputs),
-        readers=tuple(_readers(run, history)),
-        log=tuple(head),
-        log_end=tuple(tail),
-        log_left_out=left_out,
-        log_fault=fault,
-        place=store.address(run.location),
-        commands=_commands(run),
+def run_table(index: RunIndex, pipeline: str, typed: Mapping[str, str]) -> RunTable:
+    """The page of a pipeline's runs that typed words choose. Raises UsageError for an order that there is none of."""
+    words = {name: typed.get(name, "").strip() for name in WORDS}
+    words["sort"] = words["sort"] or "-time"
+    page = int(number) if (number := typed.get("page", "")).isdecimal() and len(number) < 7 else 1
+    query = Query(
+        pipeline=pipeline,
+        stage=words["stage"],
+        result=words["result"],
+        person=words["person"],
+        commit=words["commit"].lower(),
+        since=words["since"],
+        until=words["until"],
+        conditions=tuple(Condition(*match) for match in _CONDITION.findall(words["where"])),
+        order=words["sort"].removeprefix("-"),
+        descending=words["sort"].startswith("-"),
+        limit=ROWS,
+        offset=max(0, page - 1) * ROWS,
+    )
+    chosen = index.find(query)
+    return RunTable(
+        words=words,
+        unread=tuple(_CONDITION.sub(" ", words["where"]).split()),
+        rows=chosen.runs,
+        matching=chosen.total,
+        total=index.find(Query(pipeline=pipeline, limit=1)).total,
+        page=page,
+        pages=max(1, -(-chosen.total // ROWS)),
+        parameters=index.varied_parameters(query)[:MOST_PARAMETERS],
+        metrics=index.metrics(query)[:MOST_METRICS],
+        stages=index.stages(pipeline),
+        people=index.people(pipeline),
     )
 
 
-def _parent(store: Store, record: InputRecord) -> Parent:
-    manifest = None if record.is_source else store.read_run(record.origin)
-    run = manifest.run if manifest else ""
-    return Parent(record.label, record.digest, record.origin, run)
-
-
-def _readers(run: RunManifest, history: Sequence[HistoryEntry]) -> list[HistoryEntry]:
-    """The runs of the history that read this run's output."""
-    if run.output is None:
-        return []
-    return [
-        entry
-        for entry in history
-        if any(record.origin == run.location for record in entry.inputs if not record.is_source)
-    ]
-
-
-def _commands(run: RunManifest) -> tuple[tuple[str, str], ...]:
+def commands(run: RunManifest) -> list[tuple[str, str]]:
+    """The commands that reopen a run, each with its purpose before it."""
     target = f"{run.pipeline}:{run.stage}"
-    commands = [("show it in a terminal", f"doit show {short_run(run.run)}")]
+    rows = [("show it in a terminal", f"doit show {short_run(run.run)}")]
     if run.output:
-        commands.append(("copy its inputs and output out of the store", f"doit pull {target}"))
-    commands.append(("open its environment on its inputs", f"doit shell {target}"))
+        rows.append(("copy its inputs and output out of the store", f"doit pull {target}"))
+    rows.append(("open its environment on its inputs", f"doit shell {target}"))
     if run.commit and not run.dirty:
-        commands.append(("go to the files that it ran", f"git checkout {run.commit[:12]}"))
-    commands.append(("see the runs of this stage", f"doit history {target}"))
-    return tuple(commands)
+        rows.append(("go to the files that it ran", f"git checkout {run.commit[:12]}"))
+    rows.append(("see the runs of this stage", f"doit history {target}"))
+    return rows
 
 
-def read_log(store: Store, run: RunManifest) -> tuple[list[str], list[str], int, str]:
-    """The first and the last lines of a run's log, bounded; the bytes left out between; and what is wrong with it ("": nothing)."""
-    path = store.log_path(run.location)
+class Log(msgspec.Struct, frozen=True, kw_only=True):
+    """The first and the last lines of a run's log, the bytes left out between, and what is wrong with it ("": nothing)."""
+
+    head: Sequence[str] = ()
+    tail: Sequence[str] = ()
+    left_out: int = 0
+    fault: str = ""
+
+
+def read_log(store: Store, run: RunManifest) -> Log:
+    """The log of a run, bounded."""
     try:
-        with open(path, "rb") as file:
+        with open(store.log_path(run.location), "rb") as file:
             length = file.seek(0, 2)
             file.seek(0)
-            head = file.read(LOG_HEAD_BYTES)
-            start = max(len(head), length - LOG_TAIL_BYTES)
-            file.seek(start)
-            tail = file.read(LOG_TAIL_BYTES)
+            start = file.read(LOG_HEAD_BYTES)
+            file.seek(max(len(start), length - LOG_TAIL_BYTES))
+            end = file.read(LOG_TAIL_BYTES)
     except OSError:
-        return [], [], 0, f"its {LOG} is missing"
-    fault = store.log_fault(run) if length < (8 << 20) else ""
-    if start == len(head):
-        lines = _lines(head + tail)
-        if len(lines) <= LOG_HEAD + LOG_TAIL:
-            return lines, [], 0, fault
-        left_out = lines[LOG_HEAD:-LOG_TAIL]
-        return lines[:LOG_HEAD], lines[-LOG_TAIL:], sum(map(len, left_out)), fault
-    first, last = _lines(head)[:LOG_HEAD], _lines(tail)[-LOG_TAIL:]
-    shown = sum(len(line.encode("utf-8", "replace")) + 1 for line in [*first, *last])
-    return first, last, max(0, length - shown), fault
+        return Log(fault="its log.txt is missing")
+    fault = store.log_fault(run) if length < CHECKED_LOG_BYTES else ""
+    head, tail = _lines(start), _lines(end)
+    if len(start) + len(end) == length:
+        head = tail = _lines(start + end)
+        if len(head) <= LOG_HEAD + LOG_TAIL:
+            return Log(head=head, fault=fault)
+    head, tail = head[:LOG_HEAD], tail[-LOG_TAIL:]
+    shown = sum(len(line.encode("utf-8", "replace")) + 1 for line in [*head, *tail])
+    return Log(head=head, tail=tail, left_out=max(0, length - shown), fault=fault)
 
 
 def _lines(content: bytes) -> list[str]:
@@ -259,16 +139,14 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     along: str
     series: tuple[Series, ...]
-    fault: Fault | None = None
 
 
-def metric_charts(runs: Sequence[HistoryEntry]) -> list[Chart]:
-    """A chart over time for each stage's metric, oldest run first; of runs that measured something."""
+def metric_charts(runs: Sequence[HistoryEntry], varied: Sequence[str]) -> list[Chart]:
+    """A chart over time for each metric, with a line for each stage, oldest run first; points name the `varied` parameters."""
     points: dict[str, dict[str, list[HistoryEntry]]] = {}
     for run in sorted(runs, key=lambda run: run.run):
         for name in run.metrics:
             points.setdefault(name, {}).setdefault(run.stage, []).append(run)
-    varied = varied_parameters(runs)
     return [
         Chart(
             title=name,
@@ -293,17 +171,18 @@ def _point(run: HistoryEntry, varied: Sequence[str]) -> str:
 
 
 def curve_charts(tables: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]) -> list[Chart]:
-    """Charts of tables that several runs wrote: for each file and column one, with a line for each run.
+    """Charts of tables that runs wrote: for each file and column one, with a line for each run.
 
-    `tables` are by file and column-joined header, then by run: the columns, the first of which goes along.
+    `tables` are by run, then by file and header, as `output.curve` joins them: the columns, the first of which goes along.
     """
-    charts = []
-    for title, by_run in sorted(tables.items()):
-        file, along, *names = title.split("\n")
-        for place, name in enumerate(names, 1):
-            series = tuple(
-                Series(name=run, x=tuple(columns[0]), y=tuple(columns[place]))
-                for run, columns in by_run.items()
-            )
-            charts.append(Chart(title=f"{name} ({file})", along=along, series=series))
-    return charts
+    lines: dict[tuple[str, str, str], list[Series]] = {}
+    for run, titles in tables.items():
+        for title, columns in titles.items():
+            file, along, *names = title.split("\n")
+            for name, column in zip(names, columns[1:], strict=True):
+                series = Series(name=short_run(run), x=tuple(columns[0]), y=tuple(column))
+                lines.setdefault((file, along, name), []).append(series)
+    return [
+        Chart(title=f"{name} ({file})", along=along, series=tuple(series))
+        for (file, along, name), series in sorted(lines.items(), key=lambda line: line[0][0])
+    ]

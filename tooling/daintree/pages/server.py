@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from itertools import chain
 from pathlib import PurePosixPath
 from threading import Thread
 from typing import Any
@@ -25,8 +26,7 @@ from starlette.responses import StreamingResponse as Stream
 from starlette.routing import Route
 
 from daintree.errors import DaintreeError, StoreError, UsageError, from_os_error
-from daintree.pages.live import Running, running
-from daintree.pages.project import Project
+from daintree.pages.project import Project, Running
 from daintree.pages.site import PLOTLY, PLOTLY_POLICY, POLICY, STATIC, Site, plotly_script
 from daintree.store.output_file import chunks
 
@@ -100,18 +100,15 @@ class _Pages:
             first = _in_site(lambda: next(pieces, b""))
         except DaintreeError as error:
             return PlainTextResponse(error.message, _status(error), headers=HEADERS)
-
-        def content() -> Any:
-            yield first
-            yield from pieces
-
         disposition = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
         headers = {
             **FILE_HEADERS,
             "Content-Disposition": disposition,
             "Content-Length": str(entry.size),
         }
-        return Stream(content(), headers=headers, media_type="application/octet-stream")
+        return Stream(
+            chain([first], pieces), headers=headers, media_type="application/octet-stream"
+        )
 
     def static(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -134,7 +131,7 @@ class _Pages:
         quiet_since = time.monotonic()
         while not await is_disconnected():
             try:
-                current = await run_in_threadpool(running, project.store, pipeline)
+                current = await run_in_threadpool(project.running, pipeline)
                 state: dict[str, Any] = {"running": current, "statuses": shown.get("statuses")}
                 if (stages := _stages(current)) != computed:
                     state["statuses"] = await run_in_threadpool(project.statuses, pipeline)

@@ -8,8 +8,11 @@ static/…                                         stylesheet, scripts
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,13 +23,11 @@ import msgspec
 from daintree.digest import short
 from daintree.errors import DaintreeError, StoreError, UsageError
 from daintree.pages import graph, output, runs
-from daintree.pages.live import running
 from daintree.pages.project import Fault, PipelineView, Project
 from daintree.pipeline.reasons import word
 from daintree.pipeline.run_diff import difference
-from daintree.spec.pipeline import load_pipeline
-from daintree.store.output_file import chunks
-from daintree.store.records import FileEntry, HistoryEntry, RunManifest, short_run
+from daintree.store.records import FileEntry, RunManifest, short_run
+from daintree.store.run_index import Query as RunQuery
 from daintree.terminal import count, duration, printable, size, streamed
 
 HERE = Path(__file__).parent
@@ -41,9 +42,12 @@ POLICY = (
 PLOTLY_POLICY = POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 FILES_A_PAGE = 500
 FILES_BESIDE = 12
-MOST_CURVES = 5
-# A file that a page of a report carries to be downloaded.
+# Each stage's latest runs, whose curves are shown; all these; those to choose from; chosen ones at most.
+MOST_CURVES, MOST_RECORDS, CHOICES, MOST_CHOSEN = 5, 200, 40, 20
+# Of a report: runs of a pipeline, a file that a page carries to be downloaded, and what marks a directory as one.
+MOST_RUNS = 100
 CARRIED_BYTES = 1 << 20
+MARKER = ".daintree-report"
 
 Query = Mapping[str, Sequence[str]]
 
@@ -66,7 +70,7 @@ class Site:
             case ["index.html"]:
                 return self._home(path)
             case ["pipelines", name, page]:
-                self._check_pipeline(name)
+                self.project.check(name)
                 pages = {
                     "index.html": self._pipeline,
                     "runs.html": self._runs,
@@ -103,10 +107,6 @@ class Site:
             raise UsageError(f"run {run.run} has no file of number {number}")
         return files[number]
 
-    def _check_pipeline(self, name: str) -> None:
-        if name not in self.project.pipelines():
-            load_pipeline(self.project.settings.root, name, self.project.reserved)
-
     def _home(self, path: str) -> str:
         project = self.project
         pipelines = [self._planned(n) for n in self.pipelines or project.pipelines()]
@@ -133,7 +133,7 @@ class Site:
         view = self.project.pipeline(name)
         if isinstance(view.fault, Fault) and not view.stages:
             raise StoreError(view.fault.message, hint=view.fault.hint)
-        current, fault = _unless_failing(lambda: running(self.project.store, name), [])
+        current, fault = _unless_failing(lambda: self.project.running(name), [])
         return self._template(
             "pipeline.html",
             path,
@@ -147,23 +147,34 @@ class Site:
 
     def _runs(self, path: str, name: str, query: Query) -> str:
         words = {key: values[0][:200] for key, values in query.items() if values}
-        page = words.pop("page", "1")
-        known = {key: words[key] for key in runs.Filter.__struct_fields__ if key in words}
-        chosen = runs.Filter(**known, page=int(page) if page.isdecimal() and len(page) < 7 else 1)
-        table = runs.run_table(self.project.history(name), chosen)
-        return self._template("runs.html", path, name=name, table=table, filter=chosen)
+        with self.project.index(name) as index:
+            table = runs.run_table(index, name, words)
+        return self._template("runs.html", path, name=name, table=table)
 
     def _metrics(self, path: str, name: str, query: Query) -> str:
-        history = self.project.history(name)
-        charts = runs.metric_charts(history)
-        curves = runs.curve_charts(self._curves(history, query.get("run", ())))
+        every = RunQuery(pipeline=name, measured=True, limit=0)
+        with self.project.index(name) as index:
+            charts = runs.metric_charts(index.find(every).runs, index.varied_parameters(every))
+            latest = index.latest(name, CHOICES)
+        chosen = query.get("run", ())[:MOST_CHOSEN]
+        succeeded = {
+            stage: [entry for entry in entries if entry.output] for stage, entries in latest.items()
+        }
+        entries = [entry for entries in succeeded.values() for entry in entries[:MOST_CURVES]]
+        entries = sorted(entries, key=lambda entry: entry.started, reverse=True)[:MOST_RECORDS]
+        records = map(self.project.store.read_run, (entry.location for entry in entries))
+        drawn = [self.run(run) for run in chosen] or [run for run in records if run]
+        tables = {run.run: dict(self._curves(run)) for run in drawn}
+        stages = dict.fromkeys(run.stage for run in drawn if tables[run.run])
         return self._template(
             "metrics.html",
             path,
             name=name,
             charts=charts,
-            curves=curves,
-            chosen=query.get("run"),
+            curves=runs.curve_charts(tables),
+            chosen=chosen,
+            drawn=[run for run, curves in tables.items() if curves],
+            choices=[entry for stage in stages for entry in succeeded.get(stage, ())],
             policy=PLOTLY_POLICY,
         )
 
@@ -183,38 +194,30 @@ class Site:
             diff=difference(project.store, project.settings, first, second),
         )
 
-    def _curves(
-        self, history: Sequence[HistoryEntry], chosen: Sequence[str]
-    ) -> dict[str, dict[str, list[list[float]]]]:
-        """The small tables of the chosen runs, by default the latest of each stage: by file and header, then by run."""
-        latest: dict[str, list[HistoryEntry]] = {}
-        for run in history:
-            if run.output and (run.run in chosen if chosen else run.result == "succeeded"):
-                latest.setdefault(run.stage, []).append(run)
-        tables: dict[str, dict[str, list[list[float]]]] = {}
-        for stage_runs in latest.values():
-            for run in stage_runs[:MOST_CURVES]:
-                for title, columns in self._curves_of(run):
-                    tables.setdefault(title, {})[short_run(run.run)] = columns
-        return tables
-
-    def _curves_of(self, run: HistoryEntry) -> Iterator[tuple[str, list[list[float]]]]:
-        store = self.project.store
-        try:
-            manifest = store.read_run(run.location)
-            if manifest and manifest.output:
-                for entry in manifest.output.files[:FILES_BESIDE]:
-                    curve = output.curve(store, manifest, entry)
-                    if curve:
-                        yield curve
-        except StoreError:
-            # One output that is gone hides no other.
-            return
+    def _curves(self, run: RunManifest) -> Iterator[tuple[str, list[list[float]]]]:
+        """The small tables of a run's output; of one that is gone none."""
+        with suppress(StoreError):
+            for entry in run.output.files[:FILES_BESIDE] if run.output else ():
+                if curve := output.curve(self.project.store, run, entry):
+                    yield curve
 
     def _run(self, path: str, run: RunManifest) -> str:
-        view = runs.run_view(self.project.store, run, self.project.history(run.pipeline))
-        files = run.output.files[:FILES_BESIDE] if run.output else ()
-        return self._template("run.html", path, view=view, run=run, files=files)
+        store = self.project.store
+        with self.project.index(run.pipeline) as index:
+            readers = index.readers(run.pipeline, run.location)
+        origins = [None if r.is_source else store.read_run(r.origin) for r in run.inputs]
+        return self._template(
+            "run.html",
+            path,
+            run=run,
+            names=self.project.names_of(run),
+            inputs=list(zip(run.inputs, origins, strict=True)),
+            readers=readers,
+            files=run.output.files[:FILES_BESIDE] if run.output else (),
+            place=store.address(run.location),
+            commands=runs.commands(run),
+            log=runs.read_log(store, run),
+        )
 
     def _output(self, path: str, run: RunManifest, page: int) -> str:
         files = run.output.files if run.output else ()
@@ -235,7 +238,7 @@ class Site:
         preview = output.preview(store, run, entry)
         carried = ""
         if not self.live and entry.size <= CARRIED_BYTES:
-            carried = output.data_url(b"".join(chunks(store, run, entry)))
+            carried = output.data_url(store, run, entry)
         return self._template(
             "file.html", path, run=run, entry=entry, number=number, preview=preview, carried=carried
         )
@@ -254,16 +257,66 @@ class Site:
         return str(page.render(url=url, live=self.live, path=path, **values))
 
 
-def included_pages(site: Site, pipelines: Sequence[str], most_runs: int) -> list[str]:
-    """The paths of the pages that a report of these pipelines holds: of each its latest runs and those that its plan hits."""
+def write_report(project: Project, pipelines: Sequence[str], directory: Path) -> int:
+    """Write the pages of these pipelines into a directory, which is new, empty or an earlier report; return their number.
+
+    The directory is replaced as a whole once all is written. A page that cannot be made says why. Raises UsageError for
+    a directory that holds anything else, and as `Site.render` does for a pipeline that does not exist.
+    """
+    directory = Path(os.path.abspath(directory))
+    _check_directory(directory)
+    site = Site(project, live=False)
+    paths = _included_pages(site, pipelines)
+    site.pipelines, site.included = pipelines, frozenset(paths).__contains__
+    # Without an engine or a registry the pages say so.
+    with suppress(DaintreeError):
+        site.images = project.images()
+    fresh = directory.with_name(f".{directory.name}.{os.getpid()}")
+    try:
+        for path in paths:
+            place = fresh / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                page = site.render(path)
+            except DaintreeError as error:
+                page = site.fault(path, error)
+            place.write_text(page, encoding="utf-8", errors="replace")
+        shutil.copytree(STATIC, fresh / "static")
+        shutil.copyfile(plotly_script(), fresh / "static" / PLOTLY)
+        (fresh / MARKER).touch()
+        if directory.exists():
+            shutil.rmtree(directory)
+        fresh.rename(directory)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return len(paths)
+
+
+def _check_directory(directory: Path) -> None:
+    if not directory.exists() and not directory.is_symlink():
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        return
+    if directory.is_symlink() or not directory.is_dir():
+        raise UsageError(
+            f"{directory} is no directory", hint="name one with --out, or remove what is there"
+        )
+    if any(directory.iterdir()) and not (directory / MARKER).exists():
+        raise UsageError(
+            f"{directory} holds something that is no report", hint="name another one with --out"
+        )
+
+
+def _included_pages(site: Site, pipelines: Sequence[str]) -> list[str]:
+    """The paths of a report's pages: of each pipeline its latest runs and those that its plan hits, with the outputs of these."""
     paths = ["index.html"]
     for name in pipelines:
         paths += [f"pipelines/{name}/{page}.html" for page in ("index", "runs", "metrics")]
-        recorded = [run.run for run in site.project.history(name)[:most_runs]]
-        view = site.project.pipeline(name)
-        hits = [stage.output.run for stage in view.stages if stage.output]
-        for run in dict.fromkeys([*hits, *recorded]):
-            paths.append(f"runs/{run}/index.html")
+        hits = [stage.output.run for stage in site.project.pipeline(name).stages if stage.output]
+        with site.project.index(name) as index:
+            recorded = [
+                run.run for run in index.find(RunQuery(pipeline=name, limit=MOST_RUNS)).runs
+            ]
+        paths += [f"runs/{run}/index.html" for run in dict.fromkeys([*hits, *recorded])]
         for run in hits:
             paths += _output_pages(site, run)
     return paths
@@ -271,15 +324,13 @@ def included_pages(site: Site, pipelines: Sequence[str], most_runs: int) -> list
 
 def _output_pages(site: Site, run: str) -> list[str]:
     try:
-        manifest = site.run(run)
+        artifact = site.run(run).output
     except UsageError:
         return []
-    files = manifest.output.files if manifest.output else ()
-    pages = range(1, max(1, -(-len(files) // FILES_A_PAGE)) + 1)
-    numbers = range(min(len(files), 4 * FILES_BESIDE))
-    return [f"runs/{run}/output-{page}.html" for page in pages] + [
-        f"runs/{run}/file-{number}.html" for number in numbers
-    ]
+    files = len(artifact.files) if artifact else 0
+    pages = [f"output-{page}" for page in range(1, max(1, -(-files // FILES_A_PAGE)) + 1)]
+    pages += [f"file-{number}" for number in range(min(files, 4 * FILES_BESIDE))]
+    return [f"runs/{run}/{page}.html" for page in pages]
 
 
 def plotly_script() -> Path:

@@ -7,31 +7,39 @@ from __future__ import annotations
 
 import codecs
 import csv
-import difflib
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import msgspec
 
-from daintree.components.git import Blobs
-from daintree.errors import DaintreeError
+from daintree.components.git import Blobs, attempt
+from daintree.errors import DaintreeError, GitError
 from daintree.pipeline.reasons import changed_files, changed_values
 from daintree.settings import Settings
 from daintree.spec.component import Scalar
+from daintree.spec.validation import read_component
 from daintree.store.output_file import chunks
-from daintree.store.records import METRICS, RunManifest, numbers_in
+from daintree.store.records import METRICS, FileEntry, RunManifest, numbers_in
 from daintree.store.store import Store
 
 # A larger file is compared by its digest alone.
 MOST_TEXT_BYTES = 1 << 20
 MOST_TABLE_BYTES = 64 << 20
 MOST_PATCH_LINES = 400
+_DIFF = (
+    "--no-index",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-color",
+    "--no-prefix",
+    "--no-renames",
+)
 
 _PACKAGE = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?==([^\s;\\]+)", re.MULTILINE)
 _BASE = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)", re.MULTILINE | re.IGNORECASE)
-_USES = re.compile(r"[A-Za-z0-9][\w-]*/([A-Za-z0-9][\w-]*)")
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -95,12 +103,13 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """Contents that a comparison rests on, as far as they are known: of each run's component files (path → text), CSVs and metrics.
+    """Contents that a comparison rests on, as far as they are known: of each run's component files (path → text), their differences, CSVs and metrics.
 
     `causes` are the first stages that differ, by input.
     """
 
     texts: tuple[Mapping[str, str], Mapping[str, str]] = ({}, {})
+    patches: Mapping[str, tuple[str, ...]] = {}
     tables: tuple[Mapping[str, Table], Mapping[str, Table]] = ({}, {})
     metrics: tuple[Mapping[str, float], Mapping[str, float]] = ({}, {})
     causes: Mapping[str, tuple[str, ...]] = {}
@@ -112,8 +121,8 @@ _FACTS = ("result", "component", "version", "environment", "image", "runner", "c
 def compare(first: RunManifest, second: RunManifest, evidence: Evidence) -> RunDifference:
     """All in which two runs differ."""
     texts = evidence.texts
-    sources = _source_changes(first, second, texts)
-    names = {name for text in texts for name in _USES.findall(text.get("component.yaml", ""))}
+    sources = _source_changes(first, second, evidence.patches)
+    names = {name for text in texts for name in _library_names(text)}
     libraries = [change for change in sources if change.path.partition("/")[0] in names]
     lock, base = "requirements.txt", "Dockerfile"
     digests = [{record.name: record.digest for record in run.inputs} for run in (first, second)]
@@ -143,22 +152,28 @@ def difference(
     store: Store, settings: Settings, first: RunManifest, second: RunManifest
 ) -> RunDifference:
     """All in which two runs of the store differ. What cannot be read is compared by its digest alone; of outputs in a bucket single files are fetched."""
-    runs = (first, second)
-    changed = {
+    before, after = first.version_files, second.version_files
+    paths = before.keys() | after.keys()
+    compared = {
+        p for p in paths if before.get(p) != after.get(p) or PurePath(p).name == "component.yaml"
+    }
+    texts = (
+        _component_texts(first, settings, compared),
+        _component_texts(second, settings, compared),
+    )
+    outputs = (_output_files(first), _output_files(second))
+    tables = {
         path
-        for path in first.version_files.keys() | second.version_files.keys()
-        if first.version_files.get(path) != second.version_files.get(path)
-    } | {"component.yaml"}
-    texts = [_component_texts(run, settings, changed) for run in runs]
-    outputs = [dict(_sizes(run)) for run in runs]
-    tables = {p for p in outputs[0].keys() & outputs[1].keys() if p.lower().endswith(".csv")}
-    changed_tables = {path for path in tables if _digest(first, path) != _digest(second, path)}
+        for path in outputs[0].keys() & outputs[1].keys()
+        if path.lower().endswith(".csv") and outputs[0][path].sha256 != outputs[1][path].sha256
+    }
     return compare(
         first,
         second,
         Evidence(
-            texts=(texts[0], texts[1]),
-            tables=(_tables(store, first, changed_tables), _tables(store, second, changed_tables)),
+            texts=texts,
+            patches=patches_of(*texts),
+            tables=(_tables(store, first, tables), _tables(store, second, tables)),
             metrics=(_metrics(store, first), _metrics(store, second)),
             causes=first_causes(store, first, second),
         ),
@@ -236,30 +251,51 @@ def _bases(dockerfile: str) -> dict[str, str]:
 
 
 def _source_changes(
-    first: RunManifest, second: RunManifest, texts: tuple[Mapping[str, str], Mapping[str, str]]
+    first: RunManifest, second: RunManifest, patches: Mapping[str, tuple[str, ...]]
 ) -> list[FileChange]:
-    changes = []
     before, after = first.version_files, second.version_files
-    for path in sorted(before.keys() | after.keys()):
-        if before.get(path) != after.get(path):
-            change = _change(path in before, path in after)
-            changes.append(FileChange(path=path, change=change, patch=_patch(path, texts)))
-    return changes
+    return [
+        FileChange(
+            path=path, change=_change(path in before, path in after), patch=patches.get(path, ())
+        )
+        for path in sorted(before.keys() | after.keys())
+        if before.get(path) != after.get(path)
+    ]
 
 
 def _change(was: bool, stays: bool) -> str:
     return "changed" if was and stays else "added" if stays else "deleted"
 
 
-def _patch(path: str, texts: tuple[Mapping[str, str], Mapping[str, str]]) -> tuple[str, ...]:
-    """The difference of a file line by line; nothing where neither text is known."""
-    before, after = (text.get(path, "").splitlines() for text in texts)
-    lines = difflib.unified_diff(before, after, f"a/{path}", f"b/{path}", lineterm="")
-    patch = tuple(lines)
-    if len(patch) > MOST_PATCH_LINES:
-        more = f"… {len(patch) - MOST_PATCH_LINES} lines more"
-        return (*patch[:MOST_PATCH_LINES], more)
-    return patch
+def patches_of(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """git's difference of each file (path → text) that differs, line by line, bounded; nothing where git is missing."""
+    paths = sorted(p for p in before.keys() | after.keys() if before.get(p) != after.get(p))
+    with tempfile.TemporaryDirectory(prefix="daintree-") as name:
+        for side, texts in (("a", before), ("b", after)):
+            directory = Path(name, side)
+            directory.mkdir()
+            for number, path in enumerate(paths):
+                # A path of a record never becomes a path of the disk.
+                if path in texts:
+                    (directory / str(number)).write_bytes(texts[path].encode())
+        try:
+            output = attempt(Path(name), "diff", *_DIFF, "a", "b").stdout.decode("utf-8", "replace")
+        except GitError:
+            return {}
+    parts = re.split(r"^diff --git [ab]/(\d+) .*\n", output, flags=re.MULTILINE)
+    return {
+        paths[int(number)]: _patch(paths[int(number)], part)
+        for number, part in zip(parts[1::2], parts[2::2], strict=True)
+    }
+
+
+def _patch(path: str, part: str) -> tuple[str, ...]:
+    """The lines of git's difference of one file under the file's own name."""
+    _, hunk, rest = part.partition("\n@@")
+    lines = f"--- a/{path}\n+++ b/{path}{hunk}{rest}".removesuffix("\n").split("\n")
+    if len(lines) > MOST_PATCH_LINES:
+        lines[MOST_PATCH_LINES:] = [f"… {len(lines) - MOST_PATCH_LINES} lines more"]
+    return tuple(lines)
 
 
 def _output_changes(
@@ -267,45 +303,56 @@ def _output_changes(
     second: RunManifest,
     tables: tuple[Mapping[str, Table], Mapping[str, Table]],
 ) -> tuple[FileChange, ...]:
-    before, after = dict(_sizes(first)), dict(_sizes(second))
+    before, after = _output_files(first), _output_files(second)
     changes = []
     for path in sorted(before.keys() | after.keys()):
-        if _digest(first, path) != _digest(second, path):
-            old, new = (table.get(path) for table in tables)
-            known = old is not None and new is not None
-            columns = (old.columns, new.columns) if old and new else ((), ())
-            changes.append(
-                FileChange(
-                    path=path,
-                    change=_change(path in before, path in after),
-                    before=before.get(path),
-                    after=after.get(path),
-                    columns_added=tuple(c for c in columns[1] if c not in columns[0]),
-                    columns_removed=tuple(c for c in columns[0] if c not in columns[1]),
-                    rows_before=old.rows if known and old else None,
-                    rows_after=new.rows if known and new else None,
-                )
+        old, new = before.get(path), after.get(path)
+        if old and new and old.sha256 == new.sha256:
+            continue
+        change = FileChange(
+            path=path,
+            change=_change(path in before, path in after),
+            before=old.size if old else None,
+            after=new.size if new else None,
+        )
+        first_table, second_table = (table.get(path) for table in tables)
+        if first_table and second_table:
+            columns = first_table.columns, second_table.columns
+            change = msgspec.structs.replace(
+                change,
+                columns_added=tuple(name for name in columns[1] if name not in columns[0]),
+                columns_removed=tuple(name for name in columns[0] if name not in columns[1]),
+                rows_before=first_table.rows,
+                rows_after=second_table.rows,
             )
+        changes.append(change)
     return tuple(changes)
 
 
-def _sizes(run: RunManifest) -> Iterable[tuple[str, int]]:
-    return ((entry.path, entry.size) for entry in (run.output.files if run.output else ()))
+def _output_files(run: RunManifest) -> dict[str, FileEntry]:
+    return {entry.path: entry for entry in run.output.files} if run.output else {}
 
 
-def _digest(run: RunManifest, path: str) -> str:
-    files = run.output.files if run.output else ()
-    return next((entry.sha256 for entry in files if entry.path == path), "")
+def _library_names(texts: Mapping[str, str]) -> set[str]:
+    """The directories of the libraries that a component uses, and that these use, by the texts of their component.yaml."""
+    names: set[str] = set()
+    for path, text in texts.items():
+        if PurePath(path).name == "component.yaml":
+            with suppress(DaintreeError):
+                uses = read_component(text.encode(), path).uses
+                names |= {PurePath(library).name for library in uses}
+    return names
 
 
 def _component_texts(run: RunManifest, settings: Settings, paths: Iterable[str]) -> dict[str, str]:
     """The texts of a run's component files, from git by their ids, else from the snapshot; of those that are there and no larger than is read."""
     snapshot = settings.snapshots / run.version.removeprefix("sha256:")
-    lines = {path: run.version_files[path].split() for path in paths if path in run.version_files}
+    blobs = Blobs(settings.root, {})
     texts: dict[str, str] = {}
-    read = _blob_reader(settings.root)
-    for path, (_, blob, *_rest) in lines.items():
-        content = read(blob)
+    for path in run.version_files.keys() & set(paths):
+        content = None
+        with suppress(KeyError, OSError, ValueError, DaintreeError):
+            content = blobs.read(run.version_files[path].split()[1])
         if content is None:
             with suppress(OSError, ValueError):
                 file = snapshot / path
@@ -316,26 +363,14 @@ def _component_texts(run: RunManifest, settings: Settings, paths: Iterable[str])
     return texts
 
 
-def _blob_reader(root: Path) -> Callable[[str], bytes | None]:
-    blobs = Blobs(root, {})
-
-    def read(blob: str) -> bytes | None:
-        try:
-            return blobs.read(blob)
-        except (KeyError, OSError, ValueError, DaintreeError):
-            return None
-
-    return read
-
-
 def _tables(store: Store, run: RunManifest, paths: Collection[str]) -> dict[str, Table]:
     """The shapes of CSVs in a run's output; of those that can be read and are no larger than is read."""
-    tables = {}
-    for entry in run.output.files if run.output else ():
-        if entry.path in paths and entry.size <= MOST_TABLE_BYTES:
+    tables, files = {}, _output_files(run)
+    for path in paths:
+        if files[path].size <= MOST_TABLE_BYTES:
             with suppress(DaintreeError, OSError, csv.Error, StopIteration):
-                reader = csv.reader(_lines(chunks(store, run, entry)))
-                tables[entry.path] = Table(tuple(next(reader)), sum(1 for row in reader if row))
+                reader = csv.reader(_lines(chunks(store, run, files[path])))
+                tables[path] = Table(tuple(next(reader)), sum(1 for row in reader if row))
     return tables
 
 
@@ -352,8 +387,6 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
 
 
 def _metrics(store: Store, run: RunManifest) -> dict[str, float]:
-    for entry in run.output.files if run.output else ():
-        if entry.path == METRICS:
-            with suppress(DaintreeError, OSError, ValueError):
-                return numbers_in(b"".join(chunks(store, run, entry)))
+    with suppress(KeyError, DaintreeError, OSError, ValueError):
+        return numbers_in(b"".join(chunks(store, run, _output_files(run)[METRICS])))
     return {}

@@ -6,14 +6,16 @@ import os
 import re
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from daintree.errors import StoreError
 from daintree.store import layout
 from daintree.store.backend import Backend, Entry, Unreadable, translate_errors
 from daintree.store.bucket import Bucket
-from daintree.store.directory import MARKER, Directory, dead, reap
+from daintree.store.directory import MARKER, Directory, Staging, dead, reap
 from daintree.store.integrity import Kept, read_stamp
 from daintree.store.leases import held_locks, remove_idle_locks
 from daintree.store.records import Holder, LeaseRecord, RunManifest, decode, readable
@@ -198,6 +200,16 @@ def holders(backend: Backend) -> list[Holder]:
         if isinstance(record.holder, Holder):
             current.append(record.holder)
     return current
+
+
+def growing_logs(directory: Path) -> dict[str, Path]:
+    """The logs of stages that this machine computes in a store's directory, by content key."""
+    logs: dict[str, Path] = {}
+    for place in sorted((directory / layout.STAGING).glob("*/")):
+        staging = Staging(place)
+        with suppress(OSError, UnicodeDecodeError):
+            logs[staging.key.read_text(encoding="ascii")] = staging.log
+    return logs
 
 
 def _clear(backend: Backend) -> None:

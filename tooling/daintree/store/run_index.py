@@ -13,11 +13,12 @@ from contextlib import closing, contextmanager, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from daintree.digest import digest_record, short
+from daintree.errors import UsageError
 from daintree.store.records import HistoryEntry
 from daintree.store.store import Store
 
@@ -48,12 +49,19 @@ _OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
 
 
 class Condition(NamedTuple):
-    """A condition on a metric or parameter, such as ("metric", "test.hr@10", ">=", 0.1). Texts compare with texts alone."""
+    """A condition on a metric or parameter, such as ("test.hr@10", ">=", "0.1"): a number compares with its number, a text with its text."""
 
-    kind: Literal["metric", "parameter"]
     name: str
-    operator: Literal["=", "!=", "<", "<=", ">", ">="]
-    value: float | str
+    operator: str
+    value: str
+
+    @property
+    def number(self) -> float | None:
+        """The value as a number; true is 1, false 0, None any other word."""
+        try:
+            return float({"true": "1", "false": "0"}.get(self.value, self.value))
+        except ValueError:
+            return None
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,14 +91,6 @@ class Page(NamedTuple):
 
     runs: list[HistoryEntry]
     total: int
-
-
-class Point(NamedTuple):
-    """Value of a metric in a run."""
-
-    started: str
-    run: str
-    value: float
 
 
 class RunIndex:
@@ -123,27 +123,27 @@ class RunIndex:
         return count
 
     def find(self, query: Query) -> Page:
-        """The runs that a query chooses, as the index knows them. Raises ValueError for an order or operator that there is none of."""
+        """The runs that a query chooses, as the index knows them. Raises UsageError for an order or operator that there is none of."""
         where, values = _where(query)
-        order, ordered = _order(query)
-        select = f"SELECT entry FROM runs {order} WHERE {where}"
+        join, column, ordering = _order(query.order)
+        select = f"SELECT entry FROM runs {join} WHERE {where}"
         direction = "DESC" if query.descending else "ASC"
-        select += f" ORDER BY {ordered} IS NULL, {ordered} {direction}, started DESC, runs.path"
+        select += f" ORDER BY {column} IS NULL, {column} {direction}, started DESC, runs.path"
         select += f" LIMIT {int(query.limit) or -1} OFFSET {int(query.offset)}"
-        joined = [query.order] if order else []
-
-        def page(database: sqlite3.Connection) -> Page:
-            total = database.execute(f"SELECT count(*) FROM runs WHERE {where}", values)
-            rows = database.execute(select, [*_split(joined), *values])
-            return Page([_decoder.decode(entry) for (entry,) in rows], total.fetchone()[0])
-
-        return self._ask(page)
+        [(total,)] = self._rows(f"SELECT count(*) FROM runs WHERE {where}", values)
+        return Page(self._entries(select, [*ordering, *values]), total)
 
     def at(self, location: str) -> HistoryEntry | None:
         """The entry of the run at a location of the store, as the index knows it."""
-        select = "SELECT entry FROM runs WHERE location = ?"
-        row = self._ask(lambda database: database.execute(select, [location]).fetchone())
-        return _decoder.decode(row[0]) if row else None
+        return next(
+            iter(self._entries("SELECT entry FROM runs WHERE location = ?", [location])), None
+        )
+
+    def readers(self, pipeline: str, location: str) -> list[HistoryEntry]:
+        """The runs of a pipeline that read the output of the run at a location, newest first."""
+        select = "SELECT entry FROM runs WHERE pipeline = ? AND instr(entry, ?) ORDER BY started DESC, path"
+        entries = self._entries(select, [pipeline, location.encode()])
+        return [e for e in entries if location in (i.origin for i in e.inputs if not i.is_source)]
 
     def latest(self, pipeline: str, most: int) -> dict[str, list[HistoryEntry]]:
         """The latest runs of each stage of a pipeline, at most so many of one, newest first, by stage."""
@@ -151,10 +151,8 @@ class RunIndex:
             "SELECT entry FROM (SELECT path, row_number() OVER (PARTITION BY stage ORDER BY path) AS place FROM runs "
             "WHERE pipeline = ?) JOIN runs USING (path) WHERE place <= ? ORDER BY path"
         )
-        rows = self._ask(lambda database: database.execute(select, [pipeline, most]).fetchall())
         stages: dict[str, list[HistoryEntry]] = {}
-        for (content,) in rows:
-            entry = _decoder.decode(content)
+        for entry in self._entries(select, [pipeline, most]):
             stages.setdefault(entry.stage, []).append(entry)
         return stages
 
@@ -163,36 +161,48 @@ class RunIndex:
         """True when the database cannot be written: it is in memory, and each time it is filled anew."""
         return self._file is None
 
-    def names(
-        self, kind: Literal["metric", "parameter"], pipeline: str, stage: str = ""
-    ) -> list[str]:
-        """The names of all metrics or parameters of a pipeline's or stage's runs, sorted."""
-        select = (
-            "SELECT DISTINCT name FROM facts JOIN runs USING (path) WHERE kind = ? AND pipeline = ?"
+    def stages(self, pipeline: str) -> list[str]:
+        """The stages of a pipeline that have run, sorted."""
+        return self._names(
+            "SELECT DISTINCT stage FROM runs WHERE pipeline = ? ORDER BY 1", pipeline
         )
-        values = [kind, pipeline, *([stage] if stage else [])]
-        select += " AND stage = ?" if stage else ""
-        return self._ask(lambda d: sorted(name for (name,) in d.execute(select, values)))
 
     def people(self, pipeline: str) -> list[str]:
         """People who have run a pipeline, sorted."""
-        select = "SELECT DISTINCT person FROM runs WHERE pipeline = ?"
-        return self._ask(lambda d: sorted(person for (person,) in d.execute(select, [pipeline])))
-
-    def series(self, pipeline: str, stage: str, metric: str) -> list[Point]:
-        """The values of a metric over time, oldest first."""
-        select = (
-            "SELECT started, run, value FROM facts JOIN runs USING (path) "
-            "WHERE kind = 'metric' AND name = ? AND pipeline = ? AND stage = ? ORDER BY started, path"
+        return self._names(
+            "SELECT DISTINCT person FROM runs WHERE pipeline = ? ORDER BY 1", pipeline
         )
-        values = [metric, pipeline, stage]
-        return self._ask(lambda d: [Point(*row) for row in d.execute(select, values)])
+
+    def varied_parameters(self, query: Query) -> list[str]:
+        """The names of parameters that do not have one value in all chosen runs of a stage, sorted."""
+        where, values = _where(query)
+        select = (
+            f"SELECT name FROM facts JOIN runs USING (path) WHERE kind = 'parameter' AND {where} "
+        )
+        select += "GROUP BY stage, name HAVING count(DISTINCT value) > 1"
+        return sorted(set(self._names(select, *values)))
+
+    def metrics(self, query: Query) -> list[str]:
+        """The names of the chosen runs' metrics: the least nested first, then those that most runs have."""
+        where, values = _where(query)
+        select = f"SELECT name FROM facts JOIN runs USING (path) WHERE kind = 'metric' AND {where} "
+        names = self._names(select + "GROUP BY name ORDER BY count(*) DESC, name", *values)
+        return sorted(names, key=lambda name: name.count("."))
 
     def close(self) -> None:
         """Close the database."""
         if self._database is not None:
             self._database.close()
             self._database = None
+
+    def _rows(self, select: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        return self._ask(lambda database: database.execute(select, values).fetchall())
+
+    def _names(self, select: str, *values: object) -> list[str]:
+        return [name for (name,) in self._rows(select, values)]
+
+    def _entries(self, select: str, values: Sequence[object]) -> list[HistoryEntry]:
+        return [_decoder.decode(entry) for (entry,) in self._rows(select, values)]
 
     def _ask(self, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
         """The answer of the database; where that is damaged, of a new one; where there can be none, of one in memory."""
@@ -311,9 +321,9 @@ def _fits(value: object) -> bool:
     return not isinstance(value, int) or -(1 << 63) <= value < 1 << 63
 
 
-def _where(query: Query) -> tuple[str, list[float | str]]:
+def _where(query: Query) -> tuple[str, list[float | str | None]]:
     """The condition of a query, and the values of its marks."""
-    parts, values = ["1"], list[float | str]()
+    parts, values = ["1"], list[float | str | None]()
     for column in ("pipeline", "stage", "result", "person"):
         if value := getattr(query, column):
             parts.append(f"{column} = ?")
@@ -331,31 +341,25 @@ def _where(query: Query) -> tuple[str, list[float | str]]:
         parts.append("measured")
     for condition in query.conditions:
         if condition.operator not in _OPERATORS:
-            raise ValueError(f"no operator {condition.operator!r}")
+            raise UsageError(f"there is no operator {condition.operator!r}")
         # A number is less than any text in SQLite.
-        kind = "text" if isinstance(condition.value, str) else "number"
-        same = "=" if kind == "text" else "!="
+        compared = f"iif(typeof(value) = 'text', value {condition.operator} ?, value {condition.operator} ?)"
         parts.append(
-            "EXISTS (SELECT 1 FROM facts WHERE facts.path = runs.path AND kind = ? AND name = ? "
-            f"AND typeof(value) {same} 'text' AND value {condition.operator} ?)"
+            f"EXISTS (SELECT 1 FROM facts WHERE facts.path = runs.path AND ? IN (name, stage || '.' || name) AND {compared})"
         )
-        values += [condition.kind, condition.name, condition.value]
+        values += [condition.name, condition.value, condition.number]
     return " AND ".join(parts), values
 
 
-def _order(query: Query) -> tuple[str, str]:
-    """The table that the order needs, "" for none, and the column. Raises ValueError for an unknown order."""
-    if query.order in _COLUMNS:
-        return "", _COLUMNS[query.order]
-    kind, colon, _ = query.order.partition(":")
+def _order(order: str) -> tuple[str, str, list[str]]:
+    """The table that an order needs joined ("" for none), the column, and the values of its marks. Raises UsageError for an unknown order."""
+    if order in _COLUMNS:
+        return "", _COLUMNS[order], []
+    kind, colon, name = order.partition(":")
     if not colon or kind not in ("metric", "parameter"):
-        raise ValueError(f"no order {query.order!r}")
+        raise UsageError(f"there is no order {order!r}", hint=", ".join(_COLUMNS))
     join = "LEFT JOIN facts AS ordering ON ordering.path = runs.path AND ordering.kind = ? AND ordering.name = ?"
-    return join, "ordering.value"
-
-
-def _split(orders: Sequence[str]) -> list[str]:
-    return [part for order in orders for part in order.split(":", 1)]
+    return join, "ordering.value", [kind, name]
 
 
 def opened(store: Store, caches: Path) -> closing[RunIndex]:

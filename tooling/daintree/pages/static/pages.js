@@ -52,9 +52,9 @@ function enableFiltering() {
     const chosen = new FormData(form);
     let matching = 0;
     for (const row of document.querySelectorAll("#runs tbody tr")) {
-      const shown = ["stage", "result"].every((name) => !chosen.get(name) || row.dataset[name] === chosen.get(name))
-        && row.dataset.by.toLowerCase().includes(chosen.get("by").toLowerCase())
-        && row.dataset.commit.startsWith(chosen.get("commit").trim().toLowerCase());
+      const shown = ["stage", "result", "person"].every((name) => !chosen.get(name) || row.dataset[name] === chosen.get(name))
+        && row.dataset.commit.startsWith(chosen.get("commit").trim().toLowerCase())
+        && row.dataset.day >= chosen.get("since") && (!chosen.get("until") || row.dataset.day <= chosen.get("until"));
       row.hidden = !shown;
       matching += shown;
     }
@@ -81,14 +81,16 @@ function drawCharts() {
       continue;
     }
     if (plot.childElementCount) continue;
-    const series = JSON.parse(plot.dataset.series).map((one) => ({
-      ...one, type: "scatter", mode: one.x.length > 200 ? "lines" : "lines+markers", marker: { size: 6 }, line: { width: 2 },
+    // Colours come again after five lines, with another dash.
+    const series = JSON.parse(plot.dataset.series).map((one, place) => ({
+      ...one, type: "scatter", mode: one.x.length > 200 ? "lines" : "lines+markers", marker: { size: 6 },
+      line: { width: 2, dash: ["solid", "dash", "dot", "dashdot"][Math.floor(place / lines.length) % 4] },
       hovertemplate: one.text ? "%{y}<br>%{text}" : "%{x}: %{y}",
     }));
     const axis = { gridcolor: colour("--rule"), linecolor: colour("--rule"), zeroline: false, automargin: true };
     Plotly.newPlot(plot, series, {
-      margin: { l: 48, r: 12, t: 8, b: 40 }, height: 260, colorway: lines, showlegend: series.length > 1,
-      legend: { orientation: "h", y: -0.25 }, paper_bgcolor: "transparent", plot_bgcolor: "transparent",
+      margin: { l: 48, r: 12, t: series.length > 1 ? 36 : 8, b: 40 }, height: 280, colorway: lines, showlegend: series.length > 1,
+      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, paper_bgcolor: "transparent", plot_bgcolor: "transparent",
       font: { color: colour("--text"), family: "inherit", size: 12 }, hovermode: "closest",
       xaxis: { ...axis, ...range(series, plot.dataset.along), title: { text: plot.dataset.along === "time" ? "" : plot.dataset.along } }, yaxis: axis,
     }, { responsive: true, displayModeBar: false });

@@ -9,7 +9,7 @@ import pytest
 
 from daintree.errors import UsageError
 from daintree.pages.project import Project
-from daintree.pages.report import write_report
+from daintree.pages.site import write_report
 from tests.contract.runs import OTHER_RUN, publish, publish_failed
 
 
