@@ -20,7 +20,7 @@ PLATFORM = "linux/amd64"
 USES = "uses: [lib/stageio]\n"
 
 
-def found(
+def affected_since(
     monorepo: Monorepo,
     base: str | None = None,
     *,
@@ -33,14 +33,14 @@ def found(
 
 def reasons(monorepo: Monorepo, base: str | None = None) -> dict[str, list[str]]:
     """Why each affected component is."""
-    return {item.name: list(item.reasons) for item in found(monorepo, base).components}
+    return {item.name: list(item.reasons) for item in affected_since(monorepo, base).components}
 
 
 def versions(root: Path, bases: Mapping[str, str]) -> dict[str, str]:
     """The version of each component of a project."""
     names = discover_components(root)
-    found = read_versions(root, names, platform=PLATFORM, bases=bases)
-    return {name: found[name].digest for name in names}
+    read = read_versions(root, names, platform=PLATFORM, bases=bases)
+    return {name: read[name].digest for name in names}
 
 
 def by_definition(
@@ -70,7 +70,7 @@ def by_definition(
 def assert_as_defined(monorepo: Monorepo, base: str = "HEAD") -> None:
     """`affected` finds what it has to find by definition, and says why."""
     expected = by_definition(monorepo, base)
-    result = found(monorepo, base)
+    result = affected_since(monorepo, base)
     assert {item.name: item.version for item in result.components} == expected
     assert all(item.reasons for item in result.components)
 

@@ -14,8 +14,8 @@ def test_an_answer_is_what_is_there() -> None:
 
 
 def test_an_error_is_what_is_missing() -> None:
-    found = checked("git", lambda: refuse(DaintreeError("no git", hint="install git")))
-    assert found == Check("git", "missing", "no git", "install git")
+    check = checked("git", lambda: refuse(DaintreeError("no git", hint="install git")))
+    assert check == Check("git", "missing", "no git", "install git")
 
 
 def test_an_error_of_the_kind_named_says_that_it_cannot_be_told() -> None:
@@ -23,5 +23,5 @@ def test_an_error_of_the_kind_named_says_that_it_cannot_be_told() -> None:
         (ClusterForbidden("not yours"), "unknown"),
         (ClusterError("down"), "missing"),
     ):
-        found = checked("secret", lambda error=error: refuse(error), ClusterForbidden)  # type: ignore[misc]
-        assert found.state == state
+        check = checked("secret", lambda error=error: refuse(error), ClusterForbidden)  # type: ignore[misc]
+        assert check.state == state

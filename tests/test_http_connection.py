@@ -64,7 +64,7 @@ def port(tunnels: list[tuple[str, str]]) -> Iterator[int]:
         server.shutdown()
 
 
-def asked(url: str) -> bytes:
+def requested_target(url: str) -> bytes:
     """The body of the answer to a GET."""
     parts = urlsplit(url)
     with closing(connection_to(parts, 10)) as connection:
@@ -73,8 +73,8 @@ def asked(url: str) -> bytes:
 
 
 def test_it_leads_to_the_server_of_the_url(port: int, tunnels: list[tuple[str, str]]) -> None:
-    assert asked(f"http://127.0.0.1:{port}/a?b=c") == b"/a?b=c"
-    assert asked(f"http://127.0.0.1:{port}") == b"/"
+    assert requested_target(f"http://127.0.0.1:{port}/a?b=c") == b"/a?b=c"
+    assert requested_target(f"http://127.0.0.1:{port}") == b"/"
     assert tunnels == []
 
 
@@ -83,7 +83,7 @@ def test_a_proxy_of_the_environment_is_gone_through(
     port: int, tunnels: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setenv(variable, f"http://us%40er:pass@127.0.0.1:{port}")
-    assert asked("http://server.example:81/a") == b"/a"
+    assert requested_target("http://server.example:81/a") == b"/a"
     assert tunnels == [("server.example:81", "Basic dXNAZXI6cGFzcw==")]
 
 
@@ -91,7 +91,7 @@ def test_a_proxy_needs_no_scheme(
     port: int, tunnels: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", f"127.0.0.1:{port}")
-    assert asked("http://server.example/a") == b"/a"
+    assert requested_target("http://server.example/a") == b"/a"
     assert tunnels == [("server.example:80", "")]
 
 
@@ -101,7 +101,7 @@ def test_hosts_without_a_proxy_are_asked_straight(
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    assert asked(f"http://{host}:{port}/a") == b"/a"
+    assert requested_target(f"http://{host}:{port}/a") == b"/a"
 
 
 def test_https_is_spoken_with_certificates_checked() -> None:

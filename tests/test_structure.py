@@ -286,9 +286,9 @@ def old_words_in_docstrings() -> list[str]:
     spoken = [*(OLD_WORDS.keys() - {"reach", "helper", "helpers"}), *OLD_PHRASES]
     pattern = re.compile(rf"\b({'|'.join(spoken)})\b", re.IGNORECASE)
     return [
-        f"{place} {found[0]}"
+        f"{place} {match[0]}"
         for place, text in docstrings(PACKAGE)
-        if (found := pattern.search(text))
+        if (match := pattern.search(text))
     ]
 
 

@@ -118,9 +118,9 @@ def test_lines_of_many_threads_do_not_mix(capfd: pytest.CaptureFixture[str]) -> 
     lines = [f"{number:03}" * 10 for number in range(200)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(say, lines))
-    said = capfd.readouterr()
-    assert sorted(said.err.splitlines()) == lines
-    assert said.out == ""
+    printed = capfd.readouterr()
+    assert sorted(printed.err.splitlines()) == lines
+    assert printed.out == ""
 
 
 # Clears the screen, sets a title, colours, rings, returns, and reorders what follows.

@@ -30,12 +30,12 @@ class Answer:
     then: Answer | None = None
     refusals: list[tuple[int, dict[str, str]]] = field(default_factory=list)
 
-    def start(self, asked: Message) -> int:
+    def start(self, headers: Message) -> int:
         """Where the content begins that a request gets."""
         validators = {self.headers.get(name) for name in ("ETag", "Last-Modified")} - {None}
-        if not self.ranges or "Range" not in asked or asked.get("If-Range") not in validators:
+        if not self.ranges or "Range" not in headers or headers.get("If-Range") not in validators:
             return 0
-        return int(asked["Range"].removeprefix("bytes=").rstrip("-"))
+        return int(headers["Range"].removeprefix("bytes=").rstrip("-"))
 
 
 NOT_FOUND = Answer(b"", 404, {}, None, None)
@@ -47,7 +47,7 @@ class Server:
 
     address: str
     answers: dict[str, Answer] = field(default_factory=dict)
-    asked: list[tuple[str, str, str]] = field(default_factory=list)
+    received: list[tuple[str, str, str]] = field(default_factory=list)
     ranges: list[str] = field(default_factory=list)
 
     def serve(
@@ -69,8 +69,8 @@ class Server:
 
     def requests(self) -> list[str]:
         """What was asked since the last time, e.g. "GET /a.json"."""
-        words = [f"{method} {path}" for method, path, _ in self.asked]
-        self.asked.clear()
+        words = [f"{method} {path}" for method, path, _ in self.received]
+        self.received.clear()
         return words
 
 
@@ -81,7 +81,7 @@ def web_server() -> Iterator[Server]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             answer = state.answers.get(self.path.partition("?")[0], NOT_FOUND)
-            state.asked.append((self.command, self.path, self.headers.get("Authorization", "")))
+            state.received.append((self.command, self.path, self.headers.get("Authorization", "")))
             state.ranges.append(self.headers.get("Range", ""))
             if answer.refusals:
                 status, headers = answer.refusals.pop(0)

@@ -49,9 +49,9 @@ def add(project: Path) -> Callable[[str, Files], Path]:
 
 
 def run(project: Path, name: str, environments: Path, *arguments: str) -> tuple[int, str]:
-    said: list[str] = []
-    code = run_component_tests(project, name, environments, said.append, arguments=arguments)
-    return code, "\n".join(said)
+    lines: list[str] = []
+    code = run_component_tests(project, name, environments, lines.append, arguments=arguments)
+    return code, "\n".join(lines)
 
 
 COMPONENT = {
@@ -82,8 +82,8 @@ def test_a_component_is_tested_with_its_libraries_beside_it(
         },
     )
     before = sorted(project.rglob("*"))
-    code, said = run(project, "shop/greet", environments)
-    assert "1 passed" in said
+    code, printed = run(project, "shop/greet", environments)
+    assert "1 passed" in printed
     assert code == 0
     assert sorted(project.rglob("*")) == before
     assert directory.is_dir()
@@ -99,8 +99,8 @@ def test_a_library_is_tested_under_its_own_name(
             "tests/test_words.py": "import words\ndef test_hello():\n    assert words.HELLO == 'hello'\n",
         },
     )
-    code, said = run(project, "lib/words", environments)
-    assert "1 passed" in said
+    code, printed = run(project, "lib/words", environments)
+    assert "1 passed" in printed
     assert code == 0
 
 
@@ -115,9 +115,9 @@ def test_a_failing_test_is_shown_and_counts(
             "tests/test_main.py": "def test_sum():\n    assert 1 + 1 == 3\n",
         },
     )
-    code, said = run(project, "shop/fails", environments)
+    code, printed = run(project, "shop/fails", environments)
     assert code == 1
-    assert "assert (1 + 1) == 3" in said
+    assert "assert (1 + 1) == 3" in printed
 
 
 def test_the_components_own_packages_win(
@@ -148,8 +148,8 @@ def test_the_components_own_packages_win(
     # pytest itself still comes from the usual index.
     for name in ("UV_OFFLINE", "UV_CACHE_DIR", "PIP_CONFIG_FILE"):
         monkeypatch.delenv(name)
-    code, said = run(project, "shop/pins", environments)
-    assert code == 0, said
+    code, printed = run(project, "shop/pins", environments)
+    assert code == 0, printed
 
 
 def test_arguments_go_to_pytest(
@@ -157,8 +157,8 @@ def test_arguments_go_to_pytest(
 ) -> None:
     test = "def test_one(): pass\ndef test_two(): pass\n"
     add("shop/two", {**COMPONENT, "component.yaml": "", "tests/test_main.py": test})
-    _, said = run(project, "shop/two", environments, "-k", "two")
-    assert "1 passed, 1 deselected" in said
+    _, printed = run(project, "shop/two", environments, "-k", "two")
+    assert "1 passed, 1 deselected" in printed
 
 
 @pytest.mark.parametrize("files", [{}, {"tests/empty.txt": ""}, {"tests/test_main.py": ""}])
@@ -166,9 +166,9 @@ def test_a_component_without_tests_is_said(
     project: Path, add: Callable[[str, Files], Path], environments: Path, files: Files
 ) -> None:
     add("shop/bare", {**COMPONENT, "component.yaml": "", **files})
-    code, said = run(project, "shop/bare", environments)
+    code, printed = run(project, "shop/bare", environments)
     assert code == 0
-    assert said.splitlines()[-1] == (
+    assert printed.splitlines()[-1] == (
         "shop/bare has no tests: write components/shop/bare/tests/test_main.py"
     )
 

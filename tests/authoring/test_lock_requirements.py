@@ -27,7 +27,7 @@ class Project:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.said: list[str] = []
+        self.lines: list[str] = []
 
     def add(
         self, name: str, requirements: str | None = "", *uses: str, component: bool = True
@@ -42,7 +42,7 @@ class Project:
         return directory
 
     def lock(self, name: str, **options: bool) -> bool:
-        return lock(self.root, name, self.said.append, **options)
+        return lock(self.root, name, self.lines.append, **options)
 
     def text(self, name: str) -> str:
         return (self.root / "components" / name / "requirements.txt").read_text()
@@ -103,21 +103,21 @@ def test_the_file_is_the_same_wherever_the_project_is(project: Project, wheels: 
 def test_every_package_has_a_hash_and_what_was_locked_is_installed(project: Project) -> None:
     project.lock("shop/rank")
     assert project.text("shop/rank").count("--hash=sha256:") == 3
-    assert project.said == [
+    assert project.lines == [
         "resolving what shop/rank requires",
         "installing 3 packages (size not recorded) for shop/rank, the first time only",
-        project.said[2],
+        project.lines[2],
     ]
-    assert project.said[2].startswith("installed ")
+    assert project.lines[2].startswith("installed ")
 
 
 def test_locking_again_changes_nothing(project: Project) -> None:
     project.lock("shop/rank")
     before = project.text("shop/rank")
-    project.said.clear()
+    project.lines.clear()
     assert not project.lock("shop/rank")
     assert project.text("shop/rank") == before
-    assert project.said == ["resolving what shop/rank requires"]
+    assert project.lines == ["resolving what shop/rank requires"]
 
 
 def test_versions_are_kept_until_they_are_upgraded(project: Project, wheels: Wheels) -> None:
@@ -152,9 +152,9 @@ def test_check_says_what_changed(project: Project, path: str, content: str, reas
     before = project.text("shop/rank")
     assert not project.lock("shop/rank", check=True)
     (project.root / "components" / path).write_text(content)
-    project.said.clear()
+    project.lines.clear()
     assert project.lock("shop/rank", check=True)
-    assert project.said == [f"components/shop/rank/requirements.txt is out of date: {reason}"]
+    assert project.lines == [f"components/shop/rank/requirements.txt is out of date: {reason}"]
     assert project.text("shop/rank") == before
 
 

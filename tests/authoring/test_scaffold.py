@@ -80,10 +80,10 @@ def test_its_dockerfile_is_written_to_own_on_request(project: Path) -> None:
 
 def test_a_new_component_passes_its_tests(project: Path, environments: Path) -> None:
     new_component(project, "shop/rank")
-    said: list[str] = []
-    code = run_component_tests(project, "shop/rank", environments, said.append)
-    assert code == 0, said
-    assert any("1 passed" in line for line in said)
+    printed: list[str] = []
+    code = run_component_tests(project, "shop/rank", environments, printed.append)
+    assert code == 0, printed
+    assert any("1 passed" in line for line in printed)
 
 
 def test_a_new_component_runs(project: Path, environments: Path, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_new_component_runs(project: Path, environments: Path, tmp_path: Path)
         (tmp_path / part).mkdir()
     (tmp_path / "input/records.csv").write_text("a,b\n1,2\n3,\n,\n")
     runner = LocalRunner(msgspec.structs.replace(read_settings(project), environments=environments))
-    said: list[str] = []
+    printed: list[str] = []
     version = ComponentVersion(
         name="shop/rank",
         digest="",
@@ -105,7 +105,7 @@ def test_a_new_component_runs(project: Path, environments: Path, tmp_path: Path)
         platform="",
         warnings=(),
     )
-    prepared = runner.prepare(version, lambda: snapshot, said.append)
+    prepared = runner.prepare(version, lambda: snapshot, printed.append)
     job = Job(
         label="new:rank",
         component="shop/rank",
@@ -119,8 +119,8 @@ def test_a_new_component_runs(project: Path, environments: Path, tmp_path: Path)
         scratch=tmp_path / "scratch",
         log=tmp_path / "log.txt",
     )
-    assert runner.execute(job, said.append).exit_code == 0, said
-    assert said[-1] == "records.csv: kept 1 of 3 rows"
+    assert runner.execute(job, printed.append).exit_code == 0, printed
+    assert printed[-1] == "records.csv: kept 1 of 3 rows"
     assert (tmp_path / "output/records.csv").read_text() == "a,b\n1,2\n"
 
 

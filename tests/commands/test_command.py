@@ -31,7 +31,7 @@ class Greet(DaintreeCommand):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "printed"),
     [
         (["a"], 0, "['a'] [] False\n"),
         (["--json", "a", "b"], 7, "['a', 'b'] [] True\n"),
@@ -39,10 +39,10 @@ class Greet(DaintreeCommand):
     ],
 )
 def test_a_command_gets_its_options_and_names(
-    arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], code: int, printed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert Greet().parse_execute(arguments) == code
-    assert capsys.readouterr() == (said, "")
+    assert capsys.readouterr() == (printed, "")
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,9 @@ def test_a_command_takes_so_many_names(
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_every_command_has_help(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert Greet().parse_execute([flag]) == 0
-    said = capsys.readouterr().out
-    assert "NAME [OTHER] [--json]" in said
-    assert "print JSON, for programs" in said
+    printed = capsys.readouterr().out
+    assert "NAME [OTHER] [--json]" in printed
+    assert "print JSON, for programs" in printed
 
 
 def test_a_command_knows_its_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

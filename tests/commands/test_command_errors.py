@@ -31,7 +31,7 @@ def test_what_a_command_returns_is_the_exit_code(result: int | None, code: int) 
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "message"),
     [
         (DaintreeError("wrong"), 1, "error: wrong\n"),
         (SettingsError("wrong", hint="do this"), 1, "error: wrong\nhint: do this\n"),
@@ -48,11 +48,11 @@ def test_what_a_command_returns_is_the_exit_code(result: int | None, code: int) 
     ],
 )
 def test_an_error_is_one_message_on_stderr(
-    error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
+    error: BaseException, code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert guarded(failing(error)) == code
     output = capsys.readouterr()
-    assert (output.out, output.err) == ("", said)
+    assert (output.out, output.err) == ("", message)
 
 
 def test_a_bug_shows_its_traceback_and_ends_with_3(capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,9 +123,9 @@ def test_a_thread_that_is_left_behind_in_a_write_is_no_abort() -> None:
         begun = process.stderr.read(1)
         process.stdin.close()
         code = process.wait(timeout=60)
-        said = begun + process.stderr.read()
+        printed = begun + process.stderr.read()
     assert code == 7
-    assert set(said) == {ord("x")}
+    assert set(printed) == {ord("x")}
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_an_engine_that_cannot_be_had_is_said_with_its_own_hint(
 def test_a_registry_that_is_not_there_is_to_be_started_and_one_that_refuses_wants_a_login(
     tmp_path: Path,
 ) -> None:
-    def asked(address: str) -> Service:
+    def service(address: str) -> Service:
         return ask_registry(
             read_settings(tmp_path, {"HOME": "/", "DAINTREE_REGISTRY": f"{address}/ml"})
         )
@@ -88,8 +88,8 @@ def test_a_registry_that_is_not_there_is_to_be_started_and_one_that_refuses_want
     with web_server() as server:
         challenge = {"WWW-Authenticate": 'Basic realm="x"'}
         server.serve("/v2/ml/services/manifests/none", status=401, headers=challenge)
-        assert asked(server.address).hint == f"docker login {server.address}"
-    assert asked(server.address).hint == "to start one: docker compose up -d registry"
+        assert service(server.address).hint == f"docker login {server.address}"
+    assert service(server.address).hint == "to start one: docker compose up -d registry"
 
 
 def test_a_directory_needs_no_service(tmp_path: Path) -> None:

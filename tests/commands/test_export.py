@@ -64,12 +64,15 @@ def test_a_run_arrives_with_all_that_is_known_of_it(
         parameters={"epochs": 5, "mode": "x", "on": True},
     )
     assert export(server, store, pipeline) == 1
-    [found] = exported(server, pipeline)
-    assert found.data.params == {"epochs": "5", "mode": "x", "on": "true"}
-    assert found.data.metrics == {"test.hr_at_10": 0.25, "loss": -1.0}
-    assert (found.info.status, found.info.run_name) == ("FINISHED", "train 00000001")
-    assert (found.info.start_time, found.info.end_time) == (1772360100000, 1772360101000)
-    tags = found.data.tags
+    [exported_run] = exported(server, pipeline)
+    assert exported_run.data.params == {"epochs": "5", "mode": "x", "on": "true"}
+    assert exported_run.data.metrics == {"test.hr_at_10": 0.25, "loss": -1.0}
+    assert (exported_run.info.status, exported_run.info.run_name) == ("FINISHED", "train 00000001")
+    assert (exported_run.info.start_time, exported_run.info.end_time) == (
+        1772360100000,
+        1772360101000,
+    )
+    tags = exported_run.data.tags
     assert tags["daintree.run"] == run.run
     assert tags["mlflow.source.git.commit"] == "f" * 40
     assert tags["mlflow.user"] == "ana"
@@ -81,7 +84,7 @@ def test_a_run_arrives_with_all_that_is_known_of_it(
         run.keys.content,
     )
     file = MlflowClient(tracking_uri=server).download_artifacts(
-        found.info.run_id, "provenance.json", str(tmp_path)
+        exported_run.info.run_id, "provenance.json", str(tmp_path)
     )
     assert json.loads(Path(file).read_bytes())["run"] == run.run
 
@@ -106,10 +109,10 @@ def test_what_was_interrupted_is_completed_and_what_was_deleted_stays_so(
     begun = client.create_run(experiment, tags={"daintree.run": run_id(1)})
     client.log_param(begun.info.run_id, "epochs", "50")
     assert export(server, store, pipeline) == 1
-    [found] = exported(server, pipeline)
-    assert found.info.run_id == begun.info.run_id
-    assert (found.info.status, found.data.metrics["loss"]) == ("FINISHED", -1.0)
-    client.delete_run(found.info.run_id)
+    [exported_run] = exported(server, pipeline)
+    assert exported_run.info.run_id == begun.info.run_id
+    assert (exported_run.info.status, exported_run.data.metrics["loss"]) == ("FINISHED", -1.0)
+    client.delete_run(exported_run.info.run_id)
     assert export(server, store, pipeline) == 0
     assert exported(server, pipeline) == []
 
@@ -122,9 +125,9 @@ def test_many_parameters_and_metrics_are_sent_in_parts(
     content = json.dumps(numbers).encode()
     publish(store, run_id(1), {"metrics.json": content}, pipeline=pipeline, parameters=parameters)
     assert export(server, store, pipeline) == 1
-    [found] = exported(server, pipeline)
-    assert len(found.data.params) == 250
-    assert len(found.data.metrics) == 1200
+    [exported_run] = exported(server, pipeline)
+    assert len(exported_run.data.params) == 250
+    assert len(exported_run.data.metrics) == 1200
 
 
 def test_a_server_that_is_away_is_said_without_its_password(

@@ -27,8 +27,8 @@ def test_every_event_is_a_line_with_its_stage(
     progress.line("left", "read 10 rows")
     progress.computed("left", msgspec.structs.replace(record, count=1))
     progress.warning("join", "stage join: output file x is missing; computing it again")
-    said = capsys.readouterr()
-    assert said.err.splitlines() == [
+    printed = capsys.readouterr()
+    assert printed.err.splitlines() == [
         "load   hit   saves 1.50 s",
         "left   run   no run recorded",
         "left   note  installing 3 packages, 12.0 MB",
@@ -36,7 +36,7 @@ def test_every_event_is_a_line_with_its_stage(
         "left   done  1.50 s, 1 file, 1.5 kB",
         "warning: stage join: output file x is missing; computing it again",
     ]
-    assert said.out == ""
+    assert printed.out == ""
 
 
 def test_an_image_that_may_change_is_no_matter_of_a_virtual_environment(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from daintree.errors import SpecError, VersionError
-from tests.library_project import CLEAN, USES, assert_as_defined, found, reasons
+from tests.library_project import CLEAN, USES, affected_since, assert_as_defined, reasons
 
 if TYPE_CHECKING:
     from tests.conftest import Monorepo
@@ -125,7 +125,7 @@ def test_what_dockerignore_lets_in_again(library_project: Monorepo) -> None:
 def test_an_affected_component_without_a_version_is_an_error(library_project: Monorepo) -> None:
     (library_project.root / CLEAN / "out").symlink_to("/etc/passwd")
     with pytest.raises(VersionError, match="common/clean/out is a link that leaves"):
-        found(library_project)
+        affected_since(library_project)
 
 
 def test_a_user_of_a_changed_library_without_a_version_is_an_error(
@@ -133,7 +133,7 @@ def test_a_user_of_a_changed_library_without_a_version_is_an_error(
 ) -> None:
     library_project.write("components/lib/models/component.yaml", "uses: [lib/nothing]\n")
     with pytest.raises(SpecError, match="uses 'lib/nothing', but there is no such library"):
-        found(library_project)
+        affected_since(library_project)
 
 
 def test_a_component_that_had_no_version_before(library_project: Monorepo) -> None:
@@ -153,7 +153,7 @@ def test_one_component_takes_another_in(library_project: Monorepo) -> None:
     with pytest.raises(
         VersionError, match="components/common/clean is a component inside components/common"
     ):
-        found(library_project)
+        affected_since(library_project)
 
 
 def test_many_components_at_once(monorepo: Monorepo) -> None:

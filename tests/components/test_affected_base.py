@@ -9,7 +9,7 @@ import pytest
 from daintree.components import WorkingTree
 from daintree.components.affected import Affected, affected
 from daintree.errors import GitError, UsageError
-from tests.library_project import CLEAN, PLATFORM, found, reasons, versions
+from tests.library_project import CLEAN, PLATFORM, affected_since, reasons, versions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ def test_the_base_is_the_merge_base_with_the_upstream_branch(library_project: Mo
     library_project.write("components/train/main.py", "main")
     library_project.commit()
     library_project.git("checkout", "--quiet", "topic")
-    assert found(library_project).base == base
+    assert affected_since(library_project).base == base
     assert list(reasons(library_project)) == ["common/clean"]
     assert list(reasons(library_project, "main")) == ["common/clean", "train"]
     assert list(reasons(library_project, "HEAD")) == []
@@ -34,20 +34,20 @@ def test_the_base_is_the_merge_base_with_the_upstream_branch(library_project: Mo
 
 def test_nothing_uncommitted_is_compared_with_the_parent(library_project: Monorepo) -> None:
     first = library_project.git("rev-parse", "HEAD")
-    assert found(library_project).chosen == "HEAD, the first commit"
+    assert affected_since(library_project).chosen == "HEAD, the first commit"
     library_project.write(f"{CLEAN}/main.py", "2")
-    assert found(library_project).chosen == "HEAD, as the branch has no upstream"
+    assert affected_since(library_project).chosen == "HEAD, as the branch has no upstream"
     library_project.commit()
-    assert found(library_project).base == first
+    assert affected_since(library_project).base == first
     assert list(reasons(library_project)) == ["common/clean"]
 
 
 def test_before_any_commit_everything_is_affected(monorepo: Monorepo) -> None:
-    assert found(monorepo) == Affected("", (), "no commit yet")
+    assert affected_since(monorepo) == Affected("", (), "no commit yet")
     monorepo.component("b")
     monorepo.component("a")
     assert reasons(monorepo) == {"a": ["no commit yet"], "b": ["no commit yet"]}
-    assert {item.name: item.version for item in found(monorepo).components} == versions(
+    assert {item.name: item.version for item in affected_since(monorepo).components} == versions(
         monorepo.root, {}
     )
 
@@ -55,7 +55,7 @@ def test_before_any_commit_everything_is_affected(monorepo: Monorepo) -> None:
 def test_an_unknown_base(library_project: Monorepo) -> None:
     library_project.git("branch", "develop")
     with pytest.raises(UsageError) as caught:
-        found(library_project, "devel")
+        affected_since(library_project, "devel")
     assert caught.value.message == "git knows no commit 'devel'"
     assert caught.value.hint == "did you mean 'develop'?"
 

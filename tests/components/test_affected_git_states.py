@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.library_project import CLEAN, assert_as_defined, by_definition, found, reasons
+from tests.library_project import CLEAN, affected_since, assert_as_defined, by_definition, reasons
 
 if TYPE_CHECKING:
     from tests.conftest import Monorepo
@@ -119,7 +119,9 @@ def test_a_sparse_checkout_of_a_commit_that_changed_what_it_leaves_out(
     library_project.commit()
     expected = by_definition(library_project, base)
     library_project.git("sparse-checkout", "set", "components/train", "components/lib")
-    assert {item.name: item.version for item in found(library_project, base).components} == expected
+    assert {
+        item.name: item.version for item in affected_since(library_project, base).components
+    } == expected
 
 
 def test_a_project_below_the_top_of_its_repository(monorepo: Monorepo) -> None:

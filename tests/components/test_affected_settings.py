@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.library_project import by_definition, found
+from tests.library_project import affected_since, by_definition
 
 if TYPE_CHECKING:
     from tests.conftest import Monorepo
@@ -26,7 +26,7 @@ def test_the_pin_of_a_base_image(library_project: Monorepo) -> None:
     other = PIN.replace("1", "2")
     library_project.write("pyproject.toml", pyproject(bases=f'debian = "{other}"'))
 
-    result = found(library_project, bases={"debian": other})
+    result = affected_since(library_project, bases={"debian": other})
     assert [(item.name, item.reasons) for item in result.components] == [
         ("train", ("the pin of the base image debian changed",))
     ]
@@ -34,17 +34,17 @@ def test_the_pin_of_a_base_image(library_project: Monorepo) -> None:
         library_project, "HEAD", bases={"debian": other}, bases_before={"debian": PIN}
     )
     # The environment's word, here the same pin in both states, is not what changed.
-    assert found(library_project, bases={"debian": "sha256:" + "3" * 64}).components == ()
+    assert affected_since(library_project, bases={"debian": "sha256:" + "3" * 64}).components == ()
 
 
 def test_the_platform(library_project: Monorepo) -> None:
     library_project.write("pyproject.toml", pyproject(platform="linux/arm64"))
-    result = found(library_project, platform="linux/arm64")
+    result = affected_since(library_project, platform="linux/arm64")
     assert [(item.name, item.reasons) for item in result.components] == [
         ("common/clean", ("platform linux/amd64 → linux/arm64",)),
         ("train", ("platform linux/amd64 → linux/arm64",)),
     ]
-    assert found(library_project, platform="linux/s390x").components == ()
+    assert affected_since(library_project, platform="linux/s390x").components == ()
 
 
 @pytest.mark.parametrize(
@@ -56,4 +56,4 @@ def test_a_project_file_that_says_nothing_of_use_before(
     library_project.write("pyproject.toml", before)
     library_project.commit()
     library_project.write("pyproject.toml", pyproject(bases='x = "' + PIN + '"'))
-    assert found(library_project, bases={"x": PIN}).components == ()
+    assert affected_since(library_project, bases={"x": PIN}).components == ()

@@ -51,15 +51,15 @@ WRITTEN = {
 
 def by_docker(text: str) -> list[tuple[str, int, int, tuple[str, ...]]]:
     return [
-        (found.cmd.upper(), found.start_line, found.end_line, found.flags)
-        for found in dockerfile.parse_string(text)
+        (instruction.cmd.upper(), instruction.start_line, instruction.end_line, instruction.flags)
+        for instruction in dockerfile.parse_string(text)
     ]
 
 
 def by_us(text: str) -> list[tuple[str, int, int, tuple[str, ...]]]:
     return [
-        (found.name, found.start + 1, found.end, found.flags)
-        for found in read_instructions(text.encode())
+        (instruction.name, instruction.start + 1, instruction.end, instruction.flags)
+        for instruction in read_instructions(text.encode())
     ]
 
 

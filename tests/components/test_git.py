@@ -113,8 +113,8 @@ def test_configuration_in_the_environment_reaches_git(
     excludes.write_text("*.tmp\n")
     configure(monkeypatch, excludes)
     monorepo.component("a", {"x.tmp": "x"})
-    found = WorkingTree(monorepo.root).files("components/a")
-    assert [entry.path for entry in found] == ["components/a/Dockerfile", "components/a/main.py"]
+    entries = WorkingTree(monorepo.root).files("components/a")
+    assert [entry.path for entry in entries] == ["components/a/Dockerfile", "components/a/main.py"]
     assert ignored_by(monorepo.root, "components/a/x.tmp") == f"{excludes}:1"
     assert ignored_by(monorepo.root, "components/a/main.py") == ""
 
@@ -144,16 +144,16 @@ def test_the_repository_of_a_project(monorepo: Monorepo) -> None:
     monorepo.git("worktree", "add", "--quiet", "../tree")
     worktree = monorepo.root.parent / "tree" / "deep" / "er"
 
-    found = read_repository(worktree)
-    assert found.prefix == b"deep/er/"
-    assert found.levels == 2
-    assert found.algorithm == "sha1"
-    assert found.common_directory.resolve() == monorepo.root / ".git"
-    assert found.git_directory == monorepo.root / ".git" / "worktrees" / "tree"
+    repository = read_repository(worktree)
+    assert repository.prefix == b"deep/er/"
+    assert repository.levels == 2
+    assert repository.algorithm == "sha1"
+    assert repository.common_directory.resolve() == monorepo.root / ".git"
+    assert repository.git_directory == monorepo.root / ".git" / "worktrees" / "tree"
     commit = monorepo.git("rev-parse", "HEAD")
-    assert (found.head, found.parents, found.upstream) == (commit, (), "")
-    assert not found.is_shallow
-    assert not found.is_detached
+    assert (repository.head, repository.parents, repository.upstream) == (commit, (), "")
+    assert not repository.is_shallow
+    assert not repository.is_detached
 
 
 def test_the_commits_of_a_repository(monorepo: Monorepo) -> None:
@@ -163,12 +163,12 @@ def test_the_commits_of_a_repository(monorepo: Monorepo) -> None:
     monorepo.git("checkout", "--quiet", "-b", "topic", "--track")
     assert read_repository(monorepo.root).upstream == first
     second = monorepo.commit("second")
-    found = read_repository(monorepo.root)
-    assert (found.head, found.parents, found.upstream) == (second, (first,), first)
+    repository = read_repository(monorepo.root)
+    assert (repository.head, repository.parents, repository.upstream) == (second, (first,), first)
     monorepo.git("checkout", "--quiet", "--detach")
-    found = read_repository(monorepo.root)
-    assert (found.head, found.parents, found.upstream) == (second, (first,), "")
-    assert found.is_detached
+    repository = read_repository(monorepo.root)
+    assert (repository.head, repository.parents, repository.upstream) == (second, (first,), "")
+    assert repository.is_detached
 
 
 def test_a_call_in_the_background() -> None:

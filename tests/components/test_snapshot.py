@@ -44,13 +44,13 @@ def into(tmp_path: Path) -> Path:
 
 
 def contents(directory: Path) -> dict[str, str | bytes]:
-    found: dict[str, str | bytes] = {}
+    files: dict[str, str | bytes] = {}
     for path in sorted(directory.rglob("*")):
         if path.is_symlink():
-            found[str(path.relative_to(directory))] = f"-> {os.readlink(path)}"
+            files[str(path.relative_to(directory))] = f"-> {os.readlink(path)}"
         elif path.is_file():
-            found[str(path.relative_to(directory))] = path.read_bytes()
-    return found
+            files[str(path.relative_to(directory))] = path.read_bytes()
+    return files
 
 
 EXPECTED: dict[str, str | bytes] = {
@@ -67,9 +67,9 @@ EXPECTED: dict[str, str | bytes] = {
 
 
 def test_exactly_the_files_of_the_version(project: Monorepo, into: Path) -> None:
-    found = version(project)
-    made = make_snapshot(found, into)
-    assert made == into / found.digest.removeprefix("sha256:")
+    component = version(project)
+    made = make_snapshot(component, into)
+    assert made == into / component.digest.removeprefix("sha256:")
     assert contents(made) == EXPECTED
     assert [path.name for path in into.iterdir()] == [made.name]
 
@@ -85,10 +85,10 @@ def test_read_only_with_fixed_times(project: Monorepo, into: Path) -> None:
 
 
 def test_what_is_there_is_used_as_it_is(project: Monorepo, into: Path) -> None:
-    found = version(project)
-    before = make_snapshot(found, into).stat().st_ino
+    component = version(project)
+    before = make_snapshot(component, into).stat().st_ino
     project.write("components/a/main.py", "print(2)\n")
-    made = make_snapshot(found, into)
+    made = make_snapshot(component, into)
     assert made.stat().st_ino == before
     assert contents(made) == EXPECTED
 
@@ -130,20 +130,20 @@ def relink(made: Path) -> None:
 def test_a_damaged_snapshot_is_made_anew(
     project: Monorepo, into: Path, damage: Callable[[Path], object]
 ) -> None:
-    found = version(project)
-    made = make_snapshot(found, into)
+    component = version(project)
+    made = make_snapshot(component, into)
     damage(made)
-    assert contents(make_snapshot(found, into)) == EXPECTED
+    assert contents(make_snapshot(component, into)) == EXPECTED
     assert not list(into.glob(".*"))
 
 
 def test_bytecode_that_python_leaves_is_no_damage(project: Monorepo, into: Path) -> None:
-    found = version(project)
-    made = make_snapshot(found, into)
+    component = version(project)
+    made = make_snapshot(component, into)
     (made / "stageio" / "__pycache__").mkdir()
     (made / "stageio" / "__pycache__" / "paths.cpython-311.pyc").write_bytes(b"")
     before = made.stat().st_ino
-    assert make_snapshot(found, into).stat().st_ino == before
+    assert make_snapshot(component, into).stat().st_ino == before
 
 
 @pytest.mark.parametrize(
@@ -160,9 +160,9 @@ def test_a_file_that_changed_meanwhile_is_as_it_was_hashed(
     project: Monorepo, into: Path, change: Callable[[Path], object]
 ) -> None:
     project.write("components/a/main.py", "print(0)\n")
-    found = version(project)
+    component = version(project)
     change(project.root / "components/a/main.py")
-    assert contents(make_snapshot(found, into)) == {**EXPECTED, "main.py": b"print(0)\n"}
+    assert contents(make_snapshot(component, into)) == {**EXPECTED, "main.py": b"print(0)\n"}
 
 
 def test_a_sparse_checkout(project: Monorepo, into: Path) -> None:
@@ -201,14 +201,14 @@ def test_attributes_count_and_settings_and_programs_of_the_user_do_not(
     project.git("config", "filter.upper.smudge", "tr A-Z a-z")
     project.write(".gitattributes", f"{attributes}\n")
     project.write('components/a/[x] "y".txt', on_disk)
-    found = version(project)
-    made = make_snapshot(found, into)
+    component = version(project)
+    made = make_snapshot(component, into)
     assert contents(made)['[x] "y".txt'] == expected
     before = made.stat().st_ino
-    assert make_snapshot(found, into).stat().st_ino == before
+    assert make_snapshot(component, into).stat().st_ino == before
     (made / '[x] "y".txt').chmod(0o644)
     (made / '[x] "y".txt').write_bytes(b"damaged")
-    assert contents(make_snapshot(found, into))['[x] "y".txt'] == expected
+    assert contents(make_snapshot(component, into))['[x] "y".txt'] == expected
 
 
 def test_a_changed_attribute_is_another_version(project: Monorepo, into: Path) -> None:
@@ -271,12 +271,12 @@ def test_a_place_that_cannot_be_written(project: Monorepo, tmp_path: Path) -> No
 def test_a_disk_that_is_full(project: Monorepo, into: Path) -> None:
     """A limit on the size of files stands in for the disk; what was begun is taken away."""
     project.write("components/a/large", b"x" * 100_000)
-    found = version(project)
+    component = version(project)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
     try:
         with pytest.raises(VersionError, match="git cannot check out a"):
-            make_snapshot(found, into)
+            make_snapshot(component, into)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(into.iterdir()) == []
@@ -330,10 +330,10 @@ def test_processes_that_start_together_get_one_snapshot(project: Monorepo, into:
         assert process.stdin
         process.stdin.write("go\n")
         process.stdin.flush()
-    said = {process.communicate()[0].strip() for process in processes}
+    printed = {process.communicate()[0].strip() for process in processes}
     assert [process.returncode for process in processes] == [0, 0, 0, 0]
     (made,) = into.iterdir()
-    assert said == {str(made)}
+    assert printed == {str(made)}
     assert len(contents(made)) == len(EXPECTED) + 50
 
 
@@ -341,7 +341,7 @@ def test_snapshots_that_were_changed_are_named(monorepo: Monorepo, tmp_path: Pat
     monorepo.component("a")
     monorepo.component("b", {"words.txt": "b"})
     versions = read_versions(monorepo.root, ["a", "b"], platform="linux/amd64", bases={})
-    made = {name: make_snapshot(found, tmp_path) for name, found in versions.items()}
+    made = {name: make_snapshot(component, tmp_path) for name, component in versions.items()}
     assert changed_snapshots([*versions.values()], tmp_path) == []
     (made["b"] / "main.py").chmod(0o644)
     (made["b"] / "main.py").write_text("print(2)\n")

@@ -60,19 +60,19 @@ def read(monorepo: Monorepo) -> ComponentVersion | DaintreeError:
 
 
 def version(monorepo: Monorepo) -> ComponentVersion:
-    found = read(monorepo)
-    assert isinstance(found, ComponentVersion), found
-    return found
+    tooling = read(monorepo)
+    assert isinstance(tooling, ComponentVersion), tooling
+    return tooling
 
 
 def reasons(monorepo: Monorepo) -> dict[str, list[str]]:
-    found = affected(WorkingTree(monorepo.root), "HEAD", platform=PLATFORM, bases={})
-    return {item.name: list(item.reasons) for item in found.components}
+    changes = affected(WorkingTree(monorepo.root), "HEAD", platform=PLATFORM, bases={})
+    return {item.name: list(item.reasons) for item in changes.components}
 
 
 def test_what_it_is_made_of(project: Monorepo, tmp_path: Path) -> None:
-    found = version(project)
-    assert {file.path: file.origin for file in found.files} == {
+    tooling = version(project)
+    assert {file.path: file.origin for file in tooling.files} == {
         ".dockerignore": "deploy/tooling/.dockerignore",
         "Dockerfile": "deploy/tooling/Dockerfile",
         "LICENSE": "LICENSE",
@@ -81,8 +81,8 @@ def test_what_it_is_made_of(project: Monorepo, tmp_path: Path) -> None:
         "tooling/templates/Dockerfile.template": "tooling/templates/Dockerfile.template",
         "tooling/tests/x.py": "tooling/tests/x.py",
     }
-    assert found.bases == (("python:3.11-slim", "python:3.11-slim"),)
-    snapshot = make_snapshot(found, tmp_path / "snapshots")
+    assert tooling.bases == (("python:3.11-slim", "python:3.11-slim"),)
+    snapshot = make_snapshot(tooling, tmp_path / "snapshots")
     assert (snapshot / "LICENSE").read_text() == "as it is\n"
 
 

@@ -117,7 +117,7 @@ def test_submodules_and_nested_repositories(committed: Monorepo) -> None:
         f"{DIRECTORY}/sub",
     )
     committed.git("init", "--quiet", f"{DIRECTORY}/untracked")
-    found = {entry.path: entry.mode for entry in files(committed)}
-    assert found[f"{DIRECTORY}/sub"] == SUBMODULE
-    assert found[f"{DIRECTORY}/untracked"] == SUBMODULE
-    assert not any(path.startswith(f"{DIRECTORY}/sub/") for path in found)
+    modes = {entry.path: entry.mode for entry in files(committed)}
+    assert modes[f"{DIRECTORY}/sub"] == SUBMODULE
+    assert modes[f"{DIRECTORY}/untracked"] == SUBMODULE
+    assert not any(path.startswith(f"{DIRECTORY}/sub/") for path in modes)

@@ -20,8 +20,8 @@ PIN = "sha256:" + "1" * 64
 
 def test_the_digest_of_a_known_version(project: Monorepo) -> None:
     """A version once published must be found again by every later release of the tooling."""
-    found = version(project, "user", bases={"python:3.11-slim": PIN})
-    assert found.files == (
+    component = version(project, "user", bases={"python:3.11-slim": PIN})
+    assert component.files == (
         VersionedFile(
             "Dockerfile",
             "100644",
@@ -53,7 +53,10 @@ def test_the_digest_of_a_known_version(project: Monorepo) -> None:
             "components/lib/stageio/paths.py",
         ),
     )
-    assert found.digest == "sha256:6311e0154a7c6d627245f277972777b70724ef83fa026e690ad5033aa2ead895"
+    assert (
+        component.digest
+        == "sha256:6311e0154a7c6d627245f277972777b70724ef83fa026e690ad5033aa2ead895"
+    )
 
 
 def test_several_at_once_are_what_they_are_one_by_one(project: Monorepo) -> None:
@@ -144,14 +147,14 @@ def test_base_images_are_pinned_by_reference_or_warned_of(project: Monorepo) -> 
         "ARG TAG=3.11\nFROM python:$TAG\nFROM busybox@sha256:abc\n"
         "FROM b\nCOPY --from=tool:1 /x /x\n",
     )
-    found = version(project, bases={"python:3.11": PIN})
-    assert found.bases == (
+    component = version(project, bases={"python:3.11": PIN})
+    assert component.bases == (
         ("b", "b"),
         ("busybox@sha256:abc", "busybox@sha256:abc"),
         ("python:3.11", f"python:3.11@{PIN}"),
         ("tool:1", "tool:1"),
     )
-    assert found.warnings == (
+    assert component.warnings == (
         "components/a/Dockerfile: the base image b has no pin, so it may change unnoticed"
         " (set its digest in [tool.daintree.bases])",
         "components/a/Dockerfile: the image tool:1 that files are copied from has no pin,"
@@ -170,8 +173,8 @@ def test_a_library_lies_under_its_last_name_and_has_its_own_dockerignore(project
     project.write("components/lib/stageio/README.md", "")
     project.write("components/user/.dockerignore", "paths.py\n.dockerignore\n")
     project.write("components/user/README.md", "")
-    found = version(project, "user")
-    assert paths(found) == [
+    component = version(project, "user")
+    assert paths(component) == [
         "Dockerfile",
         "README.md",
         "component.yaml",
@@ -179,22 +182,22 @@ def test_a_library_lies_under_its_last_name_and_has_its_own_dockerignore(project
         "stageio/__init__.py",
         "stageio/paths.py",
     ]
-    assert found.libraries == ("lib/stageio",)
-    assert found.files[-1].origin == "components/lib/stageio/paths.py"
+    assert component.libraries == ("lib/stageio",)
+    assert component.files[-1].origin == "components/lib/stageio/paths.py"
 
 
 def test_libraries_of_libraries(project: Monorepo) -> None:
     project.library("lib/deep/base", {"b.py": ""})
     project.write("components/lib/stageio/component.yaml", "uses: [lib/deep/base]\n")
-    found = version(project, "user")
-    assert found.libraries == ("lib/deep/base", "lib/stageio")
-    assert "base/b.py" in paths(found)
+    component = version(project, "user")
+    assert component.libraries == ("lib/deep/base", "lib/stageio")
+    assert "base/b.py" in paths(component)
 
 
 def test_links_inside_stay_links(project: Monorepo) -> None:
     (project.root / "components/a/link.py").symlink_to("main.py")
-    found = {file.path: file.mode for file in version(project).files}
-    assert found["link.py"] == "120000"
+    modes = {file.path: file.mode for file in version(project).files}
+    assert modes["link.py"] == "120000"
 
 
 def test_a_dockerfile_among_the_tests_is_no_component(project: Monorepo) -> None:

@@ -91,20 +91,20 @@ def test_affected_tells_it_as_any_other_file(monorepo: Monorepo) -> None:
     monorepo.write("components/lib/text/tests/main.py", "")
     base = monorepo.commit()
 
-    def found() -> dict[str, tuple[str, ...]]:
+    def affected_components() -> dict[str, tuple[str, ...]]:
         result = affected(WorkingTree(monorepo.root), base, platform="linux/amd64", bases={})
         return {item.name: item.reasons for item in result.components}
 
-    assert found() == {}
+    assert affected_components() == {}
     path = monorepo.write("components/shop/rank/Dockerfile", LINES)
-    assert found() == {}
+    assert affected_components() == {}
     path.write_text(f"{LINES}USER 1000\n")
-    assert found() == {"shop/rank": ("Dockerfile changed",)}
+    assert affected_components() == {"shop/rank": ("Dockerfile changed",)}
     path.unlink()
     monorepo.write("components/shop/new/main.py", "print(2)\n")
-    assert found() == {"shop/new": ("new component",)}
+    assert affected_components() == {"shop/new": ("new component",)}
     (monorepo.root / "components/shop/rank/main.py").unlink()
-    assert found()["shop/rank"] == ("deleted",)
+    assert affected_components()["shop/rank"] == ("deleted",)
 
 
 def test_a_program_inside_a_package_or_among_tests_is_no_component(monorepo: Monorepo) -> None:
@@ -141,5 +141,5 @@ def test_a_base_image_of_another_python_is_a_warning(
 ) -> None:
     small(monorepo, component='python: "3.12"\n', Dockerfile=f"FROM {base}\n")
     text = f"the base image {base} has another Python than the 3.12 of component.yaml"
-    found = version(monorepo, "shop/rank").warnings
-    assert (f"components/shop/rank/Dockerfile: {text}" in found) == warned
+    warnings = version(monorepo, "shop/rank").warnings
+    assert (f"components/shop/rank/Dockerfile: {text}" in warnings) == warned

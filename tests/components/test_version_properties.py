@@ -39,8 +39,8 @@ class MemoryTree:
 
     def files(self, directory: str) -> list[Entry]:
         inside = f"{directory}/"
-        found = [e for e in self._entries if e.path == directory or e.path.startswith(inside)]
-        return sorted(found, key=lambda entry: entry.path)
+        entries = [e for e in self._entries if e.path == directory or e.path.startswith(inside)]
+        return sorted(entries, key=lambda entry: entry.path)
 
     def content(self, entry: Entry) -> bytes:
         return self._contents[entry.blob]
@@ -57,17 +57,17 @@ def digest(files: Files) -> str:
 
 @SETTINGS
 @given(FILES, st.data())
-def test_a_byte(files: Files, data: st.DataObject) -> None:
-    path = data.draw(st.sampled_from(sorted(files)))
+def test_a_byte(files: Files, choices: st.DataObject) -> None:
+    path = choices.draw(st.sampled_from(sorted(files)))
     mode, content = files[path]
-    other = data.draw(st.binary(max_size=4).filter(lambda drawn: drawn != content))
+    other = choices.draw(st.binary(max_size=4).filter(lambda drawn: drawn != content))
     assert digest({**files, path: (mode, other)}) != digest(files)
 
 
 @SETTINGS
 @given(FILES, st.data())
-def test_a_mode(files: Files, data: st.DataObject) -> None:
-    path = data.draw(st.sampled_from(sorted(files)))
+def test_a_mode(files: Files, choices: st.DataObject) -> None:
+    path = choices.draw(st.sampled_from(sorted(files)))
     mode, content = files[path]
     other = REGULAR if mode == EXECUTABLE else EXECUTABLE
     assert digest({**files, path: (other, content)}) != digest(files)
@@ -75,12 +75,12 @@ def test_a_mode(files: Files, data: st.DataObject) -> None:
 
 @SETTINGS
 @given(FILES, st.data())
-def test_a_path(files: Files, data: st.DataObject) -> None:
-    path = data.draw(st.sampled_from(sorted(files)))
-    other = data.draw(PATHS.filter(lambda drawn: drawn not in files))
-    kept = {name: file for name, file in files.items() if name != path}
-    assert digest({**kept, other: files[path]}) != digest(files)
-    assert digest(kept) != digest(files)
+def test_a_path(files: Files, choices: st.DataObject) -> None:
+    path = choices.draw(st.sampled_from(sorted(files)))
+    other = choices.draw(PATHS.filter(lambda drawn: drawn not in files))
+    others = {name: file for name, file in files.items() if name != path}
+    assert digest({**others, other: files[path]}) != digest(files)
+    assert digest(others) != digest(files)
 
 
 @SETTINGS

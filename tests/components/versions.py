@@ -26,9 +26,9 @@ def version(
     return read_versions(monorepo.root, [name], platform=platform, bases=bases or {})[name]
 
 
-def paths(found: ComponentVersion) -> list[str]:
+def paths(component: ComponentVersion) -> list[str]:
     """Where the version's files lie in the component."""
-    return [file.path for file in found.files]
+    return [file.path for file in component.files]
 
 
 @pytest.fixture

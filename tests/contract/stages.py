@@ -72,7 +72,7 @@ class StageMaker:
         """Execute the job; what it says is kept in `lines`."""
         return self.runner.execute(job, on_line or self.lines.append)
 
-    def told(self, expression: str, *arguments: str) -> Any:
+    def evaluate(self, expression: str, *arguments: str) -> Any:
         """What a stage finds the expression to be."""
         job = self.job(TELL.format(expression), *arguments)
         assert self.run(job).exit_code == 0, self.lines

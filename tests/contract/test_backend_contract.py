@@ -91,9 +91,9 @@ def test_names_come_back_as_they_are(backend: Backend) -> None:
     names = ["with space", "%20", "größe", "a?b*c", "back\\slash", "..a", "h#x", "_x", "{y}"]
     for name in names:
         backend.put(f"shop/{name}/run.json", name.encode())
-    found = paths(backend, "shop")
-    assert sorted(found) == sorted(f"shop/{name}/run.json" for name in names)
-    assert backend.get_many(found) == [path.split("/")[1].encode() for path in found]
+    listed = paths(backend, "shop")
+    assert sorted(listed) == sorted(f"shop/{name}/run.json" for name in names)
+    assert backend.get_many(listed) == [path.split("/")[1].encode() for path in listed]
 
 
 def test_a_listing_is_in_the_order_of_its_paths(backend: Backend) -> None:
@@ -115,9 +115,9 @@ def test_children_are_the_directories(backend: Backend) -> None:
 
 def test_a_listing_of_thousands_is_whole(backend: Backend) -> None:
     at_once(8, lambda n: [backend.put(f"many/{n}-{m:03}", b"x") for m in range(140)])
-    found = paths(backend, "many")
-    assert len(found) == 8 * 140
-    assert found == sorted(found)
+    listed = paths(backend, "many")
+    assert len(listed) == 8 * 140
+    assert listed == sorted(listed)
 
 
 def test_what_is_removed_is_gone_and_nothing_else(backend: Backend) -> None:
@@ -131,10 +131,10 @@ def test_what_is_removed_is_gone_and_nothing_else(backend: Backend) -> None:
 
 def test_an_object_over_the_limit_is_not_read_and_can_be_replaced(backend: Backend) -> None:
     backend.put("a", bytes(2 << 20))
-    [found] = backend.get_many(["a"], 1 << 20)
-    assert found == Unreadable("irregular", f"is {2 << 20} bytes large, which no record is")
+    [large] = backend.get_many(["a"], 1 << 20)
+    assert large == Unreadable("irregular", f"is {2 << 20} bytes large, which no record is")
     assert backend.get_many(["a"], MAX_RECORD_BYTES) == [bytes(2 << 20)]
-    assert backend.replace("a", found, b"small")
+    assert backend.replace("a", large, b"small")
     assert backend.get_many(["a"]) == [b"small"]
 
 
@@ -176,10 +176,10 @@ def test_what_is_no_file_is_unreadable_and_holds_up_nobody(tmp_path: Path, kind:
         socket.socket(socket.AF_UNIX).bind(os.path.relpath(place))
     else:
         place.symlink_to(tmp_path / ("real" if kind == "link" else "nothing"))
-    [found] = backend.get_many(["a"])
-    assert isinstance(found, Unreadable)
-    assert found.reason == ("directory" if kind == "directory" else "irregular")
+    [unreadable] = backend.get_many(["a"])
+    assert isinstance(unreadable, Unreadable)
+    assert unreadable.reason == ("directory" if kind == "directory" else "irregular")
     assert not backend.create("a", b"x")
     if kind != "directory":
-        assert backend.replace("a", found, b"record")
+        assert backend.replace("a", unreadable, b"record")
         assert backend.get_many(["a", "real"]) == [b"record", b"x"]

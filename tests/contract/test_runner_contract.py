@@ -47,16 +47,16 @@ def test_input_is_read_and_output_written(stages: StageMaker) -> None:
     ],
 )
 def test_arguments_arrive_as_they_are(stages: StageMaker, value: str) -> None:
-    assert stages.told("sys.argv[5:]", "--name", value) == ["--name", value]
+    assert stages.evaluate("sys.argv[5:]", "--name", value) == ["--name", value]
 
 
 def test_paths_may_hold_spaces_and_any_letter(stages: StageMaker) -> None:
     stages.directory /= "ein größerer Ort"
-    assert stages.told("os.listdir(sys.argv[2])") == ["given.csv"]
+    assert stages.evaluate("os.listdir(sys.argv[2])") == ["given.csv"]
 
 
 def test_libraries_beside_the_entrypoint_are_imported(stages: StageMaker) -> None:
-    assert stages.told("__import__('shared').NAME") == "shared"
+    assert stages.evaluate("__import__('shared').NAME") == "shared"
 
 
 def test_all_it_says_goes_to_the_log_and_the_listener_in_order(stages: StageMaker) -> None:
@@ -65,8 +65,8 @@ def test_all_it_says_goes_to_the_log_and_the_listener_in_order(stages: StageMake
     stages.run(job)
     # A container's two streams are two: their lines may change places, those of one never do.
     for stream in ("out", "err"):
-        said = [line for line in stages.lines if line.startswith(stream)]
-        assert said == [f"{stream} {count}" for count in range(3)]
+        printed = [line for line in stages.lines if line.startswith(stream)]
+        assert printed == [f"{stream} {count}" for count in range(3)]
     assert len(stages.lines) == 6
     assert job.log.read_text(encoding="utf-8").splitlines() == stages.lines
 
@@ -91,17 +91,17 @@ def test_much_may_be_said(stages: StageMaker) -> None:
 
 
 def test_nothing_can_be_asked(stages: StageMaker) -> None:
-    assert stages.told("sys.stdin.read()") == ""
+    assert stages.evaluate("sys.stdin.read()") == ""
 
 
 def test_what_could_vary_is_fixed(stages: StageMaker) -> None:
-    told = stages.told(
+    answer = stages.evaluate(
         "[hash('a'), __import__('time').tzname[0], sys.stdout.encoding, open(os.devnull).encoding]"
     )
-    again = StageMaker(stages.runner, stages.directory / "again").told("[hash('a')]")
-    assert told[0] == again[0]
-    assert told[1] == "UTC"
-    assert [name.lower() for name in told[2:]] == ["utf-8", "utf-8"]
+    again = StageMaker(stages.runner, stages.directory / "again").evaluate("[hash('a')]")
+    assert answer[0] == again[0]
+    assert answer[1] == "UTC"
+    assert [name.lower() for name in answer[2:]] == ["utf-8", "utf-8"]
 
 
 def test_what_surrounds_it_stays_outside(
@@ -117,8 +117,8 @@ def test_what_surrounds_it_stays_outside(
     ]
     for name in names:
         monkeypatch.setenv(name, "/from/outside")
-    told = stages.told("dict(os.environ)")
-    assert not set(names) & set(told)
+    answer = stages.evaluate("dict(os.environ)")
+    assert not set(names) & set(answer)
 
 
 def test_a_stage_gets_the_variables_that_it_names_and_no_others(
@@ -128,9 +128,9 @@ def test_a_stage_gets_the_variables_that_it_names_and_no_others(
         monkeypatch.setenv(name, f"value of {name}")
     job = stages.job(TELL.format("dict(os.environ)"), env=("DB_PASSWORD",))
     assert stages.run(job).exit_code == 0
-    told = json.loads((job.output / "told.json").read_text())
-    assert told["DB_PASSWORD"] == "value of DB_PASSWORD"
-    assert not {"AWS_SECRET_ACCESS_KEY", "MINIO_SECRET_KEY", "HF_TOKEN"} & set(told)
+    answer = json.loads((job.output / "told.json").read_text())
+    assert answer["DB_PASSWORD"] == "value of DB_PASSWORD"
+    assert not {"AWS_SECRET_ACCESS_KEY", "MINIO_SECRET_KEY", "HF_TOKEN"} & set(answer)
 
 
 def test_a_variable_that_is_named_and_not_set_is_refused_before_anything_is_made(
@@ -192,7 +192,7 @@ def test_temporary_files_land_in_scratch(stages: StageMaker) -> None:
 
 
 def test_it_has_a_home(stages: StageMaker) -> None:
-    assert stages.told("os.access(os.path.expanduser('~'), os.W_OK)") is True
+    assert stages.evaluate("os.access(os.path.expanduser('~'), os.W_OK)") is True
 
 
 def test_the_snapshot_stays_as_it_is(stages: StageMaker) -> None:

@@ -103,9 +103,9 @@ def test_many_publish_side_by_side(place: Place, other: Store) -> None:
     stores = [place.open() for _ in range(8)]
     runs = [f"20260301T10150000{n}Z-00000000" for n in range(8)]
     at_once(8, lambda n: publish(stores[n], runs[n], {"n": str(n).encode()}))
-    found = list(other.history("words", "train"))
-    assert [manifest.run for manifest in found] == runs[::-1]
-    for number, manifest in zip(reversed(range(8)), found, strict=True):
+    manifests = list(other.history("words", "train"))
+    assert [manifest.run for manifest in manifests] == runs[::-1]
+    for number, manifest in zip(reversed(range(8)), manifests, strict=True):
         run = other.read_run(manifest.location)
         assert run is not None
         assert fetched(other, index_record_of(run)) == {"n": str(number).encode()}
@@ -144,8 +144,8 @@ def test_a_killed_publisher_leaves_whole_runs_only(
     worker.wait(LONGEST_SECONDS)
 
     reader = place.open()
-    found = [manifest.run for manifest in reader.history("words", "train")]
-    assert set(begun[:-1]) <= set(found)
+    listed = [manifest.run for manifest in reader.history("words", "train")]
+    assert set(begun[:-1]) <= set(listed)
     for manifest in reader.history("words", "train"):
         run = reader.read_run(manifest.location)
         assert run is not None
@@ -176,9 +176,9 @@ def test_a_source_added_by_many_at_once_is_whole_for_all(place: Place, other: St
     added = at_once(8, lambda n: add_source(stores[n], FILES, f"run-{n}"))
     assert len({digest for digest, _ in added}) == 1
     assert [contents(directory) for _, directory in added] == [FILES] * 8
-    found = other.source_path(added[0][0])
-    assert found is not None
-    assert contents(found) == FILES
+    source = other.source_path(added[0][0])
+    assert source is not None
+    assert contents(source) == FILES
 
 
 def test_a_note_is_read_whole_while_others_write_it(place: Place) -> None:

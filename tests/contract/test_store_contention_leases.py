@@ -37,27 +37,27 @@ def test_a_lease_is_held_by_one_process_at_a_time(
 def test_who_waits_gets_the_lease_when_it_is_given_back(start: StartWorker, other: Store) -> None:
     holder = start("hold_lease", KEY)
     assert hear(holder) == "held"
-    asked: list[None] = []
+    calls: list[None] = []
 
     def waiting() -> None:
-        if not asked:
+        if not calls:
             finish(holder)
-        asked.append(None)
+        calls.append(None)
 
     with other.lease(KEY, waiting=waiting) as lease:
         assert lease.still_ours()
-        assert asked
+        assert calls
 
 
 def test_a_lease_whose_holder_was_killed_is_taken_over(start: StartWorker, other: Store) -> None:
     holder = start("hold_lease", KEY)
     assert hear(holder) == "held"
-    asked: list[None] = []
+    calls: list[None] = []
 
     def waiting() -> None:
-        asked.append(None)
+        calls.append(None)
         holder.kill()
 
     with other.lease(KEY, waiting=waiting) as lease:
         assert lease.still_ours()
-        assert asked
+        assert calls

@@ -61,17 +61,17 @@ class TestContents:
 
     def test_emptying_removes_nothing_else(self, place: Place, store: Store) -> None:
         manifest = publish(store)
-        kept = {
+        contents_by_path = {
             "README": b"not ours",
             "shop/train/notes.txt": b"not a run",
             "somebody/else/a.csv": b"not ours either",
             "somebody/else/run.json": b'{"a file of this name": "that no store wrote"}',
             "a copy/run.json": encode(manifest, run_path("a copy")),
         }
-        for path, content in kept.items():
+        for path, content in contents_by_path.items():
             place.write(path, content)
         store.empty()
-        assert {path: place.read(path) for path in kept} == kept
+        assert {path: place.read(path) for path in contents_by_path} == contents_by_path
 
     def test_nothing_that_is_published_or_being_written_is_an_orphan(
         self, store: Store, other: Store

@@ -44,8 +44,8 @@ class TestHistory:
         for number, run in enumerate(runs):
             (publish_failed if number % 2 else publish)(store, run)
         for reader in (store, other):
-            found = [manifest.run for manifest in reader.history("words", "train")]
-            assert found == sorted(runs, reverse=True)
+            listed = [manifest.run for manifest in reader.history("words", "train")]
+            assert listed == sorted(runs, reverse=True)
 
     def test_stages_and_pipelines_are_told_apart(self, store: Store, other: Store) -> None:
         pairs = [("a", "x"), ("a", "xy"), ("ab", "x"), ("a-b", "x"), ("a", "x.y"), ("Z", "x")]

@@ -34,11 +34,11 @@ def test_a_lease_is_given_back_when_something_goes_wrong(store: Store, other: St
 
 
 def test_waiting_may_give_up(store: Store, other: Store) -> None:
-    asked: list[None] = []
+    calls: list[None] = []
 
     def give_up() -> None:
-        asked.append(None)
-        if len(asked) == 3:
+        calls.append(None)
+        if len(calls) == 3:
             raise TimeoutError
 
     with store.lease(KEY, waiting=pytest.fail) as lease:

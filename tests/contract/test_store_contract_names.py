@@ -43,8 +43,8 @@ class TestNames:
         for pipeline, name in (("words", "b"), ("a", "z"), ("words", "a.1")):
             renamed = NameRecord(pipeline=pipeline, name=name, runs=record.runs)
             assert store.names.write(renamed, None)
-        found = [(record.pipeline, record.name) for record in other.names.list()]
-        assert found == [("a", "z"), ("words", "a.1"), ("words", "b")]
+        names = [(record.pipeline, record.name) for record in other.names.list()]
+        assert names == [("a", "z"), ("words", "a.1"), ("words", "b")]
 
     def test_whoever_saw_an_older_state_writes_nothing(self, store: Store, other: Store) -> None:
         first = name_of(store)

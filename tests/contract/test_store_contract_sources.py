@@ -19,9 +19,9 @@ class TestSources:
         digest, directory = add_source(store)
         assert contents(directory) == FILES
         for reader in (store, other):
-            found = reader.source_path(digest)
-            assert found is not None
-            assert contents(found) == FILES
+            source = reader.source_path(digest)
+            assert source is not None
+            assert contents(source) == FILES
 
     def test_adding_it_again_changes_nothing(self, store: Store, other: Store) -> None:
         digest, _ = add_source(store)
@@ -63,9 +63,9 @@ class TestSources:
         _, directory = add_source(other, run=OTHER_RUN)
 
         assert contents(directory) == FILES
-        found = place.elsewhere().open().source_path(digest)
-        assert found is not None
-        assert contents(found) == FILES
+        source = place.elsewhere().open().source_path(digest)
+        assert source is not None
+        assert contents(source) == FILES
 
     def test_only_digests_name_sources(self, store: Store) -> None:
         with pytest.raises(StoreError, match="is no digest"):

@@ -21,9 +21,9 @@ def hear(worker: Worker) -> str:
 
 def finish(worker: Worker) -> str:
     """Let a worker go on to its end, which must be a good one; what else it said."""
-    said, _ = worker.communicate("go\n", timeout=LONGEST_SECONDS)
+    printed, _ = worker.communicate("go\n", timeout=LONGEST_SECONDS)
     assert worker.returncode == 0
-    return said.strip()
+    return printed.strip()
 
 
 def at_once(count: int, act: Callable[[int], Result]) -> list[Result]:

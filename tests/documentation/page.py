@@ -95,10 +95,10 @@ def needs_store(page: str) -> bool:
 
 def spoken_commands(page: str) -> list[str]:
     """What to run for the command lines of doit in a page's text: those lines, or help where one only names a command."""
-    found = _SPOKEN.findall(_BLOCK.sub("", page))
+    spoken = _SPOKEN.findall(_BLOCK.sub("", page))
     return [
         _looked_up(text) if _NAMING.search(text) or _NOT_RUN.search(text) else text
-        for text in found
+        for text in spoken
         if text != "doit" and not SET_UP.match(text)
     ]
 

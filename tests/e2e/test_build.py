@@ -44,8 +44,8 @@ def test_another_clone_builds_nothing_and_needs_no_engine(
     elsewhere = image_project.project.elsewhere(
         tmp_path / "clone", XDG_CACHE_HOME=str(tmp_path / "cache of the clone"), **NO_ENGINE
     )
-    found = elsewhere.doit("build", "--push", "--json").json()["components"]
-    assert {c["name"]: c["action"] for c in found} == all_components("present")
+    images = elsewhere.doit("build", "--push", "--json").json()["components"]
+    assert {c["name"]: c["action"] for c in images} == all_components("present")
 
 
 def test_an_edit_builds_one_image_and_a_library_its_users(image_project: ImageProject) -> None:
@@ -94,9 +94,9 @@ def test_a_base_narrows_to_what_is_affected(image_project: ImageProject) -> None
 
 def test_a_push_refuses_what_is_not_committed(image_project: ImageProject) -> None:
     image_project.edit("text/clean")
-    told = image_project.refused("--push")
-    assert "error: text/clean is not committed: main.py changed" in told
-    assert "hint: commit it and push then" in told
+    complaint = image_project.refused("--push")
+    assert "error: text/clean is not committed: main.py changed" in complaint
+    assert "hint: commit it and push then" in complaint
     assert image_project.tags("text/clean") == []
     # The others are clean, whatever else lies in the tree.
     assert image_project.actions("--push", "text/load", env=NO_ENGINE) == {"text/load": "present"}
@@ -138,9 +138,9 @@ def test_one_that_fails_harms_no_other(image_project: ImageProject) -> None:
     project.write("components/text/count/component.yaml", "params: 3\n")
     project.commit()
     done = project.doit("build", "--push", "--json")
-    found = {c["name"]: c["action"] for c in json.loads(done.stdout)["components"]}
+    actions = {c["name"]: c["action"] for c in json.loads(done.stdout)["components"]}
     assert done.code == 1
-    assert found == {
+    assert actions == {
         "text/clean": "built",
         "text/count": "failed",
         "text/join": "failed",
@@ -152,17 +152,17 @@ def test_one_that_fails_harms_no_other(image_project: ImageProject) -> None:
 
 
 def test_bad_requests(image_project: ImageProject) -> None:
-    told = image_project.refused("text/laod")
-    assert "there is no component 'text/laod'" in told
-    assert "did you mean 'text/load'?" in told
+    complaint = image_project.refused("text/laod")
+    assert "there is no component 'text/laod'" in complaint
+    assert "did you mean 'text/load'?" in complaint
     assert "--jobs 'many': expected int" in image_project.refused("--jobs", "many")
     assert "--jobs -1: expected a number from 1 on" in image_project.refused("--jobs=-1")
     nowhere = {"DAINTREE_REGISTRY": "127.0.0.1:1/ml"}
-    told = image_project.refused(env=nowhere)
-    assert "error: the registry 127.0.0.1:1 cannot be reached: Connection refused" in told
+    complaint = image_project.refused(env=nowhere)
+    assert "error: the registry 127.0.0.1:1 cannot be reached: Connection refused" in complaint
     image_project.project.write("components/Text/Load/Dockerfile", "FROM scratch\n")
-    told = image_project.refused("Text/Load")
-    assert "components/Text/Load: 'Text' can be no part of an image's name" in told
+    complaint = image_project.refused("Text/Load")
+    assert "components/Text/Load: 'Text' can be no part of an image's name" in complaint
 
 
 def test_a_build_with_nothing_to_do_imports_no_client(image_project: ImageProject) -> None:

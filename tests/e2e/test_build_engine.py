@@ -54,10 +54,10 @@ def test_the_engine_alone(image_project: ImageProject, engine: DockerClient) -> 
         assert (first["action"], first["image"].partition(":")[0]) == ("built", name)
         assert image_project.actions(name, env=local) == {name: "present"}
         assert engine.images.get(f"{name}:dev").labels["ml.daintree.component"] == name
-        told = image_project.refused(name, "--push", env=local)
-        assert "error: --push needs a registry\nhint: set DAINTREE_REGISTRY" in told
-        told = image_project.refused(name, env={**local, **NO_ENGINE})
-        assert "error: the Docker engine is not running" in told
+        complaint = image_project.refused(name, "--push", env=local)
+        assert "error: --push needs a registry\nhint: set DAINTREE_REGISTRY" in complaint
+        complaint = image_project.refused(name, env={**local, **NO_ENGINE})
+        assert "error: the Docker engine is not running" in complaint
     finally:
         remove_images(engine, label=f"ml.daintree.component={name}")
 

@@ -72,16 +72,16 @@ def test_a_clone_that_is_behind_leaves_latest_alone_and_a_force_push_does_not_st
     behind.git("add", "--all")
     later = {"GIT_COMMITTER_DATE": "2090-01-01T00:00:00Z"}
     project.elsewhere(behind.root, **later).git("commit", "--quiet", "-m", "later")
-    found = behind.doit("build", "--push", "--json").json()["components"]
-    digests = {c["name"]: c["digest"] for c in found}
+    images = behind.doit("build", "--push", "--json").json()["components"]
+    digests = {c["name"]: c["digest"] for c in images}
     assert image_project.digest("text/clean", "latest") == digests["text/clean"] != new
 
 
 def test_all_builds_anew_and_never_overwrites_a_versions_tag(image_project: ImageProject) -> None:
     old = image_project.build("--push", "text/load")["text/load"]["digest"]
-    found = image_project.build("--push", "--all", "text/load")["text/load"]
-    assert (found["action"], found["pushed"], found["digest"]) == ("built", False, old)
-    assert found["reasons"] == [
+    image = image_project.build("--push", "--all", "text/load")["text/load"]
+    assert (image["action"], image["pushed"], image["digest"]) == ("built", False, old)
+    assert image["reasons"] == [
         "--all builds it anew",
         "the registry has this version, whose tag is never overwritten",
     ]
@@ -98,7 +98,7 @@ def test_another_image_under_a_versions_tag_is_not_believed(image_project: Image
     _, _, manifest = image_project.registry.ask("GET", f"{path}/manifests/{other['digest']}")
     image_project.registry.ask("PUT", f"{path}/manifests/{tag}", manifest)
     image_project.project.git("revert", "--no-edit", "HEAD")
-    told = image_project.refused("--push", "text/load", "text/join", env=NO_ENGINE)
-    assert f"{load['image']} is not the image of text/load {load['version']}" in told
-    assert f"its label says {other['version']}" in told
+    complaint = image_project.refused("--push", "text/load", "text/join", env=NO_ENGINE)
+    assert f"{load['image']} is not the image of text/load {load['version']}" in complaint
+    assert f"its label says {other['version']}" in complaint
     assert image_project.build("text/join", env=NO_ENGINE)["text/join"]["digest"] == join["digest"]

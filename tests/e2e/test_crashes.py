@@ -122,8 +122,8 @@ def test_of_two_runs_at_once_one_waits_for_the_other(
     channel.receive()
     second = waiting.start("run", "slow", "--json")
     assert second.stderr is not None
-    said = next(line for line in second.stderr if "waiting" in line)
-    assert "another run computes the same" in said
+    line = next(line for line in second.stderr if "waiting" in line)
+    assert "another run computes the same" in line
     gate.open()
 
     assert statuses(waiting, first) == BOTH_RUN

@@ -15,10 +15,10 @@ def test_two_runs_are_compared(ran: Project) -> None:
     ran.write("corpus.txt", "quite another text\n")
     ran.run("words", "--set", "clean.fold=false")
 
-    found = ran.doit("diff", "words:clean", "--json").json()
-    assert found["first"] == first
-    assert found["parameters"] == [{"name": "fold", "before": True, "after": False}]
-    [read] = found["inputs"]
+    difference = ran.doit("diff", "words:clean", "--json").json()
+    assert difference["first"] == first
+    assert difference["parameters"] == [{"name": "fold", "before": True, "after": False}]
+    [read] = difference["inputs"]
     assert read["name"] == "load"
     assert any("source" in cause for cause in read["causes"])
     assert any("main.py" in cause for cause in read["causes"])

@@ -60,10 +60,10 @@ status = dict(line.split(":", 1) for line in told("/proc/self/status").splitline
 STAY = 'signal.alarm(60)\nprint("here", flush=True)\nsignal.pause()\n'
 
 
-def told(project: Project, pipeline: str = "tell") -> dict[str, object]:
+def facts_in_container(project: Project, pipeline: str = "tell") -> dict[str, object]:
     output = project.outputs(pipeline)["tell"]
-    found: dict[str, object] = json.loads((output / "told.json").read_text())
-    return found
+    facts: dict[str, object] = json.loads((output / "told.json").read_text())
+    return facts
 
 
 def test_a_pipeline_runs_in_containers_and_then_hits(contained: Project) -> None:
@@ -118,13 +118,13 @@ def test_a_source_may_be_a_directory(contained: Project, tmp_path: Path) -> None
 def test_a_container_sees_and_may_no_more_than_it_needs(contained: Project) -> None:
     contained.component("odd/tell", TELL)
     contained.pipeline("tell", "odd/tell")
-    found = told(contained)
-    assert found["user"] == [os.getuid(), os.getgid()]
-    assert (found["home"], found["temporary"]) == (True, True)
-    assert (found["input"], found["root"]) == (False, False)
-    assert (found["capabilities"], found["privileges"]) == (0, "1")
-    assert (found["network"], found["interfaces"]) == ("Network is unreachable", ["lo"])
-    assert found["name"]
+    facts = facts_in_container(contained)
+    assert facts["user"] == [os.getuid(), os.getgid()]
+    assert (facts["home"], facts["temporary"]) == (True, True)
+    assert (facts["input"], facts["root"]) == (False, False)
+    assert (facts["capabilities"], facts["privileges"]) == (0, "1")
+    assert (facts["network"], facts["interfaces"]) == ("Network is unreachable", ["lo"])
+    assert facts["name"]
 
 
 def test_no_variable_of_the_user_is_there(contained: Project, engine: DockerClient) -> None:
@@ -133,7 +133,7 @@ def test_no_variable_of_the_user_is_there(contained: Project, engine: DockerClie
     secret = "s3cr3t-" + os.urandom(4).hex()
     names = ("MINIO_SECRET_KEY", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "https_proxy")
     mine = contained.elsewhere(contained.root, **dict.fromkeys(names, secret))
-    assert secret not in json.dumps(told(mine))
+    assert secret not in json.dumps(facts_in_container(mine))
     assert secret.encode() not in b"".join(
         mine.contents(Path(mine.environ["DAINTREE_STORE"])).values()
     )
@@ -145,9 +145,9 @@ def test_a_network_is_there_where_it_is_declared(contained: Project) -> None:
         "components/odd/tell/component.yaml", "network: true\nresources: {memory: 64Mi, cpu: 64}\n"
     )
     contained.pipeline("tell", "odd/tell")
-    found = told(contained)
-    assert found["interfaces"] != ["lo"]
-    assert found["limit"] == str(64 << 20)
+    facts = facts_in_container(contained)
+    assert facts["interfaces"] != ["lo"]
+    assert facts["limit"] == str(64 << 20)
 
 
 def test_out_of_memory_is_recognised(contained: Project) -> None:
@@ -200,8 +200,8 @@ def until_here(process: subprocess.Popen[str]) -> None:
 
 
 def version(project: Project) -> str:
-    found: str = project.doit("plan", "stay", "--json").json()["stages"][0]["version"]
-    return found
+    digest: str = project.doit("plan", "stay", "--json").json()["stages"][0]["version"]
+    return digest
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -241,9 +241,9 @@ def test_an_engine_that_is_not_there_is_said(project: Project, tmp_path: Path) -
 
 def test_neither_plan_nor_local_run_imports_the_engine(project: Project) -> None:
     for arguments in (["plan", "words", "--runner", "docker"], ["run", "words"], ["list"]):
-        found = project.doit(*arguments, env={"PYTHONPROFILEIMPORTTIME": "1"})
-        assert found.code == 0
-        imported = {line.rpartition("|")[2].strip() for line in found.stderr.splitlines()}
+        finished = project.doit(*arguments, env={"PYTHONPROFILEIMPORTTIME": "1"})
+        assert finished.code == 0
+        imported = {line.rpartition("|")[2].strip() for line in finished.stderr.splitlines()}
         assert not imported & {"docker", "requests", "urllib3"}
 
 

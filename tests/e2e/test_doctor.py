@@ -80,15 +80,17 @@ def test_all_that_is_missing_is_said_at_once(
         *("doctor", "--runner", "argo", "--json"), env={"DAINTREE_ARGO_ENDPOINT": endpoint}
     )
     assert finished.code == 1
-    found = states(finished)
-    assert [name for name, state in found.items() if state == "missing"] == [
+    states_by_name = states(finished)
+    assert [name for name, state in states_by_name.items() if state == "missing"] == [
         "argo_endpoint",
         "daintree-record",
     ]
-    assert [name for name, state in found.items() if state == "unknown"] == ["daintree-store"]
-    told = finished.stdout + finished.stderr
+    assert [name for name, state in states_by_name.items() if state == "unknown"] == [
+        "daintree-store"
+    ]
+    printed = finished.stdout + finished.stderr
     for secret in (SECRET_VALUE, minio.access.secret_key):
-        assert secret not in told
+        assert secret not in printed
 
 
 def test_a_project_of_one_machine_is_told_what_a_cluster_takes(project: Project) -> None:
@@ -100,5 +102,5 @@ def test_a_project_of_one_machine_is_told_what_a_cluster_takes(project: Project)
 
 
 def test_a_runner_that_is_none(project: Project) -> None:
-    said = project.doit("doctor", "--runner", "lcoal").complaint()
-    assert "hint: did you mean 'local'?" in said
+    complaint = project.doit("doctor", "--runner", "lcoal").complaint()
+    assert "hint: did you mean 'local'?" in complaint

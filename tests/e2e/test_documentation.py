@@ -54,8 +54,8 @@ def test_a_page_can_be_followed_and_its_screens_are_true(
     reader.catch_up(page)
     for block in blocks(page.read_text("utf-8")):
         for command, printed in reader.follow(block):
-            told = f"{command.text}\n" + "\n".join(printed)
-            assert screens.agree(command.shown, printed), told
+            screen = f"{command.text}\n" + "\n".join(printed)
+            assert screens.agree(command.shown, printed), screen
 
 
 def test_the_commands_in_running_text_work(reader: Reader) -> None:

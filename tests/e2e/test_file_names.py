@@ -44,8 +44,8 @@ for name in json.loads(arguments.names):
 """
 LIST = """\
 paths = sorted(path for path in input.rglob("*") if path.is_file())
-found = {str(path.relative_to(input)): path.read_text(encoding="utf-8") for path in paths}
-(output / "found.json").write_text(json.dumps(found))
+contents = {str(path.relative_to(input)): path.read_text(encoding="utf-8") for path in paths}
+(output / "found.json").write_text(json.dumps(contents))
 """
 REFUSED = {
     "line feed": ("a\nb", "'a\\nb' has a control character in it"),
@@ -75,9 +75,9 @@ def test_odd_names_come_back_as_they_are(naming: Project) -> None:
     expected = {name: name.encode() for name in ODD_NAMES}
 
     assert naming.run("names") == {"write": "run", "list": "run"}
-    found = json.loads(naming.contents(naming.output("names:list"))["found.json"])
+    contents = json.loads(naming.contents(naming.output("names:list"))["found.json"])
 
-    assert found == {name: name for name in ODD_NAMES}
+    assert contents == {name: name for name in ODD_NAMES}
     assert naming.contents(naming.output("names:write")) == expected
     assert naming.contents(naming.root / "output/n/write") == expected
     assert naming.run("names") == {"write": "hit", "list": "hit"}
@@ -127,8 +127,8 @@ def test_a_source_with_odd_names_is_read(naming: Project) -> None:
     naming.pipeline("names", "odd/list", source="corpus")
 
     assert naming.run("names") == {"list": "run"}
-    found = json.loads(naming.contents(naming.output("names:list"))["found.json"])
-    assert found == {name: name for name in ODD_NAMES}
+    contents = json.loads(naming.contents(naming.output("names:list"))["found.json"])
+    assert contents == {name: name for name in ODD_NAMES}
 
 
 def test_spaces_and_letters_of_any_alphabet_in_every_path(naming: Project) -> None:

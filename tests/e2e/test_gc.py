@@ -127,10 +127,10 @@ def test_what_was_not_used_for_long_goes_from_this_machine(tried: Project) -> No
     lock = Path(tried.environ["DAINTREE_STORE"], "_leases/0123")
     lock.parent.mkdir(exist_ok=True)
     lock.touch()
-    found = tried.doit("gc", "--yes", "--json").json()
-    assert [one["path"] for one in found["unused"]["snapshots"]] == [str(old)]
-    assert [one["path"] for one in found["unused"]["private objects of git"]] == [str(gone)]
-    assert found["interrupted"] == {"number": 1, "bytes": 2}
+    report = tried.doit("gc", "--yes", "--json").json()
+    assert [one["path"] for one in report["unused"]["snapshots"]] == [str(old)]
+    assert [one["path"] for one in report["unused"]["private objects of git"]] == [str(gone)]
+    assert report["interrupted"] == {"number": 1, "bytes": 2}
     assert not any(path.exists() for path in (old, gone, left, lock))
     assert set(tried.plan("words").values()) == {"hit"}
 

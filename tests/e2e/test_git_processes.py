@@ -30,9 +30,9 @@ class Counter:
 
     def calls(self) -> list[str]:
         """The calls since the last time."""
-        found = self.log.read_text(encoding="utf-8").splitlines()
+        calls = self.log.read_text(encoding="utf-8").splitlines()
         self.log.write_text("")
-        return found
+        return calls
 
 
 @pytest.fixture

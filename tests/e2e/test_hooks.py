@@ -85,12 +85,12 @@ def test_a_commit_that_changes_no_image(image_project: ImageProject) -> None:
 def test_no_failure_stops_a_commit_or_is_hidden(image_project: ImageProject) -> None:
     project = with_hooks(image_project.project)
     image_project.edit("text/join")
-    told = commit(project, NO_ENGINE)
-    assert told.startswith("daintree: error: the Docker engine is not running")
-    assert told.count("\n") == 1
+    message = commit(project, NO_ENGINE)
+    assert message.startswith("daintree: error: the Docker engine is not running")
+    assert message.count("\n") == 1
     image_project.edit("text/join")
-    told = commit(project, {"DAINTREE_REGISTRY": "127.0.0.1:1/ml"})
-    assert told.startswith("daintree: error: the registry 127.0.0.1:1 cannot be reached")
+    message = commit(project, {"DAINTREE_REGISTRY": "127.0.0.1:1/ml"})
+    assert message.startswith("daintree: error: the registry 127.0.0.1:1 cannot be reached")
     project.write("components/text/join/Dockerfile", "FROM scratch\nCOPY nothing /\n")
     assert "daintree: error: cannot build" in commit(project)
 
@@ -108,8 +108,8 @@ def test_without_doit_a_commit_says_so(project: Project) -> None:
     if shutil.which("doit", path=BARE_PATH):
         pytest.skip("this machine has a doit of its own")
     project.write("notes.txt", "nothing\n")
-    told = commit(project)
-    assert told == (
+    message = commit(project)
+    assert message == (
         "daintree: doit was not found, so no image was built (hint: run `doit hooks` again)\n"
     )
 

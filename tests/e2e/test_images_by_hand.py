@@ -51,7 +51,9 @@ def images(engine: DockerClient, tmp_path_factory: pytest.TempPathFactory) -> di
         [DOIT, "build", "--json"], cwd=REPOSITORY, env=environ, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    return {found["name"]: found["image"] for found in json.loads(done.stdout)["components"]}
+    return {
+        component["name"]: component["image"] for component in json.loads(done.stdout)["components"]
+    }
 
 
 @pytest.fixture
@@ -116,8 +118,8 @@ def test_from_and_to_an_object_store(images: dict[str, str], source: Path, minio
         more = ["--epochs", "1"] if component == "item2vec/train" else []
         places = ["--input", before, "--output", after, *more]
         # The store listens on this machine alone.
-        said = by_hand(["--network=host", *given, images[component], *places], **reached)
-        assert reached["MINIO_SECRET_KEY"] not in said
+        printed = by_hand(["--network=host", *given, images[component], *places], **reached)
+        assert reached["MINIO_SECRET_KEY"] not in printed
         before = after
     listed = store.list_objects_v2(Bucket=bucket, Prefix="item2vec/evaluate/")["Contents"]
     assert {item["Key"] for item in listed} >= {f"item2vec/evaluate/{name}" for name in WRITTEN}

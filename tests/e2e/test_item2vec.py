@@ -28,14 +28,14 @@ Purchases = dict[str, list[dict[str, Any]]]
 
 def histories() -> Purchases:
     """Each user's purchases, oldest first."""
-    found: Purchases = {}
+    read: Purchases = {}
     with gzip.open(SAMPLE, "rt") as lines:
         for line in lines:
             record = json.loads(line)
-            found.setdefault(record["reviewerID"], []).append(record)
-    for purchases in found.values():
+            read.setdefault(record["reviewerID"], []).append(record)
+    for purchases in read.values():
         purchases.sort(key=lambda record: record["unixReviewTime"])
-    return found
+    return read
 
 
 def source(path: Path, purchases: Purchases) -> Path:
@@ -98,9 +98,9 @@ def test_nothing_of_a_held_out_purchase_reaches_the_model(
     for name in MODEL_FILES:
         assert (before["train"] / name).read_bytes() == (after["train"] / name).read_bytes(), name
         assert b"held-out" not in (after["train"] / name).read_bytes()
-    found = metrics(after)
-    own = found["test"] if -2 in held_out else found["retrained"]
-    assert {model["hr@20"] for model in (own, *found["baselines"].values())} == {0.0}
+    measured = metrics(after)
+    own = measured["test"] if -2 in held_out else measured["retrained"]
+    assert {model["hr@20"] for model in (own, *measured["baselines"].values())} == {0.0}
 
 
 def test_with_random_last_purchases_hits_fall_to_chance(
@@ -111,22 +111,22 @@ def test_with_random_last_purchases_hits_fall_to_chance(
     for records in purchases.values():
         records[-1] = {**records[-1], "asin": draw.choice(items)}
 
-    found = metrics(run(source(tmp_path / "random.json", purchases)))
+    measured = metrics(run(source(tmp_path / "random.json", purchases)))
 
     # The history has left the ranking, so chance is a little above 10 in 200.
-    assert found["valid"]["hr@10"] > 0.6
-    for model in (found["test"], *found["baselines"].values()):
+    assert measured["valid"]["hr@10"] > 0.6
+    for model in (measured["test"], *measured["baselines"].values()):
         assert model["hr@10"] < 0.1
 
 
 def test_the_model_foretells_more_than_its_parts_and_than_popularity(
     tmp_path: Path, run: Callable[..., dict[str, Path]]
 ) -> None:
-    found = metrics(run(SAMPLE, "train.epochs=25", "evaluate.fail_below_baseline=true"))
+    measured = metrics(run(SAMPLE, "train.epochs=25", "evaluate.fail_below_baseline=true"))
 
-    assert (found["users"], found["items"], found["cases"]) == (600, 200, 600)
-    assert found["test"]["hr@10"] > 0.85
-    assert found["baselines"]["popularity"]["hr@10"] < 0.1
+    assert (measured["users"], measured["items"], measured["cases"]) == (600, 200, 600)
+    assert measured["test"]["hr@10"] > 0.85
+    assert measured["baselines"]["popularity"]["hr@10"] < 0.1
 
 
 @contextmanager

@@ -150,8 +150,8 @@ def test_affected_names_components_and_reasons(
     for component, expected in zip(report["components"], words, strict=True):
         assert list(component) == ["name", "version", "reasons"]
         assert DIGEST.fullmatch(component["version"])
-        said = "; ".join(component["reasons"])
-        assert all(word in said for word in expected)
+        reasons = "; ".join(component["reasons"])
+        assert all(word in reasons for word in expected)
 
 
 def test_affected_goes_through_libraries(project: Project) -> None:

@@ -125,8 +125,8 @@ def base(registry: Registry, engine: DockerClient) -> None:
     """The base image lies in the registry: pushing it once takes a while, images on top of it then take none."""
     repository = f"{registry.address}/base/python"
     engine.api.tag(BASE_IMAGE, repository, "3.11-slim")
-    said = engine.api.push(repository, "3.11-slim", stream=True, decode=True)
-    assert [event["error"] for event in said if "error" in event] == []
+    events = engine.api.push(repository, "3.11-slim", stream=True, decode=True)
+    assert [event["error"] for event in events if "error" in event] == []
 
 
 @pytest.fixture
@@ -258,5 +258,5 @@ def test_what_is_not_there_is_said_with_its_place(
 ) -> None:
     stage = stage.replace("ADDRESS", registry.address)
     other.pipeline(f"source: corpus.txt\nstages:\n  - {stage}\n")
-    said = other.doit("plan", "words", DAINTREE_REGISTRY=f"{registry.address}/ml").complaint()
-    assert complaint in said
+    printed = other.doit("plan", "words", DAINTREE_REGISTRY=f"{registry.address}/ml").complaint()
+    assert complaint in printed

@@ -42,8 +42,10 @@ def test_it_alone_and_only_what_is_committed(with_tooling: ImageProject) -> None
     assert "daintree/tooling is not committed: tooling/new.py added" in with_tooling.refused(
         "--push", NAME
     )
-    found = with_tooling.project.doit("affected", "--json").json()["components"]
-    assert [(item["name"], item["reasons"]) for item in found] == [(NAME, ["tooling/new.py added"])]
+    components = with_tooling.project.doit("affected", "--json").json()["components"]
+    assert [(item["name"], item["reasons"]) for item in components] == [
+        (NAME, ["tooling/new.py added"])
+    ]
 
 
 def test_a_list_has_it(with_tooling: ImageProject) -> None:

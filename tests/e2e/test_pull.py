@@ -36,15 +36,15 @@ def test_they_may_go_elsewhere(ran: Project, tmp_path: Path) -> None:
 def test_several_inputs_are_a_subdirectory_each(project: Project) -> None:
     project.run("diamond")
     pulled(project, "diamond:join")
-    found = project.contents(project.root / "pull/diamond/join")
-    assert sorted(found) == ["input/left/lines.txt", "input/right/lines.txt", "output/joined.txt"]
+    files = project.contents(project.root / "pull/diamond/join")
+    assert sorted(files) == ["input/left/lines.txt", "input/right/lines.txt", "output/joined.txt"]
 
 
 def test_a_first_stage_reads_the_source(ran: Project) -> None:
     pulled(ran, "words:load")
-    found = ran.contents(ran.root / "pull/words/load")
-    assert found["input/corpus.txt"] == (ran.root / "corpus.txt").read_bytes()
-    assert sorted(found) == ["input/corpus.txt", "output/lines.txt"]
+    files = ran.contents(ran.root / "pull/words/load")
+    assert files["input/corpus.txt"] == (ran.root / "corpus.txt").read_bytes()
+    assert sorted(files) == ["input/corpus.txt", "output/lines.txt"]
 
 
 def test_a_source_that_is_a_directory_is_pulled_whole(project: Project, tmp_path: Path) -> None:

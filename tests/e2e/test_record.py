@@ -70,16 +70,16 @@ def test_in_a_pod_a_server_that_cannot_be_reached_has_a_code_of_its_own(
 def test_another_namespace_is_asked_where_it_is_named(
     machine: Project, kubernetes: KubernetesServer
 ) -> None:
-    said = machine.doit("record", "words-1", "--namespace", "team").complaint()
-    assert "error: there is no Workflow words-1 in the namespace team of " in said
-    assert "hint: " in said
+    complaint = machine.doit("record", "words-1", "--namespace", "team").complaint()
+    assert "error: there is no Workflow words-1 in the namespace team of " in complaint
+    assert "hint: " in complaint
 
 
 def test_a_directory_is_no_store_that_pods_write_to(machine: Project, tmp_path: Path) -> None:
     here = machine.elsewhere(machine.root, DAINTREE_STORE=str(tmp_path / "here"))
-    said = here.doit("record", "words-1").complaint()
-    assert "is on this machine, where no pod can reach it" in said
-    assert "hint: set DAINTREE_STORE, or store in pyproject.toml, to s3://bucket" in said
+    complaint = here.doit("record", "words-1").complaint()
+    assert "is on this machine, where no pod can reach it" in complaint
+    assert "hint: set DAINTREE_STORE, or store in pyproject.toml, to s3://bucket" in complaint
 
 
 def test_without_a_cluster_it_says_so(machine: Project, tmp_path: Path) -> None:

@@ -62,15 +62,15 @@ def serving(ran: Project) -> Project:
 def started(process: subprocess.Popen[str]) -> dict[str, str]:
     """What the service was started with, asked over HTTP."""
     assert process.stderr is not None
-    said = []
+    lines = []
     for line in process.stderr:
-        said.append(line)
+        lines.append(line)
         if line.startswith("serving at "):
             address = f"http://127.0.0.1:{int(line.split()[-1])}/"
             with urllib.request.urlopen(address, timeout=30) as response:
                 arguments: dict[str, str] = json.loads(response.read())
             return arguments
-    raise AssertionError("".join(said))
+    raise AssertionError("".join(lines))
 
 
 def latest(project: Project, stage: str) -> str:
@@ -125,8 +125,8 @@ def test_a_service_that_fails_has_the_last_word(serving: Project) -> None:
 
 
 def test_without_a_run_it_says_how_to_make_one(serving: Project) -> None:
-    said = serving.elsewhere(serving.root, DAINTREE_STORE=str(serving.root / "new"))
-    complaint = said.doit("serve", "words").complaint()
+    empty = serving.elsewhere(serving.root, DAINTREE_STORE=str(serving.root / "new"))
+    complaint = empty.doit("serve", "words").complaint()
     assert complaint == "error: no run of words:count is recorded\nhint: doit run words\n"
 
 

@@ -110,13 +110,13 @@ def test_the_server_stops_while_a_stage_runs(
 
         finished = waiting.finish(process)
 
-        said = f"the artifact store {bucket.url} is not to be had: {minio.access.endpoint} cannot be reached"
+        cause = f"the artifact store {bucket.url} is not to be had: {minio.access.endpoint} cannot be reached"
         if alone:
             assert finished.code == 0, finished.stderr
-            warning = rf"warning: {re.escape(said)}, [2-7] times; going on with the cache alone"
+            warning = rf"warning: {re.escape(cause)}, [2-7] times; going on with the cache alone"
             assert len(re.findall(warning, finished.stderr)) == 1
         else:
-            assert f"error: {said}" in finished.complaint()
+            assert f"error: {cause}" in finished.complaint()
             assert "hint: run again when the server is back" in finished.stderr
         server = start(directory, port)
         expire_leases(bucket)

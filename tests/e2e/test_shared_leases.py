@@ -37,8 +37,8 @@ def test_many_machines_that_miss_the_same_at_once_compute_it_once(
     runs = [each.start("run", "slow", "--json") for each in machines]
     for run in runs:
         assert run.stderr is not None
-        said = next(line for line in run.stderr if line.startswith("wait "))
-        assert " run " in said, said
+        line = next(line for line in run.stderr if line.startswith("wait "))
+        assert " run " in line, line
     gate.open()
 
     ended = [statuses(waiting, run)["wait"] for run in runs]

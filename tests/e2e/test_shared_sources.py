@@ -79,7 +79,9 @@ def test_a_source_on_the_web_that_is_damaged_in_the_bucket_is_fetched_again(
         finished = theirs.doit("run", "words", "--source", url, "--set", "load.limit=1", "--json")
 
         assert finished.statuses() == ALL_RUNS
-        said = "warning: source: output file corpus.txt is damaged in the store; fetching it again"
-        assert said in finished.stderr
+        warning = (
+            "warning: source: output file corpus.txt is damaged in the store; fetching it again"
+        )
+        assert warning in finished.stderr
         assert "GET /corpus.txt" in server.requests()
         assert bucket.get_many([path]) == [b"to be or not\n"]

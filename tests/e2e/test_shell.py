@@ -130,45 +130,45 @@ def on_a_terminal(project: Project, *arguments: str, typed: bytes) -> tuple[int,
     )
     os.close(theirs)
     os.write(ours, typed)
-    said = b""
+    screen = b""
     try:
         while chunk := os.read(ours, 4096):
-            said += chunk
+            screen += chunk
     except OSError:
         # The terminal's other end is closed.
         pass
     os.close(ours)
-    return process.wait(60), said.decode()
+    return process.wait(60), screen.decode()
 
 
 def test_on_a_terminal_the_command_is_in_the_history(ran: Project) -> None:
     # The up arrow brings the last command of the history.
-    code, said = on_a_terminal(
+    code, screen = on_a_terminal(
         ran, "shell", "words:count", typed=b"\x10\ncat $OUTPUT/counts.csv\nexit\n"
     )
     assert code == 0
-    assert "(words:count)" in said
-    assert "the,4\r\na,3\r\nand,2\r\n" in said
+    assert "(words:count)" in screen
+    assert "the,4\r\na,3\r\nand,2\r\n" in screen
 
 
 def test_the_debugger_opens_where_a_stage_fails(project: Project) -> None:
     fails = "number = 6 * 7\ntry:\n    raise KeyError(number)\nexcept KeyError:\n    sys.exit(1)"
     project.component("odd/fail", fails)
     project.pipeline("odd", "odd/fail")
-    code, said = on_a_terminal(project, "run", "odd:fail", "--pdb", typed=b"p number + 1\nq\n")
-    assert code == 1, said
-    assert "KeyError: 42" in said
-    assert f'File "{project.root}/components/odd/fail/main.py", line' in said
-    assert "(Pdb) " in said
-    assert "\n43\r\n" in said
+    code, screen = on_a_terminal(project, "run", "odd:fail", "--pdb", typed=b"p number + 1\nq\n")
+    assert code == 1, screen
+    assert "KeyError: 42" in screen
+    assert f'File "{project.root}/components/odd/fail/main.py", line' in screen
+    assert "(Pdb) " in screen
+    assert "\n43\r\n" in screen
     assert project.doit("history", "--json").json() == {"runs": []}
 
 
 def test_a_breakpoint_is_an_interactive_one(project: Project) -> None:
     project.component("odd/stop", "word = 'seen'\nbreakpoint()\n(output / 'a').write_text(word)")
     project.pipeline("odd", "odd/stop")
-    code, said = on_a_terminal(project, "run", "odd:stop", "--pdb", typed=b"p word * 2\nc\n")
-    assert (code, "'seenseen'" in said) == (0, True), said
+    code, screen = on_a_terminal(project, "run", "odd:stop", "--pdb", typed=b"p word * 2\nc\n")
+    assert (code, "'seenseen'" in screen) == (0, True), screen
 
 
 def test_the_debugger_wants_one_stage_and_a_terminal(ran: Project) -> None:
@@ -188,8 +188,8 @@ def test_without_dockers_command_it_says_so(contained: Project, tmp_path: Path) 
     bare = tmp_path / "bin"
     bare.mkdir()
     for program in ("git", "sh"):
-        found = subprocess.check_output(["which", program], text=True).strip()
-        (bare / program).symlink_to(found)
+        path = subprocess.check_output(["which", program], text=True).strip()
+        (bare / program).symlink_to(path)
     away = contained.elsewhere(contained.root, PATH=f"{DOIT.parent}:{bare}")
     complaint = away.doit("shell", "words:count").complaint()
     assert "the command `docker` is not installed" in complaint

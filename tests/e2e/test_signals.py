@@ -79,11 +79,11 @@ def test_a_signal_ends_stages_that_run_side_by_side(
     ]
     project.pipeline("work", "text/load", *sides)
     process = project.start("run", "work", "-n", "2")
-    said = channel.receive()
-    while said.count("here") < 2:
+    received = channel.receive()
+    while received.count("here") < 2:
         more = channel.receive()
         assert more, "a stage is gone before both were there"
-        said += more
+        received += more
     os.killpg(process.pid, signal.SIGINT)
     finished = project.finish(process)
 

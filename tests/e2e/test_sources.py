@@ -113,7 +113,7 @@ def test_secrets_stay_nowhere(project: Project, server: Server) -> None:
         shown = project.doit("show", "words:load").stdout
         assert "hunter2" not in finished.stdout + finished.stderr + shown
 
-    assert server.asked[0][2].startswith("Basic ")
+    assert server.received[0][2].startswith("Basic ")
     assert traces(project, "not to be")
     assert traces(project, "hunter2") == []
 

@@ -73,9 +73,9 @@ def test_a_failed_stage_is_told_with_its_log_and_not_cached(
 
 
 def log_of(complaint: str) -> Path:
-    found = re.search(r"^hint: the whole log is (.+)$", complaint, re.MULTILINE)
-    assert found
-    return Path(found[1])
+    match = re.search(r"^hint: the whole log is (.+)$", complaint, re.MULTILINE)
+    assert match
+    return Path(match[1])
 
 
 def test_a_failed_run_is_part_of_the_trail(project: Project) -> None:
@@ -162,6 +162,6 @@ def test_a_component_without_an_entrypoint_fails_in_words(project: Project) -> N
 def test_a_traceback_names_the_working_trees_file(project: Project) -> None:
     project.component("odd/fail", "import json; json.loads('nothing')")
     project.pipeline("odd", "odd/fail")
-    said = project.doit("run", "odd").stderr
-    assert f'File "{project.root}/components/odd/fail/main.py", line' in said
-    assert "snapshots" not in said
+    log = project.doit("run", "odd").stderr
+    assert f'File "{project.root}/components/odd/fail/main.py", line' in log
+    assert "snapshots" not in log

@@ -241,9 +241,9 @@ def test_each_thing_that_a_cluster_lacks_is_one_clear_message(
 
 @pytest.mark.parametrize("command", ["submit", "logs", "cancel"])
 def test_no_cluster_is_said_before_anything_is_planned(project: Project, command: str) -> None:
-    said = project.doit(command, "words", env={"KUBECONFIG": "/nowhere/config"}).complaint()
-    assert "no Kubernetes cluster is configured: there is no /nowhere/config" in said
-    assert "hint: get a kubeconfig" in said
+    complaint = project.doit(command, "words", env={"KUBECONFIG": "/nowhere/config"}).complaint()
+    assert "no Kubernetes cluster is configured: there is no /nowhere/config" in complaint
+    assert "hint: get a kubeconfig" in complaint
 
 
 def test_there_is_no_workflow_of_the_pipeline(
@@ -251,7 +251,7 @@ def test_there_is_no_workflow_of_the_pipeline(
 ) -> None:
     file = str(kubernetes.kubeconfig(tmp_path / "kubeconfig"))
     for command in ("logs", "cancel"):
-        said = project.doit(command, "words", env={"KUBECONFIG": file}).complaint()
-        assert f"there is no Workflow of words in the namespace {NAMESPACE}" in said
-        said = project.doit(command, "words-1", env={"KUBECONFIG": file}).complaint()
-        assert f"there is no Workflow words-1 in the namespace {NAMESPACE}" in said
+        complaint = project.doit(command, "words", env={"KUBECONFIG": file}).complaint()
+        assert f"there is no Workflow of words in the namespace {NAMESPACE}" in complaint
+        complaint = project.doit(command, "words-1", env={"KUBECONFIG": file}).complaint()
+        assert f"there is no Workflow words-1 in the namespace {NAMESPACE}" in complaint

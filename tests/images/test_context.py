@@ -63,5 +63,5 @@ def test_every_name_and_byte_comes_through(
         (directory / name).write_bytes(content)
     context = build_context(directory, list(contents), b"")
     with tarfile.open(fileobj=io.BytesIO(context)) as archive:
-        found = {m.name: archive.extractfile(m).read() for m in archive.getmembers()}  # type: ignore[union-attr]
-    assert found == contents
+        packed = {m.name: archive.extractfile(m).read() for m in archive.getmembers()}  # type: ignore[union-attr]
+    assert packed == contents

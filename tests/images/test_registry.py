@@ -42,10 +42,10 @@ def test_digests_labels_and_tags(registry: Registry) -> None:
 def test_what_an_image_says_of_itself(registry: Registry) -> None:
     client = RegistryClient(registry.address)
     here = Repository(registry.address, "test/config")
-    said = {"Labels": {"a": "b"}, "Entrypoint": ["python", "main.py"], "Cmd": ["--help"]}
-    digest = push(registry, here.name, "said", json.dumps({"config": said}).encode())
-    told = client.config(here, digest, "linux/amd64")
-    assert told == ImageConfig({"a": "b"}, ("python", "main.py"), ("--help",))
+    config = {"Labels": {"a": "b"}, "Entrypoint": ["python", "main.py"], "Cmd": ["--help"]}
+    digest = push(registry, here.name, "config", json.dumps({"config": config}).encode())
+    read = client.config(here, digest, "linux/amd64")
+    assert read == ImageConfig({"a": "b"}, ("python", "main.py"), ("--help",))
     # What docker writes where an image has none of them.
     push(registry, here.name, "nothing", b'{"config": {"Labels": null, "Entrypoint": null}}')
     assert client.config(here, "nothing", "linux/amd64") == ImageConfig({}, (), ())
@@ -122,8 +122,8 @@ def test_a_manifest_or_blob_that_is_not_what_was_asked_for() -> None:
     def script(method: str, path: str, headers: Mapping[str, str]) -> Reply:
         if "/blobs/" in path:
             return 200, {}, b"{}"
-        told = digest_of(b"another") if path.endswith("wrong") else digest_of(body)
-        return 200, {"Docker-Content-Digest": told, "Content-Type": MANIFEST}, body
+        header = digest_of(b"another") if path.endswith("wrong") else digest_of(body)
+        return 200, {"Docker-Content-Digest": header, "Content-Type": MANIFEST}, body
 
     with answering(script) as served:
         client, here = RegistryClient(served.address), Repository(served.address, "a")

@@ -57,9 +57,9 @@ def test_a_password_with_each_request(tmp_path: Path) -> None:
 def test_a_token_for_a_password_or_for_another_token(
     tmp_path: Path, entry: dict[str, str], method: str
 ) -> None:
-    def script(asked: str, path: str, headers: Mapping[str, str]) -> Reply:
+    def script(sent_method: str, path: str, headers: Mapping[str, str]) -> Reply:
         if path.startswith("/token"):
-            assert asked == method
+            assert sent_method == method
             return as_json(200, {"access_token": "secret"})
         if headers.get("Authorization") == "Bearer secret":
             return 200, {"Docker-Content-Digest": "d"}, b""

@@ -45,9 +45,9 @@ def test_a_repository_that_is_refused_is_an_error_of_its_component(tmp_path: Pat
     with answering(script) as served:
         registry = RegistryClient(served.address)
         candidates = [candidate(served.address, name) for name in ("a/open", "a/secret")]
-        found = published(registry, candidates, "")
-        errors = tag_errors(registry, cache, candidates, found)
-    assert found["a/open"] == Published(DIGEST)
+        tags = published(registry, candidates, "")
+        errors = tag_errors(registry, cache, candidates, tags)
+    assert tags["a/open"] == Published(DIGEST)
     assert list(errors) == ["a/secret"]
     assert "refuses" in errors["a/secret"].message
 
@@ -56,8 +56,8 @@ def test_labels_that_are_refused_are_an_error_of_their_component(tmp_path: Path)
     with answering(script) as served:
         registry = RegistryClient(served.address)
         candidates = [candidate(served.address, "a/open")]
-        found = published(registry, candidates, "")
-        errors = tag_errors(registry, ImageLabelCache(tmp_path), candidates, found)
+        tags = published(registry, candidates, "")
+        errors = tag_errors(registry, ImageLabelCache(tmp_path), candidates, tags)
     assert "refuses" in errors["a/open"].message
 
 

@@ -144,8 +144,8 @@ class TestLastExecution:
         return {name: result.record.run for name, result in run.results.items()}
 
     def last(self, workshop: Workshop) -> dict[str, str]:
-        found = last_execution(workshop.plan().session.store, self.pipeline(workshop))
-        return {stage: run.run for stage, run in found.items()}
+        runs = last_execution(workshop.plan().session.store, self.pipeline(workshop))
+        return {stage: run.run for stage, run in runs.items()}
 
     def test_hits_count_though_newer_runs_are_recorded(self, tmp_path: Path) -> None:
         workshop = Workshop(tmp_path)

@@ -124,9 +124,9 @@ def test_a_record_of_another_content_key_counts_for_nothing() -> None:
 
 def test_a_content_record_is_a_hit_to_adopt() -> None:
     shelf = Shelf()
-    found = record("r1", "d1", {"another-name": "sha256:source"})
-    shelf.records[STAGE.content(INPUTS)] = found
-    assert shelf.decide(STAGE, INPUTS) == Hit(found, adopt=True)
+    other = record("r1", "d1", {"another-name": "sha256:source"})
+    shelf.records[STAGE.content(INPUTS)] = other
+    assert shelf.decide(STAGE, INPUTS) == Hit(other, adopt=True)
 
 
 def test_a_damaged_recipe_record_is_a_miss_that_says_so() -> None:
@@ -266,12 +266,12 @@ def _check_settled(
     by_recipe = shelf.lookup(stage.recipe)
     by_content = shelf.lookup(stage.content(inputs))
     usable = [
-        found
-        for found, counts in (
+        candidate
+        for candidate, counts in (
             (by_recipe, by_recipe is not None and by_recipe.inputs == inputs),
             (by_content, by_content is not None),
         )
-        if counts and found is not None and found.run not in shelf.damaged
+        if counts and candidate is not None and candidate.run not in shelf.damaged
     ]
     if isinstance(decision, Hit):
         assert decision.record == usable[0]

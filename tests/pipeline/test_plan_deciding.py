@@ -59,10 +59,10 @@ def test_what_one_answer_leads_to_is_asked_in_the_next_round() -> None:
     store = Asked()
 
     def decide(lookup: Lookup, check: Check) -> list[str]:
-        found = [record for key in (ONE, TWO) if (record := lookup(key))]
-        for record in found:
+        matching = [record for key in (ONE, TWO) if (record := lookup(key))]
+        for record in matching:
             check(record)
-        return [record.run for record in found]
+        return [record.run for record in matching]
 
     decided = decide_in_rounds(store, decide)  # type: ignore[arg-type]
     assert decided == [ONE[7:9], TWO[7:9]]

@@ -45,8 +45,8 @@ def compared(second: RunManifest, **evidence: object) -> RunDifference:
 
 
 def test_equal_runs_differ_in_nothing_but_their_ids() -> None:
-    found = compared(changed(seconds=3.0))
-    assert found == RunDifference(
+    run_difference = compared(changed(seconds=3.0))
+    assert run_difference == RunDifference(
         first=FIRST.run,
         second=run_id(2),
         stages=("words:train", "words:train"),
@@ -55,11 +55,11 @@ def test_equal_runs_differ_in_nothing_but_their_ids() -> None:
 
 
 def test_parameters_and_facts() -> None:
-    found = compared(
+    run_difference = compared(
         changed(parameters={"epochs": 50.0, "new": "x"}, environment="venv", commit="f" * 40)
     )
-    assert found.parameters == (Change("epochs", 50, 50.0), Change("new", None, "x"))
-    assert found.facts == (
+    assert run_difference.parameters == (Change("epochs", 50, 50.0), Change("new", None, "x"))
+    assert run_difference.facts == (
         Change("commit", "", "f" * 40),
         Change("environment", "image", "venv"),
     )
@@ -87,8 +87,8 @@ def test_component_files_libraries_packages_and_base_are_told_apart() -> None:
             "Dockerfile": "from --platform=linux/amd64 python:3.12-slim\n",
         },
     )
-    found = compare(first, second, Evidence(texts=texts))
-    assert [(c.path, c.change) for c in found.files] == [
+    run_difference = compare(first, second, Evidence(texts=texts))
+    assert [(c.path, c.change) for c in run_difference.files] == [
         ("Dockerfile", "changed"),
         ("main.py", "changed"),
         ("notes", "added"),
@@ -96,33 +96,33 @@ def test_component_files_libraries_packages_and_base_are_told_apart() -> None:
         ("train/own.py", "changed"),
     ]
     # Those that a library uses are libraries, too.
-    assert [c.path for c in found.libraries] == ["base/deep.py", "stageio/io.py"]
-    assert found.packages == (
+    assert [c.path for c in run_difference.libraries] == ["base/deep.py", "stageio/io.py"]
+    assert run_difference.packages == (
         Change("numpy", "1.0", "1.1"),
         Change("pandas", "2.0", None),
         Change("scipy", None, "3.0"),
     )
-    assert found.bases == (Change("FROM", "python:3.11-slim", "python:3.12-slim"),)
+    assert run_difference.bases == (Change("FROM", "python:3.11-slim", "python:3.12-slim"),)
 
 
 def test_texts_are_compared_by_git() -> None:
     hostile = "../../outside\ndiff --git a/0 b/0\n"
     before = {"main.py": "def main():\n" + "same\n" * 9 + "one", "gone": "x\n", "same": "s"}
     after = {"main.py": "def main():\n" + "same\n" * 9 + "two\n", hostile: "\r\n", "same": "s"}
-    found = patches_of(before, after)
-    assert found["main.py"] == (
+    patches = patches_of(before, after)
+    assert patches["main.py"] == (
         *("--- a/main.py", "+++ b/main.py", "@@ -8,4 +8,4 @@ same"),
         *(" same", " same", " same", "-one", "\\ No newline at end of file", "+two"),
     )
-    assert found["gone"][-1] == "-x"
-    assert found[hostile][-1] == "+\r"
-    assert found.keys() == {"main.py", "gone", hostile}
+    assert patches["gone"][-1] == "-x"
+    assert patches[hostile][-1] == "+\r"
+    assert patches.keys() == {"main.py", "gone", hostile}
 
 
 def test_a_long_difference_is_cut() -> None:
-    found = patches_of({"a": "x\n" * 5000}, {"a": "y\n" * 5000})["a"]
-    assert len(found) == 401
-    assert found[-1] == "… 9603 lines more"
+    patches = patches_of({"a": "x\n" * 5000}, {"a": "y\n" * 5000})["a"]
+    assert len(patches) == 401
+    assert patches[-1] == "… 9603 lines more"
 
 
 def test_outputs_with_rows_and_columns_and_metrics(store: Store, tmp_path: Path) -> None:
@@ -146,8 +146,10 @@ def test_outputs_with_rows_and_columns_and_metrics(store: Store, tmp_path: Path)
             "metrics.json": b'{"hr": 0.75, "n": 1}',
         },
     )
-    found = difference(store, read_settings(tmp_path, {"HOME": str(tmp_path)}), first, second)
-    assert found.outputs[0] == FileChange(
+    run_difference = difference(
+        store, read_settings(tmp_path, {"HOME": str(tmp_path)}), first, second
+    )
+    assert run_difference.outputs[0] == FileChange(
         path="a.csv",
         change="changed",
         before=18,
@@ -157,12 +159,12 @@ def test_outputs_with_rows_and_columns_and_metrics(store: Store, tmp_path: Path)
         rows_before=1,
         rows_after=3,
     )
-    assert [(c.path, c.change) for c in found.outputs[1:]] == [
+    assert [(c.path, c.change) for c in run_difference.outputs[1:]] == [
         ("gone", "deleted"),
         ("metrics.json", "changed"),
         ("new", "added"),
     ]
-    assert found.metrics == (Change("hr", 0.5, 0.75),)
+    assert run_difference.metrics == (Change("hr", 0.5, 0.75),)
 
 
 def test_a_table_of_rows_alone_has_its_shape() -> None:

@@ -34,9 +34,9 @@ def workshop(tmp_path: Path) -> Workshop:
     return made
 
 
-def reads(found: dict[str, list[str]], name: str) -> Body:
+def reads(inputs: dict[str, list[str]], name: str) -> Body:
     def body(job: Job) -> int:
-        found[name] = sorted(_files(Path(job.input)))
+        inputs[name] = sorted(_files(Path(job.input)))
         (job.output / "result.txt").write_text(name)
         return 0
 
@@ -44,18 +44,18 @@ def reads(found: dict[str, list[str]], name: str) -> Body:
 
 
 def _files(directory: Path, prefix: str = "") -> list[str]:
-    found: list[str] = []
+    names: list[str] = []
     for path in (directory / prefix).iterdir():
         name = f"{prefix}/{path.name}".lstrip("/")
-        found += _files(directory, name) if path.is_dir() else [name]
-    return found
+        names += _files(directory, name) if path.is_dir() else [name]
+    return names
 
 
 def test_a_stage_finds_one_input_in_its_input_and_several_below_it(workshop: Workshop) -> None:
-    found: dict[str, list[str]] = {}
-    workshop.runner.bodies = {name: reads(found, name) for name in ("clean", "price", "join")}
+    inputs: dict[str, list[str]] = {}
+    workshop.runner.bodies = {name: reads(inputs, name) for name in ("clean", "price", "join")}
     workshop.run()
-    assert found == {
+    assert inputs == {
         "clean": ["r.csv"],
         "price": ["i.csv"],
         "join": ["clean/result.txt", "items/i.csv", "price/result.txt"],
@@ -140,10 +140,10 @@ def test_a_stage_without_a_source_is_computed_once_in_its_time(
     refresh: str, tmp_path: Path
 ) -> None:
     workshop = Workshop(tmp_path / "project", QUERY % refresh)
-    found: dict[str, list[str]] = {}
-    workshop.runner.bodies["query"] = reads(found, "query")
+    inputs: dict[str, list[str]] = {}
+    workshop.runner.bodies["query"] = reads(inputs, "query")
     workshop.run()
-    assert found == {"query": []}
+    assert inputs == {"query": []}
     workshop.now += timedelta(minutes=44)
     assert set(workshop.statuses().values()) == {"hit"}
     before = refresh_tokens(workshop.now)[refresh]

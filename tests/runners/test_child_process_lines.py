@@ -33,22 +33,22 @@ def test_lines_are_the_same_however_the_bytes_arrive(
     content: bytes, lines: list[str], size: int
 ) -> None:
     reader = Lines(Clock())
-    found: list[str] = []
+    read: list[str] = []
     for start in range(0, len(content), size):
-        found += reader.feed(content[start : start + size])
-    assert found + reader.finish() == lines
+        read += reader.feed(content[start : start + size])
+    assert read + reader.finish() == lines
 
 
 @pytest.mark.parametrize("size", [1000, 70_000, 1_000_000])
 def test_a_very_long_line_comes_in_pieces_and_whole(size: int) -> None:
     reader = Lines(Clock())
     content = b"ab" * 200_000 + b"\nnext\n"
-    found: list[str] = []
+    read: list[str] = []
     for start in range(0, len(content), size):
-        found += reader.feed(content[start : start + size])
-    assert found[-1] == "next"
-    assert max(map(len, found)) == LONGEST_LINE
-    assert "".join(found[:-1]) == "ab" * 200_000
+        read += reader.feed(content[start : start + size])
+    assert read[-1] == "next"
+    assert max(map(len, read)) == LONGEST_LINE
+    assert "".join(read[:-1]) == "ab" * 200_000
 
 
 def test_a_progress_bar_is_shown_now_and_then() -> None:

@@ -13,11 +13,11 @@ def frame(kind: int, content: bytes) -> bytes:
 
 
 def lines(stream: bytes, *cuts: int) -> list[str]:
-    frames, found, start = Frames(), [], 0
+    frames, read, start = Frames(), [], 0
     for cut in (*sorted(cuts), len(stream)):
-        found += frames.feed(stream[start:cut])
+        read += frames.feed(stream[start:cut])
         start = max(start, cut)
-    return found + frames.finish()
+    return read + frames.finish()
 
 
 def test_each_stream_has_lines_of_its_own() -> None:

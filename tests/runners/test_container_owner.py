@@ -27,10 +27,10 @@ def test_what_is_no_owner(text: str) -> None:
 
 def test_a_process_that_has_ended_has_died() -> None:
     source = "from daintree.runners.container import this_process, write_owner\nprint(write_owner(this_process()))"
-    said = subprocess.run(
+    finished = subprocess.run(
         [sys.executable, "-c", source], capture_output=True, text=True, check=True
     )
-    owner = read_owner(said.stdout.strip())
+    owner = read_owner(finished.stdout.strip())
     assert owner is not None
     assert has_died(owner) is True
 

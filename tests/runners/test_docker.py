@@ -69,9 +69,9 @@ def test_an_image_without_a_program_is_said_and_leaves_no_container(
 ) -> None:
     # Its command is this stage's first argument, which is no program.
     made = job(tmp_path, engine.images.get(BASE_IMAGE).id)
-    said: list[str] = []
-    assert runner.execute(made, said.append).exit_code == 127
-    assert "exec --input failed: No such file or directory" in said[0]
+    lines: list[str] = []
+    assert runner.execute(made, lines.append).exit_code == 127
+    assert "exec --input failed: No such file or directory" in lines[0]
     named = engine.api.containers(all=True, filters={"label": f"{RUN_LABEL}={made.run}"})
     assert named == []
 
@@ -113,8 +113,8 @@ def container(engine: DockerClient, owner: str) -> Iterator[str]:
     try:
         yield made["Id"]
     finally:
-        for found in engine.api.containers(all=True, filters={"id": made["Id"]}):
-            engine.api.remove_container(found["Id"], force=True)
+        for listed in engine.api.containers(all=True, filters={"id": made["Id"]}):
+            engine.api.remove_container(listed["Id"], force=True)
 
 
 def is_there(engine: DockerClient, name: str) -> bool:
@@ -138,9 +138,9 @@ def test_containers_of_the_dead_are_removed(engine: DockerClient) -> None:
 def test_containers_of_the_living_and_of_others_stay(engine: DockerClient) -> None:
     elsewhere = msgspec.structs.replace(this_process(), machine="elsewhere")
     for owner in (write_owner(this_process()), write_owner(elsewhere), "of nobody"):
-        with container(engine, owner) as kept:
+        with container(engine, owner) as container_id:
             remove_orphans(engine)
-            assert is_there(engine, kept)
+            assert is_there(engine, container_id)
 
 
 def test_of_an_earlier_start_of_this_machine_the_ended_ones_go(engine: DockerClient) -> None:

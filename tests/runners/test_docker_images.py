@@ -53,7 +53,7 @@ class Workshop:
         self.settings = settings
         self.directory = directory
         self.mark = os.urandom(8).hex()
-        self.said: list[str] = []
+        self.lines: list[str] = []
         self.digest = f"sha256:{os.urandom(32).hex()}"
 
     @property
@@ -98,7 +98,7 @@ class Workshop:
 
         version = version_of(self.digest, image)
         return ensure_image(
-            self.engine, version, snapshot or none_needed, self.settings, self.said.append
+            self.engine, version, snapshot or none_needed, self.settings, self.lines.append
         )
 
 
@@ -119,7 +119,7 @@ def shared(workshop: Workshop, registry: Registry) -> Workshop:
 def test_one_in_the_engine_is_taken_without_a_word(workshop: Workshop) -> None:
     image = workshop.make()
     assert workshop.ensure() == Prepared(image=image)
-    assert workshop.said == []
+    assert workshop.lines == []
 
 
 def test_one_of_another_name_is_found_by_its_label(workshop: Workshop) -> None:
@@ -127,7 +127,7 @@ def test_one_of_another_name_is_found_by_its_label(workshop: Workshop) -> None:
     workshop.engine.api.tag(image, f"{COMPONENT}-renamed", workshop.mark)
     workshop.engine.api.remove_image(workshop.reference)
     assert workshop.ensure() == Prepared(image=image)
-    assert workshop.said == []
+    assert workshop.lines == []
 
 
 def test_a_tag_alone_is_not_believed(workshop: Workshop) -> None:
@@ -137,12 +137,12 @@ def test_a_tag_alone_is_not_believed(workshop: Workshop) -> None:
     )
     made = workshop.ensure(snapshot=lambda: workshop.directory)
     assert made.image != other
-    [said] = workshop.said
-    assert said.startswith(f"building {workshop.reference} with ")
-    assert said.endswith(", the first time only")
-    assert "BuildKit" in said
-    found = workshop.engine.images.get(made.image).labels
-    assert (found[COMPONENT_LABEL], found[VERSION_LABEL]) == (COMPONENT, workshop.digest)
+    [line] = workshop.lines
+    assert line.startswith(f"building {workshop.reference} with ")
+    assert line.endswith(", the first time only")
+    assert "BuildKit" in line
+    labels = workshop.engine.images.get(made.image).labels
+    assert (labels[COMPONENT_LABEL], labels[VERSION_LABEL]) == (COMPONENT, workshop.digest)
     assert workshop.ensure() == made
 
 
@@ -150,7 +150,7 @@ def test_one_in_the_registry_is_pulled_by_its_digest(shared: Workshop) -> None:
     image = shared.make()
     digest = shared.push()
     assert shared.ensure() == Prepared(image=image, digest=digest)
-    assert shared.said == [f"pulling {shared.reference}, the first time only"]
+    assert shared.lines == [f"pulling {shared.reference}, the first time only"]
     assert shared.ensure() == Prepared(image=image, digest=digest)
 
 
@@ -166,7 +166,7 @@ def test_one_that_is_named_is_pulled_and_must_be_that_version(shared: Workshop) 
     image = shared.make()
     name = f"{shared.reference.rpartition(':')[0]}@{shared.push()}"
     assert shared.ensure(name).image == image
-    assert shared.said == [f"pulling {name}, the first time only"]
+    assert shared.lines == [f"pulling {name}, the first time only"]
     shared.digest = "sha256:" + "0" * 64
     with pytest.raises(ImageError, match=r"is not odd/thing at sha256:000"):
         shared.ensure(name)

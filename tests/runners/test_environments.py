@@ -65,17 +65,17 @@ def test_it_holds_what_the_requirements_say(
 ) -> None:
     lines = [wheels.add("beta", "2.0", requires=["alpha"]), wheels.add("alpha", "1.0")]
     wheels.add("alpha", "1.1")
-    said: list[str] = []
-    python = environments.ensure(write(tmp_path / "requirements.txt", *lines), said.append)
+    lines: list[str] = []
+    python = environments.ensure(write(tmp_path / "requirements.txt", *lines), lines.append)
     assert python == environments.locate(tmp_path / "requirements.txt")
     assert answer(python, "import alpha, beta; print(alpha.VERSION, beta.VERSION)") == "1.0 2.0"
     assert (site_packages(python) / "beta.py").is_file()
-    assert said[0] == (
+    assert lines[0] == (
         f"installing 2 packages (size not recorded) for {tmp_path}/requirements.txt,"
         " the first time only"
     )
-    assert said[1].startswith("installed ")
-    assert len(said) == 2
+    assert lines[1].startswith("installed ")
+    assert len(lines) == 2
 
 
 def test_number_and_size_are_said_before(
@@ -87,9 +87,9 @@ def test_number_and_size_are_said_before(
         "# installed size: 148 MB",
         wheels.add("alpha", "1.0"),
     )
-    said: list[str] = []
-    environments.ensure(requirements, said.append)
-    assert said[0] == "installing 1 package (148 MB) for shop/rank, the first time only"
+    lines: list[str] = []
+    environments.ensure(requirements, lines.append)
+    assert lines[0] == "installing 1 package (148 MB) for shop/rank, the first time only"
 
 
 def test_the_second_time_nothing_is_made(
@@ -236,9 +236,9 @@ def test_one_that_has_lost_files_is_noticed_and_made_again(
         damage(site_packages(python) / "alpha.py")
         assert environments.check().state == "missing"
         assert "1 of 1" in environments.check().what
-        said: list[str] = []
-        assert environments.ensure(requirements, said.append) == python
-        assert said[0].endswith("alpha.py: it is made again")
+        lines: list[str] = []
+        assert environments.ensure(requirements, lines.append) == python
+        assert lines[0].endswith("alpha.py: it is made again")
         assert answer(python, "import alpha; print(alpha.VERSION)") == "1.0"
     assert environments.check().state == "ok"
 
@@ -279,10 +279,10 @@ def test_processes_that_start_together_make_it_once(
 ) -> None:
     requirements = write(tmp_path / "requirements.txt", wheels.add("alpha", "1.0"))
     makers = [start(environments, requirements) for _ in range(4)]
-    said = [maker.communicate(timeout=120)[0].splitlines() for maker in makers]
+    printed = [maker.communicate(timeout=120)[0].splitlines() for maker in makers]
     assert [maker.returncode for maker in makers] == [0] * 4
-    installing = [line for lines in said for line in lines if line.startswith("installing")]
-    waiting = [line for lines in said for line in lines if line.startswith("the environment")]
+    installing = [line for lines in printed for line in lines if line.startswith("installing")]
+    waiting = [line for lines in printed for line in lines if line.startswith("the environment")]
     assert len(installing) == 1
     assert set(waiting) <= {f"the environment for {requirements} is being made already; waiting"}
 

@@ -13,8 +13,8 @@ from daintree.runners.interpreter import environment_class, inspect_interpreter
 
 def stand_in(path: Path, *lines: str) -> Path:
     """A program that answers as a Python would."""
-    said = "\\n".join(lines)
-    path.write_text(f"#!/bin/sh\nprintf '{said}\\n'\n")
+    text = "\\n".join(lines)
+    path.write_text(f"#!/bin/sh\nprintf '{text}\\n'\n")
     path.chmod(0o755)
     return path
 

@@ -61,8 +61,8 @@ def test_its_two_streams_keep_their_order_and_relative_paths_land_in_scratch(
     tmp_path: Path,
 ) -> None:
     runner = local_runner(tmp_path)
-    said: list[str] = []
+    lines: list[str] = []
     made = job(tmp_path, INTERLEAVED, Path(sys.executable))
-    assert runner.execute(made, said.append).exit_code == 0
-    assert said == [f"{stream} {count}" for count in range(3) for stream in ("out", "err")]
+    assert runner.execute(made, lines.append).exit_code == 0
+    assert lines == [f"{stream} {count}" for count in range(3) for stream in ("out", "err")]
     assert [path.name for path in made.scratch.iterdir()] == ["here"]

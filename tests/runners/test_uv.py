@@ -77,25 +77,25 @@ def test_an_option_that_is_off_stays_off(value: str) -> None:
 
 
 def test_a_complaint_names_no_credentials() -> None:
-    said = f"Using Python 3.11 environment at: x\nerror: Failed to fetch: {INDEX}/alpha/"
-    failed = Finished(2, b"", said.encode())
+    text = f"Using Python 3.11 environment at: x\nerror: Failed to fetch: {INDEX}/alpha/"
+    failed = Finished(2, b"", text.encode())
     assert complaint(failed) == "error: Failed to fetch: https://packages.example/simple/alpha/"
     assert access_hint(complaint(failed)) == "check the network and the proxy and index settings"
 
 
 def test_advice_about_options_of_uv_is_left_out_and_ours_is_given() -> None:
-    said = (
+    text = (
         "  × No solution found when resolving dependencies:\n"
         "  ╰─▶ Because alpha was not found, we can conclude\n"
         "      that it is unsatisfiable.\n\n"
         "      hint: `alpha` was found elsewhere. If all indexes are equally\n"
         "      trusted, use `--index-strategy unsafe-best-match`.\n"
     )
-    failed = Finished(1, b"", said.encode())
+    failed = Finished(1, b"", text.encode())
     assert "hint:" not in complaint(failed)
     assert "index-strategy" not in complaint(failed)
     assert complaint(failed).endswith("that it is unsatisfiable.")
-    assert "UV_INDEX_STRATEGY" in access_hint(said)
+    assert "UV_INDEX_STRATEGY" in access_hint(text)
 
 
 def test_addresses_in_the_users_uv_toml_are_passed_on_and_nothing_else(tmp_path: Path) -> None:
@@ -133,9 +133,9 @@ def test_no_file_of_uvs_is_read() -> None:
 
 
 def test_a_long_complaint_is_cut_to_its_end() -> None:
-    said = "\n".join(f"line {number}" for number in range(500))
-    assert complaint(Finished(1, b"", said.encode())).splitlines()[-1] == "line 499"
-    assert len(complaint(Finished(1, b"", said.encode())).splitlines()) == 20
+    text = "\n".join(f"line {number}" for number in range(500))
+    assert complaint(Finished(1, b"", text.encode())).splitlines()[-1] == "line 499"
+    assert len(complaint(Finished(1, b"", text.encode())).splitlines()) == 20
 
 
 def test_no_complaint_at_all() -> None:
@@ -150,14 +150,14 @@ def test_an_index_that_cannot_be_reached(
     monkeypatch.setenv("PIP_INDEX_URL", "http://me:secret@127.0.0.1:9/simple")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     (tmp_path / "requirements.in").write_text("alpha\n")
-    said = complaint(run_uv(["pip", "compile", "requirements.in"], cwd=tmp_path))
-    assert "127.0.0.1:9/simple" in said
-    assert "secret" not in said
-    assert access_hint(said) == "check the network and the proxy and index settings"
+    text = complaint(run_uv(["pip", "compile", "requirements.in"], cwd=tmp_path))
+    assert "127.0.0.1:9/simple" in text
+    assert "secret" not in text
+    assert access_hint(text) == "check the network and the proxy and index settings"
 
 
 @pytest.mark.parametrize(
-    ("said", "advice"),
+    ("text", "advice"),
     [
         ("cause: No space left on device (os error 28)", "free some space there"),
         ("cause: HTTP status client error (401 Unauthorized)", "wants credentials"),
@@ -165,6 +165,6 @@ def test_an_index_that_cannot_be_reached(
         ("cause: Because there is no version of alpha==9", "no such version"),
     ],
 )
-def test_what_to_do_is_said_where_it_is_known(said: str, advice: str) -> None:
-    assert advice in install_hint(said)
+def test_what_to_do_is_said_where_it_is_known(text: str, advice: str) -> None:
+    assert advice in install_hint(text)
     assert install_hint("something never seen") == ""

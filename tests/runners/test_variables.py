@@ -37,9 +37,9 @@ def test_all_else_stays_outside(name: str) -> None:
 @pytest.mark.parametrize("name", ["MINIO_SECRET_KEY", "HF_TOKEN", "db_password"])
 def test_a_variable_that_the_component_names_passes(name: str) -> None:
     outside = {name: "outside", "GITHUB_TOKEN": "outside"}
-    found = stage_variables(outside, PYTHON, SCRATCH, names=[name])
-    assert found[name] == "outside"
-    assert "GITHUB_TOKEN" not in found
+    variables = stage_variables(outside, PYTHON, SCRATCH, names=[name])
+    assert variables[name] == "outside"
+    assert "GITHUB_TOKEN" not in variables
 
 
 def test_a_stage_that_reads_a_bucket_gets_the_access_that_the_tooling_has(tmp_path: Path) -> None:
@@ -51,12 +51,12 @@ def test_a_stage_that_reads_a_bucket_gets_the_access_that_the_tooling_has(tmp_pa
         "AWS_REGION": "eu-west-1",
         "HF_TOKEN": "outside",
     }
-    found = stage_variables(outside, PYTHON, SCRATCH, object_store=True)
-    assert found["AWS_ENDPOINT_URL_S3"] == found["MINIO_ENDPOINT"] == "http://minio:9000"
-    assert found["AWS_SECRET_ACCESS_KEY"] == found["MINIO_SECRET_KEY"] == "secret"
-    assert found["AWS_DEFAULT_REGION"] == "eu-west-1"
-    assert found["AWS_REQUEST_CHECKSUM_CALCULATION"] == "when_required"
-    assert "HF_TOKEN" not in found
+    variables = stage_variables(outside, PYTHON, SCRATCH, object_store=True)
+    assert variables["AWS_ENDPOINT_URL_S3"] == variables["MINIO_ENDPOINT"] == "http://minio:9000"
+    assert variables["AWS_SECRET_ACCESS_KEY"] == variables["MINIO_SECRET_KEY"] == "secret"
+    assert variables["AWS_DEFAULT_REGION"] == "eu-west-1"
+    assert variables["AWS_REQUEST_CHECKSUM_CALCULATION"] == "when_required"
+    assert "HF_TOKEN" not in variables
 
 
 def test_a_declared_variable_that_is_not_set_is_an_error_that_names_it(
@@ -74,7 +74,7 @@ def test_a_declared_variable_that_is_not_set_is_an_error_that_names_it(
 
 
 @pytest.mark.parametrize(
-    ("said", "hint"),
+    ("line", "hint"),
     [
         (
             "KeyError: 'HF_TOKEN'",
@@ -96,10 +96,10 @@ def test_a_declared_variable_that_is_not_set_is_an_error_that_names_it(
         ("ValueError: 3", ""),
     ],
 )
-def test_a_stage_that_failed_for_want_of_something_gets_a_hint(said: str, hint: str) -> None:
+def test_a_stage_that_failed_for_want_of_something_gets_a_hint(line: str, hint: str) -> None:
     names = ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "DB_USER")
     outside = dict.fromkeys(names, "value")
-    assert failure_hint("shop/load", ["Traceback:", said], ["DB_USER"], outside) == hint
+    assert failure_hint("shop/load", ["Traceback:", line], ["DB_USER"], outside) == hint
 
 
 def test_what_could_vary_is_fixed() -> None:
@@ -132,11 +132,11 @@ def test_bytecode_goes_to_the_environment() -> None:
 
 def test_in_a_container_nothing_of_the_user_is_there_but_the_name() -> None:
     outside = dict.fromkeys(("PATH", "HOME", "OMP_NUM_THREADS", "HF_TOKEN"), "outside")
-    found = container_variables(
+    variables = container_variables(
         {**outside, "LOGNAME": "ana"}, home="/tmp", scratch="/s", network=True
     )
-    assert "outside" not in found.values()
-    assert (found["HOME"], found["USER"], found["TMPDIR"], found["TZ"]) == (
+    assert "outside" not in variables.values()
+    assert (variables["HOME"], variables["USER"], variables["TMPDIR"], variables["TZ"]) == (
         "/tmp",
         "ana",
         "/s",

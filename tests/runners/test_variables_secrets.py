@@ -82,13 +82,13 @@ def test_the_environment_goes_before_the_file(
     monkeypatch.setenv("DB_USER", "eva")
     for name in ("DB_PASSWORD", "DB_HOST", "EMPTY"):
         monkeypatch.delenv(name, raising=False)
-    found = environment_for(monorepo.root, ["DB_USER", "DB_PASSWORD", "DB_HOST", "EMPTY"])
-    assert found["DB_USER"] == "eva"
-    assert found["DB_PASSWORD"] == "a # b"
+    variables = environment_for(monorepo.root, ["DB_USER", "DB_PASSWORD", "DB_HOST", "EMPTY"])
+    assert variables["DB_USER"] == "eva"
+    assert variables["DB_PASSWORD"] == "a # b"
     # As it stands there: nothing else of the environment comes in.
-    assert found["DB_HOST"] == "$DB_USER.example"
-    assert found["PATH"] != "/elsewhere"
-    assert "EMPTY" not in found
+    assert variables["DB_HOST"] == "$DB_USER.example"
+    assert variables["PATH"] != "/elsewhere"
+    assert "EMPTY" not in variables
     assert "DB_PASSWORD" not in environment_for(monorepo.root, ["DB_USER"])
     monorepo.root.joinpath(".env").write_text("DB_PASSWORD=changed-since\n")
     assert environment_for(monorepo.root, ["DB_PASSWORD"])["DB_PASSWORD"] == "changed-since"

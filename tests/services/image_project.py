@@ -34,8 +34,8 @@ class ImageProject:
 
     def build(self, *arguments: str, **more: Any) -> dict[str, Any]:
         """`doit build … --json`, which must succeed; what became of each component, by name."""
-        found = self.project.doit("build", *arguments, "--json", **more).json()
-        return {component["name"]: component for component in found["components"]}
+        report = self.project.doit("build", *arguments, "--json", **more).json()
+        return {component["name"]: component for component in report["components"]}
 
     def actions(self, *arguments: str, **more: Any) -> dict[str, str]:
         """`doit build … --json`, which must succeed; the action for each component."""

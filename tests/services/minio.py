@@ -92,14 +92,14 @@ def read_only(bucket: str) -> Mapping[str, object]:
 @functools.cache
 def program(name: str) -> str:
     """The path of `minio` or `mc`: on PATH or where `go install` puts it. Skips the test where it is neither."""
-    found = shutil.which(name)
-    if found is None and shutil.which("go"):
+    program = shutil.which(name)
+    if program is None and shutil.which("go"):
         answer = subprocess.run(["go", "env", "GOPATH"], capture_output=True, text=True)
-        found = shutil.which(name, path=f"{answer.stdout.strip()}/bin")
-    found = found or shutil.which(name, path=f"{os.path.expanduser('~')}/go/bin")
-    if found is None:
+        program = shutil.which(name, path=f"{answer.stdout.strip()}/bin")
+    program = program or shutil.which(name, path=f"{os.path.expanduser('~')}/go/bin")
+    if program is None:
         unavailable(f"no {name}: neither on PATH nor where `go install` puts it")
-    return found
+    return program
 
 
 def start(directory: Path, port: int, certificates: Path | None = None) -> subprocess.Popen[bytes]:

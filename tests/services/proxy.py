@@ -139,8 +139,8 @@ def dated(stamp: str) -> Fault:
     """Hand the request on as a client sends it whose clock says `stamp`, e.g. 20200101T000000Z."""
 
     def fault(exchange: Exchange) -> None:
-        kept = {n: v for n, v in exchange.headers.items() if n.lower() != "x-amz-date"}
-        exchange.headers = {**kept, "x-amz-date": stamp}
+        headers = {n: v for n, v in exchange.headers.items() if n.lower() != "x-amz-date"}
+        exchange.headers = {**headers, "x-amz-date": stamp}
         passes(exchange)
 
     return fault
@@ -191,7 +191,7 @@ class Proxy:
             self._rules.append(rule)
         return rule
 
-    def asked(self, pattern: str) -> list[str]:
+    def matching(self, pattern: str) -> list[str]:
         """The requests so far whose line the regular expression is found in."""
         return [line for line in self.requests if re.search(pattern, line)]
 

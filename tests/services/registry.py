@@ -127,6 +127,6 @@ def based_registry(registry: Registry, engine: DockerClient) -> Registry:
     """The registry with the base image's layers in it: what is pushed on top of them is small, and quick to push."""
     name = f"{registry.address}/base"
     engine.api.tag(BASE_IMAGE, name, "slim")
-    said = list(engine.api.push(name, "slim", stream=True, decode=True))
-    assert not [line for line in said if "error" in line], said
+    answers = list(engine.api.push(name, "slim", stream=True, decode=True))
+    assert not [line for line in answers if "error" in line], answers
     return registry

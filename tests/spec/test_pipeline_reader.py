@@ -243,9 +243,9 @@ stages:
 
 
 @given(st.permutations(range(6)), st.data())
-def test_each_stage_comes_after_its_needs(order: list[int], data: st.DataObject) -> None:
+def test_each_stage_comes_after_its_needs(order: list[int], choices: st.DataObject) -> None:
     needs = {
-        number: data.draw(st.lists(st.sampled_from(order[:place]), unique=True)) if place else []
+        number: choices.draw(st.lists(st.sampled_from(order[:place]), unique=True)) if place else []
         for place, number in enumerate(order)
     }
     written = [{"component": f"c/s{n}", "needs": [f"s{m}" for m in needs[n]]} for n in range(6)]

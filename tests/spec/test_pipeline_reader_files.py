@@ -21,13 +21,13 @@ def test_pipeline_files_are_found_by_name(project: Path) -> None:
     for name in ("b.yaml", "a.yml", "c.json", "b.json", "README.md", ".yaml", "x.yaml~"):
         (project / "pipelines" / name).write_text("")
     (project / "pipelines" / "samples.yaml").mkdir()
-    found = pipeline_files(project)
-    assert {name: [path.name for path in paths] for name, paths in found.items()} == {
+    files = pipeline_files(project)
+    assert {name: [path.name for path in paths] for name, paths in files.items()} == {
         "a": ["a.yml"],
         "b": ["b.json", "b.yaml"],
         "c": ["c.json"],
     }
-    assert list(found) == ["a", "b", "c"]
+    assert list(files) == ["a", "b", "c"]
     assert pipeline_files(project / "elsewhere") == {}
 
 

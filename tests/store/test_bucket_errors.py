@@ -14,9 +14,9 @@ ACCESS = S3Access(
 URL = "s3://ml-artifacts/team"
 
 
-def answer(status: str, code: str, said: str = "said") -> Exception:
+def answer(status: str, code: str, text: str = "said") -> Exception:
     """An error as obstore words it."""
-    body = f'<?xml version="1.0"?>\n<Error><Code>{code}</Code><Message>{said}</Message></Error>'
+    body = f'<?xml version="1.0"?>\n<Error><Code>{code}</Code><Message>{text}</Message></Error>'
     return RuntimeError(
         f"Generic S3 error: Error performing GET http://minio:9000/x in 1ms - Server returned non-2xx status code: {status}: {body}"
     )
@@ -92,9 +92,9 @@ def answer(status: str, code: str, said: str = "said") -> Exception:
 def test_it_says_what_where_and_what_to_do(
     error: Exception, kind: type[StoreError], message: str, hint: str
 ) -> None:
-    told = bucket_error(URL, ACCESS, error)
-    assert type(told) is kind
-    assert message in told.message
-    assert hint in told.hint
-    assert "\n" not in told.message
-    assert "secret" not in told.message + told.hint
+    translated = bucket_error(URL, ACCESS, error)
+    assert type(translated) is kind
+    assert message in translated.message
+    assert hint in translated.hint
+    assert "\n" not in translated.message
+    assert "secret" not in translated.message + translated.hint

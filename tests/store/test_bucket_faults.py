@@ -246,7 +246,7 @@ def test_a_part_of_which_enough_came_goes_on_where_it_was(
         download(bucket, "x", [entry], tmp_path / "to", shown)
     assert (tmp_path / "to/file").read_bytes() == (tmp_path / "from/file").read_bytes()
     # No answer brings more than 10 MiB of the 32: three break off, the fourth is the rest. From the start again, it would never end.
-    assert len(way.asked("^GET .*/file")) == 4
+    assert len(way.matching("^GET .*/file")) == 4
 
 
 @pytest.mark.usefixtures("impatient")

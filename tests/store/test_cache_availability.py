@@ -18,7 +18,7 @@ from tests.services.minio import Minio
 
 
 @pytest.fixture
-def said() -> list[str]:
+def warnings() -> list[str]:
     """What people were told."""
     return []
 
@@ -44,47 +44,47 @@ def forbidden() -> str:
 
 
 def test_the_server_is_proved_once_for_a_bucket_and_a_machine(
-    bucket: Bucket, cache: LocalRuns, said: list[str]
+    bucket: Bucket, cache: LocalRuns, warnings: list[str]
 ) -> None:
     assert (
-        Availability(bucket, cache, False, said.append).write(lambda: "done", lambda: "not")
+        Availability(bucket, cache, False, warnings.append).write(lambda: "done", lambda: "not")
         == "done"
     )
     assert list(bucket.sizes()) == [PROBE]
     bucket.delete([PROBE])
     assert (
-        Availability(bucket, cache, False, said.append).write(lambda: "done", lambda: "not")
+        Availability(bucket, cache, False, warnings.append).write(lambda: "done", lambda: "not")
         == "done"
     )
     assert bucket.sizes() == {}
 
 
 def test_a_key_that_may_not_write_is_said_once(
-    bucket: Bucket, cache: LocalRuns, said: list[str]
+    bucket: Bucket, cache: LocalRuns, warnings: list[str]
 ) -> None:
-    availability = Availability(bucket, cache, False, said.append)
+    availability = Availability(bucket, cache, False, warnings.append)
     assert availability.write(forbidden, lambda: "kept") == "kept"
     assert availability.write(pytest.fail, lambda: "kept") == "kept"
     assert availability.read(lambda: "read", "nothing") == "read"
-    [line] = said
+    [line] = warnings
     assert line.startswith(f"note: nothing is published to {bucket.url}")
 
 
 def test_a_server_that_is_away_is_an_error_unless_it_may_be_done_without(
-    bucket: Bucket, cache: LocalRuns, said: list[str]
+    bucket: Bucket, cache: LocalRuns, warnings: list[str]
 ) -> None:
-    strict = Availability(bucket, cache, False, said.append)
+    strict = Availability(bucket, cache, False, warnings.append)
     with pytest.raises(StoreUnavailable):
         strict.read(unavailable, "nothing")
     with pytest.raises(StoreUnavailable):
         strict.write(unavailable, lambda: "kept")
-    assert said == []
+    assert warnings == []
 
-    relaxed = Availability(bucket, cache, True, said.append)
+    relaxed = Availability(bucket, cache, True, warnings.append)
     assert relaxed.read(unavailable, "nothing") == "nothing"
     assert relaxed.read(pytest.fail, "nothing") == "nothing"
     assert relaxed.write(pytest.fail, lambda: "kept") == "kept"
-    assert said == ["warning: it is away; going on with the cache alone"]
+    assert warnings == ["warning: it is away; going on with the cache alone"]
 
 
 class Careless(BaseHTTPRequestHandler):
@@ -114,9 +114,9 @@ def careless() -> Iterator[Bucket]:
 
 
 def test_a_server_that_ignores_conditions_is_refused_before_anything_is_published(
-    careless: Bucket, cache: LocalRuns, said: list[str]
+    careless: Bucket, cache: LocalRuns, warnings: list[str]
 ) -> None:
-    availability = Availability(careless, cache, False, said.append)
+    availability = Availability(careless, cache, False, warnings.append)
     with pytest.raises(StoreError, match="ignores If-None-Match") as raised:
         availability.write(pytest.fail, lambda: "kept")
     assert raised.value.hint.startswith("use a server that honours conditional writes")

@@ -61,7 +61,7 @@ def test_emptying_takes_submissions_too_and_nothing_of_others(bucket: Bucket) ->
 
 def test_whatever_is_published_or_not_a_run_s_stays(bucket: Bucket) -> None:
     place = location_of(OTHER_RUN)
-    kept = [
+    paths = [
         f"{place}/run.json",
         f"{place}/output/a.csv",
         f"{place}/output/{OTHER_RUN}/output/a.csv",
@@ -72,10 +72,10 @@ def test_whatever_is_published_or_not_a_run_s_stays(bucket: Bucket) -> None:
         f"notes/{RUN}/a.csv",
         "notes/output/a.csv",
     ]
-    for path in kept:
+    for path in paths:
         bucket.put(path, encode(manifest_of(OTHER_RUN), path))
     assert orphans(bucket, remove=True, safe=AT_ONCE) == (0, 0)
-    assert sorted(bucket.sizes("")) == sorted(kept)
+    assert sorted(bucket.sizes("")) == sorted(paths)
 
 
 def test_a_run_whose_manifest_cannot_be_read_stays(bucket: Bucket) -> None:

@@ -104,12 +104,12 @@ def test_a_file_system_without_locks_is_named(
 
     store = directory_store(tmp_path / "store")
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    told = f"the file system of the artifact store {tmp_path / 'store'} has no file locks"
-    with pytest.raises(StoreError, match=told) as raised:
+    message = f"the file system of the artifact store {tmp_path / 'store'} has no file locks"
+    with pytest.raises(StoreError, match=message) as raised:
         publish(store)
     assert "mount it with locks" in raised.value.hint
     with (
-        pytest.raises(StoreError, match=told),
+        pytest.raises(StoreError, match=message),
         store.lease(key_of("content"), waiting=lambda: None),
     ):
         pytest.fail("nobody holds it")

@@ -30,7 +30,7 @@ class IndexMachine(RuleBasedStateMachine):
         super().__init__()
         self.root = tempfile.mkdtemp()
         self.backend = Directory(Path(self.root))
-        self.standing: dict[str, IndexRecord] = {}
+        self.winners: dict[str, IndexRecord] = {}
         self.blocked: set[str] = set()
 
     @property
@@ -41,61 +41,61 @@ class IndexMachine(RuleBasedStateMachine):
     @rule(key=keys, record=records)
     def publish(self, key: str, record: IndexRecord) -> None:
         """The first one stands."""
-        found = self.index.publish_index(key, record, None)
+        published = self.index.publish_index(key, record, None)
         if key in self.blocked:
-            assert found == record
+            assert published == record
         else:
-            assert found == self.standing.setdefault(key, record)
+            assert published == self.winners.setdefault(key, record)
 
     @rule(key=keys, old=records, new=records)
     def replace(self, key: str, old: IndexRecord, new: IndexRecord) -> None:
         """Exactly the record that was read makes way."""
-        found = self.index.publish_index(key, new, old)
+        published = self.index.publish_index(key, new, old)
         if key in self.blocked:
-            assert found == new
+            assert published == new
         else:
-            if self.standing.get(key, old) == old:
-                self.standing[key] = new
-            assert found == self.standing[key]
+            if self.winners.get(key, old) == old:
+                self.winners[key] = new
+            assert published == self.winners[key]
 
     @rule(key=keys, record=records)
     def retire(self, key: str, record: IndexRecord) -> None:
         """Exactly the record that was read is retired."""
         retired = self.index.retire(key, record, when="2026-01-01", by="gc")
-        assert retired == (self.standing.get(key) == record)
+        assert retired == (self.winners.get(key) == record)
         if retired:
-            del self.standing[key]
+            del self.winners[key]
 
     @rule(key=keys, place=st.integers(0, 200), bit=st.integers(0, 7))
     def flip(self, key: str, place: int, bit: int) -> None:
         """A flipped bit makes a miss."""
         [content] = self._content(key)
-        if isinstance(content, bytes) and key in self.standing:
+        if isinstance(content, bytes) and key in self.winners:
             flipped = bytearray(content)
             flipped[place % (len(content) - 1)] ^= 1 << bit
             self.backend.put(index_path(key), bytes(flipped))
-            del self.standing[key]
+            del self.winners[key]
 
     @rule(key=keys, content=st.sampled_from([b"", b"{", b'{"schema":1}', NEWER]))
     def overwrite(self, key: str, content: bytes) -> None:
         """Another program writes there."""
         self.backend.put(index_path(key), content)
-        self.standing.pop(key, None)
+        self.winners.pop(key, None)
         self.blocked = self.blocked | {key} if content == NEWER else self.blocked - {key}
 
     @rule(one=keys, other=keys)
     def copy(self, one: str, other: str) -> None:
         """A record that is copied to another key is nobody's there."""
         [content] = self._content(one)
-        if one != other and isinstance(content, bytes) and one in self.standing:
+        if one != other and isinstance(content, bytes) and one in self.winners:
             self.backend.put(index_path(other), content)
-            self.standing.pop(other, None)
+            self.winners.pop(other, None)
             self.blocked.discard(other)
 
     @invariant()
     def lookup_finds_what_stands(self) -> None:
         """Neither more nor less; and nothing of a newer version was touched."""
-        assert self.index.lookup(KEYS) == [self.standing.get(key) for key in KEYS]
+        assert self.index.lookup(KEYS) == [self.winners.get(key) for key in KEYS]
         assert all(self._content(key) == [NEWER] for key in self.blocked)
 
     def teardown(self) -> None:

@@ -24,15 +24,18 @@ def output(tmp_path: Path) -> Path:
 
 
 def test_a_directory_has_the_digest_it_always_had(output: Path) -> None:
-    found = hash_artifact(output)
-    assert found.digest == "sha256:04267b796d16d5ddf08666c5d4566dd3232cad99ed3730829354e023d076f4f8"
-    assert [(entry.path, entry.size) for entry in found.files] == [
+    artifact = hash_artifact(output)
+    assert (
+        artifact.digest == "sha256:04267b796d16d5ddf08666c5d4566dd3232cad99ed3730829354e023d076f4f8"
+    )
+    assert [(entry.path, entry.size) for entry in artifact.files] == [
         ("a.csv", 4),
         ("deep/er/b.csv", 4),
         ("empty", 0),
     ]
     assert (
-        found.files[2].sha256 == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        artifact.files[2].sha256
+        == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     )
 
 

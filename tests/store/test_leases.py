@@ -28,10 +28,10 @@ def left(bucket: Bucket, **changed: object) -> None:
 
 def test_one_that_is_not_renewed_is_taken_over_after_its_time(bucket: Bucket) -> None:
     left(bucket)
-    asked: list[None] = []
-    with bucket_lease(bucket, PATH, "ours", 5, lambda: asked.append(None)) as lease:
+    calls: list[None] = []
+    with bucket_lease(bucket, PATH, "ours", 5, lambda: calls.append(None)) as lease:
         assert lease.still_ours()
-    assert asked
+    assert calls
 
 
 def test_one_of_this_machine_is_a_dead_processs(bucket: Bucket) -> None:
@@ -42,10 +42,10 @@ def test_one_of_this_machine_is_a_dead_processs(bucket: Bucket) -> None:
 
 def test_one_that_cannot_be_read_rests_as_long_as_our_own(bucket: Bucket) -> None:
     bucket.put(PATH, b"{")
-    asked: list[None] = []
-    with bucket_lease(bucket, PATH, "ours", 0.3, lambda: asked.append(None)) as lease:
+    calls: list[None] = []
+    with bucket_lease(bucket, PATH, "ours", 0.3, lambda: calls.append(None)) as lease:
         assert lease.still_ours()
-    assert asked
+    assert calls
 
 
 def test_a_holder_that_rests_too_long_has_lost_it(bucket: Bucket) -> None:

@@ -87,16 +87,16 @@ def test_a_lock_whose_file_was_removed_is_not_ours(path: str) -> None:
 def test_waiting_is_told_again_and_again(path: str) -> None:
     held = try_lock(path)
     assert held is not None
-    told: list[None] = []
+    calls: list[None] = []
 
     def waiting() -> None:
-        told.append(None)
-        if len(told) == 3:
+        calls.append(None)
+        if len(calls) == 3:
             held.release()
 
     with file_lease(path, "/store", waiting) as ours:
         assert ours.still_ours()
-    assert len(told) == 3
+    assert len(calls) == 3
 
 
 def test_a_lock_that_cannot_be_made_is_the_stores_error(tmp_path: Path) -> None:

@@ -198,11 +198,11 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(small_disk: Path) -
     manifest, record = publish_indexed(store)
     fill_disk(small_disk)
 
-    told = f"the disk of the artifact store {small_disk / 'store'} is full"
-    with pytest.raises(StoreError, match=told) as raised:
+    message = f"the disk of the artifact store {small_disk / 'store'} is full"
+    with pytest.raises(StoreError, match=message) as raised:
         store.publish_index(key_of("another"), record_of(OTHER_RUN))
     assert raised.value.hint.startswith("free some disk space")
-    with pytest.raises(StoreError, match=told):
+    with pytest.raises(StoreError, match=message):
         store.write_note("a", bytes(10_000))
     assert store.lookup([key_of("another"), manifest.keys.content]) == [None, record]
     assert store.read_note("a") is None
@@ -226,10 +226,10 @@ def test_finding_a_whole_run_imports_nothing_heavy(root: Path, store: Store) -> 
     stamp = root / manifest.location / "stamp.json"
     times = stamp.stat()
     os.utime(stamp, ns=(times.st_atime_ns, times.st_mtime_ns + 10**9))
-    said = subprocess.run(
+    finished = subprocess.run(
         [sys.executable, "-c", ask, root, manifest.keys.content],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert said.stdout == "\n"
+    assert finished.stdout == "\n"

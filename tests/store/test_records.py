@@ -94,8 +94,8 @@ def test_the_order_of_files_does_not_count(files: list[FileEntry], random: objec
 
 
 @given(FILES.filter(bool), st.data())
-def test_every_part_of_every_file_counts(files: list[FileEntry], data: st.DataObject) -> None:
-    place = data.draw(st.integers(0, len(files) - 1))
+def test_every_part_of_every_file_counts(files: list[FileEntry], choices: st.DataObject) -> None:
+    place = choices.draw(st.integers(0, len(files) - 1))
     changes = [
         {"path": "/".join(entry.path for entry in files) + "x"},
         {"size": files[place].size + 1},
@@ -161,9 +161,9 @@ def test_what_is_not_whole_or_of_another_kind_is_unreadable(content: bytes) -> N
 @pytest.mark.parametrize("record", [RECORD, MANIFEST])
 def test_a_newer_schema_is_not_guessed_at(record: IndexRecord | RunManifest) -> None:
     newer = msgspec.structs.replace(record, schema=SCHEMA + 1)
-    found = decode(type(record), encode(newer, PATH), PATH)
-    assert isinstance(found, Unreadable)
-    assert found.reason == "newer"
+    decoded = decode(type(record), encode(newer, PATH), PATH)
+    assert isinstance(decoded, Unreadable)
+    assert decoded.reason == "newer"
     unsigned = b'{"schema": 99, "kind": "of the future"}'
     assert decode(type(record), unsigned, PATH) == Unreadable(
         "newer", "was made by a newer version (schema 99)"
@@ -274,16 +274,16 @@ def read_at_once():
     inner = msgspec.defstruct("Inner", [("text", str), ("numbers", dict[str, int])])
     kind = msgspec.defstruct("Record", [("schema", int), ("inner", tuple[inner, ...])])
     content = encode(kind(2, (inner("a", {"b": 1}),)), "a")
-    start, found = threading.Barrier(4), []
+    start, decoded = threading.Barrier(4), []
     def read():
         start.wait()
-        found.append(decode(kind, content, "a"))
+        decoded.append(decode(kind, content, "a"))
     threads = [threading.Thread(target=read) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == [kind(2, (inner("a", {"b": 1}),))] * 4
+    assert decoded == [kind(2, (inner("a", {"b": 1}),))] * 4
 
 sys.setswitchinterval(1e-6)
 for _ in range(100):

@@ -46,7 +46,7 @@ def add(store: Store, *entries: HistoryEntry) -> None:
 def runs(index: RunIndex, **query: object) -> list[int]:
     """The numbers of the runs that a query chooses, in its order."""
     page = index.find(Query(**query))  # type: ignore[arg-type]
-    return [int(found.run.rpartition("-")[2], 16) for found in page.runs]
+    return [int(run.run.rpartition("-")[2], 16) for run in page.runs]
 
 
 def test_it_holds_what_the_history_holds(store: Store, index: RunIndex) -> None:
@@ -200,9 +200,9 @@ def test_a_run_is_found_by_its_place(store: Store, index: RunIndex) -> None:
     source = InputRecord("", key_of("source"), "data.csv")
     add(store, entry(1, inputs=(source,)))
     index.refresh()
-    found = index.at(entry(1).location)
-    assert found is not None
-    assert found.inputs == (source,)
+    run = index.at(entry(1).location)
+    assert run is not None
+    assert run.inputs == (source,)
     assert index.at("at/nothing") is None
 
 

@@ -261,8 +261,8 @@ def test_it_is_what_botocore_finds(
     with environment(Path("/nowhere") if resolved else home, passed):
         session = Session()
         client = session.create_client("s3", region_name=None if ours.region else "us-east-1")
-        found = session.get_credentials()
-        theirs = found.get_frozen_credentials() if found else None
+        credentials = session.get_credentials()
+        theirs = credentials.get_frozen_credentials() if credentials else None
         verify = session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
     endpoint = client.meta.endpoint_url
     assert endpoint == ours.endpoint or (not ours.endpoint and endpoint.endswith(".amazonaws.com"))

@@ -58,9 +58,9 @@ def test_one_variable_is_enough_for_the_tooling_and_for_a_stage(
 
 
 def test_a_certificate_that_is_not_trusted_is_said(access: S3Access) -> None:
-    for asked in (lambda b: b.get_many(["a"]), make_bucket):
+    for request in (lambda b: b.get_many(["a"]), make_bucket):
         with pytest.raises(StoreError) as raised:
-            asked(Bucket("s3://trusted", access))
+            request(Bucket("s3://trusted", access))
         assert not isinstance(raised.value, StoreUnavailable)
         assert raised.value.message == f"the certificate of {access.endpoint} is not trusted"
         assert "AWS_CA_BUNDLE" in raised.value.hint

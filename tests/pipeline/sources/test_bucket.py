@@ -49,9 +49,9 @@ def test_a_stage_that_reads_more_gets_the_objects_that_were_listed(
 ) -> None:
     source = BucketSource(f"{bucket.url}{prefix}", "", bucket.access)
     assert source.files(tmp_path) == {"": tmp_path}
-    found = {str(p.relative_to(tmp_path)): p for p in tmp_path.rglob("*") if p.is_file()}
-    assert found.keys() == names
-    assert b"reviews/a.json" in [path.read_bytes() for path in found.values()]
+    fetched = {str(p.relative_to(tmp_path)): p for p in tmp_path.rglob("*") if p.is_file()}
+    assert fetched.keys() == names
+    assert b"reviews/a.json" in [path.read_bytes() for path in fetched.values()]
     bucket.put("reviews/a.json", b"other")
     with pytest.raises(SourceError, match="changed meanwhile"):
         source.files(tmp_path / "later")

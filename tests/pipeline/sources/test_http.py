@@ -169,9 +169,9 @@ def test_a_file_has_the_last_name_of_the_path_where_that_is_one(
     url = f"http://{server.address}{path}"
     digest = at(url, store).fetch().digest
     assert digest == digest_of(name)
-    kept = store.source_path(digest)
-    assert kept is not None
-    assert [file.name for file in kept.iterdir()] == [name]
+    directory = store.source_path(digest)
+    assert directory is not None
+    assert [file.name for file in directory.iterdir()] == [name]
 
 
 def test_a_url_may_be_written_with_spaces_and_letters(server: Server, store: Store) -> None:

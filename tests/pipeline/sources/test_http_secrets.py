@@ -44,8 +44,8 @@ def test_no_secret_of_the_url_is_kept_or_said(server: Server, store: Store, tmp_
     (tmp_path / "input").mkdir()
     source.files(tmp_path / "input")
     assert identity.origin == bare
-    assert [path for _, path, _ in server.asked] == ["/a.json?X-Signature=hidden"]
-    authorizations = {authorization for _, _, authorization in server.asked}
+    assert [path for _, path, _ in server.received] == ["/a.json?X-Signature=hidden"]
+    authorizations = {authorization for _, _, authorization in server.received}
     assert authorizations == {"Basic " + base64.b64encode(b"user:p@ss").decode()}
     traces = repr(identity) + everything_in(Path(store.url))
     for secret in ("user:", "p%40ss", "p@ss", "hidden", "fragment"):
@@ -76,8 +76,8 @@ def test_credentials_do_not_follow_a_redirection(server: Server, store: Store) -
     server.serve("/real", CONTENT)
     server.serve("/a.json", status=302, headers={"Location": "/real"})
     at(f"http://me:secret@{server.address}/a.json", store).fetch()
-    asked = {(path, bool(authorization)) for _, path, authorization in server.asked}
-    assert asked == {("/a.json", True), ("/real", False)}
+    requests = {(path, bool(authorization)) for _, path, authorization in server.received}
+    assert requests == {("/a.json", True), ("/real", False)}
 
 
 @pytest.mark.parametrize(

@@ -131,8 +131,8 @@ def test_a_file_that_was_hashed_long_after_its_last_change_is_not_read_again(
 @pytest.mark.parametrize("note", [b"", b"{}", b"[[", b'[["a b.json", 1]]', b"\xff"])
 def test_a_broken_memory_is_forgotten(file: Path, store: Store, note: bytes) -> None:
     before = at(file, store).identify()
-    (kept,) = (Path(store.url) / "_notes/sources").iterdir()
-    kept.write_bytes(note)
+    (note_file,) = (Path(store.url) / "_notes/sources").iterdir()
+    note_file.write_bytes(note)
     assert at(file, store).identify() == before
 
 
@@ -155,7 +155,7 @@ def test_a_stage_gets_links_to_the_files(
     given = file if kind == "file" else directory
     places = at(given, store).files(tmp_path / "input")
     assert places == {"a b.json" if kind == "file" else "": given}
-    found = {
+    parts = {
         str(path.relative_to(tmp_path / "input")): path.read_bytes()
         for path in sorted((tmp_path / "input").rglob("*"))
         if path.is_symlink()
@@ -163,7 +163,7 @@ def test_a_stage_gets_links_to_the_files(
     expected = (
         {"a b.json": b"one\n"} if kind == "file" else {"2014/größe.json": b"a", "z.json": b"z"}
     )
-    assert found == expected
+    assert parts == expected
 
 
 def test_a_change_while_a_stage_reads_is_seen(directory: Path, store: Store) -> None:

@@ -73,10 +73,10 @@ def test_a_stage_gets_the_targets_bytes_wherever_they_are(
 def _content(directory: Path, name: str = "") -> dict[str, str]:
     if not (directory / name).is_dir():
         return {name: (directory / name).read_text()}
-    found: dict[str, str] = {}
+    contents: dict[str, str] = {}
     for path in (directory / name).iterdir():
-        found |= _content(directory, f"{name}/{path.name}".lstrip("/"))
-    return found
+        contents |= _content(directory, f"{name}/{path.name}".lstrip("/"))
+    return contents
 
 
 def test_a_changed_target_is_another_source(project: Path, store: Store) -> None:
