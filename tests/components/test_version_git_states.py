@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from daintree.components import read_versions
-from daintree.components.git import unknown_revision
+from daintree.components.history import unknown_revision
 from daintree.errors import GitError
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ NAMES = ["a", "user"]
 
 
 def digests(root: Path) -> list[str]:
-    found = read_versions(root, NAMES, platform="linux/amd64", bases={})
-    return [found[name].digest for name in NAMES]
+    versions = read_versions(root, NAMES, platform="linux/amd64", bases={})
+    return [versions[name].digest for name in NAMES]
 
 
 @pytest.fixture

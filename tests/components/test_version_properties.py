@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daintree.components.tree import EXECUTABLE, REGULAR, Entry
-from daintree.components.version import Sources, component_version
+from daintree.components.version import Sources
 
 NAMES = st.text(
     st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=6
@@ -50,9 +50,7 @@ class MemoryTree:
 
 
 def digest(files: Files) -> str:
-    return component_version(
-        Sources(MemoryTree(files)), "a", platform="linux/amd64", bases={}
-    ).digest
+    return Sources(MemoryTree(files), platform="linux/amd64", bases={}).version("a").digest
 
 
 @SETTINGS

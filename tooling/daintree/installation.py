@@ -41,10 +41,10 @@ def installed_from() -> str:
 
     # Beside a clone's pyproject.toml there is a second one, without a record; elsewhere one may be of another installation.
     here = Path(__file__).parent
-    found = [
+    distributions_here = [
         d for d in distributions(name="daintree") if clone() or d.locate_file(here.name) == here
     ]
-    records = [distribution.read_text("direct_url.json") for distribution in found]
+    records = [distribution.read_text("direct_url.json") for distribution in distributions_here]
     try:
         direct = msgspec.json.decode(next(filter(None, records), "{}"), type=dict[str, object])
     except msgspec.DecodeError:

@@ -74,6 +74,38 @@ def stream(
         return process.returncode
 
 
+class Running:
+    """A program that runs beside this process; its output goes to files, so that it never waits for a reader."""
+
+    def __init__(self, arguments: Sequence[str], *, env: Mapping[str, str]) -> None:
+        """Start it without input. Raises OSError as starting it does."""
+        import tempfile
+
+        self._stdout, self._stderr = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
+        self._process = subprocess.Popen(
+            arguments,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=self._stdout,
+            stderr=self._stderr,
+        )
+
+    def finish(self) -> Finished:
+        """Wait for its end."""
+        code = self._process.wait()
+        contents = []
+        for file in (self._stdout, self._stderr):
+            file.seek(0)
+            contents.append(file.read())
+            file.close()
+        return Finished(code, *contents)
+
+    def stop(self) -> None:
+        """End it, unless it has ended."""
+        self._process.terminate()
+        self._process.wait()
+
+
 def capture(
     arguments: Sequence[str | Path],
     *,

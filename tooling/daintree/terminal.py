@@ -85,7 +85,7 @@ def one_line(text: str) -> str:
 def streamed(text: str) -> str:
     """A line of a program's own output: its colours survive, every other control sequence is dropped."""
     coloured = _SEQUENCE.sub(
-        lambda found: "" if found[1] is None else f"\ufdd0{found[1]}\ufdd1", text
+        lambda match: "" if match[1] is None else f"\ufdd0{match[1]}\ufdd1", text
     )
     return "".join(c for c in coloured if c == "\t" or ord(c) not in _ESCAPED)
 

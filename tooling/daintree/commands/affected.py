@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from daintree.commands import main
 from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
 from daintree.commands.names import COMMANDS
 from daintree.components import WorkingTree
@@ -33,26 +34,28 @@ class Affected(DaintreeCommand):
         """Compare and print."""
         settings = self.settings
         cache_documents(settings.documents)
-        found = affected(
-            WorkingTree(self.root),
+        result = affected(
+            main.started_tree or WorkingTree(self.root),
             options["base"] or None,
             platform=settings.platform,
             bases=settings.bases,
         )
-        chosen = f"compared with {found.base[:12]}: {found.chosen}" if found.base else found.chosen
+        chosen = (
+            f"compared with {result.base[:12]}: {result.chosen}" if result.base else result.chosen
+        )
         components = [
             {"name": item.name, "version": item.version, "reasons": list(item.reasons)}
-            for item in found.components
+            for item in result.components
         ]
         if options["json"]:
-            print_json({"base": found.base, "chosen": found.chosen, "components": components})
+            print_json({"base": result.base, "chosen": result.chosen, "components": components})
             return
         print(chosen, file=sys.stderr)
         if not components:
-            print(f"no component differs from {found.base or 'the empty repository'}")
+            print(f"no component differs from {result.base or 'the empty repository'}")
         else:
             rows = [
                 [item.name, short(item.version, 12) or "-", "; ".join(item.reasons)]
-                for item in found.components
+                for item in result.components
             ]
             print("\n".join(columns(rows, indent="")))

@@ -207,9 +207,9 @@ class BuildImages(DaintreeCommand):
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
         """Build, and print what became of each component; exit code 1 when one has failed."""
         settings = self.settings
-        asked = [name.removeprefix("components/").rstrip("/") for name in names]
+        selected = [name.removeprefix("components/").rstrip("/") for name in names]
         request = Request(
-            names=tuple(asked or discover_images(settings.root)),
+            names=tuple(selected or discover_images(settings.root)),
             base=options["base"],
             push=options["push"],
             everything=options["all"],

@@ -204,8 +204,7 @@ def all_roots(
         *(["refs/tags"] if options["all_tags"] else []),
     ]
     if places:
-        from daintree.components.git import checked_out, commits_of
-        from daintree.components.tree import remove_objects
+        from daintree.components.git import checked_out, commits_of, remove_objects
 
         for commit in commits_of(settings.root, places):
             with checked_out(settings.root, commit) as root:
@@ -302,8 +301,8 @@ def unused_directories(
     settings: Settings, options: Mapping[str, Any], now: float
 ) -> dict[str, dict[Path, int]]:
     """Bytes of environments, snapshots and git's private objects that were not used for long, by kind and path; all of it is made again when it is needed."""
+    from daintree.components.git import unused_objects
     from daintree.components.snapshot import unused_snapshots
-    from daintree.components.tree import unused_objects
     from daintree.runners.environments import Environments
 
     older = options["older_than"]

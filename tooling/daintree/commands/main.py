@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from daintree.components import WorkingTree
+
+# The tree of `doit affected`: git looks at it while Python imports doit and the command.
+started_tree: WorkingTree | None = None
 
 
 def main() -> None:
     """Run doit on the command line; exit code 1 and one message where it cannot read pyproject.toml or doit.cfg."""
+    if sys.argv[1:2] == ["affected"]:
+        _start_tree()
     from doit.doit_cmd import DoitMain
 
     try:
@@ -23,3 +32,20 @@ def main() -> None:
         )
         sys.exit(1)
     sys.exit(program.run(sys.argv[1:]))
+
+
+def _start_tree() -> None:
+    from contextlib import suppress
+    from pathlib import Path
+
+    from daintree.components import WorkingTree
+    from daintree.components.affected import start_comparison
+    from daintree.errors import DaintreeError
+    from daintree.settings import find_project
+
+    global started_tree
+    # The command says what is wrong.
+    with suppress(DaintreeError, OSError):
+        tree = WorkingTree(find_project(Path.cwd()))
+        start_comparison(tree)
+        started_tree = tree

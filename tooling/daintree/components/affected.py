@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from daintree.components.base import Base, choose_base
-from daintree.components.git import resolve_commit, unknown_revision
+from daintree.components.git import resolve_commit
+from daintree.components.history import Base, choose_base, unknown_revision
 from daintree.components.source import (
     DOCKERFILE,
     ENTRYPOINT,
@@ -40,7 +40,6 @@ from daintree.components.version import (
     ComponentVersion,
     Sources,
     VersionedFile,
-    component_version,
     transitive_libraries,
 )
 from daintree.errors import SettingsError, SpecError, VersionError
@@ -187,19 +186,21 @@ def candidates(tree: WorkingTree, names: Collection[str], differing: Iterable[st
 
     A component that used such a library before, and does not now, has a differing path itself.
     """
-    found: set[str] = set()
+    changed: set[str] = set()
     outside: set[str] = set()
     for path in differing:
         if TOOLING in names and is_covered(places(TOOLING), path):
-            found.add(TOOLING)
+            changed.add(TOOLING)
         inside = path.removeprefix(f"{TOP}/")
         parents = [inside[:at] for at, mark in enumerate(inside) if mark == "/"]
         owner = next((parent for parent in parents if parent in names), "")
         if owner:
-            found.add(owner)
+            changed.add(owner)
         elif inside != path:
             outside.update((*parents, inside))
-    return found | {name for name in names if _uses_any(tree, name, outside)} if outside else found
+    if outside:
+        changed |= {name for name in names if _uses_any(tree, name, outside)}
+    return changed
 
 
 def _uses_any(tree: WorkingTree, name: str, libraries: Collection[str]) -> bool:
@@ -267,13 +268,13 @@ class CommitTree:
         changed = at_or_below(self._ordered[1], os.fsencode(directory), os.fsencode)
         if not changed and not any(entry.blob == "" for entry in entries):
             return entries
-        found = {entry.path: entry for entry in entries if entry.blob}
+        files_by_path = {entry.path: entry for entry in entries if entry.blob}
         for path in changed:
-            found.pop(path, None)
+            files_by_path.pop(path, None)
             before = differences[path][0]
             if before is not None:
-                found[path] = before
-        return [found[path] for path in sorted(found)]
+                files_by_path[path] = before
+        return [files_by_path[path] for path in sorted(files_by_path)]
 
     def content(self, entry: Entry) -> bytes:
         """Return the blob of a file of this tree (of a symbolic link: its target)."""
@@ -284,25 +285,11 @@ class CommitTree:
         return self._tree.conversions(paths, self._commit if self.attributes_differ else "")
 
 
-class _State:
-    """One of the two states compared."""
-
-    def __init__(self, tree: Tree, platform: str, bases: Mapping[str, str]) -> None:
-        self.tree = tree
-        self.platform = platform
-        self.bases = bases
-        self._sources = Sources(tree)
-
-    def has(self, name: str) -> bool:
-        return self._sources.has_component(name)
-
-    def version(self, name: str) -> ComponentVersion:
-        return component_version(self._sources, name, platform=self.platform, bases=self.bases)
-
-    def present(self, version: ComponentVersion) -> set[str]:
-        """Return every path of a component and its libraries, versioned or not."""
-        names = (version.name, *version.libraries)
-        return {entry.path for name in names for entry in self._sources.present(name)}
+def start_comparison(tree: WorkingTree, only: Collection[str] | None = None) -> None:
+    """Let git begin with what `affected` will need. Raises GitError when there is no repository."""
+    own = places(TOOLING) if os.path.isdir(tree.root / TOOLING_DIRECTORY) else ()
+    named = [place for name in only or () for place in places(name)]
+    tree.start([PROJECT_FILE, *([TOP, *own] if only is None else named)])
 
 
 def affected(
@@ -319,24 +306,22 @@ def affected(
     the components to look at; without it, all. Raises UsageError for a base that git does not know, GitError when there is
     no repository, and for an affected component that has no version VersionError or SpecError.
     """
-    own = places(TOOLING) if os.path.isdir(tree.root / TOOLING_DIRECTORY) else ()
-    named = [place for name in only or () for place in places(name)]
-    tree.load([PROJECT_FILE, *([TOP, *own] if only is None else named)])
-    after = _State(tree, platform, bases)
+    start_comparison(tree, only)
+    after = Sources(tree, platform=platform, bases=bases)
     chosen = _base(tree, base)
     past = CommitTree(tree, chosen.commit)
     paths = past.differences
     names = component_names(tree, paths)
     wanted = names if only is None else names & {*only}
     if not chosen.commit:
-        present = sorted(filter(after.has, wanted))
+        present = sorted(filter(after.has_component, wanted))
         new = (_affected(after.version(name), ["no commit yet"]) for name in present)
         return Affected("", tuple(new), chosen.chosen)
     before = _state_before(past, after)
     if (before.platform, before.bases) == (platform, bases) and not past.attributes_differ:
         wanted &= candidates(tree, names, paths)
     compared = (_compare(name, before, after) for name in sorted(wanted))
-    return Affected(chosen.commit, tuple(found for found in compared if found), chosen.chosen)
+    return Affected(chosen.commit, tuple(filter(None, compared)), chosen.chosen)
 
 
 def _base(tree: WorkingTree, base: str | None) -> Base:
@@ -351,14 +336,15 @@ def _base(tree: WorkingTree, base: str | None) -> Base:
     return Base(commit, base, base)
 
 
-def _state_before(tree: CommitTree, after: _State) -> _State:
+def _state_before(tree: CommitTree, after: Sources) -> Sources:
     """Return the commit's state, with its own settings where its project file has others."""
     if PROJECT_FILE not in tree.differences:
-        return _State(tree, after.platform, after.bases)
+        return Sources(tree, platform=after.platform, bases=after.bases)
     old, new = _file_settings(tree), _file_settings(after.tree)
     # A setting that the environment overrides is the same in both states.
     platform = old.platform if after.platform == new.platform else after.platform
-    return _State(tree, platform, old.bases if after.bases == new.bases else after.bases)
+    bases = old.bases if after.bases == new.bases else after.bases
+    return Sources(tree, platform=platform, bases=bases)
 
 
 def _file_settings(tree: Tree) -> Settings:
@@ -376,12 +362,12 @@ def _file_settings(tree: Tree) -> Settings:
             return read_settings(directory, {})
 
 
-def _compare(name: str, before: _State, after: _State) -> AffectedComponent | None:
+def _compare(name: str, before: Sources, after: Sources) -> AffectedComponent | None:
     """Compare one component; None where its version is the same."""
-    if not after.has(name):
-        return AffectedComponent(name, "", ("deleted",)) if before.has(name) else None
+    if not after.has_component(name):
+        return AffectedComponent(name, "", ("deleted",)) if before.has_component(name) else None
     new = after.version(name)
-    if not before.has(name):
+    if not before.has_component(name):
         return _affected(new, ["new component"])
     try:
         old = before.version(name)
@@ -393,8 +379,8 @@ def _compare(name: str, before: _State, after: _State) -> AffectedComponent | No
     reasons = differences(
         old,
         new,
-        present_before=before.present(old),
-        present_after=after.present(new),
+        present_before=before.paths(old),
+        present_after=after.paths(new),
         conflicts=conflicts,
     )
     return _affected(new, reasons)

@@ -103,14 +103,14 @@ def _lines(content: bytes) -> list[str]:
 
 
 def _directives(lines: Sequence[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    directives: dict[str, str] = {}
     for line in lines:
         directive = _DIRECTIVE.fullmatch(line.strip())
         # After one that is none, or that it does not know, Docker takes the rest for comments.
         if not directive or directive[1].lower() not in ("escape", "syntax", "check"):
             break
-        found.setdefault(directive[1].lower(), directive[2])
-    return found
+        directives.setdefault(directive[1].lower(), directive[2])
+    return directives
 
 
 def _split(line: str, escape: str = "\\") -> tuple[str, tuple[str, ...], str]:
@@ -153,8 +153,8 @@ def _heredocs(name: str, line: str, rest: str) -> list[tuple[bool, str]]:
     if "".join(words) != "".join(line.split()) and "".join(_WORD.sub("", line).split()):
         # An open quote: Docker finds no words at all.
         return []
-    found = (_HEREDOC.fullmatch(word) for word in words)
-    return [(bool(f[1]), re.sub(r"[\"']|\\(?=.)", "", f[2])) for f in found if f]
+    matches = (_HEREDOC.fullmatch(word) for word in words)
+    return [(bool(f[1]), re.sub(r"[\"']|\\(?=.)", "", f[2])) for f in matches if f]
 
 
 def _ends(line: str, tabs: bool, word: str) -> bool:
@@ -167,17 +167,17 @@ def base_images(content: bytes, build_args: Mapping[str, str]) -> BaseImages:
     Arguments declared before the first FROM are filled in, `build_args` first, then their defaults; a reference with an
     unknown one stays as it is written.
     """
-    found: dict[str, set[str]] = {"FROM": set(), "COPY": set()}
+    images: dict[str, set[str]] = {"FROM": set(), "COPY": set()}
 
     def note(instruction: Instruction, reference: str, written: str) -> str:
-        found["FROM" if instruction.name == "FROM" else "COPY"].add(reference)
+        images["FROM" if instruction.name == "FROM" else "COPY"].add(reference)
         return ""
 
     warnings = _walk(content, build_args, note)
     syntax = _directives(_lines(content)).get("syntax", "")
     if syntax and not re.fullmatch(_OWN_FRONTEND, syntax):
         warnings.append(f"it is read by {syntax}, so images that it names may be missed")
-    return BaseImages(tuple(sorted(found["FROM"])), tuple(sorted(found["COPY"])), tuple(warnings))
+    return BaseImages(tuple(sorted(images["FROM"])), tuple(sorted(images["COPY"])), tuple(warnings))
 
 
 def system_installers(content: bytes) -> tuple[str, ...]:
@@ -190,8 +190,8 @@ def system_installers(content: bytes) -> tuple[str, ...]:
 
 def python_of_image(reference: str) -> str:
     """Return the version in a reference such as python:3.11-slim, as "3.11"; "" where it names none."""
-    found = _PYTHON_IMAGE.fullmatch(reference)
-    return found[1] if found else ""
+    match = _PYTHON_IMAGE.fullmatch(reference)
+    return match[1] if match else ""
 
 
 def with_pins(content: bytes, build_args: Mapping[str, str], pins: Mapping[str, str]) -> bytes:
@@ -225,8 +225,8 @@ def _place(line: str, written: str, name: str) -> int:
     after = r"(?=\s|$)" if name == "FROM" else r"(?=[\s,\"']|$)"
     if line.lstrip().startswith("#"):
         return -1
-    found = re.search(rf"{before}[\"']?({re.escape(written)})[\"']?{after}", line)
-    return found.start(1) if found else -1
+    match = re.search(rf"{before}[\"']?({re.escape(written)})[\"']?{after}", line)
+    return match.start(1) if match else -1
 
 
 def _walk(
@@ -238,31 +238,33 @@ def _walk(
     arguments: dict[str, str] = {}
     stages: set[str] = set()
     warnings: list[str] = []
-    for found in read_instructions(content):
-        line = f"line {found.start + 1}"
-        if found.unfinished:
-            warnings.append(f"{line}: the here-document {found.unfinished} has no end")
-        if found.name == "ARG" and not stages:
-            _declare(found.rest, build_args, arguments)
-        elif found.name == "FROM":
-            words = _WORD.findall(found.rest)
+    for instruction in read_instructions(content):
+        line = f"line {instruction.start + 1}"
+        if instruction.unfinished:
+            warnings.append(f"{line}: the here-document {instruction.unfinished} has no end")
+        if instruction.name == "ARG" and not stages:
+            _declare(instruction.rest, build_args, arguments)
+        elif instruction.name == "FROM":
+            words = _WORD.findall(instruction.rest)
             written = words[0].strip("\"'") if words else ""
             reference = _expand(written, arguments)
             if reference.lower() not in {*stages, "scratch", ""}:
                 if "$" in reference:
                     warnings.append(f"{line}: FROM {reference}: an argument without a value")
-                warnings.append(visit(found, reference, written))
+                warnings.append(visit(instruction, reference, written))
             named = len(words) > 2 and words[1].lower() == "as"
             stages.add(words[2].lower() if named else f"stage {len(stages)}")
-        elif found.name in ("COPY", "RUN"):
-            for source in _sources(found):
+        elif instruction.name in ("COPY", "RUN"):
+            for source in _sources(instruction):
                 if source.lower() in stages or source.isdecimal():
                     continue
                 if "$" in source:
-                    warnings.append(f"{line}: {found.name} from {source}: Docker fills in nothing")
-                warnings.append(visit(found, source, source))
-        elif found.name not in _INSTRUCTIONS:
-            warnings.append(f"{line}: there is no instruction {found.name}")
+                    warnings.append(
+                        f"{line}: {instruction.name} from {source}: Docker fills in nothing"
+                    )
+                warnings.append(visit(instruction, source, source))
+        elif instruction.name not in _INSTRUCTIONS:
+            warnings.append(f"{line}: there is no instruction {instruction.name}")
     return [warning for warning in warnings if warning]
 
 
@@ -289,14 +291,14 @@ def _declare(rest: str, build_args: Mapping[str, str], arguments: dict[str, str]
 
 
 def _expand(text: str, arguments: Mapping[str, str]) -> str:
-    def value(found: re.Match[str]) -> str:
-        name, operator, word = found[1] or found[2], found[3] or "", found[4] or ""
+    def value(match: re.Match[str]) -> str:
+        name, operator, word = match[1] or match[2], match[3] or "", match[4] or ""
         given = arguments.get(name)
         present = bool(given) if operator.startswith(":") else given is not None
         if operator.endswith("+"):
             return _expand(word, arguments) if present else ""
         if operator.endswith("-"):
             return str(given) if present else _expand(word, arguments)
-        return given or found[0]
+        return given or match[0]
 
     return _VARIABLE.sub(value, text)

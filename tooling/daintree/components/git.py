@@ -14,21 +14,15 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from daintree.errors import GitError, UsageError
-from daintree.process import Finished, capture
+from daintree.errors import GitError
+from daintree.process import Finished, Running, capture
 from daintree.settings import cache_directory
-from daintree.terminal import nearest
-
-if TYPE_CHECKING:
-    from git import Repo
 
 # git's own list (git rev-parse --local-env-vars) without its two variables of configuration, and what changes its answers.
 _DROPPED = frozenset(
@@ -64,6 +58,7 @@ _FIXED = {
 }
 _ADVICE = r"(?m)^\s*(git config --global --add safe\.directory .+)$"
 _KEPT_SECONDS = 14 * 24 * 3600
+_ATTRIBUTES = ("text", "eol", "ident", "working-tree-encoding", "filter")
 _FILES = ("alternates", "config", "HEAD", "pruned")
 # Hooks and monitors are programs; a split index is written beside the repository's own; ignoreStat and checkStat miss
 # edits; a compressed blob takes five times as long to write.
@@ -83,8 +78,6 @@ _SETTINGS = (
     "advice.addIgnoredFile=false",
 )
 FLAGS = tuple(argument for setting in _SETTINGS for argument in ("-c", setting))
-_MAIN_NAMES = ("main", "master")
-_BRANCHES = ("refs/heads", "refs/remotes/origin")
 
 
 def git(
@@ -104,18 +97,33 @@ def attempt(
     root: Path, *arguments: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None
 ) -> Finished:
     """Run git where an exit code is an answer. Raises GitError only when git is missing."""
-    command = ["git", "--no-pager", "-C", os.fspath(root), *arguments]
     try:
-        return capture(command, env={**environment(root), **(env or {})}, stdin=stdin)
+        return capture(_command(root, arguments), env=environment(root, env or {}), stdin=stdin)
     except FileNotFoundError:
-        raise GitError(
-            "git is not installed, or not on PATH",
-            hint="install git: versions are read from the project's git repository",
-        ) from None
+        raise _no_git() from None
 
 
-def environment(root: Path) -> dict[str, str]:
-    """Return the environment that git runs in for the project at `root`.
+def start(root: Path, *arguments: str, env: Mapping[str, str]) -> Running:
+    """Start git, and do not wait for its end. Raises GitError only when git is missing."""
+    try:
+        return Running(_command(root, arguments), env=environment(root, env))
+    except FileNotFoundError:
+        raise _no_git() from None
+
+
+def _command(root: Path, arguments: Iterable[str]) -> list[str]:
+    return ["git", "--no-pager", "-C", os.fspath(root), *arguments]
+
+
+def _no_git() -> GitError:
+    return GitError(
+        "git is not installed, or not on PATH",
+        hint="install git: versions are read from the project's git repository",
+    )
+
+
+def environment(root: Path, added: Mapping[str, str] = {}) -> dict[str, str]:
+    """Return the environment that git runs in for the project at `root`, with the variables `added`.
 
     GIT_DIR names its repository only where none lies above the project: a hook's GIT_DIR may be another's.
     """
@@ -124,7 +132,7 @@ def environment(root: Path) -> dict[str, str]:
         for name in ("GIT_DIR", "GIT_WORK_TREE"):
             if os.environ.get(name):
                 variables[name] = os.path.abspath(os.environ[name])
-    return {**variables, **_FIXED}
+    return {**variables, **_FIXED, **added}
 
 
 def refusal(root: Path, arguments: Iterable[str], finished: Finished) -> GitError:
@@ -257,45 +265,13 @@ def resolve_commit(root: Path, revision: str) -> str:
     return finished.stdout.decode("ascii").strip() if finished.code == 0 else ""
 
 
-def unknown_revision(root: Path, revision: str) -> UsageError:
-    """Return the error for a revision that names no commit, with the nearest branch or tag as its hint."""
-    with _history(root) as repository:
-        names = sorted(reference.name for reference in repository.references)
-    return UsageError(f"git knows no commit {revision!r}", hint=nearest(revision, names))
-
-
-@contextmanager
-def _history(root: Path) -> Iterator[Repo]:
-    """Open the repository with GitPython, which is slow to import and reads git's environment variables itself."""
-    import git as gitpython
-
-    inherited = dict(os.environ)
-    _replace_environment(environment(root))
-    try:
-        with gitpython.Repo(
-            os.environ.get("GIT_DIR", root), search_parent_directories=True
-        ) as repository:
-            yield repository
-    except gitpython.InvalidGitRepositoryError:
-        raise GitError(f"{root} is not in a git repository", hint="git init") from None
-    except gitpython.CommandError as error:
-        raise GitError(f"git failed in {root}: {str(error.stderr).strip()}") from None
-    finally:
-        _replace_environment(inherited)
-
-
-def _replace_environment(variables: Mapping[str, str]) -> None:
-    for name in os.environ.keys() - variables.keys():
-        del os.environ[name]
-    os.environ.update(variables)
-
-
 def origin_url(root: Path) -> str:
     """Return the address of origin; "" when there is no origin. May hold credentials. Raises GitError."""
-    return _answer(root, "config", "--get", "remote.origin.url")
+    return answer(root, "config", "--get", "remote.origin.url")
 
 
-def _answer(root: Path, *arguments: str) -> str:
+def answer(root: Path, *arguments: str) -> str:
+    """Return what git prints, stripped; "" when it refuses."""
     finished = attempt(root, *arguments)
     return finished.stdout.decode("utf-8", "replace").strip() if finished.code == 0 else ""
 
@@ -404,12 +380,68 @@ def objects_parent() -> Path:
     return cache_directory(os.environ) / "git"
 
 
+def blob_id(content: bytes, like: str) -> str:
+    """Return the id that git gives a blob of this content, in the object format of another id."""
+    digest = hashlib.new("sha1" if len(like) == 40 else "sha256", usedforsecurity=False)
+    digest.update(b"blob %d\0" % len(content))
+    digest.update(content)
+    return digest.hexdigest()
+
+
+def remove_objects(root: Path) -> None:
+    """Remove the private objects of the working tree at `root`, which is about to go itself. Raises GitError."""
+    import shutil
+
+    shutil.rmtree(objects_directory(read_repository(root)), ignore_errors=True)
+
+
+def unused_objects(before: float) -> list[Path]:
+    """Return the private objects of repositories that are gone, and of those not used since a time (seconds since 1970)."""
+    directories = []
+    for mark in sorted(objects_parent().glob("*/HEAD")):
+        directory = mark.parent
+        with suppress(OSError):
+            repository = (directory / "objects/info/alternates").read_bytes().rstrip(b"\n")
+            used = max(path.stat().st_mtime for path in (mark, *directory.glob("pruned")))
+            if used < before or not os.path.isdir(repository):
+                directories.append(directory)
+    return directories
+
+
 def commits_of(root: Path, references: Iterable[str]) -> list[str]:
     """Return the commits that the branches or tags below these references (one at least) name, each once. Raises GitError."""
     form = "--format=%(objecttype) %(objectname) %(*objecttype) %(*objectname)"
     lines = git(root, "for-each-ref", form, *references).decode("ascii").splitlines()
     matches = (re.findall(r"commit ([0-9a-f]+)", line) for line in lines)
     return sorted({ids[0] for ids in matches if ids})
+
+
+def read_conversions(
+    root: Path, variables: Mapping[str, str], paths: Sequence[str]
+) -> dict[str, str]:
+    """Return, by path, the attributes by which a checkout writes other bytes than the blob's: those of an index. Raises GitError."""
+    command = ("-c", "core.attributesFile=/dev/null", "check-attr", "--cached", "-z", "--stdin")
+    names = b"".join(os.fsencode(path) + b"\0" for path in paths)
+    neutral = {**variables, "GIT_ATTR_NOSYSTEM": "1"}
+    fields = iter(records(git(root, *command, *_ATTRIBUTES, stdin=names, env=neutral)))
+    values: dict[str, dict[str, str]] = {}
+    for path, name, value in zip(fields, fields, fields, strict=True):
+        values.setdefault(os.fsdecode(path), {})[name.decode()] = value.decode("utf-8", "replace")
+    return {path: conversion for path in paths if (conversion := _conversion(values[path]))}
+
+
+def _conversion(attributes: Mapping[str, str]) -> str:
+    """Attributes, as they are written, by which a checkout writes other bytes than the blob's."""
+    parts = []
+    if attributes["eol"] == "crlf" and attributes["text"] != "unset":
+        parts.append("eol=crlf")
+    if attributes["ident"] == "set":
+        parts.append("ident")
+    if attributes["working-tree-encoding"] not in ("unspecified", "unset", "set"):
+        parts.append(f"working-tree-encoding={attributes['working-tree-encoding']}")
+    if attributes["filter"] == "lfs":
+        parts.append("filter=lfs")
+    return " ".join(parts)
 
 
 class Blobs:
@@ -419,7 +451,7 @@ class Blobs:
         command = ["git", "-C", os.fspath(root), *FLAGS, "cat-file", "--batch"]
         self._process = subprocess.Popen(
             command,
-            env={**environment(root), **variables},
+            env=environment(root, variables),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -452,46 +484,6 @@ class Blobs:
         if len(content) != size + 1:
             raise KeyError(blob)
         return content[:size]
-
-
-class CommitHistory:
-    """The place of one commit in the history that this clone has; git is asked each question once, whoever asks."""
-
-    def __init__(self, root: Path, commit: str, blobs: Blobs) -> None:
-        self._root, self._commit, self._blobs = root, commit, blobs
-
-    @cached_property
-    def later(self) -> frozenset[str]:
-        """The commits that come after it, as far as a reference or a reflog leads to them. Raises GitError."""
-        arguments = ("rev-list", "--ancestry-path", "--all", "--reflog", f"^{self._commit}")
-        return frozenset(git(self._root, *arguments).decode("ascii").split())
-
-    @cached_property
-    def is_on_main_line(self) -> bool:
-        """True when the main branch, here or as last fetched from origin, has the commit. Raises GitError.
-
-        The main branch is the one that origin calls its default; else main or master; else the one checked out.
-        """
-        form = "--format=%(refname)%00%(objectname)%00%(symref)"
-        lines = os.fsdecode(git(self._root, "for-each-ref", form, *_BRANCHES)).splitlines()
-        references = {name: rest for name, *rest in (line.split("\0") for line in lines)}
-        default = references.get("refs/remotes/origin/HEAD", ("", ""))[1]
-        names = [default.removeprefix("refs/remotes/origin/")] if default else [*_MAIN_NAMES]
-        main = {f"{place}/{name}" for name in names for place in _BRANCHES} & references.keys()
-        if not main:
-            main = {_answer(self._root, "symbolic-ref", "--quiet", "HEAD")} & references.keys()
-        tips = {references[name][0] for name in main}
-        return self._commit in tips or not tips.isdisjoint(self.later)
-
-    def unknown(self, others: Iterable[str]) -> set[str]:
-        """Return those of the other commits (full ids) that this clone does not have."""
-        return {other for other in others if other not in self.later and not self._has(other)}
-
-    def _has(self, commit: str) -> bool:
-        try:
-            return bool(self._blobs.read(commit))
-        except KeyError:
-            return False
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -19,8 +19,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from daintree.components.git import FLAGS, attempt
-from daintree.components.tree import EXECUTABLE, REGULAR, SYMLINK, blob_id
+from daintree.components.git import FLAGS, attempt, blob_id
+from daintree.components.tree import EXECUTABLE, REGULAR, SYMLINK
 from daintree.components.version import ComponentVersion, VersionedFile
 from daintree.errors import VersionError
 
@@ -186,11 +186,11 @@ def _is_whole(directory: Path, version: ComponentVersion) -> bool:
     """Return True when the directory holds the version's files and no others, byte for byte."""
     wanted = {file.path for file in version.files}
     try:
-        found = set(_paths(directory))
+        present = set(_paths(directory))
         converted = _read_converted(directory) if any(f.conversion for f in version.files) else {}
         return (
-            wanted <= found
-            and all(_BYTECODE in path.split("/") for path in found - wanted)
+            wanted <= present
+            and all(_BYTECODE in path.split("/") for path in present - wanted)
             and all(_is_unchanged(directory / f.path, f, converted) for f in version.files)
         )
     except (OSError, ValueError):

@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 
 from daintree.components.dockerignore import Dockerignore
-from daintree.components.tree import REGULAR, SUBMODULE, SYMLINK, TOP, Entry, Tree, blob_id
+from daintree.components.git import blob_id
+from daintree.components.tree import REGULAR, SUBMODULE, SYMLINK, TOP, Entry, Tree
 from daintree.errors import VersionError
 from daintree.spec.component import ComponentSpec
 from daintree.spec.validation import read_component
@@ -68,15 +69,15 @@ def _below(directory: str, name: str, in_package: bool) -> Iterator[tuple[str, b
             else:
                 holds_files = True
                 in_package = in_package or entry.name == PACKAGE
-    found: list[tuple[str, bool]] = []
+    names: list[tuple[str, bool]] = []
     for path, inner in inside:
         if is_component(path, in_package or os.path.basename(path) == TESTS):
-            found.append((inner, True))
+            names.append((inner, True))
         else:
-            found += _below(path, inner, in_package)
-    if name and holds_files and not any(is_component for _, is_component in found):
+            names += _below(path, inner, in_package)
+    if name and holds_files and not any(is_component for _, is_component in names):
         return iter([(name, False)])
-    return iter(found)
+    return iter(names)
 
 
 def is_component(directory: str | Path, in_package: bool = False) -> bool:

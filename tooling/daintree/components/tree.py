@@ -1,13 +1,11 @@
 """The files of a project as git would commit them now, and as a commit has them.
 
-git computes both: each working tree is a copy of the repository's own index, to which `git add --all` is applied; new
-blobs go to a private object directory in the user's cache. The repository itself is never written to. The copy is never
-kept: one that lives on would make a version depend on what this clone did before.
+git computes both: `git add --all` is applied to a copy of the repository's index, new blobs go to a private object directory.
+The repository is never written to, and no copy lives on: a version would depend on what this clone did before.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import weakref
@@ -23,19 +21,19 @@ import msgspec
 from daintree.components.git import (
     FLAGS,
     Blobs,
-    CommitHistory,
     Objects,
     Repository,
     attempt,
     git,
-    objects_directory,
-    objects_parent,
     path_text,
+    read_conversions,
     read_repository,
     records,
     refusal,
+    start,
 )
 from daintree.errors import GitError
+from daintree.process import Finished, Running
 
 REGULAR, EXECUTABLE, SYMLINK, SUBMODULE = "100644", "100755", "120000", "160000"
 TOP = "components"
@@ -47,7 +45,12 @@ _NO_COMMIT = r"(?m)^error: '(.+?)/?' does not have a commit checked out$"
 _UNREADABLE = r"(?m)^error: open\(\"(.+)\"\): (.+)$"
 _NO_FILE = r"(?m)^error: (.+): can only add regular files"
 _FILTER = r"external filter '.*' failed.*|.*clean filter '.*' failed"
-_ATTRIBUTES = ("text", "eol", "ident", "working-tree-encoding", "filter")
+_LIST = ("ls-files", "-z", "-s", "-v", "--resolve-undo", "--")
+# A file that is only intended to be added counts: it is in the list, too.
+_COMPARE = (
+    *("--cached", "--raw", "-z", "--no-renames", "--no-abbrev", "--no-ext-diff"),
+    "--ita-visible-in-index",
+)
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -82,6 +85,20 @@ class Tree(Protocol):
         ...
 
 
+class _Started(msgspec.Struct, frozen=True):
+    """Three programs that look at a working tree's paths; `arguments` are those of the first."""
+
+    paths: list[str]
+    arguments: tuple[str, ...]
+    addition: Running
+    listing: Running
+    comparison: Running
+
+    def stop(self) -> None:
+        for running in (self.addition, self.listing, self.comparison):
+            running.stop()
+
+
 class WorkingTree:
     """The project's files on disk as git would commit them (a Tree), at the moment their directory was first asked for.
 
@@ -90,7 +107,7 @@ class WorkingTree:
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
         self._covered: set[str] = set()
         self._loaded: set[str] = set()
         self._excluded: set[str] = set()
@@ -99,27 +116,48 @@ class WorkingTree:
         self._output = b""
         self._offset = 0
         self._compared: dict[tuple[str, int], Differences] = {}
+        self._started: _Started | None = None
         # Counts how often git has looked at the files.
         self.readings = 0
         # Paths that were in conflict, and new files with their sizes from LARGE on.
         self.conflicts: set[str] = set()
         self.large: dict[str, int] = {}
 
-    @property
-    def root(self) -> Path:
-        """The project's root on disk."""
-        return self._root
-
     @cached_property
     def repository(self) -> Repository:
         """The repository that the project lies in."""
-        repository = read_repository(self._root)
+        repository = read_repository(self.root)
         self._open(repository)
         return repository
 
     def load(self, directories: Iterable[str]) -> None:
         """Ask git for these directories or files together, with the next question."""
         self._covered.update(directories)
+
+    def start(self, directories: Iterable[str]) -> None:
+        """Ask git for these directories or files now; the first question about the tree waits for its answers.
+
+        Beside `add`, git lists the index as it was and compares it with HEAD. A comparison afterwards mends that list sooner
+        than git would make another.
+        """
+        self._settle()
+        self.load(directories)
+        if self._covered == self._loaded or not self.repository.head:
+            return
+        self._loaded = {*self._covered}
+        original = f"{self._variables['GIT_INDEX_FILE']}.before"
+        paths = self._prepare(original)
+        addition = self._addition(self._present(paths))
+        comparison = self._comparison(self.repository.head)
+        before = {**self._variables, "GIT_INDEX_FILE": original}
+        self._started = _Started(
+            paths,
+            addition,
+            start(self.root, *addition, env=self._patterns),
+            start(self.root, *FLAGS, *_LIST, *paths, env=before),
+            start(self.root, *FLAGS, *comparison, env=before),
+        )
+        weakref.finalize(self, self._started.stop)
 
     @property
     def objects(self) -> Path:
@@ -129,6 +167,7 @@ class WorkingTree:
 
     def exclude(self, patterns: Iterable[str]) -> None:
         """Leave what git's glob patterns match as the index has it: no version counts that."""
+        self._settle()
         self._excluded = {*patterns}
         self._loaded = set()
 
@@ -159,18 +198,11 @@ class WorkingTree:
                 f"the repository lacks the object {entry.blob} of {entry.path}", hint="git fetch"
             ) from None
 
-    def commit_seconds(self, commit: str) -> int:
-        """Return the time at which a commit was made, in seconds since 1970. Raises GitError."""
+    @property
+    def blobs(self) -> Blobs:
+        """The reader of the blobs of this tree, and of all objects of its repository."""
         assert self.repository
-        found = re.search(rb"^committer .* (\d+) [-+]\d+$", self._blobs.read(commit), re.MULTILINE)
-        if found is None:
-            raise GitError(f"the commit {commit} cannot be read")
-        return int(found[1])
-
-    def history(self, commit: str) -> CommitHistory:
-        """Return the place of a commit in the repository's history."""
-        assert self.repository
-        return CommitHistory(self._root, commit, self._blobs)
+        return self._blobs
 
     def named(self, name: str) -> list[str]:
         """Return the paths of all files with this name but one at the top, without a look at each file."""
@@ -197,18 +229,11 @@ class WorkingTree:
 
     def _compare(self, commit: str) -> Differences:
         against = commit or self._git("hash-object", "-t", "tree", "/dev/null").decode().strip()
-        options = ("--cached", "--raw", "-z", "--no-renames", "--no-abbrev", "--no-ext-diff")
+        return _differences(self._git(*self._comparison(against)))
+
+    def _comparison(self, commit: str) -> tuple[str, ...]:
         relative = ("--relative",) if self.repository.prefix else ()
-        fields = iter(records(self._git("diff-index", *options, *relative, against)))
-        found: Differences = {}
-        for facts in fields:
-            path = os.fsdecode(next(fields))
-            old_mode, mode, old_blob, blob, _ = facts.decode("ascii").removeprefix(":").split(" ")
-            found[path] = (
-                Entry(path, old_mode, old_blob) if int(old_mode) else None,
-                Entry(path, mode, blob) if int(mode) else None,
-            )
-        return found
+        return ("diff-index", *_COMPARE, *relative, commit)
 
     def conversions(self, paths: Iterable[str], commit: str = "") -> Mapping[str, str]:
         """Return what a checkout does to these files by their attributes, where it writes other bytes than the blob's.
@@ -223,102 +248,139 @@ class WorkingTree:
         variables = dict(self._variables)
         if commit:
             variables["GIT_INDEX_FILE"] += ".base"
-            weakref.finalize(self, _remove, Path(variables["GIT_INDEX_FILE"]))
-            git(self._root, *FLAGS, "read-tree", commit, env=variables)
-        return _read_conversions(self._root, variables, wanted)
+            git(self.root, *FLAGS, "read-tree", commit, env=variables)
+        return read_conversions(self.root, variables, wanted)
 
     def _open(self, repository: Repository) -> None:
         self._objects = Objects(repository)
         index = self._objects.directory / f"index.{os.urandom(6).hex()}"
-        weakref.finalize(self, _remove, index)
+        for suffix in ("", ".before", ".base"):
+            weakref.finalize(self, Path(f"{index}{suffix}").unlink, missing_ok=True)
         self._variables = {
             "GIT_INDEX_FILE": os.fspath(index),
             "GIT_OBJECT_DIRECTORY": os.fspath(self._objects.directory / "objects"),
         }
-        self._blobs = Blobs(self._root, self._variables)
+        self._patterns = {**self._variables, "GIT_LITERAL_PATHSPECS": "0"}
+        self._blobs = Blobs(self.root, self._variables)
 
     def _ensure(self, directory: str = "") -> None:
         """Let git look at what was asked for and has not been looked at."""
         assert self.repository
         if directory and not is_covered(self._covered, directory):
             self._covered.add(directory)
+        self._settle()
         if self._covered - self._loaded:
             self._loaded = {*self._covered}
             self._read()
 
     def _read(self) -> None:
-        if (self._root / TOP).is_symlink():
+        paths = self._prepare()
+        self._add(self._present(paths))
+        self._list(paths)
+
+    def _prepare(self, *copies: str) -> list[str]:
+        """Copy the index, to further files as well; return the paths that git is to look at."""
+        if (self.root / TOP).is_symlink():
             raise GitError(f"{TOP} is a link", hint="put the components into the project itself")
         self.readings += 1
-        paths = self._paths()
-        self._copy_index()
-        present = [path for path in paths if os.path.lexists(self._root / path)]
-        self._add([*present, *self._attributes_above()])
-        again = self._list(paths)
-        if again:
-            self._add(again)
-            self._list(paths)
+        self._copy_index(self._variables["GIT_INDEX_FILE"], *copies)
+        return self._paths()
+
+    def _settle(self) -> None:
+        """Wait for what `start` has begun."""
+        started, self._started = self._started, None
+        if not started:
+            return
+        listing, comparison = started.listing.finish(), started.comparison.finish()
+        is_whole = not listing.code and not comparison.code and self._is_plain(listing.stdout)
+        before = _differences(comparison.stdout) if is_whole else {}
+        is_added = self._is_added(started.addition.finish(), started.arguments)
+        if not is_added:
+            self._add(self._present(started.paths))
+        if is_added and is_whole and not self._gone(started.paths):
+            self._update(before, self.differences(self.repository.head), {*started.paths})
+        else:
+            self._list(started.paths)
+
+    def _update(self, before: Differences, after: Differences, covered: Collection[str]) -> None:
+        """Bring the list up to date; the differences are HEAD's from the index before and after files were added."""
+        changed = [
+            path
+            for path in before.keys() | after.keys()
+            if before.get(path) != after.get(path) and is_covered(covered, path)
+        ]
+        for path in changed:
+            name = os.fsencode(path)
+            at = bisect_left(self._records, name, key=self._path)
+            present = at < len(self._records) and self._path(self._records[at]) == name
+            entry = after[path][1] if path in after else before[path][0]
+            new = [f"H {entry.mode} {entry.blob} 0\t".encode() + name] if entry else []
+            self._records[at : at + present] = new
+        if changed:
+            self._output = b"".join(record + b"\0" for record in self._records)
+
+    def _present(self, paths: Iterable[str]) -> list[str]:
+        above = ["../" * (level + 1) + ATTRIBUTES for level in range(self.repository.levels)]
+        return [path for path in (*paths, *above) if os.path.lexists(self.root / path)]
 
     def _paths(self) -> list[str]:
         wanted = sorted(self._loaded)
+        # git compares every file with every path it is given.
         if len(wanted) > _MOST_PATHS:
-            # git compares every file with every path it is given.
             wanted = sorted({path.partition("/")[0] for path in wanted})
         above = {""} | {
             path[: place + 1] for path in wanted for place, mark in enumerate(path) if mark == "/"
         }
         return [*wanted, *sorted(parent + ATTRIBUTES for parent in above)]
 
-    def _attributes_above(self) -> list[str]:
-        above = ["../" * (level + 1) + ATTRIBUTES for level in range(self.repository.levels)]
-        return [path for path in above if os.path.lexists(self._root / path)]
-
-    def _copy_index(self) -> None:
+    def _copy_index(self, *targets: str) -> None:
         """Copy the index with its time: git compares the times of files with it to tell which edits it may have missed."""
-        target = self._variables["GIT_INDEX_FILE"]
         try:
             with open(self.repository.git_directory / "index", "rb") as index:
                 status = os.fstat(index.fileno())
                 content = index.read()
         except FileNotFoundError:
-            _remove(Path(target))
+            for target in targets:
+                Path(target).unlink(missing_ok=True)
             return
         except OSError as error:
             raise GitError(f"git's index cannot be read: {error.strerror}") from None
-        with open(target, "wb") as copy:
-            copy.write(content)
-        os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+        for target in targets:
+            Path(target).write_bytes(content)
+            os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
     def _git(self, *arguments: str, stdin: bytes | None = None) -> bytes:
-        return git(self._root, *FLAGS, *arguments, stdin=stdin, env=self._variables)
+        return git(self.root, *FLAGS, *arguments, stdin=stdin, env=self._variables)
 
     def _add(self, paths: Collection[str]) -> None:
-        if not paths:
-            return
+        while paths:
+            arguments = self._addition(paths)
+            if self._is_added(attempt(self.root, *arguments, env=self._patterns), arguments):
+                return
+
+    def _addition(self, paths: Iterable[str]) -> tuple[str, ...]:
         specs = [f":(literal){path}" for path in paths]
+        specs += [f":(exclude,literal){path}" for path in sorted(self._nested)]
+        specs += [f":(exclude,glob){pattern}" for pattern in sorted(self._excluded)]
         # What git-lfs takes in stays out of the repository too; what that has is found through the alternates.
-        flags = (*FLAGS, "-c", f"lfs.storage={self.objects / 'lfs'}")
-        while True:
-            excluded = [f":(exclude,literal){path}" for path in sorted(self._nested)]
-            excluded += [f":(exclude,glob){pattern}" for pattern in sorted(self._excluded)]
-            arguments = ("add", "--all", "--sparse", "--verbose", "--", *specs, *excluded)
-            variables = {**self._variables, "GIT_LITERAL_PATHSPECS": "0"}
-            finished = attempt(self._root, *flags, *arguments, env=variables)
-            complaint = finished.stderr.decode("utf-8", "replace")
-            nested = re.search(_NO_COMMIT, complaint) if complaint else None
-            if not nested:
-                break
-            # git adds nothing at all when one nested repository has no commit.
+        storage = f"lfs.storage={self.objects / 'lfs'}"
+        return (*FLAGS, "-c", storage, "add", "--all", "--sparse", "--verbose", "--", *specs)
+
+    def _is_added(self, finished: Finished, arguments: Iterable[str]) -> bool:
+        """Return False where git has added nothing at all, as one nested repository has no commit: it is left out next time."""
+        complaint = finished.stderr.decode("utf-8", "replace")
+        nested = re.search(_NO_COMMIT, complaint)
+        if nested:
             self._nested.add(self._below_root(nested[1]))
+            return False
         self._check(complaint)
         # With 1, git says that some of the paths are ignored; all others are added.
         if finished.code not in (0, 1):
-            raise refusal(self._root, arguments, finished)
+            raise refusal(self.root, arguments, finished)
         self._measure(finished.stdout)
+        return True
 
     def _check(self, complaint: str) -> None:
-        if not complaint:
-            return
         unreadable, no_file = re.search(_UNREADABLE, complaint), re.search(_NO_FILE, complaint)
         if unreadable:
             raise GitError(
@@ -343,24 +405,28 @@ class WorkingTree:
             if line.startswith(b"add '"):
                 path = self._below_root(os.fsdecode(line[5:-1]))
                 with suppress(OSError):
-                    size = os.lstat(self._root / path).st_size
+                    size = os.lstat(self.root / path).st_size
                     if size >= LARGE:
                         self.large[path] = size
 
-    def _list(self, paths: Sequence[str]) -> list[str]:
+    def _list(self, paths: Sequence[str]) -> None:
+        again = self._list_once(paths)
+        if again:
+            self._add(again)
+            self._list_once(paths)
+
+    def _list_once(self, paths: Sequence[str]) -> list[str]:
         """Read the index; the paths that have to be added again, since git was told not to look at them."""
-        output = self._git("ls-files", "-z", "-s", "-v", "--resolve-undo", "--", *paths)
-        listed = records(output)
-        self._offset = listed[0].index(b"\t") + 1 if listed else 0
-        plain = output.count(b"\0H ") + output.startswith(b"H ")
-        if plain == len(listed):
-            self._output, self._records = output, listed
+        output = self._git(*_LIST, *paths)
+        if self._is_plain(output):
             return self._gone(paths)
+        listed = records(output)
         self.conflicts = {path_text(self._path(r)) for r in listed if r.startswith(b"U ")}
         listed = [record for record in listed if not record.startswith(b"U ")]
         flagged = [record for record in listed if record.startswith((b"h ", b"s "))]
         skipped = [record for record in listed if record.startswith(b"S ")]
-        flagged += [r for r in skipped if os.path.lexists(self._on_disk(self._path(r)))]
+        root = os.fsencode(self.root)
+        flagged += [r for r in skipped if os.path.lexists(os.path.join(root, self._path(r)))]
         if flagged:
             # Not by --no-assume-unchanged: git takes a flagged file's time for one that it has looked at, and would miss
             # an edit in the second in which the file was committed. A new entry has neither flag nor time.
@@ -373,18 +439,21 @@ class WorkingTree:
         self._output = b"".join(record + b"\0" for record in self._records)
         return [*map(path_text, {*map(self._path, flagged)}), *self._gone(paths)]
 
+    def _is_plain(self, output: bytes) -> bool:
+        """Take a list, unless it has conflicts, or files that git was told not to look at."""
+        self._output, self._records = output, records(output)
+        self._offset = self._records[0].index(b"\t") + 1 if self._records else 0
+        return output.count(b"\0H ") + output.startswith(b"H ") == len(self._records)
+
     def _gone(self, paths: Sequence[str]) -> list[str]:
         """The paths that are tracked, wanted and not on disk: git can be asked to add what it knows."""
-        missing = [path for path in paths if not os.path.lexists(self._root / path)]
+        missing = [path for path in paths if not os.path.lexists(self.root / path)]
         return [
             path
             for path in missing
             for record in at_or_below(self._records, os.fsencode(path), self._path)[:1]
             if not record.startswith((b"S", b"s"))
         ]
-
-    def _on_disk(self, path: bytes) -> bytes:
-        return os.path.join(os.fsencode(self._root), path)
 
     def _path(self, record: bytes) -> bytes:
         return record[self._offset :]
@@ -397,34 +466,6 @@ class WorkingTree:
         )
 
 
-def blob_id(content: bytes, like: str) -> str:
-    """Return the id that git gives a blob of this content, in the object format of another id."""
-    digest = hashlib.new("sha1" if len(like) == 40 else "sha256", usedforsecurity=False)
-    digest.update(b"blob %d\0" % len(content))
-    digest.update(content)
-    return digest.hexdigest()
-
-
-def remove_objects(root: Path) -> None:
-    """Remove the private objects of the working tree at `root`, which is about to go itself. Raises GitError."""
-    import shutil
-
-    shutil.rmtree(objects_directory(read_repository(root)), ignore_errors=True)
-
-
-def unused_objects(before: float) -> list[Path]:
-    """Return the private objects of repositories that are gone, and of those not used since a time (seconds since 1970)."""
-    directories = []
-    for mark in sorted(objects_parent().glob("*/HEAD")):
-        directory = mark.parent
-        with suppress(OSError):
-            repository = (directory / "objects/info/alternates").read_bytes().rstrip(b"\n")
-            used = max(path.stat().st_mtime for path in (mark, *directory.glob("pruned")))
-            if used < before or not os.path.isdir(repository):
-                directories.append(directory)
-    return directories
-
-
 def is_covered(directories: Collection[str], path: str) -> bool:
     """Return True when one of the directories is `path` or holds it."""
     while path:
@@ -432,6 +473,18 @@ def is_covered(directories: Collection[str], path: str) -> bool:
             return True
         path = path.rpartition("/")[0]
     return False
+
+
+def _differences(output: bytes) -> Differences:
+    """Return what `git diff-index --raw -z` prints."""
+    fields = iter(records(output))
+    entries: Differences = {}
+    for facts in fields:
+        path = os.fsdecode(next(fields))
+        old_mode, mode, old_blob, blob, _ = facts.decode("ascii").removeprefix(":").split(" ")
+        old = Entry(path, old_mode, old_blob) if int(old_mode) else None
+        entries[path] = (old, Entry(path, mode, blob) if int(mode) else None)
+    return entries
 
 
 T = TypeVar("T")
@@ -444,34 +497,3 @@ def at_or_below(items: Sequence[T], directory: bytes, path_of: Callable[[T], byt
     exact = bisect_left(items, directory, hi=start, key=path_of)
     own = items[exact : exact + 1] if exact < start and path_of(items[exact]) == directory else ()
     return [*own, *items[start:end]]
-
-
-def _read_conversions(
-    root: Path, variables: Mapping[str, str], paths: Sequence[str]
-) -> dict[str, str]:
-    command = ("-c", "core.attributesFile=/dev/null", "check-attr", "--cached", "-z", "--stdin")
-    names = b"".join(os.fsencode(path) + b"\0" for path in paths)
-    neutral = {**variables, "GIT_ATTR_NOSYSTEM": "1"}
-    fields = iter(records(git(root, *command, *_ATTRIBUTES, stdin=names, env=neutral)))
-    values: dict[str, dict[str, str]] = {}
-    for path, name, value in zip(fields, fields, fields, strict=True):
-        values.setdefault(os.fsdecode(path), {})[name.decode()] = value.decode("utf-8", "replace")
-    return {path: found for path in paths if (found := _conversion(values[path]))}
-
-
-def _conversion(attributes: Mapping[str, str]) -> str:
-    """Attributes, as they are written, by which a checkout writes other bytes than the blob's."""
-    parts = []
-    if attributes["eol"] == "crlf" and attributes["text"] != "unset":
-        parts.append("eol=crlf")
-    if attributes["ident"] == "set":
-        parts.append("ident")
-    if attributes["working-tree-encoding"] not in ("unspecified", "unset", "set"):
-        parts.append(f"working-tree-encoding={attributes['working-tree-encoding']}")
-    if attributes["filter"] == "lfs":
-        parts.append("filter=lfs")
-    return " ".join(parts)
-
-
-def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)

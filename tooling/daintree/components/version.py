@@ -108,10 +108,10 @@ class ComponentVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sources:
-    """The components and libraries of one tree, each read once."""
+    """The components and libraries of one tree, each read once; versions are for `platform`, with the pins `bases` of base images."""
 
-    def __init__(self, tree: Tree) -> None:
-        self.tree = tree
+    def __init__(self, tree: Tree, *, platform: str, bases: Mapping[str, str]) -> None:
+        self.tree, self.platform, self.bases = tree, platform, bases
         self._read: dict[str, Source | None] = {}
 
     def has_component(self, name: str) -> bool:
@@ -163,10 +163,45 @@ class Sources:
 
         return transitive_libraries(component, uses)
 
-    def present(self, name: str) -> tuple[Entry, ...]:
-        """Return every file of a component or library, versioned or not; none when there is no such."""
-        source = self._source(name)
-        return source.present if source else ()
+    def paths(self, version: ComponentVersion) -> set[str]:
+        """Return every path of a component and its libraries, versioned or not."""
+        sources = map(self._source, (version.name, *version.libraries))
+        return {entry.path for source in sources if source for entry in source.present}
+
+    def version(self, name: str) -> ComponentVersion:
+        """Return the version of a component.
+
+        Raises UsageError for an unknown component; VersionError, SpecError and GitError, with the file, for one that cannot
+        be given a version.
+        """
+        component, tree = self.component(name), self.tree
+        libraries = self.libraries(name)
+        used = [self.library(library, name) for library in libraries]
+        counted = (entry.path for source in (component, *used) for entry in source.counted)
+        files = _files(component, used, tree.conversions(counted))
+        pins, warnings = _base_images(tree, component, self.bases)
+        if isinstance(tree, WorkingTree):
+            warnings += _large_files(tree, files)
+        record: Plain = {
+            "files": [
+                [f.mode, f.path, _counted(tree, name, f), *filter(None, [f.conversion])]
+                for f in files
+            ],
+            "build_args": component.spec.build_args,
+            "bases": [[reference, pinned] for reference, pinned in pins],
+            "platform": self.platform,
+        }
+        return ComponentVersion(
+            name=name,
+            digest=digest_record("version", 2, record),
+            files=tuple(files),
+            spec=component.spec,
+            libraries=libraries,
+            bases=tuple(pins),
+            platform=self.platform,
+            warnings=tuple(warnings),
+            objects=os.fspath(tree.objects) if isinstance(tree, WorkingTree) else "",
+        )
 
     def _source(self, name: str) -> Source | None:
         if name not in self._read:
@@ -219,49 +254,6 @@ def _no_library(root: Path, name: str, where: str) -> SpecError:
     )
 
 
-def component_version(
-    sources: Sources, name: str, *, platform: str, bases: Mapping[str, str]
-) -> ComponentVersion:
-    """Return the version of a component in the sources' tree; `bases` are base images' pins by reference.
-
-    Raises UsageError for an unknown component; VersionError, SpecError and GitError, with the file, for one that cannot
-    be given a version.
-    """
-    component = sources.component(name)
-    libraries = sources.libraries(name)
-    files = _files(component, [sources.library(library, name) for library in libraries])
-    conversions = sources.tree.conversions(file.origin for file in files)
-    files = [
-        msgspec.structs.replace(file, conversion=conversions[file.origin])
-        if file.origin in conversions
-        else file
-        for file in files
-    ]
-    pins, warnings = _base_images(sources.tree, component, bases)
-    tree = sources.tree
-    if isinstance(tree, WorkingTree):
-        warnings += _large_files(tree, files)
-    record: Plain = {
-        "files": [
-            [f.mode, f.path, _counted(tree, name, f), *filter(None, [f.conversion])] for f in files
-        ],
-        "build_args": component.spec.build_args,
-        "bases": [[reference, pinned] for reference, pinned in pins],
-        "platform": platform,
-    }
-    return ComponentVersion(
-        name=name,
-        digest=digest_record("version", 2, record),
-        files=tuple(files),
-        spec=component.spec,
-        libraries=libraries,
-        bases=tuple(pins),
-        platform=platform,
-        warnings=tuple(warnings),
-        objects=os.fspath(tree.objects) if isinstance(tree, WorkingTree) else "",
-    )
-
-
 def _counted(tree: Tree, name: str, file: VersionedFile) -> str:
     """The part of a file that counts: its blob, but for the tooling's image only what is installed of the project's file.
 
@@ -280,14 +272,20 @@ def _counted(tree: Tree, name: str, file: VersionedFile) -> str:
     return digest_record("packaging", 1, tables)
 
 
-def _files(component: Source, libraries: Iterable[Source]) -> list[VersionedFile]:
+def _files(
+    component: Source, libraries: Iterable[Source], conversions: Mapping[str, str]
+) -> list[VersionedFile]:
+    """Return the files of a component and its libraries, sorted by their paths in the snapshot."""
+
+    def file(entry: Entry, path: str, content: bytes = b"") -> VersionedFile:
+        conversion = conversions.get(entry.path, "")
+        return VersionedFile(path, entry.mode, entry.blob, entry.path, conversion, content)
+
     files = [
-        VersionedFile(
+        file(
+            entry,
             component.within(entry),
-            entry.mode,
-            entry.blob,
-            entry.path,
-            content=component.default if entry is component.dockerfile else b"",
+            component.default if entry is component.dockerfile else b"",
         )
         for entry in component.counted
     ]
@@ -301,10 +299,7 @@ def _files(component: Source, libraries: Iterable[Source]) -> list[VersionedFile
                 hint="a library lies under its last name beside main.py: rename one of the two",
             )
         owners[place] = library.directory
-        files += [
-            VersionedFile(f"{place}/{library.within(entry)}", entry.mode, entry.blob, entry.path)
-            for entry in library.counted
-        ]
+        files += [file(entry, f"{place}/{library.within(entry)}") for entry in library.counted]
     return sorted(files, key=lambda file: file.path)
 
 
@@ -372,9 +367,9 @@ def read_versions(
     """
     if TOOLING in names:
         raise UsageError(f"{TOOLING} is the tooling's own image, which no stage can be")
-    found = read_each_version(WorkingTree(root), names, platform=platform, bases=bases)
+    results = read_each_version(WorkingTree(root), names, platform=platform, bases=bases)
     versions: dict[str, ComponentVersion] = {}
-    for name, version in found.items():
+    for name, version in results.items():
         if isinstance(version, DaintreeError):
             raise version
         versions[name] = version
@@ -394,16 +389,16 @@ def read_each_version(
         [PROJECT_FILE, *(f"{TOP}/{n}" for n in wanted), *(p for n in wanted for p in places(n))]
     )
     _leave_out(tree, wanted)
-    sources = Sources(tree)
-    found: dict[str, ComponentVersion | DaintreeError] = {}
+    sources = Sources(tree, platform=platform, bases=bases)
+    versions: dict[str, ComponentVersion | DaintreeError] = {}
     for name in names:
         try:
             if is_name(name):
                 _check_not_inside(tree.root, name)
-            found[name] = component_version(sources, name, platform=platform, bases=bases)
+            versions[name] = sources.version(name)
         except (UsageError, VersionError, SpecError) as error:
-            found[name] = error
-    return found
+            versions[name] = error
+    return versions
 
 
 def _leave_out(tree: WorkingTree, names: Sequence[str]) -> None:
@@ -445,7 +440,7 @@ def _libraries_on_disk(root: Path, names: Iterable[str]) -> set[str]:
 
     What is wrong or missing here is told later, when the version is made.
     """
-    found: set[str] = set()
+    libraries: set[str] = set()
     waiting = list(filter(is_name, names))
     while waiting:
         path = f"{TOP}/{waiting.pop()}/{SPEC}"
@@ -453,7 +448,7 @@ def _libraries_on_disk(root: Path, names: Iterable[str]) -> set[str]:
             used = specification((root / path).read_bytes(), path).uses
         except (OSError, ValueError, SpecError):
             continue
-        new = set(filter(is_name, used)) - found
-        found |= new
+        new = set(filter(is_name, used)) - libraries
+        libraries |= new
         waiting += new
-    return found
+    return libraries

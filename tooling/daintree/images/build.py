@@ -13,6 +13,7 @@ import msgspec
 
 from daintree.components import TOP, WorkingTree, discover_images, gathered, read_each_version
 from daintree.components.git import origin_url
+from daintree.components.history import CommitHistory, choose_base
 from daintree.components.snapshot import make_snapshot, make_snapshots
 from daintree.concurrency import Background, side_by_side
 from daintree.errors import DaintreeError, ImageError, UsageError
@@ -23,7 +24,6 @@ from daintree.images.reference import DEV, VERSION_LABEL, component_repository
 from daintree.images.registry import RegistryClient, open_registry
 from daintree.images.tags import (
     THREADS,
-    Aliasing,
     Candidate,
     ImageLabelCache,
     Published,
@@ -286,8 +286,6 @@ class _Build:
         names = [candidate.name for candidate in missing]
         since = self.selection.since
         if since is None:
-            from daintree.components.base import choose_base
-
             tree = self.selection.tree
             try:
                 base = choose_base(tree.repository, lambda: False)
@@ -316,8 +314,8 @@ class _Build:
         tree = self.selection.tree
         self.source = origin_url(tree.root)
         if any(self.commits.values()):
-            seconds = tree.commit_seconds(tree.repository.head)
-            self.committed = datetime.fromtimestamp(seconds, UTC)
+            history = CommitHistory(tree, tree.repository.head)
+            self.committed = datetime.fromtimestamp(history.seconds, UTC)
         if any(candidate.version.digest not in self.local for candidate in missing):
             with suppress(DaintreeError):
                 # All with the same calls of git; the error of one is told when its image is made.
@@ -404,15 +402,15 @@ class _Build:
         if registry is None or not commit:
             return results
         candidates = {candidate.name: candidate for candidate in self.selection.candidates}
-        tree = self.selection.tree
-        aliasing = Aliasing(tree, registry, commit, tree.history(commit))
+        history = CommitHistory(self.selection.tree, commit)
 
         def with_aliases(result: Result) -> Result:
             if result.digest is None:
                 return result
             candidate = candidates[result.name]
             try:
-                aliases = set_aliases(aliasing, candidate, result.digest, found[result.name])
+                published = found[result.name]
+                aliases = set_aliases(registry, history, candidate, result.digest, published)
             except DaintreeError as error:
                 return _failure(candidate, error, result.reasons)
             if aliases.latest_stays:

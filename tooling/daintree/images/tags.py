@@ -11,8 +11,7 @@ from pathlib import Path
 import msgspec
 
 from daintree.components import ComponentVersion
-from daintree.components.git import CommitHistory
-from daintree.components.tree import WorkingTree
+from daintree.components.history import CommitHistory
 from daintree.concurrency import side_by_side
 from daintree.errors import ImageError
 from daintree.images.reference import (
@@ -204,25 +203,21 @@ class Aliases(msgspec.Struct, frozen=True):
     latest_stays: str = ""
 
 
-class Aliasing(msgspec.Struct, frozen=True):
-    """The commit that images are pushed at, with its history, and the registry."""
-
-    tree: WorkingTree
-    registry: RegistryClient
-    commit: str
-    history: CommitHistory
-
-
-def set_aliases(aliasing: Aliasing, candidate: Candidate, digest: str, found: Published) -> Aliases:
+def set_aliases(
+    registry: RegistryClient,
+    history: CommitHistory,
+    candidate: Candidate,
+    digest: str,
+    published: Published,
+) -> Aliases:
     """Make `:<commit>` and `:latest` name the image with this digest, where they do not yet.
 
-    `found` is what the registry had. Raises RegistryError and GitError.
+    `history` is that of the commit, `published` what the registry had. Raises RegistryError and GitError.
     """
-    registry, commit = aliasing.registry, aliasing.commit
-    wanted = [] if found.commit == digest else [commit]
+    wanted = [] if published.commit == digest else [history.commit]
     reason = ""
-    if found.latest != digest:
-        reason = _latest_stays(aliasing, candidate, found.latest)
+    if published.latest != digest:
+        reason = _latest_stays(registry, history, candidate, published.latest)
         wanted += [] if reason else [LATEST]
     if wanted:
         manifest = registry.manifest(candidate.repository, digest)
@@ -231,13 +226,14 @@ def set_aliases(aliasing: Aliasing, candidate: Candidate, digest: str, found: Pu
     return Aliases(tuple(wanted), reason)
 
 
-def _latest_stays(aliasing: Aliasing, candidate: Candidate, latest: str) -> str:
+def _latest_stays(
+    registry: RegistryClient, history: CommitHistory, candidate: Candidate, latest: str
+) -> str:
     """The reason why `:latest` must not move to this commit; "" when it may.
 
     The commits it may stand for now are those whose tag names the same image. An older one allows the move; so does one aside,
     as after a force push. A later one forbids it.
     """
-    registry, history = aliasing.registry, aliasing.history
     if not history.is_on_main_line:
         return "this commit is not on the main branch"
     if not latest:
@@ -249,21 +245,27 @@ def _latest_stays(aliasing: Aliasing, candidate: Candidate, latest: str) -> str:
     same = {tag for tag, digest in zip(doubtful, digests, strict=True) if digest == latest}
     if same & later:
         return f"it is at the later commit {min(same & later)}"
-    if same and not _is_older(aliasing, candidate, latest, same):
+    if same and not _is_older(registry, history, candidate, latest, same):
         return f"it is at commit {min(same)}, which this clone does not have (git fetch)"
     return ""
 
 
-def _is_older(aliasing: Aliasing, candidate: Candidate, latest: str, unknown: set[str]) -> bool:
-    """True when the image was built at one of these unknown commits, at a time that is before `commit`'s.
+def _is_older(
+    registry: RegistryClient,
+    history: CommitHistory,
+    candidate: Candidate,
+    latest: str,
+    unknown: set[str],
+) -> bool:
+    """True when the image was built at one of these unknown commits, at a time that is before the commit's.
 
     A clone that is behind does not know later commits; after a force push none knows those that were left out.
     """
-    labels = aliasing.registry.labels(candidate.repository, latest, candidate.version.platform)
+    labels = registry.labels(candidate.repository, latest, candidate.version.platform)
     if labels.get(REVISION_LABEL) not in unknown:
         return False
     try:
         created = datetime.fromisoformat(labels.get(CREATED_LABEL, "")).timestamp()
     except ValueError:
         return False
-    return created <= aliasing.tree.commit_seconds(aliasing.commit)
+    return created <= history.seconds

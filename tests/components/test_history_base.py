@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from daintree.components.base import Base, choose_base
 from daintree.components.git import read_repository
+from daintree.components.history import Base, choose_base
 from daintree.errors import GitError
 
 if TYPE_CHECKING:

@@ -1,17 +1,36 @@
-"""The commit that `affected` compares with when nobody names one."""
+"""History of a project's repository: ancestry of commits, unknown revisions, the commit that a change begins at."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from daintree.components.git import Repository, attempt, resolve_commit
-from daintree.errors import GitError
+from daintree.components.git import (
+    Repository,
+    answer,
+    attempt,
+    environment,
+    git,
+    resolve_commit,
+)
+from daintree.components.tree import WorkingTree
+from daintree.errors import GitError, UsageError
+from daintree.terminal import nearest
+
+if TYPE_CHECKING:
+    from git import Repo
+
+
+_MAIN_NAMES = ("main", "master")
+_BRANCHES = ("refs/heads", "refs/remotes/origin")
 
 
 class Base(msgspec.Struct, frozen=True):
@@ -134,3 +153,86 @@ def _read_event(path: str) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return event if isinstance(event, dict) else {}
+
+
+def unknown_revision(root: Path, revision: str) -> UsageError:
+    """Return the error for a revision that names no commit, with the nearest branch or tag as its hint."""
+    with _history(root) as repository:
+        names = sorted(reference.name for reference in repository.references)
+    return UsageError(f"git knows no commit {revision!r}", hint=nearest(revision, names))
+
+
+@contextmanager
+def _history(root: Path) -> Iterator[Repo]:
+    """Open the repository with GitPython, which is slow to import and reads git's environment variables itself."""
+    import git as gitpython
+
+    inherited = dict(os.environ)
+    _replace_environment(environment(root))
+    try:
+        with gitpython.Repo(
+            os.environ.get("GIT_DIR", root), search_parent_directories=True
+        ) as repository:
+            yield repository
+    except gitpython.InvalidGitRepositoryError:
+        raise GitError(f"{root} is not in a git repository", hint="git init") from None
+    except gitpython.CommandError as error:
+        raise GitError(f"git failed in {root}: {str(error.stderr).strip()}") from None
+    finally:
+        _replace_environment(inherited)
+
+
+def _replace_environment(variables: Mapping[str, str]) -> None:
+    for name in os.environ.keys() - variables.keys():
+        del os.environ[name]
+    os.environ.update(variables)
+
+
+class CommitHistory:
+    """The place of one commit in the history that this clone has; git is asked each question once, whoever asks."""
+
+    def __init__(self, tree: WorkingTree, commit: str) -> None:
+        self.commit = commit
+        self._root, self._blobs = tree.root, tree.blobs
+
+    @cached_property
+    def seconds(self) -> int:
+        """The time at which the commit was made, in seconds since 1970. Raises GitError."""
+        content = self._blobs.read(self.commit)
+        match = re.search(rb"^committer .* (\d+) [-+]\d+$", content, re.MULTILINE)
+        if match is None:
+            raise GitError(f"the commit {self.commit} cannot be read")
+        return int(match[1])
+
+    @cached_property
+    def later(self) -> frozenset[str]:
+        """The commits that come after it, as far as a reference or a reflog leads to them. Raises GitError."""
+        arguments = ("rev-list", "--ancestry-path", "--all", "--reflog", f"^{self.commit}")
+        return frozenset(git(self._root, *arguments).decode("ascii").split())
+
+    @cached_property
+    def is_on_main_line(self) -> bool:
+        """True when the main branch, here or as last fetched from origin, has the commit. Raises GitError.
+
+        The main branch is the one that origin calls its default; else main or master; else the one checked out.
+        """
+        form = "--format=%(refname)%00%(objectname)%00%(symref)"
+        lines = os.fsdecode(git(self._root, "for-each-ref", form, *_BRANCHES)).splitlines()
+        references = {name: rest for name, *rest in (line.split("\0") for line in lines)}
+        default = references.get("refs/remotes/origin/HEAD", ("", ""))[1]
+        names = [default.removeprefix("refs/remotes/origin/")] if default else [*_MAIN_NAMES]
+        main = {f"{place}/{name}" for name in names for place in _BRANCHES} & references.keys()
+        if not main:
+            main = {answer(self._root, "symbolic-ref", "--quiet", "HEAD")} & references.keys()
+        tips = {references[name][0] for name in main}
+        return self.commit in tips or not tips.isdisjoint(self.later)
+
+    def unknown(self, others: Iterable[str]) -> set[str]:
+        """Return those of the other commits (full ids) that this clone does not have."""
+        return {other for other in others if other not in self.later and not self._has(other)}
+
+    def _has(self, commit: str) -> bool:
+        try:
+            return bool(self._blobs.read(commit))
+        except KeyError:
+            return False

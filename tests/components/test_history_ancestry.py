@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from daintree.components.git import origin_url
+from daintree.components.history import CommitHistory
 from daintree.components.tree import WorkingTree
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def test_later_commits_and_unknown_ones(monorepo: Monorepo) -> None:
     monorepo.git("checkout", "--quiet", "-b", "aside", first)
     aside = monorepo.commit("aside")
 
-    history = WorkingTree(monorepo.root).history(second)
+    history = CommitHistory(WorkingTree(monorepo.root), second)
 
     assert history.later == {third}
     assert history.unknown([first, second, third, aside, NOWHERE]) == {NOWHERE}
@@ -30,11 +31,11 @@ def test_a_later_commit_that_only_a_reflog_leads_to(monorepo: Monorepo) -> None:
     first, second = monorepo.commit("first"), monorepo.commit("second")
     monorepo.git("reset", "--quiet", "--hard", first)
 
-    assert WorkingTree(monorepo.root).history(first).later == {second}
+    assert CommitHistory(WorkingTree(monorepo.root), first).later == {second}
 
 
 def is_on_main_line(root: Path, commit: str) -> bool:
-    return WorkingTree(root).history(commit).is_on_main_line
+    return CommitHistory(WorkingTree(root), commit).is_on_main_line
 
 
 def test_the_main_line(monorepo: Monorepo) -> None:
@@ -74,6 +75,6 @@ def test_without_a_remote_there_is_no_address(monorepo: Monorepo) -> None:
 
 def test_when_a_commit_was_made(monorepo: Monorepo) -> None:
     commit = monorepo.commit("first")
-    assert WorkingTree(monorepo.root).commit_seconds(commit) == int(
+    assert CommitHistory(WorkingTree(monorepo.root), commit).seconds == int(
         monorepo.git("log", "-1", "--format=%ct", commit)
     )
