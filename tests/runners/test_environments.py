@@ -63,10 +63,10 @@ def test_without_requirements_there_are_no_packages(
 def test_it_holds_what_the_requirements_say(
     environments: Environments, wheels: Wheels, tmp_path: Path
 ) -> None:
-    lines = [wheels.add("beta", "2.0", requires=["alpha"]), wheels.add("alpha", "1.0")]
+    required = [wheels.add("beta", "2.0", requires=["alpha"]), wheels.add("alpha", "1.0")]
     wheels.add("alpha", "1.1")
     lines: list[str] = []
-    python = environments.ensure(write(tmp_path / "requirements.txt", *lines), lines.append)
+    python = environments.ensure(write(tmp_path / "requirements.txt", *required), lines.append)
     assert python == environments.locate(tmp_path / "requirements.txt")
     assert answer(python, "import alpha, beta; print(alpha.VERSION, beta.VERSION)") == "1.0 2.0"
     assert (site_packages(python) / "beta.py").is_file()

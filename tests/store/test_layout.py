@@ -46,9 +46,9 @@ def test_what_some_store_would_refuse_is_refused(path: str, message: str) -> Non
         check_names(["good", path])
     assert repr(path) in raised.value.message
     assert raised.value.hint == "give the file another name"
-    with pytest.raises(StoreError, match=message) as raised:
+    with pytest.raises(StoreError, match=message) as refused:
         check_location(path)
-    assert raised.value.hint == "look at the prefix setting"
+    assert refused.value.hint == "look at the prefix setting"
 
 
 @pytest.mark.parametrize("path", TAKEN)
