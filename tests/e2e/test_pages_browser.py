@@ -177,6 +177,7 @@ def watched(project: Project, browser: Browser) -> Iterator[Callable[[str], None
         browser.wait(lambda: browser.chrome.find_element("id", "live-state").text == "live")
         assert badge.text in ("pending", "miss")
         yield lambda status: browser.wait(lambda: badge.text == status)
+        assert browser.chrome.find_element("id", "counts").text == "2 hit, 0 miss, 0 pending"
         assert not browser.chrome.find_element("id", "running").is_displayed()
         assert browser.chrome.execute_script("return window.loadedOnce") is True
         assert browser.complaints() == []

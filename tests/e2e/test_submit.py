@@ -109,7 +109,7 @@ def test_a_run_with_a_name_is_a_source_of_pods(
     clustered.commit()
     clustered.run("words:load")
     clustered.doit("name", "words:load", "production")
-    digest = clustered.doit("show", "words@production", "--json").json()["output"]["digest"]
+    digest = clustered.doit("show", "words:load@production", "--json").json()["output"]["digest"]
 
     submitted = clustered.doit("submit", "after", "--json").json()
     assert [stage["name"] for stage in submitted["stages"]] == ["clean"]

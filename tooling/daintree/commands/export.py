@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 RUN_TAG = "daintree.run"
 PROVENANCE = "provenance.json"
-# Limits of MLflow's API for one request, and for one text.
-MOST_PARAMETERS, MOST_METRICS, MOST_TEXT = 100, 1000, 5000
+# Limit of MLflow's API for one text.
+MOST_TEXT = 5000
 PAGE = 1000
 _REFUSED = re.compile(r"[^/\w.\- :]", re.ASCII)
 # It neither tries for minutes nor tells anybody that it is used.
@@ -138,13 +138,11 @@ class MlflowExporter:
 
         target = begun or self._begin(experiment, run)
         end = _milliseconds(run.finished)
-        parameters = {**run.parameters, **self._left_out(run)}
+        record = self._store.read_run(run.location) if run.abridged else None
+        parameters = (record or run).parameters
         params = [Param(_name(n), as_argument(v)[:MOST_TEXT]) for n, v in parameters.items()]
         metrics = [Metric(_name(n), v, end, 0) for n, v in self._metrics(run).items()]
-        for start in range(0, len(params), MOST_PARAMETERS):
-            self._client.log_batch(target, params=params[start : start + MOST_PARAMETERS])
-        for start in range(0, len(metrics), MOST_METRICS):
-            self._client.log_batch(target, metrics=metrics[start : start + MOST_METRICS])
+        self._client.log_batch(target, metrics=metrics, params=params)
         self._client.log_dict(target, msgspec.to_builtins(run), PROVENANCE)
         status = "FINISHED" if run.result == "succeeded" else "FAILED"
         self._client.set_terminated(target, status, end)
@@ -172,11 +170,6 @@ class MlflowExporter:
                 run_name=f"{run.stage} {short_run(run.run)}",
             ).info.run_id
         )
-
-    def _left_out(self, run: HistoryEntry) -> Mapping[str, Any]:
-        """The parameters of a run whose summary had no room for all."""
-        record = self._store.read_run(run.location) if run.abridged else None
-        return record.parameters if record else {}
 
     def _metrics(self, run: HistoryEntry) -> Mapping[str, float]:
         try:
@@ -211,9 +204,7 @@ def _name(text: str) -> str:
 
 def _milliseconds(time: str) -> int:
     """Milliseconds since the epoch of a time in UTC, ISO 8601."""
-    return (
-        int(datetime.fromisoformat(time.replace("Z", "+00:00")).astimezone(UTC).timestamp()) * 1000
-    )
+    return int(datetime.fromisoformat(time).timestamp()) * 1000
 
 
 def _first_line(error: Exception) -> str:

@@ -142,17 +142,11 @@ def _listener(address: str, port: int) -> socket.socket:
         raise UsageError(f"--port {port}: expected 0 to 65535")
     ports = range(PORT, PORT + 20) if port < 0 else [port]
     for number in ports:
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # The address is printed before the server is there: who comes early waits.
         try:
-            listener.bind((address, number))
-            # The address is printed before the server is there: who comes early waits.
-            listener.listen()
+            return socket.create_server((address, number))
         except OSError as error:
-            listener.close()
-            reason = error.strerror
-            continue
-        return listener
+            reason = os.strerror(error.errno or 0)
     raise UsageError(
         f"port {ports[0]} of {address} cannot be had: {reason}",
         hint="choose another one: --port N, or --port 0",

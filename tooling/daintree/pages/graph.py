@@ -8,8 +8,8 @@ import msgspec
 
 from daintree.pages.project import PipelineView
 
-WIDTH, HEIGHT = 136, 48
-ACROSS, DOWN = 24, 20
+WIDTH, HEIGHT = 132, 48
+ACROSS, DOWN = 28, 20
 MARGIN = 12
 # The library's distance between two layers.
 _UNIT = 72.0

@@ -103,13 +103,17 @@ def markdown(text: str) -> str:
     made = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).render(text)
     tags = {"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre", "code"}
     tags |= {"em", "strong", "s", "a", "hr", "br", "table", "thead", "tbody", "tr", "th", "td"}
-    return nh3.clean(
+    clean = nh3.clean(
         made,
         tags=tags,
         attributes={"a": {"href", "title"}, "ol": {"start"}},
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
     )
+    # What is scrolled sideways can be reached by keyboard.
+    region = '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>'
+    clean = clean.replace("<table>", region).replace("</table>", "</table></div>")
+    return clean.replace("<pre>", '<pre tabindex="0">')
 
 
 def _decoded(head: bytes, cut: bool) -> str | None:

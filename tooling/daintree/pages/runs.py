@@ -142,12 +142,15 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def metric_charts(runs: Sequence[HistoryEntry], varied: Sequence[str]) -> list[Chart]:
-    """A chart over time for each metric, with a line for each stage, oldest run first; points name the `varied` parameters."""
+    """A chart over time for each metric, with a line for each stage, oldest run first; points name the `varied` parameters.
+
+    Metrics that have always been the same come last.
+    """
     points: dict[str, dict[str, list[HistoryEntry]]] = {}
     for run in sorted(runs, key=lambda run: run.run):
         for name in run.metrics:
             points.setdefault(name, {}).setdefault(run.stage, []).append(run)
-    return [
+    charts = [
         Chart(
             title=name,
             along="time",
@@ -163,6 +166,7 @@ def metric_charts(runs: Sequence[HistoryEntry], varied: Sequence[str]) -> list[C
         )
         for name, stages in sorted(points.items(), key=lambda item: (item[0].count("."), item[0]))
     ]
+    return sorted(charts, key=lambda chart: all(len(set(line.y)) == 1 for line in chart.series))
 
 
 def _point(run: HistoryEntry, varied: Sequence[str]) -> str:

@@ -136,10 +136,13 @@ function showRunning(list, running) {
 
 function showStatuses(statuses, running) {
   const computed = new Set(running.map((each) => each.stage));
+  const planned = Object.values(statuses).map(([status]) => status);
+  document.getElementById("counts").textContent = ["hit", "miss", "pending"]
+    .map((status) => `${planned.filter((each) => each === status).length} ${status}`).join(", ");
   for (const details of document.querySelectorAll("details.stage")) {
     const name = details.dataset.stage;
-    const [planned, reason] = statuses[name] || ["unknown", ""];
-    const status = computed.has(name) ? "running" : planned;
+    const [decided, reason] = statuses[name] || ["unknown", ""];
+    const status = computed.has(name) ? "running" : decided;
     details.querySelector("[data-badge]").replaceChildren(element("span", `badge ${status}`, status));
     for (const place of details.querySelectorAll("[data-reason]")) place.textContent = reason;
     const node = document.querySelector(`[data-node="${CSS.escape(name)}"]`);
