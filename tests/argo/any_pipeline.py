@@ -6,11 +6,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from daintree.argo.escaping import flag
-from daintree.argo.names import distinct_names
+from daintree.argo.names import distinct_names, flag
 from daintree.argo.submission import Submission, SubmittedHit, SubmittedStage
 from daintree.spec.component import Resources
-from daintree.spec.parameters import as_argument
 from tests.argo.conftest import digest, make_submission, submitted_stage
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}", fullmatch=True)
@@ -24,7 +22,7 @@ VALUES = (
 
 def with_parameters(name: str, parameters: dict[str, Any], **more: Any) -> SubmittedStage:
     """A stage with these parameters and the arguments that they make."""
-    given = (flag(key, as_argument(value)) for key, value in sorted(parameters.items()))
+    given = (flag(key, value) for key, value in sorted(parameters.items()))
     arguments = ("--input", "/application/data/input", "--output", "/application/data/output")
     return submitted_stage(name, parameters=parameters, arguments=(*arguments, *given), **more)
 

@@ -107,4 +107,4 @@ def cluster(**settings: Any) -> ClusterAccess:
     )
     read = msgspec.structs.replace(read_settings(Path("/nowhere"), values), **settings)
     image = f"registry.example/ml/daintree/tooling@{digest('9')}"
-    return cluster_access(read, access, image)
+    return cluster_access(read, image, access=access)

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from daintree.argo.manifest import OUTPUT_ARTIFACT, stage_variables, workflow_manifest
+from daintree.argo.manifest import stage_variables, workflow_manifest
+from daintree.argo.names import OUTPUT_ARTIFACT
 from daintree.argo.submission import Submission
 from tests.argo.any_pipeline import with_parameters
 from tests.argo.conftest import cluster, digest, make_submission

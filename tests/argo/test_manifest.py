@@ -10,9 +10,9 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from daintree.argo.escaping import manifest_text
 from daintree.argo.manifest import workflow_manifest
 from daintree.argo.submission import Submission, SubmittedHit, SubmittedSource
+from daintree.commands.argo import manifest_text
 from daintree.errors import SourceError
 from daintree.spec.component import Resources
 from tests.argo.any_pipeline import submissions, with_parameters

@@ -18,7 +18,7 @@ AWS = S3Access(endpoint="", region="eu-central-1", access_key="a", secret_key="b
 def on_aws(**settings: object) -> ClusterAccess:
     """The cluster of a project whose store is at AWS."""
     given = msgspec.structs.replace(cluster().settings, argo_endpoint="", **settings)
-    return cluster_access(given, AWS, "image")
+    return cluster_access(given, "image", access=AWS)
 
 
 def test_a_key_begins_with_the_stores_prefix() -> None:
@@ -29,8 +29,8 @@ def test_a_key_begins_with_the_stores_prefix() -> None:
 
 def test_the_namespace_that_is_asked_for_wins() -> None:
     given = cluster().settings
-    assert cluster_access(given, AWS, "image").namespace == "daintree"
-    assert cluster_access(given, AWS, "image", "others").namespace == "others"
+    assert cluster_access(given, "image", access=AWS).namespace == "daintree"
+    assert cluster_access(given, "image", "others", AWS).namespace == "others"
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_an_address_of_this_machine_is_refused(endpoint: str) -> None:
     given = msgspec.structs.replace(cluster().settings, argo_endpoint="")
     access = msgspec.structs.replace(AWS, endpoint=endpoint)
     with pytest.raises(SettingsError, match="pods cannot reach the store's server") as failure:
-        cluster_access(given, access, "image")
+        cluster_access(given, "image", access=access)
     assert "DAINTREE_ARGO_ENDPOINT" in failure.value.hint
 
 

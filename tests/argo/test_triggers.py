@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from daintree.argo.escaping import manifest_text
 from daintree.argo.triggers import (
     Trigger,
     braceless_json,
@@ -17,7 +16,12 @@ from daintree.argo.triggers import (
     event_manifests,
     template_manifest,
 )
-from daintree.commands.argo import event_comments, schedule_comments, template_comments
+from daintree.commands.argo import (
+    event_comments,
+    manifest_text,
+    schedule_comments,
+    template_comments,
+)
 from tests.argo.conftest import cluster, make_submission, submitted_stage
 from tests.services.argo_check import faults, read_documents
 

@@ -44,6 +44,13 @@ WRITTEN = {
     "a mount": "FROM a\nRUN --mount=type=bind,from=img,target=/x --network=none y\nFROM b\n",
     "flags over lines": "FROM a\nRUN --mount=type=cache,target=/x \\\n  --mount=from=img y\nFROM b\n",
     "a mark in a flag": "FROM a\nCOPY --chmod=755 <<EOF /x\nFROM not\nEOF\nFROM b\n",
+    "an empty end": "FROM a\nRUN cat <<''\nFROM b\n\nFROM c\n",
+    "a dash alone": "FROM a\nRUN cat <<-\nFROM b\n",
+    "a test": "FROM a\nRUN [ -f <<EOF ]\nFROM not\nEOF\nFROM b\n",
+    "almost a list": 'FROM a\nRUN ["a", <<EOF ]\nFROM not\nEOF\nFROM b\n',
+    "quotes in braces": "FROM a\nRUN echo ${x:-'}'} ${y:-\"}\"} <<EOF\nFROM not\nEOF\nFROM b\n",
+    "an open brace": "FROM a\nRUN echo ${x <<EOF\nFROM b\n",
+    "a blank that is none": "FROM a\nRUN\u00a0x\nFROM b\n",
     "no end of the line": "FROM a\nRUN x \\",
     "lower case": "from a\nrun <<eof\nfrom not\neof\nfrom b",
 }
@@ -119,6 +126,7 @@ def test_any_text_that_docker_reads(text: str) -> None:
         ("FROM a AS s\nRUN --mount=type=bind,from=s,target=/x y\n", ()),
         ("FROM a\nRUN --mount=type=cache,target=/from=x y\n", ()),
         ("FROM a\nRUN --mount=from=i --mount=from=j,target=/x y\n", ("i", "j")),
+        ('FROM a\nRUN --mount=type=bind,"FROM=img",target=/x y\n', ("img",)),
         ("FROM a\nCOPY --link --from=img x /\n", ("img",)),
         ("FROM a\nRUN echo --from=img --mount=from=img\n", ()),
     ],
@@ -128,8 +136,8 @@ def test_images_that_files_come_from(text: str, copied: tuple[str, ...]) -> None
 
 
 def test_pins_of_images_that_files_come_from() -> None:
-    text = b"FROM a\nCOPY --from=img x /\nRUN --mount=type=bind,from=img,target=/img cat img\n"
-    expected = b"FROM a\nCOPY --from=img@sha256:1 x /\nRUN --mount=type=bind,from=img@sha256:1,target=/img cat img\n"
+    text = b"FROM a\nCOPY --from=img x /\nRUN --mount=type=bind,From=img,target=/img cat img\n"
+    expected = b"FROM a\nCOPY --from=img@sha256:1 x /\nRUN --mount=type=bind,From=img@sha256:1,target=/img cat img\n"
     assert with_pins(text, {}, {"img": "img@sha256:1"}) == expected
 
 
@@ -149,3 +157,8 @@ def test_pins_of_images_that_files_come_from() -> None:
 def test_what_is_not_understood_is_said(text: str, warning: str) -> None:
     assert base_images(text.encode(), {}).warnings == (warning,)
     assert base_images(b"# syntax=docker/dockerfile:1.7\nFROM a\n", {}).warnings == ()
+
+
+def test_a_build_argument_chooses_what_reads_a_dockerfile() -> None:
+    [warning] = base_images(b"FROM a\n", {"BUILDKIT_SYNTAX": "me/mine"}).warnings
+    assert warning.startswith("it is read by me/mine")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from daintree.components.git import origin_url
+from daintree.components.git import read_repository
 from daintree.components.history import CommitHistory
 from daintree.components.tree import WorkingTree
 
@@ -66,11 +66,11 @@ def test_the_main_line_is_what_origin_says(monorepo: Monorepo) -> None:
 
     assert is_on_main_line(monorepo.root, first)
     assert not is_on_main_line(monorepo.root, later)
-    assert origin_url(monorepo.root) == "https://git.example/shop"
+    assert read_repository(monorepo.root).origin_url == "https://git.example/shop"
 
 
 def test_without_a_remote_there_is_no_address(monorepo: Monorepo) -> None:
-    assert origin_url(monorepo.root) == ""
+    assert read_repository(monorepo.root).origin_url == ""
 
 
 def test_when_a_commit_was_made(monorepo: Monorepo) -> None:

@@ -83,6 +83,31 @@ def test_a_push_on_github(monorepo: Monorepo, commits: list[str], tmp_path: Path
     assert chosen(monorepo, {"GITHUB_EVENT_PATH": "/nowhere"}).commit == commits[2]
 
 
+def test_a_new_branch_begins_at_the_default_one(
+    monorepo: Monorepo, commits: list[str], tmp_path: Path
+) -> None:
+    monorepo.git("update-ref", "refs/remotes/origin/trunk", commits[1])
+    name = "the default branch trunk"
+    fork = Base(commits[1], name, f"the merge base with {name}")
+    for before in (ZEROS, "1" * 40, commits[3]):
+        pushed = {"before": before, "repository": {"default_branch": "trunk"}}
+        assert chosen(monorepo, event(tmp_path, pushed)) == fork
+        assert (
+            chosen(monorepo, {"CI_COMMIT_BEFORE_SHA": before, "CI_DEFAULT_BRANCH": "trunk"}) == fork
+        )
+    # Of a tag, and of the default branch itself, nothing lies beside it.
+    monorepo.git("update-ref", "refs/remotes/origin/trunk", commits[3])
+    tagged = {"CI_COMMIT_BEFORE_SHA": ZEROS, "CI_DEFAULT_BRANCH": "trunk", "CI_COMMIT_TAG": "v1"}
+    assert chosen(monorepo, tagged).commit == commits[2]
+    elsewhere = {"CI_COMMIT_BEFORE_SHA": ZEROS, "CI_DEFAULT_BRANCH": "gone"}
+    assert chosen(monorepo, elsewhere).commit == commits[2]
+
+
+def test_a_merge_queue_on_github(monorepo: Monorepo, commits: list[str], tmp_path: Path) -> None:
+    queued = event(tmp_path, {"merge_group": {"base_sha": commits[1]}})
+    assert chosen(monorepo, queued).commit == commits[1]
+
+
 def test_a_pull_request_on_github(monorepo: Monorepo, commits: list[str], tmp_path: Path) -> None:
     environ = {**event(tmp_path, {"pull_request": {"commits": 2}}), "GITHUB_BASE_REF": "main"}
     monorepo.git("update-ref", "refs/remotes/origin/main", commits[3])

@@ -22,7 +22,7 @@ from tests.services.image_input import LABEL, SCRATCH, image_input
 from tests.services.registry import free_port
 
 if TYPE_CHECKING:
-    from docker import DockerClient
+    from docker import APIClient
 
 
 def buildkit() -> str:
@@ -34,12 +34,12 @@ def buildkit() -> str:
 
 
 @pytest.fixture(params=["buildkit", "classic"])
-def builder(request: pytest.FixtureRequest, engine: DockerClient) -> ImageBuilder:
+def builder(request: pytest.FixtureRequest, engine: APIClient) -> ImageBuilder:
     return BuildKitBuilder(buildkit()) if request.param == "buildkit" else ClassicBuilder()
 
 
 @pytest.fixture
-def nonce(engine: DockerClient) -> Iterator[str]:
+def nonce(engine: APIClient) -> Iterator[str]:
     """A label's value of this test's own; its images are removed."""
     value = os.urandom(6).hex()
     yield value
@@ -51,21 +51,21 @@ def silent(line: str) -> None:
 
 
 def test_an_image_has_its_files_its_labels_and_its_name(
-    builder: ImageBuilder, tmp_path: Path, nonce: str, engine: DockerClient
+    builder: ImageBuilder, tmp_path: Path, nonce: str, engine: APIClient
 ) -> None:
     lines: list[str] = []
     image = builder.build(image_input(tmp_path, nonce, SCRATCH), lines.append)
-    made = engine.images.get(f"daintree-test/{nonce}:one")
-    assert made.id == image
-    assert made.labels == {LABEL: nonce}
-    assert made.attrs["Architecture"] == "amd64"
+    made = engine.inspect_image(f"daintree-test/{nonce}:one")
+    assert made["Id"] == image
+    assert made["Config"]["Labels"] == {LABEL: nonce}
+    assert made["Architecture"] == "amd64"
     assert any(line.startswith("Step 1/") for line in lines)
-    container = engine.api.create_container(image, ["/content"])
+    container = engine.create_container(image, ["/content"])
     try:
-        stream, _ = engine.api.get_archive(container["Id"], "/content")
+        stream, _ = engine.get_archive(container["Id"], "/content")
         assert nonce.encode() in b"".join(stream)
     finally:
-        engine.api.remove_container(container["Id"])
+        engine.remove_container(container["Id"])
 
 
 def test_a_build_argument_reaches_the_steps_and_their_output_is_said(
@@ -128,7 +128,7 @@ def test_an_interrupt_ends_the_build(builder: ImageBuilder, tmp_path: Path, nonc
 
 
 def test_caches_and_secrets_of_a_step_are_buildkits(
-    tmp_path: Path, nonce: str, engine: DockerClient, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, nonce: str, engine: APIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PACKAGES_PASSWORD", f"password-{nonce}")
     dockerfile = (
@@ -138,8 +138,8 @@ def test_caches_and_secrets_of_a_step_are_buildkits(
     )
     builder = BuildKitBuilder(buildkit(), {"packages": "PACKAGES_PASSWORD"})
     image = builder.build(image_input(tmp_path, nonce, dockerfile), silent)
-    made = engine.api.inspect_image(image)
-    assert f"password-{nonce}" not in str(made) + str(engine.api.history(image))
+    made = engine.inspect_image(image)
+    assert f"password-{nonce}" not in str(made) + str(engine.history(image))
     monkeypatch.delenv("PACKAGES_PASSWORD")
     with pytest.raises(ImageError, match="the variable PACKAGES_PASSWORD is not set") as failure:
         builder.build(image_input(tmp_path, nonce, dockerfile), silent)
@@ -147,23 +147,23 @@ def test_caches_and_secrets_of_a_step_are_buildkits(
 
 
 def test_an_image_with_its_cache_is_still_one_image(
-    tmp_path: Path, nonce: str, engine: DockerClient
+    tmp_path: Path, nonce: str, engine: APIClient
 ) -> None:
     builder = BuildKitBuilder(buildkit(), inline_cache=True)
     image = builder.build(image_input(tmp_path, nonce, SCRATCH), silent)
-    assert engine.images.get(f"daintree-test/{nonce}:one").id == image
+    assert engine.inspect_image(f"daintree-test/{nonce}:one")["Id"] == image
 
 
 @pytest.mark.parametrize(
     ("step", "feature"),
     [
         ("RUN --mount=type=cache,target=/c true", "RUN --mount"),
-        ("RUN <<EOF\necho hello\nEOF", "a heredoc (<<EOF)"),
+        ("RUN <<EOF\necho hello\nEOF", "a here-document of RUN"),
         ("COPY --link content /", "COPY --link"),
     ],
 )
 def test_the_classic_builder_refuses_what_only_buildkit_knows(
-    engine: DockerClient, tmp_path: Path, nonce: str, step: str, feature: str
+    engine: APIClient, tmp_path: Path, nonce: str, step: str, feature: str
 ) -> None:
     with pytest.raises(ImageError) as failure:
         ClassicBuilder().build(

@@ -22,7 +22,7 @@ from tests.services.engine import TEST_LABEL, remove_images
 from tests.services.minio import variables
 
 if TYPE_CHECKING:
-    from docker import DockerClient
+    from docker import APIClient
 
     from tests.services.minio import Minio
     from tests.services.registry import Registry
@@ -73,7 +73,7 @@ def ran(project: Project) -> Project:
 
 
 @pytest.fixture(scope="session")
-def image_label(engine: DockerClient) -> Iterator[str]:
+def image_label(engine: APIClient) -> Iterator[str]:
     """A label that this session's images carry; in the end none of them is left in the engine."""
     label = f"{TEST_LABEL}={os.urandom(6).hex()}"
     yield label
@@ -153,7 +153,7 @@ def pushed(clustered: Project) -> Project:
 
 
 @pytest.fixture(scope="session")
-def tooling_image(engine: DockerClient, tmp_path_factory: pytest.TempPathFactory) -> str:
+def tooling_image(engine: APIClient, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The image of this repository's tooling. It stays in the engine: making it takes minutes."""
     home = tmp_path_factory.mktemp("home")
     environ = {**os.environ, "HOME": str(home), "PATH": f"{DOIT.parent}:{os.environ['PATH']}"}

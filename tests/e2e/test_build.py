@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tests.services.image_project import COMPONENTS, NO_ENGINE, USERS, all_components
 
 if TYPE_CHECKING:
-    from docker import DockerClient
+    from docker import APIClient
 
     from tests.services.image_project import ImageProject
 
@@ -125,11 +125,11 @@ def test_labels(image_project: ImageProject) -> None:
 
 
 def test_what_is_not_committed_has_no_commit_in_its_labels(
-    image_project: ImageProject, engine: DockerClient
+    image_project: ImageProject, engine: APIClient
 ) -> None:
     image_project.edit("text/load")
-    image = engine.images.get(image_project.build("text/load")["text/load"]["image"])
-    assert "org.opencontainers.image.revision" not in image.labels
+    image = engine.inspect_image(image_project.build("text/load")["text/load"]["image"])
+    assert "org.opencontainers.image.revision" not in image["Config"]["Labels"]
 
 
 def test_one_that_fails_harms_no_other(image_project: ImageProject) -> None:

@@ -10,18 +10,18 @@ from tests.services.engine import remove_images
 from tests.services.image_project import NO_ENGINE
 
 if TYPE_CHECKING:
-    from docker import DockerClient
+    from docker import APIClient
 
     from tests.services.image_project import ImageProject
 
 
-def test_without_a_push_images_stay_here(image_project: ImageProject, engine: DockerClient) -> None:
+def test_without_a_push_images_stay_here(image_project: ImageProject, engine: APIClient) -> None:
     built = image_project.build("text/load")["text/load"]
     assert (built["action"], built["pushed"], built["digest"]) == ("built", False, None)
     assert image_project.tags("text/load") == []
-    image = engine.images.get(built["image"])
-    assert built["image"].rpartition(":")[0] + ":dev" in image.tags
-    assert "org.opencontainers.image.revision" in image.labels
+    image = engine.inspect_image(built["image"])
+    assert built["image"].rpartition(":")[0] + ":dev" in image["RepoTags"]
+    assert "org.opencontainers.image.revision" in image["Config"]["Labels"]
     # What the engine has is pushed as it is.
     again = image_project.build("--push", "text/load")["text/load"]
     assert again["pushed"]
@@ -29,21 +29,23 @@ def test_without_a_push_images_stay_here(image_project: ImageProject, engine: Do
 
 
 def test_what_the_engine_has_under_a_registrys_name_alone_gets_its_own(
-    image_project: ImageProject, engine: DockerClient
+    image_project: ImageProject, engine: APIClient
 ) -> None:
     built = image_project.build("text/load")["text/load"]
     local = {"DAINTREE_REGISTRY": ""}
     try:
         here = image_project.build("text/load", "--dry-run", env=local)["text/load"]
         assert (here["action"], here["image"].partition(":")[0]) == ("present", "text/load")
-        assert here["image"] not in engine.images.get(built["image"]).tags
+        assert here["image"] not in engine.inspect_image(built["image"])["RepoTags"]
         assert image_project.build("text/load", env=local)["text/load"]["action"] == "present"
-        assert engine.images.get(here["image"]).id == engine.images.get(built["image"]).id
+        assert (
+            engine.inspect_image(here["image"])["Id"] == engine.inspect_image(built["image"])["Id"]
+        )
     finally:
         remove_images(engine, reference="text/load")
 
 
-def test_the_engine_alone(image_project: ImageProject, engine: DockerClient) -> None:
+def test_the_engine_alone(image_project: ImageProject, engine: APIClient) -> None:
     project = image_project.project
     name = f"text/only{image_project.prefix}"
     project.write(f"components/{name}/Dockerfile", "FROM scratch\nCOPY . /\n")
@@ -53,7 +55,9 @@ def test_the_engine_alone(image_project: ImageProject, engine: DockerClient) -> 
         first = image_project.build(name, env=local)[name]
         assert (first["action"], first["image"].partition(":")[0]) == ("built", name)
         assert image_project.actions(name, env=local) == {name: "present"}
-        assert engine.images.get(f"{name}:dev").labels["ml.daintree.component"] == name
+        assert (
+            engine.inspect_image(f"{name}:dev")["Config"]["Labels"]["ml.daintree.component"] == name
+        )
         complaint = image_project.refused(name, "--push", env=local)
         assert "error: --push needs a registry\nhint: set DAINTREE_REGISTRY" in complaint
         complaint = image_project.refused(name, env={**local, **NO_ENGINE})
@@ -63,7 +67,7 @@ def test_the_engine_alone(image_project: ImageProject, engine: DockerClient) -> 
 
 
 def test_an_interrupt_ends_the_build_in_the_engine_too(
-    image_project: ImageProject, engine: DockerClient
+    image_project: ImageProject, engine: APIClient
 ) -> None:
     project = image_project.project
     mark = f"sleep 600 # {image_project.prefix}"
@@ -79,7 +83,7 @@ def test_an_interrupt_ends_the_build_in_the_engine_too(
     assert "error: interrupted" in done.stderr
     # The engine notices that nobody listens any more.
     for _ in range(600):
-        containers = engine.api.containers(all=True)
+        containers = engine.containers(all=True)
         if not any(mark in container["Command"] for container in containers):
             break
         threading.Event().wait(0.1)

@@ -19,7 +19,7 @@ from tests.e2e.projects import DOIT, Project
 from tests.services.availability import unavailable
 
 if TYPE_CHECKING:
-    from docker import DockerClient
+    from docker import APIClient
 
 # Somebody who is in no password file.
 STRANGER = 54321
@@ -74,24 +74,24 @@ def test_a_pipeline_runs_in_containers_and_then_hits(contained: Project) -> None
     assert contained.contents(contained.output("words")) == first
 
 
-def test_the_record_names_the_image(contained: Project, engine: DockerClient) -> None:
+def test_the_record_names_the_image(contained: Project, engine: APIClient) -> None:
     contained.run("words:load")
     run = contained.doit("show", "words:load", "--json").json()
     assert (run["runner"], run["environment"]) == ("docker", "image")
-    image = engine.images.get(run["image"])
-    assert image.labels[VERSION_LABEL] == run["version"]
+    image = engine.inspect_image(run["image"])
+    assert image["Config"]["Labels"][VERSION_LABEL] == run["version"]
     assert run["peak_memory"] > 1_000_000
 
 
 def test_a_component_without_a_dockerfile_runs_in_the_default_image(
-    contained: Project, engine: DockerClient
+    contained: Project, engine: APIClient
 ) -> None:
     contained.component("odd/plain", '(output / "x").write_text(sys.version)')
     (contained.root / "components/odd/plain/Dockerfile").unlink()
     contained.pipeline("plain", "odd/plain")
     [output] = contained.outputs("plain").values()
     image = contained.doit("show", "plain:plain", "--json").json()["image"]
-    engine.images.remove(image, force=True)
+    engine.remove_image(image, force=True)
     assert (output / "x").read_text().startswith("3.")
 
 
@@ -127,7 +127,7 @@ def test_a_container_sees_and_may_no_more_than_it_needs(contained: Project) -> N
     assert facts["name"]
 
 
-def test_no_variable_of_the_user_is_there(contained: Project, engine: DockerClient) -> None:
+def test_no_variable_of_the_user_is_there(contained: Project, engine: APIClient) -> None:
     contained.component("odd/tell", TELL)
     contained.pipeline("tell", "odd/tell")
     secret = "s3cr3t-" + os.urandom(4).hex()
@@ -206,30 +206,28 @@ def version(project: Project) -> str:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_leaves_no_container(
-    staying: Project, engine: DockerClient, number: signal.Signals, code: int
+    staying: Project, engine: APIClient, number: signal.Signals, code: int
 ) -> None:
     process = staying.start("run", "stay")
     until_here(process)
     filters = {"label": f"{VERSION_LABEL}={version(staying)}"}
-    assert len(engine.api.containers(filters=filters)) == 1
+    assert len(engine.containers(filters=filters)) == 1
     os.killpg(process.pid, number)
     assert staying.finish(process).code == code
-    assert engine.api.containers(all=True, filters=filters) == []
+    assert engine.containers(all=True, filters=filters) == []
     assert staying.executed("stay") == []
 
 
-def test_what_a_kill_leaves_goes_with_the_next_start(
-    staying: Project, engine: DockerClient
-) -> None:
+def test_what_a_kill_leaves_goes_with_the_next_start(staying: Project, engine: APIClient) -> None:
     process = staying.start("run", "stay")
     until_here(process)
     filters = {"label": f"{VERSION_LABEL}={version(staying)}"}
-    assert len(engine.api.containers(filters=filters)) == 1
+    assert len(engine.containers(filters=filters)) == 1
     process.kill()
     staying.finish(process)
     # Any start removes it, so another test's may have been faster.
     staying.run("words:load")
-    assert engine.api.containers(all=True, filters=filters) == []
+    assert engine.containers(all=True, filters=filters) == []
 
 
 def test_an_engine_that_is_not_there_is_said(project: Project, tmp_path: Path) -> None:

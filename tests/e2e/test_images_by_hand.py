@@ -18,7 +18,7 @@ from tests.e2e.projects import DOIT, REPOSITORY
 from tests.services.minio import Minio, variables
 
 if TYPE_CHECKING:
-    from docker import DockerClient
+    from docker import APIClient
 
 # In the order in which each reads what the one before has written.
 CHAIN = (
@@ -42,7 +42,7 @@ RECORDS = 1200
 
 
 @pytest.fixture(scope="session")
-def images(engine: DockerClient, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def images(engine: APIClient, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The image of each of the project's own components. They stay in the engine: making them takes minutes."""
     home = tmp_path_factory.mktemp("home")
     environ = {**os.environ, "HOME": str(home), "PATH": f"{DOIT.parent}:{os.environ['PATH']}"}
@@ -145,8 +145,8 @@ def test_what_is_missing_is_said(images: dict[str, str]) -> None:
     assert "the following arguments are required: --input, --output" in done.stderr
 
 
-def test_no_layer_and_no_label_holds_a_secret(images: dict[str, str], engine: DockerClient) -> None:
+def test_no_layer_and_no_label_holds_a_secret(images: dict[str, str], engine: APIClient) -> None:
     for image in images.values():
-        config = engine.api.inspect_image(image)["Config"]
+        config = engine.inspect_image(image)["Config"]
         names = {variable.partition("=")[0] for variable in config["Env"]}
         assert not {name for name in names if name.startswith(("MINIO_", "AWS_", "PIP_INDEX"))}

@@ -18,7 +18,7 @@ from tests.e2e.projects import REPOSITORY, Finished
 from tests.services.engine import BASE_IMAGE
 
 if TYPE_CHECKING:
-    from docker import DockerClient
+    from docker import APIClient
 
     from tests.e2e.projects import Project
     from tests.services.registry import Registry
@@ -121,11 +121,11 @@ class Shared:
 
 
 @pytest.fixture(scope="session")
-def base(registry: Registry, engine: DockerClient) -> None:
+def base(registry: Registry, engine: APIClient) -> None:
     """The base image lies in the registry: pushing it once takes a while, images on top of it then take none."""
     repository = f"{registry.address}/base/python"
-    engine.api.tag(BASE_IMAGE, repository, "3.11-slim")
-    events = engine.api.push(repository, "3.11-slim", stream=True, decode=True)
+    engine.tag(BASE_IMAGE, repository, "3.11-slim")
+    events = engine.push(repository, "3.11-slim", stream=True, decode=True)
     assert [event["error"] for event in events if "error" in event] == []
 
 

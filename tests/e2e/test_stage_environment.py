@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from daintree.errors import EnvironmentFailed
+from daintree.runners.environments import find_python
+from tests.e2e.projects import REPOSITORY
+from tests.services.availability import unavailable
 
 if TYPE_CHECKING:
     from tests.e2e.projects import Project
@@ -85,3 +93,42 @@ def test_a_stage_that_fails_for_want_of_a_variable_gets_a_hint(project: Project)
         in complaint
     )
     assert SECRET not in complaint
+
+
+def test_a_component_runs_with_the_python_that_it_asks_for(project: Project) -> None:
+    other = next(filter(None, map(other_python, ("3.12", "3.13", "3.14"))), "")
+    if not other:
+        unavailable("no Python but the running one on this machine (3.12, 3.13 or 3.14)")
+    version = Path(other).resolve().name.removeprefix("python")
+    env = {"PATH": f"{Path(other).resolve().parent}{os.pathsep}{project.environ['PATH']}"}
+    project.component(
+        "odd/newer",
+        "import iniconfig\n(output / 'a.txt').write_text('%d.%d' % sys.version_info[:2])",
+    )
+    (project.root / "components/odd/newer/Dockerfile").unlink()
+    project.write("components/odd/newer/component.yaml", f'python: "{version}"\n')
+    project.write("components/odd/newer/requirements.in", "iniconfig\n")
+    project.write(
+        "components/odd/newer/tests/test_newer.py",
+        f"import sys\n\ndef test_it():\n    assert sys.version_info[:2] == ({version.replace('.', ', ')})\n",
+    )
+    project.pipeline("odd", "odd/newer")
+    locked = project.doit("lock", "odd/newer", env=env)
+    assert locked.code == 0, locked.stderr
+    assert project.run("odd", env=env) == {"newer": "run"}
+    output = Path(project.doit("path", "odd:newer").stdout.strip())
+    assert (output / "a.txt").read_text() == version
+    record = project.doit("show", "odd:newer", "--json").json()
+    assert record["environment"].startswith(f"venv-{version}-")
+    pinned = "requirements/component-tests.txt"
+    project.write(pinned, (REPOSITORY / pinned).read_text())
+    assert project.doit("test:odd/newer", env=env).code == 0
+
+
+def other_python(version: str) -> str:
+    """A Python of this version that is not the running one; "" for none."""
+    running = "{}.{}".format(*sys.version_info)
+    try:
+        return "" if version == running else find_python(version)
+    except EnvironmentFailed:
+        return ""

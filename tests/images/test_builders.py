@@ -52,8 +52,13 @@ def test_progress_is_read_as_steps_and_their_output(text: str, line: str | None)
         ("run --network=none make", "RUN --network"),
         ("COPY --chown=1:1 --link a b", "COPY --link"),
         ("RUN \\\n  --mount=type=bind,target=/c make", "RUN --mount"),
-        ("RUN python3 - <<'EOF'\nprint()\nEOF", "a heredoc (<<'EOF')"),
-        ("COPY <<-END /x\nEND", "a heredoc (<<-END)"),
+        ("RUN python3 - <<'EOF'\nprint()\nEOF", "a here-document of RUN"),
+        ("COPY <<-END /x\nEND", "a here-document of COPY"),
+        ("COPY --chmod=755 a b", "COPY --chmod"),
+        ("ADD --checksum=sha256:1 a b", "ADD --checksum"),
+        ("RUN cat 3<<9\n9", "a here-document of RUN"),
+        ("FROM --platform=$BUILDPLATFORM a", "FROM --platform=$BUILDPLATFORM"),
+        ("# escape\nRUN x \\\n# c\n && y --mount=z", ""),
         ("RUN echo $((1<<20))", ""),
         ("RUN cat <<<word", ""),
         ("# RUN --mount=type=cache x\nRUN make", ""),
@@ -70,8 +75,10 @@ def test_the_secrets_of_a_dockerfile_are_named() -> None:
         "RUN --mount=type=secret,id=a --mount=type=cache,id=cache,target=/c true\n"
         "RUN --mount=id=b,type=secret,required=true true\n"
         "RUN --mount=type=secret,target=/run/secrets/c --mount=type=secret,id=a true\n"
+        "RUN --mount=type=secret,env=TOKEN,ID=d,source=e \\\n  --mount=TYPE=secret,dst=/run/f,mode=0400 true\n"
+        "RUN <<EOF\nRUN --mount=type=secret,id=g\nEOF\n"
     )
-    assert secret_ids(dockerfile.encode()) == ["a", "b", "c"]
+    assert secret_ids(dockerfile.encode()) == ["a", "b", "c", "e", "f"]
 
 
 @pytest.fixture

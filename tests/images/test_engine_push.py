@@ -17,13 +17,13 @@ from tests.services.image_input import LABEL, SCRATCH, image_input
 from tests.services.registry import free_port, serve
 
 if TYPE_CHECKING:
-    from docker import DockerClient
+    from docker import APIClient
 
     from tests.services.registry import Registry
 
 
 @pytest.fixture
-def nonce(engine: DockerClient) -> Iterator[str]:
+def nonce(engine: APIClient) -> Iterator[str]:
     """A label's value of this test's own; its images are removed."""
     value = os.urandom(6).hex()
     yield value
@@ -44,14 +44,14 @@ def test_a_push(tmp_path: Path, nonce: str, registry: Registry) -> None:
 
 
 def test_images_are_found_by_a_label_and_tagged(
-    tmp_path: Path, nonce: str, engine: DockerClient
+    tmp_path: Path, nonce: str, engine: APIClient
 ) -> None:
     make(tmp_path, nonce, f"daintree-test/{nonce}:one")
     [image] = Engine().images(LABEL, [nonce, "another"]).values()
     assert image.references == (f"daintree-test/{nonce}:one",)
     assert image.labels == {LABEL: nonce}
     Engine().tag(image.id, [f"daintree-test/{nonce}:two"])
-    assert engine.images.get(f"daintree-test/{nonce}:two").id == image.id
+    assert engine.inspect_image(f"daintree-test/{nonce}:two")["Id"] == image.id
     assert Engine().images(LABEL, ["another"]) == {}
 
 

@@ -18,22 +18,21 @@ from daintree.images.reference import OWNER_LABEL, RUN_LABEL
 from daintree.runners.container import (
     Capacity,
     container_of,
-    remove_orphans,
     this_process,
     write_owner,
 )
-from daintree.runners.docker import DockerRunner, _capacity, _created
+from daintree.runners.docker import DockerRunner, _capacity, _created, remove_orphans
 from daintree.runners.runner import Job, Prepared
 from daintree.settings import read_settings
 from daintree.spec.component import Resources
 from tests.services.engine import BASE_IMAGE, TEST_LABEL
 
 if TYPE_CHECKING:
-    from docker import DockerClient
+    from docker import APIClient
 
 
 @pytest.fixture
-def runner(engine: DockerClient, tmp_path: Path) -> DockerRunner:
+def runner(engine: APIClient, tmp_path: Path) -> DockerRunner:
     return DockerRunner(read_settings(tmp_path, {"HOME": str(tmp_path)}))
 
 
@@ -65,32 +64,34 @@ def test_an_image_that_is_gone_is_said(runner: DockerRunner, tmp_path: Path) -> 
 
 
 def test_an_image_without_a_program_is_said_and_leaves_no_container(
-    runner: DockerRunner, engine: DockerClient, tmp_path: Path
+    runner: DockerRunner, engine: APIClient, tmp_path: Path
 ) -> None:
     # Its command is this stage's first argument, which is no program.
-    made = job(tmp_path, engine.images.get(BASE_IMAGE).id)
+    made = job(tmp_path, engine.inspect_image(BASE_IMAGE)["Id"])
     lines: list[str] = []
     assert runner.execute(made, lines.append).exit_code == 127
     assert "exec --input failed: No such file or directory" in lines[0]
-    named = engine.api.containers(all=True, filters={"label": f"{RUN_LABEL}={made.run}"})
+    named = engine.containers(all=True, filters={"label": f"{RUN_LABEL}={made.run}"})
     assert named == []
 
 
-def test_a_gpu_is_asked_of_the_engine(engine: DockerClient, tmp_path: Path) -> None:
-    image = engine.images.get(BASE_IMAGE).id
+def test_a_gpu_is_asked_of_the_engine(engine: APIClient, tmp_path: Path) -> None:
+    image = engine.inspect_image(BASE_IMAGE)["Id"]
     made = job(tmp_path, image, resources=Resources(gpu=1))
     settings = read_settings(tmp_path, {"HOME": str(tmp_path)})
     wanted = container_of(made, {}, settings, Capacity(2, 1 << 30), user="0:0", groups=())
     with _created(engine, wanted, made):
-        host = engine.api.inspect_container(wanted.name)["HostConfig"]
+        host = engine.inspect_container(wanted.name)["HostConfig"]
     [request] = host["DeviceRequests"]
     assert (request["Count"], request["Capabilities"]) == (1, [["gpu"]])
 
 
 def test_an_engine_that_does_not_see_the_directories_is_said(
-    runner: DockerRunner, engine: DockerClient, tmp_path: Path
+    runner: DockerRunner, engine: APIClient, tmp_path: Path
 ) -> None:
-    made = job(tmp_path, engine.images.get(BASE_IMAGE).id, places={"": tmp_path / "elsewhere"})
+    made = job(
+        tmp_path, engine.inspect_image(BASE_IMAGE)["Id"], places={"": tmp_path / "elsewhere"}
+    )
     with pytest.raises(StageFailed, match="the Docker engine does not see this machine's dir") as e:
         runner.execute(made, print)
     assert e.value.hint == "use an engine on this machine that shares them, or --runner local"
@@ -106,19 +107,19 @@ def test_an_engine_with_other_users_is_refused(option: str) -> None:
 
 
 @contextmanager
-def container(engine: DockerClient, owner: str) -> Iterator[str]:
-    made = engine.api.create_container(
+def container(engine: APIClient, owner: str) -> Iterator[str]:
+    made = engine.create_container(
         BASE_IMAGE, ["true"], labels={TEST_LABEL: "owner", OWNER_LABEL: owner}
     )
     try:
         yield made["Id"]
     finally:
-        for listed in engine.api.containers(all=True, filters={"id": made["Id"]}):
-            engine.api.remove_container(listed["Id"], force=True)
+        for listed in engine.containers(all=True, filters={"id": made["Id"]}):
+            engine.remove_container(listed["Id"], force=True)
 
 
-def is_there(engine: DockerClient, name: str) -> bool:
-    return bool(engine.api.containers(all=True, filters={"id": name}))
+def is_there(engine: APIClient, name: str) -> bool:
+    return bool(engine.containers(all=True, filters={"id": name}))
 
 
 def dead_owner() -> str:
@@ -129,13 +130,13 @@ def dead_owner() -> str:
     return done.stdout.strip()
 
 
-def test_containers_of_the_dead_are_removed(engine: DockerClient) -> None:
+def test_containers_of_the_dead_are_removed(engine: APIClient) -> None:
     with container(engine, dead_owner()) as left:
         remove_orphans(engine)
         assert not is_there(engine, left)
 
 
-def test_containers_of_the_living_and_of_others_stay(engine: DockerClient) -> None:
+def test_containers_of_the_living_and_of_others_stay(engine: APIClient) -> None:
     elsewhere = msgspec.structs.replace(this_process(), machine="elsewhere")
     for owner in (write_owner(this_process()), write_owner(elsewhere), "of nobody"):
         with container(engine, owner) as container_id:
@@ -143,12 +144,12 @@ def test_containers_of_the_living_and_of_others_stay(engine: DockerClient) -> No
             assert is_there(engine, container_id)
 
 
-def test_of_an_earlier_start_of_this_machine_the_ended_ones_go(engine: DockerClient) -> None:
+def test_of_an_earlier_start_of_this_machine_the_ended_ones_go(engine: APIClient) -> None:
     before = write_owner(msgspec.structs.replace(this_process(), boot="another start"))
     with container(engine, before) as left:
         remove_orphans(engine)
         assert is_there(engine, left)
-        engine.api.start(left)
-        engine.api.wait(left)
+        engine.start(left)
+        engine.wait(left)
         remove_orphans(engine)
         assert not is_there(engine, left)

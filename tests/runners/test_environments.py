@@ -12,7 +12,12 @@ import pytest
 from daintree.errors import EnvironmentFailed
 from daintree.process import capture
 from daintree.runners.environments import Environments, find_python, installed_size
-from daintree.runners.interpreter import bytecode_directory, environment_of, site_packages
+from daintree.runners.interpreter import (
+    bytecode_directory,
+    environment_of,
+    inspect_interpreter,
+    site_packages,
+)
 
 
 class Wheels(Protocol):
@@ -48,6 +53,23 @@ def test_a_python_that_is_not_here_is_said() -> None:
     with pytest.raises(EnvironmentFailed, match=r"Python 3\.99, which is not on this machine") as e:
         find_python("3.99")
     assert e.value.hint == "--runner docker; or install it, e.g. uv python install 3.99"
+
+
+def test_a_python_of_pyenv_is_there_though_its_shim_starts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = inspect_interpreter(sys.executable)
+    lines = [3, 98, 1, *own.platform.split("-"), "/versions/3.98.1/bin/python3.98"]
+    for path, text in (
+        ("shims/python3.98", "echo 'pyenv: python3.98: command not found' >&2; exit 127"),
+        ("versions/3.98.1/bin/python", "".join(f"echo {line}\n" for line in lines)),
+    ):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / path).chmod(0o755)
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path / "shims"), prepend=os.pathsep)
+    assert find_python("3.98") == str(tmp_path / "versions/3.98.1/bin/python")
 
 
 def test_without_requirements_there_are_no_packages(

@@ -57,6 +57,20 @@ def test_other_files_are_named() -> None:
         ("../x[more]", "is a directory", "make it a library"),
         ("/opt/x", "is a directory", "make it a library"),
         ("x @ file:///opt/x.whl", "is a directory", "make it a library"),
+        ("x @ FILE:x", "is a directory", "make it a library"),
+        ("vendored/x", "is a directory", "make it a library"),
+        ("x @ vendored/x", "is a directory", "make it a library"),
+        ("wheels/x-1-py3-none-any.whl", "is a directory", "make it a library"),
+        ("x-1.tar.gz", "is a directory", "make it a library"),
+        ("x @ ${HERE}/x ; python_version > '3'", "is a directory", "make it a library"),
+        ("C:\\x", "is a directory", "make it a library"),
+        ("-e.", "is a directory", "make it a library"),
+        ("-fwheels/", "names an address", "UV_FIND_LINKS"),
+        ("-ihttps://a.example", "names an address", "UV_INDEX_URL"),
+        ("x @ https://ana:secret@a.example/x.whl", "an address with a user", "netrc"),
+        ("https://$HOST/x.whl", "an address with a user or a variable", "alone"),
+        ("-e git+https://git.example/x", "is a repository", "build a wheel"),
+        ("x @ GIT+https://git.example/x", "is a repository", "build a wheel"),
         ("git+https://git.example/x", "is a repository", "build a wheel"),
         ("x @ git+ssh://git@git.example/x@main", "is a repository", "build a wheel"),
         ("--pre", "is an option", "take the line out"),
@@ -74,7 +88,8 @@ def test_a_line_that_no_lock_can_keep_is_refused_with_what_to_write(
 
 @pytest.mark.parametrize(
     "line",
-    ["alpha", "alpha>=1,<2 ; python_version > '3'", "alpha[more]==1", "-r more.in", "-c=c.txt",
+    ["alpha", "alpha>=1,<2 ; python_version > '3'", "alpha[more]==1", "-r more.in", "-c=c.txt", "-rmore/more.in",
+     "alpha>=1;sys_platform == 'a/b'", "HTTPS://files.example/x-1.tar.gz",
      "x @ https://files.example/x-1-py3-none-any.whl", "alpha==1 --hash=sha256:0"],
 )  # fmt: skip
 def test_names_versions_hashes_and_other_files_are_taken(line: str) -> None:

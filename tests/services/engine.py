@@ -14,7 +14,7 @@ from daintree.images.engine import connect
 from tests.services.availability import unavailable
 
 if TYPE_CHECKING:
-    from docker import DockerClient
+    from docker import APIClient
 
 BASE_IMAGE = "python:3.11-slim"
 # On every container that a test makes itself, so that it can be found and removed.
@@ -22,7 +22,7 @@ TEST_LABEL = "ml.daintree.test"
 
 
 @pytest.fixture(scope="session")
-def engine() -> Iterator[DockerClient]:
+def engine() -> Iterator[APIClient]:
     """A client of the engine, which has the base image; the test is skipped where there is none."""
     import docker.errors
 
@@ -32,13 +32,13 @@ def engine() -> Iterator[DockerClient]:
         unavailable(f"no Docker engine: {error.message}")
     with contextlib.closing(client):
         try:
-            client.images.get(BASE_IMAGE)
+            client.inspect_image(BASE_IMAGE)
         except docker.errors.ImageNotFound:
             unavailable(f"the engine has no image {BASE_IMAGE} (.ci/services makes one)")
         yield client
 
 
-def remove_images(client: DockerClient, *, reference: str = "", label: str = "") -> None:
+def remove_images(client: APIClient, *, reference: str = "", label: str = "") -> None:
     """Remove the images with this label, or the names that fit this pattern; containers of theirs too.
 
     An image has other names where another test builds the same version: those stay.
@@ -47,12 +47,12 @@ def remove_images(client: DockerClient, *, reference: str = "", label: str = "")
 
     filters = {key: value for key, value in (("reference", reference), ("label", label)) if value}
     assert filters, "that would remove every image"
-    for image in client.api.images(filters=filters):
+    for image in client.images(filters=filters):
         named = [name for name in image["RepoTags"] or () if name != "<none>:<none>"]
         fitting = [name for name in named if fnmatch(name, f"{reference or '*'}:*")]
         for name in fitting or ([] if named else [image["Id"]]):
             try:
-                client.api.remove_image(name, force=True)
+                client.remove_image(name, force=True)
             except docker.errors.NotFound:
                 # Another worker was faster.
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from daintree.images.context import BuildInput, build_context
+from daintree.images.builders import BuildInput, build_context
 
 LABEL = "ml.daintree.test.builder"
 SCRATCH = "FROM scratch\nARG WHAT\nCOPY ${WHAT} /\n"

@@ -12,7 +12,7 @@ import pytest
 from tests.services.engine import remove_images
 
 if TYPE_CHECKING:
-    from docker import DockerClient
+    from docker import APIClient
 
     from tests.e2e.projects import Finished, Project
     from tests.services.registry import Registry
@@ -74,7 +74,7 @@ def all_components(action: str) -> dict[str, str]:
 
 @pytest.fixture
 def image_project(
-    project: Project, registry: Registry, engine: DockerClient
+    project: Project, registry: Registry, engine: APIClient
 ) -> Iterator[ImageProject]:
     """The project of the other tests with components `FROM scratch`, no version of which exists anywhere yet."""
     nonce = os.urandom(6).hex()

@@ -21,7 +21,7 @@ from tests.services.availability import unavailable
 from tests.services.engine import BASE_IMAGE, remove_images
 
 if TYPE_CHECKING:
-    from docker import DockerClient
+    from docker import APIClient
 
 PROGRAMS = ("docker-registry", "registry")
 LONGEST_SECONDS = 30
@@ -123,10 +123,10 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 
 @pytest.fixture(scope="session")
-def based_registry(registry: Registry, engine: DockerClient) -> Registry:
+def based_registry(registry: Registry, engine: APIClient) -> Registry:
     """The registry with the base image's layers in it: what is pushed on top of them is small, and quick to push."""
     name = f"{registry.address}/base"
-    engine.api.tag(BASE_IMAGE, name, "slim")
-    answers = list(engine.api.push(name, "slim", stream=True, decode=True))
+    engine.tag(BASE_IMAGE, name, "slim")
+    answers = list(engine.push(name, "slim", stream=True, decode=True))
     assert not [line for line in answers if "error" in line], answers
     return registry

@@ -10,8 +10,7 @@ from daintree.argo import names
 from daintree.argo.cluster import ARGO, Cluster, Object
 from daintree.argo.names import EXECUTOR_ACCOUNT, RECORD_ACCOUNT, SUBMITTER_ACCOUNT
 from daintree.argo.workflow_status import phase
-from daintree.components import discover_components
-from daintree.components.source import SPEC, directory_of
+from daintree.components import SPEC, directory_of, discover_components
 from daintree.errors import OK, Check, ClusterForbidden, ClusterMissing, DaintreeError, checked
 from daintree.settings import Settings
 from daintree.spec.validation import read_component

@@ -12,8 +12,16 @@ from typing import Any, TypeAlias
 import msgspec
 
 from daintree.argo import names
-from daintree.argo.escaping import BRACE_VARIABLES, escape, flag, is_plain, needs_brace
-from daintree.argo.names import distinct_names, label_value
+from daintree.argo.names import (
+    BRACE_VARIABLES,
+    OUTPUT_ARTIFACT,
+    distinct_names,
+    escape,
+    flag,
+    is_plain,
+    label_value,
+    needs_brace,
+)
 from daintree.argo.submission import (
     PIPELINE_TEMPLATE,
     RECORD_TEMPLATE,
@@ -33,13 +41,13 @@ from daintree.spec.component import Resources
 from daintree.spec.parameters import as_argument
 from daintree.store.bucket import ObjectAddress, object_address
 from daintree.store.layout import source_location
-from daintree.store.s3 import S3Access
+from daintree.store.s3 import S3Access, read_s3_access
 
 Manifest: TypeAlias = dict[str, Any]
 
 API_VERSION = "argoproj.io/v1alpha1"
 DAY = 24 * 60 * 60
-INPUT_ARTIFACT, OUTPUT_ARTIFACT = "input", "output"
+INPUT_ARTIFACT = "input"
 # The volumes of a stage's pod, each empty and gone with it, and where they are mounted; and those of a pod of the tooling.
 STAGE_VOLUMES = {"output": OUTPUT, "scratch": SCRATCH, "temporary": TEMPORARY}
 TOOLING_VOLUMES = {"temporary": TEMPORARY}
@@ -64,13 +72,13 @@ class ClusterAccess(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def cluster_access(
-    settings: Settings, access: S3Access, tooling_image: str, namespace: str = ""
+    settings: Settings, tooling_image: str, namespace: str = "", access: S3Access | None = None
 ) -> ClusterAccess:
-    """The access that the settings describe; `namespace` wins over theirs.
+    """The access that the settings describe; `namespace` wins over theirs, `access` to the store is by default this process's.
 
     Raises SettingsError for a store's server that only this machine reaches.
     """
-    store = pod_address(settings.store, settings, access)
+    store = pod_address(settings.store, settings, access or read_s3_access())
     if store.endpoint and is_loopback(store.host):
         raise SettingsError(
             f"pods cannot reach the store's server at {store.endpoint}, which is this machine's own address",
@@ -409,7 +417,7 @@ def stage_variables(texts: Iterable[str]) -> dict[str, str]:
 
 def _arguments(stage: SubmittedStage, parameters: Mapping[str, str]) -> list[str]:
     """The stage's own arguments, with those that pass through Argo as its parameters."""
-    passed = {flag(name, as_argument(stage.parameters[name])): name for name in parameters}
+    passed = {flag(name, stage.parameters[name]): name for name in parameters}
     return [
         flag(passed[word], _input_parameter(parameters[passed[word]]))
         if word in passed

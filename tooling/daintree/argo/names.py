@@ -1,11 +1,13 @@
-"""Names that Kubernetes and Argo take, from names that need not be such: readable, and never two of one name."""
+"""Names and arguments that Kubernetes and Argo take as they are meant: readable names, never two of one, and escaped text."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from daintree.digest import digest_record, short
+from daintree.spec.component import Scalar
+from daintree.spec.parameters import as_argument
 
 # A Workflow's name is also a label's value; a CronWorkflow's gets a time behind it.
 LONGEST_WORKFLOW = 63
@@ -33,6 +35,8 @@ SOURCE = "ml.daintree/source"
 
 # What tells a task's template which stage it is.
 STAGE_PARAMETER, STAGE_KEY_PARAMETER = "stage", "stage-key"
+# A stage's one output, in Argo's artifacts.
+OUTPUT_ARTIFACT = "output"
 # The stage that the exit handler is for people.
 RECORD = "record"
 
@@ -80,3 +84,33 @@ def _apart(text: str, longest: int) -> str:
 
 def _digits(text: str) -> str:
     return short(digest_record("name", 1, text), _DIGITS)
+
+
+# A variable of the container that holds a brace: `{{` is written with it, and only the kubelet puts it back.
+BRACE = "BRACE"
+BRACE_VARIABLES = {BRACE: "{"}
+
+# What both leave alone, and what people read at a glance: no braces, no `$`, no quotes, nothing invisible.
+_EDGE = r"[A-Za-z0-9_./:@,;+*=()\[\]<>!?&%#^~|-]"
+_PLAIN = re.compile(rf"{_EDGE}(?:(?:{_EDGE}| ){{0,198}}{_EDGE})?")
+
+
+def is_plain(value: Scalar) -> bool:
+    """True when a parameter's value may be passed through Argo's own parameters."""
+    return _PLAIN.fullmatch(as_argument(value)) is not None
+
+
+def flag(name: str, value: Scalar) -> str:
+    """A parameter as one word of the command line: joined, so that no value is taken for a flag."""
+    return f"--{name.replace('_', '-')}={as_argument(value)}"
+
+
+def escape(text: str) -> str:
+    """`text` for a manifest's `command`, `args` or the value of a variable: as Argo and the kubelet make `text` of it."""
+    text = text.replace("$", "$$")
+    return text.replace("{", f"$({BRACE})") if "{{" in text else text
+
+
+def needs_brace(texts: Mapping[str, str] | tuple[str, ...]) -> bool:
+    """True when the container of these escaped texts needs BRACE_VARIABLES."""
+    return any(f"$({BRACE})" in text for text in texts)

@@ -16,19 +16,20 @@ import msgspec
 
 from daintree import __version__
 from daintree.argo.cluster import Object
-from daintree.argo.escaping import flag, is_plain
-from daintree.argo.images import ComponentImage, component_images
 from daintree.argo.names import (
     LONGEST_WORKFLOW,
     PLANNED,
     STORE_SECRET,
     SUBMISSION,
     distinct_names,
+    flag,
+    is_plain,
     kubernetes_name,
 )
 from daintree.digest import Plain, digest_record, short
 from daintree.errors import ImageError, SettingsError, SourceError, StoreError, UsageError
 from daintree.images.build import uncommitted
+from daintree.images.image_versions import ComponentImage, component_images
 from daintree.pipeline.decisions import BoundStage, Hit, Miss, inputs_of
 from daintree.pipeline.job import current_user
 from daintree.pipeline.plan import Plan, read_last_runs, reason
@@ -37,7 +38,6 @@ from daintree.pipeline.sources.bucket import BucketSource
 from daintree.runners.container import INPUT, OUTPUT
 from daintree.settings import Settings
 from daintree.spec.component import Resources, Scalar
-from daintree.spec.parameters import as_argument
 from daintree.store.bucket import ObjectAddress, object_address
 from daintree.store.integrity import hash_artifact
 from daintree.store.records import SCHEMA
@@ -318,7 +318,7 @@ def _submitted(
 
 def container_arguments(stage: BoundStage) -> tuple[str, ...]:
     """Arguments of a stage's container behind its entrypoint."""
-    given = (flag(name, as_argument(value)) for name, value in sorted(stage.parameters.items()))
+    given = (flag(name, value) for name, value in sorted(stage.parameters.items()))
     return ("--input", INPUT, "--output", OUTPUT, *given)
 
 

@@ -33,7 +33,6 @@ from daintree.argo.submission import POD_NAME, RECORD_TEMPLATE, Submission
 from daintree.errors import SourceError, UsageError
 from daintree.pipeline.decisions import BoundStage
 from daintree.pipeline.plan import Plan
-from daintree.spec.component import Resources
 from daintree.store.bucket import object_address
 from daintree.store.s3 import DEFAULT_REGION
 from daintree.terminal import nearest
@@ -379,7 +378,7 @@ def _frozen_stage(plan: Plan, bound: BoundStage) -> dict[str, Any]:
         if stage.image
         else {"component": stage.component, "version": plan.version_of(bound).digest}
     )
-    resources = msgspec.to_builtins(stage.resources or Resources())
+    resources = msgspec.to_builtins(stage.resources) if stage.resources else {}
     limits = {name: amount for name, amount in resources.items() if amount}
     return {
         "name": bound.name,

@@ -22,7 +22,6 @@ import msgspec
 
 from daintree.argo import names
 from daintree.argo.cluster import Object
-from daintree.argo.manifest import OUTPUT_ARTIFACT
 from daintree.errors import ClusterError
 
 KIND = "Workflow"
@@ -402,7 +401,7 @@ def _attempt(nodes: WorkflowNodes, node: Node) -> Attempt:
         finished=node.finished_at,
         host=node.host_node_name,
         exit_code=int(code) if _EXIT_CODE.fullmatch(code) else None,
-        output=nodes.outputs(node).get(OUTPUT_ARTIFACT, ObjectKey()),
+        output=nodes.outputs(node).get(names.OUTPUT_ARTIFACT, ObjectKey()),
         parameters=nodes.parameters(node),
         artifacts=nodes.inputs(node),
         memoized=node.memoized,

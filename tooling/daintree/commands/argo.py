@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -60,11 +61,10 @@ def planned_submission(
 
 def access_of(settings: Settings, namespace: str) -> ClusterAccess:
     """Settings of this cluster for manifests. Raises as `cluster_access` and `tooling_image` do."""
-    from daintree.argo.images import tooling_image
     from daintree.argo.manifest import cluster_access
-    from daintree.store.s3 import read_s3_access
+    from daintree.images.image_versions import tooling_image
 
-    return cluster_access(settings, read_s3_access(), tooling_image(settings), namespace)
+    return cluster_access(settings, tooling_image(settings), namespace)
 
 
 class Argo(DaintreeCommand):
@@ -138,8 +138,6 @@ class Argo(DaintreeCommand):
     def _write(
         self, documents: list[dict[str, Any]], comments: list[str], options: Mapping[str, Any]
     ) -> None:
-        from daintree.argo.escaping import manifest_text
-
         text = manifest_text(documents, comments)
         if options["out"]:
             write_whole(Path.cwd() / options["out"], text)
@@ -247,6 +245,68 @@ def write_whole(file: Path, text: str) -> None:
     except OSError:
         partial.unlink(missing_ok=True)
         raise
+
+
+# Text that every YAML reader takes for text. Go's reads y, n, Y and N as truth values, others read 1_000, 1:30 and
+# 2026-03-01 as numbers and times.
+_SURE = re.compile(
+    r"[A-Za-z_/][A-Za-z0-9_./@-]*(?:[:=][A-Za-z0-9_./@-]+)*|--[a-z][A-Za-z0-9-]*(?:=[A-Za-z0-9_./-]+)?|[A-Za-z/][A-Za-z0-9_./ @-]*[A-Za-z0-9_./@-]"
+)
+_WORDS = frozenset(
+    ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "none", "nan", "inf"]
+)
+
+
+def manifest_text(documents: Sequence[Mapping[str, Any]], comments: Sequence[str] = ()) -> str:
+    """The documents as YAML, `comments` above the first; equal documents give equal text, and reading it gives the documents."""
+    import yaml
+
+    dumper: Any = type("ManifestDumper", (getattr(yaml, "CSafeDumper", yaml.SafeDumper),), {})
+    dumper.ignore_aliases = lambda self, value: True
+    dumper.add_representer(str, _represent)
+    text = "---\n".join(
+        yaml.dump(
+            document,
+            Dumper=dumper,
+            sort_keys=False,
+            allow_unicode=True,
+            default_flow_style=False,
+            width=1 << 20,
+        )
+        for document in documents
+    )
+    return "".join(f"# {comment}".rstrip() + "\n" for comment in _lines(comments)) + text
+
+
+def is_sure(text: str) -> bool:
+    """True when every reader of YAML takes the bare text for text."""
+    return _SURE.fullmatch(text) is not None and text.lower() not in _WORDS
+
+
+def _represent(dumper: Any, text: str) -> Any:
+    if is_sure(text):
+        style = None
+    elif "\n" in text and _is_block(text):
+        style = "|"
+    else:
+        style = '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+def _is_block(text: str) -> bool:
+    """True when the text may stand as a block: visible characters in lines that end as they look."""
+    lines = text.split("\n")
+    return (
+        all(line.isprintable() and line == line.rstrip() for line in lines)
+        and not text[:1].isspace()
+    )
+
+
+def _lines(comments: Sequence[str]) -> list[str]:
+    """Comments as single lines: what is not visible in them is shown by its escape."""
+    return [
+        "".join(c if c.isprintable() else repr(c)[1:-1] for c in comment) for comment in comments
+    ]
 
 
 def submission_comments(planned: PlannedSubmission, namespace: str) -> list[str]:

@@ -389,15 +389,14 @@ def _registry(settings: Settings) -> str:
 def _cluster(settings: Settings, namespace: str) -> Iterator[Check]:
     from daintree.argo.checks import check_cluster
     from daintree.argo.cluster import open_cluster
-    from daintree.argo.images import tooling_image
     from daintree.argo.manifest import cluster_access
+    from daintree.images.image_versions import tooling_image
     from daintree.store.bucket import ObjectAddress
-    from daintree.store.s3 import read_s3_access
 
     stores: list[ObjectAddress] = []
 
     def reachable() -> str:
-        stores.append(cluster_access(settings, read_s3_access(), "", namespace).store)
+        stores.append(cluster_access(settings, "", namespace).store)
         return stores[0].endpoint or "AWS S3"
 
     yield checked("tooling image", lambda: tooling_image(settings))

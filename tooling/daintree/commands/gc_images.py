@@ -8,10 +8,9 @@ from pathlib import Path
 import msgspec
 
 from daintree.commands.command import print_json
-from daintree.components import discover_images
+from daintree.components import discover_images, read_each_version
 from daintree.components.git import checked_out, commits_of, remove_objects
 from daintree.components.tree import WorkingTree
-from daintree.components.version import read_each_version
 from daintree.errors import DaintreeError, UsageError
 from daintree.images.reference import Repository, component_repository, version_tag
 from daintree.images.registry import open_registry

@@ -1,6 +1,6 @@
 """Components, and their versions: content addresses that git computes."""
 
-from daintree.components.dockerfile import system_installers
+from daintree.components.dockerfile import read_instructions, system_installers, with_pins
 from daintree.components.source import (
     DOCKERFILE,
     ENTRYPOINT,
@@ -42,7 +42,9 @@ __all__ = [
     "gathered",
     "is_component",
     "read_each_version",
+    "read_instructions",
     "read_versions",
     "system_installers",
     "transitive_libraries",
+    "with_pins",
 ]

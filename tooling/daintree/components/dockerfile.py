@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import msgspec
 
 _DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*")
-_WORD = re.compile(r"""(?:\\.|'[^']*'|"(?:\\.|[^"\\])*"|\$\{[^}]*\}|[^\s'"\\])+""", re.DOTALL)
-_HEREDOC = re.compile(r"\d*<<(-?)([^<]+)")
+_QUOTED = r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\""""
+_BRACED = rf"""\$\{{(?:{_QUOTED}|\$\{{[^}}]*\}}|[^}}'"\\])*\}}"""
+_WORD = re.compile(rf"""(?:{_QUOTED}|{_BRACED}|(?!\$\{{)[^\s'"\\])+""", re.DOTALL)
+_HEREDOC = re.compile(r"\d*<<(-?)([^<]*)")
 _DECLARATION = re.compile(r"(\w+)(?:=(.*))?", re.DOTALL)
-_MOUNT_SOURCE = re.compile(r"(?:^|,)from=([^,]+)")
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?:(:?[-+?])((?:[^{}]|\{[^{}]*\})*))?\})")
 _INSTRUCTIONS = frozenset(
     re.findall(
@@ -58,8 +59,16 @@ class Instruction(msgspec.Struct, frozen=True):
 
     def flag(self, name: str) -> str:
         """Return the value of a flag such as --from; "" without it."""
-        values = [f.partition("=")[2] for f in self.flags if f.startswith(f"--{name}=")]
-        return values[-1] if values else ""
+        return (self._values(name) or [""])[-1]
+
+    @property
+    def mounts(self) -> list[dict[str, str]]:
+        """The fields of each of its --mount, whose names may have capitals for Docker."""
+        fields = [[f.partition("=") for f in v.split(",")] for v in self._values("mount")]
+        return [{name.lower(): value for name, _, value in mount} for mount in fields]
+
+    def _values(self, name: str) -> list[str]:
+        return [f.partition("=")[2] for f in self.flags if f.startswith(f"--{name}=")]
 
 
 def read_instructions(content: bytes) -> Iterator[Instruction]:
@@ -114,8 +123,9 @@ def _directives(lines: Sequence[str]) -> dict[str, str]:
 
 
 def _split(line: str, escape: str = "\\") -> tuple[str, tuple[str, ...], str]:
-    name, *more = line.strip().split(None, 1)
-    rest = more[0] if more else ""
+    # No other blank ends the name for Docker.
+    name, *more = re.split(r"[\t\v\f\r ]+", line.strip(), maxsplit=1)
+    rest = more[0].strip() if more else ""
     flags: list[str] = []
     while rest.startswith("--"):
         flag, rest = _flag(rest, escape)
@@ -147,14 +157,23 @@ def _heredocs(name: str, line: str, rest: str) -> list[tuple[bool, str]]:
     """The here-documents that begin in a line: (tabs before the end are left out, the end)."""
     if name == "ONBUILD" and rest:
         name, _, rest = _split(rest)
-    if name not in _WITH_HEREDOCS or (rest.startswith("[") and rest.rstrip().endswith("]")):
+    if name not in _WITH_HEREDOCS or _is_list(rest):
         return []
-    words = _WORD.findall(line)
-    if "".join(words) != "".join(line.split()) and "".join(_WORD.sub("", line).split()):
-        # An open quote: Docker finds no words at all.
+    if _WORD.sub("", line).strip():
+        # An open quote or brace: Docker finds no words at all.
         return []
-    matches = (_HEREDOC.fullmatch(word) for word in words)
-    return [(bool(f[1]), re.sub(r"[\"']|\\(?=.)", "", f[2])) for f in matches if f]
+    matches = (_HEREDOC.fullmatch(word) for word in _WORD.findall(line))
+    ends = [(bool(f[1]), re.sub(r"[\"']|\\(?=.)", "", f[2])) for f in matches if f]
+    return [(tabs, word) for tabs, word in ends if word]
+
+
+def _is_list(rest: str) -> bool:
+    """True of arguments in the form of a JSON list of strings."""
+    try:
+        msgspec.json.decode(rest.encode("utf-8", "replace"), type=list[str])
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def _ends(line: str, tabs: bool, word: str) -> bool:
@@ -174,7 +193,7 @@ def base_images(content: bytes, build_args: Mapping[str, str]) -> BaseImages:
         return ""
 
     warnings = _walk(content, build_args, note)
-    syntax = _directives(_lines(content)).get("syntax", "")
+    syntax = build_args.get("BUILDKIT_SYNTAX") or _directives(_lines(content)).get("syntax", "")
     if syntax and not re.fullmatch(_OWN_FRONTEND, syntax):
         warnings.append(f"it is read by {syntax}, so images that it names may be missed")
     return BaseImages(tuple(sorted(images["FROM"])), tuple(sorted(images["COPY"])), tuple(warnings))
@@ -221,7 +240,7 @@ def with_pins(content: bytes, build_args: Mapping[str, str], pins: Mapping[str, 
 
 def _place(line: str, written: str, name: str) -> int:
     """The place of a reference in a line: a word of its own, or the value of from=; -1 where it is not there."""
-    before = r"(?:^|\s)" if name == "FROM" else r"from="
+    before = r"(?:^|\s)" if name == "FROM" else r"(?i:from=)"
     after = r"(?=\s|$)" if name == "FROM" else r"(?=[\s,\"']|$)"
     if line.lstrip().startswith("#"):
         return -1
@@ -272,8 +291,7 @@ def _sources(instruction: Instruction) -> list[str]:
     """The images or stages that an instruction takes files from."""
     if instruction.name == "COPY":
         return [source] if (source := instruction.flag("from")) else []
-    mounts = [flag.partition("=")[2] for flag in instruction.flags if flag.startswith("--mount=")]
-    return [source for mount in mounts for source in _MOUNT_SOURCE.findall(mount)]
+    return [mount["from"] for mount in instruction.mounts if mount.get("from")]
 
 
 def _declare(rest: str, build_args: Mapping[str, str], arguments: dict[str, str]) -> None:

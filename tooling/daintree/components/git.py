@@ -209,6 +209,11 @@ class Repository(msgspec.Struct, frozen=True, kw_only=True):
         """True when no branch is checked out."""
         return not (self.git_directory / "HEAD").read_bytes().startswith(b"ref:")
 
+    @property
+    def origin_url(self) -> str:
+        """Address of origin; "" when there is no origin. May hold credentials."""
+        return answer(self.root, "config", "--get", "remote.origin.url")
+
 
 def read_repository(root: Path) -> Repository:
     """Return the repository that `root` lies in. Raises GitError when there is none."""
@@ -263,11 +268,6 @@ def resolve_commit(root: Path, revision: str) -> str:
     named = f"{revision}^{{commit}}"
     finished = attempt(root, "rev-parse", "--verify", "--quiet", "--end-of-options", named)
     return finished.stdout.decode("ascii").strip() if finished.code == 0 else ""
-
-
-def origin_url(root: Path) -> str:
-    """Return the address of origin; "" when there is no origin. May hold credentials. Raises GitError."""
-    return answer(root, "config", "--get", "remote.origin.url")
 
 
 def answer(root: Path, *arguments: str) -> str:

@@ -91,8 +91,12 @@ def _named_by_github(repository: Repository, environ: Mapping[str, str]) -> Base
             return Base(repository.parents[0], name, name)
         raise _lacks(repository, name, depth)
     pushed = environ.get("GITHUB_SHA") or repository.head
-    before = str(event.get("before") or "") if pushed == repository.head else ""
-    return _before_push(repository, before, len(event.get("commits") or ()))
+    queued = event.get("merge_group") or {}
+    before = event.get("before") or queued.get("base_sha") or ""
+    default = (event.get("repository") or {}).get("default_branch") or ""
+    if pushed != repository.head:
+        return None
+    return _before_push(repository, str(before), str(default), len(event.get("commits") or ()))
 
 
 def _named_by_gitlab(repository: Repository, environ: Mapping[str, str]) -> Base | None:
@@ -102,21 +106,29 @@ def _named_by_gitlab(repository: Repository, environ: Mapping[str, str]) -> Base
             raise _lacks(repository, f"the merge request's base {base}", 0)
         return Base(base, "the merge request's base", "the merge request's base")
     pushed = environ.get("CI_COMMIT_SHA") or repository.head
-    before = environ.get("CI_COMMIT_BEFORE_SHA", "") if pushed == repository.head else ""
-    return _before_push(repository, before, 0)
-
-
-def _before_push(repository: Repository, before: str, commits: int) -> Base | None:
-    """Return the base of a push; None for a new branch, whose push has only zeros, and for what a forced push replaced."""
-    if not before.strip("0"):
+    if pushed != repository.head:
         return None
-    if resolve_commit(repository.root, before):
-        return Base(before, "the push", "the commit before the push")
-    if repository.is_shallow:
-        raise _lacks(
-            repository, f"the commit before the push, {before}", commits + 1 if commits else 0
-        )
-    return None
+    before, default = environ.get("CI_COMMIT_BEFORE_SHA", ""), environ.get("CI_DEFAULT_BRANCH", "")
+    return _before_push(repository, before, default, 0)
+
+
+def _before_push(repository: Repository, before: str, default: str, commits: int) -> Base | None:
+    """Return the base of a push; None where it names none, as that of a tag, or one made by hand, does.
+
+    A new branch, whose push has only zeros before it, and a forced push begin where the default branch has HEAD's history.
+    """
+    if before.strip("0") and before != repository.head:
+        if resolve_commit(repository.root, before):
+            return Base(before, "the push", "the commit before the push")
+        if repository.is_shallow:
+            name = f"the commit before the push, {before}"
+            raise _lacks(repository, name, commits + 1 if commits else 0)
+    tip = resolve_commit(repository.root, f"refs/remotes/origin/{default}")
+    if not before or not default or not tip:
+        return None
+    name = f"the default branch {default}"
+    commit = _merge_base(repository, tip, name, 0)
+    return None if commit == repository.head else Base(commit, name, f"the merge base with {name}")
 
 
 def _merge_base(repository: Repository, commit: str, name: str, depth: int) -> str:

@@ -12,13 +12,11 @@ from typing import Literal
 import msgspec
 
 from daintree.components import TOP, WorkingTree, discover_images, gathered, read_each_version
-from daintree.components.git import origin_url
 from daintree.components.history import CommitHistory, choose_base
 from daintree.components.snapshot import make_snapshot, make_snapshots
 from daintree.concurrency import Background, side_by_side
 from daintree.errors import DaintreeError, ImageError, UsageError
-from daintree.images.builders import ImageBuilder, open_builder
-from daintree.images.context import BuildInput, Origin, build_input
+from daintree.images.builders import BuildInput, ImageBuilder, Origin, build_input, open_builder
 from daintree.images.engine import Engine, LocalImage
 from daintree.images.reference import DEV, VERSION_LABEL, component_repository
 from daintree.images.registry import RegistryClient, open_registry
@@ -143,8 +141,8 @@ def differences_since(
     # Imported here: a build with nothing to do explains nothing.
     from daintree.components.affected import affected
 
-    found = affected(tree, base, platform=settings.platform, bases=settings.bases, only=only)
-    return Differences(name, {item.name: item.reasons for item in found.components})
+    differing = affected(tree, base, platform=settings.platform, bases=settings.bases, only=only)
+    return Differences(name, {item.name: item.reasons for item in differing.components})
 
 
 def uncommitted(
@@ -249,18 +247,18 @@ class _Build:
         if self.registry is None:
             self.local = self._local(candidates)
             ids = {digest: image.id for digest, image in self.local.items()}
-            found = {c.name: Published(ids.get(c.version.digest, "")) for c in candidates}
+            tags = {c.name: Published(ids.get(c.version.digest, "")) for c in candidates}
             errors: Mapping[str, ImageError] = {}
         else:
-            found = published(self.registry, candidates, self.selection.commit)
-            errors = tag_errors(self.registry, self.label_cache, candidates, found)
+            tags = published(self.registry, candidates, self.selection.commit)
+            errors = tag_errors(self.registry, self.label_cache, candidates, tags)
         failed = [_failure(c, errors[c.name]) for c in candidates if c.name in errors]
         sound = [c for c in candidates if c.name not in errors]
-        missing = [c for c in sound if self.request.everything or not found[c.name].version]
-        reasons = self._reasons(missing, found)
+        missing = [c for c in sound if self.request.everything or not tags[c.name].version]
+        reasons = self._reasons(missing, tags)
         present = [c for c in sound if c.name not in reasons]
         results = [*self.selection.failed, *failed]
-        results += [self._present(c, found[c.name].version) for c in present]
+        results += [self._present(c, tags[c.name].version) for c in present]
         if self.request.dry_run:
             results += [_result(c, "would-build", reasons[c.name]) for c in missing]
             return results
@@ -270,7 +268,7 @@ class _Build:
             if image and candidate.image not in image.references:
                 self.engine.tag(image.id, (candidate.image,))
         results += self._make(missing, reasons)
-        return self._with_aliases(results, found)
+        return self._with_aliases(results, tags)
 
     def _local(self, candidates: Sequence[Candidate]) -> dict[str, LocalImage]:
         """The engine's images of these candidates, by version."""
@@ -278,7 +276,7 @@ class _Build:
         return self.engine.images(VERSION_LABEL, versions) if versions else {}
 
     def _reasons(
-        self, missing: Sequence[Candidate], found: Mapping[str, Published]
+        self, missing: Sequence[Candidate], tags: Mapping[str, Published]
     ) -> dict[str, Reasons]:
         """The reasons to build each of the missing."""
         if not missing:
@@ -295,7 +293,7 @@ class _Build:
                 since = Differences("", {})
         lacks = ENGINE_LACKS if self.registry is None else REGISTRY_LACKS
         return {
-            name: (EVERYTHING,) if found[name].version else since.reasons(name, lacks)
+            name: (EVERYTHING,) if tags[name].version else since.reasons(name, lacks)
             for name in names
         }
 
@@ -312,7 +310,7 @@ class _Build:
         self.local = {} if self.request.everything else self._local(missing)
         self.commits = self._commits(missing)
         tree = self.selection.tree
-        self.source = origin_url(tree.root)
+        self.source = tree.repository.origin_url
         if any(self.commits.values()):
             history = CommitHistory(tree, tree.repository.head)
             self.committed = datetime.fromtimestamp(history.seconds, UTC)
@@ -396,7 +394,7 @@ class _Build:
         self.label_cache.add({pushed: candidate.version.digest})
         return msgspec.structs.replace(result, digest=pushed, pushed=True)
 
-    def _with_aliases(self, results: list[Result], found: Mapping[str, Published]) -> list[Result]:
+    def _with_aliases(self, results: list[Result], tags: Mapping[str, Published]) -> list[Result]:
         """The results once `:<commit>` and `:latest` name the images of a push, as far as they may."""
         registry, commit = self.registry, self.selection.commit
         if registry is None or not commit:
@@ -409,7 +407,7 @@ class _Build:
                 return result
             candidate = candidates[result.name]
             try:
-                published = found[result.name]
+                published = tags[result.name]
                 aliases = set_aliases(registry, history, candidate, result.digest, published)
             except DaintreeError as error:
                 return _failure(candidate, error, result.reasons)

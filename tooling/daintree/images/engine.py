@@ -30,7 +30,7 @@ from daintree.images.registry_auth import (
 )
 
 if TYPE_CHECKING:
-    from docker import DockerClient
+    from docker import APIClient
 
 OnLine = Callable[[str], None]
 
@@ -41,42 +41,48 @@ NO_REGISTRY = ("connection refused", "no such host", "i/o timeout", "no route to
 _FULL = "no space left on device"
 
 
-def connect() -> DockerClient:
+def connect() -> APIClient:
     """A client of the Docker engine that answers: DOCKER_HOST's, else DOCKER_CONTEXT's, else the current context's.
 
     The caller closes it. Not to be shared by threads. Raises EngineError when no engine answers, its socket is not for this
     user, or there is no such context.
     """
     with engine_errors("reach the engine"):
-        client = _client(os.environ)
-        try:
-            client.ping()
-        except BaseException:
-            client.close()
-            raise
+        options = _address(os.environ)
+        if options.get("base_url", "").startswith("ssh://"):
+            options = {"base_url": f"unix://{_ssh_socket(options['base_url'])}"}
+        # It asks the engine for its version.
+        client: APIClient = _client_class()(**options, timeout=TIMEOUT_SECONDS)
+        # The SDK knows the logins of config.json alone.
+        for host in environment_auths(os.environ):
+            known = stored_credentials(host)
+            if known:
+                client._auth_configs.add_auth(host, known.for_engine(host))
         return client
 
 
-def _client(environ: Mapping[str, str]) -> DockerClient:
+@functools.cache
+def _client_class() -> type[APIClient]:
     import docker
 
+    class Client(docker.APIClient):  # type: ignore[misc]
+        """The SDK's client, whose HTTP library would take REQUESTS_CA_BUNDLE before the engine's own certificates."""
+
+        def merge_environment_settings(self, url, proxies, stream, verify, cert):  # type: ignore[no-untyped-def]
+            chosen = self.verify if verify is None else verify
+            return super().merge_environment_settings(url, proxies, stream, chosen, cert)
+
+    return Client
+
+
+def _address(environ: Mapping[str, str]) -> dict[str, Any]:
+    """The address of the engine, and its certificates, as the SDK's client takes them. Raises EngineError."""
+    from docker.utils import kwargs_from_env
+
     context = environ.get("DOCKER_CONTEXT") or str(read_config(environ).get("currentContext", ""))
-    host = environ.get("DOCKER_HOST", "")
-    options: dict[str, Any] = {"base_url": host}
-    if not host and context not in ("", "default"):
-        options = _context(environ, context)
-    if options["base_url"].startswith("ssh://"):
-        options = {"base_url": f"unix://{_ssh_socket(options['base_url'])}"}
-    if options["base_url"] == host:
-        client = docker.DockerClient.from_env(timeout=TIMEOUT_SECONDS)
-    else:
-        client = docker.DockerClient(**options, timeout=TIMEOUT_SECONDS)
-    # The SDK knows the logins of config.json alone.
-    for host in environment_auths(environ):
-        known = stored_credentials(host, environ)
-        if known:
-            client.api._auth_configs.add_auth(host, known.for_engine(host))
-    return client
+    if environ.get("DOCKER_HOST") or context in ("", "default"):
+        return dict(kwargs_from_env(environment=environ))
+    return _context(environ, context)
 
 
 def _context(environ: Mapping[str, str], name: str) -> dict[str, Any]:
@@ -213,7 +219,7 @@ def _first_line(text: str) -> str:
     return (text.strip().splitlines() or ["no reason given"])[0]
 
 
-def pull_image(client: DockerClient, repository: Repository, digest: str, platform: str) -> str:
+def pull_image(client: APIClient, repository: Repository, digest: str, platform: str) -> str:
     """Have the engine pull the image of exactly this digest; its id.
 
     Raises ImageError when the engine cannot, EngineError when it refuses or is lost.
@@ -221,7 +227,7 @@ def pull_image(client: DockerClient, repository: Repository, digest: str, platfo
     reference = f"{repository}@{digest}"
     known = stored_credentials(repository.host)
     with engine_errors(f"pull {reference}"):
-        events = client.api.pull(
+        events = client.pull(
             str(repository),
             digest,
             stream=True,
@@ -233,7 +239,7 @@ def pull_image(client: DockerClient, repository: Repository, digest: str, platfo
             if "error" in event:
                 refusal = engine_refusal(f"pull {reference}", str(event["error"]))
                 raise ImageError(refusal.message, hint=refusal.hint or f"docker pull {reference}")
-        return str(client.api.inspect_image(reference)["Id"])
+        return str(client.inspect_image(reference)["Id"])
 
 
 class LocalImage(msgspec.Struct, frozen=True):
@@ -255,7 +261,7 @@ class Engine:
         """The newest image by the value of this label, of those that are there."""
         wanted = set(values)
         with connected("list images") as client:
-            listed = client.api.images(filters={"label": label})
+            listed = client.images(filters={"label": label})
         newest: dict[str, LocalImage] = {}
         for image in sorted(listed, key=lambda image: int(image["Created"])):
             labels = image["Labels"] or {}
@@ -269,7 +275,7 @@ class Engine:
         with connected(f"tag {image}") as client:
             for reference in references:
                 repository, _, tag = reference.rpartition(":")
-                client.api.tag(image, repository, tag, force=True)
+                client.tag(image, repository, tag, force=True)
 
     def push(self, reference: str, on_line: OnLine) -> str:
         """Push an image; returns its digest in the registry. Raises ImageError when the push fails."""
@@ -279,7 +285,7 @@ class Engine:
         with connected(f"push {reference}") as client:
             known = stored_credentials(host)
             login = known.for_engine(host) if known else None
-            events = client.api.push(repository, tag, stream=True, decode=True, auth_config=login)
+            events = client.push(repository, tag, stream=True, decode=True, auth_config=login)
             for event in events:
                 if "error" in event:
                     raise push_failure(reference, host, str(event["error"]))
@@ -292,7 +298,7 @@ class Engine:
 
 
 @contextmanager
-def connected(action: str) -> Iterator[DockerClient]:
+def connected(action: str) -> Iterator[APIClient]:
     """A client for one action, closed afterwards. Raises EngineError for every error of the SDK in the block."""
     with contextlib.closing(connect()) as client, engine_errors(action):
         yield client

@@ -1,7 +1,7 @@
-"""Versions whose sources are in another repository, read from the labels of their images: in the registry, else in the engine.
+"""Images and the versions that their labels name: the version of an image, and the registry's image of a version.
 
-An image never changes, and a version's tag is never overwritten: what was read once is remembered, so that a
-run with nothing to do asks nobody.
+An image never changes, and a version's tag is never overwritten: what was read once of a version whose sources are in another
+repository is remembered, so that a run with nothing to do asks nobody.
 """
 
 from __future__ import annotations
@@ -10,23 +10,45 @@ import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from daintree.components import ComponentVersion
+from daintree.components import (
+    TOOLING,
+    ComponentVersion,
+    WorkingTree,
+    discover_images,
+    read_each_version,
+)
+from daintree.concurrency import side_by_side
 from daintree.digest import digest_record
-from daintree.errors import DaintreeError, ImageError, RegistryError, SpecError
+from daintree.errors import (
+    DaintreeError,
+    ImageError,
+    RegistryError,
+    SettingsError,
+    SpecError,
+    UsageError,
+)
 from daintree.images.reference import (
     COMPONENT_LABEL,
+    LATEST,
     SPEC_LABEL,
     VERSION_LABEL,
     Repository,
     component_repository,
+    repository_of,
     version_tag,
 )
 from daintree.settings import Settings
 from daintree.spec.component import ComponentSpec
 from daintree.spec.pipeline import Stage
+
+if TYPE_CHECKING:
+    from daintree.images.registry import ImageConfig, RegistryClient
+
+_THREADS = 16
 
 
 class _Image(msgspec.Struct, frozen=True):
@@ -54,11 +76,17 @@ def published_versions(stages: Sequence[Stage], settings: Settings) -> dict[str,
     return versions
 
 
+def _registry(host: str, settings: Settings) -> RegistryClient:
+    # Imported here: a plan whose images are remembered asks no registry.
+    from daintree.images.registry import RegistryClient
+
+    return RegistryClient(host, plain_http=settings.registry_plain_http)
+
+
 def _repository(stage: Stage, settings: Settings) -> Repository:
     if not stage.image:
         return component_repository(settings.registry, stage.component)
-    host, _, name = stage.image.partition("@")[0].partition("/")
-    return Repository(host, name)
+    return repository_of(stage.image)
 
 
 def _find(stage: Stage, repository: Repository, settings: Settings) -> _Image:
@@ -66,16 +94,16 @@ def _find(stage: Stage, repository: Repository, settings: Settings) -> _Image:
     refusal: DaintreeError | None = None
     if repository.host:
         try:
-            found = _in_registry(stage, repository, settings)
-            if found is not None:
-                return found
+            image = _in_registry(stage, repository, settings)
+            if image is not None:
+                return image
         except RegistryError as error:
             refusal = error
     try:
-        found = _in_engine(stage, repository)
+        image = _in_engine(stage, repository)
     except ImageError as error:
         raise refusal or error from None
-    if found is None:
+    if image is None:
         if refusal is not None:
             raise refusal
         where = f"the registry {repository.host}" if repository.host else "the Docker engine"
@@ -85,13 +113,11 @@ def _find(stage: Stage, repository: Repository, settings: Settings) -> _Image:
             if repository.host
             else "registry in [tool.daintree], or DAINTREE_REGISTRY, says where images are",
         )
-    return found
+    return image
 
 
 def _in_registry(stage: Stage, repository: Repository, settings: Settings) -> _Image | None:
-    from daintree.images.registry import RegistryClient
-
-    registry = RegistryClient(repository.host, plain_http=settings.registry_plain_http)
+    registry = _registry(repository.host, settings)
     digest = stage.image.partition("@")[2]
     if not digest:
         [digest] = registry.digests([(repository, version_tag(f"sha256:{stage.version}"))])
@@ -106,7 +132,7 @@ def _in_engine(stage: Stage, repository: Repository) -> _Image | None:
 
     with connected("look for images") as client:
         wanted = f"{COMPONENT_LABEL}={stage.component}" if stage.component else COMPONENT_LABEL
-        listed = client.api.images(filters={"label": wanted})
+        listed = client.images(filters={"label": wanted})
     for image in sorted(listed, key=lambda image: -int(image["Created"])):
         places = image["RepoDigests"] or ()
         version = str(image["Labels"].get(VERSION_LABEL, "")).removeprefix("sha256:")
@@ -115,8 +141,8 @@ def _in_engine(stage: Stage, repository: Repository) -> _Image | None:
     return None
 
 
-def _version(stage: Stage, found: _Image, settings: Settings) -> ComponentVersion:
-    name, digest = found.labels.get(COMPONENT_LABEL, ""), found.labels.get(VERSION_LABEL, "")
+def _version(stage: Stage, image: _Image, settings: Settings) -> ComponentVersion:
+    name, digest = image.labels.get(COMPONENT_LABEL, ""), image.labels.get(VERSION_LABEL, "")
     if not name or not digest:
         raise SpecError(
             f"{stage.place}: {stage.code} is no component's image: it lacks the label {VERSION_LABEL}",
@@ -130,7 +156,7 @@ def _version(stage: Stage, found: _Image, settings: Settings) -> ComponentVersio
             hint="delete that tag in the registry, then doit build --push in the repository of its sources",
         )
     try:
-        spec = msgspec.json.decode(found.labels.get(SPEC_LABEL, "{}"), type=ComponentSpec)
+        spec = msgspec.json.decode(image.labels.get(SPEC_LABEL, "{}"), type=ComponentSpec)
     except msgspec.DecodeError as error:
         raise SpecError(
             f"{stage.place}: the parameters in the labels of {stage.code} cannot be read: {error}",
@@ -145,7 +171,7 @@ def _version(stage: Stage, found: _Image, settings: Settings) -> ComponentVersio
         bases=(),
         platform=settings.platform,
         warnings=(),
-        image=found.image,
+        image=image.image,
     )
 
 
@@ -170,3 +196,156 @@ def _write_cache(path: Path, image: _Image) -> None:
         partial = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
         partial.write_bytes(msgspec.json.encode(image))
         partial.replace(path)
+
+
+class ComponentImage(msgspec.Struct, frozen=True):
+    """An image by its digest, `repository@sha256:…`, and the command that it begins with."""
+
+    reference: str
+    command: tuple[str, ...]
+
+
+def component_images(
+    versions: Sequence[ComponentVersion], settings: Settings
+) -> list[ComponentImage]:
+    """The image that pods run of each version, in order, asked for in one parallel round and read in another.
+
+    Raises SettingsError where no registry is set, ImageError for one that is missing or is not what its tag says,
+    with the command that pushes it, RegistryError as asking does.
+    """
+    repositories = [_published_repository(version, settings) for version in versions]
+    registries = {host: _registry(host, settings) for host in {r.host for r in repositories}}
+    tags = [version.image.partition("@")[2] or version_tag(version.digest) for version in versions]
+    images = list(zip(repositories, tags, strict=True))
+    digests = side_by_side(
+        lambda image: registries[image[0].host].digests([image])[0], images, _THREADS
+    )
+    missing = [i for i, digest in enumerate(digests) if not digest]
+    if missing:
+        names = " ".join(dict.fromkeys(versions[i].name for i in missing))
+        repository, tag = images[missing[0]]
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise ImageError(
+            f"the registry has no image {repository.tagged(tag)}{more}: pods run what is pushed",
+            hint=f"doit build --push {names}",
+        )
+
+    def read(index: int) -> ComponentImage:
+        version, repository, digest = versions[index], repositories[index], digests[index]
+        registry = registries[repository.host]
+        config = _config_of(registry, repository, digest, version, settings.platform)
+        if not config.entrypoint:
+            raise ImageError(
+                f"the image of {version.name} has no ENTRYPOINT",
+                hint='a Dockerfile ends in ENTRYPOINT ["python", "/application/main.py"]',
+            )
+        return ComponentImage(f"{repository}@{digest}", config.entrypoint)
+
+    return side_by_side(read, range(len(versions)), _THREADS)
+
+
+def published_digest(version: ComponentVersion, settings: Settings) -> str:
+    """The digest of the registry's image of a version, "" where it has none, or no registry is set.
+
+    Raises ImageError for one that is not what its tag says, RegistryError as asking does.
+    """
+    if not settings.registry:
+        return ""
+    repository = component_repository(settings.registry, version.name)
+    registry = _registry(repository.host, settings)
+    [digest] = registry.digests([(repository, version_tag(version.digest))])
+    if digest:
+        _config_of(registry, repository, digest, version, settings.platform)
+    return digest
+
+
+def _published_repository(version: ComponentVersion, settings: Settings) -> Repository:
+    if "@" in version.image:
+        return repository_of(version.image)
+    if not settings.registry:
+        raise SettingsError(
+            "pods pull their images from a registry, and none is set",
+            hint="registry in [tool.daintree], or DAINTREE_REGISTRY, such as registry.example/ml",
+        )
+    return component_repository(settings.registry, version.name)
+
+
+def _config_of(
+    registry: RegistryClient,
+    repository: Repository,
+    digest: str,
+    version: ComponentVersion,
+    platform: str,
+) -> ImageConfig:
+    """The configuration of a version's image. Raises ImageError where its label is not the whole version."""
+    config = registry.config(repository, digest, platform)
+    label = config.labels.get(VERSION_LABEL, "")
+    if label != version.digest:
+        raise ImageError(
+            f"{repository}@{digest} is not {version.name} at {version.digest}:"
+            f" its label is {label or 'missing'}",
+            hint="who pushed it by hand? Delete its tag in the registry, then doit build --push",
+        )
+    return config
+
+
+_BUILD = f"doit build --push {TOOLING}"
+_SETTING = "argo_image in [tool.daintree], or DAINTREE_ARGO_IMAGE"
+
+
+def tooling_image(settings: Settings) -> str:
+    """The tooling's image as pods name it: `repository@sha256:…`, as the registry has it now.
+
+    The setting `argo_image` wins, and a tag in it is looked up. Else it is the image of the version that the project's files
+    give. Raises UsageError where neither is there, SettingsError for a setting that names no image, ImageError for an image
+    that the registry lacks, or when it does not answer, and what reading the version does.
+    """
+    if settings.argo_image:
+        return _configured_image(settings)
+    if TOOLING not in discover_images(settings.root):
+        raise UsageError(
+            "the project has not the sources of the tooling, and no setting names its image",
+            hint=f"{_SETTING}: what `{_BUILD}` gives in the repository that has them",
+        )
+    tree = WorkingTree(settings.root)
+    versions = read_each_version(tree, [TOOLING], platform=settings.platform, bases=settings.bases)
+    version = versions[TOOLING]
+    if isinstance(version, DaintreeError):
+        raise version
+    try:
+        return component_images([version], settings)[0].reference
+    except RegistryError:
+        raise
+    except ImageError:
+        from daintree.images.build import uncommitted
+
+        _, unclean = uncommitted(settings, [TOOLING], tree)
+        if TOOLING not in unclean:
+            raise
+        raise ImageError(
+            f"{TOOLING} is not committed, so no registry has its image: {'; '.join(unclean[TOOLING])}",
+            hint=f"commit it, then {_BUILD}; or {_SETTING}",
+        ) from None
+
+
+def _configured_image(settings: Settings) -> str:
+    """The image that the setting names, by its digest."""
+    path, _, digest = settings.argo_image.partition("@")
+    name, colon, tag = path.rpartition(":")
+    if not colon or "/" in tag:
+        name, tag = path, LATEST
+    host, _, name = name.partition("/")
+    if not name or not ("." in host or ":" in host or host == "localhost"):
+        raise SettingsError(
+            f"argo_image: {settings.argo_image!r} does not say which registry it is in",
+            hint="such as registry.example/ml/daintree/tooling:latest",
+        )
+    repository = Repository(host, name)
+    if not digest:
+        [digest] = _registry(host, settings).digests([(repository, tag)])
+    if not digest:
+        raise RegistryError(
+            f"the registry {host} has no {repository.tagged(tag)}",
+            hint=f"{_BUILD} in the repository of the tooling, or another {_SETTING}",
+        )
+    return f"{repository}@{digest}"

@@ -42,6 +42,12 @@ class Repository(msgspec.Struct, frozen=True):
         return f"{self}:{tag}"
 
 
+def repository_of(image: str) -> Repository:
+    """The repository of an image by its digest, `host/name@sha256:…`."""
+    host, _, name = image.partition("@")[0].partition("/")
+    return Repository(host, name)
+
+
 def component_repository(registry: str, component: str) -> Repository:
     """The repository of a component's images; `registry` is `host[:port][/prefix]`, or "" for the engine alone.
 

@@ -13,7 +13,7 @@ import msgspec
 
 from daintree.concurrency import side_by_side
 from daintree.errors import DaintreeError, RegistryError, RegistryUnavailable
-from daintree.images.connection import Answer, Connections
+from daintree.http_connection import Answer, Connections
 from daintree.images.reference import Repository
 from daintree.images.registry_auth import Authorization
 

@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from daintree.errors import RegistryError
-from daintree.images.connection import Connections
+from daintree.http_connection import Connections
 from daintree.process import capture
 
 # The name of Docker Hub in config.json.
@@ -54,9 +54,9 @@ def stored_credentials(host: str, environ: Mapping[str, str] | None = None) -> C
     helpers, auths = _table(config, "credHelpers"), _table(config, "auths")
     helper = next((helpers[name] for name in names if name in helpers), config.get("credsStore"))
     if helper:
-        found = _from_helper(str(helper), names[0])
-        if found:
-            return found
+        credentials = _from_helper(str(helper), names[0])
+        if credentials:
+            return credentials
     for name in names:
         if isinstance(auths.get(name), dict):
             return _from_entry(auths[name])
@@ -241,12 +241,12 @@ class Authorization:
             headers = {"Authorization": basic} if basic else {}
             answer = self._connections.ask("GET", url.geturl(), headers)
         try:
-            found = _TOKEN.decode(answer.body) if answer.status == 200 else None
+            token = _TOKEN.decode(answer.body) if answer.status == 200 else None
         except msgspec.DecodeError:
-            found = None
-        if found is None or not (found.token or found.access_token):
+            token = None
+        if token is None or not (token.token or token.access_token):
             raise RegistryError(
                 f"the registry {self._host} gives no token: {realm.hostname} answers {answer.status}",
                 hint=f"docker login {self._host}",
             )
-        return found.token or found.access_token
+        return token.token or token.access_token

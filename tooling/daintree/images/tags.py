@@ -105,30 +105,30 @@ def published(
     aliases = (commit, LATEST) if commit else ()
     tags = [(c.repository, tag) for c in candidates for tag in (c.tag, *aliases)]
     answers = iter(registry.each_digest(tags))
-    found: dict[str, Published] = {}
+    images: dict[str, Published] = {}
     for candidate in candidates:
         mine = [next(answers) for _ in range(1 + len(aliases))]
         errors = [answer for answer in mine if isinstance(answer, ImageError)]
         digests = dict(zip(Published.__struct_fields__, mine, strict=False))
-        found[candidate.name] = (
+        images[candidate.name] = (
             Published(error=errors[0]) if errors else msgspec.convert(digests, Published)
         )
-    return found
+    return images
 
 
 def tag_errors(
     registry: RegistryClient,
     cache: ImageLabelCache,
     candidates: Sequence[Candidate],
-    found: Mapping[str, Published],
+    tags: Mapping[str, Published],
 ) -> dict[str, ImageError]:
     """The error of each component that the registry refuses, or whose version's tag names an image of another version.
 
     A tag has only a version's first digits, and anybody may have set it. Each image's label is read once, ever.
     """
-    named = {c.name: digest for c in candidates if (digest := found[c.name].version)}
+    named = {c.name: digest for c in candidates if (digest := tags[c.name].version)}
     new = [c for c in candidates if c.name in named and cache.version(named[c.name]) is None]
-    errors = {name: item.error for name, item in found.items() if item.error is not None}
+    errors = {name: item.error for name, item in tags.items() if item.error is not None}
 
     def version_of(candidate: Candidate) -> str | ImageError:
         try:

@@ -6,25 +6,18 @@ import os
 import platform
 import re
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
 
-from daintree.errors import EngineError
-from daintree.images.engine import engine_errors
-from daintree.images.reference import COMPONENT_LABEL, OWNER_LABEL, RUN_LABEL, VERSION_LABEL
+from daintree.images.reference import COMPONENT_LABEL, RUN_LABEL, VERSION_LABEL
 from daintree.runners.child_process import Lines
 from daintree.runners.runner import Job
 from daintree.runners.variables import container_variables
 from daintree.settings import Settings
 from daintree.store.s3 import S3Access, read_s3_access
-
-if TYPE_CHECKING:
-    from docker import DockerClient
 
 APPLICATION = "/application"
 DATA = f"{APPLICATION}/data"
@@ -297,19 +290,3 @@ def _began(process: int) -> str:
         return ""
     # The name in parentheses may hold anything; the time of the start is the 20th field after it.
     return status.rpartition(b")")[2].split()[19].decode("ascii")
-
-
-def remove_orphans(client: DockerClient) -> None:
-    """Remove the containers whose owners have died; those of the living, and of other machines, stay.
-
-    Of an earlier start of this machine, those are removed that no longer run. Raises as the SDK does.
-    """
-    for container in client.api.containers(all=True, filters={"label": OWNER_LABEL}):
-        owner = read_owner(container["Labels"][OWNER_LABEL])
-        died = None if owner is None else has_died(owner)
-        if owner is not None and died is None:
-            died = owner.machine == platform.node() and container["State"] == "exited"
-        if died:
-            # Another process may be removing it just now.
-            with suppress(EngineError), engine_errors("remove a container"):
-                client.api.remove_container(container["Id"], force=True, v=True)

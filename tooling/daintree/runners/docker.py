@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import selectors
 import threading
 import time
@@ -18,12 +19,13 @@ from daintree.components import ComponentVersion
 from daintree.errors import EngineError, EnvironmentFailed, ImageError, StageFailed, UsageError
 from daintree.images.builders import build_version
 from daintree.images.engine import connect, engine_errors, pull_image
+from daintree.images.image_versions import published_digest
 from daintree.images.reference import (
     COMPONENT_LABEL,
     OWNER_LABEL,
     VERSION_LABEL,
-    Repository,
     component_repository,
+    repository_of,
     version_tag,
 )
 from daintree.runners.child_process import ContainerMemory
@@ -37,7 +39,8 @@ from daintree.runners.container import (
     Frames,
     command_line,
     container_of,
-    remove_orphans,
+    has_died,
+    read_owner,
     this_process,
     write_owner,
 )
@@ -46,7 +49,7 @@ from daintree.runners.variables import environment_for, missing_variables, secre
 from daintree.settings import Settings
 
 if TYPE_CHECKING:
-    from docker import DockerClient
+    from docker import APIClient
 
 _FIRST_LOOK_SECONDS = 0.01
 _LOOK_SECONDS = 0.1
@@ -57,7 +60,7 @@ _SIGNALS = range(129, 160)
 
 
 def run_container(
-    client: DockerClient, container: Container, job: Job, say: Callable[[list[str]], None]
+    client: APIClient, container: Container, job: Job, say: Callable[[list[str]], None]
 ) -> Outcome:
     """Run a job's container to its end; `say` gets the lines as they come. It is gone afterwards, whatever happens.
 
@@ -69,12 +72,12 @@ def run_container(
 
 
 @contextmanager
-def _created(client: DockerClient, container: Container, job: Job) -> Iterator[None]:
+def _created(client: APIClient, container: Container, job: Job) -> Iterator[None]:
     """The container, not started; killed and removed in the end."""
     from docker.types import DeviceRequest, LogConfig
     from docker.types import Mount as Bind
 
-    host = client.api.create_host_config(
+    host = client.create_host_config(
         mounts=[
             Bind(mount.target, mount.source, type="bind", read_only=not mount.writable)
             for mount in container.mounts
@@ -98,7 +101,7 @@ def _created(client: DockerClient, container: Container, job: Job) -> Iterator[N
     )
     try:
         with _starting(job):
-            client.api.create_container(
+            client.create_container(
                 container.image,
                 list(container.command),
                 name=container.name,
@@ -111,7 +114,7 @@ def _created(client: DockerClient, container: Container, job: Job) -> Iterator[N
     finally:
         # Where even this fails, the next start removes what is left.
         with suppress(EngineError), engine_errors("remove the container"):
-            client.api.remove_container(container.name, force=True, v=True)
+            client.remove_container(container.name, force=True, v=True)
 
 
 @contextmanager
@@ -135,22 +138,22 @@ def _starting(job: Job) -> Iterator[None]:
 
 
 def _follow(
-    client: DockerClient, container: Container, job: Job, say: Callable[[list[str]], None]
+    client: APIClient, container: Container, job: Job, say: Callable[[list[str]], None]
 ) -> Outcome:
     """Start the container and follow it to its end."""
     name, frames = container.name, Frames(secrets_of(container.variables, job.env))
-    stream = client.api.attach_socket(name, {"stdout": 1, "stderr": 1, "stream": 1})
+    stream = client.attach_socket(name, {"stdout": 1, "stderr": 1, "stream": 1})
     with closing(stream):
         started = time.monotonic()
         with _starting(job):
-            client.api.start(name)
-        memory = ContainerMemory(client.api.inspect_container(name))
+            client.start(name)
+        memory = ContainerMemory(client.inspect_container(name))
         for chunk in _output(stream, job.cancelled, memory.sample):
             say(frames.feed(chunk))
         say(frames.finish())
         code = _exit_code(client, name, job.cancelled)
         seconds = time.monotonic() - started
-    killed = bool(code) and client.api.inspect_container(name)["State"].get("OOMKilled", False)
+    killed = bool(code) and client.inspect_container(name)["State"].get("OOMKilled", False)
     return Outcome(128 - code if code in _SIGNALS else code, seconds, memory.peak, killed)
 
 
@@ -180,16 +183,32 @@ def _output(
                 yield chunk
 
 
-def _exit_code(client: DockerClient, name: str, cancelled: Callable[[], bool]) -> int:
+def _exit_code(client: APIClient, name: str, cancelled: Callable[[], bool]) -> int:
     """The container's exit code, once it has ended. Raises KeyboardInterrupt once `cancelled` is true."""
     from requests.exceptions import ReadTimeout
 
     while True:
         try:
-            return int(client.api.wait(name, timeout=_WAIT_SECONDS)["StatusCode"])
+            return int(client.wait(name, timeout=_WAIT_SECONDS)["StatusCode"])
         except ReadTimeout:
             if cancelled():
                 raise KeyboardInterrupt from None
+
+
+def remove_orphans(client: APIClient) -> None:
+    """Remove the containers whose owners have died; those of the living, and of other machines, stay.
+
+    Of an earlier start of this machine, those are removed that no longer run. Raises as the SDK does.
+    """
+    for container in client.containers(all=True, filters={"label": OWNER_LABEL}):
+        owner = read_owner(container["Labels"][OWNER_LABEL])
+        died = None if owner is None else has_died(owner)
+        if owner is not None and died is None:
+            died = owner.machine == platform.node() and container["State"] == "exited"
+        if died:
+            # Another process may be removing it just now.
+            with suppress(EngineError), engine_errors("remove a container"):
+                client.remove_container(container["Id"], force=True, v=True)
 
 
 ENVIRONMENT_CLASS = "image"
@@ -239,7 +258,7 @@ class DockerRunner:
         with engine_errors("prepare the stage"):
             with self._first:
                 if self._capacity is None:
-                    self._capacity = _capacity(client.api.info())
+                    self._capacity = _capacity(client.info())
                     remove_orphans(client)
                 lock = self._locks[version.digest]
             with lock:
@@ -278,7 +297,7 @@ class DockerRunner:
         """A shell in a container of the image, through the `docker` command; the container ends with it. Raises EnvironmentFailed without that command."""
         container = self._container(job)
         with engine_errors("read the image"):
-            config = self._connected().api.inspect_image(container.image)["Config"]
+            config = self._connected().inspect_image(container.image)["Config"]
         stage = (*(config["Entrypoint"] or ()), *container.command)
         start, more = shell_command(
             job, stage, input=container.command[1], output=OUTPUT, scratch=SCRATCH
@@ -297,11 +316,11 @@ class DockerRunner:
             )
         return Shell(tuple(line), {**os.environ, **container.variables}, job.scratch, stage)
 
-    def _connected(self) -> DockerClient:
+    def _connected(self) -> APIClient:
         """This thread's client, kept as long as the thread: connecting takes as long as some stages do."""
         if not hasattr(self._clients, "client"):
             self._clients.client = connect()
-        client: DockerClient = self._clients.client
+        client: APIClient = self._clients.client
         return client
 
     def _container(self, job: Job) -> Container:
@@ -334,7 +353,7 @@ def _refuse_nul(job: Job) -> None:
 
 
 def ensure_image(
-    client: DockerClient,
+    client: APIClient,
     version: ComponentVersion,
     snapshot: Callable[[], Path],
     settings: Settings,
@@ -353,7 +372,7 @@ def ensure_image(
         # The digest that the registry knows it by, where it has come from there.
         digests = dict(name.split("@") for name in image["RepoDigests"] or ())
         return Prepared(image=image["Id"], digest=digests.get(str(repository), ""))
-    digest = _digest_in_registry(version, repository, settings) if settings.registry else ""
+    digest = published_digest(version, settings)
     if digest:
         announce(f"pulling {tagged}, the first time only")
         pulled = pull_image(client, repository, digest, settings.platform)
@@ -362,7 +381,7 @@ def ensure_image(
 
 
 def _in_engine(
-    client: DockerClient, version: ComponentVersion, tagged: str
+    client: APIClient, version: ComponentVersion, tagged: str
 ) -> Mapping[str, Any] | None:
     """The image whose label is the whole version: the tag's, else the newest of another name or none.
 
@@ -373,17 +392,17 @@ def _in_engine(
     wanted = {COMPONENT_LABEL: version.name, VERSION_LABEL: version.digest}
     try:
         # Asked first, because for a list the engine reads all the images it has.
-        image: Mapping[str, Any] = client.api.inspect_image(tagged)
+        image: Mapping[str, Any] = client.inspect_image(tagged)
         if wanted.items() <= (image["Config"].get("Labels") or {}).items():
             return image
     except docker.errors.ImageNotFound:
         pass
-    images = client.api.images(filters={"label": [f"{k}={v}" for k, v in wanted.items()]})
+    images = client.images(filters={"label": [f"{k}={v}" for k, v in wanted.items()]})
     return max(images, key=lambda image: int(image["Created"]), default=None)
 
 
 def _named(
-    client: DockerClient,
+    client: APIClient,
     version: ComponentVersion,
     settings: Settings,
     announce: Callable[[str], None],
@@ -391,9 +410,9 @@ def _named(
     """The very image that the version was read from, pulled where it is not here."""
     import docker.errors
 
-    path, _, digest = version.image.partition("@")
+    digest = version.image.partition("@")[2]
     try:
-        image = client.api.inspect_image(version.image)
+        image = client.inspect_image(version.image)
     except docker.errors.ImageNotFound:
         if not digest:
             raise ImageError(
@@ -401,32 +420,11 @@ def _named(
                 hint="doit build in the repository of its sources",
             ) from None
         announce(f"pulling {version.image}, the first time only")
-        host, _, name = path.partition("/")
-        pull_image(client, Repository(host, name), digest, settings.platform)
-        image = client.api.inspect_image(version.image)
+        pull_image(client, repository_of(version.image), digest, settings.platform)
+        image = client.inspect_image(version.image)
     if (image["Config"]["Labels"] or {}).get(VERSION_LABEL) != version.digest:
         raise ImageError(f"the image {version.image} is not {version.name} at {version.digest}")
     return Prepared(image=image["Id"], digest=digest)
-
-
-def _digest_in_registry(
-    version: ComponentVersion, repository: Repository, settings: Settings
-) -> str:
-    """The digest of the image that the version's tag names in the registry, "" for none; its label is the whole version."""
-    from daintree.images.registry import RegistryClient
-
-    registry = RegistryClient(repository.host, plain_http=settings.registry_plain_http)
-    tag = version_tag(version.digest)
-    [digest] = registry.digests([(repository, tag)])
-    if not digest:
-        return ""
-    label = registry.labels(repository, digest, settings.platform).get(VERSION_LABEL, "")
-    if label != version.digest:
-        raise ImageError(
-            f"{repository.tagged(tag)} is not the version that its tag says: its label is {label or 'missing'}",
-            hint="delete that tag in the registry, then doit build --push",
-        )
-    return digest
 
 
 class ArgoRunner:

@@ -32,13 +32,18 @@ FILE_LIST = "files.txt"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # pip's rule: a comment starts at the line's beginning or after a blank.
 _COMMENT = re.compile(r"(^|\s)#.*")
-_INCLUDES = re.compile(r"(?:-r|-c|--requirement|--constraint)(?:[\s=]|\Z)")
-_EDITABLE = re.compile(r"(?:-e|--editable)(?:[\s=]|\Z)")
+# A short option may stand right before its value.
+_INCLUDES = re.compile(r"(?:-[rc]|--requirement\b|--constraint\b)[\s=]*(.*)")
+_EDITABLE = re.compile(r"-e|--editable\b")
 _INDEXES = re.compile(
-    r"-i\b|-f\b|--(?:index-url|extra-index-url|find-links|no-index|trusted-host)\b"
+    r"-[if]|--(?:index-url|extra-index-url|default-index|index|find-links|no-index|trusted-host)\b"
 )
-_REPOSITORY = re.compile(r"(?:\A|@\s*)(?:git|hg|svn|bzr)\+|\Agit@")
-_DIRECTORY = re.compile(r"(?:\A|@\s*)(?:\.{0,2}/|~|\.\.?\Z|file:)")
+_REPOSITORY = re.compile(r"(?:\A|\s|@\s*)(?:git|hg|svn|bzr)\+|\Agit@", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?:\A|@\s*)https?://([^/\s]*)\S*", re.IGNORECASE)
+_FILE = re.compile(
+    r"(?:\A|@\s*)(?:[^\s;@]*[/\\]|~|\.\.?\Z|file:|\S+\.(?:whl|zip|tgz|tar\.\w+)(?:[\s;\[]|\Z))",
+    re.IGNORECASE,
+)
 _LIBRARY = (
     "make it a library, a directory components/lib/NAME, and name it in `uses` of component.yaml"
 )
@@ -68,8 +73,7 @@ class LockedRequirements:
     @property
     def included(self) -> tuple[str, ...]:
         """The files that its lines `-r` and `-c` bring in."""
-        lines = (line for line in self.lines if _INCLUDES.match(line))
-        return tuple(re.split(r"[\s=]+", line, maxsplit=1)[-1].strip() for line in lines)
+        return tuple(match[1] for line in self.lines if (match := _INCLUDES.match(line)))
 
 
 def parse_requirements(text: str) -> LockedRequirements:
@@ -105,13 +109,21 @@ def refused_requirement(line: str) -> tuple[str, str] | None:
             "names an address, but where packages come from is a setting of each machine",
             "take the line out; UV_INDEX_URL, UV_EXTRA_INDEX_URL, UV_FIND_LINKS or pip.conf say it",
         )
-    if _EDITABLE.match(line) or _DIRECTORY.search(line):
-        return "is a directory or a file, which has no hash to lock", _LIBRARY
     if _REPOSITORY.search(line):
         return (
             "is a repository, whose files have no hash to lock",
             f"build a wheel of it for your package index; or {_LIBRARY}",
         )
+    address = _ADDRESS.search(line)
+    if address and ("@" in address[1] or "$" in address[0]):
+        return (
+            "has an address with a user or a variable in it, and a lock is for everybody",
+            "name the address alone; ~/.netrc may hold a user and a password",
+        )
+    if address:
+        return None
+    if _EDITABLE.match(line) or (not _INCLUDES.match(line) and _FILE.search(line)):
+        return "is a directory or a file, which has no hash to lock", _LIBRARY
     if line.startswith("-") and not _INCLUDES.match(line):
         return "is an option, which a lock cannot keep", "take the line out"
     return None
@@ -127,13 +139,18 @@ def find_python(version: str) -> str:
     if version in ("", minor_version(own)):
         return sys.executable
     done = run_uv(["python", "find", "--no-project", "--system", "--no-python-downloads", version])
-    path = done.stdout.decode("utf-8", "surrogateescape").strip()
-    if done.code or inspect_interpreter(path).platform != own.platform:
-        raise EnvironmentFailed(
-            f"its component.yaml asks for Python {version}, which is not on this machine",
-            hint=f"--runner docker; or install it, e.g. uv python install {version}",
-        )
-    return path
+    paths = done.stdout.decode("utf-8", "surrogateescape").split("\n")[: 0 if done.code else 1]
+    # uv gives up at the first shim of pyenv's that starts nothing, as those of versions that are not chosen do.
+    pyenv = Path(os.path.expanduser(os.environ.get("PYENV_ROOT") or "~/.pyenv"))
+    paths += sorted(map(str, pyenv.glob(f"versions/{version}.*/bin/python")), reverse=True)
+    for path in paths:
+        with contextlib.suppress(EnvironmentFailed):
+            if inspect_interpreter(path).platform == own.platform:
+                return path
+    raise EnvironmentFailed(
+        f"its component.yaml asks for Python {version}, which is not on this machine",
+        hint=f"--runner docker; or install it, e.g. uv python install {version}",
+    )
 
 
 class Environments:

@@ -10,7 +10,7 @@ import pytest
 
 from daintree.components import read_versions
 from daintree.components.snapshot import make_snapshot
-from daintree.images.context import Origin, build_input, image_labels, public_url
+from daintree.images.builders import Origin, build_input, image_labels, public_url
 
 if TYPE_CHECKING:
     from pathlib import Path

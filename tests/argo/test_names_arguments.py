@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daintree.argo.escaping import BRACE_VARIABLES, escape, flag, is_plain, needs_brace
+from daintree.argo.names import BRACE_VARIABLES, escape, flag, is_plain, needs_brace
 from tests.services.argo_expansion import kubelet
 
 STRANGE = [

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from daintree.argo.images import tooling_image
 from daintree.commands.build import Lines
 from daintree.components import TOOLING as NAME
 from daintree.errors import DaintreeError, ImageError, RegistryError, SettingsError, UsageError
 from daintree.images.build import Request, Result, build_images
+from daintree.images.image_versions import tooling_image
 from daintree.images.reference import Repository
 from daintree.images.registry import RegistryClient
 from daintree.settings import Settings, read_settings
 from tests.services.engine import remove_images
 
 if TYPE_CHECKING:
-    from docker import DockerClient
+    from docker import APIClient
 
     from tests.conftest import Monorepo
     from tests.services.registry import Registry
@@ -63,7 +63,7 @@ class Shop:
 
 @pytest.fixture
 def shop(
-    monorepo: Monorepo, registry: Registry, engine: DockerClient, tmp_path: Path
+    monorepo: Monorepo, registry: Registry, engine: APIClient, tmp_path: Path
 ) -> Iterator[Shop]:
     monorepo.write("tooling/__init__.py", os.urandom(6).hex())
     monorepo.write(

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daintree.argo.escaping import is_sure, manifest_text
+from daintree.commands.argo import is_sure, manifest_text
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daintree.images.context import build_context
+from daintree.images.builders import build_context
 
 
 def snapshot(directory: Path) -> list[str]:

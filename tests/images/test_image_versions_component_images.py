@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from daintree.argo.images import component_images
 from daintree.components import ComponentVersion
 from daintree.digest import short
 from daintree.errors import ImageError, SettingsError
+from daintree.images.image_versions import component_images
 from daintree.images.reference import VERSION_LABEL
 from daintree.settings import Settings, read_settings
 from daintree.spec.component import ComponentSpec
