@@ -18,7 +18,7 @@ from projects import copy_of_this_project
 from timing import parser, row
 
 from daintree.runners.environments import Environments
-from daintree.spec.validation import read_component
+from daintree.spec.component import read_component
 
 MIB = 1 << 20
 PURCHASES, USERS, ITEMS = 10_000_000, 1_000_000, 200_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from daintree.spec.validation import read_component
+from daintree.spec.component import read_component
 
 COMPONENTS = Path(__file__).parents[1] / "components" / "item2vec"
 SCORING = ("decay", "last_items", "cooccurrence")

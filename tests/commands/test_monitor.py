@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from daintree.commands.monitor import LIMITS
-from daintree.spec.validation import read_component
+from daintree.spec.component import read_component
 
 MONITORS = Path(__file__).parents[2] / "components/lib/serving/monitor.yaml"
 

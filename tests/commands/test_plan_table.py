@@ -12,7 +12,8 @@ import pytest
 
 from daintree.commands.plan import plan_as_json, plan_table
 from daintree.pipeline.decisions import Hit, Miss, Pending
-from daintree.pipeline.plan import Planned, reason
+from daintree.pipeline.plan import Planned
+from daintree.pipeline.reasons import reason
 from daintree.store.records import InputRecord, RunManifest
 from daintree.terminal import printable
 

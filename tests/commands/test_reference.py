@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from daintree.commands.reference import DIRECTORY, EXAMPLES, outdated_pages, pages, write_pages
+from daintree.spec.component import read_component
 from daintree.spec.pipeline import read_pipeline
-from daintree.spec.validation import read_component
 
 
 def test_the_example_pipeline_is_one() -> None:

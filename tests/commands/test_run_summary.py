@@ -7,9 +7,8 @@ import pytest
 
 from daintree.commands.progress import Progress
 from daintree.commands.run import run_as_json, run_summary
-from daintree.pipeline.decisions import Hit, Miss
+from daintree.pipeline.decisions import Hit, Miss, Result
 from daintree.pipeline.engine import PipelineRun
-from daintree.pipeline.execute import Result
 from daintree.pipeline.plan import Planned
 
 
@@ -17,7 +16,7 @@ from daintree.pipeline.plan import Planned
 def run(planned: Callable[..., Planned], hit: Callable[[str, float], Hit]) -> PipelineRun:
     """A run of which `load` was a hit and `left` was computed."""
     made = planned({name: Miss() for name in ("load", "left", "right", "join")})
-    run = PipelineRun(made, Progress(made.plan, began=0.0))
+    run = PipelineRun(made, Progress(made, began=0.0))
     run.results["load"] = Result("hit", hit("r1", 60.0).record)
     run.results["left"] = Result("run", hit("r2", 2.0).record)
     return run

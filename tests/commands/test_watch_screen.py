@@ -34,7 +34,7 @@ def tell_all(report: WatchReport, made: Planned, failed: RunManifest) -> None:
     report.unchanged(made.plan)
     report.failed_before(made.plan, failed)
     report.starting(made.plan)
-    run = PipelineRun(made, Progress(made.plan, began=0.0))
+    run = PipelineRun(made, Progress(made, began=0.0))
     run.output = "out"
     report.ran(run, 1.5)
     report.failed(StageFailed("stage x:load failed", hint="the whole log is there"))

@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from daintree.errors import ImageError
-from daintree.images.builders import (
-    BuildKitBuilder,
-    ClassicBuilder,
-    ImageBuilder,
-    find_buildkit,
-)
+from daintree.images.builders import BuildKitBuilder, ClassicBuilder, ImageBuilder, find_buildkit
 from tests.services.availability import unavailable
 from tests.services.engine import remove_images
 from tests.services.image_input import LABEL, SCRATCH, image_input

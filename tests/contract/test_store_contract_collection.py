@@ -9,16 +9,9 @@ from pathlib import Path
 import pytest
 
 from daintree.errors import ArtifactDamaged
-from daintree.store.garbage import (
-    Doomed,
-    GarbageCollection,
-    Policy,
-    Roots,
-    collected,
-    select,
-)
+from daintree.store.garbage import Doomed, GarbageCollection, Policy, Roots, collected, select
 from daintree.store.local import _release
-from daintree.store.records import IndexRecord, index_record_of
+from daintree.store.records import IndexRecord, Keys, index_record_of
 from daintree.store.store import Store
 from tests.contract.runs import (
     FILES,
@@ -196,7 +189,7 @@ class TestCaches:
         again = other.lookup([record.content])[0]
         assert again == record
         assert not other.holds(record)
-        other.share(record.content, key_of("recipe"), record)
+        other.share(Keys(key_of("recipe"), record.content), record)
         assert store.lookup([record.content]) == [record]
         assert fetched(store, record) == FILES
         assert collected(store.backend, record.location) is None

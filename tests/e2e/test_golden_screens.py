@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from daintree.commands.names import COMMANDS
+from daintree.commands.command import COMMANDS
 from tests.e2e.projects import REPOSITORY, Project
 from tests.e2e.shared_bucket import machine
 from tests.golden.screen import SCREENS, normalised, transcript

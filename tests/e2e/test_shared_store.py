@@ -7,15 +7,7 @@ from pathlib import Path
 from daintree.store.bucket import Bucket
 from tests.e2e.projects import SCRIPT, Project
 from tests.e2e.shared_bucket import ALL_HITS, ALL_RUNS, machine, runs_in
-from tests.services.minio import (
-    Minio,
-    access_to,
-    free_port,
-    read_only,
-    start,
-    stop,
-    variables,
-)
+from tests.services.minio import Minio, access_to, free_port, read_only, start, stop, variables
 from tests.services.proxy import Proxy, reset
 
 

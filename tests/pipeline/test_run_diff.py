@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from daintree.pipeline.reasons import first_causes
 from daintree.pipeline.run_diff import (
     Change,
     Evidence,
@@ -15,7 +16,6 @@ from daintree.pipeline.run_diff import (
     Table,
     compare,
     difference,
-    first_causes,
     patches_of,
 )
 from daintree.settings import read_settings

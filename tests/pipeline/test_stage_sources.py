@@ -9,7 +9,8 @@ import pytest
 
 from daintree.errors import SpecError, UsageError
 from daintree.pipeline.decisions import Miss
-from daintree.pipeline.plan import read_last_runs, reason, refresh_tokens
+from daintree.pipeline.plan import read_last_runs, refresh_tokens
+from daintree.pipeline.reasons import reason
 from daintree.runners.runner import Job
 from daintree.spec.pipeline import read_pipeline
 from tests.pipeline.workshop import Body, Workshop

@@ -92,7 +92,7 @@ def test_a_stage_without_a_source_says_how_long_its_output_stays_good(refresh: s
             ":1: sha256 must be 64",
             "",
         ),
-        ("stages: [{component: a/one, refresh: 2d}]", ":1: ", ""),
+        ("stages: [{component: a/one, refresh: 2d}]", ":1: ", "a refresh is one of: 1d, 1h, 7d"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(text: str, message: str, hint: str) -> None:

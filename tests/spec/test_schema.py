@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from daintree.errors import SpecError
+from daintree.spec.component import read_component
 from daintree.spec.pipeline import json_schema, read_pipeline
-from daintree.spec.validation import read_component
 
 ROOT = Path(__file__).parents[2]
 TYPES: dict[str, type | tuple[type, ...]] = {

@@ -11,7 +11,7 @@ from daintree.errors import StoreUnavailable
 from daintree.store.bucket import Bucket
 from daintree.store.cache import Availability, cache_directory
 from daintree.store.local import LocalRuns
-from daintree.store.records import OriginRecord
+from daintree.store.records import Keys, OriginRecord
 from daintree.store.s3 import S3Access
 from daintree.store.store import Store, shared_store
 from tests.contract.runs import FILES, fetched, key_of, publish_indexed
@@ -37,7 +37,7 @@ def test_a_result_of_one_bucket_is_nothing_in_another(minio: Minio, caches: Path
     key = manifest.keys.content
     victim = opened(high, minio.access, caches)
     assert victim.lookup([key]) == [None]
-    assert victim.share(key, RECIPE, record) == record
+    assert victim.share(Keys(RECIPE, key), record) == record
     assert Bucket(high, minio.access).sizes() == {}
     assert list(victim.history()) == []
 
@@ -66,7 +66,7 @@ def test_a_reader_s_result_is_never_a_writer_s(minio: Minio, caches: Path) -> No
 
     writer = opened(url, minio.access, caches)
     assert writer.lookup([key]) == [None]
-    assert writer.share(key, RECIPE, record) == record
+    assert writer.share(Keys(RECIPE, key), record) == record
     assert not [path for path in Bucket(url, minio.access).sizes() if "run.json" in path]
 
     again = opened(url, reader.shared.remote.bucket.access, caches) if reader.shared else None
@@ -83,7 +83,7 @@ def test_a_downloaded_run_is_not_published_again(minio: Minio, tmp_path: Path) -
 
     again = opened(url, minio.access, tmp_path / "ours")
     assert again.lookup([manifest.keys.content]) == [None]
-    again.share(manifest.keys.content, RECIPE, record)
+    again.share(Keys(RECIPE, manifest.keys.content), record)
     assert Bucket(url, minio.access).sizes() == {}
 
 
@@ -99,7 +99,7 @@ def test_what_a_writer_computed_is_published_when_the_bucket_has_lost_it(
     rotated = opened(url, minio.access, caches)
     assert rotated.lookup([manifest.keys.content]) == [record]
     assert not rotated.holds(record)
-    assert rotated.share(manifest.keys.content, RECIPE, record) == record
+    assert rotated.share(Keys(RECIPE, manifest.keys.content), record) == record
     assert rotated.holds(record)
     assert f"{manifest.location}/run.json" in bucket.sizes()
 
@@ -112,7 +112,7 @@ def test_a_run_whose_record_names_another_key_is_not_published_under_it(
     _, record = publish_indexed(store)
     victim = key_of("another stage's content")
     Bucket(url, minio.access).delete_below("_cache")
-    store.share(victim, RECIPE, record)
+    store.share(Keys(RECIPE, victim), record)
     assert opened(url, minio.access, caches).lookup([victim, RECIPE]) == [None, None]
 
 

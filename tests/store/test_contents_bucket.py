@@ -8,11 +8,7 @@ import msgspec
 import pytest
 
 from daintree.store.bucket import Bucket
-from daintree.store.contents import (
-    SAFE_IN_A_CLUSTER,
-    empty,
-    orphans,
-)
+from daintree.store.contents import SAFE_IN_A_CLUSTER, empty, orphans
 from daintree.store.records import encode
 from tests.contract.runs import OTHER_RUN, RUN, location_of, manifest_of
 from tests.services.minio import Minio

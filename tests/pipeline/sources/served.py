@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from daintree.errors import SourceError
-from daintree.pipeline.sources import open_source
-from daintree.pipeline.sources.protocol import Source, WebLimits
-from daintree.spec.pipeline import SourceSpec
+from daintree.pipeline.sources import Source
+from daintree.pipeline.sources.http import HttpSource
+from daintree.pipeline.sources.web_client import WebLimits
 from daintree.store.records import FileEntry, artifact_of
 from daintree.store.store import Store
 
@@ -22,13 +21,7 @@ ETAG = {"ETag": '"one"'}
 
 def at(url: str, store: Store, sha256: str = "", **limits: Any) -> Source:
     """A fresh source, as every run opens one, but without pauses between attempts."""
-    return open_source(
-        SourceSpec(location=url, sha256=sha256),
-        Path("/nowhere"),
-        Path("/nowhere"),
-        store,
-        WebLimits(backoff=0, **limits),
-    )
+    return HttpSource(url, sha256, store, WebLimits(backoff=0, **limits))
 
 
 def digest_of(name: str, content: bytes = CONTENT) -> str:

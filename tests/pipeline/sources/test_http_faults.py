@@ -69,11 +69,3 @@ def test_a_chunked_download_that_breaks_off_is_not_kept(server: Server, store: S
 def test_a_length_that_is_no_number_is_passed_over(server: Server, store: Store) -> None:
     url = server.serve("/a.json", CONTENT, headers={"Content-Length": "many"})
     assert at(url, store).fetch().digest == digest_of("a.json")
-
-
-def test_other_kinds_are_refused_with_what_there_is(store: Store) -> None:
-    error = complaint("ftp://host/key", store)
-    assert error.message == "a source of the kind ftp:// cannot be read"
-    assert error.hint == (
-        "use a path, http://, https:// or s3://; or copy the objects to a directory first"
-    )

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from daintree.errors import SourceError
-from daintree.pipeline.sources import open_source
-from daintree.pipeline.sources.protocol import Source
+from daintree.pipeline.sources import Source, open_source
+from daintree.settings import read_settings
 from daintree.spec.pipeline import SourceSpec
 from daintree.store.records import FileEntry, artifact_of
 from daintree.store.store import Store
@@ -30,7 +30,8 @@ def digest_of(files: dict[str, bytes]) -> str:
 
 def opened(location: str, directory: Path, store: Store, **spec: Any) -> Source:
     """A fresh source of a project at `directory`, as every run opens one."""
-    return open_source(SourceSpec(location=location, **spec), directory, directory, store)
+    settings = read_settings(directory, {"HOME": "/home/somebody"})
+    return open_source(SourceSpec(location=location, **spec), directory, settings, store)
 
 
 def at(path: Path, store: Store, sha256: str = "") -> Source:
@@ -293,3 +294,13 @@ def test_a_file_url_of_another_machine_is_refused(store: Store, tmp_path: Path) 
         opened("file://host/x", tmp_path, store)
     assert failure.value.message == "the source file://host/x is not on this machine"
     assert failure.value.hint == "write file:///path"
+
+
+def test_other_kinds_are_refused_with_what_there_is(store: Store) -> None:
+    with pytest.raises(SourceError) as failure:
+        opened("ftp://host/key", Path("/nowhere"), store)
+    error = failure.value
+    assert error.message == "a source of the kind ftp:// cannot be read"
+    assert error.hint == (
+        "use a path, http://, https:// or s3://; or copy the objects to a directory first"
+    )

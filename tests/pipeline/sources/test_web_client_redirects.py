@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from daintree.errors import SourceError
-from daintree.pipeline.sources.protocol import WebLimits
-from daintree.pipeline.sources.web_client import WebClient, is_public
+from daintree.pipeline.sources.web_client import WebClient, WebLimits, is_public
 from daintree.store.store import Store
 from tests.pipeline.sources.served import CONTENT, ETAG, at, complaint, digest_of
 

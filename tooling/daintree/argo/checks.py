@@ -13,7 +13,7 @@ from daintree.argo.workflow_status import phase
 from daintree.components import SPEC, directory_of, discover_components
 from daintree.errors import OK, Check, ClusterForbidden, ClusterMissing, DaintreeError, checked
 from daintree.settings import Settings
-from daintree.spec.validation import read_component
+from daintree.spec.component import read_component
 from daintree.store.bucket import ObjectAddress
 
 # (verb, API group, resource)

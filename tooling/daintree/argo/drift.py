@@ -14,12 +14,7 @@ from typing import Any
 
 from daintree.argo import manifest, names
 from daintree.argo.cluster import Object
-from daintree.argo.submission import (
-    PIPELINE_TEMPLATE,
-    RECORD_TEMPLATE,
-    Submission,
-    SubmittedStage,
-)
+from daintree.argo.submission import PIPELINE_TEMPLATE, RECORD_TEMPLATE, Submission, SubmittedStage
 from daintree.argo.workflow_status import Attempt, Node, ObjectKey, read_nodes
 from daintree.store.bucket import ObjectAddress
 

@@ -37,8 +37,7 @@ from daintree.images.registry import is_loopback
 from daintree.runners.container import INPUT, OUTPUT, SCRATCH, TEMPORARY
 from daintree.runners.variables import container_variables
 from daintree.settings import Settings
-from daintree.spec.component import Resources
-from daintree.spec.parameters import as_argument
+from daintree.spec.component import Resources, as_argument
 from daintree.store.bucket import ObjectAddress, object_address
 from daintree.store.layout import source_location
 from daintree.store.s3 import S3Access, read_s3_access

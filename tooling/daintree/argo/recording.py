@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
@@ -16,13 +15,7 @@ import msgspec
 
 from daintree.argo.cluster import Cluster, Object
 from daintree.argo.drift import Drift
-from daintree.argo.submission import (
-    Submission,
-    SubmittedStage,
-    location,
-    run_id,
-    submission_of,
-)
+from daintree.argo.submission import Submission, SubmittedStage, location, run_id, submission_of
 from daintree.argo.workflow_status import (
     Attempt,
     ObjectKey,
@@ -42,9 +35,9 @@ from daintree.errors import (
     UsageError,
 )
 from daintree.pipeline.keys import content_key
-from daintree.pipeline.publish import publish_result
 from daintree.pipeline.sources.bucket import BucketSource
 from daintree.store.bucket import object_address
+from daintree.store.index import publish_result
 from daintree.store.layout import OUTPUT, source_location
 from daintree.store.records import (
     Artifact,
@@ -52,6 +45,7 @@ from daintree.store.records import (
     Keys,
     RunManifest,
     index_record_of,
+    timestamp,
 )
 from daintree.store.remote import RemoteRuns
 
@@ -206,8 +200,8 @@ class Recording:
             ),
             result="succeeded",
             reason=stage.reason,
-            started=_timestamp(started),
-            finished=_timestamp(finished),
+            started=timestamp(started),
+            finished=timestamp(finished),
             seconds=round((finished - started).total_seconds(), 3),
             pod_seconds=round((ended - began).total_seconds(), 3),
             exit_code=attempt.exit_code or 0,
@@ -226,12 +220,8 @@ class Recording:
         makes_way = earlier is not None and (
             earlier.run == stage.replaces or self._remote.check_all([earlier])[0] is not None
         )
-        winner = publish_result(
-            records,
-            manifest.keys,
-            lambda: record,
-            replacing=earlier if makes_way else None,
-        )
+        replacing = earlier if makes_way else None
+        winner = publish_result(records, manifest.keys, record, replacing=replacing)
         changed = recipe != msgspec.structs.replace(winner, inputs=record.inputs)
         return winner.run, earlier != winner or changed
 
@@ -288,10 +278,6 @@ def _as_measured(manifest: RunManifest, earlier: RunManifest) -> RunManifest:
         finished=earlier.finished,
         seconds=earlier.seconds,
     )
-
-
-def _timestamp(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 # Of what a stage has said, the last so many bytes are kept.

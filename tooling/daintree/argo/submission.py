@@ -32,7 +32,8 @@ from daintree.images.build import uncommitted
 from daintree.images.image_versions import ComponentImage, component_images
 from daintree.pipeline.decisions import BoundStage, Hit, Miss, inputs_of
 from daintree.pipeline.job import current_user
-from daintree.pipeline.plan import Plan, read_last_runs, reason
+from daintree.pipeline.plan import Plan, read_last_runs
+from daintree.pipeline.reasons import reason
 from daintree.pipeline.session import Session
 from daintree.pipeline.sources.bucket import BucketSource
 from daintree.runners.container import INPUT, OUTPUT
@@ -40,7 +41,7 @@ from daintree.settings import Settings
 from daintree.spec.component import Resources, Scalar
 from daintree.store.bucket import ObjectAddress, object_address
 from daintree.store.integrity import hash_artifact
-from daintree.store.records import SCHEMA
+from daintree.store.records import SCHEMA, Keys
 from daintree.store.remote import RemoteRuns
 from daintree.store.s3 import DEFAULT_REGION, S3Access, read_s3_access
 from daintree.terminal import say
@@ -445,7 +446,7 @@ def share_hits(session: Session, plan: Plan) -> bool:
         if isinstance(decision, Hit) and not session.store.holds(decision.record):
             inputs = inputs_of(stage, plan.decisions, plan.identities)
             assert inputs is not None
-            session.store.share(stage.content(inputs), stage.recipe, decision.record)
+            session.store.share(Keys(stage.recipe, stage.content(inputs)), decision.record)
             shared = True
     return shared
 

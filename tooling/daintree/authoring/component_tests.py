@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from daintree.authoring.lock_requirements import component_python, used_libraries
-from daintree.components import TOP, discover_libraries
+from daintree.authoring.lock_requirements import used_libraries
+from daintree.components import TOP, discover_libraries, read_description
 from daintree.errors import EnvironmentFailed
 from daintree.runners.child_process import ChildFailed, run_child
 from daintree.runners.environments import Environments, find_python
@@ -54,7 +54,7 @@ def run_component_tests(
     if not (directory / TESTS).is_dir():
         on_line(_without_tests(name))
         return 0
-    made = Environments(environments, find_python(component_python(root, name)))
+    made = Environments(environments, find_python(read_description(root, name).python))
     python = made.ensure(directory / "requirements.txt", on_line)
     packages = _pytest_packages(root, made, on_line)
     with tempfile.TemporaryDirectory(prefix="component-tests-") as place:

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from daintree.components import (
+    SPEC,
     TOP,
     directory_of,
     discover_images,
     discover_libraries,
+    read_description,
     transitive_libraries,
 )
 from daintree.digest import digest_record, short
@@ -28,7 +30,6 @@ from daintree.runners.environments import (
 )
 from daintree.runners.uv import access_hint, complaint, run_uv
 from daintree.settings import read_settings
-from daintree.spec.validation import read_component
 from daintree.terminal import nearest
 
 OLDEST_PYTHON = "3.11"
@@ -69,7 +70,7 @@ def lock(
     standing = _text(target)
     notes = _notes(root, inputs)
     announce(f"resolving what {name} requires")
-    python = component_python(root, name)
+    python = read_description(root, name).python
     body = _compile(root, target.parent, inputs, "" if upgrade else standing, python)
     size = parse_requirements(standing).size if body == _body(standing) else ""
     size = size or _measure(root, name, body, python, announce)
@@ -148,26 +149,16 @@ def used_libraries(root: Path, name: str) -> tuple[str, ...]:
         raise UsageError(f"there is no component or library {name!r}", hint=nearest(name, known))
 
     def uses(user: str) -> Sequence[str]:
-        where = f"{directory_of(user)}/component.yaml"
-        if not (root / where).exists():
-            return ()
-        named = read_component(_bytes(root / where, where), where).uses
+        named = read_description(root, user).uses
         for library in named:
             if library not in libraries:
                 raise SpecError(
-                    f"{where}: uses {library!r}, but there is no such library",
+                    f"{directory_of(user)}/{SPEC}: uses {library!r}, but there is no such library",
                     hint=nearest(library, libraries),
                 )
         return named
 
     return transitive_libraries(name, uses)
-
-
-def component_python(root: Path, name: str) -> str:
-    """The version of Python that a component or library on disk asks for; "" for none. Raises SpecError."""
-    where = f"{directory_of(name)}/component.yaml"
-    found = (root / where).exists()
-    return read_component(_bytes(root / where, where), where).python if found else ""
 
 
 def _inputs(root: Path, name: str) -> list[Path]:

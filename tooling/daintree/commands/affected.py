@@ -8,7 +8,6 @@ from typing import Any
 
 from daintree.commands import main
 from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
-from daintree.commands.names import COMMANDS
 from daintree.components import WorkingTree
 from daintree.components.affected import affected
 from daintree.digest import short
@@ -19,7 +18,6 @@ from daintree.terminal import columns
 class Affected(DaintreeCommand):
     """Names each affected component with its reasons."""
 
-    doc_purpose = COMMANDS["affected"]
     doc_usage = "[--base REF] [--json]"
     doc_description = "A component is affected when its version differs: its own files, a library's, or how its image is made."
     cmd_options = (

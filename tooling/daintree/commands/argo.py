@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import msgspec
+
 from daintree.argo import names
 from daintree.commands.command import (
     FORCE,
@@ -17,10 +19,9 @@ from daintree.commands.command import (
     DaintreeCommand,
     option,
     plan_request,
-    planned,
     print_json,
+    request_of,
 )
-from daintree.commands.names import COMMANDS
 from daintree.commands.plan import last_seconds, reasons
 from daintree.errors import UsageError
 from daintree.pipeline.session import Request
@@ -43,19 +44,17 @@ NAMESPACE = option(
 TRIGGERS = ("schedule", "on_event", "template")
 
 
-def planned_submission(
-    settings: Settings, pipeline: str, options: Mapping[str, Any]
-) -> PlannedSubmission:
-    """The submission of what the pipeline misses, with the options `source`, `set` and `force`.
+def planned_submission(settings: Settings, request: Request) -> PlannedSubmission:
+    """The submission of what the pipeline misses.
 
     A hit that only this machine has is published first. Raises as `make_plan` and `plan_submission` do.
     """
     from daintree.argo.submission import plan_submission, share_hits
 
-    options = {**options, "runner": "argo"}
-    made = planned(settings, pipeline, options, force=options["force"], fetch=True)
+    request = msgspec.structs.replace(request, runner="argo")
+    made = plan_request(settings, request, fetch=True)
     if share_hits(*made):
-        made = planned(settings, pipeline, options, force=options["force"], fetch=True)
+        made = plan_request(settings, request, fetch=True)
     return plan_submission(*made)
 
 
@@ -70,7 +69,6 @@ def access_of(settings: Settings, namespace: str) -> ClusterAccess:
 class Argo(DaintreeCommand):
     """Writes a Workflow of the stages whose output the shared store does not have."""
 
-    doc_purpose = COMMANDS["argo"]
     doc_usage = (
         "PIPELINE [--out FILE] [--source s3://…] [--set stage.parameter=value …] "
         "[--schedule 'CRON' [--timezone ZONE] | --on-event | --template]"
@@ -106,75 +104,87 @@ class Argo(DaintreeCommand):
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         """Plan, upload what pods read, write."""
-        if is_trigger(options):
-            make = _schedule if options["schedule"] else _event
-            make = _template if options["template"] else make
-            documents, comments = make(self.settings, names[0], options)
-            self._write(documents, comments, options)
-            report = triggers_as_json(names[0], documents, options["out"])
+        typed = {name: options[name] for name in _Wanted.__struct_fields__ if name in options}
+        request = msgspec.structs.replace(request_of(names[0], options), runner="argo")
+        wanted = _Wanted(request=request, **typed)
+        if wanted.is_trigger:
+            make = _schedule if wanted.schedule else _template if wanted.template else _event
+            documents, comments = make(self.settings, wanted)
+            _write(wanted, documents, comments)
+            report = triggers_as_json(names[0], documents, wanted.out)
             summary = triggers_summary(names[0], documents)
         else:
-            submission = planned_submission(self.settings, names[0], options)
-            namespace = options["namespace"] or self.settings.argo_namespace
+            submission = planned_submission(self.settings, request)
+            namespace = wanted.namespace or self.settings.argo_namespace
             if submission.submission.stages:
-                self._write_workflow(submission, namespace, options)
-            report = submission_as_json(submission, namespace, options["out"])
+                self._write_workflow(submission, namespace, wanted)
+            report = submission_as_json(submission, namespace, wanted.out)
             summary = submission_summary(submission)
-        if options["json"]:
+        if wanted.json:
             print_json(report)
         else:
             print(summary, file=sys.stderr)
 
-    def _write_workflow(
-        self, planned: PlannedSubmission, namespace: str, options: Mapping[str, Any]
-    ) -> None:
+    def _write_workflow(self, planned: PlannedSubmission, namespace: str, wanted: _Wanted) -> None:
         from daintree.argo.manifest import workflow_manifest
         from daintree.argo.submission import upload
 
         manifest = workflow_manifest(planned.submission, access_of(self.settings, namespace))
         upload(planned)
-        self._write([manifest], submission_comments(planned, namespace), options)
-
-    def _write(
-        self, documents: list[dict[str, Any]], comments: list[str], options: Mapping[str, Any]
-    ) -> None:
-        text = manifest_text(documents, comments)
-        if options["out"]:
-            write_whole(Path.cwd() / options["out"], text)
-        elif not options["json"]:
-            sys.stdout.write(text)
+        _write(wanted, [manifest], submission_comments(planned, namespace))
 
 
-def is_trigger(options: Mapping[str, Any]) -> bool:
-    """True when the options name a manifest that stays in the cluster.
+class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """A manifest as it was asked for."""
 
-    Raises UsageError for several, or for some without what they belong to.
-    """
-    chosen = [f"--{name.replace('_', '-')}" for name in TRIGGERS if options[name]]
-    if len(chosen) > 1:
-        raise UsageError(f"{' and '.join(chosen)} are different manifests", hint="ask for one")
-    if chosen and options["force"]:
-        raise UsageError(f"--force is for what is submitted now, {chosen[0]} for later")
-    if options["timezone"] and not options["schedule"]:
-        raise UsageError("--timezone is that of --schedule", hint="--schedule '0 3 * * *'")
-    return bool(chosen)
+    request: Request
+    namespace: str
+    schedule: str
+    timezone: str
+    on_event: bool
+    template: bool
+    out: str
+    json: bool
+
+    @property
+    def is_trigger(self) -> bool:
+        """True for a manifest that stays in the cluster.
+
+        Raises UsageError for several, or for some without what they belong to.
+        """
+        chosen = [f"--{name.replace('_', '-')}" for name in TRIGGERS if getattr(self, name)]
+        if len(chosen) > 1:
+            raise UsageError(f"{' and '.join(chosen)} are different manifests", hint="ask for one")
+        if chosen and self.request.force:
+            raise UsageError(f"--force is for what is submitted now, {chosen[0]} for later")
+        if self.timezone and not self.schedule:
+            raise UsageError("--timezone is that of --schedule", hint="--schedule '0 3 * * *'")
+        return bool(chosen)
 
 
-def _schedule(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> Documents:
+def _write(wanted: _Wanted, documents: list[dict[str, Any]], comments: list[str]) -> None:
+    text = manifest_text(documents, comments)
+    if wanted.out:
+        write_whole(Path.cwd() / wanted.out, text)
+    elif not wanted.json:
+        sys.stdout.write(text)
+
+
+def _schedule(settings: Settings, wanted: _Wanted) -> Documents:
     from daintree.argo.triggers import check_schedule, check_timezone, cron_manifest
 
-    schedule = check_schedule(options["schedule"])
-    timezone = check_timezone(options["timezone"]) if options["timezone"] else ""
-    _, trigger = _trigger(settings, pipeline, pipeline, options)
+    schedule = check_schedule(wanted.schedule)
+    timezone = check_timezone(wanted.timezone) if wanted.timezone else ""
+    _, trigger = _trigger(settings, wanted, wanted.request.pipeline)
     return [cron_manifest(trigger, schedule, timezone)], schedule_comments(
         trigger, schedule, timezone
     )
 
 
-def _event(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> Documents:
+def _event(settings: Settings, wanted: _Wanted) -> Documents:
     from daintree.argo.triggers import event_manifests
 
-    session, trigger = _trigger(settings, pipeline, f"{pipeline}/on-event", options)
+    session, trigger = _trigger(settings, wanted, f"{wanted.request.pipeline}/on-event")
     source = session.source.url
     if not source:
         raise UsageError(
@@ -184,30 +194,21 @@ def _event(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> Doc
     return event_manifests(trigger, source), event_comments(trigger, source)
 
 
-def _template(settings: Settings, pipeline: str, options: Mapping[str, Any]) -> Documents:
+def _template(settings: Settings, wanted: _Wanted) -> Documents:
     from daintree.argo.submission import plan_submission, upload_source
     from daintree.argo.triggers import template_manifest
 
-    request = Request(
-        pipeline=pipeline,
-        directory=Path.cwd(),
-        sources=tuple(options["source"]),
-        set=tuple(options["set"]),
-        always=True,
-        runner="argo",
-    )
+    request = msgspec.structs.replace(wanted.request, always=True)
     every = plan_submission(*plan_request(settings, request, fetch=True))
-    access = access_of(settings, options["namespace"])
-    name = _name(settings, pipeline)
+    access = access_of(settings, wanted.namespace)
+    name = _name(settings, request.pipeline)
     document = template_manifest(every.submission, name, access)
     upload_source(every)
-    comments = template_comments(pipeline, name, every.submission.commit, access.namespace)
-    return [document], comments
+    commit = every.submission.commit
+    return [document], template_comments(request.pipeline, name, commit, access.namespace)
 
 
-def _trigger(
-    settings: Settings, pipeline: str, name: str, options: Mapping[str, Any]
-) -> tuple[Session, Trigger]:
+def _trigger(settings: Settings, wanted: _Wanted, name: str) -> tuple[Session, Trigger]:
     """The open project, and the frozen pipeline under a name of the cluster.
 
     Raises as planning does, and ImageError for a component that is not committed or not pushed: each is a pod as soon as the
@@ -216,16 +217,14 @@ def _trigger(
     from daintree.argo.submission import runnable
     from daintree.argo.triggers import Trigger, frozen_pipeline
 
-    made = planned(settings, pipeline, {**options, "runner": "argo"})
-    session, plan = made
+    session, plan = plan_request(settings, wanted.request)
     commit, _, _ = runnable(session, plan, plan.stages)
-    frozen = frozen_pipeline(plan)
     return session, Trigger(
-        pipeline=pipeline,
+        pipeline=wanted.request.pipeline,
         name=_name(settings, name),
-        frozen=frozen,
+        frozen=frozen_pipeline(plan),
         commit=commit,
-        access=access_of(settings, options["namespace"]),
+        access=access_of(settings, wanted.namespace),
     )
 
 

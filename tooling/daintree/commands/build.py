@@ -10,7 +10,6 @@ from importlib import import_module
 from typing import Any, TextIO
 
 from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
-from daintree.commands.names import COMMANDS
 from daintree.components import discover_images
 from daintree.errors import UsageError
 from daintree.images.build import Listener, Request, Result, build_images
@@ -186,7 +185,6 @@ class BuildImages(DaintreeCommand):
     """Builds the images of components whose version has none yet."""
 
     name = "build"
-    doc_purpose = COMMANDS["build"]
     doc_usage = "[COMPONENT …] [--base REF] [--push] [--all] [--jobs N] [--dry-run] [--json]"
     doc_description = (
         "An image is missing when the registry (without one, the Docker engine) has no tag of the component's version. "

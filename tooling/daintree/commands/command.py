@@ -10,6 +10,7 @@ import contextlib
 import getopt
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -19,7 +20,6 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 from doit.cmd_base import Command
 from doit.cmdparse import CmdParse
 
-from daintree.commands.names import reserved_names
 from daintree.errors import DaintreeError, UsageError, from_os_error
 from daintree.settings import Settings, find_project, read_settings
 from daintree.terminal import Screen, json_safe, nearest
@@ -27,6 +27,58 @@ from daintree.terminal import Screen, json_safe, nearest
 if TYPE_CHECKING:
     from daintree.pipeline.plan import Planned
     from daintree.pipeline.session import Request
+
+COMMANDS: dict[str, str] = {
+    "run": "run pipelines or tasks; stages whose output is in the store are skipped",
+    "watch": "run a pipeline whenever its source has changed",
+    "plan": "show what a run would do, and why; runs nothing",
+    "graph": "draw a pipeline and its plan",
+    "path": "print where a stage's output lies, for notebooks",
+    "pull": "copy a stage's last inputs and output out of the store",
+    "push": "publish what this machine has computed for itself to the shared store",
+    "shell": "open a stage's environment on its last inputs, its command ready",
+    "serve": "serve a pipeline's latest model over HTTP on this machine",
+    "monitor": "compare what a service has served with what its model was trained on",
+    "history": "list the runs of a pipeline or stage, failed ones too",
+    "metrics": "table what past runs measured, best first",
+    "diff": "compare two runs: what went into them, what came out, what before them differs",
+    "name": "give runs a name, such as production, that commands and pipelines take",
+    "export": "write runs into an MLflow server, each once",
+    "show": "show one run whole: inputs, outputs, reason, log",
+    "ui": "look at pipelines, runs and metrics in a browser, on this machine",
+    "report": "write the pages of pipelines as files, for CI or a mail",
+    "argo": "write what a pipeline misses as an Argo Workflow",
+    "submit": "run what a pipeline misses in the cluster, as an Argo Workflow",
+    "logs": "print what the stages of a pipeline say in the cluster",
+    "cancel": "stop a pipeline's Workflow; what has succeeded is recorded",
+    "record": "record what a Workflow's stages have put out, so that it is a hit",
+    "affected": "name the components that a git change affects, and why",
+    "build": "build the images that are missing, and push them",
+    "hooks": "build images after each commit: switch git hooks on or off",
+    "list": "show pipelines, tasks and commands",
+    "new": "write a project, a component or a pipeline from a template",
+    "lock": "compile a component's requirements into one hash-locked file",
+    "store": "show where the artifact store is and how large; clear up after interrupted runs",
+    "gc": "free space in the store and on this machine; keep what pipelines reach",
+    "doctor": "check that this machine or the cluster has all that a runner needs",
+    "services": "check which services can be reached; make the store's bucket",
+    "config": "print every setting and where its value comes from",
+    "schema": "print the JSON Schema of pipeline or component files",
+}
+DOIT_COMMANDS = (
+    "clean", "completion", "dumpdb", "forget", "help", "ignore", "info", "reset-dep", "strace", "tabcompletion",
+)  # fmt: skip
+_TASK = re.compile(rb"\btask_([A-Za-z0-9_]+)")
+
+
+def reserved_names(root: Path) -> frozenset[str]:
+    """Every name that is taken in this project; dodo.py is read, not run, so that a no-op stays quick."""
+    try:
+        tasks = [name.decode() for name in _TASK.findall((root / "dodo.py").read_bytes())]
+    except OSError:
+        tasks = []
+    return frozenset((*COMMANDS, *DOIT_COMMANDS, *tasks))
+
 
 JSON_OPTION = {
     "name": "json",
@@ -220,6 +272,10 @@ class DaintreeCommand(Command):  # type: ignore[misc]
     # How many names the command takes: at least, at most (None: any number).
     names: tuple[int, int | None] = (0, 0)
 
+    def __init_subclass__(cls) -> None:
+        """Give the command its line of help."""
+        cls.doc_purpose = COMMANDS.get(cls.get_name(), "")
+
     def get_options(self) -> list[Any]:
         """The command's options and --help."""
         from doit.cmdparse import CmdOption
@@ -270,37 +326,32 @@ def print_json(value: object) -> None:
     print(json_safe(json.dumps(value, indent=2, ensure_ascii=False)))
 
 
-def planned(
-    settings: Settings,
-    pipeline: str,
-    options: Mapping[str, Any],
-    *,
-    set: Iterable[str] = (),
-    force: Iterable[str] = (),
-    fetch: bool = False,
-) -> Planned:
-    """The pipeline's plan, with its session, with the options `source`, `set` and `runner`; `set` and `force` are what was typed beside them.
+def request_of(pipeline: str, options: Mapping[str, Any], words: Iterable[str] = ()) -> Request:
+    """The request that a command line makes, with the options of planning that its command has.
 
-    `fetch` allows a remote source to be downloaded. Raises as `Session` and `make_plan` do.
+    `words` were typed loosely after the names: more assignments for --set.
     """
     from daintree.pipeline.session import Request
 
-    request = Request(
+    return Request(
         pipeline=pipeline,
         directory=Path.cwd(),
-        sources=tuple(options["source"]),
-        set=(*options["set"], *set),
-        force=tuple(force),
-        runner=options["runner"],
+        sources=tuple(options.get("source", ())),
+        output=options.get("output", ""),
+        set=(*options.get("set", ()), *words),
+        force=tuple(options.get("force", ())),
+        runner=options.get("runner", ""),
         sweep=tuple(options.get("sweep", ())),
-        large=bool(options.get("yes")),
-        verify=bool(options.get("verify")),
+        large=options.get("yes", False),
+        verify=options.get("verify", False),
     )
-    return plan_request(settings, request, fetch=fetch)
 
 
-def plan_request(settings: Settings, request: Request, *, fetch: bool) -> Planned:
-    """The plan of a request, with its session; warns of a stale lock of what would run. Raises as `Session` and `make_plan` do."""
+def plan_request(settings: Settings, request: Request, *, fetch: bool = False) -> Planned:
+    """The plan of a request, with its session; warns of a stale lock of what would run.
+
+    `fetch` allows a remote source to be downloaded. Raises as `Session` and `make_plan` do.
+    """
     # Imported here: half of the commands plan nothing.
     from daintree.pipeline.plan import Planned, make_plan
     from daintree.pipeline.session import Session

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
-from daintree.commands.names import COMMANDS
 from daintree.errors import UsageError
 from daintree.settings import SETTINGS
-from daintree.store.store import Store as StoreProtocol
+from daintree.store.store import Store as ArtifactStore
 from daintree.store.store import open_store
 from daintree.terminal import columns, count, size
 
@@ -17,7 +16,6 @@ from daintree.terminal import columns, count, size
 class Config(DaintreeCommand):
     """Prints each setting, its value, and where that came from."""
 
-    doc_purpose = COMMANDS["config"]
     doc_usage = "[--json]"
     cmd_options = (JSON_OPTION,)
 
@@ -61,12 +59,11 @@ def _word(value: Any) -> str:
 class Schema(DaintreeCommand):
     """Prints a JSON Schema, made from the types that read the files."""
 
-    doc_purpose = COMMANDS["schema"]
     doc_usage = "pipeline | component"
     names = (1, 1)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Make and print."""
+        """Make and print. Raises UsageError for another kind of files."""
         from daintree.spec.pipeline import KINDS, json_schema
 
         if names[0] not in KINDS:
@@ -77,7 +74,6 @@ class Schema(DaintreeCommand):
 class Store(DaintreeCommand):
     """Shows the artifact store; `--empty` removes what is in it, `--orphans` what was never published."""
 
-    doc_purpose = COMMANDS["store"]
     doc_usage = "[--empty | --orphans] [--yes] [--json]"
     doc_description = "Without --yes, --empty and --orphans only say what they would remove. Copies at `output:` stay."
     cmd_options = (
@@ -90,10 +86,14 @@ class Store(DaintreeCommand):
     )
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Show, empty or clear up."""
+        """Show, empty or clear up. Raises UsageError for options that contradict each other, and for --empty without --yes."""
         store = open_store(self.settings)
+        if options["empty"] and options["orphans"]:
+            raise UsageError(
+                "--empty and --orphans contradict each other", hint="one after the other"
+            )
         if options["orphans"]:
-            _clear_up(store, options)
+            _clear_up(store, remove=options["yes"], as_json=options["json"])
             return
         runs, held = store.usage()
         if options["empty"] and not options["yes"]:
@@ -113,20 +113,18 @@ class Store(DaintreeCommand):
             print(f"{store.url}: {count(runs, 'run')}, {size(held)} (set by: {origin})")
 
 
-def _clear_up(store: StoreProtocol, options: Mapping[str, Any]) -> None:
+def _clear_up(store: ArtifactStore, *, remove: bool, as_json: bool) -> None:
     """Say what interrupted runs have left, or remove it."""
-    if options["empty"]:
-        raise UsageError("--empty and --orphans contradict each other", hint="one after the other")
     from daintree.store.contents import orphans_of
 
     backends = [store.backend, *([store.local.directory] if store.shared else [])]
-    runs, held = orphans_of(backends, remove=options["yes"])
-    if options["json"]:
-        orphans = {"orphans": runs, "bytes": held, "removed": options["yes"]}
+    runs, held = orphans_of(backends, remove=remove)
+    if as_json:
+        orphans = {"orphans": runs, "bytes": held, "removed": remove}
         print_json({"store": store.url, **orphans})
         return
     what = f"{count(runs, 'interrupted run')} ({size(held)})"
-    if options["yes"]:
+    if remove:
         print(f"removed {what} from {store.url}")
     else:
         print(f"{store.url}: {what} that nothing leads to")

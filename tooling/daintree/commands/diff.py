@@ -9,11 +9,10 @@ from typing import Any
 import msgspec
 
 from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
-from daintree.commands.names import COMMANDS
 from daintree.errors import UsageError
 from daintree.pipeline.addresses import find_run, parse_address, pipeline_of
-from daintree.pipeline.reasons import word
 from daintree.pipeline.run_diff import Change, FileChange, RunDifference, difference
+from daintree.spec.component import word
 from daintree.store.records import RunManifest, short_run
 from daintree.store.store import Store, open_store
 from daintree.terminal import columns, count, duration, one_line, size
@@ -81,7 +80,6 @@ def _output_row(change: FileChange) -> list[str]:
 class Diff(DaintreeCommand):
     """Compares two runs: what went into them, what came out, and what before them differs."""
 
-    doc_purpose = COMMANDS["diff"]
     doc_usage = "RUN RUN | PIPELINE:STAGE [--patch] [--json]"
     doc_description = (
         "RUN is a run id or its beginning, PIPELINE:STAGE its latest run, or PIPELINE[:STAGE]@NAME; PIPELINE:STAGE alone compares that stage's "

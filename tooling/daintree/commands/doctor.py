@@ -14,7 +14,6 @@ import msgspec
 
 from daintree.commands.argo import NAMESPACE
 from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
-from daintree.commands.names import COMMANDS
 from daintree.components import (
     ComponentVersion,
     WorkingTree,
@@ -59,7 +58,6 @@ class Service(msgspec.Struct, frozen=True):
 class Services(DaintreeCommand):
     """Checks the services; exit code 1 when one that the settings name cannot be reached."""
 
-    doc_purpose = COMMANDS["services"]
     doc_usage = "[--make-bucket] [--json]"
     doc_description = (
         "Asks the artifact store, the image registry and the Docker engine for an answer. Nothing but a store in a bucket or a "
@@ -179,7 +177,6 @@ def _services_table(services: list[Service]) -> list[str]:
 class Doctor(DaintreeCommand):
     """Checks all that a runner needs; exit code 1 when something is missing."""
 
-    doc_purpose = COMMANDS["doctor"]
     doc_usage = "[--runner local|docker|argo] [--json]"
     doc_description = (
         "Looks at each thing by itself, so that all that is missing is said at once. With --runner argo it also looks at the cluster: what "

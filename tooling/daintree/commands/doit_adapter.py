@@ -33,13 +33,13 @@ from doit.reporter import ConsoleReporter, ZeroReporter
 from doit.task import Task
 
 from daintree.commands.command import (
+    COMMANDS,
     HELP_OPTION,
     AnyOrderParse,
     complain,
     guarded,
     typed_arguments,
 )
-from daintree.commands.names import COMMANDS
 from daintree.errors import DaintreeError, UsageError
 from daintree.settings import find_project, is_daintree
 from daintree.terminal import columns, nearest

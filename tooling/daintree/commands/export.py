@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,12 +13,11 @@ import msgspec
 from daintree.commands.command import DaintreeCommand, option
 from daintree.commands.history import runs_of
 from daintree.commands.metrics import read_metrics
-from daintree.commands.names import COMMANDS
 from daintree.digest import digest_record
 from daintree.errors import DaintreeError, StoreError, TrackingError, UsageError
 from daintree.installation import install_command
-from daintree.spec.parameters import as_argument
-from daintree.store.records import HistoryEntry, short_run
+from daintree.spec.component import as_argument
+from daintree.store.records import HistoryEntry, seconds_of, short_run
 from daintree.store.store import Store, open_store
 from daintree.terminal import count, say
 
@@ -39,7 +37,6 @@ _QUIET = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_DISABLE_TELEMETRY": "t
 class Export(DaintreeCommand):
     """Writes runs into an MLflow server: parameters, metrics, tags and provenance, each run once."""
 
-    doc_purpose = COMMANDS["export"]
     doc_usage = "mlflow --uri URI [PIPELINE[:STAGE]]"
     doc_description = (
         "An experiment for each pipeline, a run for each run: parameters, metrics, tags for commit, version, keys, location and digest, and one small "
@@ -137,7 +134,7 @@ class MlflowExporter:
         from mlflow.entities import Metric, Param
 
         target = begun or self._begin(experiment, run)
-        end = _milliseconds(run.finished)
+        end = int(1000 * seconds_of(run.finished))
         record = self._store.read_run(run.location) if run.abridged else None
         parameters = (record or run).parameters
         params = [Param(_name(n), as_argument(v)[:MOST_TEXT]) for n, v in parameters.items()]
@@ -165,7 +162,7 @@ class MlflowExporter:
         return str(
             self._client.create_run(
                 experiment,
-                start_time=_milliseconds(run.started),
+                start_time=int(1000 * seconds_of(run.started)),
                 tags={name: value for name, value in tags.items() if value},
                 run_name=f"{run.stage} {short_run(run.run)}",
             ).info.run_id
@@ -200,11 +197,6 @@ class MlflowExporter:
 def _name(text: str) -> str:
     """A name as MLflow takes it: `test.hr@10` is `test.hr_at_10`."""
     return _REFUSED.sub("_", text.replace("@", "_at_"))[:250]
-
-
-def _milliseconds(time: str) -> int:
-    """Milliseconds since the epoch of a time in UTC, ISO 8601."""
-    return int(datetime.fromisoformat(time).timestamp()) * 1000
 
 
 def _first_line(error: Exception) -> str:

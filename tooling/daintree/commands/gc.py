@@ -13,8 +13,13 @@ from typing import Any
 
 import msgspec
 
-from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
-from daintree.commands.names import COMMANDS, reserved_names
+from daintree.commands.command import (
+    JSON_OPTION,
+    DaintreeCommand,
+    option,
+    print_json,
+    reserved_names,
+)
 from daintree.errors import DaintreeError, StoreError, UsageError
 from daintree.settings import Settings, read_settings
 from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files
@@ -50,7 +55,6 @@ class Collect(DaintreeCommand):
     """Shows what would go from the store; with `--yes` it goes."""
 
     name = "gc"
-    doc_purpose = COMMANDS["gc"]
     doc_usage = "[--older-than 30d] [--keep-last N] [--max-size 50GB] [--all-branches] [--all-tags] [--cache] [--yes] [--json] | --images [--yes] [--json]"
     doc_description = (
         "Without --yes it only says what would go. What a pipeline of this checkout reaches with its defaults never goes, nor a named run, "

@@ -15,17 +15,17 @@ from daintree.commands.command import (
     VERIFY,
     DaintreeCommand,
     option,
-    planned,
+    plan_request,
     print_json,
+    request_of,
 )
 from daintree.commands.name import fixed_address
-from daintree.commands.names import COMMANDS
 from daintree.errors import UsageError
 from daintree.pipeline.addresses import find_run, parse_address, pipeline_of
 from daintree.pipeline.decisions import Hit
 from daintree.pipeline.output_directory import Origin, origins_of
-from daintree.pipeline.plan import reason
-from daintree.pipeline.reasons import word
+from daintree.pipeline.reasons import reason
+from daintree.spec.component import word
 from daintree.store.layout import LOG
 from daintree.store.records import HistoryEntry, RunManifest, index_record_of, short_run
 from daintree.store.store import Store, open_store
@@ -147,7 +147,6 @@ LIMIT = 20
 class History(DaintreeCommand):
     """Lists runs, newest first."""
 
-    doc_purpose = COMMANDS["history"]
     doc_usage = "[PIPELINE[:STAGE]] [--limit N] [--json]"
     doc_description = "Newest first. A stage that was a hit has not run, so it is not listed again."
     cmd_options = (
@@ -163,7 +162,7 @@ class History(DaintreeCommand):
         return options
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Collect and print."""
+        """Collect and print. Raises UsageError for a limit below 0."""
         limit = options["limit"]
         if limit < 0:
             raise UsageError(f"--limit {limit}: expected 0 or more", hint="0 lists all runs")
@@ -237,7 +236,6 @@ def _origin_page(origin: Origin) -> list[str]:
 class Show(DaintreeCommand):
     """Shows one run whole."""
 
-    doc_purpose = COMMANDS["show"]
     doc_usage = "RUN | PIPELINE:STAGE | PIPELINE[:STAGE]@NAME | DIRECTORY [--json]"
     doc_description = (
         "RUN is a run id, as `doit history` lists them, or its beginning; PIPELINE:STAGE is its latest run; "
@@ -274,7 +272,6 @@ class OutputPath(DaintreeCommand):
     """Prints the path of a stage's output."""
 
     name = "path"
-    doc_purpose = COMMANDS["path"]
     doc_usage = "PIPELINE[:STAGE][@NAME] [--set stage.parameter=value …]"
     doc_description = (
         "Prints one path alone: where the output lies that the plan finds for the stage (default: the last one); "
@@ -284,20 +281,22 @@ class OutputPath(DaintreeCommand):
     names = (1, None)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Plan and print the path; an error when the stage has no output now."""
-        if "@" in names[0]:
-            address = fixed_address(names, options)
-            store = open_store(self.settings, verify=options["verify"])
+        """Plan and print the path. Raises UsageError when the stage has no output now."""
+        target, *words = names
+        request = request_of(target.partition(":")[0], options, words)
+        if "@" in target:
+            address = fixed_address(target, request)
+            store = open_store(self.settings, verify=request.verify)
             run = find_run(store, address, pipeline_of(self.root, address))
             print(store.output_path(index_record_of(run)))
             return
-        pipeline, _, stage = names[0].partition(":")
-        session, plan = planned(self.settings, pipeline, options, set=names[1:])
+        stage = target.partition(":")[2]
+        session, plan = plan_request(self.settings, request)
         bound = plan.stage(stage) if stage else plan.stages[-1]
         decision = plan.decisions[bound.name]
         if not isinstance(decision, Hit):
             raise UsageError(
-                f"{pipeline}:{bound.name} has no output in the store now: {reason(session, plan, bound, decision)}",
-                hint=f"doit run {pipeline}:{bound.name}",
+                f"{request.pipeline}:{bound.name} has no output in the store now: {reason(session, plan, bound, decision)}",
+                hint=f"doit run {request.pipeline}:{bound.name}",
             )
         print(session.store.output_path(decision.record))

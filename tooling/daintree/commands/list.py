@@ -8,25 +8,22 @@ from typing import Any
 
 from doit.cmd_list import List as DoitList
 
-from daintree.commands.command import JSON_OPTION, print_json
+from daintree.commands.command import COMMANDS, JSON_OPTION, print_json, reserved_names
 from daintree.commands.doit_adapter import DODO, AtProject
-from daintree.commands.names import COMMANDS, reserved_names
 from daintree.components import (
     DOCKERFILE,
     ENTRYPOINT,
-    SPEC,
     directory_of,
     discover_components,
     discover_images,
     discover_libraries,
+    read_description,
 )
 from daintree.components.git import ignored_paths
 from daintree.errors import DaintreeError, SpecError
 from daintree.pipeline.binding import check_parameters
 from daintree.settings import find_project, is_daintree
-from daintree.spec.component import ComponentSpec
 from daintree.spec.pipeline import Stage, load_pipeline, pipeline_files
-from daintree.spec.validation import read_component
 from daintree.terminal import columns
 
 
@@ -55,7 +52,7 @@ def _check_stage(root: Path, stage: Stage, components: Collection[str]) -> None:
         return
     if stage.component not in components:
         raise SpecError(f"{stage.place}: there is no component {stage.component!r}")
-    check_parameters(stage, _spec(root, stage.component), stage.component)
+    check_parameters(stage, read_description(root, stage.component), stage.component)
 
 
 def _component_rows(root: Path) -> list[list[str]]:
@@ -69,7 +66,7 @@ def _component_rows(root: Path) -> list[list[str]]:
             rows.append([name, f"BROKEN: ignored by git: {rule}"])
             continue
         try:
-            spec = _spec(root, name)
+            spec = read_description(root, name)
             roles = {"serve": spec.serves, "monitor": spec.monitors}
             used = "".join(f" (doit {command} {name})" for command, stage in roles.items() if stage)
             rows.append([name, spec.description + used])
@@ -81,17 +78,6 @@ def _component_rows(root: Path) -> list[list[str]]:
 def _mark(root: Path, name: str) -> str:
     """The file that makes a directory a component."""
     return DOCKERFILE if (root / directory_of(name) / DOCKERFILE).exists() else ENTRYPOINT
-
-
-def _spec(root: Path, name: str) -> ComponentSpec:
-    """Description of a component or library on disk."""
-    where = f"{directory_of(name)}/{SPEC}"
-    try:
-        return read_component((root / where).read_bytes(), where)
-    except FileNotFoundError:
-        return ComponentSpec()
-    except OSError as error:
-        raise SpecError(f"{where}: cannot be read: {error.strerror}") from None
 
 
 def print_overview(root: Path) -> int:

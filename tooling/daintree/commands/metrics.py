@@ -8,19 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from daintree.commands.command import (
-    JSON_OPTION,
-    DaintreeCommand,
-    option,
-    print_json,
-)
+from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
 from daintree.commands.history import Summary, check_recorded
-from daintree.commands.names import COMMANDS
 from daintree.digest import short
 from daintree.errors import StoreError, UsageError
-from daintree.pipeline.reasons import word
 from daintree.settings import Settings
-from daintree.spec.component import Scalar
+from daintree.spec.component import Scalar, word
 from daintree.store.records import METRICS as METRICS_FILE
 from daintree.store.records import (
     HistoryEntry,
@@ -260,7 +253,6 @@ class MetricsCommand(DaintreeCommand):
     """Tables the metrics of past runs."""
 
     name = "metrics"
-    doc_purpose = COMMANDS["metrics"]
     doc_usage = "PIPELINE[:STAGE] [--metric NAME …] [--lowest] [--json | --csv]"
     doc_description = (
         f"Reads the `{METRICS_FILE}` in the outputs of past runs. Best first by the first metric, with the difference to the "

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import signal
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from daintree.commands.command import JSON_OPTION, DaintreeCommand, option
-from daintree.commands.names import COMMANDS
-from daintree.errors import UsageError
-from daintree.pipeline.addresses import check_name
-from daintree.pipeline.services import ALERT, find_attached, monitor, request_log, serve
-from daintree.settings import expand_home
-from daintree.terminal import say
+from daintree.components import discover_components, read_description, read_versions
+from daintree.errors import ArtifactDamaged, DaintreeError, StageFailed, StoreError, UsageError
+from daintree.pipeline.addresses import Address, check_name, find_run, named_run
+from daintree.pipeline.job import prepare
+from daintree.runners import open_runner
+from daintree.runners.runner import Job, Outcome
+from daintree.settings import Settings, expand_home
+from daintree.store.records import RunManifest, index_record_of
+from daintree.store.store import Store, open_store
+from daintree.terminal import nearest, say
+
+# Files of a monitor's output, for people and for programs.
+REPORT_TEXT, REPORT_JSON = "report.txt", "report.json"
+# A monitor ends with it when something is to be looked at: neither success nor an error, after which nothing is known.
+ALERT = 2
 
 
 class Serve(DaintreeCommand):
     """Serves the output of a pipeline's stage in the environment of the component that serves it."""
 
-    doc_purpose = COMMANDS["serve"]
     doc_usage = (
         "PIPELINE[@NAME] | COMPONENT[@NAME] [--run RUN] [--port N] [--set parameter=value …]"
     )
@@ -42,23 +52,28 @@ class Serve(DaintreeCommand):
         """Serve until it is stopped; the exit code is the service's."""
         arguments = [f"--{name}={options[name]}" for name in ("host", "port") if options[name]]
         arguments += assignments((*options["set"], *names[1:]))
-        target, name = _named(names[0], options)
+        target, name = _named(names[0], options["run"])
         service = find_attached(self.root, "serves", target)
         default = request_log(self.root, service)
-        output = Path(expand_home(options["output"])).absolute() if options["output"] else default
+        output = Path(_path(options["output"])) if options["output"] else default
+        store = open_store(self.settings)
+        model = model_run(store, service, options["run"], name)
+        # A reload looks up PIPELINE:STAGE[@NAME] anew.
+        served = str(Address(service.pipeline, service.stage, name))
+        served = model.run if options["run"] else served
+        arguments = ["--store", store.url, *arguments]
         try:
-            run = options["run"]
-            outcome = serve(self.settings, service, run, output, arguments, say, name=name)
+            outcome = run_attached(self.settings, service.component, served, output, arguments)
         except KeyboardInterrupt as stopped:
             say("stopped")
             return 128 + getattr(stopped, "number", signal.SIGINT)
         return outcome.exit_code if outcome.exit_code >= 0 else 128 - outcome.exit_code
 
 
-def _named(text: str, options: Mapping[str, Any]) -> tuple[str, str]:
+def _named(text: str, run: str) -> tuple[str, str]:
     """Target that is served or monitored, and the name of the run, "" for none. Raises UsageError where --run says another."""
     target, at, name = text.partition("@")
-    if at and options["run"]:
+    if at and run:
         raise UsageError(f"{text} and --run: which of them?", hint="give one")
     if at:
         check_name(name)
@@ -92,7 +107,6 @@ LIMITS = (
 class Monitor(DaintreeCommand):
     """Runs the component that monitors a pipeline's service, and prints its report."""
 
-    doc_purpose = COMMANDS["monitor"]
     doc_usage = (
         "PIPELINE[@NAME] | COMPONENT[@NAME] [--log DIR | --url URL] [--max-psi N …] [--json]"
     )
@@ -115,31 +129,175 @@ class Monitor(DaintreeCommand):
     names = (1, None)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
-        """Judge and print; the exit code is 2 for an alert. Raises UsageError for options that exclude each other."""
-        target, name = _named(names[0], options)
+        """Judge and print; the exit code is 2 for an alert. Raises UsageError for options that exclude each other, StageFailed for a monitor that ends otherwise."""
+        target, name = _named(names[0], options["run"])
         monitored = find_attached(self.root, "monitors", target)
         if options["log"] and options["url"]:
             raise UsageError("--log and --url: which of them?", hint="give one")
         log = _path(options["log"]) if options["log"] else str(request_log(self.root, monitored))
         arguments = [
             f"--served={options['url'] or log}",
-            *(_flag(limit["name"], options) for limit in LIMITS if options[limit["name"]]),
+            *(f"--{o['long']}={options[o['name']]}" for o in LIMITS if options[o["name"]]),
             *assignments((*options["set"], *names[1:])),
         ]
+        store = open_store(self.settings)
+        model = _monitored_run(store, monitored, options["run"], name)
+        arguments = ["--store", store.url, *arguments]
         with tempfile.TemporaryDirectory(prefix="daintree-") as scratch:
             output = Path(_path(options["output"]) if options["output"] else scratch)
-            run = options["run"]
-            report = monitor(self.settings, monitored, run, output, arguments, say, name=name)
-        if report is None:
-            return 1
-        print((report.json if options["json"] else report.text).rstrip("\n"))
-        return ALERT if report.alert else 0
+            code = run_attached(
+                self.settings, monitored.component, model, output, arguments
+            ).exit_code
+            if code == DaintreeError.exit_code:
+                # The monitor itself has said why it cannot judge.
+                return code
+            if code not in (0, ALERT):
+                raise StageFailed(f"{monitored.component} ended with exit code {code}")
+            reports = [_report(monitored, output / name) for name in (REPORT_TEXT, REPORT_JSON)]
+        print(reports[options["json"]].rstrip("\n"))
+        return code
 
 
-def _flag(name: str, options: Mapping[str, Any]) -> str:
-    return f"--{name.replace('_', '-')}={options[name]}"
+def _monitored_run(store: Store, monitored: Attached, run: str, name: str) -> str:
+    """The id of the run, or of that which has the `name`, else PIPELINE:STAGE: the run that answered last."""
+    if not name and not run:
+        return f"{monitored.pipeline}:{monitored.stage}"
+    address = Address(monitored.pipeline, monitored.stage, name) if name else Address(run)
+    return find_run(store, address).run
+
+
+def _report(monitored: Attached, file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except FileNotFoundError:
+        raise StageFailed(
+            f"{monitored.component} did not write {file.name}",
+            hint="a monitor writes a report for people and one for programs",
+        ) from None
 
 
 def _path(text: str) -> str:
     """Absolute form of a path, for the component, which runs in a directory of its own; a URL as it stands."""
     return text if "://" in text else str(Path(expand_home(text)).absolute())
+
+
+# In a container a service has to publish its port, which no stage does: `docker run -p` does it.
+RUNNER = "local"
+
+# The key of component.yaml that attaches a component to a stage.
+Role = Literal["serves", "monitors"]
+WORDS: dict[Role, str] = {"serves": "service", "monitors": "monitor"}
+
+
+class Attached(msgspec.Struct, frozen=True):
+    """A component, and the stage whose output it serves or monitors."""
+
+    component: str
+    pipeline: str
+    stage: str
+
+
+def attached(root: Path, role: Role) -> list[Attached]:
+    """The components with this role in their component.yaml, sorted by name. Raises SpecError."""
+    found = []
+    for name in discover_components(root):
+        target = getattr(read_description(root, name), role)
+        if target:
+            pipeline, _, stage = target.partition(":")
+            found.append(Attached(name, pipeline, stage))
+    return found
+
+
+def find_attached(root: Path, role: Role, name: str) -> Attached:
+    """The component of this name with this role, or the only one of the pipeline, or PIPELINE:STAGE, of this name.
+
+    Raises UsageError where there is none or more than one.
+    """
+    known = attached(root, role)
+    word = WORDS[role]
+    found = [e for e in known if name in (e.component, e.pipeline, f"{e.pipeline}:{e.stage}")]
+    if not found:
+        names = sorted({each for a in known for each in (a.component, a.pipeline)})
+        raise UsageError(
+            f"there is no {word} of {name!r}",
+            hint=nearest(name, names) or f"a {word} names what it {role} in its component.yaml",
+        )
+    if len(found) > 1:
+        named = ", ".join(each.component for each in found)
+        raise UsageError(f"{name} has several {word}s: {named}", hint="name the one you mean")
+    return found[0]
+
+
+def run_attached(
+    settings: Settings, component: str, input: str, output: Path, arguments: Sequence[str]
+) -> Outcome:
+    """Run such a component to its end in its environment on this machine; its lines go to stderr.
+
+    `output` is made if it is missing. When this call is left by an exception, an interrupt too, the component is
+    asked to end, and is gone. Raises as making its environment does.
+    """
+    runner = open_runner(RUNNER, settings)
+    version = read_versions(
+        settings.root, [component], platform=settings.platform, bases=settings.bases
+    )[component]
+    prepared = prepare(runner, version, settings, say)
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="daintree-") as name:
+        scratch = Path(name)
+        job = Job(
+            label=component,
+            component=component,
+            version=version.digest,
+            run="",
+            prepared=prepared,
+            arguments=tuple(arguments),
+            input=input,
+            places={},
+            output=output,
+            scratch=scratch,
+            log=scratch / "log.txt",
+            network=True,
+            env=version.spec.env,
+            # The store that it reads may be a bucket.
+            object_store=any(argument.startswith("s3://") for argument in arguments),
+        )
+        return runner.execute(job, say)
+
+
+def model_run(store: Store, service: Attached, run: str, name: str = "") -> RunManifest:
+    """The run to be served: the one of this id, the one that has the `name`, or else the stage's latest; its bytes are verified.
+
+    Raises UsageError where there is none that succeeded, StoreError for one that is not whole.
+    """
+    stage = f"{service.pipeline}:{service.stage}"
+    if name:
+        found: RunManifest | None = named_run(store, Address(service.pipeline, service.stage, name))
+    else:
+        found = store.find_run(run) if run else store.latest_run(service.pipeline, service.stage)
+    if found is None:
+        what = f"there is no run {run!r}" if run else f"no run of {stage} is recorded"
+        raise UsageError(what, hint=f"doit run {service.pipeline}")
+    if found.result != "succeeded":
+        raise UsageError(
+            f"run {found.run} of {stage} failed: {found.failure}",
+            hint=f"doit run {service.pipeline}",
+        )
+    try:
+        store.check(index_record_of(found), thorough=True)
+    except ArtifactDamaged as damage:
+        raise StoreError(
+            f"the output of run {found.run}: {damage.message}",
+            hint=f"doit run {service.pipeline} repairs it",
+        ) from None
+    return found
+
+
+def request_log(root: Path, service: Attached) -> Path:
+    """The directory in which `doit serve` has the requests logged by default."""
+    return root / "output" / "serve" / service.pipeline
+
+
+# What a monitor writes into its output, for people and for programs.
+REPORT_TEXT, REPORT_JSON = "report.txt", "report.json"
+# What it ends with when something is to be looked at: neither success nor an error, after which nothing is known.
+ALERT = 2

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from daintree.commands.command import JSON_OPTION, PLANNING, DaintreeCommand, option, print_json
-from daintree.commands.names import COMMANDS, reserved_names
+from daintree.commands.command import (
+    JSON_OPTION,
+    DaintreeCommand,
+    option,
+    print_json,
+    reserved_names,
+)
 from daintree.errors import UsageError
 from daintree.pipeline.addresses import (
     Address,
@@ -21,9 +25,17 @@ from daintree.pipeline.addresses import (
     parse_address,
 )
 from daintree.pipeline.job import current_user
+from daintree.pipeline.session import Request
 from daintree.spec.pipeline import load_pipeline, pipeline_files
 from daintree.store.names import moved
-from daintree.store.records import NamedRun, NameRecord, RunManifest, named_run_of, short_run
+from daintree.store.records import (
+    NamedRun,
+    NameRecord,
+    RunManifest,
+    named_run_of,
+    short_run,
+    timestamp,
+)
 from daintree.store.store import Store, open_store
 from daintree.terminal import columns
 
@@ -33,7 +45,6 @@ MOST_NOTE = 1000
 class Name(DaintreeCommand):
     """Gives the runs of a pipeline's stages a name, such as production; lists and removes names."""
 
-    doc_purpose = COMMANDS["name"]
     doc_usage = "PIPELINE[:STAGE] | RUN NAME [--note TEXT] | --list [PIPELINE] | --remove PIPELINE[:STAGE] NAME"
     doc_description = (
         "A pipeline's name leads to the runs of its last complete execution, which move at once; PIPELINE:STAGE names that stage's "
@@ -114,15 +125,15 @@ class Name(DaintreeCommand):
             print("\n".join(_table(records)))
 
 
-def fixed_address(names: Sequence[str], options: Mapping[str, Any]) -> Address:
+def fixed_address(target: str, request: Request) -> Address:
     """The address PIPELINE[:STAGE]@NAME that was typed, alone: named runs are what they are. Raises UsageError for an option of planning beside it."""
-    typed = [f"--{o['name']}" for o in PLANNING if options[o["name"]]] + list(names[1:])
-    if typed:
+    given = {"source": request.sources, "set": request.set, "runner": request.runner}
+    for name in filter(given.get, given):
         raise UsageError(
-            f"{names[0]} is a run that has a name: {typed[0]} cannot change it",
+            f"{target} is a run that has a name: --{name} cannot change it",
             hint="leave one of them out",
         )
-    return parse_address(names[0])
+    return parse_address(target)
 
 
 def _note(text: str) -> str:
@@ -141,9 +152,8 @@ def _renamed(
         named = {stage: run for stage, run in record.runs.items() if removed and stage != removed}
     if not runs and removed and removed not in record.runs:
         raise UsageError(f"no run of {record.pipeline}:{removed} has the name {record.name!r}")
-    when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     by = f"{current_user()}@{platform.node()}"
-    return moved(record, named, when=when, by=by, note=note)
+    return moved(record, named, when=timestamp(), by=by, note=note)
 
 
 def _moved_lines(old: NameRecord | None, new: NameRecord) -> list[str]:

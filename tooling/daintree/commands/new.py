@@ -11,10 +11,14 @@ from typing import Any
 
 from daintree.authoring.git_hooks import after_commit, install, remove
 from daintree.authoring.lock_requirements import lock
-from daintree.authoring.project import SAMPLE, new_project, project_difference
-from daintree.authoring.scaffold import new_component, new_pipeline
-from daintree.commands.command import DaintreeCommand, option
-from daintree.commands.names import COMMANDS, reserved_names
+from daintree.authoring.scaffold import (
+    SAMPLE,
+    new_component,
+    new_pipeline,
+    new_project,
+    project_difference,
+)
+from daintree.commands.command import DaintreeCommand, option, reserved_names
 from daintree.components import discover_images, discover_libraries
 from daintree.errors import UsageError
 from daintree.installation import installed_from
@@ -24,7 +28,6 @@ from daintree.terminal import count, say
 class New(DaintreeCommand):
     """Writes a project, a component or a pipeline that runs as it is."""
 
-    doc_purpose = COMMANDS["new"]
     doc_usage = (
         "project DIR [--diff] | component GROUP/NAME [--dockerfile] | pipeline NAME [COMPONENT …]"
     )
@@ -99,7 +102,6 @@ def _is_shared(address: str) -> bool:
 class Lock(DaintreeCommand):
     """Compiles requirements.in of components and their libraries into requirements.txt."""
 
-    doc_purpose = COMMANDS["lock"]
     doc_usage = "[COMPONENT …] [--upgrade] [--check]"
     doc_description = (
         "Without names, every component and library. requirements.in says what is imported; requirements.txt is "
@@ -126,7 +128,6 @@ class Lock(DaintreeCommand):
 class Hooks(DaintreeCommand):
     """Switches the project's git hooks on or off."""
 
-    doc_purpose = COMMANDS["hooks"]
     doc_usage = "[--update | --remove]"
     doc_description = (
         "After each commit the images that it changed are built in the background, and pushed where there is a registry. "

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 from daintree.commands.command import plan_request
 from daintree.errors import DaintreeError, UsageError
 from daintree.pipeline.decisions import Hit
-from daintree.pipeline.plan import Planned, reason
+from daintree.pipeline.plan import Planned
+from daintree.pipeline.reasons import reason
 from daintree.pipeline.session import Request
 from daintree.settings import Settings, find_project, read_settings
-from daintree.spec.parameters import as_argument
+from daintree.spec.component import as_argument
 from daintree.store.records import short_run
 from daintree.terminal import duration, nearest
 
@@ -152,12 +153,7 @@ def metrics(target: str, *, by: str = "", lowest: bool = False) -> Table:
 
     Raises UsageError where no run has any, or none has `by`.
     """
-    from daintree.commands.metrics import (
-        best_first,
-        chosen_metrics,
-        measured_runs,
-        varied_facts,
-    )
+    from daintree.commands.metrics import best_first, chosen_metrics, measured_runs, varied_facts
 
     rows = measured_runs(_settings(), *_names(target))
     if not rows:
@@ -234,10 +230,7 @@ def run(
     planned = _planned(name, set, source, runner=runner, always=force)
     if stage:
         planned.plan.stage(stage)
-    began = time.perf_counter()
-    pipeline_run = PipelineRun(
-        planned, Progress(planned.plan, began, settings=planned.session.settings), stage=stage
-    )
+    pipeline_run = PipelineRun(planned, Progress(planned, time.perf_counter()), stage=stage)
     try:
         run_stages([pipeline_run], RunOptions())
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -16,27 +16,19 @@ from daintree.commands.command import (
     YES,
     DaintreeCommand,
     option,
-    planned,
+    plan_request,
     print_json,
+    request_of,
+    reserved_names,
 )
-from daintree.commands.names import COMMANDS, reserved_names
 from daintree.errors import SourceError, StoreError, UsageError
 from daintree.pipeline.decisions import BoundStage, Decision, Hit, Miss, Pending
-from daintree.pipeline.plan import (
-    Plan,
-    Planned,
-    read_last_runs,
-    reason,
-    refusals,
-    results_of_other_runner,
-)
-from daintree.pipeline.session import Session
+from daintree.pipeline.plan import Plan, Planned, read_last_runs, refusals, results_of_other_runner
+from daintree.pipeline.reasons import Link, chain_of_causes, nearest_run, reason
+from daintree.pipeline.session import Request, Session
 from daintree.spec.pipeline import Pipeline, load_pipeline
 from daintree.store.records import RunManifest
 from daintree.terminal import colour, columns, count, duration, say
-
-if TYPE_CHECKING:
-    from daintree.pipeline.causes import Link
 
 _SHADES = {"hit": "green", "miss": "red", "pending": "yellow"}
 
@@ -68,8 +60,6 @@ def _reason(session: Session, plan: Plan, stage: BoundStage) -> str:
         return f"runs after {', '.join(decision.on)}"
     words = reason(session, plan, stage, decision)
     if isinstance(decision, Miss) and not decision.reason:
-        from daintree.pipeline.causes import nearest_run
-
         return "; ".join(filter(None, (words, nearest_run(session, plan, stage))))
     return words
 
@@ -156,7 +146,6 @@ class PlanCommand(DaintreeCommand):
     """Shows each stage as a hit, a miss or pending; runs and downloads nothing."""
 
     name = "plan"
-    doc_purpose = COMMANDS["plan"]
     doc_usage = "PIPELINE [--set stage.parameter=value …] [--json] | PIPELINE:STAGE --why"
     doc_description = (
         "HIT: the output is in the store. MISS: the stage would run, for the reason given. PENDING: that depends on what "
@@ -174,7 +163,7 @@ class PlanCommand(DaintreeCommand):
     names = (1, None)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Plan and print."""
+        """Plan and print. Raises UsageError for a name too many."""
         pipeline, *words = names
         if words and not (options["set"] or options["force"]):
             raise UsageError(
@@ -183,13 +172,9 @@ class PlanCommand(DaintreeCommand):
         stage = ""
         if options["why"]:
             pipeline, _, stage = pipeline.partition(":")
-        made = planned(
-            self.settings,
-            pipeline,
-            options,
-            set=(word for word in words if "=" in word),
-            force=(*options["force"], *(word for word in words if "=" not in word)),
-        )
+        request = request_of(pipeline, options, [word for word in words if "=" in word])
+        forced = (*request.force, *(word for word in words if "=" not in word))
+        made = plan_request(self.settings, msgspec.structs.replace(request, force=forced))
         if options["why"]:
             self._print_causes(made, stage or made.plan.stages[-1].name, options["json"])
         elif options["json"]:
@@ -198,8 +183,6 @@ class PlanCommand(DaintreeCommand):
             print("\n".join(plan_table(made)))
 
     def _print_causes(self, made: Planned, stage: str, as_json: bool) -> None:
-        from daintree.pipeline.causes import chain_of_causes
-
         links = chain_of_causes(*made, stage)
         if as_json:
             pipeline = made.plan.pipeline.name
@@ -278,7 +261,6 @@ def _quoted(text: str) -> str:
 class Graph(DaintreeCommand):
     """Draws a pipeline as text, or as a Mermaid flowchart."""
 
-    doc_purpose = COMMANDS["graph"]
     doc_usage = "PIPELINE [--mermaid]"
     doc_description = "What the stages read and write, and whether each is a hit, a miss or pending; runs nothing."
     cmd_options = (
@@ -289,15 +271,15 @@ class Graph(DaintreeCommand):
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         """Plan and draw."""
-        drawing = self._drawing(names[0], options)
+        drawing = self._drawing(request_of(names[0], options))
         print("\n".join((mermaid if options["mermaid"] else text_graph)(drawing)))
 
-    def _drawing(self, name: str, options: Mapping[str, Any]) -> Drawing:
+    def _drawing(self, request: Request) -> Drawing:
         """The plan; where its source or store cannot be read, the pipeline file alone, and a note on stderr."""
         try:
-            return drawing_of(planned(self.settings, name, options).plan)
+            return drawing_of(plan_request(self.settings, request).plan)
         except (SourceError, StoreError) as error:
             say(f"note: without statuses: {error.message}")
-            pipeline = load_pipeline(self.root, name, reserved_names(self.root))
+            pipeline = load_pipeline(self.root, request.pipeline, reserved_names(self.root))
             locations = {name: source.location for name, source in pipeline.sources.items()}
-            return Drawing(pipeline, locations | pipeline.typed_sources(options["source"]), {})
+            return Drawing(pipeline, locations | pipeline.typed_sources(request.sources), {})

@@ -8,14 +8,10 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from daintree.pipeline.plan import Plan
+from daintree.pipeline.plan import Planned
 from daintree.store.records import IndexRecord
 from daintree.terminal import colour, count, duration, say, size, streamed
-
-if TYPE_CHECKING:
-    from daintree.settings import Settings
 
 # A stage that has printed nothing for so long is said to be running, and again after twice that, up to LONGEST_SILENCE.
 FIRST_SILENCE, LONGEST_SILENCE = 20.0, 300.0
@@ -51,15 +47,14 @@ class Progress:
 
     def __init__(
         self,
-        plan: Plan,
+        planned: Planned,
         began: float,
         clock: Callable[[], float] = time.perf_counter,
-        *,
-        settings: Settings | None = None,
     ) -> None:
-        """`began` is the value of `clock` when the command began; `settings` are those of the project whose files tracebacks name."""
+        """`began` is the value of `clock` when the command began."""
+        session, plan = planned
         self._plan = plan
-        self._settings = settings
+        self._settings = session.settings
         self._began = began
         self._clock = clock
         self._width = max(len(stage.name) for stage in plan.stages)
@@ -135,7 +130,7 @@ class Progress:
     def _in_working_tree(self, stage: str, text: str) -> str:
         """A traceback's line with the working tree's file in the place of the snapshot's or image's, where both are the same."""
         match = _FRAME.match(text)
-        if match is None or self._settings is None:
+        if match is None:
             return text
         copies = (f"{self._settings.snapshots}/", "/application/")
         files = self._plan.version_of(self._plan.stage(stage)).files

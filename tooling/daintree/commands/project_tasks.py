@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from daintree.authoring.component_tests import run_component_tests
-from daintree.commands.command import complain, guarded
+from daintree.commands.command import complain, guarded, reserved_names
 from daintree.commands.doit_adapter import PIPELINE
-from daintree.commands.names import reserved_names
 from daintree.commands.reference import outdated_pages, write_pages
 from daintree.components import discover_components, discover_libraries
 from daintree.errors import DaintreeError

@@ -11,10 +11,9 @@ from typing import Any, Literal
 import msgspec
 
 from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
-from daintree.commands.names import COMMANDS
 from daintree.errors import ArtifactDamaged, StoreForbidden, UsageError
-from daintree.pipeline.publish import publish_result
 from daintree.settings import SETTINGS, Settings, read_directory
+from daintree.store.index import publish_result
 from daintree.store.local import LocalRuns
 from daintree.store.records import HistoryEntry, IndexRecord, RunManifest
 from daintree.store.store import Shared, Store, open_store
@@ -35,7 +34,6 @@ class Pushed(msgspec.Struct, frozen=True, kw_only=True):
 class Push(DaintreeCommand):
     """Publishes what this machine has computed; exit code 1 where something cannot be shared that should be whole."""
 
-    doc_purpose = COMMANDS["push"]
     doc_usage = "[PIPELINE] [--from DIRECTORY] [--json]"
     doc_description = (
         "Takes runs with any parameters from the embedded store (the directory that is used when no other store is set) and from the cache of the "
@@ -159,18 +157,13 @@ class _Push:
         self, source: LocalRuns, manifest: RunManifest, record: IndexRecord
     ) -> IndexRecord:
         """Publish under the lease of the content key: whoever computes it now is waited for."""
-        remote = self._shared.remote
-
-        def publish_run() -> IndexRecord:
-            directory = Path(source.path(manifest.location)).parent
-            remote.publish(directory, manifest, lambda: source.check(record, thorough=False))
-            return record
-
+        remote, directory = self._shared.remote, Path(source.path(manifest.location)).parent
         with self._store.lease(manifest.keys.content, waiting=lambda: None):
             standing = remote.records.lookup([manifest.keys.content])[0]
             if standing is not None and remote.check_all([standing])[0] is None:
                 return standing
-            return publish_result(remote.records, manifest.keys, publish_run, replacing=standing)
+            remote.publish(directory, manifest, lambda: source.check(record, thorough=False))
+            return publish_result(remote.records, manifest.keys, record, replacing=standing)
 
 
 _WORDS = {"pushed": "pushed", "known": "known already", "refused": "not shared"}

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 
 import msgspec
 
-from daintree.commands.names import COMMANDS
+from daintree.commands.command import COMMANDS
 from daintree.settings import SETTINGS
 from daintree.spec.component import ComponentSpec, Param, Resources
 from daintree.spec.pipeline import (

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from doit.cmd_base import TaskLoader2
 from doit.cmd_run import Run as DoitRun
 
 from daintree.commands.command import (
+    COMMANDS,
     FORCE,
     JSON_OPTION,
     ONLY,
@@ -22,8 +24,9 @@ from daintree.commands.command import (
     YES,
     option,
     plan_request,
-    planned,
     print_json,
+    request_of,
+    reserved_names,
 )
 from daintree.commands.doit_adapter import (
     DODO,
@@ -33,14 +36,13 @@ from daintree.commands.doit_adapter import (
     execute_runs,
     run_stages,
 )
-from daintree.commands.names import COMMANDS, reserved_names
 from daintree.commands.progress import Progress
 from daintree.errors import UsageError
 from daintree.pipeline.engine import PipelineRun
 from daintree.pipeline.plan import Plan
 from daintree.pipeline.session import Request
-from daintree.settings import find_project, is_daintree, read_settings
-from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files
+from daintree.settings import Settings, find_project, is_daintree, read_settings
+from daintree.spec.pipeline import load_pipeline, pipeline_files
 from daintree.store.records import short_run
 from daintree.terminal import columns, count, duration
 
@@ -133,53 +135,37 @@ class Run(AtProject, DoitRun):  # type: ignore[misc]
         return self._run_names(root, params, names)
 
     def _run_names(self, root: Path, params: Any, names: Sequence[str]) -> int:
-        known = pipeline_files(root)
-        _refuse_commands([name for name in names if name not in known])
-        targets = [name for name in names if name.partition(":")[0] in known]
-        tasks = [name for name in names if name not in targets]
-        forced: list[str] = []
-        if targets:
-            forced, tasks = _loose_words(params, tasks)
-        if len(targets) + len(tasks) > 1:
-            _refuse_shared_options(params, [*targets, *tasks])
-        if params["pdb"] and targets:
-            return _debug(root, params, [*targets, *tasks])
+        wanted = _read(root, params, names)
+        if params["pdb"] and wanted.targets:
+            return _debug(wanted)
         code = 0
-        rounds = [*_rounds(root, targets)] if len(targets) > 1 else [targets]
-        for together in rounds:
-            code = max(code, self._run_together(root, params, together, tasks, forced))
-            tasks = []
+        several = len(wanted.targets) > 1
+        for together in _rounds(root, wanted.targets) if several else [wanted.targets]:
+            round = msgspec.structs.replace(wanted, targets=tuple(together))
+            code = max(code, self._run_together(round, params))
+            wanted = msgspec.structs.replace(wanted, tasks=())
         return code
 
-    def _run_together(
-        self,
-        root: Path,
-        params: Any,
-        targets: Sequence[str],
-        tasks: Sequence[str],
-        forced: Sequence[str],
-    ) -> int:
+    def _run_together(self, wanted: _Wanted, params: Any) -> int:
         """Run these as one doit run, and print what came of each pipeline whose stages all have their output."""
         began = time.perf_counter()
-        keep_going = params["keep_going"] or params["continue"] or bool(params["sweep"])
-        options = RunOptions(params["jobs"] or params["num_process"], keep_going)
-        runs = [_start(root, params, target, began, forced) for target in targets]
+        runs = [_start(wanted, target, began) for target in wanted.targets]
         code = 0
         try:
-            if tasks:
+            if wanted.tasks:
                 self.place(params)
                 self.loader: TaskLoader2 = StageLoader(
-                    runs, self.loader, lambda name: _start(root, params, name, began)
+                    runs, self.loader, lambda name: _start(wanted, name, began)
                 )
-                names = [*(run.target for run in runs), *tasks]
-                code = execute_runs(self, params, names, options, super().execute)
+                names = [*(run.target for run in runs), *wanted.tasks]
+                code = execute_runs(self, params, names, wanted.options, super().execute)
             else:
-                run_stages(runs, options)
+                run_stages(runs, wanted.options)
         finally:
             for run in runs:
                 run.events.end()
                 run.remember()
-                if run.is_complete and params["json"]:
+                if run.is_complete and wanted.json:
                     print_json(run_as_json(run))
                 elif run.is_complete or (run.plan.combinations and run.results):
                     print(run_summary(run, time.perf_counter() - began))
@@ -187,39 +173,75 @@ class Run(AtProject, DoitRun):  # type: ignore[misc]
         return 1 if code else 0
 
 
-def _start(
-    root: Path, params: Any, target: str, began: float, forced: Sequence[str] = ()
-) -> PipelineRun:
-    """The run of a pipeline, or of one of its stages, planned with the command's options."""
-    name, _, stage = target.partition(":")
-    request = Request(
-        pipeline=name,
-        directory=Path.cwd(),
-        sources=tuple(params["source"]),
-        output=params["output"],
-        set=tuple(params["set"]),
-        force=(*_split(params["force"]), *forced),
-        only=params["only"] or (_single(target) if params["single"] else ""),
-        always=params["always"],
-        sweep=tuple(params["sweep"]),
-        large=params["yes"],
-        runner=params["runner"],
-        verify=params["verify"],
+class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Words of a `doit run`: pipelines and stages of them, other tasks, and the request for each pipeline, whose name it lacks.
+
+    `single` is doit's own word for `only`.
+    """
+
+    settings: Settings
+    targets: tuple[str, ...]
+    tasks: tuple[str, ...]
+    request: Request
+    single: bool
+    options: RunOptions
+    json: bool
+
+
+def _read(root: Path, params: Any, names: Sequence[str]) -> _Wanted:
+    """The words as they were typed. Words after --set and --force belong to them: more assignments, more stages."""
+    known = pipeline_files(root)
+    _refuse_commands([name for name in names if name not in known])
+    targets = tuple(name for name in names if name.partition(":")[0] in known)
+    others = [name for name in names if name not in targets]
+    assignments = [word for word in others if "=" in word] if targets else []
+    tasks = [word for word in others if word not in assignments]
+    forced = [part for word in params["force"] for part in word.split(",") if part]
+    if targets and forced:
+        forced, tasks = [*forced, *tasks], []
+    wanted = _Wanted(
+        settings=read_settings(root),
+        targets=targets,
+        tasks=tuple(tasks),
+        request=msgspec.structs.replace(
+            request_of("", params, assignments),
+            force=tuple(forced),
+            only=params["only"],
+            always=params["always"],
+        ),
+        single=params["single"],
+        options=RunOptions(
+            params["jobs"] or params["num_process"],
+            params["keep_going"] or params["continue"] or bool(params["sweep"]),
+        ),
+        json=params["json"],
     )
-    made = plan_request(read_settings(root), request, fetch=True)
+    if len(targets) + len(tasks) > 1:
+        _refuse_shared_options(wanted)
+    return wanted
+
+
+def _start(wanted: _Wanted, target: str, began: float) -> PipelineRun:
+    """The run of a pipeline, or of one of its stages, planned as it is wanted."""
+    name, _, stage = target.partition(":")
+    only = wanted.request.only or (_single(target) if wanted.single else "")
+    request = msgspec.structs.replace(wanted.request, pipeline=name, only=only)
+    made = plan_request(wanted.settings, request, fetch=True)
     _check_target(made.plan, stage)
-    progress = Progress(made.plan, began, settings=made.session.settings)
-    return PipelineRun(made, progress, stage=stage)
+    return PipelineRun(made, Progress(made, began), stage=stage)
 
 
-def _debug(root: Path, params: Any, names: Sequence[str]) -> int:
-    [target, *others] = names
+def _debug(wanted: _Wanted) -> int:
+    [target, *others] = (*wanted.targets, *wanted.tasks)
     name, _, stage = target.partition(":")
     if others or not stage:
         raise UsageError("--pdb is for one stage", hint=f"doit run {name}:STAGE --pdb")
     from daintree.commands.shell import debug_stage
 
-    return debug_stage(planned(read_settings(root), name, params, fetch=True), stage)
+    request = msgspec.structs.replace(
+        wanted.request, pipeline=name, force=(), only="", always=False
+    )
+    return debug_stage(plan_request(wanted.settings, request, fetch=True), stage)
 
 
 def _rounds(root: Path, targets: Sequence[str]) -> Iterator[list[str]]:
@@ -227,7 +249,7 @@ def _rounds(root: Path, targets: Sequence[str]) -> Iterator[list[str]]:
     together: list[str] = []
     written: list[Path] = []
     for target in targets:
-        pipeline = _read(root, target)
+        pipeline = load_pipeline(root, target.partition(":")[0], reserved_names(root))
         sources = [Path(os.path.abspath(root / s.location)) for s in pipeline.sources.values()]
         if any(source.is_relative_to(output) for output in written for source in sources):
             yield together
@@ -237,10 +259,6 @@ def _rounds(root: Path, targets: Sequence[str]) -> Iterator[list[str]]:
             written.append(Path(os.path.abspath(root / pipeline.output)))
     if together:
         yield together
-
-
-def _read(root: Path, target: str) -> Pipeline:
-    return load_pipeline(root, target.partition(":")[0], reserved_names(root))
 
 
 def _check_target(plan: Plan, stage: str) -> None:
@@ -269,18 +287,6 @@ def _single(target: str) -> str:
     return stage
 
 
-def _loose_words(params: Any, rest: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Words after --set and --force that belong to them: more assignments, more stages. (stages, what is left)"""
-    assignments = [word for word in rest if "=" in word]
-    params["set"] = [*params["set"], *assignments]
-    others = [word for word in rest if word not in assignments]
-    return (others, []) if params["force"] else ([], others)
-
-
-def _split(names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(part for name in names for part in name.split(",") if part)
-
-
 def _refuse_commands(names: Sequence[str]) -> None:
     for name in names:
         if name in COMMANDS:
@@ -289,10 +295,19 @@ def _refuse_commands(names: Sequence[str]) -> None:
             )
 
 
-def _refuse_shared_options(params: Mapping[str, Any], names: Sequence[str]) -> None:
-    for name in ("source", "output", "set", "sweep", "force", "only", "json"):
-        if params[name]:
-            raise UsageError(
-                f"--{name} with several names ({', '.join(names)}): which of them is it for?",
-                hint="run them one by one",
-            )
+def _refuse_shared_options(wanted: _Wanted) -> None:
+    request, names = wanted.request, (*wanted.targets, *wanted.tasks)
+    given = {
+        "source": request.sources,
+        "output": request.output,
+        "set": request.set,
+        "sweep": request.sweep,
+        "force": request.force,
+        "only": request.only,
+        "json": wanted.json,
+    }
+    for name in filter(given.get, given):
+        raise UsageError(
+            f"--{name} with several names ({', '.join(names)}): which of them is it for?",
+            hint="run them one by one",
+        )

@@ -8,14 +8,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from daintree.commands.command import PLANNING, VERIFY, DaintreeCommand, option, planned
+from daintree.commands.command import (
+    PLANNING,
+    VERIFY,
+    DaintreeCommand,
+    option,
+    plan_request,
+    request_of,
+)
 from daintree.commands.name import fixed_address
-from daintree.commands.names import COMMANDS
 from daintree.errors import UsageError
-from daintree.pipeline.addresses import named_runs
-from daintree.pipeline.plan import Plan, Planned
+from daintree.pipeline.addresses import Address, named_runs
+from daintree.pipeline.plan import Planned
+from daintree.pipeline.session import Request
 from daintree.pipeline.stage_data import (
-    StageData,
     copy_data,
     copy_outputs,
     copy_run,
@@ -29,28 +35,9 @@ from daintree.store.store import open_store
 from daintree.terminal import count, say, size
 
 
-class _OneStage(DaintreeCommand):
-    """A command on one stage of one pipeline."""
-
-    doc_usage = "PIPELINE:STAGE [--set stage.parameter=value …]"
-    names = (1, None)
-
-    def cached(self, options: Mapping[str, Any], names: list[str]) -> tuple[Planned, StageData]:
-        """The plan, and what the store has for the stage that is named."""
-        pipeline, _, stage = names[0].partition(":")
-        if not stage:
-            raise UsageError(
-                f"doit {self.name} {names[0]}: which stage?",
-                hint=f"doit {self.name} PIPELINE:STAGE",
-            )
-        made = planned(self.settings, pipeline, options, set=names[1:], fetch=True)
-        return made, last_data(*made, stage)
-
-
-class Pull(_OneStage):
+class Pull(DaintreeCommand):
     """Copies a stage's last inputs and output, or the outputs of all stages, out of the store."""
 
-    doc_purpose = COMMANDS["pull"]
     doc_usage = "PIPELINE[:STAGE][@NAME] [--set stage.parameter=value …]"
     doc_description = (
         "Fetches the inputs that the stage would read now, or else those of its last run, and the output that came "
@@ -62,65 +49,70 @@ class Pull(_OneStage):
         VERIFY,
         option("to", "the directory (default: pull/PIPELINE[/STAGE] in the project)"),
     )
+    names = (1, None)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         """Find, copy, and print where."""
-        if "@" in names[0]:
-            self._pull_named(options, names)
-            return
-        if ":" not in names[0]:
-            self._pull_outputs(options, names)
-            return
-        (session, plan), cached = self.cached(options, names)
-        directory = self._directory(options, plan, cached.stage.name)
+        target, *words = names
+        pipeline, _, stage = target.partition(":")
+        request, to = request_of(pipeline, options, words), options["to"]
+        if "@" in target:
+            self._pull_named(fixed_address(target, request), request, to)
+        elif ":" in target:
+            self._pull_stage(request, stage, to)
+        else:
+            self._pull_outputs(request, to)
+
+    def _pull_stage(self, request: Request, stage: str, to: str) -> None:
+        session, plan = plan_request(self.settings, request, fetch=True)
+        cached = last_data(session, plan, stage)
+        directory = self._directory(to, request.pipeline, stage)
         copy_data(session, plan, cached, directory)
         read = cached.needs.values()
         print(f"{directory}/input" + (f"  {_what(*read)}" if read else "  the source"))
         if cached.output:
             print(f"{directory / 'output'}  {_what(cached.output)}")
         else:
-            say(f"no run of {names[0]} on these inputs is recorded: there is no output")
+            target = f"{request.pipeline}:{stage}"
+            say(f"no run of {target} on these inputs is recorded: there is no output")
 
-    def _pull_outputs(self, options: Mapping[str, Any], names: list[str]) -> None:
-        session, plan = planned(self.settings, names[0], options, set=names[1:], fetch=True)
-        directory = self._directory(options, plan)
+    def _pull_outputs(self, request: Request, to: str) -> None:
+        session, plan = plan_request(self.settings, request, fetch=True)
+        pipeline, directory = request.pipeline, self._directory(to, request.pipeline)
         outputs = outputs_in_store(plan)
         copy_outputs(session, outputs, directory)
         for stage in plan.stages:
             if stage.name in outputs:
                 print(f"{directory / stage.name / 'output'}  {_what(outputs[stage.name])}")
             else:
-                say(f"{names[0]}:{stage.name} has no output in the store: doit run {names[0]}")
+                say(f"{pipeline}:{stage.name} has no output in the store: doit run {pipeline}")
 
-    def _pull_named(self, options: Mapping[str, Any], names: list[str]) -> None:
-        address = fixed_address(names, options)
-        store = open_store(self.settings, verify=options["verify"])
+    def _pull_named(self, address: Address, request: Request, to: str) -> None:
+        store = open_store(self.settings, verify=request.verify)
+        directory = self._directory(to, address.subject, address.stage)
         for stage, run in named_runs(store, address).items():
-            place = options["to"] or self.root / "pull" / address.subject / address.stage
-            directory = Path(expand_home(str(place))).absolute()
-            for path in copy_run(
-                store, self.root, run, directory / ("" if address.stage else stage)
-            ):
+            place = directory / ("" if address.stage else stage)
+            for path in copy_run(store, self.root, run, place):
                 print(path)
 
-    def _directory(self, options: Mapping[str, Any], plan: Plan, stage: str = "") -> Path:
-        if options["to"]:
-            chosen = Path(expand_home(options["to"])).absolute()
-            for place in (chosen, *chosen.parents):
-                if place.exists() and not place.is_dir():
-                    raise UsageError(
-                        f"--to {options['to']}: {place} is no directory",
-                        hint="name a directory, there or to be made",
-                    )
-            return chosen
-        return self.root / "pull" / plan.pipeline.name / stage
+    def _directory(self, to: str, pipeline: str, stage: str = "") -> Path:
+        if not to:
+            return self.root / "pull" / pipeline / stage
+        chosen = Path(expand_home(to)).absolute()
+        for place in (chosen, *chosen.parents):
+            if place.exists() and not place.is_dir():
+                raise UsageError(
+                    f"--to {to}: {place} is no directory",
+                    hint="name a directory, there or to be made",
+                )
+        return chosen
 
 
-class OpenShell(_OneStage):
+class OpenShell(DaintreeCommand):
     """Opens a shell in a stage's environment, on its last inputs, with its command ready."""
 
     name = "shell"
-    doc_purpose = COMMANDS["shell"]
+    doc_usage = "PIPELINE:STAGE [--set stage.parameter=value …]"
     doc_description = (
         "The shell runs where the stage would: in its virtual environment or, with the docker runner, in a container. "
         "Its directory is laid out as in the image and leads into the working tree, so that an edit counts at once. "
@@ -131,10 +123,17 @@ class OpenShell(_OneStage):
         *PLANNING,
         option("frozen", "the version's own files instead of the working tree's", type=bool),
     )
+    names = (1, None)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
-        """Open it; the exit code is the shell's."""
-        (session, plan), cached = self.cached(options, names)
+        """Open it; the exit code is the shell's. Raises UsageError for a whole pipeline."""
+        target, *words = names
+        pipeline, _, stage = target.partition(":")
+        if not stage:
+            raise UsageError(f"doit shell {target}: which stage?", hint="doit shell PIPELINE:STAGE")
+        request = request_of(pipeline, options, words)
+        session, plan = plan_request(self.settings, request, fetch=True)
+        cached = last_data(session, plan, stage)
         with shell_job(session, plan, cached, say, frozen=options["frozen"]) as job:
             shell = session.runner.shell(job, terminal=sys.stdin.isatty())
             say(f"{job.label} in its environment ({plan.runner}); $RUN runs")

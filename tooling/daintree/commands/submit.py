@@ -1,13 +1,16 @@
-"""`doit submit`, `doit logs` and `doit cancel`: a pipeline's Workflow in the cluster, from its beginning to its end."""
+"""`doit submit`, `logs`, `cancel` and `record`: a pipeline's Workflow in the cluster, from its beginning to its end."""
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
+
+import msgspec
 
 from daintree.argo.cluster import Object
 from daintree.argo.names import RECORD
@@ -28,14 +31,15 @@ from daintree.commands.command import (
     DaintreeCommand,
     option,
     print_json,
+    request_of,
 )
-from daintree.commands.names import COMMANDS
-from daintree.errors import ClusterError, ClusterMissing
+from daintree.errors import ClusterError, ClusterMissing, ClusterUnavailable, StoreUnavailable
 from daintree.spec.pipeline import pipeline_files
-from daintree.terminal import colour, count, duration, say
+from daintree.terminal import colour, count, duration, say, size
 
 if TYPE_CHECKING:
     from daintree.argo.cluster import Cluster
+    from daintree.argo.recording import StageReport
     from daintree.argo.submission import PlannedSubmission
 
 
@@ -47,8 +51,8 @@ class _ClusterCommand(DaintreeCommand):
 
         return open_cluster()
 
-    def _namespace(self, options: Mapping[str, Any]) -> str:
-        return str(options["namespace"] or self.settings.argo_namespace)
+    def _namespace(self, typed: str) -> str:
+        return typed or self.settings.argo_namespace
 
     def _workflow(self, cluster: Cluster, namespace: str, name: str) -> Object:
         """The Workflow of this name, or the newest of the pipeline of this name."""
@@ -61,7 +65,6 @@ class _ClusterCommand(DaintreeCommand):
 class Submit(_ClusterCommand):
     """Makes the Workflow of what a pipeline misses in the cluster, or attaches to the one that is there."""
 
-    doc_purpose = COMMANDS["submit"]
     doc_usage = "PIPELINE [--watch] [--source s3://…] [--set stage.parameter=value …]"
     doc_description = (
         "Plans as `doit argo` does, and hands the Workflow to the cluster of the kubeconfig's current context, or to the one "
@@ -80,8 +83,8 @@ class Submit(_ClusterCommand):
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
         """Plan, submit, and watch where that is asked for."""
-        cluster, namespace = self._cluster(), self._namespace(options)
-        planned = planned_submission(self.settings, names[0], options)
+        cluster, namespace = self._cluster(), self._namespace(options["namespace"])
+        planned = planned_submission(self.settings, request_of(names[0], options))
         say(submission_summary(planned))
         submitted = None
         if planned.submission.stages:
@@ -94,7 +97,7 @@ class Submit(_ClusterCommand):
             sys.stdout.flush()
         if submitted is None or not options["watch"]:
             return 0
-        return _watch(cluster, namespace, submitted.name, options)
+        return _watch(cluster, namespace, submitted.name, options["namespace"])
 
     def _submit(self, cluster: Cluster, namespace: str, planned: PlannedSubmission) -> Submitted:
         from daintree.argo.manifest import workflow_manifest
@@ -114,7 +117,6 @@ class Submit(_ClusterCommand):
 class Logs(_ClusterCommand):
     """Prints what the pods of a Workflow say."""
 
-    doc_purpose = COMMANDS["logs"]
     doc_usage = "PIPELINE[:STAGE] | WORKFLOW[:STAGE] [--follow]"
     doc_description = (
         "Of a pipeline's newest Workflow, or of the Workflow of that name. With a stage, its lines are printed as they are; the stage "
@@ -130,7 +132,7 @@ class Logs(_ClusterCommand):
         """Print; 130 where Ctrl-C ended the following."""
         from daintree.argo.workflows import check_stage, follow_logs, read_logs
 
-        cluster, namespace = self._cluster(), self._namespace(options)
+        cluster, namespace = self._cluster(), self._namespace(options["namespace"])
         name, _, stage = names[0].partition(":")
         workflow = self._workflow(cluster, namespace, name)
         if stage:
@@ -149,7 +151,6 @@ class Logs(_ClusterCommand):
 class Cancel(_ClusterCommand):
     """Stops a Workflow; what has succeeded is recorded."""
 
-    doc_purpose = COMMANDS["cancel"]
     doc_usage = "PIPELINE | WORKFLOW"
     doc_description = (
         "Stops a pipeline's newest Workflow, or the Workflow of that name, as Argo's own stop does: its pods end, and its exit "
@@ -162,14 +163,56 @@ class Cancel(_ClusterCommand):
         """Stop it."""
         from daintree.argo.workflows import stop
 
-        cluster, namespace = self._cluster(), self._namespace(options)
+        cluster, namespace = self._cluster(), self._namespace(options["namespace"])
         workflow = self._workflow(cluster, namespace, names[0])
         stop(cluster, namespace, workflow)
         say(f"stopping the Workflow {workflow['metadata']['name']}: what has succeeded is recorded")
 
 
-def _watch(cluster: Cluster, namespace: str, name: str, options: Mapping[str, Any]) -> int:
-    """Show the Workflow's stages to its end; 0, or 130 or 143 where a signal ended the watching alone.
+class Record(_ClusterCommand):
+    """Records a Workflow's stages; exit code 1 when one that succeeded cannot be recorded."""
+
+    doc_usage = "WORKFLOW [--namespace NAMESPACE] [--json]"
+    doc_description = (
+        "A Workflow's exit handler does it when its stages have ended. By hand it is for a Workflow that was terminated, or whose "
+        "exit handler died: what is recorded already is left alone, what was begun is completed."
+    )
+    cmd_options = (NAMESPACE, JSON_OPTION)
+    names = (1, 1)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> int:
+        """Record; in a pod, what may do when it is tried again ends in a code of its own, on which Argo tries again."""
+        from daintree.argo.cluster import IN_CLUSTER
+        from daintree.argo.manifest import TEMPORARY_FAILURE
+
+        try:
+            namespace = self._namespace(options["namespace"])
+            return self._record(names[0], namespace, as_json=options["json"])
+        except (StoreUnavailable, ClusterUnavailable) as error:
+            if os.environ.get(IN_CLUSTER):
+                error.exit_code = TEMPORARY_FAILURE
+            raise
+
+    def _record(self, workflow: str, namespace: str, *, as_json: bool) -> int:
+        """Record one stage after the other and say what became of each."""
+        from daintree.argo.recording import recording_of
+        from daintree.store.store import open_store
+
+        runs = open_store(self.settings).published
+        recording = recording_of(self._cluster(), namespace, runs, workflow)
+        width = max(len(stage.name) for stage in recording.stages)
+        reports = []
+        for stage in recording.stages:
+            reports.append(recording.record(stage))
+            if not as_json:
+                print(stage_line(reports[-1], width, sys.stdout), flush=True)
+        if as_json:
+            print_json(record_as_json(workflow, namespace, reports))
+        return 1 if any(report.status == "refused" for report in reports) else 0
+
+
+def _watch(cluster: Cluster, namespace: str, name: str, typed: str) -> int:
+    """Show the Workflow's stages to its end; 0, or 130 or 143 where a signal ended the watching alone. `typed` is the namespace as it was typed.
 
     Raises StageFailed where it did not succeed.
     """
@@ -181,21 +224,21 @@ def _watch(cluster: Cluster, namespace: str, name: str, options: Mapping[str, An
             cluster, namespace, name, progress.seen, lambda: say(untaken_line(name, namespace))
         )
     except KeyboardInterrupt as stopped:
-        _goes_on(name, namespace, options)
+        _goes_on(name, typed)
         return _signalled(stopped)
     except ClusterMissing:
         raise
     except ClusterError:
-        _goes_on(name, namespace, options)
+        _goes_on(name, typed)
         raise
     check_outcome(workflow)
     progress.ended(workflow)
     return 0
 
 
-def _goes_on(name: str, namespace: str, options: Mapping[str, Any]) -> None:
+def _goes_on(name: str, typed: str) -> None:
     """Say that only the watching has ended."""
-    there = f" --namespace {namespace}" if options["namespace"] else ""
+    there = f" --namespace {typed}" if typed else ""
     say(f"the Workflow {name} goes on without being watched")
     say(f"to come back: {shlex.join(['doit', *sys.argv[1:]])}")
     say(f"to stop it: doit cancel {name}{there}")
@@ -330,3 +373,21 @@ def _seconds(started: datetime | None, finished: datetime | None) -> str:
     if started is None or finished is None:
         return ""
     return duration((finished - started).total_seconds())
+
+
+_RECORDED_WORDS = {"recorded": "recorded", "known": "known already", "refused": "not recorded"}
+_RECORDED_SHADES = {"recorded": "green", "known": "dim", "refused": "red", "absent": "yellow"}
+
+
+def stage_line(report: StageReport, width: int, stream: TextIO) -> str:
+    """One stage on one line; the stages' names are `width` wide."""
+    word = _RECORDED_WORDS.get(report.status, report.state)
+    output = f"{count(report.files, 'file')}, {size(report.bytes)}" if report.run else ""
+    detail = "; ".join(part for part in (output, report.why) if part)
+    shown = colour(word, _RECORDED_SHADES[report.status], stream)
+    return f"{report.stage.ljust(width)}  {shown}" + (f": {detail}" if detail else "")
+
+
+def record_as_json(workflow: str, namespace: str, reports: Sequence[StageReport]) -> dict[str, Any]:
+    """The whole report."""
+    return {"workflow": workflow, "namespace": namespace, "stages": msgspec.to_builtins(reports)}

@@ -11,8 +11,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from daintree.commands.command import DaintreeCommand, option
-from daintree.commands.names import COMMANDS, reserved_names
+from daintree.commands.command import DaintreeCommand, option, reserved_names
 from daintree.errors import EnvironmentFailed, UsageError
 from daintree.installation import install_command
 from daintree.spec.yaml import cache_documents
@@ -52,7 +51,6 @@ class _PagesCommand(DaintreeCommand):
 class Report(_PagesCommand):
     """Writes the pages of pipelines as files."""
 
-    doc_purpose = COMMANDS["report"]
     doc_usage = "PIPELINE … [--out DIR]"
     doc_description = (
         "The directory is written anew as a whole; open its `index.html` in a browser, keep it as an artifact of CI, or send it. "
@@ -75,7 +73,6 @@ class Report(_PagesCommand):
 class Ui(_PagesCommand):
     """Serves the pages on this machine until it is interrupted."""
 
-    doc_purpose = COMMANDS["ui"]
     doc_usage = "[PIPELINE] [--port N] [--no-browser]"
     doc_description = (
         "Read only, for this machine alone (127.0.0.1). What runs on this machine, and what others compute, appears by itself. "

@@ -8,8 +8,6 @@ import select
 import signal
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Protocol
 
 from daintree.commands.command import (
@@ -18,29 +16,58 @@ from daintree.commands.command import (
     DaintreeCommand,
     option,
     plan_request,
+    request_of,
+    reserved_names,
 )
 from daintree.commands.doit_adapter import RunOptions, run_stages
-from daintree.commands.names import COMMANDS, reserved_names
 from daintree.commands.progress import Progress
 from daintree.commands.run import run_as_json, run_summary
-from daintree.errors import DaintreeError, UsageError, from_os_error
+from daintree.errors import DaintreeError, SourceError, StoreUnavailable, UsageError, from_os_error
+from daintree.pipeline.decisions import Hit, Miss, inputs_of
 from daintree.pipeline.engine import PipelineRun
 from daintree.pipeline.plan import Plan, Planned
 from daintree.pipeline.session import Request, Session
-from daintree.pipeline.watch import Watch, Watcher
-from daintree.store.records import RunManifest
+from daintree.settings import Settings
+from daintree.store.records import RunManifest, timestamp
 from daintree.terminal import count, say
 
+# Errors that may go away by themselves: whoever waits has nothing to put right.
+AWAY = (SourceError, StoreUnavailable)
 
-class WatchReport(Watcher, Protocol):
-    """A watcher that is told of the beginning and of runs that went well as well."""
+
+class WatchReport(Protocol):
+    """Receiver of the events of a watch."""
 
     def watching(self, pipeline: str, interval: float) -> None:
         """The watch begins; it looks every `interval` seconds."""
         ...
 
+    def unchanged(self, plan: Plan) -> None:
+        """At the first look, all of the plan is in the store: nothing is run."""
+        ...
+
+    def failed_before(self, plan: Plan, run: RunManifest) -> None:
+        """At the first look, what is missing has failed on these inputs already: nothing is run."""
+        ...
+
+    def starting(self, plan: Plan) -> None:
+        """The plan is about to be run."""
+        ...
+
     def ran(self, run: PipelineRun, seconds: float) -> None:
         """A run went well."""
+        ...
+
+    def failed(self, error: DaintreeError) -> None:
+        """The run failed, and is not tried again until the source changes."""
+        ...
+
+    def away(self, error: DaintreeError) -> None:
+        """The pipeline cannot be planned or run now; the watch goes on. Told once until `back`."""
+        ...
+
+    def back(self) -> None:
+        """A source or server that was away is there again."""
         ...
 
 
@@ -117,11 +144,11 @@ class WatchEvents:
         self._tell("back")
 
     def _tell(self, event: str, **more: Any) -> None:
-        self._write(json.dumps({"event": event, "time": _now(), **more}, ensure_ascii=False))
+        self._write(json.dumps({"event": event, "time": timestamp(), **more}, ensure_ascii=False))
 
 
 def _say(text: str) -> None:
-    say(f"{_now()}  {text}")
+    say(f"{timestamp()}  {text}")
 
 
 def _hint(error: DaintreeError) -> None:
@@ -129,8 +156,130 @@ def _hint(error: DaintreeError) -> None:
         say(f"hint: {error.hint}")
 
 
-def _now() -> str:
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+class WatchedPipeline:
+    """A pipeline under watch. Every method raises DaintreeError."""
+
+    def __init__(self, settings: Settings, request: Request, report: WatchReport) -> None:
+        self._settings, self._request, self._report = settings, request, report
+
+    def identify(self) -> str:
+        """The sources as they are now, without planning."""
+        reserved = reserved_names(self._settings.root)
+        return " ".join(Session(self._settings, self._request, reserved).current_sources())
+
+    def plan(self) -> Planned:
+        """The pipeline planned on its sources as they are now."""
+        return plan_request(self._settings, self._request, fetch=True)
+
+    def run(self, planned: Planned) -> None:
+        """Run a plan. Raises what the run raises."""
+        progress = Progress(planned, time.perf_counter())
+        try:
+            run = PipelineRun(planned, progress)
+            run_stages([run], RunOptions())
+            run.remember()
+        except OSError as error:
+            raise from_os_error(error) from None
+        finally:
+            progress.end()
+        self._report.ran(run, progress.seconds())
+
+
+class Watch:
+    """Looks at a pipeline's sources, and runs it when they are others than those of the last run. When to look is the caller's."""
+
+    def __init__(self, pipeline: WatchedPipeline, report: WatchReport) -> None:
+        self._pipeline, self._report = pipeline, report
+        self._seen = ""
+        self._planned = False
+        self._trouble: type[DaintreeError] | None = None
+
+    def once(self) -> bool:
+        """Look, and run what has changed; False where it has failed before on the same source.
+
+        Raises DaintreeError, whatever it is.
+        """
+        planned = self._pipeline.plan()
+        failure = failed_before(planned)
+        if self._is_missing(planned, failure):
+            self._report.starting(planned.plan)
+            self._pipeline.run(planned)
+        return failure is None
+
+    def look(self) -> None:
+        """Look, and run what has changed since the last look; at the first one, what is missing.
+
+        What goes wrong is told, and the next look is due. Until a look has succeeded, an error that does not
+        go away by itself is raised instead: it is the command's, or the project's.
+        """
+        try:
+            planned = self._wanted()
+        except DaintreeError as error:
+            if not self._planned and not isinstance(error, AWAY):
+                raise
+            self._away(error)
+            return
+        self._back()
+        if planned is None:
+            return
+        self._report.starting(planned.plan)
+        try:
+            self._pipeline.run(planned)
+        except AWAY as error:
+            # It has not failed on this source: once all is back, it is to be run.
+            self._seen = ""
+            self._away(error)
+        except DaintreeError as error:
+            self._report.failed(error)
+
+    def _wanted(self) -> Planned | None:
+        """The plan to be run, None when there is nothing to run."""
+        now = self._pipeline.identify()
+        if now == self._seen:
+            return None
+        planned = self._pipeline.plan()
+        first, self._planned = not self._planned, True
+        # Not the plan's, which knows what a download said: some servers tell other validators without one. Should
+        # the source have changed in between, the next look plans again, and finds that all of it is there.
+        self._seen = now
+        if not first or self._is_missing(planned, failed_before(planned)):
+            return planned
+        return None
+
+    def _is_missing(self, planned: Planned, failure: RunManifest | None) -> bool:
+        """True for a plan that lacks an output which has not failed before; the report gets the others."""
+        plan = planned.plan
+        if failure:
+            self._report.failed_before(plan, failure)
+            return False
+        if all(isinstance(decision, Hit) for decision in plan.decisions.values()):
+            self._report.unchanged(plan)
+            return False
+        return True
+
+    def _away(self, error: DaintreeError) -> None:
+        # By its kind: words such as "broke off after 812 bytes" differ from look to look.
+        if self._trouble is not type(error):
+            self._report.away(error)
+        self._trouble = type(error)
+
+    def _back(self) -> None:
+        if self._trouble:
+            self._report.back()
+        self._trouble = None
+
+
+def failed_before(planned: Planned) -> RunManifest | None:
+    """The latest run of a stage to be computed, if it failed on the very same inputs, version and parameters."""
+    session, plan = planned
+    for stage in plan.stages:
+        inputs = inputs_of(stage, plan.decisions, plan.identities)
+        if inputs is None or not isinstance(plan.decisions[stage.name], Miss):
+            continue
+        last = next(iter(session.store.history(plan.pipeline.name, stage.name)), None)
+        if last and last.result == "failed" and last.keys.content == stage.content(inputs):
+            return session.store.read_run(last.location)
+    return None
 
 
 USUAL_SECONDS = 60.0
@@ -142,7 +291,6 @@ class WatchCommand(DaintreeCommand):
     """Runs a pipeline whenever its source has changed, until it is stopped."""
 
     name = "watch"
-    doc_purpose = COMMANDS["watch"]
     doc_usage = "PIPELINE [--interval SECONDS | --once] [--set stage.parameter=value …] [--json]"
     doc_description = (
         "At the start, it runs what the store lacks; then, once a change, whenever the source is another: a path is known "
@@ -179,44 +327,13 @@ class WatchCommand(DaintreeCommand):
                     f"doit watch: {word!r} is one name too many",
                     hint=f"doit watch {self.doc_usage}",
                 )
-        request = Request(
-            pipeline=pipeline,
-            directory=Path.cwd(),
-            sources=tuple(options["source"]),
-            output=options["output"],
-            set=(*options["set"], *words),
-            runner=options["runner"],
-        )
+        request = request_of(pipeline, options, words)
         report: WatchReport = WatchEvents(_print_line) if options["json"] else WatchLines()
-        watch = self._watch(request, report)
+        watch = Watch(WatchedPipeline(self.settings, request, report), report)
         if options["once"]:
             return 0 if watch.once() else 1
         report.watching(pipeline, interval)
         return until_stopped(watch.look, interval)
-
-    def _watch(self, request: Request, report: WatchReport) -> Watch:
-        settings, reserved = self.settings, reserved_names(self.root)
-
-        def execute(planned: Planned) -> None:
-            progress = Progress(
-                planned.plan, time.perf_counter(), settings=planned.session.settings
-            )
-            try:
-                run = PipelineRun(planned, progress)
-                run_stages([run], RunOptions())
-                run.remember()
-            except OSError as error:
-                raise from_os_error(error) from None
-            finally:
-                progress.end()
-            report.ran(run, progress.seconds())
-
-        return Watch(
-            lambda: " ".join(Session(settings, request, reserved).current_sources()),
-            lambda: plan_request(settings, request, fetch=True),
-            execute,
-            report,
-        )
 
 
 def until_stopped(look: Callable[[], None], interval: float) -> int:

@@ -13,6 +13,7 @@ from daintree.components.source import (
     discover_images,
     discover_libraries,
     is_component,
+    read_description,
 )
 from daintree.components.tree import TOP, WorkingTree
 from daintree.components.version import (
@@ -41,6 +42,7 @@ __all__ = [
     "discover_libraries",
     "gathered",
     "is_component",
+    "read_description",
     "read_each_version",
     "read_instructions",
     "read_versions",

@@ -12,9 +12,8 @@ import msgspec
 from daintree.components.dockerignore import Dockerignore
 from daintree.components.git import blob_id
 from daintree.components.tree import REGULAR, SUBMODULE, SYMLINK, TOP, Entry, Tree
-from daintree.errors import VersionError
-from daintree.spec.component import ComponentSpec
-from daintree.spec.validation import read_component
+from daintree.errors import SpecError, VersionError
+from daintree.spec.component import ComponentSpec, read_component
 
 DOCKERFILE, SPEC, IGNORE, TESTS = "Dockerfile", "component.yaml", ".dockerignore", "tests"
 ENTRYPOINT, REQUIREMENTS, PACKAGE = "main.py", "requirements.txt", "__init__.py"
@@ -102,6 +101,17 @@ def is_name(name: str) -> bool:
 def directory_of(name: str) -> str:
     """Return the directory with the Dockerfile and lock of a component, a library or the tooling's own image."""
     return TOOLING_DIRECTORY if name == TOOLING else f"{TOP}/{name}"
+
+
+def read_description(root: Path, name: str) -> ComponentSpec:
+    """Return what a component or library on disk says of itself. Raises SpecError."""
+    where = f"{directory_of(name)}/{SPEC}"
+    try:
+        return read_component((root / where).read_bytes(), where)
+    except FileNotFoundError:
+        return ComponentSpec()
+    except OSError as error:
+        raise SpecError(f"{where}: cannot be read: {error.strerror}") from None
 
 
 def places(name: str) -> tuple[str, ...]:

@@ -21,12 +21,12 @@ from daintree.errors import DaintreeError, StoreError
 from daintree.images.build import Listener, build_images
 from daintree.images.build import Request as BuildRequest
 from daintree.pipeline.decisions import BoundStage, Decision, Hit, inputs_of
-from daintree.pipeline.plan import Planned, make_plan, read_last_runs, reason, refusals
+from daintree.pipeline.plan import Planned, make_plan, read_last_runs, refusals
+from daintree.pipeline.reasons import reason
 from daintree.pipeline.session import Request, Session
 from daintree.settings import Settings
-from daintree.spec.component import Scalar
+from daintree.spec.component import Scalar, read_component
 from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files
-from daintree.spec.validation import read_component
 from daintree.store.contents import growing_logs, holders
 from daintree.store.records import HistoryEntry, Holder, IndexRecord, NameRecord, RunManifest
 from daintree.store.run_index import RunIndex, opened

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from daintree.pipeline.reasons import word
+from daintree.spec.component import word
 from daintree.store.records import HistoryEntry, RunManifest, short_run
 from daintree.store.run_index import Condition, Query, RunIndex
 from daintree.store.store import Store

@@ -24,8 +24,8 @@ from daintree.digest import short
 from daintree.errors import DaintreeError, StoreError, UsageError
 from daintree.pages import graph, output, runs
 from daintree.pages.project import Fault, PipelineView, Project
-from daintree.pipeline.reasons import word
 from daintree.pipeline.run_diff import difference
+from daintree.spec.component import word
 from daintree.store.records import FileEntry, RunManifest, short_run
 from daintree.store.run_index import Query as RunQuery
 from daintree.terminal import count, duration, printable, size, streamed

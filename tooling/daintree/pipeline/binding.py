@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from daintree.components import ComponentVersion
 from daintree.errors import SpecError, UsageError
 from daintree.pipeline.decisions import BoundStage, SourceIdentity, with_recipe
-from daintree.spec.component import ComponentSpec, Scalar
-from daintree.spec.parameters import canonical, parse_value, value_problem
+from daintree.spec.component import ComponentSpec, Scalar, canonical, parse_value, value_problem
 from daintree.spec.pipeline import Pipeline, Stage, plain_stage
 from daintree.terminal import nearest
 

@@ -134,6 +134,13 @@ class Pending(msgspec.Struct, frozen=True):
         return "waits for " + ", ".join(self.on)
 
 
+class Result(msgspec.Struct, frozen=True):
+    """Output of a stage in this run: a hit, or computed."""
+
+    status: Literal["hit", "run"]
+    record: IndexRecord
+
+
 Decision: TypeAlias = Hit | Miss | Pending
 
 Lookup: TypeAlias = Callable[[str], IndexRecord | None]

@@ -25,14 +25,14 @@ from daintree.errors import (
     UsageError,
     from_os_error,
 )
-from daintree.pipeline.decisions import FORCED, BoundStage, Decision, Hit, Miss, Pending
+from daintree.pipeline.decisions import FORCED, BoundStage, Decision, Hit, Miss, Pending, Result
 from daintree.pipeline.plan import Planned, refusals
 from daintree.settings import expand_home
 from daintree.store.layout import execution_note
 from daintree.store.records import IndexRecord
 
 if TYPE_CHECKING:
-    from daintree.pipeline.execute import Events, Result
+    from daintree.pipeline.execute import Events
 
 # Inputs that are found damaged are computed anew; one that keeps changing meanwhile is given up.
 MOST_REPAIRS = 5
@@ -138,8 +138,6 @@ class PipelineRun:
         if not self.session.store.holds(decision.record):
             return False
         if name not in self.results:
-            from daintree.pipeline.execute import Result
-
             self.results[name] = Result("hit", decision.record)
             self.events.hit(name, decision.record)
         return True

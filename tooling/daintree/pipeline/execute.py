@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -24,13 +24,14 @@ from daintree.errors import (
     SourceError,
     StageFailed,
 )
-from daintree.pipeline.decisions import FORCED, BoundStage, Decision, Hit, Miss, Pending
+from daintree.pipeline.decisions import FORCED, BoundStage, Decision, Hit, Miss, Pending, Result
 from daintree.pipeline.job import current_user, job_of, prepare
-from daintree.pipeline.plan import Planned, decide_stage, reason
-from daintree.pipeline.publish import publish_recipe, publish_result
+from daintree.pipeline.plan import Planned, decide_stage
+from daintree.pipeline.reasons import reason
 from daintree.runners.runner import Outcome, Prepared
 from daintree.runners.variables import environment_for, failure_hint, masked, secrets_of
 from daintree.store.directory import Staging
+from daintree.store.index import publish_recipe, publish_result
 from daintree.store.integrity import hash_artifact
 from daintree.store.leases import Lease
 from daintree.store.records import (
@@ -42,6 +43,7 @@ from daintree.store.records import (
     RunManifest,
     index_record_of,
     run_id,
+    timestamp,
 )
 
 LAST_LINES = 12
@@ -78,13 +80,6 @@ class Events(Protocol):
     def end(self) -> None:
         """No further event comes."""
         ...
-
-
-class Result(msgspec.Struct, frozen=True):
-    """Output of a stage in this run: a hit, or computed."""
-
-    status: Literal["hit", "run"]
-    record: IndexRecord
 
 
 class InputDamaged(Exception):
@@ -168,7 +163,7 @@ class StageExecution:
             key=self._keys.content,
             user=current_user(),
             host=platform.node(),
-            since=_timestamp(datetime.now(UTC)),
+            since=timestamp(),
         )
 
     def _decide(self) -> Decision:
@@ -191,7 +186,7 @@ class StageExecution:
     def _take(self, hit: Hit) -> Result:
         record = hit.record
         if not self._store.holds(record):
-            record = self._store.share(self._keys.content, self._keys.recipe, record)
+            record = self._store.share(self._keys, record)
         elif hit.adopt:
             own = msgspec.structs.replace(record, inputs=self._digests)
             publish_recipe(self._store, self._keys.recipe, own)
@@ -233,12 +228,8 @@ class StageExecution:
             if execution.failure:
                 self._store.publish_run(staging, manifest)
                 raise self._failed(manifest)
-            winner = publish_result(
-                self._store,
-                self._keys,
-                lambda: index_record_of(self._store.publish_run(staging, manifest)),
-                replacing=replaced,
-            )
+            record = index_record_of(self._store.publish_run(staging, manifest))
+            winner = publish_result(self._store, self._keys, record, replacing=replaced)
         events.computed(stage.name, winner)
         return winner
 
@@ -315,8 +306,8 @@ class StageExecution:
             result="failed" if execution.failure else "succeeded",
             failure=execution.failure,
             reason=why,
-            started=_timestamp(execution.started),
-            finished=_timestamp(datetime.now(UTC)),
+            started=timestamp(execution.started),
+            finished=timestamp(),
             seconds=round(outcome.seconds, 3),
             exit_code=outcome.exit_code,
             peak_memory=outcome.peak_memory,
@@ -409,10 +400,6 @@ def _commit(root: Path, version: ComponentVersion) -> tuple[str, bool]:
         return head(root, paths)
     except DaintreeError:
         return "", False
-
-
-def _timestamp(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _location(prefix: str, stage: BoundStage, started: datetime, run: str) -> str:

@@ -12,7 +12,7 @@ from daintree.pipeline.decisions import BoundStage
 from daintree.pipeline.session import Session
 from daintree.runners.runner import Job, Prepared, Runner
 from daintree.settings import Settings
-from daintree.spec.parameters import as_argument
+from daintree.spec.component import as_argument
 from daintree.store.directory import Staging
 from daintree.store.records import IndexRecord
 

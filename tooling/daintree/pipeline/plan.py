@@ -21,10 +21,8 @@ from daintree.pipeline.decisions import (
     SourceIdentity,
     decide,
     decide_all,
-    inputs_of,
     with_recipe,
 )
-from daintree.pipeline.reasons import miss_reason
 from daintree.pipeline.session import Request, Session
 from daintree.runners import open_runner
 from daintree.settings import Settings
@@ -136,24 +134,6 @@ class Planned(NamedTuple):
 
     session: Session
     plan: Plan
-
-
-def reason(
-    session: Session,
-    plan: Plan,
-    stage: BoundStage,
-    decision: Decision,
-    inputs: Mapping[str, str] | None = None,
-) -> str:
-    """Reason of a stage's `decision`, in words; `inputs` as far as they are known better than to the plan."""
-    if isinstance(decision, Hit):
-        return "same inputs as an earlier run" if decision.adopt else "unchanged"
-    if isinstance(decision, Miss) and not decision.reason:
-        known = inputs_of(stage, plan.decisions, plan.identities) if inputs is None else inputs
-        content = stage.recipe if known is None else stage.content(known)
-        fault = session.store.fault(content) or session.store.fault(stage.recipe)
-        return fault or miss_reason(stage, known, session.last_run(stage.name))
-    return decision.reason
 
 
 def refusals(session: Session, plan: Plan) -> dict[str, EnvironmentFailed]:

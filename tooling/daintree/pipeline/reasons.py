@@ -1,47 +1,82 @@
-"""Reasons of a miss, in words: the differences between now and the stage's last run in the store."""
+"""Reasons in words: why a stage would run or has run, from its last run, the nearest run of anyone, and the stages before it.
+
+Differences are never guessed: they are between what is known now and what a run has recorded.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from daintree.digest import short
-from daintree.pipeline.decisions import BoundStage
-from daintree.spec.component import Scalar
-from daintree.store.records import RunManifest
+from daintree.pipeline.decisions import BoundStage, Decision, Hit, Miss, Pending, inputs_of
+from daintree.pipeline.plan import Plan
+from daintree.pipeline.session import Session
+from daintree.spec.component import Scalar, word
+from daintree.store.records import HistoryEntry, RunManifest, short_run
+from daintree.store.store import Store
 
 MOST_FILES = 4
+MOST_RUNS_COMPARED = 64
+
+
+def reason(
+    session: Session,
+    plan: Plan,
+    stage: BoundStage,
+    decision: Decision,
+    inputs: Mapping[str, str] | None = None,
+) -> str:
+    """Reason of a stage's `decision`, in words; `inputs` as far as they are known better than to the plan."""
+    if isinstance(decision, Hit):
+        return "same inputs as an earlier run" if decision.adopt else "unchanged"
+    if isinstance(decision, Miss) and not decision.reason:
+        known = inputs_of(stage, plan.decisions, plan.identities) if inputs is None else inputs
+        content = stage.recipe if known is None else stage.content(known)
+        fault = session.store.fault(content) or session.store.fault(stage.recipe)
+        return fault or miss_reason(stage, known, session.last_run(stage.name))
+    return decision.reason
 
 
 def miss_reason(
     stage: BoundStage, inputs: Mapping[str, str] | None, last: RunManifest | None
 ) -> str:
-    """The differences from `last`, the latest run of this stage; they are never guessed.
+    """The differences from `last`, the latest run of this stage.
 
     `inputs` are the digests of the stage's inputs as far as they are known.
     """
     if last is None:
         return "no run recorded"
-    causes: list[str] = []
-    if last.component != stage.component:
-        causes.append(f"component {last.component} → {stage.component}")
-    elif last.version != stage.version and not (last.version_files and stage.files):
-        # One of the two was read from an image, which does not tell its files.
-        causes.append(
-            f"component {stage.component} {short(last.version, 8)} → {short(stage.version, 8)}"
-        )
-    elif last.version != stage.version:
-        changed = changed_files(last.version_files, stage.files)
-        detail = f": {changed}" if changed else ": base image, platform or build arguments"
-        causes.append(f"component {stage.component} changed{detail}")
-    causes += changed_parameters(last, stage)
-    if last.environment != stage.environment:
-        causes.append(f"environment {last.environment} → {stage.environment}")
-    if last.refresh != stage.refresh:
-        causes.append(f"refresh {last.refresh or 'never'} → {stage.refresh or 'never'}")
-    causes += _changed_inputs(stage, last, inputs)
+    causes = [*_own_differences(last, stage, stage.files), *_changed_inputs(stage, last, inputs)]
     if causes:
         return "; ".join(causes)
     return "the last run failed" if last.result == "failed" else "its run is gone from the store"
+
+
+def _own_differences(
+    last: RunManifest, now: BoundStage | RunManifest, files: Mapping[str, str]
+) -> list[str]:
+    """One phrase for each difference of a run from what its stage is now, or from a later run, but for their inputs."""
+    words = []
+    if last.component != now.component:
+        words.append(f"component {last.component} → {now.component}")
+    elif last.version != now.version and not (last.version_files and files):
+        # One of the two was read from an image, which does not tell its files.
+        words.append(
+            f"component {now.component} {short(last.version, 8)} → {short(now.version, 8)}"
+        )
+    elif last.version != now.version:
+        changed = changed_files(last.version_files, files)
+        detail = changed or "base image, platform or build arguments"
+        words.append(f"component {now.component} changed: {detail}")
+    if last.component == now.component:
+        words += _changed_values(last.effective_parameters, now.effective_parameters)
+    if last.environment != now.environment:
+        words.append(f"environment {last.environment} → {now.environment}")
+    if last.refresh != now.refresh:
+        words.append(f"refresh {last.refresh or 'never'} → {now.refresh or 'never'}")
+    return words
 
 
 def changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> str:
@@ -55,27 +90,13 @@ def changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     return ", ".join(words[:MOST_FILES]) + more
 
 
-def changed_parameters(last: RunManifest, stage: BoundStage) -> list[str]:
-    """One phrase for each parameter whose value differs, e.g. "params.epochs 50 → 20"."""
-    before = {k: v for k, v in last.parameters.items() if k not in last.ineffective}
-    same = last.component == stage.component
-    return changed_values(before, stage.effective_parameters) if same else []
-
-
-def changed_values(before: Mapping[str, Scalar], now: Mapping[str, Scalar]) -> list[str]:
-    """One phrase for each value that differs."""
+def _changed_values(before: Mapping[str, Scalar], now: Mapping[str, Scalar]) -> list[str]:
+    """One phrase for each value that differs, e.g. "params.epochs 50 → 20"."""
     return [
         f"params.{name} {word(before.get(name))} → {word(now.get(name))}"
         for name in sorted(before.keys() | now.keys())
         if before.get(name) != now.get(name) or type(before.get(name)) is not type(now.get(name))
     ]
-
-
-def word(value: Scalar | None) -> str:
-    """A parameter's value as it is written in a pipeline, text in quotes; "(none)" for none."""
-    if value is None:
-        return "(none)"
-    return repr(value) if isinstance(value, str) else str(value).lower()
 
 
 def _changed_inputs(
@@ -93,3 +114,129 @@ def _changed_inputs(
         for name in sorted(inputs)
         if before[name] != inputs[name]
     ]
+
+
+class Link(msgspec.Struct, frozen=True):
+    """One link of the chain: how deep it is, the stage, its status ("" for a run of the past), and the reason. `first`: nothing is behind it."""
+
+    depth: int
+    stage: str
+    status: str
+    reason: str
+    first: bool
+
+
+def nearest_run(session: Session, plan: Plan, stage: BoundStage) -> str:
+    """The nearest successful run of anyone, in words: that which differs in the fewest things, where it is not the stage's last run; else "".
+
+    Among the latest MOST_RUNS_COMPARED runs of the stage.
+    """
+    inputs = inputs_of(stage, plan.decisions, plan.identities) or {}
+    last = session.last_run(stage.name)
+    if last is None:
+        return ""
+    nearest: HistoryEntry | None = None
+    fewest = 1 << 30
+    for number, entry in enumerate(session.store.history(plan.pipeline.name, stage.name)):
+        if number == MOST_RUNS_COMPARED:
+            break
+        differences = _differences(entry, stage, inputs)
+        if entry.result == "succeeded" and differences < fewest:
+            nearest, fewest = entry, differences
+    if nearest is None or nearest.run == last.run:
+        return ""
+    run = session.store.read_run(nearest.location)
+    if run is None:
+        return ""
+    owner = f" of {run.user}" if run.user else ""
+    words = miss_reason(stage, inputs or None, run)
+    return f"nearest run {short_run(run.run)}{owner}: {words}"
+
+
+def _differences(entry: HistoryEntry, stage: BoundStage, inputs: dict[str, str]) -> int:
+    """The number of things in which a run is not what the stage would be now."""
+    before, now = entry.effective_parameters, stage.effective_parameters
+    read = {record.name: record.digest for record in entry.inputs}
+    return (
+        (entry.version != stage.version)
+        + (entry.environment != stage.environment)
+        + sum(before.get(name) != now.get(name) for name in before.keys() | now.keys())
+        + sum(read.get(name) != digest for name, digest in inputs.items())
+    )
+
+
+def chain_of_causes(session: Session, plan: Plan, name: str) -> list[Link]:
+    """The chain from a stage down to the first causes: through the stages it waits for, and those whose outputs are not what its last run read.
+
+    Each stage stands once. Raises UsageError for an unknown stage.
+    """
+    links: list[Link] = []
+    seen: set[str] = set()
+
+    def follow(stage: BoundStage, depth: int) -> None:
+        if stage.name in seen:
+            return
+        seen.add(stage.name)
+        decision = plan.decisions[stage.name]
+        words = reason(session, plan, stage, decision)
+        before = _origins_of_changes(session, plan, stage) if isinstance(decision, Miss) else []
+        behind = bool(before) or isinstance(decision, Pending)
+        first = not behind and isinstance(decision, Miss)
+        links.append(Link(depth, stage.name, decision.status, words, first))
+        if isinstance(decision, Pending):
+            for need in decision.on:
+                follow(plan.stage(need), depth + 1)
+        for old, new in before:
+            for cause in causes_between(session.store, old, new):
+                earlier, _, text = cause.partition(": ")
+                links.append(Link(depth + 1, earlier, "", text or cause, True))
+
+    follow(plan.stage(name), 0)
+    return links
+
+
+def _origins_of_changes(session: Session, plan: Plan, stage: BoundStage) -> list[tuple[str, str]]:
+    """The runs (locations) that the stage's last run read and that it would read now, of each need whose output is another."""
+    last = session.last_run(stage.name)
+    if last is None:
+        return []
+    now = {n: d.record for n in stage.needs if isinstance(d := plan.decisions[n], Hit)}
+    return [
+        (record.origin, now[record.name].location)
+        for record in last.inputs
+        if record.name in now and now[record.name].digest != record.digest
+    ]
+
+
+def first_causes(
+    store: Store, first: RunManifest, second: RunManifest
+) -> dict[str, tuple[str, ...]]:
+    """For each input whose bytes differ: the first stages that differ on the way to it, each with its reasons, in words."""
+    causes: dict[str, tuple[str, ...]] = {}
+    before = {record.name: record for record in first.inputs}
+    for record in second.inputs:
+        old = before.get(record.name)
+        if old is not None and old.digest != record.digest:
+            causes[record.name] = (
+                causes_between(store, old.origin, record.origin)
+                if record.name
+                else ("another source",)
+            )
+    return causes
+
+
+def causes_between(store: Store, old: str, new: str) -> tuple[str, ...]:
+    """The first stages that differ on the way to two runs (locations), each with its reasons."""
+    first, second = store.read_run(old), store.read_run(new)
+    if first is None or second is None:
+        return ("a run before it is gone from the store",)
+    upstream = first_causes(store, first, second)
+    words = _own_differences(first, second, second.version_files)
+    own = (f"{second.stage}: {'; '.join(words)}",) if words else ()
+    above = [
+        f"{second.stage}: another source" if cause == "another source" else cause
+        for each in upstream.values()
+        for cause in each
+    ]
+    causes = tuple(dict.fromkeys((*above, *own)))
+    return causes or (f"{second.stage}: it was computed again, with another result",)

@@ -17,10 +17,12 @@ import msgspec
 
 from daintree.components.git import Blobs, attempt
 from daintree.errors import DaintreeError, GitError
-from daintree.pipeline.reasons import changed_files, changed_values
+from daintree.pipeline.reasons import first_causes
 from daintree.settings import Settings
-from daintree.spec.component import Scalar
-from daintree.spec.validation import read_component
+from daintree.spec.component import (
+    Scalar,
+    read_component,
+)
 from daintree.store.output_file import chunks
 from daintree.store.records import METRICS, FileEntry, RunManifest, numbers_in
 from daintree.store.store import Store
@@ -178,59 +180,6 @@ def difference(
             causes=first_causes(store, first, second),
         ),
     )
-
-
-def first_causes(
-    store: Store, first: RunManifest, second: RunManifest
-) -> dict[str, tuple[str, ...]]:
-    """For each input whose bytes differ: the first stages that differ on the way to it, each with its reasons, in words."""
-    causes: dict[str, tuple[str, ...]] = {}
-    before = {record.name: record for record in first.inputs}
-    for record in second.inputs:
-        old = before.get(record.name)
-        if old is not None and old.digest != record.digest:
-            causes[record.name] = (
-                causes_between(store, old.origin, record.origin)
-                if record.name
-                else ("another source",)
-            )
-    return causes
-
-
-def causes_between(store: Store, old: str, new: str) -> tuple[str, ...]:
-    """The first stages that differ on the way to two runs (locations), each with its reasons."""
-    first, second = store.read_run(old), store.read_run(new)
-    if first is None or second is None:
-        return ("a run before it is gone from the store",)
-    upstream = first_causes(store, first, second)
-    words = stage_reasons(first, second)
-    own = (f"{second.stage}: {'; '.join(words)}",) if words else ()
-    above = [
-        f"{second.stage}: another source" if cause == "another source" else cause
-        for each in upstream.values()
-        for cause in each
-    ]
-    causes = tuple(dict.fromkeys((*above, *own)))
-    return causes or (f"{second.stage}: it was computed again, with another result",)
-
-
-def stage_reasons(first: RunManifest, second: RunManifest) -> list[str]:
-    """The differences of two runs but for their inputs, in words, as a plan says them."""
-    if first.component != second.component:
-        return [f"component {first.component} → {second.component}"]
-    words = []
-    if first.version != second.version:
-        changed = changed_files(first.version_files, second.version_files)
-        detail = changed or "base image, platform or build arguments"
-        words.append(f"component {second.component} changed: {detail}")
-    words += changed_values(_effective(first), _effective(second))
-    if first.environment != second.environment:
-        words.append(f"environment {first.environment} → {second.environment}")
-    return words
-
-
-def _effective(run: RunManifest) -> dict[str, Scalar]:
-    return {name: value for name, value in run.parameters.items() if name not in run.ineffective}
 
 
 def _changes(before: Mapping[str, Scalar], after: Mapping[str, Scalar]) -> tuple[Change, ...]:

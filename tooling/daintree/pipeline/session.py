@@ -13,11 +13,10 @@ from daintree.concurrency import side_by_side
 from daintree.errors import DaintreeError, SourceError, SpecError
 from daintree.pipeline.binding import parse_overrides
 from daintree.pipeline.decisions import SourceIdentity
-from daintree.pipeline.sources import open_source
-from daintree.pipeline.sources.protocol import Source, WebLimits
+from daintree.pipeline.sources import Source, open_source
 from daintree.runners import open_runner
 from daintree.settings import Settings, expand_home
-from daintree.spec.pipeline import Pipeline, SourceSpec, load_pipeline, pipeline_files, plain_stage
+from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files, plain_stage
 from daintree.spec.yaml import cache_documents
 from daintree.store.records import RunManifest
 from daintree.store.store import Store, open_store
@@ -126,9 +125,6 @@ class Session:
         """The sources that a stage reads, by name. Raises UsageError for a `--source` that names none, SourceError."""
         settings, pipeline = self.settings, self.pipeline
         self._typed = pipeline.typed_sources(self.request.sources)
-        limits = WebLimits(
-            settings.source_max_size, settings.source_timeout, settings.source_redirects
-        )
         opened: dict[str, Source] = {}
         for name in dict.fromkeys(name for stage in pipeline.stages for name in stage.sources):
             spec, directory = pipeline.sources[name], settings.root
@@ -136,21 +132,8 @@ class Session:
                 spec = msgspec.structs.replace(spec, location=self._typed[name], sha256="")
                 directory = self.request.directory
             with self._named(name):
-                opened[name] = self._open_named(spec, directory) or open_source(
-                    spec, directory, settings.root, self.store, limits
-                )
+                opened[name] = open_source(spec, directory, settings, self.store, pipeline.name)
         return opened
-
-    def _open_named(self, spec: SourceSpec, directory: Path) -> Source | None:
-        """The source where it is the output of a run with a name; None for one of another kind."""
-        if "@" not in spec.location:
-            return None
-        from daintree.pipeline.sources.named import NamedSource, is_named_source
-
-        if not is_named_source(spec.location, directory):
-            return None
-        root, reader = self.settings.root, self.pipeline.name
-        return NamedSource(spec.location, spec.sha256, root, reader, self.store)
 
     @contextmanager
     def _named(self, source: str) -> Iterator[None]:

@@ -12,8 +12,14 @@ import msgspec
 from daintree.components import ComponentVersion
 from daintree.digest import digest_record, short
 from daintree.errors import UsageError
-from daintree.spec.component import Param, Scalar
-from daintree.spec.parameters import as_argument, canonical, parse_value, value_problem
+from daintree.spec.component import (
+    Param,
+    Scalar,
+    as_argument,
+    canonical,
+    parse_value,
+    value_problem,
+)
 from daintree.spec.pipeline import Pipeline, Stage
 from daintree.spec.yaml import parse
 from daintree.terminal import nearest

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from daintree.errors import EnvironmentFailed
-from daintree.installation import install_command
 from daintree.process import Finished, capture
 
 
@@ -249,6 +248,8 @@ def uv_program() -> str:
 
         return find_uv_bin()
     except (ImportError, FileNotFoundError):
+        from daintree.installation import install_command
+
         raise EnvironmentFailed(
             f"uv is missing in the environment of {sys.executable}",
             hint=f"install the tooling again: {install_command()}",

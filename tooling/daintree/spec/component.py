@@ -1,10 +1,15 @@
-"""`component.yaml`: a component's or library's description of itself."""
+"""`component.yaml`: a component's or library's description of itself, and the values of its parameters."""
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Literal
 
 import msgspec
+
+from daintree.errors import SpecError
+from daintree.spec.yaml import Document, convert, parse_document
 
 Scalar = bool | int | float | str
 
@@ -19,6 +24,22 @@ FIXED_VARIABLES = {
 
 
 ParamType = Literal["int", "float", "str", "bool"]
+
+PARAM_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+RESERVED_PARAMS = frozenset({"input", "output", "help"})
+STAGE = re.compile(r"[^:\s]+:[^:\s]+\Z")
+VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+# Variables that the tooling sets itself, or that would change what a stage computes or which program it is.
+RESERVED_VARIABLES = frozenset({*FIXED_VARIABLES, "PATH", "HOME", "USER", "LOGNAME", "TMPDIR"})
+RESERVED_PREFIXES = ("DAINTREE_", "DYLD_", "LC_", "LD_", "PYTHON")
+PYTHON = re.compile(r"3\.([1-9][0-9]?)\Z")
+OLDEST_MINOR = 11
+MEMORY = re.compile(r"[0-9]+(Ki|Mi|Gi)\Z")
+
+MAX_INT = (1 << 63) - 1
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_TYPES: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
 
 
 class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,3 +83,134 @@ class ComponentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     serves: str = ""
     monitors: str = ""
     build_args: dict[str, str] = {}
+
+
+def value_problem(value: Scalar, param: Param) -> str:
+    """Reason, in words, that the value does not fit the parameter; "" when it fits.
+
+    A whole number fits a float parameter; nothing else is taken for another type.
+    """
+    kind = type(value)
+    if kind is not _TYPES[param.type] and not (param.type == "float" and kind is int):
+        hint = ", quote it" if param.type == "str" else ""
+        return f"expected {param.type}, got {kind.__name__} {value!r}{hint}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value!r} is not a finite number"
+    if isinstance(value, int) and abs(value) > MAX_INT:
+        return "a number beyond 64 bits cannot be recorded"
+    if isinstance(value, str) and "\0" in value:
+        return "a NUL character cannot be passed to a program"
+    if isinstance(value, str) and _SURROGATE.search(value):
+        return f"{value!r} is not UTF-8 text"
+    if param.choices and value not in param.choices:
+        return f"{value!r} is none of {', '.join(str(choice) for choice in param.choices)}"
+    return ""
+
+
+def canonical(value: Scalar, param: Param) -> Scalar:
+    """The one form of a fitting value: a float parameter's value is always a float."""
+    return float(value) if param.type == "float" else value
+
+
+def parse_value(text: str, param: Param) -> Scalar:
+    """The value that `text` from a command line means for this parameter.
+
+    Raises ValueError, its text saying what was expected.
+    """
+    if param.type == "bool":
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"expected true or false, got {text!r}")
+        return text.lower() == "true"
+    if param.type == "str":
+        return text
+    try:
+        return int(text) if param.type == "int" else float(text)
+    except ValueError:
+        kind = "a whole number" if param.type == "int" else "a number"
+        raise ValueError(f"expected {kind}, got {text!r}") from None
+
+
+def as_argument(value: Scalar) -> str:
+    """The value in the form in which a component's command line takes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def word(value: Scalar | None) -> str:
+    """A parameter's value as it is written in a pipeline, text in quotes; "(none)" for none."""
+    if value is None:
+        return "(none)"
+    return repr(value) if isinstance(value, str) else str(value).lower()
+
+
+def check_resources(resources: Resources, place: str) -> None:
+    """Raise SpecError unless `memory` reads like "512Mi", and `cpu` and `gpu` are not negative."""
+    if resources.memory and not MEMORY.match(resources.memory):
+        raise SpecError(
+            f"{place}: memory {resources.memory!r} is not an amount", hint="write e.g. 512Mi or 2Gi"
+        )
+    for name, amount in (("cpu", resources.cpu), ("gpu", resources.gpu)):
+        if amount < 0:
+            raise SpecError(f"{place}: {name} must not be negative")
+
+
+def read_component(content: bytes, where: str) -> ComponentSpec:
+    """The component file's specification, its parameters' names, defaults and choices checked.
+
+    Raises SpecError.
+    """
+    document = parse_document(content, where)
+    spec = convert(document, ComponentSpec)
+    for name, param in spec.params.items():
+        _check_param(name, param, document)
+    check_resources(spec.resources, document.place(("resources",)))
+    _check_python(spec.python, document.place(("python",)))
+    for key, stage in (("serves", spec.serves), ("monitors", spec.monitors)):
+        if stage and not STAGE.match(stage):
+            raise SpecError(
+                f"{document.place((key,))}: {stage!r} names no stage",
+                hint=f"write PIPELINE:STAGE, e.g. {key}: item2vec:train",
+            )
+    for index, variable in enumerate(spec.env):
+        _check_variable(variable, document.place(("env", index)))
+    for output in spec.outputs or ():
+        if output.startswith("/") or ".." in output.split("/") or not output:
+            raise SpecError(
+                f"{document.place(('outputs',))}: {output!r} is not a path inside the output"
+            )
+    return spec
+
+
+def _check_python(version: str, place: str) -> None:
+    match = PYTHON.match(version)
+    if version and not (match and int(match[1]) >= OLDEST_MINOR):
+        raise SpecError(
+            f"{place}: {version!r} is no version of Python that components run with",
+            hint=f'write e.g. python: "3.12"; the oldest is 3.{OLDEST_MINOR}',
+        )
+
+
+def _check_variable(name: str, place: str) -> None:
+    if not VARIABLE_NAME.match(name):
+        raise SpecError(
+            f"{place}: {name!r} is not the name of an environment variable",
+            hint="env lists names only, e.g. env: [DB_PASSWORD]; the value comes from your environment",
+        )
+    if name in RESERVED_VARIABLES or name.startswith(RESERVED_PREFIXES):
+        raise SpecError(
+            f"{place}: the variable {name} is the tooling's own, and cannot be taken from outside",
+            hint="env is for credentials and addresses; a value that changes the result is a parameter",
+        )
+
+
+def _check_param(name: str, param: Param, document: Document) -> None:
+    place = document.place(("params", name))
+    if not PARAM_NAME.match(name) or name in RESERVED_PARAMS:
+        raise SpecError(
+            f"{place}: {name!r} cannot be a parameter's name",
+            hint="lower-case letters, digits and _, and none of: "
+            + ", ".join(sorted(RESERVED_PARAMS)),
+        )
+    for value in (*param.choices, *(() if param.default is None else (param.default,))):
+        problem = value_problem(value, param)
+        if problem:
+            raise SpecError(f"{place}: {problem}")

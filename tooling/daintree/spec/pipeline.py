@@ -11,9 +11,8 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from daintree.errors import SpecError, UsageError
-from daintree.spec.component import ComponentSpec, Resources, Scalar
-from daintree.spec.validation import check_resources, convert
-from daintree.spec.yaml import Document, KeyPath, parse_document
+from daintree.spec.component import ComponentSpec, Resources, Scalar, check_resources
+from daintree.spec.yaml import Document, KeyPath, convert, parse_document
 from daintree.terminal import nearest
 
 # The time after which a stage that reads no source is computed anew: an hour, day or week of UTC, each run, or never.

@@ -33,6 +33,8 @@ from daintree.store.records import (
     decode,
     encode,
     readable,
+    seconds_of,
+    timestamp,
 )
 
 if TYPE_CHECKING:
@@ -309,7 +311,7 @@ class GarbageCollection:
         self, doomed: Sequence[Doomed], grace: float, now: float, by: str
     ) -> list[Literal["removed", "retired", "in use"]]:
         """Outcome of each: its files are removed; its keys are retired, and its files go later; somebody uses it, so it stays."""
-        when = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        when = timestamp(datetime.fromtimestamp(now, UTC))
         tombstone = CollectedRecord(when=when, by=by)
 
         def one(doomed: Doomed) -> Literal["removed", "retired", "in use"]:
@@ -490,11 +492,3 @@ def _inside(place: str, runs: dict[str, Output]) -> bool:
     while place and place not in runs:
         place = place.rpartition("/")[0]
     return bool(place)
-
-
-def seconds_of(moment: str) -> float:
-    """Seconds since 1970 of a time as records hold it (UTC, ISO 8601); 0 for what is no time."""
-    try:
-        return datetime.fromisoformat(moment).timestamp()
-    except ValueError:
-        return 0.0

@@ -7,7 +7,9 @@ import heapq
 import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import TypeVar
+from typing import Protocol, TypeVar
+
+import msgspec
 
 from daintree.errors import StoreError, UsageError
 from daintree.store import layout
@@ -15,6 +17,7 @@ from daintree.store.backend import SMALL_RECORD_BYTES, Backend, Unreadable
 from daintree.store.records import (
     HistoryEntry,
     IndexRecord,
+    Keys,
     NoteRecord,
     RunManifest,
     Tombstone,
@@ -243,3 +246,38 @@ class Records:
 
     def _names(self, prefix: str) -> list[str]:
         return [name for name in self.backend.children(prefix) if _SEGMENT.fullmatch(name)]
+
+
+class Index(Protocol):
+    """Stage keys and the records that they lead to: `Records`, or a `Store`."""
+
+    def lookup(self, keys: Sequence[str]) -> list[IndexRecord | None]:
+        """The record of each key, in order; None where there is none."""
+        ...
+
+    def publish_index(
+        self, key: str, record: IndexRecord, *, replacing: IndexRecord | None
+    ) -> IndexRecord:
+        """Make `key` lead to `record`, or only replace exactly `replacing`; return the record that is there afterwards."""
+        ...
+
+
+def publish_result(
+    index: Index, keys: Keys, record: IndexRecord, *, replacing: IndexRecord | None = None
+) -> IndexRecord:
+    """Let the keys of a run that is published lead to it: the content key, then the recipe key, which names the winner of the first.
+
+    The one way for local runs, shared hits and what a cluster has computed: an interruption leaves a run that nothing leads to, never a
+    key that leads nowhere. `replacing` is the record of the content key that makes way: a damaged run's, or a forced stage's; any other
+    that is there wins. Returns the winner. Raises StoreError as the store does.
+    """
+    winner = index.publish_index(keys.content, record, replacing=replacing)
+    publish_recipe(index, keys.recipe, msgspec.structs.replace(winner, inputs=record.inputs))
+    return winner
+
+
+def publish_recipe(index: Index, recipe: str, record: IndexRecord) -> None:
+    """Make a recipe key lead to the content key's winner; `record` holds the stage's own names for its inputs."""
+    [current] = index.lookup([recipe])
+    if current != record:
+        index.publish_index(recipe, record, replacing=current)

@@ -35,14 +35,7 @@ from daintree.store.records import (
     numbers_in,
     readable,
 )
-from daintree.store.transfer import (
-    damaged,
-    download,
-    hash_objects,
-    missing,
-    progress,
-    upload,
-)
+from daintree.store.transfer import damaged, download, hash_objects, missing, progress, upload
 
 Submission = TypeVar("Submission")
 

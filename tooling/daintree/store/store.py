@@ -16,11 +16,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from daintree.errors import ArtifactDamaged, StoreError, StoreUnavailable, UsageError
 from daintree.store.directory import Staging
-from daintree.store.index import Records
+from daintree.store.index import Records, publish_result
 from daintree.store.layout import LOG, OUTPUT, lease_path
 from daintree.store.local import LocalRuns
 from daintree.store.records import (
@@ -28,6 +26,7 @@ from daintree.store.records import (
     HistoryEntry,
     Holder,
     IndexRecord,
+    Keys,
     RunManifest,
     index_record_of,
 )
@@ -175,7 +174,7 @@ class Store:
         """True when all who share this store find what `lookup` found here; told without asking a server."""
         return self.shared is None or record.location not in self.shared.unshared
 
-    def share(self, content_key: str, recipe_key: str, record: IndexRecord) -> IndexRecord:
+    def share(self, keys: Keys, record: IndexRecord) -> IndexRecord:
         """Publish a hit that this machine alone knows (`holds` is false), run and keys; return the record that stands.
 
         Another's record that came first wins. Where nothing can or may be published, `record` itself.
@@ -183,9 +182,7 @@ class Store:
         if self.shared is None or self.holds(record):
             return record
         shared = self.shared
-        return shared.availability.write(
-            lambda: self._share(shared, content_key, recipe_key, record), lambda: record
-        )
+        return shared.availability.write(lambda: self._share(shared, keys, record), lambda: record)
 
     def read_run(self, location: str) -> RunManifest | None:
         """The run record at a location; None where there is none or it is not readable."""
@@ -375,21 +372,14 @@ class Store:
         shared.unshared.add(cached.location)
         return cached
 
-    def _share(
-        self, shared: Shared, content_key: str, recipe_key: str, record: IndexRecord
-    ) -> IndexRecord:
-        """The content key's record first, as ever: the recipe's names whichever run stands there."""
+    def _share(self, shared: Shared, keys: Keys, record: IndexRecord) -> IndexRecord:
         records = shared.remote.records
-        standing, recipe = records.lookup([content_key, recipe_key])
-        winner = standing
-        if standing is None or shared.copies.check_remote([(standing, None)])[0]:
-            if record.content != content_key or not shared.copies.publish(record.location):
-                return record
-            winner = records.publish_index(content_key, record, standing)
-        assert winner is not None
-        wanted = msgspec.structs.replace(winner, inputs=record.inputs)
-        if recipe != wanted:
-            records.publish_index(recipe_key, wanted, recipe)
+        [standing] = records.lookup([keys.content])
+        is_whole = standing is not None and not shared.copies.check_remote([(standing, None)])[0]
+        of_key = record.content == keys.content
+        if not is_whole and not (of_key and shared.copies.publish(record.location)):
+            return record
+        winner = publish_result(records, keys, record, replacing=None if is_whole else standing)
         shared.unshared.discard(record.location)
         return winner
 

@@ -17,12 +17,12 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 from daintree.digest import digest_record
 from daintree.errors import ArtifactRejected, SourceError
 from daintree.pipeline.decisions import SourceIdentity
-from daintree.pipeline.sources.protocol import WebLimits
 from daintree.pipeline.sources.web_client import (
     Deadline,
     ServerRefused,
     TransientFailure,
     WebClient,
+    WebLimits,
     WebResponse,
     host_and_port,
     quoted,

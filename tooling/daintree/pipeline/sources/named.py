@@ -9,13 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from daintree.errors import ArtifactDamaged, DaintreeError, SourceError, SpecError, UsageError
-from daintree.pipeline.addresses import (
-    Address,
-    is_named,
-    named_run,
-    parse_address,
-    pipeline_of,
-)
+from daintree.pipeline.addresses import Address, is_named, named_run, parse_address, pipeline_of
 from daintree.pipeline.decisions import SourceIdentity
 from daintree.spec.pipeline import load_pipeline
 from daintree.store.records import IndexRecord, RunManifest, index_record_of

@@ -19,10 +19,11 @@ from contextlib import closing, contextmanager, suppress
 from typing import TypeVar
 from urllib.parse import SplitResult, quote, urljoin, urlsplit, urlunsplit
 
+import msgspec
+
 from daintree import __version__
 from daintree.errors import SourceError
 from daintree.http_connection import connection_to, proxy_for, target
-from daintree.pipeline.sources.protocol import WebLimits
 
 WAIT_SECONDS = 60
 MAX_REDIRECTS = 10
@@ -44,6 +45,18 @@ _HINTS = {
 _ADDRESS_HINT = "name that URL as the source, or allow its host in the setting source_redirects"
 
 Result = TypeVar("Result")
+
+
+class WebLimits(msgspec.Struct, frozen=True):
+    """Limits of a source behind a URL: bytes of its file, seconds of its download, hosts that a redirect may lead to though they are not public.
+
+    `backoff` is the first pause in seconds between two attempts.
+    """
+
+    size: int = 1 << 40
+    seconds: int = 4 * 60 * 60
+    redirect_hosts: tuple[str, ...] = ()
+    backoff: float = 0.5
 
 
 class ServerRefused(SourceError):

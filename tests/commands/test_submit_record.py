@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daintree.argo.recording import StageReport
-from daintree.commands.record import record_as_json, stage_line
+from daintree.commands.submit import record_as_json, stage_line
 
 RUN = "20260301T101509000Z-words-1-load-0"
 

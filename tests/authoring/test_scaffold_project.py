@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from daintree.authoring.lock_requirements import staleness
-from daintree.authoring.project import new_project, project_difference
+from daintree.authoring.scaffold import new_project, project_difference
 from daintree.components import discover_components, discover_libraries
 from daintree.errors import UsageError
 from daintree.installation import installed_from

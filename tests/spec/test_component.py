@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daintree.errors import SpecError
-from daintree.spec.component import ComponentSpec, Param, Resources
-from daintree.spec.validation import read_component
+from daintree.spec.component import ComponentSpec, Param, Resources, read_component
 
 WHERE = "components/a/b/component.yaml"
 
@@ -127,7 +126,7 @@ def test_a_version_that_is_a_number_is_to_be_quoted() -> None:
 def test_an_unknown_type_is_said_with_those_there_are() -> None:
     error = complaint("params:\n  a: {type: int}\n  b: {type: integer}\n")
     assert error.message == f"{WHERE}:3: invalid enum value 'integer' (at params.b.type)"
-    assert error.hint == "a type is one of: int, float, str, bool"
+    assert error.hint == "a type is one of: bool, float, int, str"
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ from typing import cast
 
 import pytest
 
+from daintree.commands.watch import Watch, WatchedPipeline, failed_before
 from daintree.errors import DaintreeError, SourceError, SpecError, StageFailed, StoreUnavailable
 from daintree.pipeline.decisions import Decision, Hit, Miss, SourceIdentity
+from daintree.pipeline.engine import PipelineRun
 from daintree.pipeline.plan import Plan, Planned
 from daintree.pipeline.session import Session
-from daintree.pipeline.watch import Watch, failed_before
 from daintree.store.records import Keys, RunManifest
 from tests.contract.runs import key_of, manifest_of, record_of
 
@@ -19,8 +20,8 @@ GONE = SourceError("the source corpus.txt does not exist")
 FAILED = StageFailed("stage words:train ended with exit code 1")
 
 
-class Bench:
-    """A source, a store's answer and a runner as the test wants them; `told` and `ran` are what came of it."""
+class Bench(WatchedPipeline):
+    """A source, a store's answer and a runner as the test wants them; `told` and `runs` are what came of it."""
 
     def __init__(self, *, there: bool = False, last: RunManifest | None = None) -> None:
         self.source: str | DaintreeError = "one"
@@ -30,8 +31,8 @@ class Bench:
         self.decision: Decision = Hit(record_of()) if there else Miss()
         self.last = last
         self.told: list[str] = []
-        self.ran: list[str] = []
-        self.watch = Watch(self.identify, self.plan, self.execute, self)
+        self.runs: list[str] = []
+        self.watch = Watch(self, self)
 
     def identify(self) -> str:
         if isinstance(self.source, DaintreeError):
@@ -57,12 +58,17 @@ class Bench:
         )
         return Planned(cast(Session, SimpleNamespace(store=store)), cast(Plan, plan))
 
-    def execute(self, planned: Planned) -> None:
-        self.ran.append(planned.plan.identities[""].identity)
+    def run(self, planned: Planned) -> None:
+        self.runs.append(planned.plan.identities[""].identity)
         if self.while_running:
             self.source, self.while_running = self.while_running, ""
         if self.running:
             raise self.running
+
+    def watching(self, pipeline: str, interval: float) -> None:
+        """Of no interest here, as what follows a run."""
+
+    def ran(self, run: PipelineRun, seconds: float) -> None: ...
 
     def unchanged(self, plan: Plan) -> None:
         self.told.append("unchanged")
@@ -101,7 +107,7 @@ def test_what_is_missing_runs_at_the_first_look_and_then_once_a_change() -> None
     assert bench.look("two") == ["starting"]
     assert bench.look() == []
     assert bench.look("one") == ["starting"], "back to an older one is a change"
-    assert bench.ran == ["one", "two", "one"]
+    assert bench.runs == ["one", "two", "one"]
 
 
 def test_what_is_all_there_at_the_first_look_is_not_run() -> None:
@@ -118,7 +124,7 @@ def test_a_run_that_fails_is_told_and_waits_for_a_change() -> None:
     assert bench.look() == []
     bench.running = None
     assert bench.look("two") == ["starting"]
-    assert bench.ran == ["one", "two"]
+    assert bench.runs == ["one", "two"]
 
 
 def test_a_change_during_a_run_leads_to_one_more() -> None:
@@ -127,7 +133,7 @@ def test_a_change_during_a_run_leads_to_one_more() -> None:
     bench.look()
     assert bench.look() == ["starting"]
     assert bench.look() == []
-    assert bench.ran == ["one", "two"]
+    assert bench.runs == ["one", "two"]
 
 
 def test_a_source_that_is_away_is_told_once_and_so_is_its_return() -> None:
@@ -139,7 +145,7 @@ def test_a_source_that_is_away_is_told_once_and_so_is_its_return() -> None:
     assert bench.look("one") == ["back"], "nothing has changed"
     assert bench.look(GONE) == [f"away: {GONE.message}"]
     assert bench.look("two") == ["back", "starting"]
-    assert bench.ran == ["one", "two"]
+    assert bench.runs == ["one", "two"]
 
 
 def test_what_is_away_at_the_start_is_waited_for() -> None:
@@ -156,7 +162,7 @@ def test_a_change_is_not_lost_while_it_cannot_be_planned() -> None:
     assert bench.look() == []
     bench.planning = None
     assert bench.look() == ["back", "starting"]
-    assert bench.ran == ["one", "two"]
+    assert bench.runs == ["one", "two"]
 
 
 @pytest.mark.parametrize("error", [GONE, StoreUnavailable("no server")], ids=["source", "server"])
@@ -219,4 +225,4 @@ def test_once_tells_what_is_there_and_what_has_failed() -> None:
     assert not failed.watch.once()
     assert there.told == ["unchanged"]
     assert failed.told == [f"failed before: {failed.last and failed.last.run}"]
-    assert there.ran == failed.ran == []
+    assert there.runs == failed.runs == []

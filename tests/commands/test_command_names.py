@@ -7,7 +7,7 @@ from pathlib import Path
 
 from doit.doit_cmd import DoitMain
 
-from daintree.commands.names import COMMANDS, DOIT_COMMANDS, reserved_names
+from daintree.commands.command import COMMANDS, DOIT_COMMANDS, reserved_names
 
 
 def test_every_command_of_doit_and_of_the_tooling_is_reserved() -> None:

@@ -6,8 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daintree.spec.component import Param, ParamType, Scalar
-from daintree.spec.parameters import MAX_INT, as_argument, canonical, parse_value, value_problem
+from daintree.spec.component import (
+    MAX_INT,
+    Param,
+    ParamType,
+    Scalar,
+    as_argument,
+    canonical,
+    parse_value,
+    value_problem,
+)
 
 PARAMS: dict[ParamType, Param] = {
     "int": Param(type="int"),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from daintree.pipeline.publish import publish_recipe, publish_result
+from daintree.store.index import publish_recipe, publish_result
 from daintree.store.records import IndexRecord, Keys
 from tests.contract.runs import record_of
 
@@ -44,23 +44,17 @@ class Index:
 
 
 def publish(index: Index, replacing: IndexRecord | None = None) -> IndexRecord:
-    def publish_run() -> IndexRecord:
-        index.write("run")
-        return MINE
-
-    return publish_result(index, KEYS, publish_run, replacing=replacing)
+    return publish_result(index, KEYS, MINE, replacing=replacing)
 
 
-def test_the_run_comes_first_then_the_content_key_then_the_recipe() -> None:
+def test_the_content_key_comes_first_then_the_recipe() -> None:
     index = Index()
     assert publish(index) == MINE
-    assert index.written == ["run", "content", "recipe"]
+    assert index.written == ["content", "recipe"]
     assert index.records == {KEYS.content: MINE, KEYS.recipe: MINE}
 
 
-@pytest.mark.parametrize(
-    ("dies_before", "left"), [("run", []), ("content", ["run"]), ("recipe", ["run", "content"])]
-)
+@pytest.mark.parametrize(("dies_before", "left"), [("content", []), ("recipe", ["content"])])
 def test_whoever_dies_leaves_what_the_order_promises(dies_before: str, left: list[str]) -> None:
     index = Index(dies_before)
     with pytest.raises(KeyboardInterrupt):
@@ -89,6 +83,7 @@ def test_another_that_came_first_is_not_replaced() -> None:
 
 def test_a_recipe_that_says_so_already_is_not_written() -> None:
     index = Index(recipe=MINE)
-    assert not publish_recipe(index, KEYS.recipe, MINE)
-    assert publish_recipe(index, KEYS.recipe, OTHER)
+    publish_recipe(index, KEYS.recipe, MINE)
+    assert index.written == []
+    publish_recipe(index, KEYS.recipe, OTHER)
     assert index.written == ["recipe"]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from daintree.commands.monitor import Attached, attached, find_attached, model_run
 from daintree.errors import SpecError, UsageError
-from daintree.pipeline.services import Attached, attached, find_attached, model_run
 from daintree.store.records import NameRecord, named_run_of
 from daintree.store.store import directory_store
 from tests.contract.runs import OTHER_RUN, RUN, publish
