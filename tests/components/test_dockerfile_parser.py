@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daintree.components.dockerfile import base_images, read_instructions, with_pins
+from daintree.components.dockerfile import (
+    base_images,
+    read_instructions,
+    with_pins,
+    with_platform,
+)
 
 dockerfile = pytest.importorskip(
     "dockerfile", reason="the wheel of Docker's parser is not installed"
@@ -157,6 +162,14 @@ def test_pins_of_images_that_files_come_from() -> None:
 def test_what_is_not_understood_is_said(text: str, warning: str) -> None:
     assert base_images(text.encode(), {}).warnings == (warning,)
     assert base_images(b"# syntax=docker/dockerfile:1.7\nFROM a\n", {}).warnings == ()
+
+
+def test_a_stage_may_be_named_after_the_platform() -> None:
+    text = b"FROM a AS base-amd64\nFROM b AS base-arm64\nFROM base-${TARGETARCH}\nFROM c:$TARGETVARIANT\n"
+    arguments = with_platform({"X": "y"}, "linux/arm64/v8")
+    images = base_images(text, arguments)
+    assert (images.built_on, images.warnings) == (("a", "b", "c:v8"), ())
+    assert base_images(text, {}).warnings != ()
 
 
 def test_a_build_argument_chooses_what_reads_a_dockerfile() -> None:

@@ -100,7 +100,7 @@ def test_a_base_image_that_is_nowhere(builder: ImageBuilder, tmp_path: Path, non
     dockerfile = f"FROM 127.0.0.1:{free_port()}/nowhere\n"
     with pytest.raises(ImageError) as failure:
         builder.build(image_input(tmp_path, nonce, dockerfile), silent)
-    assert "the base image is not here and could not be pulled" in failure.value.hint
+    assert "an image that the Dockerfile names is not here" in failure.value.hint
 
 
 def test_a_dockerfile_that_cannot_be_read(

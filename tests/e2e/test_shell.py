@@ -111,6 +111,14 @@ def test_an_edited_library_counts_at_once_too(opened: Project) -> None:
     assert finished.stdout.endswith("textio/__init__.py yes\n"), finished.stderr
 
 
+def test_a_component_keeps_its_own_data_beside_its_input(opened: Project) -> None:
+    opened.write("components/text/count/data/words/the.txt", "the\n")
+    opened.write("components/text/count/data/input/hidden.txt", "hidden\n")
+    script = 'cat data/words/the.txt; ls "$INPUT"; $RUN --top 1; cat $OUTPUT/counts.csv\n'
+    finished = shell(opened, script)
+    assert finished.stdout == "the\nlines.txt\nword,count\nthe,4\n", finished.stderr
+
+
 def test_frozen_is_the_versions_own_files(opened: Project) -> None:
     finished = shell(opened, "pwd; test -L main.py || echo a file\n", "--frozen")
     assert finished.stdout.endswith("\na file\n"), finished.stderr

@@ -58,6 +58,7 @@ def test_progress_is_read_as_steps_and_their_output(text: str, line: str | None)
         ("ADD --checksum=sha256:1 a b", "ADD --checksum"),
         ("RUN cat 3<<9\n9", "a here-document of RUN"),
         ("FROM --platform=$BUILDPLATFORM a", "FROM --platform=$BUILDPLATFORM"),
+        ("FROM base-${TARGETARCH} AS b", "FROM base-${TARGETARCH} AS b"),
         ("# escape\nRUN x \\\n# c\n && y --mount=z", ""),
         ("RUN echo $((1<<20))", ""),
         ("RUN cat <<<word", ""),
@@ -112,7 +113,7 @@ def test_a_setting_asks_for_a_builder(commands: Path) -> None:
     command(commands / "one" / "docker", BUILDS)
     home = {"HOME": str(commands)}
     classic = read_settings(commands, {**home, "DAINTREE_BUILDER": "classic"})
-    assert isinstance(open_builder(classic), ClassicBuilder)
+    assert open_builder(classic).description.endswith("as the setting `builder` says")
     command(commands / "one" / "docker", REFUSES)
     find_buildkit.cache_clear()
     wanted = read_settings(commands, {**home, "DAINTREE_BUILDER": "buildkit"})
@@ -148,7 +149,7 @@ def test_logins_of_docker_auth_config_reach_the_command(
     [
         ("secret packages: not found", "build_secrets"),
         ("dockerfile parse error line 3: unknown instruction: ECHO", "does not know"),
-        ("pull access denied for x", "docker login to its registry"),
+        ("pull access denied for x", "an image that the Dockerfile names is not here"),
         ("exit code: 3", "mend the step"),
     ],
 )
@@ -156,3 +157,8 @@ def test_a_build_that_failed_has_a_hint(reason: str, hint: str) -> None:
     error = build_failure("build x", reason, ["Step 1/1"])
     assert error.message == f"cannot build x: {reason}\n  | Step 1/1"
     assert hint in error.hint
+
+
+def test_a_step_that_failed_without_its_secret_names_it() -> None:
+    error = build_failure("build x", "exit code: 1", [], ["token"])
+    assert error.hint.endswith("says which variable holds a secret: token = NAME")

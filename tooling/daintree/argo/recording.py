@@ -191,6 +191,7 @@ class Recording:
             version_files=stage.version_files,
             parameters=stage.parameters,
             ineffective=stage.ineffective,
+            env=stage.env,
             environment=stage.environment,
             runner="argo",
             image=stage.image.rpartition("@")[2],

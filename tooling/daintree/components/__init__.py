@@ -1,6 +1,11 @@
 """Components, and their versions: content addresses that git computes."""
 
-from daintree.components.dockerfile import read_instructions, system_installers, with_pins
+from daintree.components.dockerfile import (
+    read_instructions,
+    system_installers,
+    with_pins,
+    with_platform,
+)
 from daintree.components.source import (
     DOCKERFILE,
     ENTRYPOINT,
@@ -49,4 +54,5 @@ __all__ = [
     "system_installers",
     "transitive_libraries",
     "with_pins",
+    "with_platform",
 ]

@@ -14,6 +14,7 @@ _WORD = re.compile(rf"""(?:{_QUOTED}|{_BRACED}|(?!\$\{{)[^\s'"\\])+""", re.DOTAL
 _HEREDOC = re.compile(r"\d*<<(-?)([^<]*)")
 _DECLARATION = re.compile(r"(\w+)(?:=(.*))?", re.DOTALL)
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?:(:?[-+?])((?:[^{}]|\{[^{}]*\})*))?\})")
+_TARGET = "TARGET"
 _INSTRUCTIONS = frozenset(
     re.findall(
         "[A-Z]+",
@@ -199,6 +200,14 @@ def base_images(content: bytes, build_args: Mapping[str, str]) -> BaseImages:
     return BaseImages(tuple(sorted(images["FROM"])), tuple(sorted(images["COPY"])), tuple(warnings))
 
 
+def with_platform(build_args: Mapping[str, str], platform: str) -> dict[str, str]:
+    """Return the arguments that a FROM may name: `build_args`, and what BuildKit says of the platform it builds for."""
+    system, _, machine = platform.partition("/")
+    architecture, _, variant = machine.partition("/")
+    values = {"PLATFORM": platform, "OS": system, "ARCH": architecture, "VARIANT": variant}
+    return {**{f"{_TARGET}{name}": value for name, value in values.items()}, **build_args}
+
+
 def system_installers(content: bytes) -> tuple[str, ...]:
     """Return the programs by which a Dockerfile installs packages of the system, sorted."""
     lines = _lines(content)
@@ -254,7 +263,8 @@ def _walk(
     visit: Callable[[Instruction, str, str], str],
 ) -> list[str]:
     """Call `visit` with each image that is no stage: the instruction, the reference and its written form; the warnings."""
-    arguments: dict[str, str] = {}
+    # These need no ARG.
+    arguments = {name: value for name, value in build_args.items() if name.startswith(_TARGET)}
     stages: set[str] = set()
     warnings: list[str] = []
     for instruction in read_instructions(content):

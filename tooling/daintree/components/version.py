@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from daintree.components.dockerfile import base_images, python_of_image
+from daintree.components.dockerfile import base_images, python_of_image, with_platform
 from daintree.components.dockerignore import excluding_patterns
 from daintree.components.git import ignored_by
 from daintree.components.source import (
@@ -179,7 +179,7 @@ class Sources:
         used = [self.library(library, name) for library in libraries]
         counted = (entry.path for source in (component, *used) for entry in source.counted)
         files = _files(component, used, tree.conversions(counted))
-        pins, warnings = _base_images(tree, component, self.bases)
+        pins, warnings = _base_images(tree, component, self.platform, self.bases)
         if isinstance(tree, WorkingTree):
             warnings += _large_files(tree, files)
         record: Plain = {
@@ -304,12 +304,13 @@ def _files(
 
 
 def _base_images(
-    tree: Tree, component: Source, bases: Mapping[str, str]
+    tree: Tree, component: Source, platform: str, bases: Mapping[str, str]
 ) -> tuple[list[tuple[str, str]], list[str]]:
     assert component.dockerfile is not None
     where = component.directory if component.default else component.dockerfile.path
     content = component.default or tree.content(component.dockerfile)
-    images, python = base_images(content, component.spec.build_args), component.spec.python
+    arguments = with_platform(component.spec.build_args, platform)
+    images, python = base_images(content, arguments), component.spec.python
     pins = [(reference, _pinned(reference, bases)) for reference in images.built_on]
     copied = [(reference, _pinned(reference, bases)) for reference in images.copied_from]
     hint = "has no pin, so it may change unnoticed (set its digest in [tool.daintree.bases])"

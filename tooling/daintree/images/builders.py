@@ -22,7 +22,7 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from daintree import __version__
-from daintree.components import DOCKERFILE, read_instructions, with_pins
+from daintree.components import DOCKERFILE, read_instructions, with_pins, with_platform
 from daintree.digest import short
 from daintree.errors import EngineError, ImageError
 from daintree.images.engine import NO_LOGIN, NO_REGISTRY, connected, engine_refusal
@@ -57,7 +57,9 @@ _PREFIXES = re.compile(
 )
 # The flags that the classic builder knows of the instructions that have others in BuildKit.
 _CLASSIC_FLAGS = ("--chown", "--from")
+_OF_PLATFORM = re.compile(r"\$\{?(?:BUILD|TARGET)(?:PLATFORM|OS|ARCH|VARIANT)\b")
 _NO_SUCH_WORD = re.compile(r"unknown instruction|unknown flag|dockerfile parse error", re.I)
+_NO_COMMAND = "no `docker` command here can"
 INSTALL_BUILDKIT = (
     "install Docker's buildx component: the package docker-buildx-plugin, or docker-buildx"
 )
@@ -108,9 +110,10 @@ def build_input(
     Raises ImageError when the snapshot cannot be read.
     """
     build_args = version.spec.build_args
+    arguments = with_platform(build_args, version.platform)
     try:
         dockerfile = (snapshot / DOCKERFILE).read_bytes()
-        pinned = with_pins(dockerfile, build_args, dict(version.bases))
+        pinned = with_pins(dockerfile, arguments, dict(version.bases))
         context = build_context(snapshot, [file.path for file in version.files], pinned)
     except OSError as error:
         raise ImageError(f"{snapshot} cannot be read: {error.strerror}") from None
@@ -215,19 +218,22 @@ class ImageBuilder(Protocol):
         ...
 
 
-class ClassicBuilder:
-    """The builder behind the engine's API, which knows no BuildKit."""
+class ClassicBuilder(msgspec.Struct, frozen=True):
+    """The builder behind the engine's API, which knows no BuildKit; `chosen` by the setting, or for want of a command."""
+
+    chosen: bool = False
 
     @property
     def description(self) -> str:
-        return "the engine's classic builder: no `docker` command here can use BuildKit"
+        reason = "as the setting `builder` says" if self.chosen else f"{_NO_COMMAND} use BuildKit"
+        return f"the engine's classic builder: {reason}"
 
     def build(self, build: BuildInput, on_line: OnLine) -> str:
         needed = buildkit_feature(build.dockerfile)
         if needed:
             raise ImageError(
                 f"cannot {build.action}: its Dockerfile uses {needed}, which only BuildKit knows",
-                hint=INSTALL_BUILDKIT,
+                hint="unset the setting `builder`" if self.chosen else INSTALL_BUILDKIT,
             )
         last: deque[str] = deque(maxlen=LAST_LINES)
         image = ""
@@ -302,7 +308,8 @@ class BuildKitBuilder(msgspec.Struct, frozen=True):
             code = stream(arguments, stdin=build.context, env=env, on_line=follow)
             if code or not id_file.exists():
                 reason = _PREFIXES.sub("", notes[-1] if notes else f"exit code {code}")
-                raise build_failure(build.action, reason, lines)
+                unset = [s for s in secret_ids(build.dockerfile) if not self.secrets.get(s)]
+                raise build_failure(build.action, reason, lines, unset)
             return id_file.read_text(encoding="ascii").strip()
 
     def _arguments(self, build: BuildInput) -> list[str]:
@@ -340,7 +347,7 @@ def open_builder(settings: Settings) -> ImageBuilder:
         raise EngineError(
             "no `docker` command on PATH can build with BuildKit", hint=INSTALL_BUILDKIT
         )
-    return ClassicBuilder()
+    return ClassicBuilder(chosen=settings.builder == "classic")
 
 
 def build_version(
@@ -361,17 +368,23 @@ def build_version(
     return builder.build(build_input(version, snapshot, (reference,), origin), lambda line: None)
 
 
-def build_failure(action: str, reason: str, last: Iterable[str]) -> ImageError:
-    """The error of a build: the builder's own words, then a hint that says what to do about them."""
+def build_failure(
+    action: str, reason: str, last: Iterable[str], unset_secrets: Sequence[str] = ()
+) -> ImageError:
+    """The error of a build: the builder's own words, then a hint that says what to do about them.
+
+    `unset_secrets` are the ids that the Dockerfile mounts and no setting names.
+    """
     reason = reason.strip()
     refusal = engine_refusal(action, reason)
     if refusal.hint:
         return refusal
     small = reason.lower()
     if any(sign in small for sign in (*NO_LOGIN, *NO_REGISTRY, "manifest unknown")):
-        hint = "the base image is not here and could not be pulled: docker pull it, or docker login to its registry"
-    elif "secret" in small and "not found" in small:
-        hint = "build_secrets in [tool.daintree] says which variable holds it: its id = NAME"
+        hint = "an image that the Dockerfile names is not here and could not be pulled: docker pull it, or docker login to its registry"
+    elif unset_secrets or ("secret" in small and "not found" in small):
+        name = next(iter(unset_secrets), "its id")
+        hint = f"build_secrets in [tool.daintree] says which variable holds a secret: {name} = NAME"
     elif _NO_SUCH_WORD.search(reason):
         hint = "the Dockerfile has a word that this Docker engine does not know: correct it, or use a newer engine"
     else:
@@ -389,8 +402,10 @@ def buildkit_feature(dockerfile: bytes) -> str:
             name, _, value = flag.partition("=")
             if instruction.name in ("RUN", "COPY", "ADD") and name not in _CLASSIC_FLAGS:
                 return f"{instruction.name} {name}"
-            if instruction.name == "FROM" and re.match(r"\$\{?(BUILD|TARGET)", value):
+            if instruction.name == "FROM" and _OF_PLATFORM.search(value):
                 return f"FROM {flag}"
+        if instruction.name == "FROM" and _OF_PLATFORM.search(instruction.rest):
+            return f"FROM {instruction.rest}"
     return ""
 
 

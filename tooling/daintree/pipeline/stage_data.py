@@ -192,7 +192,7 @@ def shell_job(
         place.scratch.mkdir()
         run = f"shell-{os.urandom(4).hex()}"
         job = job_of(session, data.stage, run, prepared, data.needs, place)
-        # A component with files of its own in `data` has them there, as the local runner does.
+        # A component whose `data` is a file runs in no container.
         if working_tree and not (working_tree[0] / "data").is_symlink():
             _make_mount_points(working_tree[0] / "data", job)
         yield msgspec.structs.replace(job, working_tree=working_tree)
@@ -201,6 +201,8 @@ def shell_job(
 def _make_mount_points(directory: Path, job: Job) -> None:
     """Make what a container mounts below the directory of links, which is read-only in it."""
     for name in ("output", "scratch", "input"):
+        # Hides what the component has there itself, as in the image.
+        (directory / name).unlink(missing_ok=True)
         (directory / name).mkdir()
     (directory / "ca-bundle.pem").touch()
     for name, place in job.places.items():
@@ -214,16 +216,18 @@ def _make_mount_points(directory: Path, job: Job) -> None:
 
 def _link_working_tree(version: ComponentVersion, root: Path, links: Path) -> list[Path]:
     """Fill `links` with a link for each entry of the version, into the component or a library; the directories linked into."""
-    links.mkdir()
     entries: dict[str, str] = {}
     for file in version.files:
-        name, _, rest = file.path.partition("/")
-        entries[name] = file.origin.removesuffix(f"/{rest}") if rest else file.origin
+        parts = file.path.split("/")
+        # What a container mounts lies in `data`, so that one is a directory of links itself.
+        depth = 2 if parts[0] == "data" and len(parts) > 1 else 1
+        rest = "".join(f"/{part}" for part in parts[depth:])
+        entries["/".join(parts[:depth])] = file.origin.removesuffix(rest)
+    if "data" not in entries:
+        (links / "data").mkdir(parents=True)
     for name, origin in entries.items():
         if (root / origin).exists():
             (links / name).symlink_to(root.resolve() / origin)
-    if "data" not in entries:
-        (links / "data").mkdir()
     # Whoever edits in place does so in the working tree, and replaces no link.
     links.chmod(0o555)
     users = (version.name, *version.libraries)

@@ -120,6 +120,10 @@ _ACCESS_HINTS = (
     ("401 Unauthorized", "the package index wants credentials"),
     ("403 Forbidden", "the package index refuses: check its address and the credentials"),
     ("Failed to fetch", "check the network and the proxy and index settings"),
+    (
+        "not found in the package registry",
+        "check its name; UV_INDEX_URL or pip.conf name another index",
+    ),
     ("invalid peer certificate", "SSL_CERT_FILE names a file of the authorities that you trust"),
     ("--index-strategy", _STRATEGY),
 )
