@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from daintree.errors import UsageError
-from daintree.settings import find_project, is_daintree
+from daintree.settings import find_project, is_daintree, read_settings
+from tests.configured import HOME
 
 
 def test_a_project_is_found_from_anywhere_in_it(tmp_path: Path) -> None:
@@ -37,3 +38,22 @@ def test_outside_a_project_the_directory_is_named(tmp_path: Path) -> None:
 def test_a_project_is_ours_by_its_directories(tmp_path: Path, name: str, ours: bool) -> None:
     (tmp_path / name).mkdir()
     assert is_daintree(tmp_path) is ours
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("", "here"),
+        ("[project]\nname = 'shop'", "shop"),
+        ("[project]\nname = 'shop'\n[tool.daintree]\nproject = 'fraud'", "fraud"),
+        ("project = 3", "here"),
+    ],
+)
+def test_a_project_has_the_name_of_its_package_or_its_directory(
+    tmp_path: Path, text: str, name: str
+) -> None:
+    root = tmp_path / "here"
+    root.mkdir()
+    (root / "pyproject.toml").write_text(text)
+    assert read_settings(root, HOME).project == name
+    assert read_settings(root, {**HOME, "DAINTREE_PROJECT": "mine"}).project == "mine"

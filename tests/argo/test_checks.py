@@ -21,7 +21,7 @@ from daintree.argo.names import (
 )
 from daintree.errors import Check
 from daintree.settings import Settings, read_settings
-from daintree.store.bucket import object_address
+from daintree.store.s3 import object_address
 from tests.argo.applied import SECRET_VALUE, apply
 from tests.argo.in_cluster import adapter
 from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer

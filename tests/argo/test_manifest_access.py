@@ -8,8 +8,7 @@ import pytest
 from daintree.argo.manifest import ClusterAccess, cluster_access, workflow_manifest
 from daintree.argo.submission import SubmittedSource, pod_address
 from daintree.errors import SettingsError
-from daintree.store.bucket import object_address
-from daintree.store.s3 import S3Access
+from daintree.store.s3 import S3Access, object_address
 from tests.argo.conftest import cluster, digest, make_submission, submitted_stage
 
 AWS = S3Access(endpoint="", region="eu-central-1", access_key="a", secret_key="b")

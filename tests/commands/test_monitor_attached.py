@@ -90,7 +90,7 @@ def test_the_run_that_has_a_name_is_served_though_a_newer_one_is_there(tmp_path:
     service = Attached("shop/serve", "words", "train")
     first, newer = publish(store, RUN), publish(store, OTHER_RUN)
     record = NameRecord(pipeline="words", name="live", runs={"train": named_run_of(first)})
-    assert store.names.write(record, None)
+    assert store.write_name(record, None)
     assert model_run(store, service, "", "live") == first
     assert model_run(store, service, "") == newer
     with pytest.raises(UsageError, match="no run of words has the name 'other'"):

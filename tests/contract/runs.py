@@ -135,5 +135,5 @@ def fetched(store: Store, record: IndexRecord) -> dict[str, bytes]:
 
 def nothing_published(store: Store) -> bool:
     """Whether nobody finds any run."""
-    unfound = store.read_run(location_of(RUN)) is None and store.find_run(RUN) is None
-    return unfound and store.stages_with_history() == [] and store.usage()[0] == 0
+    unfound = store.read_run(location_of(RUN)) is None and store.records.find_run(RUN) is None
+    return unfound and store.records.stages_with_history() == [] and store.usage()[0] == 0

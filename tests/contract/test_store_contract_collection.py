@@ -11,7 +11,7 @@ import pytest
 from daintree.errors import ArtifactDamaged
 from daintree.store.garbage import Doomed, GarbageCollection, Policy, Roots, collected, select
 from daintree.store.local import _release
-from daintree.store.records import IndexRecord, Keys, index_record_of
+from daintree.store.records import IndexRecord, InputRecord, Keys, index_record_of
 from daintree.store.store import Store
 from tests.contract.runs import (
     FILES,
@@ -68,7 +68,7 @@ class TestCollecting:
         self, store: Store, record: IndexRecord
     ) -> None:
         collect(store)
-        run = store.find_run(RUN)
+        run = store.records.find_run(RUN)
         assert run is not None
         assert [entry.run for entry in store.history()] == [RUN]
         assert store.log_path(run.location).read_bytes() == b"said\n"
@@ -104,6 +104,17 @@ class TestCollecting:
         store.publish_index(key_of("content"), record)
         assert collect(store, roots=[record.location], later=100) == []
         assert fetched(store, record) == FILES
+
+    def test_whose_an_output_is_and_who_reads_a_source_are_known(
+        self, place: Place, store: Store
+    ) -> None:
+        other = place.elsewhere().open()
+        digest, _ = add_source(other, run="source")
+        read = InputRecord("", digest, "data.csv")
+        publish(other, project="shop", inputs=(read, InputRecord("clean", "sha256:1", "place")))
+        surveyed = GarbageCollection(store).survey()
+        assert [output.project for output in surveyed.outputs] == ["shop"]
+        assert [(s.digest, s.projects) for s in surveyed.sources] == [(digest, ("shop",))]
 
     def test_an_output_that_nothing_leads_to_goes(self, store: Store, other: Store) -> None:
         publish(other)

@@ -52,8 +52,8 @@ class TestContents:
             assert reader.usage()[0] == 0
             assert reader.lookup([manifest.keys.content]) == [None]
             assert reader.read_run(manifest.location) is None
-            assert reader.find_run(RUN) is None
-            assert reader.stages_with_history() == []
+            assert reader.records.find_run(RUN) is None
+            assert reader.records.stages_with_history() == []
             assert reader.source_path(digest) is None
             assert reader.read_note("a") is None
         _, record = publish_indexed(other)

@@ -33,9 +33,9 @@ def entry_of(manifest: RunManifest) -> str:
 class TestHistory:
     def test_it_is_empty_at_first(self, store: Store) -> None:
         assert list(store.history("words", "train")) == []
-        assert store.stages_with_history() == []
-        assert store.stages_with_history("words") == []
-        assert store.find_run(RUN) is None
+        assert store.records.stages_with_history() == []
+        assert store.records.stages_with_history("words") == []
+        assert store.records.find_run(RUN) is None
 
     def test_the_newest_run_comes_first_whatever_the_order_of_writing(
         self, store: Store, other: Store
@@ -51,9 +51,9 @@ class TestHistory:
         pairs = [("a", "x"), ("a", "xy"), ("ab", "x"), ("a-b", "x"), ("a", "x.y"), ("Z", "x")]
         for number, (pipeline, stage) in enumerate(pairs):
             publish(store, f"run-{number}", pipeline=pipeline, stage=stage)
-        assert other.stages_with_history() == sorted(pairs)
-        assert other.stages_with_history("a") == [("a", "x"), ("a", "x.y"), ("a", "xy")]
-        assert other.stages_with_history("b") == []
+        assert other.records.stages_with_history() == sorted(pairs)
+        assert other.records.stages_with_history("a") == [("a", "x"), ("a", "x.y"), ("a", "xy")]
+        assert other.records.stages_with_history("b") == []
         for number, (pipeline, stage) in enumerate(pairs):
             assert [run.run for run in other.history(pipeline, stage)] == [f"run-{number}"]
 
@@ -71,7 +71,7 @@ class TestHistory:
         manifest = publish(store)
         place.write("_history/words/train/00009898/999999999-99990101T000000000Z-0", content)
         assert [entry.run for entry in store.history("words", "train")] == [manifest.run]
-        assert store.find_run("999901") is None
+        assert store.records.find_run("999901") is None
 
     def test_an_entry_that_leads_outside_is_passed_over(self, place: Place, store: Store) -> None:
         manifest = publish(store)
@@ -86,36 +86,36 @@ class TestHistory:
     def test_a_stray_file_is_passed_over(self, place: Place, store: Store, path: str) -> None:
         manifest = publish(store)
         place.write(path, b"stray")
-        assert store.stages_with_history() == [("words", "train")]
+        assert store.records.stages_with_history() == [("words", "train")]
         assert [entry.run for entry in store.history("words", "train")] == [manifest.run]
-        assert store.find_run(RUN) == manifest
+        assert store.records.find_run(RUN) == manifest
 
     def test_a_run_is_found_by_the_beginning_of_its_id(self, store: Store, other: Store) -> None:
         one, two = publish(store, RUN), publish(store, OTHER_RUN)
         for reader in (store, other):
-            assert reader.find_run(RUN) == reader.find_run(RUN[:-8]) == one
-            assert reader.find_run(OTHER_RUN[:-8]) == two
-            assert reader.find_run("202701") is None
-            assert reader.find_run(RUN + "0") is None
+            assert reader.records.find_run(RUN) == reader.records.find_run(RUN[:-8]) == one
+            assert reader.records.find_run(OTHER_RUN[:-8]) == two
+            assert reader.records.find_run("202701") is None
+            assert reader.records.find_run(RUN + "0") is None
 
     def test_an_id_that_is_whole_is_not_ambiguous(self, store: Store) -> None:
         one, _ = publish(store, "run-1"), publish(store, "run-10")
-        assert store.find_run("run-1") == one
+        assert store.records.find_run("run-1") == one
 
     def test_an_ambiguous_beginning_is_said_with_what_begins_so(self, store: Store) -> None:
         for number in range(7):
             publish_failed(store, f"run-0-{number}")
         with pytest.raises(UsageError, match="7 runs begin with 'run-0-'") as raised:
-            store.find_run("run-0-")
+            store.records.find_run("run-0-")
         beginning = "give more of the id: run-0-0, run-0-1, run-0-2, run-0-3, run-0-4, …"
         assert raised.value.hint == beginning
 
     def test_too_little_of_an_id_is_refused(self, store: Store) -> None:
         one = publish(store, "20260101T101500000Z-abcdef12")
-        assert store.find_run("abcdef") == store.find_run("202601") == one
+        assert store.records.find_run("abcdef") == store.records.find_run("202601") == one
         for text in ("abcde", "20260", "zzzzz"):
             with pytest.raises(UsageError, match=f"'{text}' is too little of a run's id"):
-                store.find_run(text)
+                store.records.find_run(text)
 
     @pytest.mark.parametrize("name", ["", "..", "a/b", "a b", ".a", "ä", "x" * 256])
     def test_names_that_are_no_path_segments_are_refused(self, store: Store, name: str) -> None:

@@ -139,7 +139,7 @@ class TestRuns:
                 publish(writer, OTHER_RUN, {"z.csv": b"z"}, location=manifest.location)
         assert other.read_run(manifest.location) == manifest
         assert fetched(other, record) == FILES
-        assert other.find_run(OTHER_RUN) is None
+        assert other.records.find_run(OTHER_RUN) is None
 
     def test_a_failed_run_keeps_its_log_and_no_output(self, store: Store, other: Store) -> None:
         manifest = publish_failed(store)
@@ -194,7 +194,7 @@ class TestRuns:
     @pytest.mark.parametrize("location", ["short", "a/b", "über/größe x/%20", "deep/" * 12 + "x"])
     def test_the_layout_is_a_setting(self, store: Store, other: Store, location: str) -> None:
         manifest = publish(store, location=location)
-        assert other.find_run(RUN) == manifest
+        assert other.records.find_run(RUN) == manifest
         assert fetched(other, index_record_of(manifest)) == FILES
 
     def test_a_manifest_of_every_field_comes_back(self, store: Store, other: Store) -> None:

@@ -12,6 +12,7 @@ from daintree.store.records import short_run
 
 if TYPE_CHECKING:
     from daintree.store.bucket import Bucket
+    from tests.e2e.fifos import Channel, Gate
     from tests.e2e.projects import Project
 
 OTHER = ("--set", "count.top=2")
@@ -94,6 +95,35 @@ def test_the_last_of_a_stage_and_a_size(tried: Project) -> None:
     assert goes(tried, "--keep-last", "1") == ["count"]
     assert goes(tried, "--max-size", "0B") == ["count", "count"]
     assert goes(tried, "--max-size", "1GB") == []
+
+
+def test_what_another_project_has_computed_stays_unless_it_is_asked_for(ran: Project) -> None:
+    theirs = ran.elsewhere(ran.root, DAINTREE_PROJECT="fraud")
+    assert theirs.run("words", *OTHER)["count"] == "run"
+    shown = ran.doit("gc", *ALL, "--yes").stdout
+    assert ": removed 0 outputs (0 B)" in shown
+    assert "1 more output (21 B) of other projects (fraud) stay unless --all-projects is" in shown
+    assert ran.plan("words", *OTHER)["count"] == "hit"
+    [store] = ran.doit("gc", *ALL, "--json").json()["stores"]
+    assert store["others"] == {"number": 1, "bytes": 21, "projects": ["fraud"]}
+    assert goes(ran, *ALL, "--all-projects") == goes(theirs, *ALL) == ["count"]
+
+
+def test_the_environment_of_a_stage_that_runs_for_weeks_stays(
+    waiting: Project, channel: Channel, gate: Gate, tmp_path: Path
+) -> None:
+    own = waiting.elsewhere(waiting.root, DAINTREE_ENVIRONMENTS=str(tmp_path / "environments"))
+    process = own.start("run", "slow")
+    assert channel.receive() == "here"
+    caches = Path(own.environ["XDG_CACHE_HOME"]) / "daintree"
+    for parent in (tmp_path / "environments", caches / "snapshots"):
+        for directory in parent.iterdir():
+            os.utime(directory, (0, 0))
+    unused = own.doit("gc", "--yes", "--json").json()["unused"]
+    gate.open()
+    assert own.finish(process).code == 0
+    assert (unused["environments"], len(unused["snapshots"])) == ([], 0)
+    assert len(own.doit("gc", "--json").json()["unused"]["snapshots"]) == 2
 
 
 @pytest.mark.parametrize(

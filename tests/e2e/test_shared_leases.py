@@ -8,8 +8,8 @@ import signal
 import msgspec
 
 from daintree.store.bucket import Bucket
-from daintree.store.leases import LEASE_SECONDS
 from daintree.store.records import LeaseRecord, decode, encode, readable
+from daintree.store.store import LEASE_SECONDS
 from tests.e2e.fifos import Channel, Gate
 from tests.e2e.projects import Project
 from tests.e2e.shared_bucket import machine, runs_in

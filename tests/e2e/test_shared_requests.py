@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
+from daintree.pipeline.session import MOST_FAILURES
 from daintree.store.bucket import Bucket
+from daintree.store.index import Records
+from daintree.store.records import encode
 from tests.e2e.projects import Project
 from tests.e2e.shared_bucket import ALL_HITS, machine
 from tests.services.proxy import Proxy, all_together, proxy
@@ -58,3 +63,41 @@ def test_a_plan_in_which_all_is_found_takes_two_rounds_of_a_request_a_stage(
     assert len(way.matching("^GET .*/_cache/")) == STAGES
     assert len(way.matching("^GET .*list-type=2")) == STAGES
     assert len(way.requests) == 2 * STAGES
+
+
+def test_a_miss_asks_for_one_run_however_many_there_are(
+    ours: Project, theirs: Project, bucket: Bucket, way: Proxy
+) -> None:
+    """Where the latest failed, for a few more."""
+    ours.run("words")
+    tapped = machine(theirs, bucket, "tapped", way)
+    assert tapped.plan("words")["count"] == "hit"
+    without = len(way.requests)
+    for year, result, most in ((2098, "succeeded", 3), (2099, "failed", 2 + MOST_FAILURES)):
+        add_runs(bucket, 100, year, result=result)
+        way.requests.clear()
+        assert "params.top" in tapped.reasons("words", "--set", "count.top=2")["count"]
+        assert len(way.matching("_history|/run.json")) <= most
+        # One that is not there is looked up by two keys, and each stage as the other runner would have it.
+        assert len(way.requests) <= without + 1 + 3 + most
+
+
+def add_runs(bucket: Bucket, number: int, year: int, **changed: str) -> None:
+    """Add so many entries to the history of `count`, newer than all there are; `stage` may count them."""
+    [*_, first] = Records(bucket, print).history("words", "count")
+    for index in range(number):
+        run = f"{year}0301T101500{index:03d}Z-{index:08x}"
+        facts = {name: value.format(index % STAGES) for name, value in changed.items()}
+        entry = msgspec.structs.replace(first, run=run, **facts)
+        bucket.put(entry.path, encode(entry, entry.path))
+
+
+def test_a_history_costs_no_more_than_two_requests_a_run_shown(
+    ours: Project, bucket: Bucket, way: Proxy
+) -> None:
+    ours.run("words")
+    add_runs(bucket, 300, 2099, stage="s{}")
+    tapped = machine(ours, bucket, "tapped", way)
+    shown = tapped.doit("history", "--limit", "20").stdout.splitlines()
+    assert len(shown) == 1 + 20
+    assert len(way.requests) <= 2 * 20

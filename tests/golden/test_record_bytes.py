@@ -102,6 +102,7 @@ IN_CLUSTER = msgspec.structs.replace(
     dirty=False,
     python="",
 )
+OF_A_PROJECT = msgspec.structs.replace(SUCCEEDED, project="shop")
 HOLDER = Holder(
     pipeline="item2vec",
     stage="train",
@@ -116,6 +117,7 @@ RECORDS: dict[str, msgspec.Struct] = {
     "run_succeeded.json": SUCCEEDED,
     "run_failed.json": FAILED,
     "run_in_cluster.json": IN_CLUSTER,
+    "run_of_a_project.json": OF_A_PROJECT,
     "tombstone.json": Tombstone(
         retired=index_record_of(SUCCEEDED), when="2026-04-01T00:00:00Z", by="ana"
     ),
@@ -136,6 +138,7 @@ RECORDS: dict[str, msgspec.Struct] = {
 PATHS = {
     "run_succeeded.json": run_path(LOCATION),
     "run_failed.json": run_path(LOCATION),
+    "run_of_a_project.json": run_path(LOCATION),
     "run_in_cluster.json": run_path(IN_CLUSTER.location),
     "index_record.json": index_path(SUCCEEDED.keys.content),
     "tombstone.json": index_path(SUCCEEDED.keys.content),

@@ -267,7 +267,7 @@ def test_curves_are_those_of_the_chosen_runs(project: Project, site: Site) -> No
 
 
 def test_a_name_is_shown_with_its_runs(project: Project, site: Site) -> None:
-    from daintree.store.names import moved
+    from daintree.store.index import moved
     from daintree.store.records import NamedRun, NameRecord
 
     run = publish(project.store)
@@ -280,7 +280,7 @@ def test_a_name_is_shown_with_its_runs(project: Project, site: Site) -> None:
         by="ana",
         note="for the shop",
     )
-    assert project.store.names.write(record, None)
+    assert project.store.write_name(record, None)
     page = text_of(site.render("index.html"))
     assert "words@production train 00000000 2026-03-02 00:00 ana for the shop" in page
     assert "words:train ok @production" in text_of(site.render(RUN_PAGE))

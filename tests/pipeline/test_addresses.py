@@ -32,7 +32,7 @@ def named(store: Store, name: str, **runs: RunManifest) -> NameRecord:
     record = NameRecord(
         pipeline="words", name=name, runs={s: named_run_of(run) for s, run in runs.items()}
     )
-    assert store.names.write(record, None)
+    assert store.write_name(record, None)
     return record
 
 
@@ -112,7 +112,7 @@ def test_a_name_of_several_stages_needs_one(store: Store) -> None:
 
 def test_a_removed_name_leads_nowhere(store: Store) -> None:
     record = named(store, "baseline", train=publish(store, RUN))
-    assert store.names.write(msgspec.structs.replace(record, runs={}), record)
+    assert store.write_name(msgspec.structs.replace(record, runs={}), record)
     with pytest.raises(UsageError, match="no run of words has the name"):
         find_run(store, parse_address("words:train@baseline"))
 
@@ -121,7 +121,7 @@ def test_another_run_at_the_place_of_a_named_one_does_not_pass_for_it(store: Sto
     run = publish(store, RUN)
     other = NamedRun(run.run, run.location, run.keys.content, "sha256:" + "0" * 64, "0" * 64)
     record = NameRecord(pipeline="words", name="baseline", runs={"train": other})
-    assert store.names.write(record, None)
+    assert store.write_name(record, None)
     with pytest.raises(StoreError, match=f"run {RUN} is gone .* or damaged"):
         find_run(store, parse_address("words:train@baseline"))
 

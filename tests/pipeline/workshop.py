@@ -103,6 +103,7 @@ class Workshop:
         self.root = root
         self.runner = InProcess()
         self.versions: dict[str, str] = {}
+        self.specs: dict[str, ComponentSpec] = {}
         self.now = datetime(2026, 3, 4, 10, 15, tzinfo=UTC)
         (root / "pipelines").mkdir(parents=True)
         (root / "pipelines" / "x.yaml").write_text(pipeline)
@@ -155,7 +156,7 @@ class Workshop:
             name=name,
             digest=f"sha256:{name}{self.versions.get(name, '')}",
             files=(),
-            spec=ComponentSpec(),
+            spec=self.specs.get(name, ComponentSpec()),
             libraries=(),
             bases=(),
             platform="linux/amd64",

@@ -11,7 +11,13 @@ import pytest
 
 from daintree.errors import EnvironmentFailed
 from daintree.process import capture
-from daintree.runners.environments import Environments, find_python, installed_size
+from daintree.runners.environments import (
+    DirectoriesInUse,
+    Environments,
+    find_python,
+    installed_size,
+    is_in_use,
+)
 from daintree.runners.interpreter import (
     bytecode_directory,
     environment_of,
@@ -345,3 +351,28 @@ def test_sizes_are_read_easily(tmp_path: Path, size: int, words: str) -> None:
     with open(tmp_path / "lib" / "package", "wb") as file:
         file.truncate(size)
     assert installed_size(tmp_path / "bin" / "python") == words
+
+
+def test_a_directory_is_in_use_as_long_as_somebody_has_it(tmp_path: Path) -> None:
+    here, other = tmp_path / "here", tmp_path / "other"
+    here.mkdir()
+    first, second = DirectoriesInUse(), DirectoriesInUse()
+    for user in (first, second, second):
+        user.add(here)
+        user.add(other)
+    assert is_in_use(here)
+    del first
+    assert is_in_use(here)
+    del second, user
+    assert not is_in_use(here)
+    assert not is_in_use(other)
+
+
+def test_a_directory_that_was_made_anew_is_in_use_too(tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    user = DirectoriesInUse()
+    for _ in range(2):
+        here.mkdir()
+        user.add(here)
+        assert is_in_use(here)
+        here.rmdir()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from daintree.errors import EnvironmentFailed
+from daintree.runners import with_python
 from daintree.runners.interpreter import environment_class, inspect_interpreter
 
 
@@ -67,3 +68,9 @@ def test_the_classes_cost_of_the_running_python_is_no_process() -> None:
         check=True,
     )
     assert done.stdout.splitlines() == [environment_class(), ""]
+
+
+def test_a_component_s_python_is_known_on_another_machine_too() -> None:
+    assert with_python("venv-3.11-linux-x86_64", "3.12") == "venv-3.12-linux-x86_64"
+    assert with_python("venv-3.11-linux-x86_64", "") == "venv-3.11-linux-x86_64"
+    assert with_python("image", "3.12") == "image"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from daintree.errors import StoreError, StoreForbidden, StoreUnavailable
-from daintree.store.bucket_errors import bucket_error
+from daintree.store.bucket import bucket_error
 from daintree.store.s3 import S3Access
 
 ACCESS = S3Access(

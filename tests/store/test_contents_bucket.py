@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import time
 from datetime import timedelta
 
 import msgspec
 import pytest
 
 from daintree.store.bucket import Bucket
-from daintree.store.contents import SAFE_IN_A_CLUSTER, empty, orphans
+from daintree.store.contents import SAFE_IN_A_CLUSTER, empty, orphans, unfinished_uploads
 from daintree.store.records import encode
+from daintree.store.s3 import S3Access
+from daintree.store.transfer import UP_BYTES
 from tests.contract.runs import OTHER_RUN, RUN, location_of, manifest_of
 from tests.services.minio import Minio
-from tests.services.proxy import Exchange, passes, proxy
+from tests.services.proxy import Exchange, passes, proxy, stall
 
 AT_ONCE = timedelta(seconds=-60)
 LEFT = f"{location_of(RUN)}/output/deep/a.csv"
@@ -30,6 +34,42 @@ def test_an_interrupted_upload_is_found_and_removed_when_asked_for(bucket: Bucke
     for remove in (False, True):
         assert orphans(bucket, remove=remove, safe=AT_ONCE) == (1, 8)
     assert bucket.sizes() == {}
+
+
+def test_the_parts_of_a_file_whose_upload_was_killed_go(bucket: Bucket) -> None:
+    other = Bucket(f"s3://{bucket.name}/other", bucket.access)
+    for each in (bucket, other):
+        _kill_while_uploading(each)
+        [(key, _)] = unfinished_uploads(each, time.time() + 60)
+        assert key == each.key("large")
+    assert orphans(bucket, remove=True) == (0, 0)
+    for remove in (False, True):
+        assert orphans(bucket, remove=remove, safe=AT_ONCE) == (1, 0)
+    assert unfinished_uploads(bucket, time.time() + 60) == []
+    assert len(unfinished_uploads(other, time.time() + 60)) == 1
+
+
+def _kill_while_uploading(bucket: Bucket) -> None:
+    """Kill a process that is putting a file of several parts into the bucket, once the server has begun to take it."""
+    with proxy(bucket.access.endpoint) as way:
+        access = msgspec.structs.replace(bucket.access, endpoint=way.endpoint)
+        part = way.when("partNumber=2", stall)
+        process = multiprocessing.get_context("spawn").Process(
+            target=_upload, args=(bucket.url, access)
+        )
+        process.start()
+        part.wait()
+        process.kill()
+        process.join()
+
+
+def _upload(url: str, access: S3Access) -> None:
+    import obstore
+
+    Bucket(url, access).request(
+        lambda store: obstore.put(store, "large", bytes(3 * UP_BYTES), chunk_size=UP_BYTES),
+        file=True,
+    )
 
 
 def test_what_somebody_may_still_be_writing_stays(bucket: Bucket) -> None:

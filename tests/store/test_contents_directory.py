@@ -97,7 +97,7 @@ def test_the_index_goes_before_the_runs_it_leads_to(
     with pytest.raises(KeyboardInterrupt):
         empty(Directory(root))
     assert store.lookup([key_of("content")]) == [None]
-    assert store.find_run(RUN) is None
+    assert store.records.find_run(RUN) is None
 
 
 def test_a_tree_is_removed_whatever_its_permissions(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -108,6 +109,31 @@ def test_sources_go_by_their_age() -> None:
     assert gone(survey(sources=sources), Policy(older_than=30 * DAY)) == ["sha256:1"]
     kept = Roots(sources=frozenset(["sha256:1"]))
     assert gone(survey(sources=sources), Policy(older_than=30 * DAY), kept) == []
+
+
+def test_another_project_s_outputs_are_not_this_one_s_to_remove() -> None:
+    read = [(), ("shop",), ("shop", "fraud")]
+    sources = [KeptSource(f"sha256:{n}", 10, 0.0, 0, names) for n, names in enumerate(read)]
+    surveyed = survey(
+        output(1, project="shop"), output(2, project="fraud"), output(3), sources=sources
+    )
+    for limit in (Policy(older_than=0), Policy(max_size=0), Policy(keep_last=0)):
+        own = msgspec.structs.replace(limit, project="shop")
+        assert {name for name in gone(surveyed, own) if name.startswith("run")} == {"run-1"}
+        assert "sha256:2" not in gone(surveyed, own)
+        assert {"run-1", "run-2", "run-3"} <= set(gone(surveyed, limit))
+    assert gone(surveyed, Policy(older_than=0, project="shop"))[1:] == ["sha256:0", "sha256:1"]
+
+
+def test_what_a_collection_has_begun_is_finished_by_whoever_comes() -> None:
+    outputs = [
+        output(1, project="fraud", keys=(), retired=NOW - 1),
+        output(2, project="fraud", files=0),
+        output(3, project="fraud", keys=()),
+    ]
+    begun = KeptSource("sha256:1", 10, 0.0, NOW - 1, ("fraud",))
+    surveyed = survey(*outputs, sources=[begun])
+    assert gone(surveyed, Policy(project="shop")) == ["run-1", "run-2", "sha256:1"]
 
 
 ROOTS = st.sampled_from(

@@ -187,7 +187,7 @@ def test_anything_in_the_place_of_a_record_is_no_more_than_a_miss(
     assert [entry.run for entry in store.history()] == [manifest.run] * (place != "history")
     assert store.read_note("a") == (None if place == "note" else b"note")
     assert store.source_path(key) is None
-    store.find_run(manifest.run[:10])
+    store.records.find_run(manifest.run[:10])
     assert store.usage()[0] in (0, 1)
     if place == "index":
         assert store.fault(key)

@@ -97,6 +97,17 @@ class ArtifactDamaged(StoreError):
         self.file = file
         self.kind = kind
 
+    @classmethod
+    def missing(cls, file: str, subject: str = "output file") -> ArtifactDamaged:
+        """The error for a file that is not there; `subject` says what it is."""
+        return cls(f"{subject} {file} missing from the store", file=file, kind="missing")
+
+    @classmethod
+    def damaged(cls, file: str, subject: str = "output file", detail: str = "") -> ArtifactDamaged:
+        """The error for a file that is not as its record says."""
+        message = f"{subject} {file} is damaged in the store{detail}"
+        return cls(message, file=file, kind="damaged")
+
 
 class ArtifactRejected(DaintreeError):
     """A directory holds something that cannot be an artifact: a link, a FIFO, a refused name, or nothing at all."""

@@ -225,6 +225,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings in force for one project; `origins` names where each came from."""
 
     root: Path
+    project: str
     store: str
     cache: Path
     when_unavailable: str
@@ -281,6 +282,8 @@ def _cached(name: str) -> Callable[[Mapping[str, str]], Path]:
 
 # fmt: off
 SETTINGS: tuple[Setting, ...] = (
+    Setting("project", "", read_text,
+            "the project's name in the records of its runs, of which `doit gc` removes no other's (default: the name in [project], else the directory's)"),
     Setting("store", lambda environ: str(_cached("store")(environ)), read_store,
             "where runs are kept: a directory (a leading ~ is your home), or s3://bucket[/prefix] to share them"),
     Setting("cache", _cached("caches"), read_directory,
@@ -350,7 +353,8 @@ def read_settings(root: Path, environ: Mapping[str, str] | None = None) -> Setti
     Raises SettingsError for an unknown name (with the nearest one), a wrong type, a wrong value or a missing home directory.
     """
     environ = os.environ if environ is None else environ
-    table = _project_table(root)
+    document = _read_pyproject(root)
+    table = _daintree_table(document)
     names = [setting.name for setting in SETTINGS]
     for name in table:
         if name not in names:
@@ -362,6 +366,9 @@ def read_settings(root: Path, environ: Mapping[str, str] | None = None) -> Setti
     origins: dict[str, str] = {}
     for setting in SETTINGS:
         values[setting.name], origins[setting.name] = _value_of(setting, table, environ, root)
+    packaging = document.get("project")
+    named = packaging.get("name") if isinstance(packaging, dict) else None
+    values["project"] = values["project"] or str(named or root.name)
     return Settings(root=root, origins=origins, **values)
 
 
@@ -383,7 +390,7 @@ def _value_of(
         raise SettingsError(f"{place}: {error}, got {given!r}", hint=setting.help) from None
 
 
-def _project_table(root: Path) -> dict[str, Any]:
+def _read_pyproject(root: Path) -> dict[str, Any]:
     try:
         content = (root / "pyproject.toml").read_bytes()
     except FileNotFoundError:
@@ -393,9 +400,13 @@ def _project_table(root: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        tools = tomllib.loads(content.decode("utf-8")).get("tool", {})
+        return tomllib.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"pyproject.toml is not TOML: {error}") from None
+
+
+def _daintree_table(document: Mapping[str, Any]) -> dict[str, Any]:
+    tools = document.get("tool", {})
     table = tools.get("daintree", {}) if isinstance(tools, dict) else None
     if not isinstance(table, dict):
         raise SettingsError("pyproject.toml: [tool.daintree] must be a table")

@@ -24,9 +24,9 @@ def store(tmp_path: Path) -> Store:
 
 def name(store: Store, run: RunManifest, stage: str = "train") -> None:
     """Let words@production lead to this run."""
-    old = store.names.read("words", "production")
+    old = store.records.read_name("words", "production")
     record = NameRecord(pipeline="words", name="production", runs={stage: named_run_of(run)})
-    assert store.names.write(record, old)
+    assert store.write_name(record, old)
 
 
 def pipeline(root: Path, name: str, source: str, stages: str = "[c/train]") -> None:

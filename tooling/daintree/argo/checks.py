@@ -14,7 +14,7 @@ from daintree.components import SPEC, directory_of, discover_components
 from daintree.errors import OK, Check, ClusterForbidden, ClusterMissing, DaintreeError, checked
 from daintree.settings import Settings
 from daintree.spec.component import read_component
-from daintree.store.bucket import ObjectAddress
+from daintree.store.s3 import ObjectAddress
 
 # (verb, API group, resource)
 Right: TypeAlias = tuple[str, str, str]

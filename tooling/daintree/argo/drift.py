@@ -16,7 +16,7 @@ from daintree.argo import manifest, names
 from daintree.argo.cluster import Object
 from daintree.argo.submission import PIPELINE_TEMPLATE, RECORD_TEMPLATE, Submission, SubmittedStage
 from daintree.argo.workflow_status import Attempt, Node, ObjectKey, read_nodes
-from daintree.store.bucket import ObjectAddress
+from daintree.store.s3 import ObjectAddress
 
 # Fields that decide when and on which node pods run, or who starts what: of a Workflow's specification, a template, a container.
 _SCHEDULING = frozenset(

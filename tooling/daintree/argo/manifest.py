@@ -38,9 +38,8 @@ from daintree.runners.container import INPUT, OUTPUT, SCRATCH, TEMPORARY
 from daintree.runners.variables import container_variables
 from daintree.settings import Settings
 from daintree.spec.component import Resources, as_argument
-from daintree.store.bucket import ObjectAddress, object_address
 from daintree.store.layout import source_location
-from daintree.store.s3 import S3Access, read_s3_access
+from daintree.store.s3 import ObjectAddress, S3Access, object_address, read_s3_access
 
 Manifest: TypeAlias = dict[str, Any]
 

@@ -36,7 +36,6 @@ from daintree.errors import (
 )
 from daintree.pipeline.keys import content_key
 from daintree.pipeline.sources.bucket import BucketSource
-from daintree.store.bucket import object_address
 from daintree.store.index import publish_result
 from daintree.store.layout import OUTPUT, source_location
 from daintree.store.records import (
@@ -48,6 +47,7 @@ from daintree.store.records import (
     timestamp,
 )
 from daintree.store.remote import RemoteRuns
+from daintree.store.s3 import object_address
 
 
 class StageReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,6 +210,7 @@ class Recording:
             host=attempt.host,
             workflow=self._status.name,
             pod=attempt.pod,
+            project=self._submission.project,
             commit=self._submission.commit,
             tooling=self._submission.tooling,
         )

@@ -39,11 +39,16 @@ from daintree.pipeline.sources.bucket import BucketSource
 from daintree.runners.container import INPUT, OUTPUT
 from daintree.settings import Settings
 from daintree.spec.component import Resources, Scalar
-from daintree.store.bucket import ObjectAddress, object_address
 from daintree.store.integrity import hash_artifact
 from daintree.store.records import SCHEMA, Keys
 from daintree.store.remote import RemoteRuns
-from daintree.store.s3 import DEFAULT_REGION, S3Access, read_s3_access
+from daintree.store.s3 import (
+    DEFAULT_REGION,
+    ObjectAddress,
+    S3Access,
+    object_address,
+    read_s3_access,
+)
 from daintree.terminal import say
 
 _DIGITS = 10
@@ -108,7 +113,7 @@ class SubmittedSource(msgspec.Struct, frozen=True, kw_only=True):
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """Work of a Workflow. `stages` run, in the pipeline's order; `hits` are those that they read.
 
-    `secret` is the Secret of the cluster that holds the stages' variables ("" where they have none). `prefix` is the setting; `commit` that of the files, "" for none; `user` asked for it, with this `tooling`, and at the time
+    `secret` is the Secret of the cluster that holds the stages' variables ("" where they have none). `prefix` and `project` are the settings; `commit` that of the files, "" for none; `user` asked for it, with this `tooling`, and at the time
     `planned` (UTC), which a run's location is made of: a cluster's own times are in the zone of its controller.
     """
 
@@ -121,6 +126,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     commit: str
     user: str
     tooling: str
+    project: str = ""
     planned: str = ""
     secret: str = ""
 
@@ -217,6 +223,7 @@ def plan_submission(session: Session, plan: Plan) -> PlannedSubmission:
         commit=commit,
         user=current_user(),
         tooling=__version__,
+        project=session.settings.project,
         planned=f"{datetime.now(UTC):{_TIME}}",
         secret=secret,
     )

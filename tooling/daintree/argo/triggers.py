@@ -33,8 +33,7 @@ from daintree.argo.submission import POD_NAME, RECORD_TEMPLATE, Submission
 from daintree.errors import SourceError, UsageError
 from daintree.pipeline.decisions import BoundStage
 from daintree.pipeline.plan import Plan
-from daintree.store.bucket import object_address
-from daintree.store.s3 import DEFAULT_REGION
+from daintree.store.s3 import DEFAULT_REGION, object_address
 from daintree.terminal import nearest
 
 SUBMIT_TEMPLATE = "submit"

@@ -32,8 +32,8 @@ from daintree.errors import (
     from_os_error,
 )
 from daintree.settings import Settings
-from daintree.store.bucket import SCHEME
 from daintree.store.integrity import walk
+from daintree.store.s3 import SCHEME
 from daintree.terminal import columns, count, nearest, size
 
 _LOOPBACK = re.compile(r"localhost\b|127\.|\[::1\]")
@@ -332,7 +332,7 @@ def _logs(settings: Settings) -> str:
 
     store = open_store(settings)
     lost, looked = [], 0
-    for pipeline, stage in store.stages_with_history()[:MOST_LOGS]:
+    for pipeline, stage in store.records.stages_with_history()[:MOST_LOGS]:
         run = next(iter(store.history(pipeline, stage)), None)
         if run is not None:
             looked += 1
@@ -388,7 +388,7 @@ def _cluster(settings: Settings, namespace: str) -> Iterator[Check]:
     from daintree.argo.cluster import open_cluster
     from daintree.argo.manifest import cluster_access
     from daintree.images.image_versions import tooling_image
-    from daintree.store.bucket import ObjectAddress
+    from daintree.store.s3 import ObjectAddress
 
     stores: list[ObjectAddress] = []
 

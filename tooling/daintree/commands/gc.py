@@ -29,6 +29,7 @@ from daintree.store.garbage import (
     GRACE_SECONDS,
     Doomed,
     GarbageCollection,
+    KeptSource,
     Output,
     Policy,
     Roots,
@@ -55,10 +56,10 @@ class Collect(DaintreeCommand):
     """Shows what would go from the store; with `--yes` it goes."""
 
     name = "gc"
-    doc_usage = "[--older-than 30d] [--keep-last N] [--max-size 50GB] [--all-branches] [--all-tags] [--cache] [--yes] [--json] | --images [--yes] [--json]"
+    doc_usage = "[--older-than 30d] [--keep-last N] [--max-size 50GB] [--all-branches] [--all-tags] [--all-projects] [--cache] [--yes] [--json] | --images [--yes] [--json]"
     doc_description = (
         "Without --yes it only says what would go. What a pipeline of this checkout reaches with its defaults never goes, nor a named run, "
-        "what a submission reads, or what somebody computes, publishes or reads now. Runs stay in the history, with their logs."
+        "what a submission reads, what somebody computes, publishes or reads now, or what another project has computed. Runs stay in the history, with their logs."
     )
     cmd_options = (
         option("older_than", "outputs computed longer ago may go: 90m, 12h, 30d, 4w"),
@@ -66,6 +67,11 @@ class Collect(DaintreeCommand):
         option("max_size", "outputs go until the store is no larger: 500MB, 50GB, 20GiB"),
         option("all_branches", "what the pipelines of any branch reach stays too", type=bool),
         option("all_tags", "what the pipelines of any tag reach stays too", type=bool),
+        option(
+            "all_projects",
+            "outputs of other projects' runs may go too, though what those projects reach is not known here",
+            type=bool,
+        ),
         option("cache", "only from this machine's cache, not from the bucket behind it", type=bool),
         option(
             "grace", "how long the files of retired keys stay (default: 1h in a bucket, else 0s)"
@@ -124,21 +130,39 @@ class Collect(DaintreeCommand):
         """Select in one store, and collect with `--yes`."""
         is_bucket = "://" in part.url
         policy = policy_of(options, is_bucket)
+        everything = select(survey, roots, policy, now)
+        if not options["all_projects"]:
+            policy = msgspec.structs.replace(policy, project=self.settings.project)
         doomed = select(survey, roots, policy, now)
+        others = tuple(one.item for one in everything if not policy.judges(one.item))
         outcomes: Sequence[str] = ["" for _ in doomed]
         if options["yes"]:
             outcomes = part.collect(doomed, policy.grace, now, _who())
-        return Report(part.url, survey.bytes, len(survey.outputs), tuple(doomed), tuple(outcomes))
+        return Report(
+            part.url, survey.bytes, len(survey.outputs), tuple(doomed), tuple(outcomes), others
+        )
 
 
 class Report(msgspec.Struct, frozen=True):
-    """Result of a collection in one store: what it held before, what goes, and what became of each ("" when nothing was done)."""
+    """Result of a collection in one store: what it held before, what goes, and what became of each ("" when nothing was done).
+
+    `others` is what would go, too, if other projects' roots counted for nothing.
+    """
 
     url: str
     bytes: int
     outputs: int
     doomed: tuple[Doomed, ...]
     outcomes: tuple[str, ...]
+    others: tuple[Output | KeptSource, ...]
+
+    @property
+    def projects(self) -> list[str]:
+        """The projects that the `others` are of; one that is not known is "unknown"."""
+        names = (
+            one.projects if isinstance(one, KeptSource) else (one.project,) for one in self.others
+        )
+        return sorted({name or "unknown" for several in names for name in several})
 
     @property
     def seconds(self) -> float:
@@ -224,7 +248,10 @@ def settings_at(root: Path, settings: Settings) -> Settings:
     """The settings of another checkout, with the directories and the store of this one. Raises SettingsError."""
     own = {
         name: getattr(settings, name)
-        for name in ("store", "cache", "when_unavailable", "environments", "snapshots", "images")
+        for name in (
+            *("project", "store", "cache", "when_unavailable"),
+            *("environments", "snapshots", "images"),
+        )
     }
     return msgspec.structs.replace(read_settings(root), **own)
 
@@ -304,10 +331,10 @@ def _versions(settings: Settings, pipeline: Pipeline) -> frozenset[str]:
 def unused_directories(
     settings: Settings, options: Mapping[str, Any], now: float
 ) -> dict[str, dict[Path, int]]:
-    """Bytes of environments, snapshots and git's private objects that were not used for long, by kind and path; all of it is made again when it is needed."""
+    """Bytes of environments, snapshots and git's private objects that were not used for long, nor now, by kind and path; all of it is made again when it is needed."""
     from daintree.components.git import unused_objects
     from daintree.components.snapshot import unused_snapshots
-    from daintree.runners.environments import Environments
+    from daintree.runners.environments import Environments, is_in_use
 
     older = options["older_than"]
     unused = max(seconds_in("--older-than", older), SHORTEST_UNUSED) if older else UNUSED
@@ -316,7 +343,10 @@ def unused_directories(
         "snapshots": unused_snapshots(settings.snapshots, now - unused),
         "private objects of git": unused_objects(now - unused),
     }
-    return {kind: {path: size_below(path) for path in paths} for kind, paths in found.items()}
+    return {
+        kind: {path: size_below(path) for path in paths if not is_in_use(path)}
+        for kind, paths in found.items()
+    }
 
 
 def remove_unused(settings: Settings, unused: Mapping[str, Iterable[Path]]) -> None:
@@ -378,6 +408,12 @@ def _report_lines(report: Report, done: bool) -> list[str]:
         [_name(d), size(d.item.bytes), _cost(d), d.why]
         for d, _ in sorted(items, key=lambda pair: -pair[0].item.bytes)
     ]
+    if report.others:
+        held = size(sum(one.bytes for one in report.others))
+        names = ", ".join(report.projects)
+        lines.append(
+            f"  {count(len(report.others), 'more output')} ({held}) of other projects ({names}) stay unless --all-projects is given"
+        )
     lines += columns(rows[:MOST_LISTED])
     if len(rows) > MOST_LISTED:
         lines.append(f"  … and {len(rows) - MOST_LISTED} more; --json lists them all")
@@ -411,6 +447,11 @@ def as_json(
                 "bytes": report.bytes,
                 "freed": sum(d.item.bytes for d in report.doomed),
                 "seconds": round(report.seconds, 3),
+                "others": {
+                    "number": len(report.others),
+                    "bytes": sum(one.bytes for one in report.others),
+                    "projects": report.projects,
+                },
                 "goes": [
                     {**msgspec.to_builtins(d.item), "why": d.why, "outcome": outcome or None}
                     for d, outcome in zip(report.doomed, report.outcomes, strict=True)

@@ -102,6 +102,7 @@ def run_page(run: RunManifest, store: Store) -> list[str]:
         ["when", f"{run.started} to {run.finished} ({duration(run.seconds)})"],
         ["where", f"{run.host}, runner {run.runner}, {run.environment}"],
         ["by", run.user or "-"],
+        ["project", run.project or "-"],
         ["commit", (run.commit or "-") + (" with changes on top" if run.dirty else "")],
         ["component", f"{run.component} at {run.version}"],
         ["memory", size(run.peak_memory) if run.peak_memory else "-"],
@@ -188,9 +189,9 @@ def runs_of(store: Store, pipeline: str, stage: str, expected: int = 1) -> Itera
 
 def check_recorded(store: Store, pipeline: str, stage: str) -> None:
     """Raise UsageError for a pipeline ("" for all) or a stage without a run."""
-    pairs = store.stages_with_history(pipeline or None)
+    pairs = store.records.stages_with_history(pipeline or None)
     if pipeline and not pairs:
-        known = sorted({name for name, _ in store.stages_with_history()})
+        known = sorted({name for name, _ in store.records.stages_with_history()})
         raise UsageError(
             f"no run of a pipeline {pipeline!r} is recorded", hint=nearest(pipeline, known)
         )

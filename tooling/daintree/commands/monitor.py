@@ -273,7 +273,11 @@ def model_run(store: Store, service: Attached, run: str, name: str = "") -> RunM
     if name:
         found: RunManifest | None = named_run(store, Address(service.pipeline, service.stage, name))
     else:
-        found = store.find_run(run) if run else store.latest_run(service.pipeline, service.stage)
+        found = (
+            store.records.find_run(run)
+            if run
+            else store.latest_run(service.pipeline, service.stage)
+        )
     if found is None:
         what = f"there is no run {run!r}" if run else f"no run of {stage} is recorded"
         raise UsageError(what, hint=f"doit run {service.pipeline}")

@@ -27,7 +27,7 @@ from daintree.pipeline.addresses import (
 from daintree.pipeline.job import current_user
 from daintree.pipeline.session import Request
 from daintree.spec.pipeline import load_pipeline, pipeline_files
-from daintree.store.names import moved
+from daintree.store.index import moved
 from daintree.store.records import (
     NamedRun,
     NameRecord,
@@ -72,7 +72,7 @@ class Name(DaintreeCommand):
         address, name = parse_address(names[0]), check_name(names[1].removeprefix("@"))
         runs = {} if options["remove"] else self._runs(store, address)
         pipeline = next(iter(runs.values())).pipeline if runs else address.subject
-        old = store.names.read(pipeline, name)
+        old = store.records.read_name(pipeline, name)
         if options["remove"] and (old is None or not old.runs):
             raise UsageError(f"no run of {pipeline} has the name {name!r}")
         whole = not (address.stage or address.name or pipeline != address.subject)
@@ -83,9 +83,9 @@ class Name(DaintreeCommand):
             keep=not whole,
             note=_note(options["note"]),
         )
-        if not store.names.write(new, old):
+        if not store.write_name(new, old):
             raise UsageError(
-                f"{pipeline}@{name} was moved meanwhile: {_last_move(store.names.read(pipeline, name))}",
+                f"{pipeline}@{name} was moved meanwhile: {_last_move(store.records.read_name(pipeline, name))}",
                 hint=f"doit name --list {pipeline} shows it; then decide again",
             )
         if options["json"]:
@@ -112,7 +112,7 @@ class Name(DaintreeCommand):
         pipeline, name = (*names, "", "")[:2]
         records = [
             record
-            for record in store.names.list(pipeline)
+            for record in store.records.names(pipeline)
             if record.name == name or (record.runs and not name)
         ]
         if as_json:

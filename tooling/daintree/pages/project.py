@@ -214,7 +214,7 @@ class Project:
 
     def names(self, pipeline: str = "") -> list[NameRecord]:
         """The names of runs of a pipeline, or of all, that lead somewhere. Raises StoreError."""
-        return [record for record in self.store.names.list(pipeline) if record.runs]
+        return [record for record in self.store.records.names(pipeline) if record.runs]
 
     def names_of(self, run: RunManifest) -> list[str]:
         """The names that a run has. Raises StoreError."""

@@ -95,7 +95,7 @@ class Site:
 
     def run(self, name: str) -> RunManifest:
         """The run with this id. Raises UsageError where there is none."""
-        run = self.project.store.find_run(name)
+        run = self.project.store.records.find_run(name)
         if run is None or run.run != name:
             raise UsageError(f"there is no run {name!r}", hint="`doit history` lists the runs")
         return run

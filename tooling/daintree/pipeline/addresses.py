@@ -66,7 +66,7 @@ def find_run(store: Store, address: Address, pipeline: Pipeline | None = None) -
     if address.stage:
         run = store.latest_run(address.subject, address.stage)
     else:
-        run = store.find_run(address.subject)
+        run = store.records.find_run(address.subject)
     if run is None:
         raise UsageError(f"there is no run {str(address)!r}", hint="`doit history` lists the runs")
     return run
@@ -97,9 +97,9 @@ def named_runs(store: Store, address: Address) -> dict[str, RunManifest]:
 
 def read_name(store: Store, address: Address) -> NameRecord:
     """The record of a name that leads to runs. Raises UsageError where there is none."""
-    record = store.names.read(address.subject, address.name)
+    record = store.records.read_name(address.subject, address.name)
     if record is None or not record.runs:
-        known = [record.name for record in store.names.list(address.subject) if record.runs]
+        known = [record.name for record in store.records.names(address.subject) if record.runs]
         raise UsageError(
             f"no run of {address.subject} has the name {address.name!r}",
             hint=nearest(address.name, known, otherwise="`doit name --list` shows the names")

@@ -313,6 +313,7 @@ class StageExecution:
             peak_memory=outcome.peak_memory,
             user=current_user(),
             host=platform.node(),
+            project=settings.project,
             commit=commit,
             dirty=dirty,
             tooling=__version__,

@@ -24,7 +24,7 @@ from daintree.pipeline.decisions import (
     with_recipe,
 )
 from daintree.pipeline.session import Request, Session
-from daintree.runners import open_runner
+from daintree.runners import open_runner, with_python
 from daintree.settings import Settings
 from daintree.spec.pipeline import Pipeline, plain_stage
 from daintree.store.records import IndexRecord, run_id
@@ -270,12 +270,20 @@ def results_of_other_runner(session: Session, plan: Plan) -> dict[str, str]:
 
 
 def locations_reached(store: Store, plan: Plan, environments: Iterable[str]) -> set[str]:
-    """The runs that the plan's recipe keys lead to, or that are hits, in its own environment and in each of these. Raises StoreError."""
+    """The runs that the plan's recipe keys lead to, or that are hits, here and on machines of these environment classes.
+
+    There, too, a component that asks for a Python runs on that one. Raises StoreError.
+    """
     locations: set[str] = set()
+    machines = [tuple(stage.environment for stage in plan.stages)]
+    machines += [
+        tuple(with_python(environment, stage.spec.python) for stage in plan.stages)
+        for environment in environments
+    ]
     names = [stage.name for stage in plan.stages]
-    own = {stage.name: stage.environment for stage in plan.stages}
-    for classes in (own, *(dict.fromkeys(names, environment) for environment in environments)):
-        records, decisions = decided(store, bound_to(plan, classes), plan.identities)
+    for classes in dict.fromkeys(machines):
+        stages = bound_to(plan, dict(zip(names, classes, strict=True)))
+        records, decisions = decided(store, stages, plan.identities)
         locations |= {record.location for record in records.values() if record}
         locations |= {one.record.location for one in decisions.values() if isinstance(one, Hit)}
     return locations

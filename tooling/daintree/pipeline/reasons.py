@@ -6,6 +6,7 @@ Differences are never guessed: they are between what is known now and what a run
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 
 import msgspec
 
@@ -129,7 +130,7 @@ class Link(msgspec.Struct, frozen=True):
 def nearest_run(session: Session, plan: Plan, stage: BoundStage) -> str:
     """The nearest successful run of anyone, in words: that which differs in the fewest things, where it is not the stage's last run; else "".
 
-    Among the latest MOST_RUNS_COMPARED runs of the stage.
+    Among the latest MOST_RUNS_COMPARED runs of the stage; of a bucket's, those that this machine has: the others would be a request each.
     """
     inputs = inputs_of(stage, plan.decisions, plan.identities) or {}
     last = session.last_run(stage.name)
@@ -137,9 +138,8 @@ def nearest_run(session: Session, plan: Plan, stage: BoundStage) -> str:
         return ""
     nearest: HistoryEntry | None = None
     fewest = 1 << 30
-    for number, entry in enumerate(session.store.history(plan.pipeline.name, stage.name)):
-        if number == MOST_RUNS_COMPARED:
-            break
+    history = session.store.local.records.history(plan.pipeline.name, stage.name)
+    for entry in islice(history, MOST_RUNS_COMPARED):
         differences = _differences(entry, stage, inputs)
         if entry.result == "succeeded" and differences < fewest:
             nearest, fewest = entry, differences

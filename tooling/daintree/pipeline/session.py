@@ -23,6 +23,8 @@ from daintree.store.store import Store, open_store
 
 # Histories read side by side.
 AT_ONCE = 16
+# Each failed run before the last that succeeded is a request to a bucket.
+MOST_FAILURES = 7
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,10 +107,10 @@ class Session:
         check_outputs(self.settings.root, self.pipeline)
 
     def last_run(self, stage: str) -> RunManifest | None:
-        """The stage's latest run that succeeded, else the latest at all; read once."""
+        """The stage's latest run that succeeded, where its last MOST_FAILURES did not all fail, else the latest at all; read once."""
         stage = plain_stage(stage)
         if stage not in self._last_runs:
-            self._last_runs[stage] = self.store.latest_run(self.pipeline.name, stage)
+            self._last_runs[stage] = self._latest_run(stage)
         return self._last_runs[stage]
 
     def read_last_runs(self, stages: Iterable[str]) -> None:
@@ -116,10 +118,11 @@ class Session:
         names = dict.fromkeys(map(plain_stage, stages))
         missing = [name for name in names if name not in self._last_runs]
         if len(missing) > 1:
-            runs = side_by_side(
-                lambda name: self.store.latest_run(self.pipeline.name, name), missing, AT_ONCE
-            )
+            runs = side_by_side(self._latest_run, missing, AT_ONCE)
             self._last_runs.update(zip(missing, runs, strict=True))
+
+    def _latest_run(self, stage: str) -> RunManifest | None:
+        return self.store.latest_run(self.pipeline.name, stage, MOST_FAILURES)
 
     def _open_sources(self) -> dict[str, Source]:
         """The sources that a stage reads, by name. Raises UsageError for a `--source` that names none, SourceError."""

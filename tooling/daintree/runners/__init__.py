@@ -42,3 +42,9 @@ def _argo(settings: Settings) -> Runner:
 # Those that execute stages on this machine, and those that take whole pipelines elsewhere.
 RUNNERS: dict[str, Callable[[Settings], Runner]] = {"local": _local, "docker": _docker}
 CLUSTERS: dict[str, Callable[[Settings], Runner]] = {"argo": _argo}
+
+
+def with_python(environment: str, version: str) -> str:
+    """The environment class of a component that asks for a Python ("": for none) on a machine that has this class; `image` has no other."""
+    kind, dash, rest = environment.partition("-")
+    return f"{kind}-{version}-{rest.partition('-')[2]}" if dash and version else environment

@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,6 +152,47 @@ def find_python(version: str) -> str:
         f"its component.yaml asks for Python {version}, which is not on this machine",
         hint=f"--runner docker; or install it, e.g. uv python install {version}",
     )
+
+
+class DirectoriesInUse:
+    """Directories that this process uses: `doit gc` leaves them alone, however long ago each was taken into use."""
+
+    def __init__(self) -> None:
+        self._descriptors: dict[Path, int] = {}
+        weakref.finalize(self, _close, self._descriptors)
+
+    def add(self, directory: Path) -> None:
+        """Hold a shared lock on a directory as long as this object lives; where there are no locks, age alone protects it."""
+        with contextlib.suppress(OSError):
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            # It may have been made anew.
+            earlier = self._descriptors.get(directory)
+            self._descriptors[directory] = descriptor
+            if earlier is not None:
+                os.close(earlier)
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+
+
+def _close(descriptors: dict[Path, int]) -> None:
+    while descriptors:
+        os.close(descriptors.popitem()[1])
+
+
+def is_in_use(directory: Path) -> bool:
+    """True for a directory that a living process has taken into use."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 class Environments:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daintree.errors import EnvironmentFailed, StageFailed
-from daintree.runners.interpreter import environment_class
+from daintree.runners.interpreter import environment_class, environment_of
 from daintree.runners.runner import Job, Outcome, Prepared, Shell
 from daintree.runners.variables import (
     environment_for,
@@ -22,6 +22,7 @@ from daintree.settings import Settings
 
 if TYPE_CHECKING:
     from daintree.components import ComponentVersion
+    from daintree.runners.environments import DirectoriesInUse
     from daintree.spec.component import ComponentSpec
 
 REQUIREMENTS = "requirements.txt"
@@ -39,6 +40,7 @@ class LocalRunner:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._announced: set[str] = set()
+        self._in_use: DirectoriesInUse | None = None
 
     @property
     def name(self) -> str:
@@ -74,7 +76,7 @@ class LocalRunner:
         snapshot: Callable[[], Path],
         announce: Callable[[str], None],
     ) -> Prepared:
-        from daintree.runners.environments import Environments, find_python
+        from daintree.runners.environments import DirectoriesInUse, Environments, find_python
 
         refusal = self.refusal(version)
         if refusal is not None:
@@ -82,7 +84,12 @@ class LocalRunner:
         made = snapshot()
         self._announce_system_packages(version.name, made, announce)
         environments = Environments(self._settings.environments, find_python(version.spec.python))
-        return Prepared(snapshot=made, python=environments.ensure(made / REQUIREMENTS, announce))
+        python = environments.ensure(made / REQUIREMENTS, announce)
+        if self._in_use is None:
+            self._in_use = DirectoriesInUse()
+        for directory in (made, environment_of(python)):
+            self._in_use.add(directory)
+        return Prepared(snapshot=made, python=python)
 
     def _announce_system_packages(
         self, component: str, snapshot: Path, announce: Callable[[str], None]

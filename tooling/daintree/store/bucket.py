@@ -1,7 +1,7 @@
 """A bucket as a backend, through obstore, which is imported when the first object is asked for; and its one retry policy.
 
 Every request, with the body of its answer, is tried up to MOST_RETRIES times more and no longer than its total time; then the error says what
-the server did, and how often.
+the server did, and how often. A file has this time for each ENOUGH_BYTES of it, so the time for a whole file is bounded, too.
 """
 
 from __future__ import annotations
@@ -13,15 +13,21 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
-
-import msgspec
 
 from daintree.concurrency import side_by_side
-from daintree.errors import StoreError, StoreUnavailable
+from daintree.errors import StoreError, StoreForbidden, StoreUnavailable
 from daintree.store.backend import MAX_RECORD_BYTES, SMALL_RECORD_BYTES, Content, Entry, Unreadable
-from daintree.store.bucket_errors import bucket_error, is_more_than_an_object
-from daintree.store.s3 import DEFAULT_REGION, S3Access, connection_options
+from daintree.store.s3 import (
+    CHECK_KEYS,
+    KEYS_ELSEWHERE,
+    SCHEME,
+    ObjectAddress,
+    S3Access,
+    access_error,
+    connection_options,
+    is_plain,
+    object_address,
+)
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
@@ -74,12 +80,8 @@ class CircuitBreaker:
             self._error, self._last = error, now
 
 
-SCHEME = "s3://"
 # A name in the bucket that only shows what its server does.
 PROBE = "_probe"
-KEYS_ELSEWHERE = "keys come from MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or from AWS's own settings"
-# Amazon's rules for the names of buckets, which other servers keep as well.
-_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 AT_ONCE = 32
 # An object up to this size is read and written by one request; a larger one by several.
 LARGE_BYTES = 8 << 20
@@ -97,43 +99,13 @@ ENOUGH_BYTES = 8 << 20
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 3.0
 
-
-class ObjectAddress(msgspec.Struct, frozen=True, kw_only=True):
-    """Address of an object, or of all objects below a key, for programs that are told it: `endpoint` is "" for AWS's own server."""
-
-    endpoint: str
-    region: str
-    bucket: str
-    key: str
-
-    @property
-    def host(self) -> str:
-        """The server's host, and its port where it has one of its own."""
-        region = self.region or DEFAULT_REGION
-        return urlsplit(self.endpoint).netloc or f"s3.{region}.amazonaws.com"
-
-    @property
-    def insecure(self) -> bool:
-        """True of a server that speaks plain HTTP."""
-        return self.endpoint.startswith("http://")
-
-    def below(self, path: str) -> ObjectAddress:
-        """The address of what lies at a path below this one."""
-        return msgspec.structs.replace(self, key=f"{self.key}/{path}".lstrip("/"))
-
-
-def object_address(url: str, endpoint: str, region: str) -> ObjectAddress:
-    """The address of s3://bucket[/key] on a server."""
-    bucket, _, key = url.removeprefix(SCHEME).partition("/")
-    return ObjectAddress(endpoint=endpoint, region=region, bucket=bucket, key=key.strip("/"))
-
-
-def is_plain(name: str, prefix: str) -> bool:
-    """True for a bucket's name and a prefix alone; anything more may be a password or a signature.
-
-    So whoever refuses them does not repeat them.
-    """
-    return _BUCKET_NAME.fullmatch(name) is not None and "?" not in prefix
+_CODE = re.compile(r"(?:<Code>|\(code: )([A-Za-z0-9]+)")
+_MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
+_STATUS = re.compile(r"status code: (\d{3})")
+_FULL = frozenset({"XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded"})
+_LATER = frozenset({"SlowDown", "SlowDownRead", "SlowDownWrite", "RequestTimeout", "InternalError"})
+_BODY_ERRORS = ("response body error", "error decoding response body", "end of file before message")
+_CONNECTION_ERRORS = ("HTTP error", "error sending request", "timed out", *_BODY_ERRORS)
 
 
 class Bucket:
@@ -404,45 +376,119 @@ class Bucket:
             raise bucket_error(self.url, self.access, error) from None
 
     def _connection(self, name: str, seconds: dict[str, int]) -> S3Store:
-        if name not in self._connections:
-            # The parts of an upload are obstore's to repeat: nobody else sees them.
-            retries = MOST_RETRIES if name == "large" else 0
-            self._connections[name] = connect(
-                self.name, self.prefix, self.access, retries=retries, **seconds
-            )
+        """The connection of this name, made when it is first used. Raises StoreError where there is no key for it."""
+        if name in self._connections:
+            return self._connections[name]
+        from datetime import timedelta
+
+        from obstore.store import S3Store
+
+        options = connection_options(self.access, self.name)
+        self._connections[name] = S3Store(
+            self.name,
+            prefix=self.prefix or None,
+            config=options["config"],
+            credential_provider=options.get("credential_provider"),
+            client_options={  # type: ignore[arg-type]
+                **options["client_options"],
+                "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
+                "read_timeout": timedelta(seconds=READ_SECONDS),
+                "timeout": timedelta(seconds=seconds["answer"]),
+            },
+            retry_config={
+                # The parts of an upload are obstore's to repeat: nobody else sees them.
+                "max_retries": MOST_RETRIES if name == "large" else 0,
+                "retry_timeout": timedelta(seconds=seconds["total"]),
+                "backoff": {
+                    "init_backoff": timedelta(seconds=FIRST_PAUSE_SECONDS),
+                    "max_backoff": timedelta(seconds=LONGEST_PAUSE_SECONDS),
+                    "base": 2,
+                },
+            },
+        )
         return self._connections[name]
 
 
-def connect(
-    bucket: str, prefix: str, access: S3Access, *, answer: int, total: int, retries: int = 0
-) -> S3Store:
-    """An obstore connection to the objects below a prefix of a bucket; times in seconds.
+def is_more_than_an_object(error: Exception) -> bool:
+    """True where more was not found than an object: the bucket, or anything at all that speaks S3 (but for HEAD, it has a code)."""
+    text = str(error)
+    return _first(_CODE, text) == "NoSuchBucket" or _is_foreign(text)
 
-    Raises StoreError where there is no key for it.
-    """
-    from datetime import timedelta
 
-    from obstore.store import S3Store
-
-    options = connection_options(access, bucket)
-    return S3Store(
-        bucket,
-        prefix=prefix or None,
-        config=options["config"],
-        credential_provider=options.get("credential_provider"),
-        client_options={  # type: ignore[arg-type]
-            **options["client_options"],
-            "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
-            "read_timeout": timedelta(seconds=READ_SECONDS),
-            "timeout": timedelta(seconds=answer),
-        },
-        retry_config={
-            "max_retries": retries,
-            "retry_timeout": timedelta(seconds=total),
-            "backoff": {
-                "init_backoff": timedelta(seconds=FIRST_PAUSE_SECONDS),
-                "max_backoff": timedelta(seconds=LONGEST_PAUSE_SECONDS),
-                "base": 2,
-            },
-        },
+def bucket_error(url: str, access: S3Access, error: Exception) -> StoreError:
+    """The StoreError for an error of obstore that happened to the store at `url`."""
+    text = str(error)
+    code, status = _first(_CODE, text), _first(_STATUS, text)
+    fault = access_error(access, url, code, text)
+    if fault is not None:
+        return fault
+    if code == "NoSuchBucket":
+        bucket = url.split("/")[2]
+        return StoreError(
+            f"there is no bucket {bucket} at {access.server}",
+            hint=f"`doit services --make-bucket` makes it, or `mc mb ALIAS/{bucket}`",
+        )
+    if status == "404" and _is_foreign(text):
+        return StoreError(
+            f"{access.server} does not speak S3: it knows nothing of {url}",
+            hint="MINIO_ENDPOINT is the address of the S3 server itself, not of its console",
+        )
+    if code == "RequestTimeTooSkewed":
+        return StoreError(
+            f"{access.server} refuses this machine's requests because of its clock: it is too far from the server's",
+            hint="set the clock, for example with `timedatectl set-ntp true`",
+        )
+    if status == "401":
+        return StoreError(f"{access.server} does not accept the key ({code})", hint=CHECK_KEYS)
+    if code == "AccessDenied" or status == "403":
+        return StoreForbidden(
+            f"the key may not do this in {url} ({code or 'access denied'})",
+            hint="ask whoever manages the bucket for the right, or use another key",
+        )
+    if code in _FULL or status == "507":
+        return StoreError(
+            f"the disk behind {url} is full ({code})", hint="free some space on the server"
+        )
+    if code in _LATER or status[:1] == "5" or status == "429":
+        return _unavailable(url, f"{access.server} answers {code or status}")
+    if not code and not status and any(sign in text for sign in _CONNECTION_ERRORS):
+        return _unavailable(url, f"{access.server} {_connection_problem(text)}")
+    return StoreError(
+        f"the artifact store {url} failed: {_words(text, code, status)}",
+        hint="ask whoever runs the server, with this message",
     )
+
+
+def _connection_problem(text: str) -> str:
+    """Problem of a connection: a server that was reached is never said to be out of reach."""
+    timed_out = "kind: Timeout" in text or "timed out" in text
+    if any(sign in text for sign in _BODY_ERRORS):
+        return "stops in the middle of an answer" if timed_out else "cuts an answer off"
+    if re.search(r"kind: Connect\b", text):
+        return "cannot be reached"
+    return "does not answer" if timed_out else "breaks off the connection"
+
+
+def _is_foreign(text: str) -> bool:
+    """True where the words of a refusal are not S3's."""
+    return "<Code>" not in text and "performing HEAD" not in text
+
+
+def _unavailable(url: str, problem: str) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"the artifact store {url} is not to be had: {problem}",
+        hint="`doit services` checks what is reachable; with DAINTREE_WHEN_UNAVAILABLE=local a run goes on with the cache alone",
+    )
+
+
+def _words(text: str, code: str, status: str) -> str:
+    """The server's own words of an error, else the first line, without a dump of structures."""
+    said = _first(_MESSAGE, text)
+    if code or status:
+        return " ".join(part for part in (f"the server answers {code or status}", said) if part)
+    return text.partition("\n")[0]
+
+
+def _first(pattern: re.Pattern[str], text: str) -> str:
+    found = pattern.search(text)
+    return found[1] if found else ""

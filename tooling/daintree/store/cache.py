@@ -30,7 +30,6 @@ from daintree.store.records import (
     readable,
 )
 from daintree.store.remote import RemoteRuns
-from daintree.store.transfer import damaged, missing
 
 Result = TypeVar("Result")
 
@@ -150,7 +149,7 @@ class Availability:
             self._say(f"warning: {error.message}; going on with the cache alone")
 
 
-class LayeredBackend:
+class FallbackBackend:
     """A `Backend` that is read from the bucket, then from the cache, and written to the bucket where that can be."""
 
     def __init__(self, bucket: Backend, cache: Backend, availability: Availability) -> None:
@@ -329,7 +328,7 @@ class Copies:
         name = f"copy-{os.urandom(8).hex()}"
         manifest, content = self._remote.read_record(record)
         if manifest.output is None or manifest.output.digest != record.digest:
-            raise damaged(RUN_RECORD, "record")
+            raise ArtifactDamaged.damaged(RUN_RECORD, "record")
         with translate_errors(self._cache.root), self._cache.directory.stage(name) as staging:
             self._remote.fetch(manifest, staging.output.parent)
             origin = self._availability.origin(computed=False)
@@ -346,7 +345,9 @@ class Copies:
         if mark is None:
             return None
         subject = "record" if mark.file == RUN_RECORD else "output file"
-        return (missing if mark.problem == "missing" else damaged)(mark.file, subject)
+        absent = mark.problem == "missing"
+        error = ArtifactDamaged.missing if absent else ArtifactDamaged.damaged
+        return error(mark.file, subject)
 
 
 def fingerprint(location: str) -> str:

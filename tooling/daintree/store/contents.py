@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -159,10 +159,10 @@ def runs_in(backend: Backend, paths: Iterable[str]) -> set[str]:
     places = sorted(found_at, key=len)
     found: set[str] = set()
     for start in range(0, len(places), TOGETHER):
-        batch = [place for place in places[start : start + TOGETHER] if not _run_of(place, found)]
+        batch = [place for place in places[start : start + TOGETHER] if not is_in_run(place, found)]
         contents = backend.get_many([f"{place}{end}" for place in batch])
         for place, content in zip(batch, contents, strict=True):
-            if not _run_of(place, found) and _is_run(backend, place, content):
+            if not is_in_run(place, found) and _is_run(backend, place, content):
                 found.add(place)
     return found
 
@@ -235,7 +235,7 @@ def _unpublished(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
     found: dict[str, list[Entry]] = {}
     for entry in entries:
         match = _OF_A_RUN.fullmatch(entry.path)
-        if match and not _run_of(entry.path, published):
+        if match and not is_in_run(entry.path, published):
             found.setdefault(match[1], []).append(entry)
     return found
 
@@ -247,7 +247,7 @@ def _is_left(place: str, files: Sequence[Entry], before: float) -> bool:
     return all(entry.modified < before for entry in files)
 
 
-def _run_of(path: str, runs: set[str]) -> bool:
+def is_in_run(path: str, runs: Container[str]) -> bool:
     """True when a path lies in one of the runs."""
     parent = path.rpartition("/")[0]
     while parent and parent not in runs:
@@ -291,9 +291,10 @@ def unfinished_uploads(bucket: Bucket, before: float) -> list[tuple[str, str]]:
         pages = _client(bucket).get_paginator("list_multipart_uploads")
         return [
             (upload["Key"], upload["UploadId"])
-            for page in pages.paginate(Bucket=bucket.name, Prefix=bucket.key(""))
+            # Of all keys: with a prefix MinIO lists the uploads of that very key alone.
+            for page in pages.paginate(Bucket=bucket.name)
             for upload in page.get("Uploads", ())
-            if upload["Initiated"].timestamp() < before
+            if upload["Key"].startswith(bucket.key("")) and upload["Initiated"].timestamp() < before
         ]
     except (BotoCoreError, ClientError, ValueError):
         return []

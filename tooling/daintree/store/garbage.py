@@ -9,7 +9,7 @@ files that nothing leads to, which the next one finishes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from daintree.concurrency import side_by_side
-from daintree.errors import StoreError, StoreUnavailable
+from daintree.errors import StoreUnavailable
 from daintree.store import layout
-from daintree.store.backend import SMALL_RECORD_BYTES, Backend, Entry, Unreadable, translate_errors
-from daintree.store.contents import SAFE, SAFE_IN_A_CLUSTER, runs_in
-from daintree.store.index import Records
+from daintree.store.backend import SMALL_RECORD_BYTES, Backend, Entry, translate_errors
+from daintree.store.contents import SAFE, SAFE_IN_A_CLUSTER, is_in_run, runs_in
+from daintree.store.index import Records, read_all
 from daintree.store.leases import try_lock
 from daintree.store.records import (
     CollectedRecord,
@@ -45,16 +45,18 @@ GRACE_SECONDS = 3600.0
 AT_ONCE = 8
 NOTHING_LEADS = "nothing leads to it"
 RETIRED = "its keys are retired"
+FILES_GONE = "its files are gone"
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An output in a store: its run, what it takes and took, and the stage keys that lead to it.
+    """An output in a store: its run, what it takes and took, and the stage keys that lead to it; `project` is "" where its run does not say.
 
     `finished`, `published` and `retired` are seconds since 1970; `retired` is when its keys became tombstones, 0 where they did not.
     """
 
     run: str
     location: str
+    project: str = ""
     pipeline: str
     stage: str
     version: str
@@ -73,13 +75,14 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class KeptSource(msgspec.Struct, frozen=True):
     """A source that was fetched into a store: its digest, bytes, and when it was written (seconds since 1970).
 
-    `retired` is when a collection has begun to remove it, 0 where none has.
+    `retired` is when a collection has begun to remove it, 0 where none has; `projects` are those whose runs have read it.
     """
 
     digest: str
     bytes: int
     modified: float
     retired: float = 0
+    projects: tuple[str, ...] = ()
 
 
 class Survey(msgspec.Struct, frozen=True):
@@ -116,13 +119,19 @@ class Roots(msgspec.Struct, frozen=True):
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Policy of a collection: what is older (seconds), all but the last runs of each stage, what exceeds a size (bytes); None: says nothing.
 
-    `grace` is how many seconds the files of retired keys stay.
+    `grace` is how many seconds the files of retired keys stay; `project` whose outputs may go ("": everybody's): another's roots are not known here.
     """
 
     older_than: float | None = None
     keep_last: int | None = None
     max_size: int | None = None
     grace: float = 0.0
+    project: str = ""
+
+    def judges(self, item: Output | KeptSource) -> bool:
+        """True for what is this project's to remove. A source that nobody is known to have read is everybody's."""
+        projects = item.projects if isinstance(item, KeptSource) else (item.project,)
+        return not self.project or set(projects) <= {self.project}
 
 
 class Doomed(msgspec.Struct, frozen=True):
@@ -137,7 +146,7 @@ class _InUse(Exception):
 
 
 def select(survey: Survey, roots: Roots, policy: Policy, now: float) -> list[Doomed]:
-    """Outputs and sources that go, in this order; without a policy what nothing leads to, and what an earlier collection has begun.
+    """Outputs and sources that go, in this order; without a policy what nothing leads to, and what an earlier collection has begun, whosever it is.
 
     An output goes that is older than the policy says and not among the last of its stage; then, while the store is larger than
     it may be, those that free most bytes for each second of computing them again, the oldest first among equals.
@@ -150,17 +159,18 @@ def select(survey: Survey, roots: Roots, policy: Policy, now: float) -> list[Doo
             continue
         kept_as_last = policy.keep_last is not None and ranks[output.location] < policy.keep_last
         why = _reason(output, policy, now, kept_as_last)
+        if why not in (RETIRED, FILES_GONE) and not policy.judges(output):
+            continue
         if why:
             doomed.append(Doomed(output, why))
         elif not kept_as_last:
             left.append(output)
     for source in survey.sources:
         if source.digest not in roots.sources:
-            if source.retired:
-                doomed.append(Doomed(source, RETIRED))
-            elif _is_older(source.modified, policy, now):
-                doomed.append(Doomed(source, _older(source.modified, now)))
-            else:
+            why = RETIRED if source.retired else _age(source.modified, policy, now)
+            if why == RETIRED or (why and policy.judges(source)):
+                doomed.append(Doomed(source, why))
+            elif policy.judges(source):
                 left.append(source)
     if policy.max_size is not None:
         size = survey.bytes - sum(one.item.bytes for one in doomed)
@@ -188,7 +198,7 @@ def _reason(output: Output, policy: Policy, now: float, kept_as_last: bool) -> s
     if output.retired and not output.keys:
         return RETIRED
     if not output.files:
-        return "its files are gone"
+        return FILES_GONE
     limits = (policy.older_than, policy.keep_last, policy.max_size)
     if all(limit is None for limit in limits):
         return "" if output.keys else NOTHING_LEADS
@@ -196,15 +206,13 @@ def _reason(output: Output, policy: Policy, now: float, kept_as_last: bool) -> s
         return ""
     if policy.older_than is None:
         return f"not among the last {policy.keep_last} of {output.pipeline}:{output.stage}"
-    return _older(output.finished, now) if _is_older(output.finished, policy, now) else ""
+    return _age(output.finished, policy, now)
 
 
-def _is_older(moment: float, policy: Policy, now: float) -> bool:
-    return policy.older_than is not None and now - moment > policy.older_than
-
-
-def _older(moment: float, now: float) -> str:
-    return f"{max(0, now - moment) / 86400:.0f} days old"
+def _age(moment: float, policy: Policy, now: float) -> str:
+    """The age of what is older than the policy says, in words; "" for what is not."""
+    is_older = policy.older_than is not None and now - moment > policy.older_than
+    return f"{max(0, now - moment) / 86400:.0f} days old" if is_older else ""
 
 
 def _worth(item: Output | KeptSource) -> tuple[float, float]:
@@ -217,32 +225,16 @@ def _worth(item: Output | KeptSource) -> tuple[float, float]:
 
 def named(backend: Backend) -> Roots:
     """The runs that have a name. Raises StoreError where a name cannot be read: its runs would not be known."""
-    records = _records(backend, layout.NAMES, NameRecord, lambda modified: True)
+    records = read_all(backend, layout.NAMES, NameRecord)
     return Roots(frozenset(run.location for record in records for run in record.runs.values()))
 
 
 def submitted(backend: Backend, kind: Any, now: float) -> Roots:
     """The inputs of submissions (records of this `kind`) whose Workflows may still run. Raises StoreError where one cannot be read."""
     youngest = now - (SAFE + SAFE_IN_A_CLUSTER).total_seconds()
-    records = _records(backend, layout.SUBMISSIONS, kind, lambda m: m > youngest)
+    records = read_all(backend, layout.SUBMISSIONS, kind, since=youngest)
     locations = (hit.location for record in records for hit in record.hits)
     return Roots(frozenset(locations), frozenset(record.source.digest for record in records))
-
-
-def _records(
-    backend: Backend, directory: str, kind: Any, counts: Callable[[float], bool]
-) -> list[Any]:
-    entries = [e for e in backend.list(directory) if counts(e.modified)]
-    paths = [entry.path for entry in entries]
-    contents = backend.get_many(paths, SMALL_RECORD_BYTES)
-    records = [decode(kind, c, p) for p, c in zip(paths, contents, strict=True)]
-    for path, record in zip(paths, records, strict=True):
-        if isinstance(record, Unreadable) and record.reason in ("damaged", "newer"):
-            raise StoreError(
-                f"{path} in {backend.url} {record.text}: what it keeps is not known, so nothing is collected",
-                hint="use the newest version of the tooling; remove the record if it is damaged",
-            )
-    return [record for record in records if record and not isinstance(record, Unreadable)]
 
 
 def collected(backend: Backend, location: str) -> CollectedRecord | None:
@@ -286,7 +278,13 @@ class GarbageCollection:
             else:
                 keys.setdefault(record.location, []).append(key)
                 records[record.location] = record
-        runs = {e.location: _output_of(e, records) for e in self._records.history()}
+        runs: dict[str, Output] = {}
+        readers: dict[str, set[str]] = {}
+        for run in self._records.history():
+            runs[run.location] = _output_of(run, records)
+            for read in run.inputs:
+                if read.is_source:
+                    readers.setdefault(read.digest, set()).add(run.project)
         entries = list(self._backend.list())
         self._add_unlisted(runs, records, entries)
         sizes, files, published = _listed(entries, runs)
@@ -303,7 +301,7 @@ class GarbageCollection:
         ]
         return Survey(
             tuple(self._without_cost([one for one in outputs if one.files or one.keys])),
-            tuple(self._sources(entries)),
+            tuple(self._sources(entries, readers)),
             sum(entry.size for entry in entries),
         )
 
@@ -378,7 +376,9 @@ class GarbageCollection:
             self._backend.delete_below(place)
         return "removed"
 
-    def _sources(self, entries: Iterable[Entry]) -> list[KeptSource]:
+    def _sources(
+        self, entries: Iterable[Entry], readers: Mapping[str, set[str]]
+    ) -> list[KeptSource]:
         sizes: dict[str, int] = {}
         modified: dict[str, float] = {}
         for entry in entries:
@@ -392,7 +392,11 @@ class GarbageCollection:
                 modified[parts[1]] = max(modified.get(parts[1], 0), entry.modified)
         paths = [f"{layout.SOURCES}/{name}/{layout.SOURCE_RECORD}" for name in sizes]
         return [
-            KeptSource(f"sha256:{name}", sizes[name], modified[name], retired)
+            KeptSource(
+                digest := f"sha256:{name}",
+                *(sizes[name], modified[name], retired),
+                tuple(sorted(readers.get(digest, ()))),
+            )
             for name, retired in zip(sizes, self._retired(paths), strict=True)
         ]
 
@@ -436,7 +440,7 @@ class GarbageCollection:
         """Add the runs that no history entry tells of: whoever published them was killed before it was written."""
         end = f"/{layout.RUN_RECORD}"
         paths = [e.path for e in entries if e.path.endswith(end) and not e.path.startswith("_")]
-        unknown = [path for path in paths if not _inside(path.removesuffix(end), runs)]
+        unknown = [path for path in paths if not is_in_run(path, runs)]
         for location in runs_in(self._backend, unknown):
             manifest = self._records.read_run(location)
             if manifest is not None:
@@ -453,6 +457,7 @@ def _output_of(run: HistoryEntry | RunManifest, records: dict[str, IndexRecord])
     return Output(
         run=run.run,
         location=run.location,
+        project=run.project,
         pipeline=run.pipeline,
         stage=run.stage,
         version=run.version,
@@ -485,10 +490,3 @@ def _listed(
                 break
             at = entry.path.find(middle, at + 1)
     return sizes, files, published
-
-
-def _inside(place: str, runs: dict[str, Output]) -> bool:
-    """True when a directory is a run's or lies in one."""
-    while place and place not in runs:
-        place = place.rpartition("/")[0]
-    return bool(place)

@@ -1,13 +1,13 @@
-"""Index, history, run records and notes of a store: the same for every backend."""
+"""Index, history, run records, notes and names of a store: the same for every backend."""
 
 from __future__ import annotations
 
 import hashlib
 import heapq
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -18,6 +18,9 @@ from daintree.store.records import (
     HistoryEntry,
     IndexRecord,
     Keys,
+    NameChange,
+    NamedRun,
+    NameRecord,
     NoteRecord,
     RunManifest,
     Tombstone,
@@ -33,6 +36,9 @@ MOST_NAMED = 5
 # Less of an id may be anything; a nonce has eight digits.
 FEWEST_DIGITS = 6
 MOST_TOGETHER = 32
+# The oldest moves are forgotten before a record is too large to be read.
+MOST_CHANGES = 1000
+NAME_BYTES = SMALL_RECORD_BYTES // 2
 
 _DAY = re.compile(r"\d{8}")
 _ENTRY = re.compile(r"\d{9}-(.+)")
@@ -222,6 +228,36 @@ class Records:
         path = layout.note_path(name)
         self.backend.put(path, encode(NoteRecord(content=content), path))
 
+    def read_name(self, pipeline: str, name: str) -> NameRecord | None:
+        """The record of a name of runs, one that was removed too; None, and a warning, where it is not readable."""
+        return self.read(NameRecord, layout.name_path(pipeline, name))
+
+    def names(self, pipeline: str = "") -> Iterator[NameRecord]:
+        """The names of a pipeline's runs, or of all, sorted by pipeline and name; removed ones too."""
+        below = f"/{layout.check_identifier('pipeline', pipeline)}" if pipeline else ""
+        for entry in self.backend.list(layout.NAMES + below):
+            parts = entry.path.split("/")
+            if len(parts) == 3 and all(map(layout.is_identifier, parts[1:])):
+                record = self.read(NameRecord, entry.path)
+                if record is not None:
+                    yield record
+
+    def write_name(self, record: NameRecord, replacing: NameRecord | None) -> bool:
+        """Put the record of a name in the place of exactly `replacing` (None: of nothing that is readable); False when another stands there.
+
+        It is replaced as a whole: so all its stages move at once, and of two people who move it from the same state one learns of the other.
+        """
+        path = layout.name_path(record.pipeline, record.name)
+        content = encode(record, path)
+        if replacing is not None:
+            return self.backend.replace(path, encode(replacing, path), content)
+        current = self.backend.get_many([path], SMALL_RECORD_BYTES)[0]
+        if current is None:
+            return self.backend.create(path, content)
+        read = decode(NameRecord, current, path)
+        is_free = isinstance(read, Unreadable) and read.reason in ("damaged", "older")
+        return is_free and self.backend.replace(path, current, content)
+
     def _accept(self, record: Record | Unreadable | None, path: str) -> Record | Unreadable | None:
         """Note why a record counts for nothing, and warn of what nobody expects."""
         if isinstance(record, Tombstone):
@@ -281,3 +317,35 @@ def publish_recipe(index: Index, recipe: str, record: IndexRecord) -> None:
     [current] = index.lookup([recipe])
     if current != record:
         index.publish_index(recipe, record, replacing=current)
+
+
+def read_all(backend: Backend, directory: str, kind: Any, since: float = 0.0) -> list[Any]:
+    """The records of this kind in a directory that were written since a time (seconds since 1970).
+
+    Raises StoreError where one cannot be read, unless it is an older version's: what it keeps is not known.
+    """
+    paths = [entry.path for entry in backend.list(directory) if entry.modified > since]
+    records = []
+    for path, content in zip(paths, backend.get_many(paths, SMALL_RECORD_BYTES), strict=True):
+        record = decode(kind, content, path)
+        if isinstance(record, Unreadable) and record.reason in ("damaged", "newer"):
+            raise StoreError(
+                f"{path} in {backend.url} {record.text}: what it keeps is not known, so nothing is collected",
+                hint="use the newest version of the tooling; remove the record if it is damaged",
+            )
+        records.append(readable(record))
+    return [record for record in records if record is not None]
+
+
+def moved(
+    record: NameRecord, runs: Mapping[str, NamedRun], *, when: str, by: str, note: str
+) -> NameRecord:
+    """The record of a name once it leads to these runs, by stage; none: it is removed. As many moves are kept as fit."""
+    change = NameChange(when, by, note, {stage: run.run for stage, run in sorted(runs.items())})
+    changes = (*record.changes, change)[-MOST_CHANGES:]
+    path = layout.name_path(record.pipeline, record.name)
+    while True:
+        fresh = msgspec.structs.replace(record, runs=dict(runs), changes=changes)
+        if len(encode(fresh, path)) <= NAME_BYTES or len(changes) == 1:
+            return fresh
+        changes = changes[(len(changes) + 1) // 2 :]

@@ -200,9 +200,9 @@ def verify(
     """
     record_file = _record_signature(kept)
     if record_file is None:
-        raise _missing(kept.record, "record")
+        raise ArtifactDamaged.missing(kept.record, "record")
     if expected is None or not expected.digest == artifact_of(expected.files).digest == digest:
-        raise _damaged(kept.record, "record")
+        raise ArtifactDamaged.damaged(kept.record, "record")
     found = _listing(kept)
     _compare(expected.files, found)
     stamp = read_stamp(kept)
@@ -237,12 +237,12 @@ def _settle(path: str, newest_ns: int) -> None:
 def _compare(expected: tuple[FileEntry, ...], found: Mapping[str, Signature]) -> None:
     for entry in expected:
         if entry.path not in found:
-            raise _missing(entry.path)
+            raise ArtifactDamaged.missing(entry.path)
         if found[entry.path][0] != entry.size:
-            raise _damaged(entry.path)
+            raise ArtifactDamaged.damaged(entry.path)
     extra = sorted(found.keys() - {entry.path for entry in expected})
     if extra:
-        raise _damaged(extra[0], detail=": no run wrote it")
+        raise ArtifactDamaged.damaged(extra[0], detail=": no run wrote it")
 
 
 def _hash(kept: Kept, entries: list[FileEntry]) -> None:
@@ -251,13 +251,13 @@ def _hash(kept: Kept, entries: list[FileEntry]) -> None:
     except OSError as error:
         path = os.path.relpath(error.filename or kept.output, kept.output)
         if error.errno == errno.ENOENT:
-            raise _missing(path) from error
+            raise ArtifactDamaged.missing(path) from error
         if error.errno == errno.EIO:
-            raise _damaged(path, detail=": the disk cannot read it") from error
+            raise ArtifactDamaged.damaged(path, detail=": the disk cannot read it") from error
         raise
     for entry, sha256 in zip(entries, digests, strict=True):
         if sha256 != entry.sha256:
-            raise _damaged(entry.path)
+            raise ArtifactDamaged.damaged(entry.path)
 
 
 def _listing(kept: Kept) -> dict[str, Signature]:
@@ -309,16 +309,6 @@ def _write(kept: Kept, stamp: Stamp) -> None:
         with suppress(OSError):
             os.unlink(temporary)
         raise
-
-
-def _missing(path: str, what: str = "output file") -> ArtifactDamaged:
-    return ArtifactDamaged(f"{what} {path} missing from the store", file=path, kind="missing")
-
-
-def _damaged(path: str, what: str = "output file", detail: str = "") -> ArtifactDamaged:
-    return ArtifactDamaged(
-        f"{what} {path} is damaged in the store{detail}", file=path, kind="damaged"
-    )
 
 
 FILE_MODE = 0o444

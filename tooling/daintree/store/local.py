@@ -19,7 +19,6 @@ from daintree.store.directory import Directory, Staging
 from daintree.store.index import Records
 from daintree.store.integrity import Kept, looks_whole, verify, write_stamp
 from daintree.store.records import (
-    METRICS,
     Artifact,
     Holder,
     IndexRecord,
@@ -30,7 +29,7 @@ from daintree.store.records import (
     encode,
     history_entry_of,
     log_entry,
-    numbers_in,
+    metrics_in,
     readable,
 )
 
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 
     from daintree.store.leases import HeldLock
 
-MAX_METRICS_BYTES = 1 << 20
 MAX_LOG_BYTES = 1 << 30
 
 
@@ -123,7 +121,7 @@ class LocalRuns:
                 self._seal(staging, manifest.output, layout.RUN_RECORD, content)
             if origin is not None:
                 self._write(staging, layout.ORIGIN, encode(origin, f"{location}/{layout.ORIGIN}"))
-            entry = history_entry_of(manifest, staged_metrics(staging.output, manifest))
+            entry = history_entry_of(manifest, metrics_in(staging.output, manifest))
             self._enter(staging.run, location)
         self.records.add_history(entry)
         return manifest
@@ -141,7 +139,7 @@ class LocalRuns:
         with translate_errors(self.root):
             self._seal(staging, manifest.output, layout.RUN_RECORD, content)
             self._write(staging, layout.ORIGIN, encode(origin, f"{location}/{layout.ORIGIN}"))
-            entry = history_entry_of(manifest, staged_metrics(staging.output, manifest))
+            entry = history_entry_of(manifest, metrics_in(staging.output, manifest))
             if os.path.lexists(f"{self.root}/{location}"):
                 os.rename(f"{self.root}/{location}", staging.directory / "replaced")
             self._enter(staging.run, location)
@@ -254,17 +252,6 @@ def _release(readers: dict[str, HeldLock]) -> None:
         _, lock = readers.popitem()
         with suppress(OSError):
             lock.release_shared()
-
-
-def staged_metrics(output: Path, manifest: RunManifest) -> dict[str, float]:
-    """The numbers of the `metrics.json` in an output; none where there is no such file, or it cannot be read."""
-    files = manifest.output.files if manifest.output else ()
-    if all(entry.path != METRICS for entry in files):
-        return {}
-    with suppress(ValueError, OSError):
-        content = read_regular(str(output / METRICS), MAX_METRICS_BYTES)
-        return numbers_in(content) if isinstance(content, bytes) else {}
-    return {}
 
 
 def _with_log(staging: Staging, manifest: RunManifest) -> RunManifest:

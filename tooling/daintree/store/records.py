@@ -11,15 +11,18 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from daintree.digest import Plain, digest_record
+from daintree.errors import StoreError, StoreUnavailable
 from daintree.spec.component import Scalar
-from daintree.store.backend import Content, Unreadable
+from daintree.store.backend import Content, Unreadable, read_regular
 from daintree.store.layout import LOG, check_location, history_path, run_path
 
 SCHEMA = 2
@@ -27,6 +30,7 @@ SCHEMA = 2
 HISTORY_BYTES = 8 << 10
 SHORTENED_TEXT = 300
 METRICS = "metrics.json"
+MAX_METRICS_BYTES = 1 << 20
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -121,6 +125,7 @@ class _Described(
     host: str = ""
     workflow: str = ""
     pod: str = ""
+    project: str = ""
     commit: str = ""
     dirty: bool = False
     tooling: str = ""
@@ -135,7 +140,7 @@ class _Described(
 class RunManifest(_Described, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
     """`run.json`: what ran, on what, when, why, with what result. Times are UTC, ISO 8601, to the second.
 
-    `run` is the run id, `location` its place in the store. A failed run has no output and is in no index.
+    `run` is the run id, `location` its place in the store, `project` whose it is. A failed run has no output and is in no index.
     `parameters` are all the stage's parameters; `ineffective` names those that stay out of the key.
     `image` is the digest of the image it ran in, as the registry says, else the image's id ("" for none).
     `seconds` is the stage's own wall time, `pod_seconds` that of its pod in a cluster (0: none), `peak_memory` bytes of resident memory at most (0: not known).
@@ -391,6 +396,21 @@ def log_entry(content: bytes) -> FileEntry:
     return FileEntry(LOG, len(content), hashlib.sha256(content).hexdigest())
 
 
+def metrics_of(manifest: RunManifest, read: Callable[[], Content]) -> dict[str, float]:
+    """The numbers of the `metrics.json` in a run's output, as `read` gives it; none where there is no such file, or it cannot be read."""
+    files = manifest.output.files if manifest.output else ()
+    if any(entry.path == METRICS for entry in files):
+        with suppress(ValueError, OSError, StoreUnavailable):
+            content = read()
+            return numbers_in(content) if isinstance(content, bytes) else {}
+    return {}
+
+
+def metrics_in(output: Path, manifest: RunManifest) -> dict[str, float]:
+    """The numbers of the `metrics.json` in a run's output on this machine."""
+    return metrics_of(manifest, lambda: read_regular(str(output / METRICS), MAX_METRICS_BYTES))
+
+
 def numbers_in(content: bytes) -> dict[str, float]:
     """The numbers of a JSON object, by dotted names such as `test.hr@10`; lists and other values are left out.
 
@@ -480,8 +500,6 @@ def _unreadable(content: bytes, path: str) -> Unreadable:
 
 def _is_inside(record: Any) -> bool:
     """False for a record whose location leads out of the store."""
-    from daintree.errors import StoreError
-
     try:
         check_location(getattr(record, "location", "inside"))
     except StoreError:

@@ -14,13 +14,13 @@ from typing import TypeVar
 import msgspec
 
 from daintree.concurrency import side_by_side
-from daintree.errors import ArtifactDamaged, ArtifactRejected, StoreError, StoreUnavailable
+from daintree.errors import ArtifactDamaged, ArtifactRejected, StoreError
 from daintree.store import layout
 from daintree.store.backend import SMALL_RECORD_BYTES, Unreadable
-from daintree.store.bucket import AT_ONCE, Bucket, ObjectAddress
+from daintree.store.bucket import AT_ONCE, Bucket
 from daintree.store.index import Records
-from daintree.store.local import MAX_METRICS_BYTES, staged_metrics
 from daintree.store.records import (
+    MAX_METRICS_BYTES,
     METRICS,
     Artifact,
     FileEntry,
@@ -32,10 +32,12 @@ from daintree.store.records import (
     encode,
     history_entry_of,
     log_entry,
-    numbers_in,
+    metrics_in,
+    metrics_of,
     readable,
 )
-from daintree.store.transfer import damaged, download, hash_objects, missing, progress, upload
+from daintree.store.s3 import ObjectAddress
+from daintree.store.transfer import download, hash_objects, progress, upload
 
 Submission = TypeVar("Submission")
 
@@ -84,7 +86,7 @@ class RemoteRuns:
                 self._create_record(manifest)
             else:
                 self.bucket.delete([layout.collected_path(location)])
-        metrics = staged_metrics(directory / layout.OUTPUT, manifest)
+        metrics = metrics_in(directory / layout.OUTPUT, manifest)
         self.records.add_history(history_entry_of(manifest, metrics))
 
     def adopt(self, manifest: RunManifest, log: Callable[[], bytes | None]) -> RunManifest:
@@ -104,7 +106,9 @@ class RemoteRuns:
             self._create_record(manifest)
         else:
             manifest = standing
-        self.records.add_history(history_entry_of(manifest, self._metrics(manifest)))
+        path = f"{location}/{layout.OUTPUT}/{METRICS}"
+        metrics = metrics_of(manifest, lambda: self.bucket.get_many([path], MAX_METRICS_BYTES)[0])
+        self.records.add_history(history_entry_of(manifest, metrics))
         return manifest
 
     def read_output(self, location: str, title: str) -> Artifact:
@@ -162,7 +166,7 @@ class RemoteRuns:
         path = layout.run_path(record.location)
         content = self.bucket.get_many([path])[0]
         if content is None:
-            raise missing(layout.RUN_RECORD, "record")
+            raise ArtifactDamaged.missing(layout.RUN_RECORD, "record")
         manifest = readable(decode(RunManifest, content, path))
         if (
             manifest is None
@@ -170,7 +174,7 @@ class RemoteRuns:
             or hashlib.sha256(content).hexdigest() != record.record
             or (manifest.location, manifest.keys.content) != (record.location, record.content)
         ):
-            raise damaged(layout.RUN_RECORD, "record")
+            raise ArtifactDamaged.damaged(layout.RUN_RECORD, "record")
         return manifest, content
 
     def fetch(self, manifest: RunManifest, directory: Path) -> None:
@@ -237,17 +241,6 @@ class RemoteRuns:
         if not self.bucket.create(path, encode(manifest, path)):
             self.refuse_taken(manifest.location)
 
-    def _metrics(self, manifest: RunManifest) -> dict[str, float]:
-        files = manifest.output.files if manifest.output else ()
-        if all(entry.path != METRICS for entry in files):
-            return {}
-        path = f"{manifest.location}/{layout.OUTPUT}/{METRICS}"
-        try:
-            content = self.bucket.get_many([path], MAX_METRICS_BYTES)[0]
-            return numbers_in(content) if isinstance(content, bytes) else {}
-        except (ValueError, StoreUnavailable):
-            return {}
-
     def _whole_source(self, digest: str) -> Artifact | None:
         place = layout.source_location(digest)
         path = f"{place}/{layout.SOURCE_RECORD}"
@@ -261,7 +254,7 @@ class RemoteRuns:
         location = layout.check_location(record.location)
         sizes = _below(self.bucket.sizes(location), location)
         if layout.RUN_RECORD not in sizes:
-            return missing(layout.RUN_RECORD, "record")
+            return ArtifactDamaged.missing(layout.RUN_RECORD, "record")
         output = _below(sizes, layout.OUTPUT)
         agrees = (len(output), sum(output.values())) == (record.count, record.bytes)
         if agrees and record.record_bytes == sizes[layout.RUN_RECORD]:
@@ -272,13 +265,17 @@ class RemoteRuns:
         """The file that makes a listing disagree with its record; asked for only when something is wrong."""
         manifest = self.records.read_run(record.location, record)
         if not manifest or not manifest.output or manifest.output.digest != record.digest:
-            return damaged(layout.RUN_RECORD, "record")
+            return ArtifactDamaged.damaged(layout.RUN_RECORD, "record")
         expected = _sizes(manifest.output)
         for path, size in expected.items():
             if output.get(path) != size:
-                return damaged(path) if path in output else missing(path)
+                return (
+                    ArtifactDamaged.damaged(path)
+                    if path in output
+                    else ArtifactDamaged.missing(path)
+                )
         for path in sorted(output.keys() - expected.keys()):
-            return damaged(path, detail=": no run wrote it")
+            return ArtifactDamaged.damaged(path, detail=": no run wrote it")
         return None
 
     def _upload(
@@ -294,9 +291,11 @@ class RemoteRuns:
         try:
             layout.check_names(entry.path for entry in artifact.files)
         except ArtifactRejected as error:
-            raise damaged(layout.RUN_RECORD, "record", f": {error.message}") from None
+            raise ArtifactDamaged.damaged(
+                layout.RUN_RECORD, "record", f": {error.message}"
+            ) from None
         if artifact_of(artifact.files).digest != artifact.digest:
-            raise damaged(layout.RUN_RECORD, "record")
+            raise ArtifactDamaged.damaged(layout.RUN_RECORD, "record")
         with progress(title, len(artifact.files), artifact.bytes) as shown:
             download(self.bucket, place, artifact.files, directory, shown)
 

@@ -1,4 +1,4 @@
-"""Access to S3: the one place that resolves which server, which key and which certificates, for the tooling and for stages alike.
+"""Access to S3: addresses, and the one place that resolves which server, which key and which certificates, for the tooling and for stages alike.
 
     MINIO_ENDPOINT, MINIO_ACCESS_KEY, MINIO_SECRET_KEY
     AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_DEFAULT_REGION
@@ -23,6 +23,8 @@ import msgspec
 from daintree.errors import SettingsError, StoreError, StoreUnavailable
 
 DEFAULT_REGION = "us-east-1"
+SCHEME = "s3://"
+KEYS_ELSEWHERE = "keys come from MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or from AWS's own settings"
 CHECK_KEYS = "check MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or the AWS credentials"
 ENDPOINT_VARIABLES = ("MINIO_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 CA_VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
@@ -35,7 +37,47 @@ ROLE_VARIABLES = (
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 )
+# Amazon's rules for the names of buckets, which other servers keep as well.
+_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 Key = tuple[str, str, str]
+
+
+class ObjectAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """Address of an object, or of all objects below a key, for programs that are told it: `endpoint` is "" for AWS's own server."""
+
+    endpoint: str
+    region: str
+    bucket: str
+    key: str
+
+    @property
+    def host(self) -> str:
+        """The server's host, and its port where it has one of its own."""
+        region = self.region or DEFAULT_REGION
+        return urlsplit(self.endpoint).netloc or f"s3.{region}.amazonaws.com"
+
+    @property
+    def insecure(self) -> bool:
+        """True of a server that speaks plain HTTP."""
+        return self.endpoint.startswith("http://")
+
+    def below(self, path: str) -> ObjectAddress:
+        """The address of what lies at a path below this one."""
+        return msgspec.structs.replace(self, key=f"{self.key}/{path}".lstrip("/"))
+
+
+def object_address(url: str, endpoint: str, region: str) -> ObjectAddress:
+    """The address of s3://bucket[/key] on a server."""
+    bucket, _, key = url.removeprefix(SCHEME).partition("/")
+    return ObjectAddress(endpoint=endpoint, region=region, bucket=bucket, key=key.strip("/"))
+
+
+def is_plain(name: str, prefix: str) -> bool:
+    """True for a bucket's name and a prefix alone; anything more may be a password or a signature.
+
+    So whoever refuses them does not repeat them.
+    """
+    return _BUCKET_NAME.fullmatch(name) is not None and "?" not in prefix
 
 
 class S3Access(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,10 +13,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daintree.errors import ArtifactDamaged, StoreError, StoreUnavailable, UsageError
+from daintree.errors import (
+    ArtifactDamaged,
+    StoreError,
+    StoreForbidden,
+    StoreUnavailable,
+    UsageError,
+)
+from daintree.store.backend import Backend
 from daintree.store.directory import Staging
 from daintree.store.index import Records, publish_result
 from daintree.store.layout import LOG, OUTPUT, lease_path
@@ -27,6 +36,7 @@ from daintree.store.records import (
     Holder,
     IndexRecord,
     Keys,
+    NameRecord,
     RunManifest,
     index_record_of,
 )
@@ -34,31 +44,24 @@ from daintree.terminal import say
 
 if TYPE_CHECKING:
     from daintree.settings import Settings
-    from daintree.store.backend import Backend
     from daintree.store.cache import Availability, Copies
     from daintree.store.leases import Lease
-    from daintree.store.names import Names
     from daintree.store.remote import RemoteRuns
     from daintree.store.s3 import S3Access
 
 LEASE_SECONDS = 20.0
 
 
+@dataclass(frozen=True)
 class Shared:
-    """The bucket behind a cache, and the rules between the two."""
+    """The bucket behind a cache, and the rules between the two; `unshared` are the locations that a key led to in the cache alone."""
 
-    def __init__(
-        self,
-        remote: RemoteRuns,
-        availability: Availability,
-        copies: Copies,
-        records: Records,
-        lease_seconds: float,
-    ) -> None:
-        self.remote, self.availability, self.copies = remote, availability, copies
-        self.records, self.lease_seconds = records, lease_seconds
-        # Locations of runs that a stage key led to in the cache and not in the bucket.
-        self.unshared: set[str] = set()
+    remote: RemoteRuns
+    availability: Availability
+    copies: Copies
+    records: Records
+    lease_seconds: float
+    unshared: set[str] = field(default_factory=set)
 
 
 class Store:
@@ -179,9 +182,9 @@ class Store:
 
         Another's record that came first wins. Where nothing can or may be published, `record` itself.
         """
-        if self.shared is None or self.holds(record):
-            return record
         shared = self.shared
+        if shared is None or self.holds(record):
+            return record
         return shared.availability.write(lambda: self._share(shared, keys, record), lambda: record)
 
     def read_run(self, location: str) -> RunManifest | None:
@@ -206,9 +209,10 @@ class Store:
     def address(self, location: str, part: str = OUTPUT) -> str:
         """The place of a part of the run (`output`, `log.txt`) now, for people: a whole local copy's path, else a URL; fetches nothing."""
         path = self.local.path(location, part)
-        if self.shared is None or (os.path.exists(path) and self._is_whole(location, part)):
-            return path
-        return f"{self.url}/{location}/{part}"
+        is_here = self.shared is None or (
+            os.path.exists(path) and (part != OUTPUT or self._is_whole(location))
+        )
+        return path if is_here else f"{self.url}/{location}/{part}"
 
     def log_path(self, location: str) -> Path:
         """The local file with the run's log; it may be missing. A log that only the bucket has is fetched alone."""
@@ -250,11 +254,16 @@ class Store:
         manifest = self.local.publish(staging, manifest, origin)
         if manifest.output:
             # Found whatever becomes of the bucket.
-            key = manifest.keys.content
-            standing = self.local.records.lookup([key])[0]
-            self.local.records.publish_index(key, index_record_of(manifest), standing)
+            key, record = manifest.keys.content, index_record_of(manifest)
+            self.local.records.publish_index(key, record, self.local.records.lookup([key])[0])
+
+        def publish() -> None:
+            # By the process that has just computed it; the action itself shows that it may.
+            if not shared.copies.publish(manifest.location, computed_now=True):
+                raise StoreError(f"run {manifest.run} is gone from {self.directory}")
+
         try:
-            shared.availability.write(lambda: self._publish(shared, manifest), lambda: None)
+            shared.availability.write(publish, lambda: None)
         except StoreUnavailable as error:
             raise StoreUnavailable(
                 f"{error.message}; run {manifest.run} is kept in {self.directory} and not published",
@@ -266,34 +275,32 @@ class Store:
         """The runs of a stage, a pipeline or all, newest first, failed ones too; read as they are taken, the first `most` together."""
         return self.records.history(pipeline, stage, most)
 
-    def latest_run(self, pipeline: str, stage: str) -> RunManifest | None:
-        """The stage's latest run that succeeded; else its latest; None when there is none."""
+    def latest_run(self, pipeline: str, stage: str, among: int | None = None) -> RunManifest | None:
+        """The stage's latest run that succeeded, of its latest (None: all); else the latest; None when there is none."""
         failed = ""
-        for entry in self.history(pipeline, stage):
+        for entry in islice(self.history(pipeline, stage), among):
             if entry.result == "succeeded" and (run := self.read_run(entry.location)):
                 return run
             failed = failed or entry.location
         return self.read_run(failed) if failed else None
 
-    def stages_with_history(self, pipeline: str | None = None) -> list[tuple[str, str]]:
-        """The (pipeline, stage) pairs that have a history, sorted."""
-        return self.records.stages_with_history(pipeline)
+    def write_name(self, record: NameRecord, replacing: NameRecord | None) -> bool:
+        """Put the record of a name in the place of `replacing`, as `Records.write_name` does.
 
-    @property
-    def names(self) -> Names:
-        """The names that runs have here."""
-        from daintree.store.names import Names
-
-        if self.shared is None:
-            return Names(self.records, self.records, None)
-        return Names(self.records, self.shared.remote.records, self.shared.availability)
-
-    def find_run(self, run: str) -> RunManifest | None:
-        """The run with this id, or with the one id, or nonce at its end, that begins so; None when there is none.
-
-        Raises UsageError when several begin so.
+        Raises StoreForbidden with a key that may only read: a name in the cache alone would be nobody else's.
         """
-        return self.records.find_run(run)
+        if self.shared is None:
+            return self.records.write_name(record, replacing)
+        own = self.shared.remote.records
+        written = self.shared.availability.write(
+            lambda: own.write_name(record, replacing), lambda: None
+        )
+        if written is None:
+            raise StoreForbidden(
+                f"the name {record.name} cannot be written to {self.url}",
+                hint="use a key that may write there, when the server can be reached",
+            )
+        return written
 
     @contextmanager
     def lease(
@@ -383,17 +390,10 @@ class Store:
         shared.unshared.discard(record.location)
         return winner
 
-    def _publish(self, shared: Shared, manifest: RunManifest) -> None:
-        """Put what this process has just computed into the bucket; the action itself shows that it may."""
-        if not shared.copies.publish(manifest.location, computed_now=True):
-            raise StoreError(f"run {manifest.run} is gone from {self.directory}")
-
-    def _is_whole(self, location: str, part: str) -> bool:
-        if part != OUTPUT:
-            return True
+    def _is_whole(self, location: str) -> bool:
         manifest = self.local.records.read_run(location)
         if manifest is None or manifest.output is None:
-            return manifest is not None
+            return False
         return self.local.damage(index_record_of(manifest)) is None
 
     def _bucket_lease(
@@ -445,17 +445,16 @@ def shared_store(
     Raises StoreError for a URL that names no bucket; nothing is read or written yet.
     """
     from daintree.store.bucket import Bucket
-    from daintree.store.cache import Availability, Copies, LayeredBackend, cache_directory
+    from daintree.store.cache import Availability, Copies, FallbackBackend, cache_directory
     from daintree.store.remote import RemoteRuns
 
     bucket = Bucket(url, access)
     remote = RemoteRuns(bucket, warn)
     local = LocalRuns(cache_directory(caches, bucket), warn)
     availability = Availability(bucket, local, alone_allowed, warn)
-    layered = LayeredBackend(bucket, local.directory, availability)
+    records = Records(FallbackBackend(bucket, local.directory, availability), warn)
     copies = Copies(remote, local, availability, warn)
-    shared = Shared(remote, availability, copies, Records(layered, warn), lease_seconds)
-    return Store(local, shared, verify=verify)
+    return Store(local, Shared(remote, availability, copies, records, lease_seconds), verify=verify)
 
 
 def open_store(settings: Settings, *, verify: bool = False) -> Store:

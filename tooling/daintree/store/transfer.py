@@ -142,7 +142,7 @@ def download(
             if _receive(bucket, f"{place}/{entry.path}", entry, directory / entry.path, shown):
                 shown.file()
                 return
-        raise damaged(entry.path)
+        raise ArtifactDamaged.damaged(entry.path)
 
     _each(get, files)
 
@@ -188,18 +188,6 @@ def hash_objects(bucket: Bucket, place: str, title: str) -> Artifact:
         return artifact_of(side_by_side(hashed, found, PARTS_AT_ONCE))
 
 
-def missing(path: str, subject: str = "output file") -> ArtifactDamaged:
-    """The error for a file that the bucket does not hold."""
-    return ArtifactDamaged(f"{subject} {path} missing from the store", file=path, kind="missing")
-
-
-def damaged(path: str, subject: str = "output file", detail: str = "") -> ArtifactDamaged:
-    """The error for a file that the bucket holds otherwise than its record says."""
-    return ArtifactDamaged(
-        f"{subject} {path} is damaged in the store{detail}", file=path, kind="damaged"
-    )
-
-
 def _each(transfer: Callable[[FileEntry], None], files: Sequence[FileEntry]) -> None:
     """Large files first, few at a time since each has several parts at once; then the small ones."""
     large = [entry for entry in files if entry.size > LARGE_BYTES]
@@ -216,7 +204,7 @@ def _receive(bucket: Bucket, path: str, entry: FileEntry, file: Path, shown: Pro
             received = receive(bucket, path, entry.size, target.fileno(), shown)
             written = os.fstat(target.fileno())
     except FileNotFoundError:
-        raise missing(entry.path) from None
+        raise ArtifactDamaged.missing(entry.path) from None
     if received != entry.sha256:
         return False
     remember_hashed(written, entry.sha256)

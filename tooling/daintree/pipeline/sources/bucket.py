@@ -12,8 +12,8 @@ from daintree.concurrency import side_by_side
 from daintree.digest import digest_record
 from daintree.errors import SourceError, StoreError, StoreUnavailable
 from daintree.pipeline.decisions import SourceIdentity
-from daintree.store.bucket import AT_ONCE, KEYS_ELSEWHERE, SCHEME, Bucket, is_plain
-from daintree.store.s3 import ENDPOINT_VARIABLES, S3Access
+from daintree.store.bucket import AT_ONCE, Bucket
+from daintree.store.s3 import ENDPOINT_VARIABLES, KEYS_ELSEWHERE, SCHEME, S3Access, is_plain
 from daintree.store.transfer import download_listed
 
 if TYPE_CHECKING:
