@@ -47,6 +47,13 @@ def test_a_plan_and_a_run_with_nothing_to_do(ran: Project, counter: Counter) -> 
     assert len(calls := counter.calls()) <= 4, "\n".join(calls)
 
 
+def test_what_is_affected(ran: Project, counter: Counter) -> None:
+    with open(ran.root / "components/text/clean/main.py", "a", encoding="utf-8") as script:
+        script.write("# changed\n")
+    assert "text/clean" in ran.doit("affected", env=counter.env).stdout
+    assert len(calls := counter.calls()) <= 6, "\n".join(calls)
+
+
 def test_a_build(image_project: ImageProject, counter: Counter) -> None:
     image_project.build("--dry-run", env=counter.env)
     assert len(calls := counter.calls()) <= 5, "\n".join(calls)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -79,9 +80,7 @@ class Running:
 
     def __init__(self, arguments: Sequence[str], *, env: Mapping[str, str]) -> None:
         """Start it without input. Raises OSError as starting it does."""
-        import tempfile
-
-        self._stdout, self._stderr = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
+        self._stdout, self._stderr = _scratch_file(), _scratch_file()
         self._process = subprocess.Popen(
             arguments,
             env=env,
@@ -104,6 +103,14 @@ class Running:
         """End it, unless it has ended."""
         self._process.terminate()
         self._process.wait()
+
+
+def _scratch_file() -> IO[bytes]:
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("output"), "w+b")
+    import tempfile
+
+    return tempfile.TemporaryFile()
 
 
 def capture(

@@ -289,7 +289,8 @@ def start_comparison(tree: WorkingTree, only: Collection[str] | None = None) -> 
     """Let git begin with what `affected` will need. Raises GitError when there is no repository."""
     own = places(TOOLING) if os.path.isdir(tree.root / TOOLING_DIRECTORY) else ()
     named = [place for name in only or () for place in places(name)]
-    tree.start([PROJECT_FILE, *([TOP, *own] if only is None else named)])
+    directories = [PROJECT_FILE, *([TOP, *own] if only is None else named)]
+    tree.start(directories, (DOCKERFILE, ENTRYPOINT, PACKAGE, ATTRIBUTES))
 
 
 def affected(

@@ -10,7 +10,6 @@ import hashlib
 import os
 import re
 import subprocess
-import tempfile
 import threading
 import time
 import weakref
@@ -300,6 +299,8 @@ def head(root: Path, directories: Iterable[str]) -> tuple[str, bool]:
 @contextmanager
 def checked_out(root: Path, commit: str) -> Iterator[Path]:
     """Yield the project's root in a fresh checkout of a commit, which is gone afterwards. Raises GitError."""
+    import tempfile
+
     prefix = os.fsdecode(read_repository(root).prefix)
     # Forgets what a killed process has left.
     git(root, "worktree", "prune")

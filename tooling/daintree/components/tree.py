@@ -89,6 +89,7 @@ class _Started(msgspec.Struct, frozen=True):
     """Three programs that look at a working tree's paths; `arguments` are those of the first."""
 
     paths: list[str]
+    names: Sequence[str]
     arguments: tuple[str, ...]
     addition: Running
     listing: Running
@@ -113,7 +114,7 @@ class WorkingTree:
         self._excluded: set[str] = set()
         self._nested: set[str] = set()
         self._records: list[bytes] = []
-        self._output = b""
+        self._named: dict[str, set[str]] = {}
         self._offset = 0
         self._compared: dict[tuple[str, int], Differences] = {}
         self._started: _Started | None = None
@@ -134,11 +135,11 @@ class WorkingTree:
         """Ask git for these directories or files together, with the next question."""
         self._covered.update(directories)
 
-    def start(self, directories: Iterable[str]) -> None:
+    def start(self, directories: Iterable[str], names: Sequence[str] = ()) -> None:
         """Ask git for these directories or files now; the first question about the tree waits for its answers.
 
         Beside `add`, git lists the index as it was and compares it with HEAD. A comparison afterwards mends that list sooner
-        than git would make another.
+        than git would make another. Files with these names are looked for meanwhile.
         """
         self._settle()
         self.load(directories)
@@ -152,6 +153,7 @@ class WorkingTree:
         before = {**self._variables, "GIT_INDEX_FILE": original}
         self._started = _Started(
             paths,
+            names,
             addition,
             start(self.root, *addition, env=self._patterns),
             start(self.root, *FLAGS, *_LIST, *paths, env=before),
@@ -204,17 +206,17 @@ class WorkingTree:
         assert self.repository
         return self._blobs
 
-    def named(self, name: str) -> list[str]:
-        """Return the paths of all files with this name but one at the top, without a look at each file."""
+    def named(self, name: str) -> set[str]:
+        """Return the paths of all files with this name."""
         self._ensure()
-        paths: list[str] = []
-        end = b"/" + os.fsencode(name) + b"\0"
-        at = self._output.find(end)
-        while at >= 0:
-            record = self._output.rfind(b"\0", 0, at) + 1
-            paths.append(path_text(self._output[record + self._offset : at + len(end) - 1]))
-            at = self._output.find(end, at + 1)
-        return paths
+        return self._find(name)
+
+    def _find(self, name: str) -> set[str]:
+        if name not in self._named:
+            ends = (f"/{name}".encode(), f"\t{name}".encode())
+            matches = (record for record in self._records if record.endswith(ends))
+            self._named[name] = {path_text(self._path(record)) for record in matches}
+        return self._named[name]
 
     def differences(self, commit: str) -> Differences:
         """Return the commit's and this tree's entry of each path below the project's root that is not the same in both.
@@ -241,7 +243,7 @@ class WorkingTree:
         The attributes are those of `commit` where one is given.
         """
         wanted = [*paths]
-        has_files = b"." + ATTRIBUTES.encode()[1:] + b"\0" in self._output or self.repository.prefix
+        has_files = self.named(ATTRIBUTES) or self.repository.prefix
         info = self.repository.common_directory / "info" / "attributes"
         if not wanted or not (commit or has_files or info.exists()):
             return {}
@@ -294,6 +296,8 @@ class WorkingTree:
         listing, comparison = started.listing.finish(), started.comparison.finish()
         is_whole = not listing.code and not comparison.code and self._is_plain(listing.stdout)
         before = _differences(comparison.stdout) if is_whole else {}
+        for name in started.names if is_whole else ():
+            self._find(name)
         is_added = self._is_added(started.addition.finish(), started.arguments)
         if not is_added:
             self._add(self._present(started.paths))
@@ -316,8 +320,8 @@ class WorkingTree:
             entry = after[path][1] if path in after else before[path][0]
             new = [f"H {entry.mode} {entry.blob} 0\t".encode() + name] if entry else []
             self._records[at : at + present] = new
-        if changed:
-            self._output = b"".join(record + b"\0" for record in self._records)
+            paths = self._named.get(path.rpartition("/")[2], set())
+            paths.add(path) if entry else paths.discard(path)
 
     def _present(self, paths: Iterable[str]) -> list[str]:
         above = ["../" * (level + 1) + ATTRIBUTES for level in range(self.repository.levels)]
@@ -389,8 +393,7 @@ class WorkingTree:
             )
         if no_file:
             raise GitError(f"{self._below_root(no_file[1])} is not a regular file")
-        broken = re.search(_FILTER, complaint)
-        if broken:
+        if broken := re.search(_FILTER, complaint):
             raise GitError(
                 f"a filter that .gitattributes names does not work: {broken[0]}",
                 hint="install the filter's program, or set filter.<name>.clean right in git's configuration",
@@ -401,13 +404,12 @@ class WorkingTree:
 
     def _measure(self, output: bytes) -> None:
         """Note the new files that every command has to hash again."""
-        for line in output.split(b"\n"):
-            if line.startswith(b"add '"):
-                path = self._below_root(os.fsdecode(line[5:-1]))
-                with suppress(OSError):
-                    size = os.lstat(self.root / path).st_size
-                    if size >= LARGE:
-                        self.large[path] = size
+        for name in re.findall(rb"(?m)^add '(.+)'$", output):
+            path = self._below_root(os.fsdecode(name))
+            with suppress(OSError):
+                size = os.lstat(self.root / path).st_size
+                if size >= LARGE:
+                    self.large[path] = size
 
     def _list(self, paths: Sequence[str]) -> None:
         again = self._list_once(paths)
@@ -436,12 +438,11 @@ class WorkingTree:
         # A path in conflict that is not added has up to three records.
         first = {self._path(record): record for record in reversed(listed)}
         self._records = [first[path] for path in sorted(first)]
-        self._output = b"".join(record + b"\0" for record in self._records)
         return [*map(path_text, {*map(self._path, flagged)}), *self._gone(paths)]
 
     def _is_plain(self, output: bytes) -> bool:
         """Take a list, unless it has conflicts, or files that git was told not to look at."""
-        self._output, self._records = output, records(output)
+        self._records, self._named = records(output), {}
         self._offset = self._records[0].index(b"\t") + 1 if self._records else 0
         return output.count(b"\0H ") + output.startswith(b"H ") == len(self._records)
 
