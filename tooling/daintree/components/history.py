@@ -123,8 +123,10 @@ def _before_push(repository: Repository, before: str, default: str, commits: int
         if repository.is_shallow:
             name = f"the commit before the push, {before}"
             raise _lacks(repository, name, commits + 1 if commits else 0)
+    if not before or not default:
+        return None
     tip = resolve_commit(repository.root, f"refs/remotes/origin/{default}")
-    if not before or not default or not tip:
+    if not tip:
         return None
     name = f"the default branch {default}"
     commit = _merge_base(repository, tip, name, 0)
