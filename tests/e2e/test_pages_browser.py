@@ -138,6 +138,25 @@ def drawn_lines(browser: Browser) -> int:
     return len(browser.wait_for(".plot .scatterlayer").find_elements("css selector", ".scatter"))
 
 
+def test_a_report_is_filtered_and_sorted_without_a_server(
+    project: Project, browser: Browser
+) -> None:
+    project.run("words")
+    project.run("words", "--set", "count.top=7")
+    assert project.doit("report", "words", "--out", "report").code == 0
+    browser.open(f"file://{project.root}/report/pipelines/words/runs.html")
+    find, matching = browser.chrome.find_element, browser.chrome.find_element("id", "matching")
+    assert matching.text == "4 runs"
+    find("name", "stage").send_keys("count")
+    assert matching.text == "2 runs"
+    assert len(browser.chrome.find_elements("css selector", "#runs tbody tr:not([hidden])")) == 2
+    find("name", "commit").send_keys("no commit")
+    assert matching.text == "0 runs"
+    find("css selector", "[data-column=seconds]").click()
+    assert find("css selector", "th[aria-sort]").text.startswith("Took")
+    assert browser.complaints() == []
+
+
 def test_a_click_on_a_stage_opens_it(project: Project, address: str, browser: Browser) -> None:
     project.run("words")
     browser.resize(1000)

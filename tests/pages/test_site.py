@@ -243,8 +243,8 @@ def test_metrics_become_lines_over_time_and_tables_curves(project: Project, site
         )
     html = site.render("pipelines/words/metrics.html")
     series = [
-        msgspec.json.decode(found.replace("&#34;", '"'))
-        for found in re.findall(r'data-series="([^"]*)"', html)
+        msgspec.json.decode(attribute.replace("&#34;", '"'))
+        for attribute in re.findall(r'data-series="([^"]*)"', html)
     ]
     curve, measured = series
     assert {line["name"] for line in curve} == {RUN[-8:], OTHER_RUN[-8:]}

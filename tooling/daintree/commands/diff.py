@@ -40,7 +40,8 @@ def diff_lines(diff: RunDifference, *, patches: bool) -> list[str]:
         if rows:
             lines += [title, *columns(rows)]
     if len(lines) == 1:
-        lines.append("nothing differs but when they ran")
+        one = diff.first == diff.second
+        lines.append("both are this run" if one else "nothing differs but when they ran")
     before, after = diff.seconds
     lines.append(f"took {duration(before)} → {duration(after)}")
     if patches:

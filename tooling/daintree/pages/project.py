@@ -20,7 +20,7 @@ from daintree.components.affected import affected
 from daintree.errors import DaintreeError, StoreError
 from daintree.images.build import Listener, build_images
 from daintree.images.build import Request as BuildRequest
-from daintree.pipeline.decisions import BoundStage, Decision, Hit, inputs_of
+from daintree.pipeline.decisions import Decision, Hit, inputs_of
 from daintree.pipeline.plan import Planned, make_plan, read_last_runs, refusals
 from daintree.pipeline.reasons import reason
 from daintree.pipeline.session import Request, Session
@@ -230,21 +230,24 @@ class Project:
         session, plan = planned
         decisions = _decisions(planned)
         runs = self._latest_runs(plan.pipeline.name)
-        stages = [
-            StageView(
-                name=stage.name,
-                component=stage.component,
-                needs=stage.needs,
-                sources=stage.sources,
-                status=decisions[stage.name][0].status,
-                reason=decisions[stage.name][1],
-                parameters=stage.parameters,
-                inputs=_inputs(stage, planned),
-                output=_output(stage, planned),
-                runs=tuple(runs.get(stage.name, ())),
+        stages = []
+        for stage in plan.stages:
+            decision, why = decisions[stage.name]
+            stages.append(
+                StageView(
+                    name=stage.name,
+                    component=stage.component,
+                    needs=stage.needs,
+                    sources=stage.sources,
+                    status=decision.status,
+                    reason=why,
+                    parameters=stage.parameters,
+                    inputs=inputs_of(stage, plan.decisions, plan.identities)
+                    or dict.fromkeys(stage.needs, ""),
+                    output=decision.record if isinstance(decision, Hit) else None,
+                    runs=tuple(runs.get(stage.name, ())),
+                )
             )
-            for stage in plan.stages
-        ]
         return _view(plan.pipeline, plan.origins, session.runner.name, stages)
 
     @contextmanager
@@ -283,16 +286,6 @@ def _decisions(planned: Planned) -> dict[str, tuple[Decision, str]]:
             why = f"cannot run: {refused[stage.name].message}; {why}"
         pairs[stage.name] = (decision, why)
     return pairs
-
-
-def _inputs(stage: BoundStage, planned: Planned) -> dict[str, str]:
-    plan = planned.plan
-    return inputs_of(stage, plan.decisions, plan.identities) or dict.fromkeys(stage.needs, "")
-
-
-def _output(stage: BoundStage, planned: Planned) -> IndexRecord | None:
-    decision = planned.plan.decisions[stage.name]
-    return decision.record if isinstance(decision, Hit) else None
 
 
 def _view(
