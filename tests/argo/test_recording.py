@@ -11,10 +11,10 @@ from daintree.pipeline.sources.bucket import BucketSource
 from daintree.store.bucket import Bucket
 from daintree.store.records import index_record_of
 from tests.argo.conftest import digest, make_submission, submitted_stage
-from tests.argo.executed import LOST, SEQUENCE, Shop, index, node_of, statuses, template_of
+from tests.argo.executed import LOST, SEQUENCE, Shop, index, node_of, statuses
 from tests.argo.workflows import compressed, exit_handler
 from tests.services.minio import Minio
-from tests.services.one_machine_argo import NODE, is_retried
+from tests.services.one_machine_argo import NODE
 
 
 def test_what_succeeded_is_a_run_that_both_its_keys_lead_to(shop: Shop) -> None:
@@ -90,17 +90,10 @@ def test_of_an_output_that_was_tried_again_only_the_good_attempt_is_recorded(sho
     assert len(list(shop.bucket.sizes("text/load"))) == len(["first", "second", "good", "run.json"])
 
 
-def test_a_stage_whose_node_was_shut_down_is_tried_again(shop: Shop) -> None:
-    workflow = shop.run(SEQUENCE)
-    strategy = template_of(workflow, "text-load")["retryStrategy"]
-    ended = {"phase": "Failed", "outputs": {"exitCode": "1"}}
-    for message, retried in (
-        ("Pod was terminated in response to imminent node shutdown.", True),
-        ("The node was low on resource: ephemeral-storage.", True),
-        ("OOMKilled (exit code 137)", False),
-        ("main: Error (exit code 1)", False),
-    ):
-        assert is_retried({**ended, "message": message}, strategy) is retried
+def test_a_run_names_the_variables_that_its_stage_asked_for(shop: Shop) -> None:
+    submission = make_submission(submitted_stage("load", env=("DB_PASSWORD",)), secret="shop")
+    shop.record(shop.run(submission), submission)
+    assert shop.runs()["load"].env == ("DB_PASSWORD",)
 
 
 def test_a_stage_that_the_cluster_lost_each_time_is_not_recorded(shop: Shop) -> None:

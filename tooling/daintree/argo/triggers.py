@@ -315,16 +315,14 @@ def _problem(part: str, least: int, greatest: int, names_of_values: tuple[str, .
         value = (
             names_of_values.index(word.lower()) + least
             if word.lower() in names_of_values
-            else _number(word)
+            else int(word)
+            if word.isascii() and word.isdecimal()
+            else None
         )
         if value is None or not least <= value <= greatest:
             return f"{word!r} is not from {least} to {greatest}"
         values.append(value)
     return f"{part!r} ends before it begins" if values != sorted(values) else ""
-
-
-def _number(word: str) -> int | None:
-    return int(word) if word.isascii() and word.isdecimal() else None
 
 
 _REMOTE = ("http://", "https://", "s3://")

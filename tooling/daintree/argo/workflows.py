@@ -68,7 +68,8 @@ def submit(
     attempt, conflicts = 1, 0
     while True:
         existing = cluster.find(KIND, namespace, submission.workflow(attempt))
-        if existing is not None and _is_over(existing):
+        # It will compute no more than it has, and lacks something.
+        if existing is not None and (phase(existing) in FAILURES or is_stopped(existing)):
             attempt += 1
             continue
         if existing is not None:
@@ -115,11 +116,6 @@ def follow(
         f"the Workflow {name} in the namespace {namespace} is gone: somebody has deleted it, or its time was over",
         hint="doit plan shows what of it was recorded",
     )
-
-
-def _is_over(workflow: Object) -> bool:
-    """True when it will compute no more than it has, and lacks something."""
-    return phase(workflow) in FAILURES or is_stopped(workflow)
 
 
 def _name(workflow: Object, submission: Submission, namespace: str) -> str:

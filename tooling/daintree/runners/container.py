@@ -165,14 +165,12 @@ def command_line(container: Container, *options: str, command: tuple[str, ...]) 
 
 def _read_only(job: Job) -> list[Mount]:
     """The input; for a shell the links in the place of the version's files, and what they lead to, at the same paths as on this machine."""
-    mounts = [Mount(str(place), _below(INPUT, name)) for name, place in job.places.items()]
+    mounts = [
+        Mount(str(place), f"{INPUT}/{name}".rstrip("/")) for name, place in job.places.items()
+    ]
     links, targets = job.working_tree[:1], job.working_tree[1:]
     mounts += [Mount(str(place), APPLICATION) for place in links]
     return mounts + [Mount(str(place), str(place)) for place in targets]
-
-
-def _below(directory: str, name: str) -> str:
-    return f"{directory}/{name}" if name else directory
 
 
 def _network(access: S3Access) -> str:
@@ -207,14 +205,12 @@ class Frames:
     def feed(self, chunk: bytes) -> list[str]:
         """The lines that `chunk` completes."""
         self._rest += chunk
-        return [line for kind, part in self._frames() for line in self._of(kind).feed(part)]
+        streams = ((self._lines.get(k, self._lines[STDOUT]), part) for k, part in self._frames())
+        return [line for lines, part in streams for line in lines.feed(part)]
 
     def finish(self) -> list[str]:
         """The rest of either stream once the engine has sent all."""
         return [line for lines in self._lines.values() for line in lines.finish()]
-
-    def _of(self, kind: int) -> Lines:
-        return self._lines.get(kind, self._lines[STDOUT])
 
     def _frames(self) -> Iterator[tuple[int, bytes]]:
         start = 0

@@ -273,7 +273,11 @@ class DockerRunner:
         from daintree.runners.child_process import Log, LogFailed
 
         container = self._container(job)
-        _refuse_nul(job)
+        # The engine would cut the argument there.
+        if any("\0" in argument for argument in job.arguments):
+            raise StageFailed(
+                f"stage {job.label}: cannot be started: an argument holds a null byte"
+            )
         try:
             client = self._connected()
             with Log(job.log) as log, engine_errors("run the stage"):
@@ -344,12 +348,6 @@ def _capacity(engine: Mapping[str, Any]) -> Capacity:
             hint="use an engine that runs as root, or --runner local",
         )
     return Capacity(float(engine.get("NCPU") or 1), int(engine.get("MemTotal") or 0))
-
-
-def _refuse_nul(job: Job) -> None:
-    # The engine would cut the argument there.
-    if any("\0" in argument for argument in job.arguments):
-        raise StageFailed(f"stage {job.label}: cannot be started: an argument holds a null byte")
 
 
 def ensure_image(
@@ -440,25 +438,10 @@ class ArgoRunner:
     def refusal(self, version: ComponentVersion) -> None:
         return None
 
-    def prepare(
-        self,
-        version: ComponentVersion,
-        snapshot: Callable[[], object],
-        announce: Callable[[str], None],
-    ) -> Prepared:
-        self._refuse()
-
-    def execute(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
-        self._refuse()
-
-    def command(self, job: Job) -> tuple[list[str], Mapping[str, str]]:
-        self._refuse()
-
-    def shell(self, job: Job, *, terminal: bool) -> Shell:
-        self._refuse()
-
-    def _refuse(self) -> NoReturn:
+    def prepare(self, *words: object, **options: object) -> NoReturn:
         raise UsageError(
             "the runner argo takes a whole pipeline into a cluster, and no stage on this machine",
             hint="doit submit PIPELINE; or --runner docker, whose results are the same",
         )
+
+    execute = command = shell = prepare
