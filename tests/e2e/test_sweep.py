@@ -41,6 +41,40 @@ def test_a_combination_that_fails_stops_no_other(project: Project) -> None:
     assert project.run("swept", "--set", "pick.n=3") == {"load": "hit", "pick": "hit"}
 
 
+MEASURED = """\
+(output / "metrics.json").write_text('{"loss": ' + arguments.n + "}")
+"""
+
+
+def test_a_sweep_ends_with_the_stage_that_is_named_and_its_table_with_the_best(
+    project: Project,
+) -> None:
+    project.component("odd/pick", MEASURED, n={"type": "int", "default": 0})
+    project.component("odd/after", '(output / "never").touch()')
+    project.pipeline("swept", "text/load", "odd/pick", "odd/after", output="output/swept")
+    sweep = ("--sweep", "pick.n=2,1,3")
+
+    finished = project.doit("run", "swept:pick", *sweep, "--metric=loss", "--lowest")
+
+    assert finished.code == 0
+    assert project.executed("swept") == ["load", "pick", "pick", "pick"]
+    assert not (project.root / "output").exists()
+    table = [line.split() for line in finished.stdout.splitlines() if " pick " in line]
+    assert [cells[2] for cells in table[-3:]] == ["1.0000", "2.0000", "3.0000"]
+
+    alone = project.doit("run", "swept", "--only", "pick", "--sweep", "pick.n=4,5")
+    assert alone.code == 0
+    assert project.executed("swept").count("load") == 1
+    assert project.executed("swept").count("pick") == 5
+
+    for words, complaint in (
+        (("swept:load", *sweep), "no value of --sweep reaches the stage load"),
+        (("swept", "--only=after", "--sweep=pick.n=6"), "the store has no output of pick[n=6]"),
+        (("swept", "--lowest"), "--metric and --lowest rank the combinations of a --sweep"),
+    ):
+        assert complaint in project.doit("run", *words).complaint()
+
+
 def test_a_directory_says_which_run_it_is_of(ran: Project) -> None:
     [run] = ran.doit("history", "words:count", "--json").json()["runs"]
 

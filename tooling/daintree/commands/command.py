@@ -124,6 +124,13 @@ SWEEP = option(
     "stage.parameter=[value, …]: every combination with the other values; may be repeated",
     type=list,
 )
+METRIC = option(
+    "metric",
+    "a metric to show, such as test.hr@10; the first one given decides the order (may be repeated)",
+    type=list,
+    short="m",
+)
+LOWEST = option("lowest", "the lowest value is the best", type=bool)
 YES = option("yes", "sweep over more than 500 stages", type=bool)
 
 PLANNING = (SOURCE, SET, RUNNER)

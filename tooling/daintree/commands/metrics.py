@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
+from daintree.commands.command import (
+    JSON_OPTION,
+    LOWEST,
+    METRIC,
+    DaintreeCommand,
+    option,
+    print_json,
+)
 from daintree.commands.history import Summary, check_recorded
 from daintree.digest import short
 from daintree.errors import StoreError, UsageError
@@ -138,8 +145,13 @@ def _upstream(run: Summary, read: Read) -> list[Summary]:
     return list(runs.values())
 
 
-def sweep_table(records: Sequence[IndexRecord], store: Store) -> list[str]:
-    """The metrics of these runs, best first; [] where none has any."""
+def sweep_table(
+    records: Sequence[IndexRecord], store: Store, wanted: Sequence[str], *, lowest: bool
+) -> list[str]:
+    """The metrics of these runs, best first by the first of those wanted; [] where no run has any.
+
+    Raises UsageError for a metric that no run has.
+    """
     runs: list[tuple[RunManifest, Metrics]] = []
     newest_first = sorted(records, key=lambda record: record.run, reverse=True)
     for location in dict.fromkeys(record.location for record in newest_first):
@@ -151,8 +163,8 @@ def sweep_table(records: Sequence[IndexRecord], store: Store) -> list[str]:
     rows = measured(runs, store)
     if not any(row.metrics for row in rows):
         return []
-    chosen = chosen_metrics(rows, ())
-    return metrics_table(best_first(rows, chosen[0], lowest=False), chosen)
+    chosen = chosen_metrics(rows, wanted)
+    return metrics_table(best_first(rows, chosen[0], lowest=lowest), chosen)
 
 
 def best_first(rows: Sequence[Measured], metric: str, *, lowest: bool) -> list[Measured]:
@@ -259,13 +271,8 @@ class MetricsCommand(DaintreeCommand):
         "earlier run that differs in the fewest parameters in brackets, and with the parameters, component versions and sources in which the runs differ."
     )
     cmd_options = (
-        option(
-            "metric",
-            "a metric to show, such as test.hr@10; the first one given decides the order (may be repeated)",
-            type=list,
-            short="m",
-        ),
-        option("lowest", "the lowest value is the best", type=bool),
+        METRIC,
+        LOWEST,
         option("csv", "print every metric and parameter as CSV, for spreadsheets", type=bool),
         JSON_OPTION,
     )

@@ -16,6 +16,8 @@ from daintree.commands.command import (
     COMMANDS,
     FORCE,
     JSON_OPTION,
+    LOWEST,
+    METRIC,
     ONLY,
     OUTPUT,
     PLANNING,
@@ -39,7 +41,7 @@ from daintree.commands.doit_adapter import (
 from daintree.commands.progress import Progress
 from daintree.errors import UsageError
 from daintree.pipeline.engine import PipelineRun
-from daintree.pipeline.plan import Plan
+from daintree.pipeline.plan import Planned
 from daintree.pipeline.session import Request
 from daintree.settings import Settings, find_project, is_daintree, read_settings
 from daintree.spec.pipeline import load_pipeline, pipeline_files
@@ -71,14 +73,17 @@ def run_summary(run: PipelineRun, seconds: float) -> str:
     return "\n".join([*columns(rows), closing, *where])
 
 
-def print_sweep(run: PipelineRun) -> None:
-    """Print the metrics of a sweep's runs, best first; nothing for a run that is none."""
+def print_sweep(run: PipelineRun, metrics: Sequence[str], *, lowest: bool) -> None:
+    """Print the metrics of a sweep's runs, best first by the first of `metrics`; nothing for a run that is none.
+
+    Raises UsageError for a metric that no run has.
+    """
     if not run.plan.combinations:
         return
     from daintree.commands.metrics import sweep_table
 
     records = [result.record for result in run.results.values()]
-    print("\n".join(sweep_table(records, run.session.store)))
+    print("\n".join(sweep_table(records, run.session.store, metrics, lowest=lowest)))
 
 
 def run_as_json(run: PipelineRun) -> dict[str, Any]:
@@ -115,6 +120,8 @@ class Run(AtProject, DoitRun):  # type: ignore[misc]
         FORCE,
         ONLY,
         SWEEP,
+        METRIC,
+        LOWEST,
         YES,
         JOBS,
         KEEP_GOING,
@@ -169,7 +176,7 @@ class Run(AtProject, DoitRun):  # type: ignore[misc]
                     print_json(run_as_json(run))
                 elif run.is_complete or (run.plan.combinations and run.results):
                     print(run_summary(run, time.perf_counter() - began))
-                    print_sweep(run)
+                    print_sweep(run, params["metric"], lowest=params["lowest"])
         return 1 if code else 0
 
 
@@ -218,6 +225,11 @@ def _read(root: Path, params: Any, names: Sequence[str]) -> _Wanted:
     )
     if len(targets) + len(tasks) > 1:
         _refuse_shared_options(wanted)
+    if (params["metric"] or params["lowest"]) and not params["sweep"]:
+        raise UsageError(
+            "--metric and --lowest rank the combinations of a --sweep",
+            hint="doit metrics PIPELINE compares past runs",
+        )
     return wanted
 
 
@@ -227,7 +239,7 @@ def _start(wanted: _Wanted, target: str, began: float) -> PipelineRun:
     only = wanted.request.only or (_single(target) if wanted.single else "")
     request = msgspec.structs.replace(wanted.request, pipeline=name, only=only)
     made = plan_request(wanted.settings, request, fetch=True)
-    _check_target(made.plan, stage)
+    _check_target(made, stage)
     return PipelineRun(made, Progress(made, began), stage=stage)
 
 
@@ -261,12 +273,16 @@ def _rounds(root: Path, targets: Sequence[str]) -> Iterator[list[str]]:
         yield together
 
 
-def _check_target(plan: Plan, stage: str) -> None:
+def _check_target(made: Planned, stage: str) -> None:
+    session, plan = made
     if stage:
-        plan.stage(stage)
+        session.pipeline.stage(stage)
     only = plan.request.only
-    if plan.combinations and (stage or only):
-        raise UsageError("--sweep is for a whole pipeline", hint=f"doit run {plan.pipeline.name}")
+    if plan.combinations and (stage or only) in {bound.name for bound in plan.stages}:
+        raise UsageError(
+            f"no value of --sweep reaches the stage {stage or only}",
+            hint="sweep parameters of that stage, or of stages before it",
+        )
     if stage and only and only != stage:
         raise UsageError(f"--only {only} and {plan.pipeline.name}:{stage} contradict each other")
     others = [name for name in plan.request.force if only and name != only]

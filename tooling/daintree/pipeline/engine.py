@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from inspect import Signature
@@ -28,6 +28,7 @@ from daintree.errors import (
 from daintree.pipeline.decisions import FORCED, BoundStage, Decision, Hit, Miss, Pending, Result
 from daintree.pipeline.plan import Planned, refusals
 from daintree.settings import expand_home
+from daintree.spec.pipeline import plain_stage
 from daintree.store.layout import execution_note
 from daintree.store.records import IndexRecord
 
@@ -49,7 +50,7 @@ class PipelineRun:
     """
 
     def __init__(self, planned: Planned, events: Events, *, stage: str = "") -> None:
-        """`stage` is the one to end with, "" for the whole pipeline, whose output is copied to its directory then.
+        """`stage` is the one to end with, in a sweep with all its values, "" for the whole pipeline, whose output is copied to its directory then.
 
         Raises EnvironmentFailed for a stage that the runner cannot run, UsageError for an output directory that must not
         be replaced, and for a plan of one stage alone (`only`) whose needs have no outputs.
@@ -63,17 +64,17 @@ class PipelineRun:
         self._decisions: dict[str, Decision] = dict(self.plan.decisions)
         self._cancellation = Cancellation()
         only = self.plan.request.only
-        self.target = f"{self.plan.pipeline.name}:{only or stage}".rstrip(":")
-        self._last = only or stage
-        needed = self._wanted()
+        self._target = only or stage
+        swept = bool(self.plan.combinations)
+        self.target = f"{self.plan.pipeline.name}:{'' if swept else self._target}".rstrip(":")
         for name, refusal in refusals(self.session, self.plan).items():
-            if name in needed and (not only or name == only):
+            if name in (self._ends() if only else self._wanted()):
                 raise EnvironmentFailed(
                     f"stage {self.plan.pipeline.name}:{name}: {refusal.message}", hint=refusal.hint
                 )
-        self._directory = None if only or stage else self._output_directory()
+        self._directory = None if self._target else self._output_directory()
         if only:
-            self._take_needs(only)
+            self._take_needs()
 
     @property
     def is_complete(self) -> bool:
@@ -81,10 +82,14 @@ class PipelineRun:
         published = self._directory is None or bool(self.output)
         return published and self._wanted() <= self.results.keys()
 
-    def _wanted(self) -> Set[str]:
+    def _ends(self) -> set[str]:
+        """The stages that the run is to end with."""
+        target = self._target
+        return {name for name in self._stages if not target or plain_stage(name) == target}
+
+    def _wanted(self) -> set[str]:
         """The stages that the run is to end with, and all that they depend on."""
-        last = self._last
-        return self._ancestors(last) | {last} if last else self._stages.keys()
+        return self._ends() | self._ancestors()
 
     @property
     def is_chain(self) -> bool:
@@ -98,6 +103,9 @@ class PipelineRun:
         The group's own action copies the pipeline's output. In a plan of one stage alone, that one is the only stage.
         """
         pipeline, only = self.plan.pipeline, self.plan.request.only
+        selected: Collection[str] = self._stages
+        if only or self.plan.combinations:
+            selected = self._ends() if only else self._wanted()
         tasks = [
             Task(
                 _task_name(pipeline.name, stage.name),
@@ -108,7 +116,7 @@ class PipelineRun:
                 subtask_of=pipeline.name,
             )
             for stage in self.plan.stages
-            if not only or stage.name == only
+            if stage.name in selected
         ]
         # No stage can be called output.
         copies = [
@@ -208,7 +216,7 @@ class PipelineRun:
 
         Nothing where the store cannot be written.
         """
-        if not self.is_complete or self._last or self.plan.combinations:
+        if not self.is_complete or self._target or self.plan.combinations:
             return
         runs = {name: result.record.location for name, result in self.results.items()}
         note = execution_note(self.plan.pipeline.name)
@@ -245,27 +253,27 @@ class PipelineRun:
                 self._decisions[name] = Miss(damage.message, damaged=record)
                 self.execute(name)
 
-    def _take_needs(self, only: str) -> None:
-        """Take the outputs of all that the stage depends on from the store. Raises UsageError for one that is not there."""
-        ancestors = self._ancestors(only)
+    def _take_needs(self) -> None:
+        """Take the outputs of all that the one stage depends on from the store. Raises UsageError for one that is not there."""
+        ancestors = self._ancestors()
         for before in self.plan.stages:
             if before.name in ancestors and self.results.keys() >= set(before.needs):
                 hit = isinstance(self._decisions[before.name], Hit)
                 if hit and not self.is_up_to_date(before.name):
                     self.execute(before.name)
-        needs = self.plan.pipeline.stage(only).needs
+        needs = dict.fromkeys(need for end in self._ends() for need in self._stages[end].needs)
         missing = [need for need in needs if need not in self.results]
         if missing:
             raise UsageError(
-                f"--only {only}: the store has no output of {', '.join(missing)} for it to read",
-                hint=f"doit run {self.plan.pipeline.name}:{missing[0]} first, or leave --only out",
+                f"--only {self._target}: the store has no output of {', '.join(missing)} for it to read",
+                hint=f"doit run {self.plan.pipeline.name}:{plain_stage(missing[0])} first, or leave --only out",
             )
 
-    def _ancestors(self, name: str) -> set[str]:
-        """The stages that a stage depends on, directly or not."""
-        ancestors = set(self.plan.pipeline.stage(name).needs)
+    def _ancestors(self) -> set[str]:
+        """The stages that those which the run is to end with depend on, directly or not."""
+        ends, ancestors = self._ends(), set[str]()
         for stage in reversed(self.plan.stages):
-            if stage.name in ancestors:
+            if stage.name in ends | ancestors:
                 ancestors.update(stage.needs)
         return ancestors
 

@@ -203,9 +203,10 @@ def decide_in_rounds(store: Store, decide: Callable[[Lookup, Check], Decided]) -
 
 def _forced(request: Request, stages: Iterable[BoundStage]) -> frozenset[str]:
     """The stages to compute although they hit; what `only` reads is never among them."""
+    plain = {stage.name: plain_stage(stage.name) for stage in stages}
     if not request.always:
-        return frozenset(s.name for s in stages if plain_stage(s.name) in request.force)
-    return frozenset([request.only] if request.only else [stage.name for stage in stages])
+        return frozenset(name for name in plain if plain[name] in request.force)
+    return frozenset(name for name in plain if request.only in ("", plain[name]))
 
 
 def versions_of(settings: Settings, pipeline: Pipeline) -> dict[str, ComponentVersion]:
