@@ -16,6 +16,7 @@ from stageio import (
     names,
     place,
     read_chunks,
+    read_ids,
     run,
     table,
     write_table,
@@ -128,20 +129,10 @@ def in_type(cell: str, kind: str) -> str | None:
 
 def keep_core(path: Path, pair: list[str], min_user: int, min_item: int) -> int:
     """Reduce the table at `path` to the k-core of its user and item; returns the rows left."""
-    numbers = {name: Numbers() for name in pair}
-    pairs = pd.concat(
-        rows.apply(lambda ids: ids.map(numbers[ids.name])) for rows in read_chunks(path, pair)
-    )
+    pairs = read_ids(path, pair).apply(lambda ids: pd.factorize(ids)[0])
     core = k_core(pairs.set_axis(["user", "item"], axis="columns"), min_user, min_item)
     kept = pairs.index.isin(core)
     return write_table(path, (rows[kept[rows.index]] for rows in read_chunks(path)))
-
-
-class Numbers(dict[str, int]):
-    """Numbers for ids, from 0, in the order in which they are asked for."""
-
-    def __missing__(self, name: str) -> int:
-        return self.setdefault(name, len(self))
 
 
 def k_core(pairs: pd.DataFrame, min_user: int, min_item: int) -> pd.Index:

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from sources import Records, columns_of, json_records, source_files
-from stageio import StageError, names, run, write_table
+from sources import Records, json_records, source_files
+from stageio import StageError, names, run
 
 
 def main(
@@ -20,19 +20,13 @@ def main(
     chosen, dropped = names("--fields", fields), names("--drop", drop)
     if both := sorted({*chosen} & {*dropped}):
         raise StageError(f"the field {both[0]!r} is in both --fields and --drop")
-    met: dict[str, None] = {}
     with source_files(input, sha256, spool=output) as files:
-        records = Records(files, json_records, on_error == "skip", max_skipped)
-        written = None
-        # The header is written first: a field that comes up late needs a second pass.
-        while written != records.count:
-            rows = columns_of(records, chosen, dropped, met)
-            written = write_table(output / "records.csv", rows)
-    unmet = sorted({*chosen, *dropped} - {*met})
-    notes = [f"warning: no record has the field {name!r}" for name in unmet]
-    notes += [f"skipped: {problem}" for problem in records.examples]
-    counts = f"records: {written}, malformed lines skipped: {records.skipped}"
-    print(*notes, counts, sep="\n", file=sys.stderr)
+        skip = on_error == "skip"
+        records = Records(files, json_records, skip, max_skipped, chosen, dropped)
+        notes = records.write(output / "records.csv")
+    unmet = sorted({*chosen, *dropped} - {*records.fields})
+    warnings = [f"warning: no record has the field {name!r}" for name in unmet]
+    print(*warnings, *notes, sep="\n", file=sys.stderr)
 
 
 if __name__ == "__main__":

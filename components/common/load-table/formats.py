@@ -1,18 +1,20 @@
 """The records of one file: delimited text, lines of JSON or Parquet, told apart by their content."""
 
+import codecs
 import csv
 import difflib
 import io
 import json
-import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, Self
 
-from sources import json_records, unpacked
-from sources.records import MARK, Parsed, check_kind
-from stageio import StageError
+from sources import BINARY, MARK, Parsed, check_kind, json_records, unpacked
+from stageio import StageError, names
 
-UNIT_SEPARATOR = "\x1f"
+UNIT_SEPARATOR, LONGEST_CELL = "\x1f", 64 << 20
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,21 @@ class Format:
     quotes: bool
     header: list[str]
     encoding: str
-    columns: list[str]
+    columns: Sequence[str]
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], columns: Sequence[str]) -> Self:
+        """The format that parameters describe. Raises StageError for no delimiter or encoding."""
+        delimiter = {"tab": "\t", r"\t": "\t"}.get(given["delimiter"], given["delimiter"])
+        if not delimiter or {*delimiter} & {*'\r\n"'}:
+            raise StageError(f"--delimiter: {delimiter!r} is none", "such as ',', tab or '::'")
+        try:
+            encoding = codecs.lookup(given["encoding"]).name
+            "".encode(encoding)
+        except LookupError as error:
+            raise StageError(f"--encoding: {error}", "such as utf-8, latin-1, cp1252") from None
+        quotes = {"auto": delimiter in ",;"}.get(given["quotes"], given["quotes"] == "yes")
+        return cls(delimiter, quotes, names("--names", given["names"]), encoding, columns)
 
 
 def records_of(kind: Format, name: str, path: Path) -> Parsed:
@@ -38,23 +54,22 @@ def records_of(kind: Format, name: str, path: Path) -> Parsed:
     elif start.lstrip(MARK.encode() + b" \t\r\n").startswith((b"{", b"[")):
         yield from json_records(name, path)
     else:
-        # What can be no text in the encoding, whatever the delimiter is.
-        if (b"\0" in start and not kind.encoding.lower().startswith("utf-16")) or start[:2] in (
-            b"\x1f\x8b",
-            b"PK",
-        ):
-            check_kind(name, start)
+        if not kind.encoding.startswith(("utf-16", "utf-32")):
+            check_kind(name, start, BINARY)
         yield from delimited_records(kind, name, path)
 
 
 def delimited_records(kind: Format, name: str, path: Path) -> Parsed:
     """The rows of delimited text, each as long as the header."""
-    csv.field_size_limit(sys.maxsize)
+    csv.field_size_limit(LONGEST_CELL)
     with unpacked(path) as file:
         text = io.TextIOWrapper(file, encoding=kind.encoding, newline="")
         single = kind.delimiter if len(kind.delimiter) == 1 else UNIT_SEPARATOR
         # Where files were joined, each has left its byte order mark.
-        lines = (line.removeprefix(MARK).replace(kind.delimiter, single) for line in text)
+        lines = (
+            line.removeprefix(MARK).replace(kind.delimiter, single)
+            for line in iter(partial(text.readline, LONGEST_CELL), "")
+        )
         quoting = csv.QUOTE_MINIMAL if kind.quotes else csv.QUOTE_NONE
         reader = csv.reader(lines, delimiter=single, quoting=quoting, strict=True)
         header, number = kind.header, 1
@@ -63,7 +78,8 @@ def delimited_records(kind: Format, name: str, path: Path) -> Parsed:
             try:
                 cells = next(reader, None)
             except csv.Error as error:
-                yield number, 0, error
+                # A quote that nothing closes takes all lines after it.
+                yield from ((line, 0, error) for line in range(number, reader.line_num + 1))
                 number = reader.line_num + 1
                 continue
             except UnicodeError as error:
@@ -71,6 +87,8 @@ def delimited_records(kind: Format, name: str, path: Path) -> Parsed:
                 raise StageError(problem, "--encoding names the encoding, e.g. latin-1") from None
             if cells is None:
                 return
+            if cells and kind.delimiter != single:
+                cells = [cell.replace(single, kind.delimiter) for cell in cells]
             if cells and not header:
                 header = cells
                 check_header(kind, name, header)
@@ -130,14 +148,19 @@ def check_columns(kind: Format, name: str, header: list[str]) -> None:
 
 def parquet_records(kind: Format, name: str, path: Path) -> Parsed:
     """The rows of a Parquet file as text: nothing for null, lists and structures as JSON."""
-    from pyarrow import parquet
+    from pyarrow import ArrowException, parquet
 
-    number, file = 0, parquet.ParquetFile(path)
-    check_columns(kind, name, file.schema_arrow.names)
-    for batch in file.iter_batches(10_000, columns=kind.columns or None):
-        for record in batch.to_pylist():
-            number += 1
-            yield number, 100, {name: text_of(value) for name, value in record.items()}
+    number = 0
+    try:
+        file = parquet.ParquetFile(unpacked(path))
+        check_columns(kind, name, file.schema_arrow.names)
+        for batch in file.iter_batches(10_000, columns=[*kind.columns] or None):
+            for record in batch.to_pylist():
+                number += 1
+                yield number, 100, {name: text_of(value) for name, value in record.items()}
+    except (ArrowException, OSError) as error:
+        problem = f"{name}: damaged Parquet after record {number}: {str(error)[:100]}"
+        raise StageError(problem, "get the file again") from None
 
 
 def text_of(value: object) -> str:
@@ -148,4 +171,4 @@ def text_of(value: object) -> str:
         return ""
     if isinstance(value, bool | list | dict):
         return json.dumps(value, ensure_ascii=False, default=str, separators=(",", ":"))
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return value.decode(errors="surrogateescape") if isinstance(value, bytes) else str(value)

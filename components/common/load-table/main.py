@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 from formats import Format, records_of
-from sources import Records, columns_of, source_files
-from stageio import StageError, names, run, write_table
+from sources import Records, source_files
+from stageio import StageError, names, run
 from times import seconds
 
 
@@ -20,42 +20,28 @@ def main(*, input: Path | str, output: Path, **parameters: Any) -> None:
     """
     given = parameters
     pairs = [entry.partition("=") for entry in names("--columns", given["columns"])]
-    renamed = {old.strip(): (new or old).strip() for old, _, new in pairs}
-    names("--columns", ",".join(renamed.values()))
+    columns = names("--columns", ",".join(old for old, _, _ in pairs))
+    renamed = names("--columns", ",".join(new or old for old, _, new in pairs))
     times = names("--time", given["time"])
-    kind = Format(
-        delimiter={"tab": "\t", r"\t": "\t"}.get(given["delimiter"], given["delimiter"]),
-        quotes=given["quotes"] == "yes"
-        or (given["quotes"] == "auto" and given["delimiter"] in ",;"),
-        header=names("--names", given["names"]),
-        encoding=given["encoding"],
-        columns=[*renamed],
-    )
+    parse = partial(records_of, Format.of(given, columns))
 
     def finished(rows: pd.DataFrame) -> pd.DataFrame:
-        rows = rows.rename(columns=renamed)
+        rows = rows.rename(columns=dict(zip(columns, renamed, strict=True)))
         for name in times:
             if name not in rows:
                 raise StageError(f"--time: no column {name!r}", f"there are {', '.join(rows)}")
             rows[name] = seconds(rows[name], given["time_unit"], records.count - len(rows))
         return rows
 
-    met: dict[str, None] = {}
     with source_files(input, given["sha256"], spool=output) as found:
         files = chosen_files(found, names("--files", given["files"]))
-        parse = partial(records_of, kind)
-        records = Records(files, parse, given["on_error"] == "skip", given["max_skipped"])
-        written = None
-        # The header is written first: a column that comes up late needs a second pass.
-        while written != records.count:
-            rows = columns_of(records, [*renamed], [], met)
-            written = write_table(output / "records.csv", map(finished, rows))
-    if missing := [name for name in renamed if name not in met]:
-        hint = f"there are {', '.join(met)}"
+        skip = given["on_error"] == "skip"
+        records = Records(files, parse, skip, given["max_skipped"], columns)
+        notes = records.write(output / "records.csv", finished)
+    if missing := [name for name in columns if name not in records.fields]:
+        hint = f"there are {', '.join(records.fields)}"
         raise StageError(f"--columns: no record has the column {missing[0]!r}", hint)
-    notes = [f"skipped: {problem}" for problem in records.examples]
-    counts = f"records: {written}, malformed lines skipped: {records.skipped}"
-    print(*notes, counts, sep="\n", file=sys.stderr)
+    print(*notes, sep="\n", file=sys.stderr)
 
 
 def chosen_files(files: dict[str, Path], patterns: list[str]) -> dict[str, Path]:

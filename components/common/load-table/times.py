@@ -1,13 +1,15 @@
 """Times to whole seconds since 1970."""
 
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 import pandas as pd
 from stageio import StageError
 
 # The power of ten by which a unit divides a second.
 UNITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
+NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?")
+DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}T")
 
 
 def seconds(cells: pd.Series, unit: str, before: int) -> pd.Series:
@@ -29,18 +31,17 @@ def second(cell: str, unit: str) -> str | None:
     """One cell as whole seconds; None where it is no time."""
     if not cell:
         return ""
-    try:
+    if NUMBER.fullmatch(cell):
         # Decimal keeps all digits of 19, which a float does not.
         number = Decimal(cell)
+        size = max(number.adjusted() - 10, 0)
         if unit == "auto":
-            size = max(number.copy_abs().adjusted() - 10, 0)
             unit = next((name for name, power in UNITS.items() if size <= power), "ns")
-        return str(int((number.scaleb(-UNITS[unit])).to_integral_value("ROUND_FLOOR")))
-    except (InvalidOperation, ValueError, OverflowError):
-        pass
+        seconds = number.scaleb(-UNITS[unit]).to_integral_value("ROUND_FLOOR")
+        return str(int(seconds)) if seconds.adjusted() < 18 else None
+    if not DATE.match(cell):
+        return None
     try:
-        if not re.match("[0-9]{4}-", cell):
-            raise ValueError(cell)
         time = pd.Timestamp(cell)
         time = time.tz_localize("UTC") if time.tzinfo is None else time
         return str(int(time.timestamp() // 1))

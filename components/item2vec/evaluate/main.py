@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from card import model_card
 from charts import draw_charts
 from item2vec_model import Model, Scoring, read_description, read_model, scorer_of
 from metrics import NAMES, OF_RANKS, RECOMMENDED, Metrics, by_history_length, spread, summarise
-from ranking import Ranking, Scores, model_scores, popularity_scores, rank
-from split import Cases, Split, read_split
+from ranking import Ranking, ScoreMatrix, model_scores, popularity_scores, rank, rank_all
+from split import Cases, Indices, Split, read_split
 from stageio import StageError, read_table, run, table, write_table
 
 
@@ -67,19 +67,18 @@ def evaluate(directory: Path, split: Split, model: Model, scoring: Scoring) -> d
     then called "retrained", so that it is never taken for what others measure there.
     """
     scorer = scorer_of(model, directory, scoring)
-    vectors = replace(scorer, scoring=replace(scoring, cooccurrence=0))
-    scores = model_scores(model, scorer.scores, split.items)
-    baselines = {
-        "popularity": popularity_scores(split.train_purchases),
-        "cooccurrence": model_scores(model, scorer.counts, split.items),
-        "vectors": model_scores(model, vectors.scores, split.items),
-    }
-    ranking = ranked(split, split.test, scores)
+
+    def halves(histories: Sequence[Indices]) -> dict[str, ScoreMatrix]:
+        vectors, counts = scorer.vector_scores(histories), scorer.counts(histories)
+        blended = scorer.blend(vectors.copy(), counts)
+        return {"item2vec": blended, "cooccurrence": counts, "vectors": vectors}
+
+    items = len(split.items)
+    found = rank_all(split.test, model_scores(model, halves, split.items), items, RECOMMENDED)
+    popularity = rank(split.test, popularity_scores(split.train_purchases), items, RECOMMENDED)
+    ranking, baselines = found.pop("item2vec"), {"popularity": popularity, **found}
     document: dict[str, Any] = {
-        "baselines": {
-            name: measured(split, split.test, ranked(split, split.test, baseline))
-            for name, baseline in baselines.items()
-        },
+        "baselines": {n: measured(split, split.test, found) for n, found in baselines.items()},
         "by_history_length": by_history_length(ranking.ranks, split.test.lengths),
         "users": split.users,
         "items": len(split.items),
@@ -88,13 +87,9 @@ def evaluate(directory: Path, split: Split, model: Model, scoring: Scoring) -> d
     on_test = measured(split, split.test, ranking)
     if not len(split.valid):
         return {"retrained": on_test, **document}
-    on_valid = measured(split, split.valid, ranked(split, split.valid, scores))
-    return {"test": on_test, "valid": on_valid, **document}
-
-
-def ranked(split: Split, cases: Cases, scores: Scores) -> Ranking:
-    """The ranking of all items in these cases."""
-    return rank(cases, scores, len(split.items), RECOMMENDED)
+    scores = model_scores(model, lambda rows: {"item2vec": scorer.scores(rows)}, split.items)
+    on_valid = rank_all(split.valid, scores, items, RECOMMENDED)["item2vec"]
+    return {"test": on_test, "valid": measured(split, split.valid, on_valid), **document}
 
 
 def measured(split: Split, cases: Cases, ranking: Ranking) -> Metrics:

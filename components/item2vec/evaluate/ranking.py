@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +16,17 @@ from stageio import StageError
 # A row for each history, a column for each item; the higher, the sooner recommended.
 ScoreMatrix = NDArray[np.float32] | NDArray[np.float64]
 Scores = Callable[[Sequence[Indices]], ScoreMatrix]
+# Such rows of several models, by name.
+ModelScores = Callable[[Sequence[Indices]], Mapping[str, ScoreMatrix]]
 
-# Bounds the memory of a batch: 16 MB of float32.
-SCORES_AT_ONCE = 4_000_000
+# Bounds the memory of a batch: 4 MB of float32 a model.
+SCORES_AT_ONCE = 1_000_000
+# Batches ranked side by side. What each gives depends on no other.
+THREADS = 2
 
 
-def model_scores(model: Model, row_scores: Scores, items: Mapping[str, int]) -> Scores:
-    """The scores of a model as scores of the items of a data set, which the model need not know all.
+def model_scores(model: Model, row_scores: ModelScores, items: Mapping[str, int]) -> ModelScores:
+    """The scores of a model's items as scores of the items of a data set, which it need not know all.
 
     An item that the model does not know is left out of a history, and is scored below all others.
 
@@ -37,20 +42,25 @@ def model_scores(model: Model, row_scores: Scores, items: Mapping[str, int]) -> 
     rows = np.full(len(items), -1)
     rows[columns] = np.arange(len(columns))
 
-    def scores(histories: Sequence[Indices]) -> ScoreMatrix:
-        known = [rows[history][rows[history] >= 0] for history in histories]
-        result = np.full((len(histories), len(items)), -np.inf, dtype=np.float32)
-        result[:, columns] = row_scores(known)
+    def placed(scores: ScoreMatrix) -> ScoreMatrix:
+        result = np.full((len(scores), len(items)), -np.inf, dtype=np.float32)
+        result[:, columns] = scores
         return result
+
+    def scores(histories: Sequence[Indices]) -> dict[str, ScoreMatrix]:
+        known = [rows[history][rows[history] >= 0] for history in histories]
+        return {name: placed(table) for name, table in row_scores(known).items()}
 
     return scores
 
 
 def popularity_scores(train_purchases: Indices) -> Scores:
     """The baseline: whatever the history, an item's score is its purchases in training."""
+    # Up to 16 million purchases of one item, float32 holds them exactly.
+    row = train_purchases.astype(np.float32)
 
     def scores(histories: Sequence[Indices]) -> ScoreMatrix:
-        return np.tile(train_purchases.astype(np.float64), (len(histories), 1))
+        return np.tile(row, (len(histories), 1))
 
     return scores
 
@@ -66,37 +76,58 @@ class Ranking:
 def rank(
     cases: Cases, scores: Scores, items: int, k: int, scores_at_once: int = SCORES_AT_ONCE
 ) -> Ranking:
-    """Rank all items that are not in a case's history; the `k` best of them are recommended.
+    """The ranking of one model, as `rank_all` makes it."""
+    return rank_all(cases, lambda histories: {"": scores(histories)}, items, k, scores_at_once)[""]
+
+
+def rank_all(
+    cases: Cases, scores: ModelScores, items: int, k: int, scores_at_once: int = SCORES_AT_ONCE
+) -> dict[str, Ranking]:
+    """For each model, rank all items that are not in a case's history; the `k` best are recommended.
 
     The target itself is always ranked, also when the user has bought it before. Ties count
     against the model: the target comes after all items with the same score, so that a model that
     tells nothing apart gains nothing; and of items that tie for the last places none is
     recommended. An item without a score (-inf) ties with all such items, and never is.
     """
-    ranks = np.empty(len(cases), dtype=np.int64)
-    times = np.zeros(items, dtype=np.int64)
     batch = max(1, scores_at_once // items)
-    for start in range(0, len(cases), batch):
-        part = slice(start, start + batch)
+    parts = [slice(start, start + batch) for start in range(0, len(cases), batch)]
+
+    def ranked(part: slice) -> dict[str, Ranking]:
         histories, targets = cases.histories[part], cases.targets[part]
-        table = scores(histories)
-        own = np.arange(len(histories)), targets
-        wanted = table[own]
-        # NaN is never as high as any score, not even as -inf, and sorts behind all.
-        table[_places(histories)] = np.nan
-        times += _recommended(table, k)
-        table[own] = wanted
-        rows = zip(table, wanted, strict=True)
-        ranks[part] = [np.count_nonzero(row >= score) for row, score in rows]
-    return Ranking(ranks, times)
+        tables = scores(histories)
+        return {name: _rank_rows(table, histories, targets, k) for name, table in tables.items()}
+
+    ranks: dict[str, list[Indices]] = {}
+    times: dict[str, Indices] = {}
+    with ThreadPoolExecutor(THREADS) as pool:
+        for rankings in pool.map(ranked, parts):
+            for name, ranking in rankings.items():
+                ranks.setdefault(name, []).append(ranking.ranks)
+                times[name] = times.get(name, 0) + ranking.times
+    return {name: Ranking(np.concatenate(ranks[name]), times[name]) for name in ranks}
+
+
+def _rank_rows(
+    table: ScoreMatrix, histories: Sequence[Indices], targets: Indices, k: int
+) -> Ranking:
+    """The ranking of a batch, whose scores are overwritten."""
+    own, bought = (np.arange(len(histories)), targets), _places(histories)
+    wanted = table[own]
+    table[bought] = -np.inf
+    times = _recommended(table, k)
+    # NaN is never as high as any score, not even as -inf.
+    table[bought] = np.nan
+    table[own] = wanted
+    rows = zip(table, wanted, strict=True)
+    return Ranking(np.array([np.count_nonzero(row >= score) for row, score in rows]), times)
 
 
 def _recommended(table: ScoreMatrix, k: int) -> Indices:
     """In how many rows each column is among the `k` best: above the one that comes after these."""
     after: Any = -np.inf
-    if k < table.shape[1]:
-        # NaN where there are no more: then all that have a score.
-        after = np.fmax(-np.partition(-table, k, axis=1)[:, k, None], -np.inf)
+    if (place := table.shape[1] - k - 1) >= 0:
+        after = np.partition(table, place, axis=1)[:, place, None]
     return np.count_nonzero(table > after, axis=0)
 
 

@@ -109,14 +109,20 @@ class Scorer:
     def scores(self, histories: Sequence[Sequence[int] | Indices]) -> Matrix:
         """A row for each history: the score of each of the model's items as the next purchase.
 
-        The score of the vectors, plus `cooccurrence` times log(1 + count of the followers).
         After an empty history, all items score 0.
         """
+        vectors = self.vector_scores(histories)
+        return self.blend(vectors, self.counts(histories)) if self.scoring.cooccurrence else vectors
+
+    def blend(self, vectors: Matrix, counts: Matrix) -> Matrix:
+        """The scores of the vectors, changed in place: plus `cooccurrence` times log(1 + count)."""
+        seen = counts > 0
+        vectors[seen] += np.float32(self.scoring.cooccurrence) * np.log1p(counts[seen])
+        return vectors
+
+    def vector_scores(self, histories: Sequence[Sequence[int] | Indices]) -> Matrix:
+        """A row for each history: the score of each item by the vectors alone."""
         result: Matrix = self._queries(histories) @ self.model.context_vectors.T
-        if self.scoring.cooccurrence:
-            counts = self.counts(histories)
-            seen = counts > 0
-            result[seen] += np.float32(self.scoring.cooccurrence) * np.log1p(counts[seen])
         return result
 
     def counts(self, histories: Sequence[Sequence[int] | Indices]) -> Matrix:

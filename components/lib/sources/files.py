@@ -9,40 +9,38 @@ import socket
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 from urllib.request import urlretrieve
 
 from stageio import StageError
 
 URL = re.compile(r"(https?://(?:\[[0-9a-f:]+\]|[^/?#@:]+)(?::\d+)?(?:/[^?#]*)?)(?:[?#].*)?", re.I)
 
-DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+PACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+# With an error number, an OSError is of the disk.
+DAMAGED = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 
 
-@contextmanager
-def unpacked(path: Path) -> Iterator[BinaryIO]:
-    """The bytes of a file, or what is packed in them: gzip, bz2, xz, a zip of one file, by content."""
-    with path.open("rb") as raw:
-        start = raw.peek(6)[:6]
-        if start.startswith(b"\x1f\x8b"):
-            yield gzip.GzipFile(fileobj=raw)
-        elif start.startswith(b"BZh"):
-            yield bz2.BZ2File(raw)
-        elif start == b"\xfd7zXZ\0":
-            yield lzma.LZMAFile(raw)  # noqa: SIM115
-        elif start.startswith(b"PK\3\4"):
-            with zipfile.ZipFile(raw) as archive:
-                members = [member for member in archive.infolist() if not member.is_dir()]
-                if len(members) != 1:
-                    problem = f"{path.name}: a zip archive of {len(members)} files"
-                    raise StageError(problem, "unpack it, and load the files of one table")
-                yield archive.open(members[0])
-        else:
-            yield raw
+def unpacked(path: Path) -> Any:
+    """The open file, or what is packed in it: gzip, bz2, xz, a zip of one file, by content."""
+    with path.open("rb") as file:
+        start = file.read(6)
+    if start.startswith(b"PK\3\4"):
+        archive = zipfile.ZipFile(path)
+        members = [m for m in archive.infolist() if not m.is_dir() and shown(m.filename)]
+        if len(members) != 1 or members[0].flag_bits & 1:
+            kind = "with a password" if len(members) == 1 else f"of {len(members)} files"
+            hint = "unpack it, and load the files of one table"
+            raise StageError(f"{path.name}: a zip archive {kind}", hint)
+        return archive.open(members[0])
+    opened: Callable[..., Any] = open
+    for magic, open_packed in PACKED.items():
+        opened = open_packed if start.startswith(magic) else opened
+    return opened(path, "rb")
 
 
 @contextmanager
@@ -59,11 +57,16 @@ def source_files(source: Path | str, sha256: str, spool: Path) -> Iterator[dict[
             files = {str(source): source}
         else:
             below = {str(path.relative_to(source)): path for path in sorted(source.rglob("*"))}
-            shown = {name: p for name, p in below.items() if not re.search("(^|/)[._]", name)}
-            files = {name: p for name, p in shown.items() if p.is_file() and p.stat().st_size}
+            full = {name: p for name, p in below.items() if p.is_file() and p.stat().st_size}
+            files = {name: path for name, path in full.items() if shown(name)}
         if sha256:
             check_sha256(files, sha256.strip().lower().removeprefix("sha256:"))
         yield files
+
+
+def shown(name: str) -> bool:
+    """False for a hidden file or directory and for markers such as `_SUCCESS`."""
+    return not re.search("(^|/)[._]", name)
 
 
 def fetch(url: str, target: str) -> str:

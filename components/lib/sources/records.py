@@ -7,20 +7,20 @@ JSON. NaN, Infinity and half of a surrogate pair make a line malformed.
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 import pandas as pd
-from stageio import StageError
+from stageio import StageError, write_table
 
 from .files import DAMAGED, unpacked
+from .kinds import BINARY, TEXT, check_kind
 
 ROWS_AT_ONCE, BYTES_AT_ONCE, LONGEST_LINE, EXAMPLES = 50_000, 4 << 20, 64 << 20, 5
 MARK = "\ufeff"
-MARK_BYTES = MARK.encode()
 
 # (the number of a line, its length, its record or what is wrong with it)
 Parsed = Iterator[tuple[int, int, dict[str, str] | Exception]]
@@ -28,7 +28,7 @@ Parsed = Iterator[tuple[int, int, dict[str, str] | Exception]]
 
 @dataclass
 class Records:
-    """The records of some files in frames of text, a column for each field; can be read again.
+    """The records of some files as a table: the columns `chosen`, or all fields but those `dropped`.
 
     A malformed line raises StageError with file and line; with `skip_malformed` it is counted, and
     StageError raised when more than the share `max_skipped` are. A damaged archive counts as one,
@@ -39,11 +39,38 @@ class Records:
     parse: Callable[[str, Path], Parsed]
     skip_malformed: bool
     max_skipped: float
+    chosen: Sequence[str] = ()
+    dropped: Sequence[str] = ()
     count: int = 0
     skipped: int = 0
     examples: list[str] = field(default_factory=list)
+    fields: dict[str, None] = field(default_factory=dict)
 
-    def __iter__(self) -> Iterator[pd.DataFrame]:
+    def write(
+        self, path: Path, finished: Callable[[pd.DataFrame], pd.DataFrame] = lambda rows: rows
+    ) -> list[str]:
+        """Write the table, each part of it `finished`, to `path`; returns what there is to be told.
+
+        The header comes first, so that a field that comes up late takes a second pass.
+        """
+        while write_table(path, map(finished, self._columns())) != self.count:
+            pass
+        counts = f"records: {self.count}, malformed lines skipped: {self.skipped}"
+        return [*self.examples, counts]
+
+    def _columns(self) -> Iterator[pd.DataFrame]:
+        """Yield the columns of the records, nothing more from the first on that brings a new one."""
+        columns: list[str] = []
+        for rows in self._frames():
+            self.fields.update(dict.fromkeys(rows))
+            wanted = self.chosen or [name for name in self.fields if name not in self.dropped]
+            columns = columns or [*wanted]
+            if columns and columns == [*wanted]:
+                yield rows.reindex(columns=columns, fill_value="")
+        if not columns:
+            raise StageError("the records have no fields", "leave at least one field out of --drop")
+
+    def _frames(self) -> Iterator[pd.DataFrame]:
         self.count, self.skipped, self.examples = 0, 0, []
         for name, path in self.files.items():
             batch, number, size = [], 0, 0
@@ -54,56 +81,40 @@ class Records:
                     else:
                         batch.append(record)
                         size += length
+                        self.count += 1
                     if size > BYTES_AT_ONCE or len(batch) == ROWS_AT_ONCE:
-                        yield self._frame(batch)
+                        yield frame_of(batch)
                         batch, size = [], 0
             except DAMAGED as error:
+                if getattr(error, "errno", None):
+                    raise
                 self._reject(f"{name}: after line {number}: damaged archive: {error}")
-            yield self._frame(batch)
+            yield frame_of(batch)
         self._check()
-
-    def _frame(self, batch: list[dict[str, str]]) -> pd.DataFrame:
-        self.count += len(batch)
-        frame = pd.DataFrame(batch, dtype="str").fillna("")
-        if any(MARK in name for name in frame):
-            # Files that were joined have left their byte order marks.
-            batch = [{name.replace(MARK, ""): cell for name, cell in r.items()} for r in batch]
-            frame = pd.DataFrame(batch, dtype="str").fillna("")
-        return frame
 
     def _reject(self, problem: str) -> None:
         if not self.skip_malformed:
             hint = "--on-error skip (in a pipeline on_error: skip) leaves malformed lines out"
             raise StageError(problem, hint)
         self.skipped += 1
-        self.examples += [problem] if self.skipped <= EXAMPLES else []
+        self.examples += [f"skipped: {problem}"] if self.skipped <= EXAMPLES else []
 
     def _check(self) -> None:
         counts = f"files: {len(self.files)}, malformed lines: {self.skipped}"
         if not self.count:
             raise StageError(f"not a single record ({counts})", "the source has one record a line")
         if self.skipped > self.max_skipped * (self.skipped + self.count):
-            print(*(f"skipped: {problem}" for problem in self.examples), sep="\n", file=sys.stderr)
+            print(*self.examples, sep="\n", file=sys.stderr)
             problem = f"{self.skipped:,} of {self.skipped + self.count:,} lines are malformed"
             raise StageError(problem, f"--max-skipped {self.max_skipped:g} is the share allowed")
 
 
-def columns_of(
-    records: Records, chosen: list[str], dropped: list[str], met: dict[str, None]
-) -> Iterator[pd.DataFrame]:
-    """Yield the columns of the records, and enter all fields into `met`.
-
-    From the first record on that brings a new column, nothing more is yielded.
-    """
-    columns: list[str] = []
-    for frame in records:
-        met.update(dict.fromkeys(frame))
-        wanted = chosen or [name for name in met if name not in dropped]
-        columns = columns or wanted
-        if columns and columns == wanted:
-            yield frame.reindex(columns=columns, fill_value="")
-    if not columns:
-        raise StageError("the records have no fields", "leave at least one field out of --drop")
+def frame_of(records: list[dict[str, str]]) -> pd.DataFrame:
+    """A frame of records; byte order marks, which files that were joined leave, are in no name."""
+    rows = pd.DataFrame(records, dtype="str").fillna("")
+    if not any(MARK in name for name in rows):
+        return rows
+    return frame_of([{k.replace(MARK, ""): cell for k, cell in r.items()} for r in records])
 
 
 def json_records(name: str, path: Path) -> Parsed:
@@ -113,39 +124,18 @@ def json_records(name: str, path: Path) -> Parsed:
             if len(line) == LONGEST_LINE:
                 problem = f"{name}: line {number}: longer than {LONGEST_LINE >> 20} MiB"
                 raise StageError(problem, "the source holds one JSON object a line")
-            line = line.removeprefix(MARK_BYTES)
+            line = line.removeprefix(MARK.encode())
             if line and not line.isspace():
                 try:
                     record = parse(line)
-                    if number == 1 and len(record) == 1 and next(iter(record.values()))[:2] == "[{":
-                        check_kind(name, line)
+                    if number == 1 and [cell[:2] for cell in record.values()] == ["[{"]:
+                        check_kind(name, line, TEXT)
                     yield number, len(line), record
                 except (ValueError, RecursionError) as error:
                     if number == 1:
-                        check_kind(name, line)
+                        check_kind(name, line, BINARY | TEXT)
                     problem = str(error).replace(": line 1 column", " at column")
                     yield number, len(line), ValueError(f"not JSON: {problem}")
-
-
-KINDS = {
-    rb"\xff\xfe|\xfe\xff": ("UTF-16", "convert it to UTF-8, e.g. by iconv"),
-    rb"\x1f\x8b|BZh|\xfd7zXZ|PK\x03\x04": ("packed data in packed data", "unpack it once"),
-    rb"PAR1": ("Parquet, not JSON", "load it by common/load-table"),
-    rb"\s*\[": ("a JSON array over several lines", "write one object a line: jq -c '.[]'"),
-    rb"\s*\{\s*'": ("single-quoted Python records", "write each by json.dumps(literal_eval(line))"),
-    rb'\s*\{\s*"[^"]*"\s*:\s*\[': ("a JSON object around a list", "take the list: jq -c '.[][]'"),
-    rb"\s*\{\s*$": ("a JSON object over several lines", "write one object a line: jq -c ."),
-    rb"[^{]*\t": ("tab-separated, not JSON", "load it by common/load-table, delimiter: tab"),
-    rb"[^{]*::": ("separated by ::, not JSON", "load it by common/load-table, delimiter: '::'"),
-    rb"[^{]*[,;]": ("comma-separated, not JSON", "load it by common/load-table"),
-}
-
-
-def check_kind(name: str, line: bytes) -> None:
-    """Raise StageError for the first line of a file whose kind is another one, known by its start."""
-    for start, (kind, hint) in KINDS.items():
-        if re.match(start, line):
-            raise StageError(f"{name}: {kind}", hint)
 
 
 def parse(line: bytes) -> dict[str, str]:

@@ -41,10 +41,3 @@ def test_rows_of_which_one_hash_is_equal_are_no_duplicates(
 
     monkeypatch.setattr(main, "hash_pandas_object", colliding)
     assert kept([["x", "y", "x"], ["z"]]) == ["x", "y", "z"]
-
-
-def test_ids_are_told_apart_by_themselves() -> None:
-    numbers = main.Numbers()
-    assert pd.Series(["b", "a", "b", "", "31852", "0000031852"]).map(numbers).tolist() == [
-        *(0, 1, 0, 2, 3, 4)
-    ]

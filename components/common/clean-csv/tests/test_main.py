@@ -174,6 +174,11 @@ def test_the_k_core_is_kept_in_order(clean: Clean, capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == report
 
 
+def test_ids_of_the_k_core_are_told_apart_as_text(clean: Clean) -> None:
+    rows = [["u", "31852"], ["u", "0000031852"], ["u", "NA"], ["v", "NA"]]
+    assert clean("reviewerID,asin", rows, min_item=2) == rows[2:]
+
+
 def test_the_k_core_may_be_that_of_other_columns(clean: Clean) -> None:
     rows = [["a", "u"], ["a", "v"], ["b", "w"]]
     left = clean("sku,customer", rows, user_column="customer", item_column="sku", min_item=2)

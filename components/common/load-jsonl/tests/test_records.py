@@ -124,6 +124,12 @@ def test_only_the_first_few_skipped_lines_are_shown(
         ('{"reviews": [\n{"a": 1}\n]}', "a JSON object around a list"),
         ('{"reviews": [{"a": 1}, {"a": 2}]}', "a JSON object around a list"),
         ("{\n", "a JSON object over several lines"),
+        ('{"a": 1,\n "b": 2}\n', "a JSON object over several lines"),
+        ('{"a": {\n"b": 2}}\n', "a JSON object over several lines"),
+        ('{"a": 1}{"a": 2}', "JSON objects without line breaks"),
+        ("{'a': \"it's\", 'b': None}", "single-quoted Python records"),
+        ("<!DOCTYPE html>\n<html>", "XML or HTML"),
+        ("<?xml version='1.0'?>", "XML or HTML"),
         ("{'a': 1}", "single-quoted Python records"),
         ("196\t242\t3\t881250949", "tab-separated, not JSON"),
         ("1::1193::5::978300760", "separated by ::, not JSON"),
@@ -142,11 +148,33 @@ def test_a_file_of_another_kind_is_named(
     assert "skip" not in caught.value.hint
 
 
-def test_utf_16_and_data_that_is_packed_twice_are_named(load: Load, lines: Lines) -> None:
-    with pytest.raises(StageError, match="UTF-16"):
-        load(lines('{"a": 1}'.encode("utf-16")))
-    with pytest.raises(StageError, match="packed data in packed data"):
-        load(lines(gzip.compress(b'{"a": 1}'), packed=True))
+RECORD = '{"a": 1}'
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        *((RECORD.encode(f"utf-{form}"), "UTF-16 or UTF-32") for form in ("16", "16-le", "16-be")),
+        (RECORD.encode("utf-32"), "UTF-16 or UTF-32"),
+        (gzip.compress(b'{"a": 1}'), "packed data in packed data"),
+        (b"\x28\xb5\x2f\xfd\x04\x58", "zstd, 7z, rar or compress"),
+        (b"7z\xbc\xaf\x27\x1c", "zstd, 7z, rar or compress"),
+        (b"data.json" + bytes(248) + b"ustar\x0000", "a tar archive"),
+        (b"SQLite format 3\0", "an SQLite database"),
+        (b"PAR1\x15\x04", "Parquet, not JSON"),
+        (b"ARROW1\0\0", "Arrow, ORC, Avro or HDF5"),
+        (b"\x80\x04\x95\x10", "NumPy's or Python's own data"),
+        (b"\xd0\xcf\x11\xe0", "an Excel workbook"),
+    ],
+)
+@pytest.mark.parametrize("on_error", ["fail", "skip"])
+def test_binary_data_is_named(
+    load: Load, lines: Lines, content: bytes, kind: str, on_error: str
+) -> None:
+    with pytest.raises(StageError) as caught:
+        load(lines(content, packed=True), on_error=on_error)
+    assert caught.value.message.endswith(f": {kind}")
+    assert "skip" not in caught.value.hint
 
 
 def test_more_than_a_share_is_not_skipped(
@@ -162,6 +190,18 @@ def test_more_than_a_share_is_not_skipped(
 def test_byte_order_marks_of_joined_files_are_no_part_of_a_name(load: Load, lines: Lines) -> None:
     source = lines(b'{"a": 1}', b'\xef\xbb\xbf{"a": 2}', '{"\ufeffa": 3}')
     assert load(source) == [{"a": "1"}, {"a": "2"}, {"a": "3"}]
+
+
+@pytest.mark.parametrize("pack", [bz2.compress, lzma.compress])
+def test_a_damaged_archive_of_any_kind_is_an_error(
+    load: Load, lines: Lines, pack: Callable[[bytes], bytes]
+) -> None:
+    source = lines("")
+    content = bytearray(pack(b'{"a": 1}\n' * 100))
+    content[len(content) // 2] ^= 255
+    source.write_bytes(content)
+    with pytest.raises(StageError, match="damaged archive"):
+        load(source)
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])

@@ -140,6 +140,11 @@ def test_published_data_sets_are_loaded_by_parameters_alone(
         ("2013-05-02 02:00:00+02:00", "1367452800"),
         ("2013-05-02T00:00:00.999", "1367452800"),
         ("1969-12-31T23:59:59.5Z", "-1"),
+        ("20130502T000000Z", "1367452800"),
+        ("2013-05-02T00:00:00-0130", "1367458200"),
+        ("2013-05-02T00:00:00.123456789Z", "1367452800"),
+        ("9999-12-31", "253402214400"),
+        ("-.5", "-1"),
         ("", ""),
     ],
 )
@@ -151,7 +156,10 @@ def test_a_unit_that_is_told_is_believed(load: Load) -> None:
     assert load("t\n86400000\n", time="t", time_unit="ms")[1] == ["86400"]
 
 
-@pytest.mark.parametrize("time", ["now", "nan", "inf", "yesterday", "2013-13-01"])
+@pytest.mark.parametrize(
+    "time",
+    ["now", "nan", "inf", "yesterday", "2013-13-01", "1_000", "1e99", "１", "0x1", "2013-122"],
+)
 def test_what_is_no_time_is_an_error(load: Load, time: str) -> None:
     with pytest.raises(StageError, match=f"record 2, column t: '{time}' is no time"):
         load(f"t\n1\n{time}\n", time="t")
@@ -160,8 +168,10 @@ def test_what_is_no_time_is_an_error(load: Load, time: str) -> None:
 def packed_by_zip(content: bytes, members: int = 1) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("data/", b"")
+        archive.writestr("__MACOSX/data/._0.csv", b"of the Finder")
         for number in range(members):
-            archive.writestr(f"{number}.csv", content)
+            archive.writestr(f"data/{number}.csv", content)
     return buffer.getvalue()
 
 
@@ -175,6 +185,29 @@ def test_packed_files_are_known_by_their_content(
 def test_a_zip_archive_of_several_files_is_named(load: Load) -> None:
     with pytest.raises(StageError, match="a zip archive of 2 files"):
         load(packed_by_zip(b"a\n1\n", members=2))
+
+
+def test_a_zip_archive_with_a_password_is_named(load: Load) -> None:
+    content = bytearray(packed_by_zip(b"a\n1\n"))
+    # The flag of each member in the directory at the end.
+    for place in (place for place in range(len(content)) if content[place:].startswith(b"PK\1\2")):
+        content[place + 8] |= 1
+    with pytest.raises(StageError, match="a zip archive with a password"):
+        load(bytes(content))
+
+
+@pytest.mark.parametrize("damage", [slice(0, 200), slice(0, -20)])
+def test_damaged_parquet_is_an_error(load: Load, damage: slice) -> None:
+    buffer = io.BytesIO()
+    pd.DataFrame({"a": ["1"] * 100}).to_parquet(buffer)
+    with pytest.raises(StageError, match="damaged Parquet after record 0"):
+        load(buffer.getvalue()[damage])
+
+
+def test_packed_parquet_is_read(load: Load) -> None:
+    buffer = io.BytesIO()
+    pd.DataFrame({"a": ["0000031852"]}).to_parquet(buffer)
+    assert load(gzip.compress(buffer.getvalue())) == [["a"], ["0000031852"]]
 
 
 def test_parquet_is_known_by_its_content(load: Load) -> None:
@@ -217,6 +250,40 @@ def test_quotes_line_breaks_and_byte_order_marks_of_joined_files(load: Load) -> 
     assert load(content) == [["a", "b"], ['x, "y"\nz', "1"], ["0000031852", "2"]]
 
 
+def test_a_quoted_cell_may_hold_a_delimiter_of_several_characters(load: Load) -> None:
+    content = '"a"::b\n"x::y"::2\n'
+    assert load(content, delimiter="::", quotes="yes") == [["a", "b"], ["x::y", "2"]]
+
+
+def test_lines_that_an_open_quote_takes_count_as_skipped(load: Load) -> None:
+    content = "a,b\n" + "1,2\n" * 50 + '"3,4\n' + "5,6\n" * 49
+    with pytest.raises(StageError, match="50 of 100 lines are malformed"):
+        load(content, on_error="skip", max_skipped=0.49)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"delimiter": ""}, "--delimiter: '' is none"),
+        ({"delimiter": "\n"}, r"--delimiter: '\\n' is none"),
+        ({"encoding": "latin-99"}, "--encoding: unknown encoding: latin-99"),
+        ({"encoding": "hex"}, "--encoding: 'hex' is not a text encoding"),
+        ({"columns": "a=x, a=y"}, "--columns: 'a' is repeated"),
+        ({"columns": "a=x, b=x"}, "--columns: 'x' is repeated"),
+    ],
+)
+def test_parameters_that_make_no_sense_are_errors(
+    load: Load, parameters: dict[str, str], message: str
+) -> None:
+    with pytest.raises(StageError, match=message):
+        load("a,b\n1,2\n", **parameters)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "UTF16", "utf-8-sig", "cp1252"])
+def test_text_is_read_in_the_encoding_that_is_told(load: Load, encoding: str) -> None:
+    assert load("a,b\né,2\n".encode(encoding), encoding=encoding) == [["a", "b"], ["é", "2"]]
+
+
 def test_latin_1_when_told(load: Load) -> None:
     content = "1|Café (1995)|x\n".encode("latin-1")
     parameters = {"delimiter": "|", "names": "item,title,genre"}
@@ -239,6 +306,10 @@ def test_latin_1_is_read(load: Load) -> None:
         (b"1::2::3\n", "one column, '1::2::3'", "delimiter: '::'"),
         (b"a,b\n1,2,3\n", "line 2: 3 cells, but there are 2 columns", "--on-error skip"),
         ("a,b\n1,2\n".encode("utf-16"), "UTF-16", "UTF-8"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "UTF-16", "UTF-8"),
+        (b"<html><body>Not found", "XML or HTML", "error"),
+        (b"SQLite format 3\0" + bytes(100), "an SQLite database", "load-sql"),
+        (b"\x28\xb5\x2f\xfd\x04\x58", "zstd, 7z, rar or compress", "unpack"),
         (b'[\n{"a": 1}\n]\n', "a JSON array over several lines", "jq"),
         (b"{'a': 1}\n", "single-quoted Python records", "json.dumps"),
         (gzip.compress(gzip.compress(b"a\n1\n")), "packed data in packed data", "unpack"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from item2vec_model import Model, Scorer, Scoring, followers_of
 from metrics import by_history_length, spread, summarise
-from ranking import Scores, model_scores, popularity_scores, rank
+from ranking import Scores, model_scores, popularity_scores, rank, rank_all
 from split import Cases, Indices
 from stageio import StageError
 
@@ -72,20 +72,27 @@ def test_the_ranks_are_those_of_the_definition_in_batches_of_any_size(scores_at_
     draw = np.random.default_rng(1)
     histories = [draw.integers(0, 30, size) for size in draw.integers(1, 15, 50)]
     cases = Cases(histories, draw.integers(0, 30, 50))
-    scores = model_scores(*small_model(draw), {f"i{n:02}": n for n in range(30)})
-    ranking = rank(cases, scores, 30, 10, scores_at_once)
-    assert ranking.ranks.tolist() == ranked_one_by_one(cases, scores)
+    model, row_scores = small_model(draw)
+    items = {f"i{n:02}": n for n in range(30)}
+    scores = model_scores(
+        model, lambda rows: {"a": row_scores(rows), "b": -row_scores(rows)}, items
+    )
+    rankings = rank_all(cases, scores, 30, 10, scores_at_once)
+    for name in ("a", "b"):
+        expected = ranked_one_by_one(cases, lambda rows: scores(rows)[name])  # noqa: B023
+        assert rankings[name].ranks.tolist() == expected
 
 
-def echo(histories: object) -> np.ndarray:
+def echo(histories: object) -> dict[str, np.ndarray]:
     """Scores that say which rows of the model each history was made of."""
-    return np.array([[sum(10**row for row in history)] * 2 for history in histories], dtype="f4")  # type: ignore[attr-defined]
+    rows = [[sum(10**row for row in history)] * 2 for history in histories]  # type: ignore[attr-defined]
+    return {"echo": np.array(rows, dtype="f4")}
 
 
 def test_items_are_placed_and_those_unknown_to_the_model_left_out() -> None:
     model = Model(["b", "c"], {"b": 0, "c": 1}, np.ones((2, 1), "f4"), np.ones((2, 1), "f4"))
     scores = model_scores(model, echo, {"a": 0, "b": 1, "c": 2})
-    found = scores([indices(2, 0), indices(1, 2, 0), indices(0)])
+    found = scores([indices(2, 0), indices(1, 2, 0), indices(0)])["echo"]
     assert found.tolist() == [[-math.inf, 10, 10], [-math.inf, 11, 11], [-math.inf, 0, 0]]
 
 
