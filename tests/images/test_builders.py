@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from daintree.errors import EngineError
+from daintree.errors import EngineError, ImageError
 from daintree.images.builders import (
+    BuildKitBuilder,
     ClassicBuilder,
     _environment,
     build_failure,
@@ -21,6 +22,7 @@ from daintree.images.builders import (
     secret_ids,
 )
 from daintree.settings import read_settings
+from tests.services.image_input import image_input
 
 REFUSES = (
     "#!/bin/sh\necho 'ERROR: BuildKit is enabled but the buildx component is missing' >&2\nexit 1\n"
@@ -33,6 +35,7 @@ BUILDS = '#!/bin/sh\n[ "$DOCKER_BUILDKIT" = 1 ]\n'
     [
         ("#6 [stage-0 1/3] FROM docker.io/library/x", "Step 1/3 : FROM docker.io/library/x"),
         ("#6 [2/3] RUN make", "Step 2/3 : RUN make"),
+        ("#6 [build linux/arm64 2/3] RUN make", "Step 2/3 : RUN make"),
         ("#5 0.464  two words ", " two words "),
         ("#1 [internal] load remote build context", ""),
         ("#5 sha256:adc22a7284c224fb", ""),
@@ -121,6 +124,29 @@ def test_a_setting_asks_for_a_builder(commands: Path) -> None:
         open_builder(wanted)
     assert "buildx" in failure.value.hint
     find_buildkit.cache_clear()
+
+
+ADVICE = """#!/bin/sh
+echo '#7 [app linux/amd64 2/2] RUN make'
+echo '#7 0.100 no rule'
+echo '#7 ERROR: process "/bin/sh -c make" did not complete successfully: exit code: 2'
+echo '------'
+echo '   2 | >>> RUN make'
+echo 'ERROR: failed to build: failed to solve: process "/bin/sh -c make" did not complete successfully: exit code: 2'
+echo
+echo 'View build details: docker-desktop://dashboard/build/1'
+exit 1
+"""
+
+
+def test_the_error_is_told_and_not_the_advice_behind_it(commands: Path, tmp_path: Path) -> None:
+    program = command(commands / "one" / "docker", ADVICE)
+    build = image_input(tmp_path, "advice", "FROM x\nRUN make\n")
+    with pytest.raises(ImageError) as failure:
+        BuildKitBuilder(program).build(build, lambda line: None)
+    process = 'process "/bin/sh -c make" did not complete successfully: exit code: 2'
+    lines = "\n  | Step 2/2 : RUN make\n  | no rule"
+    assert failure.value.message == f"cannot {build.action}: {process}{lines}"
 
 
 def test_logins_of_docker_auth_config_reach_the_command(

@@ -112,6 +112,9 @@ LITTER = [
     ".#metrics.csv",
     "__pycache__/read.cpython-311.pyc",
     ".nfs000000000123",
+    "~$metrics.xlsx",
+    ".fuse_hidden0000000100000001",
+    ".idea/workspace.xml",
 ]
 
 

@@ -50,10 +50,10 @@ OnLine = Callable[[str], None]
 LAST_LINES = 15
 # No attestation: with one, the digest of a push would be an index's, not the image's.
 _SWITCHES = {"DOCKER_BUILDKIT": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1", "NO_COLOR": "1"}
-_STEP = re.compile(r"#\d+ \[(?:\S+ )?(\d+)/(\d+)\] (.*)")
+_STEP = re.compile(r"#\d+ \[(?:\S+ )*(\d+)/(\d+)\] (.*)")
 _OUTPUT = re.compile(r"#\d+ \d+\.\d+ (.*)")
 _PREFIXES = re.compile(
-    r"(?:ERROR: |failed to solve(?: with frontend [\w.]+)?: |failed to create LLB definition: |rpc error: code = \w+ desc = )+"
+    r"(?:ERROR: |failed to build: |failed to solve(?: with frontend [\w.]+)?: |failed to create LLB definition: |rpc error: code = \w+ desc = )+"
 )
 # The flags that the classic builder knows of the instructions that have others in BuildKit.
 _CLASSIC_FLAGS = ("--chown", "--from")
@@ -307,7 +307,9 @@ class BuildKitBuilder(msgspec.Struct, frozen=True):
             arguments = [*self._arguments(build), "--iidfile", str(id_file), "-"]
             code = stream(arguments, stdin=build.context, env=env, on_line=follow)
             if code or not id_file.exists():
-                reason = _PREFIXES.sub("", notes[-1] if notes else f"exit code {code}")
+                # Advice and addresses of pages may follow the error.
+                errors = [note for note in notes if _PREFIXES.match(note)] or list(notes)
+                reason = _PREFIXES.sub("", (errors or [f"exit code {code}"])[-1])
                 unset = [s for s in secret_ids(build.dockerfile) if not self.secrets.get(s)]
                 raise build_failure(build.action, reason, lines, unset)
             return id_file.read_text(encoding="ascii").strip()

@@ -31,7 +31,8 @@ CHUNK = 1 << 20
 # refuse, and kept. The names of files, and of directories above them.
 _LITTER = re.compile(
     r"\.DS_Store|Thumbs\.db|desktop\.ini|\._.*|\.nfs[0-9a-f]*|\..*\.sw[a-z]|.*~|\.#.*|#.*#|\.~lock\..*#"
-    r"|\.ipynb_checkpoints|__pycache__",
+    r"|~\$.*|\..*\.kate-swp|\.goutputstream-.*|\.fuse_hidden.*|\.directory|@eaDir|\.idea|\.vscode"
+    r"|\.ipynb_checkpoints|\.virtual_documents|__pycache__",
     re.IGNORECASE,
 )
 MOST_NAMED = 3
