@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from daintree.authoring.component_tests import run_component_tests
 from daintree.authoring.lock_requirements import staleness
 from daintree.authoring.scaffold import new_component, new_pipeline
+from daintree.commands.project_tasks import run_component_tests
 from daintree.components import ComponentVersion, VersionedFile, discover_components
 from daintree.errors import SpecError, UsageError
 from daintree.runners.local import LocalRunner

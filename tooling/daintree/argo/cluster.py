@@ -23,7 +23,7 @@ from daintree.errors import (
     ClusterUnavailable,
     UsageError,
 )
-from daintree.installation import install_command
+from daintree.settings import install_command
 
 Object: TypeAlias = Mapping[str, Any]
 

@@ -6,10 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from daintree.digest import digest_record, short
-from daintree.spec.component import (
-    Scalar,
-    as_argument,
-)
+from daintree.spec.component import Scalar, as_argument
 
 # A Workflow's name is also a label's value; a CronWorkflow's gets a time behind it.
 LONGEST_WORKFLOW = 63

@@ -67,15 +67,15 @@ def lock(
             announce(f"{directory_of(name)}/{_LOCK} {reason}")
         return bool(reason)
     target = root / directory_of(name) / _LOCK
-    standing = _text(target)
+    locked = _text(target)
     notes = _notes(root, inputs)
     announce(f"resolving what {name} requires")
     python = read_description(root, name).python
-    body = _compile(root, target.parent, inputs, "" if upgrade else standing, python)
-    size = parse_requirements(standing).size if body == _body(standing) else ""
+    body = _compile(root, target.parent, inputs, "" if upgrade else locked, python)
+    size = parse_requirements(locked).size if body == _body(locked) else ""
     size = size or _measure(root, name, body, python, announce)
     content = _header(name, notes, size) + body
-    if content == standing:
+    if content == locked:
         return False
     _write(root, target, content)
     return True
@@ -230,9 +230,7 @@ def _body(text: str) -> str:
     return "".join(lines)
 
 
-def _compile(
-    root: Path, directory: Path, inputs: Sequence[Path], standing: str, python: str
-) -> str:
+def _compile(root: Path, directory: Path, inputs: Sequence[Path], locked: str, python: str) -> str:
     arguments = [
         *("pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-header"),
         # One version of a package for every Python: what the image runs is what everybody runs.
@@ -243,11 +241,11 @@ def _compile(
     with tempfile.TemporaryDirectory() as scratch:
         output = Path(scratch) / _LOCK
         # uv keeps the versions that it finds in its output file.
-        output.write_text(standing, encoding="utf-8")
+        output.write_text(locked, encoding="utf-8")
         done = run_uv([*arguments, "--output-file", output], cwd=directory)
         if done.code:
-            said = complaint(done)
-            indented = said.replace("\n", "\n    ")
+            words = complaint(done)
+            indented = words.replace("\n", "\n    ")
             places = ", ".join(os.path.relpath(path, root) for path in inputs)
             raise EnvironmentFailed(
                 f"what {places} ask for cannot be locked; uv says:\n    {indented}",

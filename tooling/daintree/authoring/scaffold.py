@@ -29,7 +29,7 @@ from daintree.components import (
 )
 from daintree.components.git import attempt, git, ignored_by
 from daintree.errors import GitError, UsageError, from_os_error
-from daintree.installation import clone, installed_from
+from daintree.settings import clone, installed_from
 from daintree.spec.pipeline import DIRECTORY, KINDS, NAME, SUFFIXES, json_schema, read_pipeline
 from daintree.terminal import nearest
 
@@ -365,27 +365,27 @@ class _Project:
 
     @cached_property
     def _templates(self) -> dict[str, str]:
-        found: dict[str, str] = {}
+        texts: dict[str, str] = {}
         for template in _PROJECT.rglob(f"*{_SUFFIX}"):
             path = template.relative_to(_PROJECT).as_posix().removesuffix(_SUFFIX)
             parts = [
                 ("." * part.startswith(_DOT)) + part.removeprefix(_DOT) for part in path.split("/")
             ]
-            found["/".join(parts)] = filled(template.read_text(encoding="utf-8"), **self._values)
-        return found
+            texts["/".join(parts)] = filled(template.read_text(encoding="utf-8"), **self._values)
+        return texts
 
     @cached_property
     def _sample_components(self) -> dict[str, str]:
         """The files of the sample's components that every new component has."""
-        found: dict[str, str] = {}
+        texts: dict[str, str] = {}
         for path in self._templates:
             if path.endswith("/component.yaml"):
                 name = path.removeprefix(f"{TOP}/").removesuffix("/component.yaml")
                 files = common_files(name)
                 lock = library_lock(_shared(), LIBRARY, name, files["requirements.in"])
                 files["requirements.txt"] = lock
-                found |= {f"{TOP}/{name}/{file}": text for file, text in files.items()}
-        return found
+                texts |= {f"{TOP}/{name}/{file}": text for file, text in files.items()}
+        return texts
 
 
 def _is_the_teams(path: str) -> bool:

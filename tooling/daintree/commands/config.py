@@ -105,8 +105,8 @@ class Store(DaintreeCommand):
             store.empty()
         origin = self.settings.origins["store"]
         if options["json"]:
-            kept = (0, 0) if options["empty"] else (runs, held)
-            print_json({"store": store.url, "origin": origin, "runs": kept[0], "bytes": kept[1]})
+            left = (0, 0) if options["empty"] else (runs, held)
+            print_json({"store": store.url, "origin": origin, "runs": left[0], "bytes": left[1]})
         elif options["empty"]:
             print(f"removed {count(runs, 'run')} ({size(held)}) from {store.url}")
         else:

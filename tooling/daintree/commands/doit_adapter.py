@@ -153,13 +153,13 @@ class AtProject:
         if params["backend"] == "sqlite3":
             _renew_database(Path(params["dep_file"]))
 
-    def _refusal(self, said: str, names: Sequence[str]) -> UsageError:
+    def _refusal(self, message: str, names: Sequence[str]) -> UsageError:
         """Error for a refusal of doit's, which is mostly of a name that is no task."""
         tasks = [task.name for task in getattr(self, "task_list", [])]
         known = [*tasks, *COMMANDS]
         unknown = [name for name in names if name not in known]
         if not tasks or not unknown:
-            return UsageError(said.strip())
+            return UsageError(message.strip())
         hint = nearest(unknown[0], known, otherwise="`doit list --all` shows all there are")
         return UsageError(f"there is no pipeline, task or command {unknown[0]!r}", hint=hint)
 
@@ -289,9 +289,9 @@ class TaskReporter(ConsoleReporter):  # type: ignore[misc]
         """Called by doit for each failure, and once more at the end."""
         if not write_exception:
             return
-        said = result["exception"].get_msg().strip()
-        said = "" if _RETURNED_FALSE.match(said) else _FUNCTION.sub(r"\1", said)
-        self.write(f"task {result['task'].name} failed" + (f": {said}\n" if said else "\n"))
+        message = result["exception"].get_msg().strip()
+        message = "" if _RETURNED_FALSE.match(message) else _FUNCTION.sub(r"\1", message)
+        self.write(f"task {result['task'].name} failed" + (f": {message}\n" if message else "\n"))
 
 
 def without_stages(reporter: type, stages: Container[str]) -> type:

@@ -15,7 +15,7 @@ from daintree.commands.history import runs_of
 from daintree.commands.metrics import read_metrics
 from daintree.digest import digest_record
 from daintree.errors import DaintreeError, StoreError, TrackingError, UsageError
-from daintree.installation import install_command
+from daintree.settings import install_command
 from daintree.spec.component import as_argument
 from daintree.store.records import HistoryEntry, seconds_of, short_run
 from daintree.store.store import Store, open_store

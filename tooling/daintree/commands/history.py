@@ -133,13 +133,13 @@ def _log(run: RunManifest, store: Store) -> list[str]:
     if fault and path.exists():
         say(f"warning: run {run.run}: {fault}")
     try:
-        said = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines_written = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return [f"log (missing: {path})"]
     lines = [f"log {path}"]
-    if len(said) > MOST_LOG_LINES:
-        lines.append(f"  … {len(said) - MOST_LOG_LINES} lines before these")
-    return lines + [f"  {line}" for line in said[-MOST_LOG_LINES:]]
+    if len(lines_written) > MOST_LOG_LINES:
+        lines.append(f"  … {len(lines_written) - MOST_LOG_LINES} lines before these")
+    return lines + [f"  {line}" for line in lines_written[-MOST_LOG_LINES:]]
 
 
 LIMIT = 20

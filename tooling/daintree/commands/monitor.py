@@ -199,13 +199,13 @@ class Attached(msgspec.Struct, frozen=True):
 
 def attached(root: Path, role: Role) -> list[Attached]:
     """The components with this role in their component.yaml, sorted by name. Raises SpecError."""
-    found = []
+    components = []
     for name in discover_components(root):
         target = getattr(read_description(root, name), role)
         if target:
             pipeline, _, stage = target.partition(":")
-            found.append(Attached(name, pipeline, stage))
-    return found
+            components.append(Attached(name, pipeline, stage))
+    return components
 
 
 def find_attached(root: Path, role: Role, name: str) -> Attached:
@@ -215,17 +215,17 @@ def find_attached(root: Path, role: Role, name: str) -> Attached:
     """
     known = attached(root, role)
     word = WORDS[role]
-    found = [e for e in known if name in (e.component, e.pipeline, f"{e.pipeline}:{e.stage}")]
-    if not found:
+    matches = [e for e in known if name in (e.component, e.pipeline, f"{e.pipeline}:{e.stage}")]
+    if not matches:
         names = sorted({each for a in known for each in (a.component, a.pipeline)})
         raise UsageError(
             f"there is no {word} of {name!r}",
             hint=nearest(name, names) or f"a {word} names what it {role} in its component.yaml",
         )
-    if len(found) > 1:
-        named = ", ".join(each.component for each in found)
+    if len(matches) > 1:
+        named = ", ".join(each.component for each in matches)
         raise UsageError(f"{name} has several {word}s: {named}", hint="name the one you mean")
-    return found[0]
+    return matches[0]
 
 
 def run_attached(
@@ -271,29 +271,29 @@ def model_run(store: Store, service: Attached, run: str, name: str = "") -> RunM
     """
     stage = f"{service.pipeline}:{service.stage}"
     if name:
-        found: RunManifest | None = named_run(store, Address(service.pipeline, service.stage, name))
+        model: RunManifest | None = named_run(store, Address(service.pipeline, service.stage, name))
     else:
-        found = (
+        model = (
             store.records.find_run(run)
             if run
             else store.latest_run(service.pipeline, service.stage)
         )
-    if found is None:
+    if model is None:
         what = f"there is no run {run!r}" if run else f"no run of {stage} is recorded"
         raise UsageError(what, hint=f"doit run {service.pipeline}")
-    if found.result != "succeeded":
+    if model.result != "succeeded":
         raise UsageError(
-            f"run {found.run} of {stage} failed: {found.failure}",
+            f"run {model.run} of {stage} failed: {model.failure}",
             hint=f"doit run {service.pipeline}",
         )
     try:
-        store.check(index_record_of(found), thorough=True)
+        store.check(index_record_of(model), thorough=True)
     except ArtifactDamaged as damage:
         raise StoreError(
-            f"the output of run {found.run}: {damage.message}",
+            f"the output of run {model.run}: {damage.message}",
             hint=f"doit run {service.pipeline} repairs it",
         ) from None
-    return found
+    return model
 
 
 def request_log(root: Path, service: Attached) -> Path:

@@ -21,7 +21,7 @@ from daintree.authoring.scaffold import (
 from daintree.commands.command import DaintreeCommand, option, reserved_names
 from daintree.components import discover_images, discover_libraries
 from daintree.errors import UsageError
-from daintree.installation import installed_from
+from daintree.settings import installed_from
 from daintree.terminal import count, say
 
 

@@ -46,10 +46,10 @@ def reasons(session: Session, plan: Plan) -> dict[str, str]:
     read_last_runs(session, plan)
     others = results_of_other_runner(session, plan)
     refused = {name: f"cannot run: {e.message}" for name, e in refusals(session, plan).items()}
-    found = {stage.name: _reason(session, plan, stage) for stage in plan.stages}
+    words = {stage.name: _reason(session, plan, stage) for stage in plan.stages}
     return {
-        name: "; ".join(filter(None, (refused.get(name), found[name], others.get(name))))
-        for name in found
+        name: "; ".join(filter(None, (refused.get(name), words[name], others.get(name))))
+        for name in words
     }
 
 

@@ -66,8 +66,8 @@ class Progress:
             # What they warn of, a base image that may change, has no part in a virtual environment.
             from daintree.components import gathered
 
-            found = {w for version in plan.versions.values() for w in version.warnings}
-            for warning in gathered(sorted(found)):
+            warnings = {w for version in plan.versions.values() for w in version.warnings}
+            for warning in gathered(sorted(warnings)):
                 say(colour("warning: ", "yellow", sys.stderr) + warning)
 
     def seconds(self) -> float:

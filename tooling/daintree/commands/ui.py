@@ -13,7 +13,7 @@ from typing import Any
 
 from daintree.commands.command import DaintreeCommand, option, reserved_names
 from daintree.errors import EnvironmentFailed, UsageError
-from daintree.installation import install_command
+from daintree.settings import install_command
 from daintree.spec.yaml import cache_documents
 from daintree.terminal import count, say
 

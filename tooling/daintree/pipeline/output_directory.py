@@ -168,16 +168,20 @@ def _marker(directory: Path) -> Path:
 
 
 def _refuse_dangerous(directory: Path, root: Path, store: Store) -> None:
-    root, kept, home = (
+    root, store_directory, home = (
         Path(os.path.realpath(p)) for p in (root, store.directory, os.path.expanduser("~"))
     )
-    protected = {root: "the project", kept: "the artifact store", home: "your home directory"}
+    protected = {
+        root: "the project",
+        store_directory: "the artifact store",
+        home: "your home directory",
+    }
     for path, name in protected.items():
         if path.is_relative_to(directory):
             raise UsageError(
                 f"the output {directory} would replace {name}", hint="name a directory of its own"
             )
-    if directory.is_relative_to(kept):
+    if directory.is_relative_to(store_directory):
         raise UsageError(
             f"the output {directory} lies in the artifact store", hint="name another directory"
         )
@@ -259,9 +263,9 @@ def _temporary(directory: Path) -> Path:
 
 def _sweep(directory: Path) -> None:
     """Remove what runs that were killed have left half-made."""
-    leftover = re.compile(re.escape(f".{directory.name}.") + r"[0-9a-f]{12}\.new(\.old)?\Z")
+    half_made = re.compile(re.escape(f".{directory.name}.") + r"[0-9a-f]{12}\.new(\.old)?\Z")
     for path in directory.parent.iterdir():
-        if leftover.match(path.name):
+        if half_made.match(path.name):
             _remove(path)
 
 

@@ -138,12 +138,12 @@ class Planned(NamedTuple):
 
 def refusals(session: Session, plan: Plan) -> dict[str, EnvironmentFailed]:
     """The runner's refusal of each stage that it would have to run and cannot, by stage. Asks nothing but this machine."""
-    found = (
+    refusals = (
         (stage.name, session.runner.refusal(plan.version_of(stage)))
         for stage in plan.stages
         if not isinstance(plan.decisions[stage.name], Hit)
     )
-    return {name: refusal for name, refusal in found if refusal is not None}
+    return {name: refusal for name, refusal in refusals if refusal is not None}
 
 
 def read_last_runs(session: Session, plan: Plan) -> None:
@@ -212,13 +212,13 @@ def _forced(request: Request, stages: Iterable[BoundStage]) -> frozenset[str]:
 def versions_of(settings: Settings, pipeline: Pipeline) -> dict[str, ComponentVersion]:
     """The version of each stage's code. Raises SpecError, at the pipeline file's line, for a component that does not exist."""
     here = [stage for stage in pipeline.stages if stage.code == stage.component]
-    elsewhere = {stage.code: stage for stage in pipeline.stages if stage not in here}
+    published = {stage.code: stage for stage in pipeline.stages if stage not in here}
     names = sorted({stage.component for stage in here})
     versions: dict[str, ComponentVersion] = {}
-    if elsewhere:
+    if published:
         from daintree.images.image_versions import published_versions
 
-        versions = published_versions(list(elsewhere.values()), settings)
+        versions = published_versions(list(published.values()), settings)
     if not names:
         return versions
     try:

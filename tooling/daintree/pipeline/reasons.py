@@ -85,8 +85,8 @@ def changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     words = []
     for path in sorted(before.keys() | now.keys()):
         if before.get(path) != now.get(path):
-            ending = " added" if path not in before else " deleted" if path not in now else ""
-            words.append(path + ending)
+            change = " added" if path not in before else " deleted" if path not in now else ""
+            words.append(path + change)
     more = f" and {len(words) - MOST_FILES} more" if len(words) > MOST_FILES else ""
     return ", ".join(words[:MOST_FILES]) + more
 

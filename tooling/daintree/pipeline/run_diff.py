@@ -19,10 +19,7 @@ from daintree.components.git import Blobs, attempt
 from daintree.errors import DaintreeError, GitError
 from daintree.pipeline.reasons import first_causes
 from daintree.settings import Settings
-from daintree.spec.component import (
-    Scalar,
-    read_component,
-)
+from daintree.spec.component import Scalar, read_component
 from daintree.store.output_file import chunks
 from daintree.store.records import METRICS, FileEntry, RunManifest, numbers_in
 from daintree.store.store import Store

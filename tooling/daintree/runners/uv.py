@@ -252,7 +252,7 @@ def uv_program() -> str:
 
         return find_uv_bin()
     except (ImportError, FileNotFoundError):
-        from daintree.installation import install_command
+        from daintree.settings import install_command
 
         raise EnvironmentFailed(
             f"uv is missing in the environment of {sys.executable}",

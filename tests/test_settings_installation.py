@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from daintree import __version__
-from daintree.installation import install_command
+from daintree.settings import install_command
 
 REPOSITORY = Path(__file__).parents[1]
 WHEEL = f"daintree-{__version__}-py3-none-any.whl"
@@ -29,7 +29,7 @@ def answer_of(packages: Path, direct_url: dict[str, object] | None, question: st
         (record / "direct_url.json").write_text(json.dumps(direct_url))
     program = (
         f"import sys; sys.path.insert(0, {str(packages)!r})\n"
-        f"from daintree.installation import install_command, installed_from; print({question})"
+        f"from daintree.settings import install_command, installed_from; print({question})"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=packages

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from daintree.authoring.component_tests import run_component_tests
+from daintree.commands.project_tasks import run_component_tests
 from daintree.errors import EnvironmentFailed, UsageError
 
 REPOSITORY = Path(__file__).parents[2]
