@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from daintree.http_connection import connection_to, target
+from daintree.http_connection import connection_to, retry_after, target
 
 
 class _Answers(BaseHTTPRequestHandler):
@@ -114,3 +114,14 @@ def test_https_is_spoken_with_certificates_checked() -> None:
 def test_a_port_that_is_none_is_said(name: str) -> None:
     with pytest.raises(ValueError, match=r"[Pp]ort"):
         connection_to(urlsplit(name), 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        *(("7", 7), (" 0 ", 0), ("Wed, 23 Jul 2014 10:00:00 GMT", 0)),
+        *(("", None), ("soon", None), ("-1", None), ("1.5", None)),
+    ],
+)
+def test_the_pause_may_be_a_number_or_a_date(text: str, seconds: float | None) -> None:
+    assert retry_after(text) == seconds

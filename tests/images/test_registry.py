@@ -101,6 +101,20 @@ def test_a_passing_fault_and_a_broken_connection_are_tried_again() -> None:
         assert len(served.requests) == 3
 
 
+def test_the_pause_that_a_registry_asks_for_is_kept_or_not_waited_for_at_all() -> None:
+    replies: list[Reply] = [
+        (429, {"Retry-After": "0"}, b""),
+        (200, {"Docker-Content-Digest": "d"}, b""),
+        (429, {"Retry-After": "3600"}, b""),
+    ]
+    with answering(lambda *_: replies.pop(0)) as served:
+        client, image = RegistryClient(served.address), (Repository(served.address, "a"), "1")
+        assert client.digests([image]) == ["d"]
+        with pytest.raises(RegistryError, match="answers 429"):
+            client.digests([image])
+    assert replies == []
+
+
 def test_what_is_no_registry() -> None:
     assert "cannot be reached" in fault(lambda *_: (0, {}, b"")).message
 

@@ -65,9 +65,22 @@ def _proxy_headers(proxy: SplitResult) -> dict[str, str]:
     return {"Proxy-Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
 
 
+def retry_after(text: str) -> float | None:
+    """Seconds that a Retry-After header asks for, as a number or a date; None where it asks for nothing."""
+    if text.strip().isdecimal():
+        return float(text)
+    import email.utils
+
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, moment.timestamp() - time.time())
+
+
 TIMEOUT_SECONDS = 30
 ATTEMPTS = 3
-PAUSE_SECONDS = 0.25
+PAUSE_SECONDS, LONGEST_PAUSE = 0.25, 10.0
 TRANSIENT_STATUSES = frozenset({429, 502, 503, 504})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_REDIRECTS = 5
@@ -99,7 +112,8 @@ class Connections:
     ) -> Answer:
         """One answer, redirects followed; no Authorization goes to another host.
 
-        A broken connection and a transient answer (429, 502 to 504) are tried again, ATTEMPTS times in all.
+        A broken connection and a transient answer (429, 502 to 504) are tried again, ATTEMPTS times in all, after the pause that
+        a server asks for; not where that is longer than LONGEST_PAUSE.
         Raises OSError and http.client.HTTPException as the connection does.
         """
         answer = self._retried(method, url, headers, body)
@@ -126,8 +140,11 @@ class Connections:
                 continue
             if answer.status not in TRANSIENT_STATUSES:
                 break
-            if attempt < ATTEMPTS:
-                time.sleep(PAUSE_SECONDS * attempt)
+            wanted = retry_after(answer.headers.get("retry-after", ""))
+            pause = PAUSE_SECONDS * attempt if wanted is None else wanted
+            if attempt == ATTEMPTS or pause > LONGEST_PAUSE:
+                break
+            time.sleep(pause)
         return answer
 
     def _once(

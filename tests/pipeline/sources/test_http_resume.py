@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from daintree.pipeline.sources.web_client import ATTEMPTS, retry_after
+from daintree.pipeline.sources.web_client import ATTEMPTS
 from daintree.store.store import Store
 from tests.pipeline.sources.served import CONTENT, ETAG, SHA256, at, complaint, digest_of
 
@@ -86,14 +86,6 @@ def test_a_server_that_asks_for_hours_is_not_waited_for(
     error = complaint(url, store, SHA256)
     assert error.hint == "the server limits how often it is asked: run again later"
     assert len(server.requests()) == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("7", 7), ("", None), ("soon", None), ("Wed, 23 Jul 2014 10:00:00 GMT", 0)],
-)
-def test_the_pause_may_be_a_number_or_a_date(text: str, seconds: float | None) -> None:
-    assert retry_after(text) == seconds
 
 
 @pytest.mark.parametrize("length", [None, -1])

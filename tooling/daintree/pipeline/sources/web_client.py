@@ -6,7 +6,6 @@ schemes, or to addresses inside a network. So a name is resolved here, and the c
 
 from __future__ import annotations
 
-import email.utils
 import http.client
 import ipaddress
 import random
@@ -23,7 +22,7 @@ import msgspec
 
 from daintree import __version__
 from daintree.errors import SourceError
-from daintree.http_connection import connection_to, proxy_for, target
+from daintree.http_connection import connection_to, proxy_for, retry_after, target
 
 WAIT_SECONDS = 60
 MAX_REDIRECTS = 10
@@ -325,17 +324,6 @@ def is_public(address: str) -> bool:
         if parsed.is_site_local:
             return False
     return parsed.is_global and not parsed.is_multicast
-
-
-def retry_after(text: str) -> float | None:
-    """Seconds that a Retry-After header asks for, as a number or a date; None where it asks for nothing."""
-    if text.strip().isdecimal():
-        return float(text)
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return max(0.0, moment.timestamp() - time.time())
 
 
 def quoted(part: str) -> str:
