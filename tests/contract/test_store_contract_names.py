@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
+from daintree.commands.name import moved
 from daintree.errors import StoreError
 from daintree.store.contents import orphans
-from daintree.store.index import moved
 from daintree.store.layout import name_path
 from daintree.store.records import NameRecord, named_run_of
 from daintree.store.store import Store

@@ -267,7 +267,7 @@ def test_curves_are_those_of_the_chosen_runs(project: Project, site: Site) -> No
 
 
 def test_a_name_is_shown_with_its_runs(project: Project, site: Site) -> None:
-    from daintree.store.index import moved
+    from daintree.commands.name import moved
     from daintree.store.records import NamedRun, NameRecord
 
     run = publish(project.store)

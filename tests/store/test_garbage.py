@@ -49,16 +49,16 @@ def survey(*outputs: Output, sources: Sequence[KeptSource] = ()) -> Survey:
     return Survey(outputs, tuple(sources), sum(item.bytes for item in items))
 
 
-def gone(found: Survey, policy: Policy, roots: Roots | None = None) -> list[str]:
+def gone(surveyed: Survey, policy: Policy, roots: Roots | None = None) -> list[str]:
     """The runs, or digests, that go, in their order."""
-    doomed = select(found, roots or Roots(), policy, NOW)
+    doomed = select(surveyed, roots or Roots(), policy, NOW)
     items = [one.item for one in doomed]
     return [item.run if isinstance(item, Output) else item.digest for item in items]
 
 
 def test_without_a_policy_only_that_goes_which_nothing_leads_to() -> None:
-    found = survey(output(1), output(2, keys=()), output(3, keys=(), retired=NOW - 1))
-    doomed = select(found, Roots(), Policy(), NOW)
+    surveyed = survey(output(1), output(2, keys=()), output(3, keys=(), retired=NOW - 1))
+    doomed = select(surveyed, Roots(), Policy(), NOW)
     assert [one.why for one in doomed] == [NOTHING_LEADS, RETIRED]
 
 
@@ -67,8 +67,8 @@ def test_a_key_that_leads_to_no_file_goes_in_any_case() -> None:
 
 
 def test_what_is_older_goes() -> None:
-    found = survey(output(1, age=31), output(2, age=29))
-    assert gone(found, Policy(older_than=30 * DAY)) == ["run-1"]
+    surveyed = survey(output(1, age=31), output(2, age=29))
+    assert gone(surveyed, Policy(older_than=30 * DAY)) == ["run-1"]
 
 
 def test_all_but_the_last_of_each_stage_go() -> None:
@@ -77,38 +77,38 @@ def test_all_but_the_last_of_each_stage_go() -> None:
 
 
 def test_an_output_that_nothing_leads_to_is_not_among_the_last() -> None:
-    found = survey(output(1, age=1, keys=()), output(2, age=2))
-    assert gone(found, Policy(keep_last=1)) == ["run-1"]
+    surveyed = survey(output(1, age=1, keys=()), output(2, age=2))
+    assert gone(surveyed, Policy(keep_last=1)) == ["run-1"]
 
 
 def test_the_last_stay_however_old_they_are() -> None:
-    found = survey(*(output(n, age=40 + n) for n in (1, 2, 3)))
-    assert gone(found, Policy(older_than=30 * DAY, keep_last=2)) == ["run-3"]
-    assert gone(found, Policy(max_size=0, keep_last=2)) == ["run-3"]
+    surveyed = survey(*(output(n, age=40 + n) for n in (1, 2, 3)))
+    assert gone(surveyed, Policy(older_than=30 * DAY, keep_last=2)) == ["run-3"]
+    assert gone(surveyed, Policy(max_size=0, keep_last=2)) == ["run-3"]
 
 
 def test_most_bytes_for_a_second_go_first_and_the_oldest_among_equals() -> None:
-    found = survey(
+    surveyed = survey(
         output(1, bytes=100, seconds=100.0),
         output(2, bytes=100, seconds=1.0),
         output(3, age=5, bytes=50, seconds=5.0),
         output(4, age=6, bytes=100, seconds=10.0),
     )
-    assert gone(found, Policy(max_size=0)) == ["run-2", "run-4", "run-3", "run-1"]
-    assert gone(found, Policy(max_size=150)) == ["run-2", "run-4"]
+    assert gone(surveyed, Policy(max_size=0)) == ["run-2", "run-4", "run-3", "run-1"]
+    assert gone(surveyed, Policy(max_size=150)) == ["run-2", "run-4"]
 
 
 def test_what_costs_nothing_goes_before_what_costs_something() -> None:
     source = KeptSource("sha256:1", 10, NOW)
-    found = survey(output(1, seconds=0.001), output(2, keys=()), sources=[source])
-    assert gone(found, Policy(max_size=105)) == ["run-2", "sha256:1"]
+    surveyed = survey(output(1, seconds=0.001), output(2, keys=()), sources=[source])
+    assert gone(surveyed, Policy(max_size=105)) == ["run-2", "sha256:1"]
 
 
 def test_sources_go_by_their_age() -> None:
     sources = [KeptSource("sha256:1", 10, NOW - 40 * DAY), KeptSource("sha256:2", 10, NOW)]
     assert gone(survey(sources=sources), Policy(older_than=30 * DAY)) == ["sha256:1"]
-    kept = Roots(sources=frozenset(["sha256:1"]))
-    assert gone(survey(sources=sources), Policy(older_than=30 * DAY), kept) == []
+    kept_roots = Roots(sources=frozenset(["sha256:1"]))
+    assert gone(survey(sources=sources), Policy(older_than=30 * DAY), kept_roots) == []
 
 
 def test_another_project_s_outputs_are_not_this_one_s_to_remove() -> None:

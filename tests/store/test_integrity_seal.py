@@ -11,7 +11,7 @@ import pytest
 from daintree.digest import digest_files
 from daintree.errors import ArtifactRejected
 from daintree.store import integrity as seal_module
-from daintree.store.integrity import DIRECTORY_MODE, FILE_MODE, hash_artifact, seal
+from daintree.store.integrity import DIRECTORY_MODE, FILE_MODE, finalize, hash_artifact
 from daintree.store.records import Artifact
 from tests.contract.runs import FILES, contents, fill
 
@@ -26,8 +26,8 @@ def output(tmp_path: Path) -> Path:
     return directory
 
 
-def seal_it(output: Path, artifact: Artifact) -> None:
-    seal(output, artifact, output.parent / "scratch")
+def finalize_it(output: Path, artifact: Artifact) -> None:
+    finalize(output, artifact, output.parent / "scratch")
 
 
 def read_again(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -45,7 +45,7 @@ def read_again(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_files_are_read_only_and_directories_can_be_listed(output: Path) -> None:
     (output / "deep").chmod(0o700)
     (output / "a.csv").chmod(0o600)
-    seal_it(output, hash_artifact(output))
+    finalize_it(output, hash_artifact(output))
     for path in [output, *output.rglob("*")]:
         mode = DIRECTORY_MODE if path.is_dir() else FILE_MODE
         assert stat.S_IMODE(path.stat().st_mode) == mode, path
@@ -57,7 +57,7 @@ def test_what_this_process_has_hashed_is_not_read_again(
 ) -> None:
     artifact = hash_artifact(output)
     read = read_again(monkeypatch)
-    seal_it(output, artifact)
+    finalize_it(output, artifact)
     assert read == []
 
 
@@ -67,14 +67,14 @@ def test_what_was_touched_since_is_read_again(
     artifact = hash_artifact(output)
     os.utime(output / "a.csv", (0, 0))
     read = read_again(monkeypatch)
-    seal_it(output, artifact)
+    finalize_it(output, artifact)
     assert read == ["a.csv"]
 
 
 def test_a_file_with_another_name_is_copied(output: Path, tmp_path: Path) -> None:
     os.link(output / "a.csv", tmp_path / "another name")
     artifact = hash_artifact(output)
-    seal_it(output, artifact)
+    finalize_it(output, artifact)
     with open(tmp_path / "another name", "ab") as other:
         other.write(b"written through the other name")
     assert contents(output) == FILES
@@ -85,7 +85,7 @@ def test_a_file_with_another_name_is_copied(output: Path, tmp_path: Path) -> Non
 
 def test_two_names_in_one_output_become_two_files(output: Path) -> None:
     os.link(output / "a.csv", output / "b.csv")
-    seal_it(output, hash_artifact(output))
+    finalize_it(output, hash_artifact(output))
     assert not (output / "a.csv").samefile(output / "b.csv")
     assert contents(output) == {**FILES, "b.csv": FILES["a.csv"]}
 
@@ -95,7 +95,7 @@ def test_what_changed_is_named(output: Path, name: str) -> None:
     artifact = hash_artifact(output)
     (output / name).write_bytes(b"x\n2\n")
     with pytest.raises(ArtifactRejected) as raised:
-        seal_it(output, artifact)
+        finalize_it(output, artifact)
     assert raised.value.message == f"{name!r} changed after it was hashed"
     assert raised.value.hint == "is a process that the stage has started still writing?"
 
@@ -105,5 +105,5 @@ def test_a_link_in_the_directorys_place_is_refused(output: Path, tmp_path: Path)
     output.rename(tmp_path / "elsewhere")
     output.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ArtifactRejected, match="is no directory any more"):
-        seal_it(output, artifact)
+        finalize_it(output, artifact)
     assert stat.S_IMODE((tmp_path / "elsewhere/a.csv").stat().st_mode) != FILE_MODE

@@ -192,8 +192,8 @@ def test_anything_in_the_place_of_a_record_is_no_more_than_a_miss(
     if place == "index":
         assert store.fault(key)
         assert store.publish_index(key, record) == record
-        kept = thing in ("a directory", "a newer schema")
-        assert store.lookup([key]) == ([None] if kept else [record])
+        stored = thing in ("a directory", "a newer schema")
+        assert store.lookup([key]) == ([None] if stored else [record])
     quiet = thing == "an older schema" or (thing, place) == ("a directory", "history")
     if not quiet and place not in ("stamp.json", "source"):
         assert warnings, "it is warnings"

@@ -23,7 +23,7 @@ from daintree.commands.command import (
 from daintree.errors import DaintreeError, StoreError, UsageError
 from daintree.settings import Settings, read_settings
 from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files
-from daintree.store.contents import leftovers
+from daintree.store.contents import remove_interrupted
 from daintree.store.directory import remove_tree, size_below
 from daintree.store.garbage import (
     GRACE_SECONDS,
@@ -106,7 +106,7 @@ class Collect(DaintreeCommand):
             for part, survey in zip(parts, surveys, strict=True)
         ]
         unused = unused_directories(self.settings, options, now)
-        left = leftovers(
+        left = remove_interrupted(
             *(store.backend, store.local.directory),
             now=now,
             cache_alone=options["cache"],
@@ -338,14 +338,14 @@ def unused_directories(
 
     older = options["older_than"]
     unused = max(seconds_in("--older-than", older), SHORTEST_UNUSED) if older else UNUSED
-    found = {
+    unused_paths = {
         "environments": Environments(settings.environments).unused(now - unused),
         "snapshots": unused_snapshots(settings.snapshots, now - unused),
         "private objects of git": unused_objects(now - unused),
     }
     return {
         kind: {path: size_below(path) for path in paths if not is_in_use(path)}
-        for kind, paths in found.items()
+        for kind, paths in unused_paths.items()
     }
 
 

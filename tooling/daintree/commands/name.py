@@ -27,11 +27,14 @@ from daintree.pipeline.addresses import (
 from daintree.pipeline.job import current_user
 from daintree.pipeline.session import Request
 from daintree.spec.pipeline import load_pipeline, pipeline_files
-from daintree.store.index import moved
+from daintree.store.backend import SMALL_RECORD_BYTES
+from daintree.store.layout import name_path
 from daintree.store.records import (
+    NameChange,
     NamedRun,
     NameRecord,
     RunManifest,
+    encode,
     named_run_of,
     short_run,
     timestamp,
@@ -40,6 +43,11 @@ from daintree.store.store import Store, open_store
 from daintree.terminal import columns
 
 MOST_NOTE = 1000
+
+
+# The oldest moves are forgotten before a record is too large to be read.
+MOST_CHANGES = 1000
+NAME_BYTES = SMALL_RECORD_BYTES // 2
 
 
 class Name(DaintreeCommand):
@@ -220,3 +228,17 @@ def _history_lines(record: NameRecord) -> list[str]:
 def _as_json(record: NameRecord) -> dict[str, Any]:
     table: dict[str, Any] = msgspec.to_builtins(record)
     return {key: table[key] for key in ("pipeline", "name", "runs", "changes")}
+
+
+def moved(
+    record: NameRecord, runs: Mapping[str, NamedRun], *, when: str, by: str, note: str
+) -> NameRecord:
+    """The record of a name once it leads to these runs, by stage; none: it is removed. As many moves are kept as fit."""
+    change = NameChange(when, by, note, {stage: run.run for stage, run in sorted(runs.items())})
+    changes = (*record.changes, change)[-MOST_CHANGES:]
+    path = name_path(record.pipeline, record.name)
+    while True:
+        fresh = msgspec.structs.replace(record, runs=dict(runs), changes=changes)
+        if len(encode(fresh, path)) <= NAME_BYTES or len(changes) == 1:
+            return fresh
+        changes = changes[(len(changes) + 1) // 2 :]

@@ -94,20 +94,20 @@ class _Push:
         indexed = source.records.lookup(keys)
         known = self._shared.remote.records.lookup(keys)
         triples = list(zip(entries, indexed, known, strict=True))
-        for entry, record, standing in reversed(triples):
+        for entry, record, current in reversed(triples):
             if record is None or record.location != entry.location:
                 continue
-            if source is self._store.local and standing is not None:
+            if source is self._store.local and current is not None:
                 # The cache of what is shared already.
                 continue
-            yield self._one(source, entry, record, standing)
+            yield self._one(source, entry, record, current)
 
     def _one(
         self,
         source: LocalRuns,
         entry: HistoryEntry,
         record: IndexRecord,
-        standing: IndexRecord | None,
+        current: IndexRecord | None,
     ) -> Pushed:
         def result(status: Literal["pushed", "known", "refused"], why: str = "") -> Pushed:
             return Pushed(
@@ -119,7 +119,7 @@ class _Push:
                 why=why,
             )
 
-        if standing is not None and self._shared.remote.check_all([standing])[0] is None:
+        if current is not None and self._shared.remote.check_all([current])[0] is None:
             return result("known")
         why = self._reason_against(source, entry)
         if why:
@@ -159,11 +159,11 @@ class _Push:
         """Publish under the lease of the content key: whoever computes it now is waited for."""
         remote, directory = self._shared.remote, Path(source.path(manifest.location)).parent
         with self._store.lease(manifest.keys.content, waiting=lambda: None):
-            standing = remote.records.lookup([manifest.keys.content])[0]
-            if standing is not None and remote.check_all([standing])[0] is None:
-                return standing
+            current = remote.records.lookup([manifest.keys.content])[0]
+            if current is not None and remote.check_all([current])[0] is None:
+                return current
             remote.publish(directory, manifest, lambda: source.check(record, thorough=False))
-            return publish_result(remote.records, manifest.keys, record, replacing=standing)
+            return publish_result(remote.records, manifest.keys, record, replacing=current)
 
 
 _WORDS = {"pushed": "pushed", "known": "known already", "refused": "not shared"}

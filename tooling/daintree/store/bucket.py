@@ -19,7 +19,7 @@ from daintree.errors import StoreError, StoreForbidden, StoreUnavailable
 from daintree.store.backend import MAX_RECORD_BYTES, SMALL_RECORD_BYTES, Content, Entry, Unreadable
 from daintree.store.s3 import (
     CHECK_KEYS,
-    KEYS_ELSEWHERE,
+    NO_KEYS_HERE,
     SCHEME,
     ObjectAddress,
     S3Access,
@@ -122,7 +122,7 @@ class Bucket:
         strange = {"", ".", ".."} & set(self.prefix.split("/")) if self.prefix else set()
         if strange or not is_plain(name, prefix):
             raise StoreError(
-                "the URL of a bucket has another form than s3://bucket/prefix", hint=KEYS_ELSEWHERE
+                "the URL of a bucket has another form than s3://bucket/prefix", hint=NO_KEYS_HERE
             )
         self.access = access
         self._breaker = CircuitBreaker()
@@ -202,10 +202,10 @@ class Bucket:
         except AlreadyExistsError:
             return self._read(path)[0] == content
         except StoreUnavailable:
-            standing = self._read(path)[0]
-            if standing is None:
+            current = self._read(path)[0]
+            if current is None:
                 raise
-            return standing == content
+            return current == content
         return True
 
     def put(self, path: str, content: bytes) -> None:
@@ -219,8 +219,8 @@ class Bucket:
         import obstore
         from obstore.exceptions import PreconditionError
 
-        standing, tag = self._read(path, SMALL_RECORD_BYTES)
-        if old is None or standing != old:
+        current, tag = self._read(path, SMALL_RECORD_BYTES)
+        if old is None or current != old:
             return False
         try:
             self.request(lambda store: obstore.put(store, path, new, mode={"e_tag": tag}))
@@ -251,8 +251,8 @@ class Bucket:
         """By one request for each 1,000 names."""
         import obstore
 
-        found = self.request(lambda store: obstore.list_with_delimiter(store, prefix or None))
-        return sorted(path.rstrip("/").rpartition("/")[2] for path in found["common_prefixes"])
+        listing = self.request(lambda store: obstore.list_with_delimiter(store, prefix or None))
+        return sorted(path.rstrip("/").rpartition("/")[2] for path in listing["common_prefixes"])
 
     def entry(self, path: str) -> Sequence[ObjectMeta]:
         """The listing of the object of this very key; nothing where there is none."""
@@ -339,13 +339,13 @@ class Bucket:
 
         def read(store: S3Store) -> tuple[Content, str | None]:
             nonlocal progress
-            found = obstore.get(store, path)
-            size, tag = found.meta["size"], found.meta["e_tag"]
+            response = obstore.get(store, path)
+            size, tag = response.meta["size"], response.meta["e_tag"]
             if size > limit:
                 return Unreadable("irregular", f"is {size} bytes large, which no record is"), tag
             content = bytearray()
             progress = f", after 0 of {size} bytes"
-            for piece in found.stream(min_chunk_size=1):
+            for piece in response.stream(min_chunk_size=1):
                 content += memoryview(piece)
                 progress = f", after {len(content)} of {size} bytes"
             return bytes(content), tag
@@ -412,7 +412,7 @@ class Bucket:
 def is_more_than_an_object(error: Exception) -> bool:
     """True where more was not found than an object: the bucket, or anything at all that speaks S3 (but for HEAD, it has a code)."""
     text = str(error)
-    return _first(_CODE, text) == "NoSuchBucket" or _is_foreign(text)
+    return _first(_CODE, text) == "NoSuchBucket" or _is_not_s3(text)
 
 
 def bucket_error(url: str, access: S3Access, error: Exception) -> StoreError:
@@ -428,7 +428,7 @@ def bucket_error(url: str, access: S3Access, error: Exception) -> StoreError:
             f"there is no bucket {bucket} at {access.server}",
             hint=f"`doit services --make-bucket` makes it, or `mc mb ALIAS/{bucket}`",
         )
-    if status == "404" and _is_foreign(text):
+    if status == "404" and _is_not_s3(text):
         return StoreError(
             f"{access.server} does not speak S3: it knows nothing of {url}",
             hint="MINIO_ENDPOINT is the address of the S3 server itself, not of its console",
@@ -469,7 +469,7 @@ def _connection_problem(text: str) -> str:
     return "does not answer" if timed_out else "breaks off the connection"
 
 
-def _is_foreign(text: str) -> bool:
+def _is_not_s3(text: str) -> bool:
     """True where the words of a refusal are not S3's."""
     return "<Code>" not in text and "performing HEAD" not in text
 
@@ -483,12 +483,12 @@ def _unavailable(url: str, problem: str) -> StoreUnavailable:
 
 def _words(text: str, code: str, status: str) -> str:
     """The server's own words of an error, else the first line, without a dump of structures."""
-    said = _first(_MESSAGE, text)
+    message = _first(_MESSAGE, text)
     if code or status:
-        return " ".join(part for part in (f"the server answers {code or status}", said) if part)
+        return " ".join(part for part in (f"the server answers {code or status}", message) if part)
     return text.partition("\n")[0]
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str:
-    found = pattern.search(text)
-    return found[1] if found else ""
+    match = pattern.search(text)
+    return match[1] if match else ""

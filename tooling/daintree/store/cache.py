@@ -163,10 +163,10 @@ class FallbackBackend:
     def get_many(self, paths: Sequence[str], limit: int = MAX_RECORD_BYTES) -> list[Content]:
         """The cache is asked for what the bucket does not have."""
         nothing: list[Content] = [None for _ in paths]
-        found = self._availability.read(lambda: self._bucket.get_many(paths, limit), nothing)
+        contents = self._availability.read(lambda: self._bucket.get_many(paths, limit), nothing)
         return [
             self._cache.get_many([path], limit)[0] if content is None else content
-            for path, content in zip(paths, found, strict=True)
+            for path, content in zip(paths, contents, strict=True)
         ]
 
     def create(self, path: str, content: bytes) -> bool:
@@ -243,12 +243,12 @@ class Copies:
         Each comes with its damage in the cache, which stands where the bucket cannot be asked or has nothing of the run.
         """
         marks = [self._marked(record) for record, _ in doubtful]
-        asked = [record for (record, _), mark in zip(doubtful, marks, strict=True) if not mark]
-        found = self._availability.read(lambda: self._remote.check_all(asked), None)
-        remote = iter(found or [])
+        unmarked = [record for (record, _), mark in zip(doubtful, marks, strict=True) if not mark]
+        checked = self._availability.read(lambda: self._remote.check_all(unmarked), None)
+        remote = iter(checked or [])
         answers: list[ArtifactDamaged | None] = []
         for (_, local), mark in zip(doubtful, marks, strict=True):
-            if mark or found is None:
+            if mark or checked is None:
                 answers.append(mark or local)
                 continue
             damage = next(remote)
@@ -279,8 +279,8 @@ class Copies:
                 if not absent and not self._remote.is_collected(record.location):
                     self._mark(record, damage)
                 raise
-        standing = self._cache.records.lookup([record.content])[0]
-        self._cache.records.publish_index(record.content, record, standing)
+        current = self._cache.records.lookup([record.content])[0]
+        self._cache.records.publish_index(record.content, record, current)
 
     def fetch_source(self, digest: str) -> Path | None:
         """The directory of a source, fetched into the cache; None where the bucket does not have it whole."""
@@ -336,8 +336,8 @@ class Copies:
 
     def _mark(self, record: IndexRecord, damage: ArtifactDamaged) -> None:
         name = _mark_of(record.location)
-        found = DamageRecord(file=damage.file, problem=damage.kind)  # type: ignore[arg-type]
-        self._cache.directory.put(note_path(name), encode(found, note_path(name)))
+        record_of_damage = DamageRecord(file=damage.file, problem=damage.kind)  # type: ignore[arg-type]
+        self._cache.directory.put(note_path(name), encode(record_of_damage, note_path(name)))
 
     def _marked(self, record: IndexRecord) -> ArtifactDamaged | None:
         path = note_path(_mark_of(record.location))

@@ -13,10 +13,16 @@ from typing import Any
 
 from daintree.errors import StoreError
 from daintree.store import layout
-from daintree.store.backend import Backend, Entry, Unreadable, translate_errors
+from daintree.store.backend import (
+    SMALL_RECORD_BYTES,
+    Backend,
+    Entry,
+    Unreadable,
+    translate_errors,
+)
 from daintree.store.bucket import Bucket
 from daintree.store.directory import MARKER, Directory, Staging, dead, reap
-from daintree.store.integrity import Kept, read_stamp
+from daintree.store.integrity import StoredArtifact, read_stamp
 from daintree.store.leases import held_locks, remove_idle_locks
 from daintree.store.records import Holder, LeaseRecord, RunManifest, decode, readable
 from daintree.store.s3 import CHECK_KEYS, DEFAULT_REGION, access_error, boto_options
@@ -77,10 +83,10 @@ def orphans(backend: Backend, *, remove: bool, safe: timedelta = SAFE) -> tuple[
     """
     if isinstance(backend, Directory):
         with translate_errors(backend.root):
-            found = dead(f"{backend.root}/{layout.STAGING}")
+            sizes = dead(f"{backend.root}/{layout.STAGING}")
             if remove:
                 _clear(backend)
-        return len(found), sum(found)
+        return len(sizes), sum(sizes)
     now = time.time()
     unpublished = _unpublished(list(backend.list()))
     left = {
@@ -107,7 +113,7 @@ def orphans_of(backends: Iterable[Backend], *, remove: bool) -> tuple[int, int]:
     return sum(number for number, _ in counts), sum(held for _, held in counts)
 
 
-def leftovers(
+def remove_interrupted(
     backend: Backend, directory: Directory, *, now: float, cache_alone: bool, remove: bool
 ) -> tuple[int, int]:
     """(number, bytes) of what interrupted commands have left: runs, uploads, temporary files. With `remove` it goes, and so do idle locks.
@@ -157,14 +163,14 @@ def runs_in(backend: Backend, paths: Iterable[str]) -> set[str]:
     }
     # A run may lie in a directory named like a file of another's output, never the other way round.
     places = sorted(found_at, key=len)
-    found: set[str] = set()
+    runs: set[str] = set()
     for start in range(0, len(places), TOGETHER):
-        batch = [place for place in places[start : start + TOGETHER] if not is_in_run(place, found)]
+        batch = [place for place in places[start : start + TOGETHER] if not is_in_run(place, runs)]
         contents = backend.get_many([f"{place}{end}" for place in batch])
         for place, content in zip(batch, contents, strict=True):
-            if not is_in_run(place, found) and _is_run(backend, place, content):
-                found.add(place)
-    return found
+            if not is_in_run(place, runs) and _is_run(backend, place, content):
+                runs.add(place)
+    return runs
 
 
 def _is_run(backend: Backend, place: str, content: bytes | Unreadable | None) -> bool:
@@ -181,8 +187,26 @@ def _is_run(backend: Backend, place: str, content: bytes | Unreadable | None) ->
         return f'"location":"{place}"'.encode() in content
     return (
         isinstance(backend, Directory)
-        and read_stamp(Kept(f"{backend.root}/{place}", layout.RUN_RECORD)) is not None
+        and read_stamp(StoredArtifact(f"{backend.root}/{place}", layout.RUN_RECORD)) is not None
     )
+
+
+def read_all(backend: Backend, directory: str, kind: Any, since: float = 0.0) -> list[Any]:
+    """The records of this kind in a directory that were written since a time (seconds since 1970).
+
+    Raises StoreError where one cannot be read, unless it is an older version's: what it keeps is not known.
+    """
+    paths = [entry.path for entry in backend.list(directory) if entry.modified > since]
+    records = []
+    for path, content in zip(paths, backend.get_many(paths, SMALL_RECORD_BYTES), strict=True):
+        record = decode(kind, content, path)
+        if isinstance(record, Unreadable) and record.reason in ("damaged", "newer"):
+            raise StoreError(
+                f"{path} in {backend.url} {record.text}: what it keeps is not known, so nothing is collected",
+                hint="use the newest version of the tooling; remove the record if it is damaged",
+            )
+        records.append(readable(record))
+    return [record for record in records if record is not None]
 
 
 def holders(backend: Backend) -> list[Holder]:
@@ -232,12 +256,12 @@ def _unpublished(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
     """The files of runs without a `run.json`, by location."""
     end = f"/{layout.RUN_RECORD}"
     published = {e.path.removesuffix(end) for e in entries if e.path.endswith(end)}
-    found: dict[str, list[Entry]] = {}
+    unpublished: dict[str, list[Entry]] = {}
     for entry in entries:
         match = _OF_A_RUN.fullmatch(entry.path)
         if match and not is_in_run(entry.path, published):
-            found.setdefault(match[1], []).append(entry)
-    return found
+            unpublished.setdefault(match[1], []).append(entry)
+    return unpublished
 
 
 def _is_left(place: str, files: Sequence[Entry], before: float) -> bool:

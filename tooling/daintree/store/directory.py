@@ -256,14 +256,14 @@ def dead(place: str) -> list[int]:
     """The bytes of each staging directory whose owner has died. Raises OSError."""
     from daintree.store.leases import try_lock
 
-    found = []
+    sizes = []
     for name in _names(place):
         directory = f"{place}/{name}"
         held = try_lock(_lock(place, name)) if os.path.isdir(directory) else None
         if held:
-            found.append(size_below(directory))
+            sizes.append(size_below(directory))
             held.release()
-    return found
+    return sizes
 
 
 def size_below(directory: str | Path) -> int:

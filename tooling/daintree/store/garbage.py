@@ -20,8 +20,8 @@ from daintree.concurrency import side_by_side
 from daintree.errors import StoreUnavailable
 from daintree.store import layout
 from daintree.store.backend import SMALL_RECORD_BYTES, Backend, Entry, translate_errors
-from daintree.store.contents import SAFE, SAFE_IN_A_CLUSTER, is_in_run, runs_in
-from daintree.store.index import Records, read_all
+from daintree.store.contents import SAFE, SAFE_IN_A_CLUSTER, is_in_run, read_all, runs_in
+from daintree.store.index import Records
 from daintree.store.leases import try_lock
 from daintree.store.records import (
     CollectedRecord,

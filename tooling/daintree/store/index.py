@@ -5,40 +5,46 @@ from __future__ import annotations
 import hashlib
 import heapq
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
-from typing import Any, Protocol, TypeVar
+from pathlib import Path
+from typing import Protocol, TypeVar
 
 import msgspec
 
-from daintree.errors import StoreError, UsageError
+from daintree.errors import StoreError, StoreUnavailable, UsageError
 from daintree.store import layout
-from daintree.store.backend import SMALL_RECORD_BYTES, Backend, Unreadable
+from daintree.store.backend import (
+    SMALL_RECORD_BYTES,
+    Backend,
+    Content,
+    Unreadable,
+    read_regular,
+)
 from daintree.store.records import (
+    METRICS,
     HistoryEntry,
     IndexRecord,
     Keys,
-    NameChange,
-    NamedRun,
     NameRecord,
     NoteRecord,
     RunManifest,
     Tombstone,
     decode,
     encode,
+    numbers_in,
     readable,
 )
 
 Record = TypeVar("Record")
 
 MOST_ATTEMPTS = 1000
+MAX_METRICS_BYTES = 1 << 20
 MOST_NAMED = 5
 # Less of an id may be anything; a nonce has eight digits.
 FEWEST_DIGITS = 6
 MOST_TOGETHER = 32
-# The oldest moves are forgotten before a record is too large to be read.
-MOST_CHANGES = 1000
-NAME_BYTES = SMALL_RECORD_BYTES // 2
 
 _DAY = re.compile(r"\d{8}")
 _ENTRY = re.compile(r"\d{9}-(.+)")
@@ -87,18 +93,21 @@ class Records:
         path = layout.index_path(key)
         content = encode(record, path)
         for _ in range(MOST_ATTEMPTS):
-            found = self.backend.get_many([path], SMALL_RECORD_BYTES)[0]
-            if found is None:
+            current = self.backend.get_many([path], SMALL_RECORD_BYTES)[0]
+            if current is None:
                 if self.backend.create(path, content):
                     return record
                 continue
-            standing = decode(IndexRecord | Tombstone, found, path)
-            if isinstance(standing, IndexRecord) and standing != replacing:
-                return standing
-            if isinstance(standing, Unreadable) and standing.reason in ("newer", "directory"):
-                self._accept(standing, path)
+            current_record = decode(IndexRecord | Tombstone, current, path)
+            if isinstance(current_record, IndexRecord) and current_record != replacing:
+                return current_record
+            if isinstance(current_record, Unreadable) and current_record.reason in (
+                "newer",
+                "directory",
+            ):
+                self._accept(current_record, path)
                 return record
-            if self.backend.replace(path, found, content):
+            if self.backend.replace(path, current, content):
                 self._faults.pop(path, None)
                 return record
         raise StoreError(f"the index record of {key} can be neither read nor written")
@@ -319,33 +328,16 @@ def publish_recipe(index: Index, recipe: str, record: IndexRecord) -> None:
         index.publish_index(recipe, record, replacing=current)
 
 
-def read_all(backend: Backend, directory: str, kind: Any, since: float = 0.0) -> list[Any]:
-    """The records of this kind in a directory that were written since a time (seconds since 1970).
-
-    Raises StoreError where one cannot be read, unless it is an older version's: what it keeps is not known.
-    """
-    paths = [entry.path for entry in backend.list(directory) if entry.modified > since]
-    records = []
-    for path, content in zip(paths, backend.get_many(paths, SMALL_RECORD_BYTES), strict=True):
-        record = decode(kind, content, path)
-        if isinstance(record, Unreadable) and record.reason in ("damaged", "newer"):
-            raise StoreError(
-                f"{path} in {backend.url} {record.text}: what it keeps is not known, so nothing is collected",
-                hint="use the newest version of the tooling; remove the record if it is damaged",
-            )
-        records.append(readable(record))
-    return [record for record in records if record is not None]
+def metrics_of(manifest: RunManifest, read: Callable[[], Content]) -> dict[str, float]:
+    """The numbers of the `metrics.json` in a run's output, as `read` gives it; none where there is no such file, or it cannot be read."""
+    files = manifest.output.files if manifest.output else ()
+    if any(entry.path == METRICS for entry in files):
+        with suppress(ValueError, OSError, StoreUnavailable):
+            content = read()
+            return numbers_in(content) if isinstance(content, bytes) else {}
+    return {}
 
 
-def moved(
-    record: NameRecord, runs: Mapping[str, NamedRun], *, when: str, by: str, note: str
-) -> NameRecord:
-    """The record of a name once it leads to these runs, by stage; none: it is removed. As many moves are kept as fit."""
-    change = NameChange(when, by, note, {stage: run.run for stage, run in sorted(runs.items())})
-    changes = (*record.changes, change)[-MOST_CHANGES:]
-    path = layout.name_path(record.pipeline, record.name)
-    while True:
-        fresh = msgspec.structs.replace(record, runs=dict(runs), changes=changes)
-        if len(encode(fresh, path)) <= NAME_BYTES or len(changes) == 1:
-            return fresh
-        changes = changes[(len(changes) + 1) // 2 :]
+def metrics_in(output: Path, manifest: RunManifest) -> dict[str, float]:
+    """The numbers of the `metrics.json` in a run's output on this machine."""
+    return metrics_of(manifest, lambda: read_regular(str(output / METRICS), MAX_METRICS_BYTES))

@@ -78,17 +78,17 @@ def scan_artifact(directory: Path) -> list[tuple[str, os.stat_result]]:
     file, for a refused name, and for what cannot be read.
     """
     try:
-        found = sorted(walk(str(directory)), key=lambda item: item[0])
+        files = sorted(walk(str(directory)), key=lambda item: item[0])
     except OSError as error:
         raise _unreadable(directory, error) from error
-    for path, status in found:
+    for path, status in files:
         if not stat.S_ISREG(status.st_mode):
             kind = _KINDS.get(stat.S_IFMT(status.st_mode), "no regular file")
             raise ArtifactRejected(
                 f"{path!r} is {kind}", hint="an artifact holds regular files and directories only"
             )
-    check_names(path for path, _ in found)
-    return found
+    check_names(path for path, _ in files)
+    return files
 
 
 def hash_artifact(directory: Path) -> Artifact:
@@ -100,18 +100,18 @@ def hash_artifact(directory: Path) -> Artifact:
     try:
         if not stat.S_ISDIR(os.lstat(directory).st_mode):
             raise ArtifactRejected("its output directory is no directory any more")
-        found = scan_artifact(directory)
+        entries = scan_artifact(directory)
     except FileNotFoundError:
         raise ArtifactRejected("its output directory is gone") from None
     except ArtifactRejected as error:
         raise ArtifactRejected(
             f"wrote what no store may hold: {error.message}", hint=error.hint
         ) from error
-    if not found:
+    if not entries:
         raise ArtifactRejected(
             "wrote nothing", hint="a stage must leave at least one file in --output"
         )
-    return artifact_of(_hash_file(directory, found))
+    return artifact_of(_hash_file(directory, entries))
 
 
 def remember_hashed(status: os.stat_result, sha256: str) -> None:
@@ -125,14 +125,14 @@ def hashed_as(status: os.stat_result, sha256: str) -> bool:
     return known == (signature_of(status), sha256)
 
 
-def _hash_file(directory: Path, found: list[tuple[str, os.stat_result]]) -> Iterator[FileEntry]:
-    paths = [directory / path for path, _ in found]
+def _hash_file(directory: Path, entries: list[tuple[str, os.stat_result]]) -> Iterator[FileEntry]:
+    paths = [directory / path for path, _ in entries]
     try:
         digests = digest_files(paths)
         now = [os.lstat(path) for path in paths]
     except OSError as error:
         raise _unreadable(directory, error) from error
-    for (path, before), after, sha256 in zip(found, now, digests, strict=True):
+    for (path, before), after, sha256 in zip(entries, now, digests, strict=True):
         if signature_of(before) != signature_of(after):
             raise ArtifactRejected(f"{path!r} changed while it was read")
         remember_hashed(after, sha256)
@@ -153,7 +153,7 @@ SETTLE_SECONDS = 0.05
 _IRREGULAR: Signature = (-1, 0, 0, 0)
 
 
-class Kept(msgspec.Struct, frozen=True):
+class StoredArtifact(msgspec.Struct, frozen=True):
     """An artifact in the store: the files in `directory`/output, described by the record beside them."""
 
     directory: str
@@ -179,51 +179,58 @@ class Stamp(msgspec.Struct, frozen=True, tag_field="kind", tag="stamp"):
     files: dict[str, Signature]
 
 
-def looks_whole(kept: Kept, digest: str, record: str = "") -> bool:
+def looks_whole(stored: StoredArtifact, digest: str, record: str = "") -> bool:
     """True when nothing was altered since the artifact was last found to have this digest, and its record this one. Raises OSError."""
-    stamp = read_stamp(kept)
+    stamp = read_stamp(stored)
     return (
         stamp is not None
         and (stamp.digest, stamp.record) == (digest, record)
-        and stamp.record_file == _record_signature(kept)
-        and stamp.files == _listing(kept)
+        and stamp.record_file == _record_signature(stored)
+        and stamp.files == _listing(stored)
     )
 
 
 def verify(
-    kept: Kept, expected: Artifact | None, digest: str, *, thorough: bool, record: str = ""
+    stored: StoredArtifact,
+    expected: Artifact | None,
+    digest: str,
+    *,
+    thorough: bool,
+    record: str = "",
 ) -> None:
     """Raise ArtifactDamaged unless the files are those of `expected`, whose digest must be `digest`.
 
     Files that the stamp does not vouch for are hashed; with `thorough`, all are. Renews the stamp where it can.
     `expected` is None when the record cannot be read, `record` its SHA-256 where something else tells it. Raises OSError.
     """
-    record_file = _record_signature(kept)
+    record_file = _record_signature(stored)
     if record_file is None:
-        raise ArtifactDamaged.missing(kept.record, "record")
+        raise ArtifactDamaged.missing(stored.record, "record")
     if expected is None or not expected.digest == artifact_of(expected.files).digest == digest:
-        raise ArtifactDamaged.damaged(kept.record, "record")
-    found = _listing(kept)
-    _compare(expected.files, found)
-    stamp = read_stamp(kept)
+        raise ArtifactDamaged.damaged(stored.record, "record")
+    signatures = _listing(stored)
+    _compare(expected.files, signatures)
+    stamp = read_stamp(stored)
     right = stamp.files if stamp and not thorough else {}
-    doubtful = [entry for entry in expected.files if right.get(entry.path) != found[entry.path]]
-    _hash(kept, doubtful)
-    fresh = Stamp(SCHEMA, digest, record, record_file, _newest(found), found)
+    doubtful = [
+        entry for entry in expected.files if right.get(entry.path) != signatures[entry.path]
+    ]
+    _hash(stored, doubtful)
+    fresh = Stamp(SCHEMA, digest, record, record_file, _newest(signatures), signatures)
     if doubtful or not stamp or msgspec.structs.replace(stamp, newest_ns=fresh.newest_ns) != fresh:
         # Only time is lost without: a store that cannot be written still serves what it holds.
         with suppress(OSError):
-            _write(kept, fresh)
+            _write(stored, fresh)
 
 
-def write_stamp(kept: Kept, artifact: Artifact, record: str = "") -> None:
+def write_stamp(stored: StoredArtifact, artifact: Artifact, record: str = "") -> None:
     """Stamp files that were found to be `artifact` a moment ago. Raises OSError."""
-    found = _listing(kept)
-    newest_ns = _newest(found)
-    record_file = _record_signature(kept)
-    _write(kept, Stamp(SCHEMA, artifact.digest, record, record_file, newest_ns, found))
+    signatures = _listing(stored)
+    newest_ns = _newest(signatures)
+    record_file = _record_signature(stored)
+    _write(stored, Stamp(SCHEMA, artifact.digest, record, record_file, newest_ns, signatures))
     if artifact.bytes >= SETTLE_FROM_BYTES:
-        _settle(f"{kept.directory}/{STAMP}", newest_ns)
+        _settle(f"{stored.directory}/{STAMP}", newest_ns)
 
 
 def _settle(path: str, newest_ns: int) -> None:
@@ -234,22 +241,22 @@ def _settle(path: str, newest_ns: int) -> None:
         os.utime(path)
 
 
-def _compare(expected: tuple[FileEntry, ...], found: Mapping[str, Signature]) -> None:
+def _compare(expected: tuple[FileEntry, ...], signatures: Mapping[str, Signature]) -> None:
     for entry in expected:
-        if entry.path not in found:
+        if entry.path not in signatures:
             raise ArtifactDamaged.missing(entry.path)
-        if found[entry.path][0] != entry.size:
+        if signatures[entry.path][0] != entry.size:
             raise ArtifactDamaged.damaged(entry.path)
-    extra = sorted(found.keys() - {entry.path for entry in expected})
+    extra = sorted(signatures.keys() - {entry.path for entry in expected})
     if extra:
         raise ArtifactDamaged.damaged(extra[0], detail=": no run wrote it")
 
 
-def _hash(kept: Kept, entries: list[FileEntry]) -> None:
+def _hash(stored: StoredArtifact, entries: list[FileEntry]) -> None:
     try:
-        digests = digest_files(Path(kept.output, entry.path) for entry in entries)
+        digests = digest_files(Path(stored.output, entry.path) for entry in entries)
     except OSError as error:
-        path = os.path.relpath(error.filename or kept.output, kept.output)
+        path = os.path.relpath(error.filename or stored.output, stored.output)
         if error.errno == errno.ENOENT:
             raise ArtifactDamaged.missing(path) from error
         if error.errno == errno.EIO:
@@ -260,9 +267,9 @@ def _hash(kept: Kept, entries: list[FileEntry]) -> None:
             raise ArtifactDamaged.damaged(entry.path)
 
 
-def _listing(kept: Kept) -> dict[str, Signature]:
+def _listing(stored: StoredArtifact) -> dict[str, Signature]:
     def signatures() -> Iterator[tuple[str, Signature]]:
-        for path, status in walk(kept.output):
+        for path, status in walk(stored.output):
             regular = stat.S_ISREG(status.st_mode)
             yield path, signature_of(status) if regular else _IRREGULAR
 
@@ -272,20 +279,20 @@ def _listing(kept: Kept) -> dict[str, Signature]:
         return {}
 
 
-def _record_signature(kept: Kept) -> Signature | None:
+def _record_signature(stored: StoredArtifact) -> Signature | None:
     try:
-        return signature_of(os.lstat(f"{kept.directory}/{kept.record}"))
+        return signature_of(os.lstat(f"{stored.directory}/{stored.record}"))
     except (FileNotFoundError, NotADirectoryError):
         return None
 
 
-def _newest(found: Mapping[str, Signature]) -> int:
-    return max((signature[2] for signature in found.values()), default=0)
+def _newest(signatures: Mapping[str, Signature]) -> int:
+    return max((signature[2] for signature in signatures.values()), default=0)
 
 
-def read_stamp(kept: Kept) -> Stamp | None:
+def read_stamp(stored: StoredArtifact) -> Stamp | None:
     """The stamp, less the files that changed in the same tick as it was written; None when it is not whole. Raises no OSError."""
-    path = f"{kept.directory}/{STAMP}"
+    path = f"{stored.directory}/{STAMP}"
     try:
         # By the clock that the files' times come from, which on a network is not ours.
         written_ns = os.lstat(path).st_mtime_ns
@@ -294,12 +301,14 @@ def read_stamp(kept: Kept) -> Stamp | None:
         return None
     if stamp is None or stamp.newest_ns < written_ns:
         return stamp
-    settled = {path: found for path, found in stamp.files.items() if found[2] < written_ns}
+    settled = {
+        path: signature for path, signature in stamp.files.items() if signature[2] < written_ns
+    }
     return msgspec.structs.replace(stamp, files=settled)
 
 
-def _write(kept: Kept, stamp: Stamp) -> None:
-    path = f"{kept.directory}/{STAMP}"
+def _write(stored: StoredArtifact, stamp: Stamp) -> None:
+    path = f"{stored.directory}/{STAMP}"
     temporary = f"{path}.{os.urandom(6).hex()}"
     try:
         with open(temporary, "wb") as file:
@@ -315,7 +324,7 @@ FILE_MODE = 0o444
 DIRECTORY_MODE = 0o755
 
 
-def seal(output: Path, artifact: Artifact, scratch: Path, mode: int = DIRECTORY_MODE) -> None:
+def finalize(output: Path, artifact: Artifact, scratch: Path, mode: int = DIRECTORY_MODE) -> None:
     """Make the files in `output` read-only, and its directories of this mode, having made sure that they are those of `artifact`.
 
     Files that this process has hashed, and that have not changed since, are not read again; files with
@@ -324,14 +333,14 @@ def seal(output: Path, artifact: Artifact, scratch: Path, mode: int = DIRECTORY_
     """
     if not stat.S_ISDIR(os.lstat(output).st_mode):
         raise ArtifactRejected("its output directory is no directory any more")
-    found = dict(scan_artifact(output))
-    for name in sorted(found.keys() ^ {entry.path for entry in artifact.files}):
+    statuses = dict(scan_artifact(output))
+    for name in sorted(statuses.keys() ^ {entry.path for entry in artifact.files}):
         raise _changed(name)
     for directory, _, _ in os.walk(output):
         os.chmod(directory, mode)
-    doubtful = [entry for entry in artifact.files if not _is_hashed(found[entry.path], entry)]
+    doubtful = [entry for entry in artifact.files if not _is_hashed(statuses[entry.path], entry)]
     for entry in artifact.files:
-        if found[entry.path].st_nlink > 1:
+        if statuses[entry.path].st_nlink > 1:
             _copy(output / entry.path, scratch)
     paths = [output / entry.path for entry in doubtful]
     for entry, path, sha256 in zip(doubtful, paths, digest_files(paths), strict=True):

@@ -54,7 +54,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 def check_names(paths: Iterable[str]) -> None:
     """Raise ArtifactRejected, naming the file, unless an artifact may hold files of these paths together."""
-    standing: dict[str, str] = {}
+    folded: dict[str, str] = {}
     for path in paths:
         for segment in path.split("/"):
             reason = _refusal(segment)
@@ -62,7 +62,7 @@ def check_names(paths: Iterable[str]) -> None:
                 raise ArtifactRejected(
                     f"the file name {path!r} {reason}", hint="give the file another name"
                 )
-        _check_clash(path, standing)
+        _check_clash(path, folded)
 
 
 def check_location(location: str) -> str:
@@ -203,11 +203,11 @@ def _refusal(segment: str) -> str:
     return f"has a segment of more than {MOST_BYTES} bytes" if size > MOST_BYTES else ""
 
 
-def _check_clash(path: str, standing: dict[str, str]) -> None:
+def _check_clash(path: str, folded: dict[str, str]) -> None:
     """Note the path and its parents by their folded names; raise where another one folds to the same."""
     part = path
     while part:
-        other = standing.setdefault(_fold(part), part)
+        other = folded.setdefault(_fold(part), part)
         if other != part:
             raise ArtifactRejected(
                 f"the file names {other!r} and {part!r} are equal but for case or Unicode form",

@@ -285,16 +285,16 @@ def _acquire(backend: Backend, path: str, record: LeaseRecord, waiting: Callable
     seen: Content = None
     since, pause = time.monotonic(), FIRST_PAUSE_SECONDS
     while True:
-        found, held = _read(backend, path)
-        if found is None:
+        current, held = _read(backend, path)
+        if current is None:
             if backend.create(path, content):
                 return
             continue
-        if found != seen:
-            seen, since = found, time.monotonic()
+        if current != seen:
+            seen, since = current, time.monotonic()
         lasts = min(held.seconds if held else record.seconds, LONGEST_SECONDS)
         dead = held is not None and held.machine == record.machine
-        if (dead or time.monotonic() - since >= lasts) and backend.replace(path, found, content):
+        if (dead or time.monotonic() - since >= lasts) and backend.replace(path, current, content):
             return
         waiting()
         time.sleep(pause)

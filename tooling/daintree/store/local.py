@@ -16,8 +16,8 @@ from daintree.errors import ArtifactDamaged, StoreError
 from daintree.store import layout
 from daintree.store.backend import Unreadable, read_regular, translate_errors
 from daintree.store.directory import Directory, Staging
-from daintree.store.index import Records
-from daintree.store.integrity import Kept, looks_whole, verify, write_stamp
+from daintree.store.index import Records, metrics_in
+from daintree.store.integrity import StoredArtifact, looks_whole, verify, write_stamp
 from daintree.store.records import (
     Artifact,
     Holder,
@@ -29,7 +29,6 @@ from daintree.store.records import (
     encode,
     history_entry_of,
     log_entry,
-    metrics_in,
     readable,
 )
 
@@ -82,12 +81,14 @@ class LocalRuns:
 
         Without `thorough` only files are hashed whose stamp does not vouch for them.
         """
-        kept = Kept(f"{self.root}/{layout.check_location(record.location)}", layout.RUN_RECORD)
+        stored = StoredArtifact(
+            f"{self.root}/{layout.check_location(record.location)}", layout.RUN_RECORD
+        )
         with translate_errors(self.root):
-            if thorough or not looks_whole(kept, record.digest, record.record):
+            if thorough or not looks_whole(stored, record.digest, record.record):
                 manifest = self.records.read_run(record.location, record)
                 output = manifest.output if manifest else None
-                verify(kept, output, record.digest, thorough=thorough, record=record.record)
+                verify(stored, output, record.digest, thorough=thorough, record=record.record)
 
     def damage(self, record: IndexRecord, *, thorough: bool = False) -> ArtifactDamaged | None:
         """The error that `check` raises, if it raises one."""
@@ -118,7 +119,7 @@ class LocalRuns:
                 self._write(staging, layout.RUN_RECORD, encode(manifest, layout.run_path(location)))
             else:
                 content = encode(manifest, layout.run_path(location))
-                self._seal(staging, manifest.output, layout.RUN_RECORD, content)
+                self._finalize(staging, manifest.output, layout.RUN_RECORD, content)
             if origin is not None:
                 self._write(staging, layout.ORIGIN, encode(origin, f"{location}/{layout.ORIGIN}"))
             entry = history_entry_of(manifest, metrics_in(staging.output, manifest))
@@ -137,7 +138,7 @@ class LocalRuns:
         assert manifest.output is not None
         location = layout.check_location(manifest.location)
         with translate_errors(self.root):
-            self._seal(staging, manifest.output, layout.RUN_RECORD, content)
+            self._finalize(staging, manifest.output, layout.RUN_RECORD, content)
             self._write(staging, layout.ORIGIN, encode(origin, f"{location}/{layout.ORIGIN}"))
             entry = history_entry_of(manifest, metrics_in(staging.output, manifest))
             if os.path.lexists(f"{self.root}/{location}"):
@@ -182,16 +183,16 @@ class LocalRuns:
         place = layout.source_location(digest)
         self.hold(place)
         path = f"{place}/{layout.SOURCE_RECORD}"
-        kept = Kept(f"{self.root}/{place}", layout.SOURCE_RECORD)
+        stored = StoredArtifact(f"{self.root}/{place}", layout.SOURCE_RECORD)
         with translate_errors(self.root):
-            if not looks_whole(kept, digest):
+            if not looks_whole(stored, digest):
                 content = self.directory.get_many([path])[0]
                 record = readable(decode(SourceRecord, content, path))
                 try:
-                    verify(kept, record.artifact if record else None, digest, thorough=False)
+                    verify(stored, record.artifact if record else None, digest, thorough=False)
                 except ArtifactDamaged:
                     return None
-        return Path(kept.output)
+        return Path(stored.output)
 
     def add_source(self, staging: Staging, artifact: Artifact) -> Path:
         """Keep staged files as a source; one that is there and whole stays, one that is not is replaced.
@@ -202,16 +203,16 @@ class LocalRuns:
         place = layout.source_location(artifact.digest)
         record = SourceRecord(artifact=artifact)
         with translate_errors(self.root):
-            self._seal(
+            self._finalize(
                 staging,
                 artifact,
                 layout.SOURCE_RECORD,
                 encode(record, f"{place}/{layout.SOURCE_RECORD}"),
             )
             with self.lease(artifact.digest, lambda: None):
-                standing = self.source_path(artifact.digest)
-                if standing:
-                    return standing
+                current = self.source_path(artifact.digest)
+                if current:
+                    return current
                 if os.path.lexists(f"{self.root}/{place}"):
                     os.rename(f"{self.root}/{place}", staging.directory / "damaged")
                 self._enter(staging.run, place)
@@ -224,14 +225,14 @@ class LocalRuns:
                 f"{staging.output} is no staging place of the artifact store {self.root}"
             )
 
-    def _seal(self, staging: Staging, artifact: Artifact, name: str, content: bytes) -> None:
-        from daintree.store.integrity import DIRECTORY_MODE, seal
+    def _finalize(self, staging: Staging, artifact: Artifact, name: str, content: bytes) -> None:
+        from daintree.store.integrity import DIRECTORY_MODE, finalize
 
         mode = DIRECTORY_MODE | (os.stat(self.root).st_mode & 0o2022)
-        seal(staging.output, artifact, staging.directory, mode)
+        finalize(staging.output, artifact, staging.directory, mode)
         self._write(staging, name, content)
         record = hashlib.sha256(content).hexdigest() if name == layout.RUN_RECORD else ""
-        write_stamp(Kept(str(staging.run), name), artifact, record)
+        write_stamp(StoredArtifact(str(staging.run), name), artifact, record)
 
     def _write(self, staging: Staging, name: str, content: bytes) -> None:
         (staging.run / name).write_bytes(content)

@@ -11,18 +11,16 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from daintree.digest import Plain, digest_record
-from daintree.errors import StoreError, StoreUnavailable
+from daintree.errors import StoreError
 from daintree.spec.component import Scalar
-from daintree.store.backend import Content, Unreadable, read_regular
+from daintree.store.backend import Content, Unreadable
 from daintree.store.layout import LOG, check_location, history_path, run_path
 
 SCHEMA = 2
@@ -30,7 +28,6 @@ SCHEMA = 2
 HISTORY_BYTES = 8 << 10
 SHORTENED_TEXT = 300
 METRICS = "metrics.json"
-MAX_METRICS_BYTES = 1 << 20
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -144,7 +141,7 @@ class RunManifest(_Described, frozen=True, kw_only=True, omit_defaults=True, tag
     `parameters` are all the stage's parameters; `ineffective` names those that stay out of the key.
     `image` is the digest of the image it ran in, as the registry says, else the image's id ("" for none).
     `seconds` is the stage's own wall time, `pod_seconds` that of its pod in a cluster (0: none), `peak_memory` bytes of resident memory at most (0: not known).
-    `host` is the machine, a cluster's node; `workflow` and `pod` name what ran it there ("" elsewhere).
+    `host` is the machine, a cluster's node; `workflow` and `pod` name what ran it there ("": none).
     `env` names the variables that the component asked for; `log` describes `log.txt`.
     """
 
@@ -394,21 +391,6 @@ def history_entry_of(manifest: RunManifest, metrics: Mapping[str, float]) -> His
 def log_entry(content: bytes) -> FileEntry:
     """The description of a log with these bytes."""
     return FileEntry(LOG, len(content), hashlib.sha256(content).hexdigest())
-
-
-def metrics_of(manifest: RunManifest, read: Callable[[], Content]) -> dict[str, float]:
-    """The numbers of the `metrics.json` in a run's output, as `read` gives it; none where there is no such file, or it cannot be read."""
-    files = manifest.output.files if manifest.output else ()
-    if any(entry.path == METRICS for entry in files):
-        with suppress(ValueError, OSError, StoreUnavailable):
-            content = read()
-            return numbers_in(content) if isinstance(content, bytes) else {}
-    return {}
-
-
-def metrics_in(output: Path, manifest: RunManifest) -> dict[str, float]:
-    """The numbers of the `metrics.json` in a run's output on this machine."""
-    return metrics_of(manifest, lambda: read_regular(str(output / METRICS), MAX_METRICS_BYTES))
 
 
 def numbers_in(content: bytes) -> dict[str, float]:

@@ -18,9 +18,8 @@ from daintree.errors import ArtifactDamaged, ArtifactRejected, StoreError
 from daintree.store import layout
 from daintree.store.backend import SMALL_RECORD_BYTES, Unreadable
 from daintree.store.bucket import AT_ONCE, Bucket
-from daintree.store.index import Records
+from daintree.store.index import MAX_METRICS_BYTES, Records, metrics_in, metrics_of
 from daintree.store.records import (
-    MAX_METRICS_BYTES,
     METRICS,
     Artifact,
     FileEntry,
@@ -32,8 +31,6 @@ from daintree.store.records import (
     encode,
     history_entry_of,
     log_entry,
-    metrics_in,
-    metrics_of,
     readable,
 )
 from daintree.store.s3 import ObjectAddress
@@ -96,16 +93,16 @@ class RemoteRuns:
         the log's digest. Raises StoreError where another run is at that location.
         """
         location = layout.check_location(manifest.location)
-        standing = self.records.read_run(location)
-        if standing is None or msgspec.structs.replace(standing, log=manifest.log) != manifest:
-            said = log()
-            if said is not None and not self.bucket.create(f"{location}/{layout.LOG}", said):
-                said = self.read_log(location)
-            described = log_entry(said) if said is not None else None
+        current = self.records.read_run(location)
+        if current is None or msgspec.structs.replace(current, log=manifest.log) != manifest:
+            content = log()
+            if content is not None and not self.bucket.create(f"{location}/{layout.LOG}", content):
+                content = self.read_log(location)
+            described = log_entry(content) if content is not None else None
             manifest = msgspec.structs.replace(manifest, log=described)
             self._create_record(manifest)
         else:
-            manifest = standing
+            manifest = current
         path = f"{location}/{layout.OUTPUT}/{METRICS}"
         metrics = metrics_of(manifest, lambda: self.bucket.get_many([path], MAX_METRICS_BYTES)[0])
         self.records.add_history(history_entry_of(manifest, metrics))

@@ -24,7 +24,7 @@ from daintree.errors import SettingsError, StoreError, StoreUnavailable
 
 DEFAULT_REGION = "us-east-1"
 SCHEME = "s3://"
-KEYS_ELSEWHERE = "keys come from MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or from AWS's own settings"
+NO_KEYS_HERE = "keys come from MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or from AWS's own settings"
 CHECK_KEYS = "check MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or the AWS credentials"
 ENDPOINT_VARIABLES = ("MINIO_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 CA_VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
@@ -116,10 +116,10 @@ class S3Access(msgspec.Struct, frozen=True, kw_only=True):
 
         The result holds the key: never to be shown or recorded.
         """
-        found = {n: v for n, v in environ.items() if n.startswith(("AWS_", "MINIO_"))}
+        passed = {n: v for n, v in environ.items() if n.startswith(("AWS_", "MINIO_"))}
         # A profile is resolved here: elsewhere its files are not.
         for name in (*_PROFILE_VARIABLES, *_FILE_VARIABLES, "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE"):
-            found.pop(name, None)
+            passed.pop(name, None)
         resolved = {
             "AWS_ENDPOINT_URL_S3": self.endpoint,
             "MINIO_ENDPOINT": self.endpoint,
@@ -137,9 +137,9 @@ class S3Access(msgspec.Struct, frozen=True, kw_only=True):
         for name in ("AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION"):
             resolved[name] = environ.get(name) or self.checksums
         if self.session_token:
-            found.pop("MINIO_ACCESS_KEY", None)
-            found.pop("MINIO_SECRET_KEY", None)
-        return {**found, **{name: value for name, value in resolved.items() if value}}
+            passed.pop("MINIO_ACCESS_KEY", None)
+            passed.pop("MINIO_SECRET_KEY", None)
+        return {**passed, **{name: value for name, value in resolved.items() if value}}
 
 
 def read_s3_access(environ: Mapping[str, str] | None = None) -> S3Access:
@@ -156,9 +156,9 @@ def read_s3_access(environ: Mapping[str, str] | None = None) -> S3Access:
     key, refresh = _key(environ), None
     profile = _Profile()
     if not (key and variable and (minio or region)) and _names_files(environ):
-        profile, found = _read_profile(environ, with_key=key is None)
-        if found is not None:
-            refresh = partial(_frozen, found, environ)
+        profile, credentials = _read_profile(environ, with_key=key is None)
+        if credentials is not None:
+            refresh = partial(_frozen, credentials, environ)
             key = refresh()
     endpoint = environ.get(variable) or ("" if ignored else profile.endpoint)
     access, secret, token = key or ("", "", "")
@@ -246,10 +246,10 @@ def _read_profile(environ: Mapping[str, str], *, with_key: bool) -> tuple[_Profi
         session = Session()
         settings = session.get_scoped_config()
         # Without variables: those are read here.
-        found = ConfiguredEndpointProvider(session.full_config, settings, "s3", environ={})
+        configured = ConfiguredEndpointProvider(session.full_config, settings, "s3", environ={})
         nested = settings.get("s3")
         profile = _Profile(
-            str(found.provide() or ""),
+            str(configured.provide() or ""),
             str(settings.get("region") or ""),
             str(settings.get("ca_bundle") or ""),
             str(nested.get("addressing_style", "") if isinstance(nested, dict) else ""),

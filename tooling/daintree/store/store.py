@@ -109,12 +109,12 @@ class Store:
             return self.local.records.lookup(keys)
         shared = self.shared
         nothing: list[IndexRecord | None] = [None for _ in keys]
-        found = shared.availability.read(lambda: shared.remote.records.lookup(keys), nothing)
+        records = shared.availability.read(lambda: shared.remote.records.lookup(keys), nothing)
         return [
             record
             if record and not shared.copies.is_marked(record)
             else self._cached(shared, key, record)
-            for key, record in zip(keys, found, strict=True)
+            for key, record in zip(keys, records, strict=True)
         ]
 
     def fault(self, key: str) -> str:
@@ -381,12 +381,12 @@ class Store:
 
     def _share(self, shared: Shared, keys: Keys, record: IndexRecord) -> IndexRecord:
         records = shared.remote.records
-        [standing] = records.lookup([keys.content])
-        is_whole = standing is not None and not shared.copies.check_remote([(standing, None)])[0]
+        [current] = records.lookup([keys.content])
+        is_whole = current is not None and not shared.copies.check_remote([(current, None)])[0]
         of_key = record.content == keys.content
         if not is_whole and not (of_key and shared.copies.publish(record.location)):
             return record
-        winner = publish_result(records, keys, record, replacing=None if is_whole else standing)
+        winner = publish_result(records, keys, record, replacing=None if is_whole else current)
         shared.unshared.discard(record.location)
         return winner
 

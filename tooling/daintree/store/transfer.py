@@ -172,20 +172,20 @@ def hash_objects(bucket: Bucket, place: str, title: str) -> Artifact:
     Raises ArtifactRejected where there is no object, and for a name that no store may hold; StoreError as the bucket does, and
     for an object that changes meanwhile.
     """
-    found = {entry["path"].removeprefix(f"{place}/"): entry for entry in bucket.entries(place)}
-    if not found:
+    objects = {entry["path"].removeprefix(f"{place}/"): entry for entry in bucket.entries(place)}
+    if not objects:
         raise ArtifactRejected(
             "wrote nothing", hint="a stage must leave at least one file in --output"
         )
-    check_names(sorted(found))
-    with progress(title, len(found), sum(entry["size"] for entry in found.values())) as shown:
+    check_names(sorted(objects))
+    with progress(title, len(objects), sum(entry["size"] for entry in objects.values())) as shown:
 
         def hashed(path: str) -> FileEntry:
-            digest = _digest(bucket, found[path], shown)
+            digest = _digest(bucket, objects[path], shown)
             shown.file()
-            return FileEntry(path, found[path]["size"], digest)
+            return FileEntry(path, objects[path]["size"], digest)
 
-        return artifact_of(side_by_side(hashed, found, PARTS_AT_ONCE))
+        return artifact_of(side_by_side(hashed, objects, PARTS_AT_ONCE))
 
 
 def _each(transfer: Callable[[FileEntry], None], files: Sequence[FileEntry]) -> None:
@@ -226,8 +226,8 @@ def _receive_large(bucket: Bucket, path: str, size: int, file: int, shown: Progr
     import obstore
     from obstore.exceptions import PreconditionError
 
-    found = bucket.request(lambda store: obstore.head(store, path))
-    if found["size"] != size:
+    listed = bucket.request(lambda store: obstore.head(store, path))
+    if listed["size"] != size:
         return ""
     reserve(file, size)
     arrivals = _Arrivals(size)
@@ -242,7 +242,9 @@ def _receive_large(bucket: Bucket, path: str, size: int, file: int, shown: Progr
             shown.bytes(len(piece))
             arrivals.came(start, at)
 
-        bucket.stream(path, start, min(start + DOWN_BYTES, size), found["e_tag"], take, PIECE_BYTES)
+        bucket.stream(
+            path, start, min(start + DOWN_BYTES, size), listed["e_tag"], take, PIECE_BYTES
+        )
         return ""
 
     def work(start: int | None) -> str:

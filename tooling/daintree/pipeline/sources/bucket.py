@@ -13,7 +13,7 @@ from daintree.digest import digest_record
 from daintree.errors import SourceError, StoreError, StoreUnavailable
 from daintree.pipeline.decisions import SourceIdentity
 from daintree.store.bucket import AT_ONCE, Bucket
-from daintree.store.s3 import ENDPOINT_VARIABLES, KEYS_ELSEWHERE, SCHEME, S3Access, is_plain
+from daintree.store.s3 import ENDPOINT_VARIABLES, NO_KEYS_HERE, SCHEME, S3Access, is_plain
 from daintree.store.transfer import download_listed
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class BucketSource:
         if not is_plain(name, prefix):
             raise SourceError(
                 "an s3:// source has another form than s3://bucket/prefix",
-                hint=KEYS_ELSEWHERE,
+                hint=NO_KEYS_HERE,
             )
         self._prefix = prefix.strip("/")
         self._origin = f"{SCHEME}{name}/{self._prefix}".rstrip("/")

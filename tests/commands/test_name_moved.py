@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daintree.commands.name import MOST_CHANGES, moved
 from daintree.store.backend import SMALL_RECORD_BYTES
-from daintree.store.index import MOST_CHANGES, moved
 from daintree.store.layout import name_path
 from daintree.store.records import NameChange, NamedRun, NameRecord, encode
 from tests.contract.runs import RUN, key_of, location_of
