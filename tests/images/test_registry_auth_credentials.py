@@ -37,7 +37,9 @@ def test_nobody_has_logged_in(tmp_path: Path) -> None:
     assert stored_credentials(HOST, configured(tmp_path, auths={"other": {"auth": "x"}})) is None
 
 
-@pytest.mark.parametrize("name", [HOST, f"https://{HOST}", f"https://{HOST}/v1/"])
+@pytest.mark.parametrize(
+    "name", [HOST, f"https://{HOST}", f"https://{HOST}/v1/", f"http://{HOST}/v2/", f"{HOST}/"]
+)
 def test_a_password_in_the_file(tmp_path: Path, name: str) -> None:
     environ = configured(tmp_path, auths={name: {"auth": encoded("ana:hunter2:x")}})
     assert stored_credentials(HOST, environ) == Credentials("ana", "hunter2:x")
@@ -67,8 +69,9 @@ def test_the_logins_of_docker_auth_config_win(tmp_path: Path) -> None:
         stored_credentials(HOST, {**environ, "DOCKER_AUTH_CONFIG": "{"})
 
 
-def test_docker_hub_has_a_name_of_its_own(tmp_path: Path) -> None:
-    auths = {"https://index.docker.io/v1/": {"auth": encoded("ana:p")}}
+@pytest.mark.parametrize("key", ["https://index.docker.io/v1/", "docker.io", "index.docker.io"])
+def test_docker_hub_has_names_of_its_own(tmp_path: Path, key: str) -> None:
+    auths = {key: {"auth": encoded("ana:p")}}
     assert stored_credentials("docker.io", configured(tmp_path, auths=auths)) == Credentials(
         "ana", "p"
     )

@@ -19,6 +19,7 @@ from daintree.process import capture
 
 # The name of Docker Hub in config.json.
 _HUB = "https://index.docker.io/v1/"
+_HUB_HOSTS = ("index.docker.io", "docker.io", "registry-1.docker.io")
 _TOKEN_USER = "<token>"
 
 
@@ -45,22 +46,32 @@ def stored_credentials(host: str, environ: Mapping[str, str] | None = None) -> C
     Raises RegistryError when either cannot be read, or a credential helper fails.
     """
     environ = os.environ if environ is None else environ
-    names = (_HUB,) if host == "docker.io" else (host, f"https://{host}", f"https://{host}/v1/")
-    given = environment_auths(environ)
-    for name in (*names, host):
-        if isinstance(given.get(name), dict):
-            return _from_entry(given[name])
+    given = _entry_of(environment_auths(environ), host)
+    if given is not None:
+        return _from_entry(given)
     config = read_config(environ)
-    helpers, auths = _table(config, "credHelpers"), _table(config, "auths")
+    names = (_HUB,) if host == "docker.io" else (host, f"https://{host}", f"https://{host}/v1/")
+    helpers = _table(config, "credHelpers")
     helper = next((helpers[name] for name in names if name in helpers), config.get("credsStore"))
     if helper:
         credentials = _from_helper(str(helper), names[0])
         if credentials:
             return credentials
-    for name in names:
-        if isinstance(auths.get(name), dict):
-            return _from_entry(auths[name])
+    entry = _entry_of(_table(config, "auths"), host)
+    return None if entry is None else _from_entry(entry)
+
+
+def _entry_of(auths: Mapping[str, Any], host: str) -> Mapping[str, Any] | None:
+    """The login for a host, whose key may be any URL of it, as the `docker` command reads it; that of the host alone comes first."""
+    hosts = _HUB_HOSTS if host == "docker.io" else (_host_of(host),)
+    for key in sorted(auths, key=lambda key: key != host):
+        if _host_of(key) in hosts and isinstance(auths[key], dict):
+            return dict(auths[key])
     return None
+
+
+def _host_of(key: str) -> str:
+    return key.rpartition("://")[2].partition("/")[0]
 
 
 def config_directory(environ: Mapping[str, str]) -> Path:
