@@ -24,16 +24,17 @@ from daintree.store.store import Store
 
 Answer = TypeVar("Answer")
 
-VERSION = 1
+VERSION = 2
 TOGETHER = 500
 BUSY_SECONDS = 10.0
 _SCHEMA = """
 CREATE TABLE runs (
     path TEXT PRIMARY KEY, location TEXT, pipeline TEXT, stage TEXT, run TEXT, started TEXT, result TEXT, person TEXT,
-    "commit" TEXT, seconds REAL, measured INTEGER, entry BLOB
+    "commit" TEXT, seconds REAL, measured INTEGER
 ) WITHOUT ROWID;
 CREATE INDEX by_time ON runs (pipeline, stage, started);
 CREATE INDEX by_location ON runs (location);
+CREATE TABLE entries (path TEXT PRIMARY KEY, entry BLOB) WITHOUT ROWID;
 CREATE TABLE facts (path TEXT, kind TEXT, name TEXT, value, PRIMARY KEY (path, kind, name)) WITHOUT ROWID;
 CREATE INDEX by_name ON facts (kind, name, value);
 """
@@ -126,7 +127,7 @@ class RunIndex:
         """The runs that a query chooses, as the index knows them. Raises UsageError for an order or operator that there is none of."""
         where, values = _where(query)
         join, column, ordering = _order(query.order)
-        select = f"SELECT entry FROM runs {join} WHERE {where}"
+        select = f"SELECT runs.path AS path FROM runs {join} WHERE {where}"
         direction = "DESC" if query.descending else "ASC"
         select += f" ORDER BY {column} IS NULL, {column} {direction}, started DESC, runs.path"
         select += f" LIMIT {int(query.limit) or -1} OFFSET {int(query.offset)}"
@@ -136,20 +137,23 @@ class RunIndex:
     def at(self, location: str) -> HistoryEntry | None:
         """The entry of the run at a location of the store, as the index knows it."""
         return next(
-            iter(self._entries("SELECT entry FROM runs WHERE location = ?", [location])), None
+            iter(self._entries("SELECT path FROM runs WHERE location = ?", [location])), None
         )
 
     def readers(self, pipeline: str, location: str) -> list[HistoryEntry]:
         """The runs of a pipeline that read the output of the run at a location, newest first."""
-        select = "SELECT entry FROM runs WHERE pipeline = ? AND instr(entry, ?) ORDER BY started DESC, path"
+        select = (
+            "SELECT path FROM runs JOIN entries USING (path) "
+            "WHERE pipeline = ? AND instr(entry, ?) ORDER BY started DESC, path LIMIT -1"
+        )
         entries = self._entries(select, [pipeline, location.encode()])
         return [e for e in entries if location in (i.origin for i in e.inputs if not i.is_source)]
 
     def latest(self, pipeline: str, most: int) -> dict[str, list[HistoryEntry]]:
         """The latest runs of each stage of a pipeline, at most so many of one, newest first, by stage."""
         select = (
-            "SELECT entry FROM (SELECT path, row_number() OVER (PARTITION BY stage ORDER BY path) AS place FROM runs "
-            "WHERE pipeline = ?) JOIN runs USING (path) WHERE place <= ? ORDER BY path"
+            "SELECT path FROM (SELECT path, row_number() OVER (PARTITION BY stage ORDER BY path) AS place FROM runs "
+            "WHERE pipeline = ?) WHERE place <= ? ORDER BY path LIMIT -1"
         )
         stages: dict[str, list[HistoryEntry]] = {}
         for entry in self._entries(select, [pipeline, most]):
@@ -202,7 +206,9 @@ class RunIndex:
         return [name for (name,) in self._rows(select, values)]
 
     def _entries(self, select: str, values: Sequence[object]) -> list[HistoryEntry]:
-        return [_decoder.decode(entry) for (entry,) in self._rows(select, values)]
+        """The entries at the paths that a statement selects, in its order; one that sorts has a LIMIT, without which SQLite sorts no subquery."""
+        joined = f"SELECT entry FROM ({select}) CROSS JOIN entries USING (path)"
+        return [_decoder.decode(entry) for (entry,) in self._rows(joined, values)]
 
     def _ask(self, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
         """The answer of the database; where that is damaged, of a new one; where there can be none, of one in memory."""
@@ -291,8 +297,8 @@ def _remove(database: sqlite3.Connection, paths: Iterable[str]) -> None:
     rows = [(path,) for path in paths]
     if rows:
         with _transaction(database):
-            database.executemany("DELETE FROM runs WHERE path = ?", rows)
-            database.executemany("DELETE FROM facts WHERE path = ?", rows)
+            for table in ("runs", "entries", "facts"):
+                database.executemany(f"DELETE FROM {table} WHERE path = ?", rows)
 
 
 def _add(database: sqlite3.Connection, entries: Sequence[HistoryEntry]) -> None:
@@ -300,10 +306,10 @@ def _add(database: sqlite3.Connection, entries: Sequence[HistoryEntry]) -> None:
         (
             *(entry.path, entry.location, entry.pipeline, entry.stage, entry.run, entry.started),
             *(entry.result, entry.user, entry.commit, entry.seconds, entry.measured),
-            _encoder.encode(entry),
         )
         for entry in entries
     ]
+    contents = [(entry.path, _encoder.encode(entry)) for entry in entries]
     facts = [
         (entry.path, kind, name, value if _fits(value) else str(value))
         for entry in entries
@@ -311,8 +317,9 @@ def _add(database: sqlite3.Connection, entries: Sequence[HistoryEntry]) -> None:
         for name, value in values.items()
     ]
     with _transaction(database):
-        marks = ", ".join("?" * 12)
+        marks = ", ".join("?" * 11)
         database.executemany(f"INSERT OR REPLACE INTO runs VALUES ({marks})", rows)
+        database.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?)", contents)
         database.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?)", facts)
 
 
