@@ -60,7 +60,7 @@ def test_in_a_clone_the_clone_is_installed_again() -> None:
     ],
     ids=["wheel", "git", "unknown"],
 )
-def test_elsewhere_the_address_that_pip_recorded_is_named(
+def test_outside_of_a_clone_the_address_that_pip_recorded_is_named(
     tmp_path: Path, direct_url: dict[str, object] | None, command: str
 ) -> None:
     hint = answer_of(tmp_path / "site-packages", direct_url, "install_command('argo')")

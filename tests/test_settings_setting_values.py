@@ -133,7 +133,7 @@ def test_a_switch(tmp_path: Path) -> None:
         "{component}/{timestamp}/{",
     ],
 )
-def test_a_prefix_that_leads_elsewhere_or_cannot_be_filled_is_refused(
+def test_a_prefix_that_leads_out_or_cannot_be_filled_is_refused(
     tmp_path: Path, prefix: str
 ) -> None:
     error = complaint(tmp_path, f"prefix = '{prefix}'")

@@ -158,7 +158,7 @@ def test_check_says_what_changed(project: Project, path: str, content: str, reas
     assert project.text("shop/rank") == before
 
 
-def test_check_says_what_is_missing_or_made_by_hand(project: Project) -> None:
+def test_check_says_what_is_missing_or_edited(project: Project) -> None:
     assert staleness(project.root, "shop/rank") == "is missing"
     (project.root / "components/shop/rank/requirements.txt").write_text("alpha==1.0\n")
     assert staleness(project.root, "shop/rank") == "was not made by `doit lock`"

@@ -71,7 +71,7 @@ def test_errors_and_their_hints_are_told_once() -> None:
     ]
 
 
-def test_lines_elsewhere_than_on_a_terminal() -> None:
+def test_lines_outside_of_a_terminal() -> None:
     stream = io.StringIO()
     shown = progress(5, stream)
     assert type(shown) is Lines

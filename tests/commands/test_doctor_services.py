@@ -50,7 +50,7 @@ def test_a_server_that_is_not_there_is_said_with_how_to_start_it(
     assert service.hint == "to start one: docker compose up -d minio"
 
 
-def test_a_server_elsewhere_is_not_to_be_started_here(
+def test_a_server_on_another_machine_is_not_to_be_started_here(
     in_bucket: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MINIO_ENDPOINT", "http://minio.invalid:9000")
@@ -98,7 +98,7 @@ def test_a_directory_needs_no_service(tmp_path: Path) -> None:
     assert ask_registry(settings).hint == "DAINTREE_REGISTRY names one"
 
 
-def test_the_compose_file_has_what_is_said_to_be_started_and_others_cannot_reach_it() -> None:
+def test_the_compose_file_has_the_services_for_this_machine_alone() -> None:
     file = Path(__file__).parents[2] / "compose.yaml"
     composed = yaml.safe_load(file.read_text("utf-8"))["services"]
     for name in ("store", "registry"):

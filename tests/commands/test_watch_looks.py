@@ -30,7 +30,7 @@ class Bench(WatchedPipeline):
         self.while_running: str = ""
         self.decision: Decision = Hit(record_of()) if there else Miss()
         self.last = last
-        self.told: list[str] = []
+        self.events: list[str] = []
         self.runs: list[str] = []
         self.watch = Watch(self, self)
 
@@ -71,29 +71,29 @@ class Bench(WatchedPipeline):
     def ran(self, run: PipelineRun, seconds: float) -> None: ...
 
     def unchanged(self, plan: Plan) -> None:
-        self.told.append("unchanged")
+        self.events.append("unchanged")
 
     def failed_before(self, plan: Plan, run: RunManifest) -> None:
-        self.told.append(f"failed before: {run.run}")
+        self.events.append(f"failed before: {run.run}")
 
     def starting(self, plan: Plan) -> None:
-        self.told.append("starting")
+        self.events.append("starting")
 
     def failed(self, error: DaintreeError) -> None:
-        self.told.append(f"failed: {error.message}")
+        self.events.append(f"failed: {error.message}")
 
     def away(self, error: DaintreeError) -> None:
-        self.told.append(f"away: {error.message}")
+        self.events.append(f"away: {error.message}")
 
     def back(self) -> None:
-        self.told.append("back")
+        self.events.append("back")
 
     def look(self, source: str | DaintreeError | None = None) -> list[str]:
         """Look, at this source from now on; what was told."""
         self.source = source or self.source
-        before = len(self.told)
+        before = len(self.events)
         self.watch.look()
-        return self.told[before:]
+        return self.events[before:]
 
 
 def failed_on(source: str) -> RunManifest:
@@ -194,7 +194,7 @@ def test_what_failed_on_the_same_source_before_is_not_run_at_the_first_look() ->
 
 
 @pytest.mark.parametrize(
-    ("last", "found"),
+    ("last", "is_known"),
     [
         (failed_on("one"), True),
         (failed_on("another"), False),
@@ -202,15 +202,17 @@ def test_what_failed_on_the_same_source_before_is_not_run_at_the_first_look() ->
         (None, False),
     ],
 )
-def test_a_failure_counts_for_the_same_inputs_alone(last: RunManifest | None, found: bool) -> None:
-    assert failed_before(Bench(last=last).plan()) is (last if found else None)
+def test_a_failure_counts_for_the_same_inputs_alone(
+    last: RunManifest | None, is_known: bool
+) -> None:
+    assert failed_before(Bench(last=last).plan()) is (last if is_known else None)
     assert failed_before(Bench(there=True, last=last).plan()) is None
 
 
 def test_once_runs_what_is_missing_and_raises_what_is_wrong() -> None:
     bench = Bench()
     assert bench.watch.once()
-    assert bench.told == ["starting"]
+    assert bench.events == ["starting"]
     bench.running = FAILED
     with pytest.raises(StageFailed):
         bench.watch.once()
@@ -223,6 +225,6 @@ def test_once_tells_what_is_there_and_what_has_failed() -> None:
     there, failed = Bench(there=True), Bench(last=failed_on("one"))
     assert there.watch.once()
     assert not failed.watch.once()
-    assert there.told == ["unchanged"]
-    assert failed.told == [f"failed before: {failed.last and failed.last.run}"]
+    assert there.events == ["unchanged"]
+    assert failed.events == [f"failed before: {failed.last and failed.last.run}"]
     assert there.runs == failed.runs == []

@@ -99,8 +99,8 @@ def test_a_new_branch_begins_at_the_default_one(
     monorepo.git("update-ref", "refs/remotes/origin/trunk", commits[3])
     tagged = {"CI_COMMIT_BEFORE_SHA": ZEROS, "CI_DEFAULT_BRANCH": "trunk", "CI_COMMIT_TAG": "v1"}
     assert chosen(monorepo, tagged).commit == commits[2]
-    elsewhere = {"CI_COMMIT_BEFORE_SHA": ZEROS, "CI_DEFAULT_BRANCH": "gone"}
-    assert chosen(monorepo, elsewhere).commit == commits[2]
+    without_default = {"CI_COMMIT_BEFORE_SHA": ZEROS, "CI_DEFAULT_BRANCH": "gone"}
+    assert chosen(monorepo, without_default).commit == commits[2]
 
 
 def test_a_merge_queue_on_github(monorepo: Monorepo, commits: list[str], tmp_path: Path) -> None:

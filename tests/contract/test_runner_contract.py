@@ -238,7 +238,7 @@ def test_several_run_side_by_side(stages: StageMaker) -> None:
     assert [outcome.exit_code for outcome in outcomes] == [0, 0]
 
 
-def test_the_command_can_be_repeated_by_hand(stages: StageMaker) -> None:
+def test_the_command_can_be_repeated_in_a_shell(stages: StageMaker) -> None:
     from daintree.process import capture
 
     job = stages.job(TELL.format("sys.argv[5:]"), "--name", "a value")

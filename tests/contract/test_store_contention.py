@@ -59,9 +59,9 @@ def test_of_many_processes_one_creates_and_the_others_adopt_its_record(
         worker.stdin.write("go\n")
         worker.stdin.flush()
     winners = {finish(worker) for worker in workers}
-    [standing] = store.lookup([KEY])
-    assert standing is not None
-    assert winners == {standing.run}
+    [winner_record] = store.lookup([KEY])
+    assert winner_record is not None
+    assert winners == {winner_record.run}
 
 
 def test_of_many_that_replace_the_same_record_one_does(place: Place, store: Store) -> None:

@@ -41,10 +41,10 @@ def test_another_clone_builds_nothing_and_needs_no_engine(
 ) -> None:
     image_project.build("--push")
     image_project.project.git("clone", "--quiet", ".", tmp_path / "clone")
-    elsewhere = image_project.project.elsewhere(
+    clone = image_project.project.elsewhere(
         tmp_path / "clone", XDG_CACHE_HOME=str(tmp_path / "cache of the clone"), **NO_ENGINE
     )
-    images = elsewhere.doit("build", "--push", "--json").json()["components"]
+    images = clone.doit("build", "--push", "--json").json()["components"]
     assert {c["name"]: c["action"] for c in images} == all_components("present")
 
 

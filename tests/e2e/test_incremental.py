@@ -264,7 +264,7 @@ def test_a_source_changed_at_equal_size_and_time_counts(ran: Project) -> None:
     assert ran.run("words") == ALL_RUN
 
 
-def test_a_source_moved_elsewhere_under_its_name_is_the_same(ran: Project) -> None:
+def test_a_source_moved_to_another_directory_is_the_same(ran: Project) -> None:
     moved = ran.root.parent / "moved" / "corpus.txt"
     moved.parent.mkdir()
     (ran.root / "corpus.txt").rename(moved)

@@ -28,7 +28,7 @@ def test_inputs_and_output_lie_in_the_project(ran: Project) -> None:
     assert ran.contents(place / "input") == ran.contents(ran.output("words:clean"))
 
 
-def test_they_may_go_elsewhere(ran: Project, tmp_path: Path) -> None:
+def test_they_may_go_to_another_directory(ran: Project, tmp_path: Path) -> None:
     pulled(ran, "words:count", "--to", tmp_path / "over there")
     assert ran.contents(tmp_path / "over there/output") == COUNTS
 

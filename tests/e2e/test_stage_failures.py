@@ -78,7 +78,7 @@ def log_of(complaint: str) -> Path:
     return Path(match[1])
 
 
-def test_a_failed_run_is_part_of_the_trail(project: Project) -> None:
+def test_a_failed_run_is_part_of_the_history(project: Project) -> None:
     project.component("odd/fail", "print('half way'); sys.exit(3)")
     project.pipeline("odd", "text/load", "odd/fail")
     assert project.doit("run", "odd").code == 1

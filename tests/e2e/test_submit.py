@@ -54,14 +54,14 @@ def clustered(
     return project
 
 
-def standing(kubernetes: KubernetesServer) -> list[dict[str, Any]]:
+def workflows_in(kubernetes: KubernetesServer) -> list[dict[str, Any]]:
     """The Workflows that are in the cluster, oldest first."""
     return [item for (kind, _, _), item in kubernetes.objects.items() if kind == "Workflow"]
 
 
 def move(kubernetes: KubernetesServer, *nodes: Node, **more: Any) -> None:
     """Give the newest Workflow the status that these nodes make."""
-    kubernetes.put("Workflow", moved(standing(kubernetes)[-1], *nodes, **more))
+    kubernetes.put("Workflow", moved(workflows_in(kubernetes)[-1], *nodes, **more))
 
 
 def stage(name: str, phase: str, started: int, **more: Any) -> list[Node]:
@@ -81,7 +81,7 @@ def test_the_same_plan_is_one_workflow_and_the_next_attempt_follows_one_that_was
     clustered: Project, kubernetes: KubernetesServer
 ) -> None:
     made = clustered.doit("submit", "words", "--json").json()
-    [workflow] = standing(kubernetes)
+    [workflow] = workflows_in(kubernetes)
     assert made["workflow"] == workflow["metadata"]["name"]
     assert (made["attached"], made["attempt"]) == (False, 1)
     assert [stage["name"] for stage in made["stages"]] == ["load", "clean", "count"]
@@ -89,14 +89,14 @@ def test_the_same_plan_is_one_workflow_and_the_next_attempt_follows_one_that_was
 
     again = clustered.doit("submit", "words")
     assert "computes this plan already: attached to it" in again.stderr
-    assert len(standing(kubernetes)) == 1
+    assert len(workflows_in(kubernetes)) == 1
 
     stopped = clustered.doit("cancel", "words")
     assert (
         stopped.stderr
         == f"stopping the Workflow {made['workflow']}: what has succeeded is recorded\n"
     )
-    assert standing(kubernetes)[0]["spec"]["shutdown"] == "Stop"
+    assert workflows_in(kubernetes)[0]["spec"]["shutdown"] == "Stop"
 
     further = clustered.doit("submit", "words", "--json").json()
     assert (further["workflow"], further["attempt"]) == (f"{made['workflow']}-2", 2)
@@ -113,7 +113,7 @@ def test_a_run_with_a_name_is_a_source_of_pods(
 
     submitted = clustered.doit("submit", "after", "--json").json()
     assert [stage["name"] for stage in submitted["stages"]] == ["clean"]
-    [workflow] = standing(kubernetes)
+    [workflow] = workflows_in(kubernetes)
     assert faults(workflow) == []
     assert f"_sources/{digest.removeprefix('sha256:')}/output" in json.dumps(workflow)
 
@@ -138,7 +138,7 @@ def test_watching_shows_each_stage_and_ends_with_the_workflow(
         "load   done    18.0 s",
         "clean  done    17.0 s",
         "count  done    16.0 s",
-        f"the Workflow {standing(kubernetes)[0]['metadata']['name']} has succeeded: 3 stages",
+        f"the Workflow {workflows_in(kubernetes)[0]['metadata']['name']} has succeeded: 3 stages",
     ]
 
 
@@ -149,7 +149,7 @@ def test_a_stage_that_fails_is_named_and_its_log_is_there(
     failed = stage("load", "Failed", 9, message="Error (exit code 1)")
     move(kubernetes, *failed, dag="Failed", phase="Failed")
     finished = clustered.finish(process)
-    name = standing(kubernetes)[0]["metadata"]["name"]
+    name = workflows_in(kubernetes)[0]["metadata"]["name"]
     assert finished.code == 1
     assert finished.stderr.splitlines()[-2:] == [
         f"error: load failed in the Workflow {name}: Error (exit code 1)",
@@ -157,7 +157,7 @@ def test_a_stage_that_fails_is_named_and_its_log_is_there(
     ]
 
     kubernetes.say(
-        pod_of(standing(kubernetes)[0], "load(0)", "text-load"), "reading", "no such file"
+        pod_of(workflows_in(kubernetes)[0], "load(0)", "text-load"), "reading", "no such file"
     )
     for target in (f"{name}:load", "words:load"):
         assert clustered.doit("logs", target).stdout == "reading\nno such file\n"
@@ -173,7 +173,7 @@ def test_ctrl_c_leaves_it_running_and_says_how_to_come_back(
     process = watch(clustered, kubernetes)
     os.killpg(process.pid, signal.SIGINT)
     finished = clustered.finish(process)
-    [workflow] = standing(kubernetes)
+    [workflow] = workflows_in(kubernetes)
     name = workflow["metadata"]["name"]
     assert finished.code == 130
     assert finished.stderr.splitlines()[-3:] == [
@@ -187,7 +187,7 @@ def test_ctrl_c_leaves_it_running_and_says_how_to_come_back(
     process = watch(clustered, kubernetes)
     move(kubernetes, *stage("load", "Succeeded", 9), phase="Succeeded")
     assert clustered.finish(process).code == 0
-    assert len(standing(kubernetes)) == 1
+    assert len(workflows_in(kubernetes)) == 1
 
 
 def test_a_watch_that_breaks_is_taken_up_again(
@@ -209,7 +209,7 @@ def test_a_login_that_runs_out_ends_the_watching_alone(
     process = watch(clustered, kubernetes)
     move(kubernetes, *stage("load", "Running", 9), dag="Running")
     finished = clustered.finish(process)
-    name = standing(kubernetes)[0]["metadata"]["name"]
+    name = workflows_in(kubernetes)[0]["metadata"]["name"]
     assert finished.code == 1
     assert f"the Workflow {name} goes on without being watched" in finished.stderr
     assert "does not take this login (401)" in finished.stderr
@@ -236,7 +236,7 @@ def test_each_thing_that_a_cluster_lacks_is_one_clear_message(
     nobody = f"http://127.0.0.1:{free_port()}"
     file = kubernetes.kubeconfig(tmp_path / "nobody", server=nobody)
     assert f"the cluster at {nobody} cannot be reached" in complaint(KUBECONFIG=str(file))
-    assert standing(kubernetes) == []
+    assert workflows_in(kubernetes) == []
 
 
 @pytest.mark.parametrize("command", ["submit", "logs", "cancel"])

@@ -149,7 +149,7 @@ def test_the_error_is_told_and_not_the_advice_behind_it(commands: Path, tmp_path
     assert failure.value.message == f"cannot {build.action}: {process}{lines}"
 
 
-def test_logins_of_docker_auth_config_reach_the_command(
+def test_logins_of_docker_auth_config_are_given_to_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = {"auth": base64.b64encode(b"ana:secret").decode()}

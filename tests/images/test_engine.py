@@ -157,7 +157,9 @@ def test_an_engine_over_ssh_is_reached_with_the_ssh_command(
     assert ":/var/run/docker.sock -p 2222 -- ana@engine-" in call
 
 
-def test_an_engine_that_ssh_does_not_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_ssh_cannot_connect_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "ssh").write_text(
         "#!/bin/sh\necho 'Permission denied (publickey).' >&2\nexit 255\n"
     )

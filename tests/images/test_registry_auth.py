@@ -93,13 +93,13 @@ def test_a_token_server_that_refuses_or_cannot_be_trusted() -> None:
 
 
 def test_a_redirect_to_another_host_takes_no_password_along(tmp_path: Path) -> None:
-    with answering(lambda *_: (200, {}, CONFIG)) as elsewhere:
+    with answering(lambda *_: (200, {}, CONFIG)) as other_host:
 
         def script(method: str, path: str, headers: Mapping[str, str]) -> Reply:
             if "Authorization" not in headers:
                 return 401, {"WWW-Authenticate": 'Basic realm="x"'}, b""
             if "/blobs/" in path:
-                return 307, {"Location": f"http://{elsewhere.address}/blob"}, b""
+                return 307, {"Location": f"http://{other_host.address}/blob"}, b""
             return 200, {"Content-Type": MANIFEST}, manifest_of(CONFIG)
 
         with answering(script) as served:
@@ -107,4 +107,4 @@ def test_a_redirect_to_another_host_takes_no_password_along(tmp_path: Path) -> N
             client = RegistryClient(served.address)
             labels = client.labels(Repository(served.address, "a"), "1", "linux/amd64")
         assert labels == {"a": "b"}
-        assert elsewhere.requests == [("GET", "/blob", "")]
+        assert other_host.requests == [("GET", "/blob", "")]

@@ -23,7 +23,7 @@ def encoded(pair: str) -> str:
     return base64.b64encode(pair.encode()).decode()
 
 
-def helper(directory: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+def credential_program(directory: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     program = directory / "docker-credential-fake"
     program.write_text(f"#!/bin/sh\nread server\n{script}\n")
     program.chmod(0o755)
@@ -78,37 +78,41 @@ def test_docker_hub_has_names_of_its_own(tmp_path: Path, key: str) -> None:
 
 
 @pytest.mark.parametrize("config", [{"credsStore": "fake"}, {"credHelpers": {HOST: "fake"}}])
-def test_a_helper(
+def test_a_credential_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, object]
 ) -> None:
     answer = '{"ServerURL": "%s", "Username": "%s", "Secret": "s"}'
-    helper(tmp_path, monkeypatch, f"printf '{answer}' $server ana")
+    credential_program(tmp_path, monkeypatch, f"printf '{answer}' $server ana")
     assert stored_credentials(HOST, configured(tmp_path, **config)) == Credentials("ana", "s")
-    helper(tmp_path, monkeypatch, f"printf '{answer}' $server '<token>'")
+    credential_program(tmp_path, monkeypatch, f"printf '{answer}' $server '<token>'")
     assert stored_credentials(HOST, configured(tmp_path, **config)) == Credentials(
         identity_token="s"
     )
 
 
-def test_a_helper_that_knows_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    helper(tmp_path, monkeypatch, "echo credentials not found in native keychain; exit 1")
+def test_a_credential_program_that_knows_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credential_program(
+        tmp_path, monkeypatch, "echo credentials not found in native keychain; exit 1"
+    )
     assert stored_credentials(HOST, configured(tmp_path, credsStore="fake")) is None
     both = configured(tmp_path, credsStore="fake", auths={HOST: {"auth": encoded("ana:p")}})
     assert stored_credentials(HOST, both) == Credentials("ana", "p")
 
 
 @pytest.mark.parametrize("script", ["echo the secret is hunter2; exit 1", "echo hunter2"])
-def test_a_helper_that_fails_is_not_repeated(
+def test_a_credential_program_that_fails_is_not_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
 ) -> None:
-    helper(tmp_path, monkeypatch, script)
+    credential_program(tmp_path, monkeypatch, script)
     with pytest.raises(RegistryError) as failure:
         stored_credentials(HOST, configured(tmp_path, credsStore="fake"))
     assert failure.value.message == f"docker-credential-fake gave no credentials for {HOST}"
     assert failure.value.hint == f"docker login {HOST}"
 
 
-def test_a_helper_that_is_not_there(tmp_path: Path) -> None:
+def test_a_credential_program_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(RegistryError) as failure:
         stored_credentials(HOST, configured(tmp_path, credsStore="../../nowhere"))
     assert "credential helper docker-credential-nowhere: No such file" in failure.value.message

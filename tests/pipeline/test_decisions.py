@@ -170,10 +170,10 @@ def test_only_parameters_that_affect_the_output_are_in_the_keys() -> None:
 
 
 def test_the_source_counts_only_for_stages_that_read_it() -> None:
-    elsewhere = SourceIdentity("another-identity", "sha256:source", "data.json")
-    assert bound("load", source=elsewhere).recipe != STAGE.recipe
+    other_source = SourceIdentity("another-identity", "sha256:source", "data.json")
+    assert bound("load", source=other_source).recipe != STAGE.recipe
     needs = {"load": STAGE.recipe}
-    assert bound("clean", needs, source=elsewhere).recipe == bound("clean", needs).recipe
+    assert bound("clean", needs, source=other_source).recipe == bound("clean", needs).recipe
 
 
 def test_a_waiting_stage_names_what_it_waits_for() -> None:

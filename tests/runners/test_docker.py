@@ -137,8 +137,8 @@ def test_containers_of_the_dead_are_removed(engine: APIClient) -> None:
 
 
 def test_containers_of_the_living_and_of_others_stay(engine: APIClient) -> None:
-    elsewhere = msgspec.structs.replace(this_process(), machine="elsewhere")
-    for owner in (write_owner(this_process()), write_owner(elsewhere), "of nobody"):
+    other_machine = msgspec.structs.replace(this_process(), machine="elsewhere")
+    for owner in (write_owner(this_process()), write_owner(other_machine), "of nobody"):
         with container(engine, owner) as container_id:
             remove_orphans(engine)
             assert is_there(engine, container_id)

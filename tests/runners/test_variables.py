@@ -20,7 +20,7 @@ SCRATCH = Path("/scratch")
     "name",
     ["HOME", "https_proxy", "NO_PROXY", "SSL_CERT_FILE", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS"],
 )  # fmt: skip
-def test_how_to_reach_the_machine_passes(name: str) -> None:
+def test_settings_of_the_network_pass(name: str) -> None:
     assert stage_variables({name: "outside"}, PYTHON, SCRATCH)[name] == "outside"
 
 

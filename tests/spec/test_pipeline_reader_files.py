@@ -90,7 +90,7 @@ def test_a_pipelines_name_is_a_plain_word(project: Path, name: str) -> None:
     assert failure.value.hint == "letters, digits, - and _"
 
 
-def test_a_pipeline_is_not_looked_for_elsewhere(project: Path) -> None:
+def test_a_pipeline_is_looked_for_in_its_directory_alone(project: Path) -> None:
     (project / "elsewhere.yaml").write_text(SHORT)
     with pytest.raises(SpecError, match="cannot be a pipeline's name"):
         load_pipeline(project, "../elsewhere", reserved=())

@@ -99,7 +99,7 @@ def ask_store(settings: Settings) -> Service:
 
         Bucket(settings.store, access).get_many(["_probe"])
 
-    return _asked("store", settings.store, ask, access.endpoint)
+    return _service("store", settings.store, ask, access.endpoint)
 
 
 def ask_registry(settings: Settings) -> Service:
@@ -115,7 +115,7 @@ def ask_registry(settings: Settings) -> Service:
         if registry:
             registry.digests([(component_repository(settings.registry, "services"), "none")])
 
-    return _asked("registry", settings.registry, ask, settings.registry)
+    return _service("registry", settings.registry, ask, settings.registry)
 
 
 def ask_engine() -> Service:
@@ -127,10 +127,10 @@ def ask_engine() -> Service:
         with contextlib.closing(connect()):
             pass
 
-    return _asked("engine", "Docker engine", ask)
+    return _service("engine", "Docker engine", ask)
 
 
-def _asked(name: str, address: str, ask: Callable[[], None], server: str = "") -> Service:
+def _service(name: str, address: str, ask: Callable[[], None], server: str = "") -> Service:
     """One service, asked. Only what would listen on this machine is started here; `server` is its address."""
     try:
         ask()
@@ -296,10 +296,10 @@ def _snapshots(settings: Settings) -> str:
     names = discover_components(settings.root)
     if not names:
         return state
-    found = read_each_version(
+    results = read_each_version(
         WorkingTree(settings.root), names, platform=settings.platform, bases=settings.bases
     )
-    versions = [version for version in found.values() if isinstance(version, ComponentVersion)]
+    versions = [version for version in results.values() if isinstance(version, ComponentVersion)]
     changed = changed_snapshots(versions, settings.snapshots)
     if changed:
         raise DaintreeError(

@@ -62,10 +62,10 @@ def _versions(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _versions_at(root: Path, settings: Settings, place: str) -> Iterator[tuple[str, str]]:
-    found = read_each_version(
+    results = read_each_version(
         WorkingTree(root), discover_images(root), platform=settings.platform, bases=settings.bases
     )
-    for name, version in found.items():
+    for name, version in results.items():
         if isinstance(version, DaintreeError):
             raise UsageError(
                 f"--images: the version of {name}{place} is not known, so nothing is removed: {version.message}",
