@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from daintree.errors import UsageError
+from daintree.errors import SettingsError, UsageError
 from daintree.settings import find_project, is_daintree, read_settings
 from tests.configured import HOME
 
@@ -47,6 +48,8 @@ def test_a_project_is_ours_by_its_directories(tmp_path: Path, name: str, ours: b
         ("[project]\nname = 'shop'", "shop"),
         ("[project]\nname = 'shop'\n[tool.daintree]\nproject = 'fraud'", "fraud"),
         ("project = 3", "here"),
+        ("[project]\nname = 3", "here"),
+        ("[project]\nname = 'a\\u001b[31m'", "here"),
     ],
 )
 def test_a_project_has_the_name_of_its_package_or_its_directory(
@@ -57,3 +60,15 @@ def test_a_project_has_the_name_of_its_package_or_its_directory(
     (root / "pyproject.toml").write_text(text)
     assert read_settings(root, HOME).project == name
     assert read_settings(root, {**HOME, "DAINTREE_PROJECT": "mine"}).project == "mine"
+
+
+def test_a_directory_without_a_name_in_letters_is_a_project_too(tmp_path: Path) -> None:
+    root = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    assert read_settings(root, HOME).project == "\ufffd"
+    assert read_settings(Path("/"), HOME).project == "/"
+
+
+def test_a_name_that_no_record_should_hold_is_refused(tmp_path: Path) -> None:
+    for name in ("a\nb", "x" * 101, "-"):
+        with pytest.raises(SettingsError, match="DAINTREE_PROJECT: expected at most 100 letters"):
+            read_settings(tmp_path, {**HOME, "DAINTREE_PROJECT": name})

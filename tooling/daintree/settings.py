@@ -26,6 +26,7 @@ _SEGMENT = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
 _REGISTRY = rf"(?:[a-z0-9][a-z0-9.-]*|\[[0-9a-f:]+\])(?::\d+)?(?:/{_SEGMENT})*"
 _KUBERNETES_NAME = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 _PIN = r"(?:sha256:)?([0-9a-f]{64})"
+_PROJECT = r"\w[\w .-]{0,99}"
 _UNITS = {"": 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
 _SIZE = r"([1-9][0-9]{0,15})(Ki|Mi|Gi|Ti|)"
 PREFIX_FIELDS = ("component", "version", "year", "month", "day", "timestamp")
@@ -69,6 +70,14 @@ def read_text(value: Any, base: Path) -> str:
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError("expected text")
     return value
+
+
+def read_project(value: Any, base: Path) -> str:
+    """The name of a project. Raises ValueError."""
+    text = read_text(value, base)
+    if not re.fullmatch(_PROJECT, text):
+        raise ValueError("expected at most 100 letters, digits, spaces and . _ -")
+    return text
 
 
 def read_directory(value: Any, base: Path) -> Path:
@@ -284,7 +293,7 @@ def _cached(name: str) -> Callable[[Mapping[str, str]], Path]:
 
 # fmt: off
 SETTINGS: tuple[Setting, ...] = (
-    Setting("project", "", read_text,
+    Setting("project", "", read_project,
             "the project's name in the records of its runs, of which `doit gc` removes no other's (default: the name in [project], else the directory's)"),
     Setting("store", lambda environ: str(_cached("store")(environ)), read_store,
             "where runs are kept: a directory (a leading ~ is your home), or s3://bucket[/prefix] to share them"),
@@ -368,10 +377,18 @@ def read_settings(root: Path, environ: Mapping[str, str] | None = None) -> Setti
     origins: dict[str, str] = {}
     for setting in SETTINGS:
         values[setting.name], origins[setting.name] = _value_of(setting, table, environ, root)
-    packaging = document.get("project")
-    named = packaging.get("name") if isinstance(packaging, dict) else None
-    values["project"] = values["project"] or str(named or root.name)
+    values["project"] = values["project"] or _default_project(document, root)
     return Settings(root=root, origins=origins, **values)
+
+
+def _default_project(document: Mapping[str, Any], root: Path) -> str:
+    """The name of the project's package, or else of its directory."""
+    packaging = document.get("project")
+    name = packaging.get("name") if isinstance(packaging, dict) else None
+    if isinstance(name, str) and re.fullmatch(_PROJECT, name):
+        return name
+    # It goes into records, which hold no bytes that are no text.
+    return os.fsencode(root.name or "/").decode("utf-8", "replace")
 
 
 def _value_of(

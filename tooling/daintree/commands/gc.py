@@ -39,7 +39,7 @@ from daintree.store.garbage import (
     submitted,
 )
 from daintree.store.store import Store, open_store
-from daintree.terminal import columns, count, duration, say, size
+from daintree.terminal import columns, count, duration, one_line, say, size
 
 # A stage that still runs after so long has used its environment before that.
 SHORTEST_UNUSED = timedelta(days=7).total_seconds()
@@ -410,7 +410,7 @@ def _report_lines(report: Report, done: bool) -> list[str]:
     ]
     if report.others:
         held = size(sum(one.bytes for one in report.others))
-        names = ", ".join(report.projects)
+        names = one_line(", ".join(report.projects))
         lines.append(
             f"  {count(len(report.others), 'more output')} ({held}) of other projects ({names}) stay unless --all-projects is given"
         )
