@@ -37,15 +37,8 @@ from daintree.errors import (
 from daintree.pipeline.keys import content_key
 from daintree.pipeline.sources.bucket import BucketSource
 from daintree.store.index import publish_result
-from daintree.store.layout import OUTPUT, source_location
-from daintree.store.records import (
-    Artifact,
-    InputRecord,
-    Keys,
-    RunManifest,
-    index_record_of,
-    timestamp,
-)
+from daintree.store.layout import OUTPUT, source_location, timestamp
+from daintree.store.records import Artifact, InputRecord, Keys, RunManifest, index_record_of
 from daintree.store.remote import RemoteRuns
 from daintree.store.s3 import object_address
 

@@ -17,7 +17,8 @@ from daintree.digest import digest_record
 from daintree.errors import DaintreeError, StoreError, TrackingError, UsageError
 from daintree.settings import install_command
 from daintree.spec.component import as_argument
-from daintree.store.records import HistoryEntry, seconds_of, short_run
+from daintree.store.layout import seconds_of
+from daintree.store.records import HistoryEntry, short_run
 from daintree.store.store import Store, open_store
 from daintree.terminal import count, say
 

@@ -28,7 +28,7 @@ from daintree.pipeline.job import current_user
 from daintree.pipeline.session import Request
 from daintree.spec.pipeline import load_pipeline, pipeline_files
 from daintree.store.backend import SMALL_RECORD_BYTES
-from daintree.store.layout import name_path
+from daintree.store.layout import name_path, timestamp
 from daintree.store.records import (
     NameChange,
     NamedRun,
@@ -37,7 +37,6 @@ from daintree.store.records import (
     encode,
     named_run_of,
     short_run,
-    timestamp,
 )
 from daintree.store.store import Store, open_store
 from daintree.terminal import columns

@@ -28,7 +28,8 @@ from daintree.pipeline.engine import PipelineRun
 from daintree.pipeline.plan import Plan, Planned
 from daintree.pipeline.session import Request, Session
 from daintree.settings import Settings
-from daintree.store.records import RunManifest, timestamp
+from daintree.store.layout import timestamp
+from daintree.store.records import RunManifest
 from daintree.terminal import count, say
 
 # Errors that may go away by themselves: whoever waits has nothing to put right.

@@ -33,6 +33,7 @@ from daintree.runners.variables import environment_for, failure_hint, masked, se
 from daintree.store.directory import Staging
 from daintree.store.index import publish_recipe, publish_result
 from daintree.store.integrity import hash_artifact
+from daintree.store.layout import run_id, timestamp
 from daintree.store.leases import Lease
 from daintree.store.records import (
     Artifact,
@@ -42,8 +43,6 @@ from daintree.store.records import (
     Keys,
     RunManifest,
     index_record_of,
-    run_id,
-    timestamp,
 )
 
 LAST_LINES = 12

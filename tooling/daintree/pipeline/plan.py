@@ -27,7 +27,8 @@ from daintree.pipeline.session import Request, Session
 from daintree.runners import open_runner, with_python
 from daintree.settings import Settings
 from daintree.spec.pipeline import Pipeline, plain_stage
-from daintree.store.records import IndexRecord, run_id
+from daintree.store.layout import run_id
+from daintree.store.records import IndexRecord
 from daintree.store.store import Store
 
 Decided = TypeVar("Decided")

@@ -22,6 +22,7 @@ from daintree.store import layout
 from daintree.store.backend import SMALL_RECORD_BYTES, Backend, Entry, translate_errors
 from daintree.store.contents import SAFE, SAFE_IN_A_CLUSTER, is_in_run, read_all, runs_in
 from daintree.store.index import Records
+from daintree.store.layout import seconds_of, timestamp
 from daintree.store.leases import try_lock
 from daintree.store.records import (
     CollectedRecord,
@@ -33,8 +34,6 @@ from daintree.store.records import (
     decode,
     encode,
     readable,
-    seconds_of,
-    timestamp,
 )
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Layout of a store: the path of each record, and the names that every backend accepts.
+"""Layout of a store: the path of each record, the ids and times of runs, and the names that every backend accepts.
 
 <location>/run.json, log.txt, output/<files>            one run; the location follows the prefix setting
 <location>/stamp.json, origin.json                      on one machine only: see `integrity`, `cache`
@@ -15,8 +15,10 @@ _staging/  _store  _lock                                of a directory: staging,
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from daintree.digest import digest_record
 from daintree.errors import ArtifactRejected, StoreError
@@ -50,6 +52,24 @@ _NUMBERED = re.compile(r"#[0-9]+\Z")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NOTE = r"[a-z0-9/_.-]+"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def run_id(started: datetime) -> str:
+    """A new run id, `<UTC time>-<nonce>`: ids sort by time, and no two runs share one."""
+    return f"{started:%Y%m%dT%H%M%S}{started.microsecond // 1000:03d}Z-{os.urandom(4).hex()}"
+
+
+def timestamp(moment: datetime | None = None) -> str:
+    """A time, or now, as records hold it: UTC, ISO 8601, to the second."""
+    return f"{moment or datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def seconds_of(moment: str) -> float:
+    """Seconds since 1970 of a time as records hold it; 0 for what is no time."""
+    try:
+        return datetime.fromisoformat(moment).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def check_names(paths: Iterable[str]) -> None:

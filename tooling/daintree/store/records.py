@@ -8,11 +8,9 @@ is the same in every schema.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import threading
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -306,24 +304,6 @@ class OriginRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
 
 
 _NONCE = re.compile(r"\d{8}T\d+Z-([0-9a-f]{8})")
-
-
-def run_id(started: datetime) -> str:
-    """A new run id, `<UTC time>-<nonce>`: ids sort by time, and no two runs share one."""
-    return f"{started:%Y%m%dT%H%M%S}{started.microsecond // 1000:03d}Z-{os.urandom(4).hex()}"
-
-
-def timestamp(moment: datetime | None = None) -> str:
-    """A time, or now, as records hold it: UTC, ISO 8601, to the second."""
-    return f"{moment or datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def seconds_of(moment: str) -> float:
-    """Seconds since 1970 of a time as records hold it; 0 for what is no time."""
-    try:
-        return datetime.fromisoformat(moment).timestamp()
-    except ValueError:
-        return 0.0
 
 
 def short_run(run: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from daintree.store.records import run_id
+from daintree.store.layout import run_id
 
 
 def test_a_run_id_says_when_and_is_unique() -> None:
