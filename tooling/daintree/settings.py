@@ -448,12 +448,10 @@ def is_daintree(root: Path) -> bool:
     return (root / "pipelines").is_dir() or (root / "components").is_dir()
 
 
-_CLONE = Path(__file__).parents[2]
-
-
 def clone() -> Path | None:
     """The clone of this tooling's repository that it runs in; None where it was installed from a wheel."""
-    return _CLONE if (_CLONE / "tooling" / "daintree").is_dir() else None
+    root = Path(__file__).parents[2]
+    return root if (root / "tooling" / "daintree").is_dir() else None
 
 
 def install_command(extra: str = "") -> str:
@@ -488,11 +486,8 @@ def installed_from() -> str:
         direct = msgspec.json.decode(next(filter(None, records), "{}"), type=dict[str, object])
     except msgspec.DecodeError:
         return ""
-    url, vcs, archive = (
-        str(direct.get("url", "")),
-        direct.get("vcs_info"),
-        direct.get("archive_info"),
-    )
+    url = str(direct.get("url", ""))
+    vcs, archive = direct.get("vcs_info"), direct.get("archive_info")
     fragments = []
     if url and isinstance(vcs, dict):
         url = f"{vcs.get('vcs')}+{url}@{vcs.get('commit_id')}"

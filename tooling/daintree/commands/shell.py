@@ -228,20 +228,20 @@ def last_data(session: Session, plan: Plan, name: str) -> StageData:
     return StageData(stage, needs, index_record_of(last) if last and same else None)
 
 
-def copy_data(session: Session, plan: Plan, data: StageData, directory: Path) -> bool:
+def copy_data(session: Session, plan: Plan, cached: StageData, directory: Path) -> bool:
     """Make `directory/input` and `directory/output` verified copies, both at once; True if anything was copied.
 
     The input is laid out as the stage reads it. Raises as `publish_copy` does, SourceError for a source that
     has changed.
     """
-    contents = {need: copy_of(record, session.store) for need, record in data.needs.items()}
-    contents |= {name: _source(session, plan, name) for name in data.stage.sources}
+    contents = {need: copy_of(record, session.store) for need, record in cached.needs.items()}
+    contents |= {name: _source(session, plan, name) for name in cached.stage.sources}
     several = len(contents) > 1
     contents = {
         f"input/{name}" if several else "input": content for name, content in contents.items()
     }
-    if data.output:
-        contents["output"] = copy_of(data.output, session.store)
+    if cached.output:
+        contents["output"] = copy_of(cached.output, session.store)
     return publish_copy(directory, contents, session.store, session.settings.root, option="--to")
 
 
@@ -324,7 +324,7 @@ def _source(session: Session, plan: Plan, name: str) -> Copied:
 def shell_job(
     session: Session,
     plan: Plan,
-    data: StageData,
+    cached: StageData,
     *,
     frozen: bool = False,
 ) -> Iterator[Job]:
@@ -334,7 +334,7 @@ def shell_job(
 
     Raises StoreError when an input is not whole, and as preparing the environment does.
     """
-    for need, record in data.needs.items():
+    for need, record in cached.needs.items():
         try:
             session.store.check(record, thorough=True)
         except ArtifactDamaged as damage:
@@ -342,7 +342,7 @@ def shell_job(
                 f"the output of {need}: {damage.message}",
                 hint=f"doit run {plan.pipeline.name}:{need}",
             ) from None
-    version = plan.version_of(data.stage)
+    version = plan.version_of(cached.stage)
     with tempfile.TemporaryDirectory(prefix="daintree-") as name:
         working_tree: tuple[Path, ...] = ()
         if frozen or version.image:
@@ -355,7 +355,7 @@ def shell_job(
         place.output.mkdir(parents=True)
         place.scratch.mkdir()
         run = f"shell-{os.urandom(4).hex()}"
-        job = job_of(session, data.stage, run, prepared, data.needs, place)
+        job = job_of(session, cached.stage, run, prepared, cached.needs, place)
         # A component whose `data` is a file runs in no container.
         if working_tree and not (working_tree[0] / "data").is_symlink():
             _make_mount_points(working_tree[0] / "data", job)

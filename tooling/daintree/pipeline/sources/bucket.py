@@ -108,15 +108,15 @@ class BucketSource:
         with self._listing():
             entries = list(self._bucket.entries(self._prefix))
             alone = list(self._bucket.entry(self._prefix)) if self._prefix else []
-            found = {e["path"]: e for e in entries if e["size"]}
-            empty = sorted({e["path"] for e in entries} - found.keys())
-            parents = {path.rpartition("/")[0] for path in found.keys() | set(empty)}
+            objects = {e["path"]: e for e in entries if e["size"]}
+            empty = sorted({e["path"] for e in entries} - objects.keys())
+            parents = {path.rpartition("/")[0] for path in objects.keys() | set(empty)}
             # obstore drops the slash at the end of a marker's key. An object of that very key answers; a marker does not.
             candidates = [p for p in empty if not p.endswith(FOLDER_MARK) and p not in parents]
             for answer in side_by_side(self._bucket.entry, candidates, AT_ONCE):
-                found |= {entry["path"]: entry for entry in answer}
+                objects |= {entry["path"]: entry for entry in answer}
         # An empty object with others below it is a marker, too.
-        return list(found.values()) + [e for e in alone if e["size"] or not found]
+        return list(objects.values()) + [e for e in alone if e["size"] or not objects]
 
     @contextmanager
     def _listing(self) -> Iterator[None]:

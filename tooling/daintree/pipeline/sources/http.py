@@ -48,14 +48,14 @@ class HttpSource:
         """Raises SourceError for a URL that is malformed."""
         parts = _split(url)
         self._origin = without_query(parts)
-        asked = (
+        address = (
             parts.scheme,
             host_and_port(parts),
             quoted(parts.path),
             quoted(parts.query),
             "",
         )
-        self._client = WebClient(urlunsplit(asked), self._origin, _authorization(parts), limits)
+        self._client = WebClient(urlunsplit(address), self._origin, _authorization(parts), limits)
         self._has_query = bool(parts.query)
         self._name = _file_name(parts.path)
         self._sha256 = sha256
@@ -88,16 +88,16 @@ class HttpSource:
         """A link to the file kept in the store, downloaded again if it is gone from there."""
         digest = self.identify().digest or self.fetch().digest
         assert digest is not None
-        kept = self._store.source_path(digest)
-        if kept is None:
+        path = self._store.source_path(digest)
+        if path is None:
             # What was planned for these bytes must not be computed from others.
             if self._download().digest != digest:
                 raise SourceError(f"the source {self._origin} changed meanwhile", hint="run again")
-            kept = self._store.source_path(digest)
-        if kept is None:
+            path = self._store.source_path(digest)
+        if path is None:
             raise SourceError(f"the source {self._origin} is gone from the store", hint="run again")
-        (directory / self._name).symlink_to(kept / self._name)
-        return {self._name: kept / self._name}
+        (directory / self._name).symlink_to(path / self._name)
+        return {self._name: path / self._name}
 
     def holds(self, directory: Path) -> bool:
         """False: nothing is written behind a URL."""

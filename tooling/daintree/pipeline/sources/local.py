@@ -185,8 +185,8 @@ class LocalSource:
         """Paths below the source's directory that the pattern matches; "", which is all of it, without a pattern."""
         if not self._pattern:
             return [""]
-        found = glob.glob(self._pattern, root_dir=self._path, recursive=True)
-        return sorted({os.path.normpath(name) for name in found} - {"."})
+        matches = glob.glob(self._pattern, root_dir=self._path, recursive=True)
+        return sorted({os.path.normpath(name) for name in matches} - {"."})
 
     def _above(self, name: str) -> tuple[str, ...]:
         """The real paths of the directories that a match lies in; links among them are checked."""
