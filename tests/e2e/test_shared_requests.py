@@ -101,3 +101,5 @@ def test_a_history_costs_no_more_than_two_requests_a_run_shown(
     shown = tapped.doit("history", "--limit", "20").stdout.splitlines()
     assert len(shown) == 1 + 20
     assert len(way.requests) <= 2 * 20
+    # The pipelines, the stages of the one, the newest of each stage: s0 to s9 and the three of `words`.
+    assert len(way.requests) == 2 + (STAGES + 3) + 20

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -183,8 +183,15 @@ def runs_of(store: Store, pipeline: str, stage: str, expected: int = 1) -> Itera
 
     Raises UsageError for a pipeline or stage without a run.
     """
+    if stage:
+        check_recorded(store, pipeline, stage)
+    runs = store.history(pipeline, stage, expected)
+    first = next(runs, None)
+    if first is not None:
+        return chain([first], runs)
+    # Whoever finds something need not ask a bucket for the names again.
     check_recorded(store, pipeline, stage)
-    return store.history(pipeline, stage, expected)
+    return runs
 
 
 def check_recorded(store: Store, pipeline: str, stage: str) -> None:
