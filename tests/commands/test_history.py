@@ -76,6 +76,7 @@ def test_a_page_says_everything(manifest: RunManifest, store: Store) -> None:
         "when         2024-01-02T03:04:05Z to 2024-01-02T03:04:17Z (12.3 s)",
         "where        engine, runner local, venv-3.11-linux-x86_64",
         "by           ada",
+        "project      -",
         f"commit       {'f' * 40} with changes on top",
         f"component    c/join at sha256:{'7' * 64}",
         "memory       2.0 MB",
