@@ -25,10 +25,11 @@ _VARYING = [
     (re.compile(r"\b[0-9a-f]{64}\b"), "<digest>"),
     (re.compile(r"\b[0-9a-f]{40}\b"), "<commit>"),
     (re.compile(r"\b[0-9a-f]{20}\b"), "<version>"),
+    # Before the short ids: a number of eight digits looks like one.
+    (re.compile(rf'("(?:{_MEASURED})": )[\d.e-]+'), r"\1<number>"),
     (re.compile(r"(?<= {2})[0-9a-f]{8}$", re.MULTILINE), "<hex>"),
     (re.compile(r"\b(?=[a-f]*[0-9])[0-9a-f]{8}\b"), "<hex>"),
     (re.compile(r"\b(?=[0-9a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{7,12}\b"), "<hex>"),
-    (re.compile(rf'("(?:{_MEASURED})": )[\d.e-]+'), r"\1<number>"),
     (re.compile(r"\b(\d+ h \d\d min|\d+ min \d\d s|\d+(\.\d+)? (s|min|h))\b"), "<duration>"),
     (re.compile(r"\b\d+(\.\d+)? (B|kB|MB|GB)\b"), "<size>"),
     (re.compile(r"venv-3\.\d+-[a-z0-9]+-\w+"), "<environment class>"),
