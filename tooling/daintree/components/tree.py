@@ -146,8 +146,8 @@ class WorkingTree:
         if self._covered == self._loaded or not self.repository.head:
             return
         self._loaded = {*self._covered}
-        original = f"{self._variables['GIT_INDEX_FILE']}.before"
-        paths = self._prepare(original)
+        paths = self._prepare()
+        original = self._index_before()
         addition = self._addition(self._present(paths))
         comparison = self._comparison(self.repository.head)
         before = {**self._variables, "GIT_INDEX_FILE": original}
@@ -209,14 +209,19 @@ class WorkingTree:
     def named(self, name: str) -> set[str]:
         """Return the paths of all files with this name."""
         self._ensure()
-        return self._find(name)
-
-    def _find(self, name: str) -> set[str]:
         if name not in self._named:
-            ends = (f"/{name}".encode(), f"\t{name}".encode())
-            matches = (record for record in self._records if record.endswith(ends))
-            self._named[name] = {path_text(self._path(record)) for record in matches}
+            self._find([name])
         return self._named[name]
+
+    def _find(self, names: Iterable[str]) -> None:
+        """Note the paths of all files with one of these names, in one pass over the list."""
+        self._named.update({name: set() for name in names})
+        ends = tuple(f"{mark}{name}".encode() for name in names for mark in "/\t")
+        for record in self._records:
+            if record.endswith(ends):
+                path = path_text(self._path(record))
+                # A name may have a tab in it.
+                self._named.get(path.rpartition("/")[2], set()).add(path)
 
     def differences(self, commit: str) -> Differences:
         """Return the commit's and this tree's entry of each path below the project's root that is not the same in both.
@@ -280,12 +285,12 @@ class WorkingTree:
         self._add(self._present(paths))
         self._list(paths)
 
-    def _prepare(self, *copies: str) -> list[str]:
-        """Copy the index, to further files as well; return the paths that git is to look at."""
+    def _prepare(self) -> list[str]:
+        """Copy the index; return the paths that git is to look at."""
         if (self.root / TOP).is_symlink():
             raise GitError(f"{TOP} is a link", hint="put the components into the project itself")
         self.readings += 1
-        self._copy_index(self._variables["GIT_INDEX_FILE"], *copies)
+        self._copy_index(Path(self._variables["GIT_INDEX_FILE"]))
         return self._paths()
 
     def _settle(self) -> None:
@@ -296,8 +301,8 @@ class WorkingTree:
         listing, comparison = started.listing.finish(), started.comparison.finish()
         is_whole = not listing.code and not comparison.code and self._is_plain(listing.stdout)
         before = _differences(comparison.stdout) if is_whole else {}
-        for name in started.names if is_whole else ():
-            self._find(name)
+        if is_whole:
+            self._find(started.names)
         is_added = self._is_added(started.addition.finish(), started.arguments)
         if not is_added:
             self._add(self._present(started.paths))
@@ -337,21 +342,33 @@ class WorkingTree:
         }
         return [*wanted, *sorted(parent + ATTRIBUTES for parent in above)]
 
-    def _copy_index(self, *targets: str) -> None:
+    def _copy_index(self, target: Path) -> None:
         """Copy the index with its time: git compares the times of files with it to tell which edits it may have missed."""
         try:
             with open(self.repository.git_directory / "index", "rb") as index:
                 status = os.fstat(index.fileno())
-                content = index.read()
+                target.write_bytes(index.read())
         except FileNotFoundError:
-            for target in targets:
-                Path(target).unlink(missing_ok=True)
+            target.unlink(missing_ok=True)
             return
         except OSError as error:
             raise GitError(f"git's index cannot be read: {error.strerror}") from None
-        for target in targets:
-            Path(target).write_bytes(content)
-            os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+        os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    def _index_before(self) -> str:
+        """Give the copy a second name: git writes a new file in place of the first, and leaves this one as it is."""
+        index = self._variables["GIT_INDEX_FILE"]
+        before = f"{index}.before"
+        Path(before).unlink(missing_ok=True)
+        if os.path.exists(index):
+            try:
+                os.link(index, before)
+            except OSError:
+                # A file system without hard links.
+                import shutil
+
+                shutil.copy2(index, before)
+        return before
 
     def _git(self, *arguments: str, stdin: bytes | None = None) -> bytes:
         return git(self.root, *FLAGS, *arguments, stdin=stdin, env=self._variables)
