@@ -9,9 +9,8 @@ import msgspec
 import pytest
 
 from daintree.components import ComponentVersion, VersionedFile
-from daintree.pipeline.binding import bind
 from daintree.pipeline.decisions import Decision, Hit, SourceIdentity
-from daintree.pipeline.plan import Plan, Planned
+from daintree.pipeline.plan import Plan, Planned, bind
 from daintree.pipeline.session import Request, Session
 from daintree.settings import read_settings
 from daintree.spec.component import ComponentSpec

@@ -5,8 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from daintree.commands.progress import Progress
-from daintree.commands.run import run_as_json, run_summary
+from daintree.commands.run import Progress, run_as_json, run_summary
 from daintree.pipeline.decisions import Hit, Miss, Result
 from daintree.pipeline.engine import PipelineRun
 from daintree.pipeline.plan import Planned

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from daintree.commands.progress import Progress
+from daintree.commands.run import Progress
 from daintree.commands.watch import WatchEvents, WatchLines, WatchReport
 from daintree.errors import SourceError, StageFailed
 from daintree.pipeline.decisions import Miss

@@ -9,8 +9,8 @@ import pytest
 
 from daintree.components import ComponentVersion
 from daintree.errors import UsageError
-from daintree.pipeline.binding import bind
 from daintree.pipeline.decisions import BoundStage, Hit, SourceIdentity, inputs_of
+from daintree.pipeline.plan import bind
 from daintree.pipeline.sweep import Sweep, parse_axes, sweep
 from daintree.spec.component import ComponentSpec, Param, Scalar
 from daintree.spec.pipeline import Pipeline, plain_stage, read_pipeline

@@ -10,9 +10,8 @@ from typing import Any, cast
 from daintree.commands.doit_adapter import RunOptions, run_stages
 from daintree.components import ComponentVersion
 from daintree.errors import EnvironmentFailed
-from daintree.pipeline.binding import bind
 from daintree.pipeline.engine import PipelineRun
-from daintree.pipeline.plan import Plan, Planned, decided, refresh_tokens
+from daintree.pipeline.plan import Plan, Planned, bind, decided, refresh_tokens
 from daintree.pipeline.session import Request, Session
 from daintree.runners.runner import Job, Outcome, Prepared
 from daintree.settings import read_settings

@@ -360,15 +360,22 @@ def plan_request(settings: Settings, request: Request, *, fetch: bool = False) -
     `fetch` allows a remote source to be downloaded. Raises as `Session` and `make_plan` do.
     """
     # Imported here: half of the commands plan nothing.
+    from daintree.components import TOP
     from daintree.pipeline.plan import Planned, make_plan
     from daintree.pipeline.session import Session
 
     session = Session(settings, request, reserved_names(settings.root))
     made = Planned(session, make_plan(session, fetch=fetch))
     misses = [s for s in made.plan.stages if made.plan.decisions[s.name].status == "miss"]
-    names = {stage.component for stage in misses if not made.plan.version_of(stage).image}
+    versions = [v for v in map(made.plan.version_of, misses) if not v.image]
+    names = {
+        version.name
+        for version in versions
+        for user in (version.name, *version.libraries)
+        if (settings.root / TOP / user / "requirements.in").exists()
+    }
     if names:
-        # Imported here: a plan without a miss needs none of it.
+        # Imported here: what requires nothing has no lock.
         from daintree.authoring.lock_requirements import stale_locks
 
         for warning in stale_locks(settings.root, sorted(names)):

@@ -21,7 +21,7 @@ from daintree.components import (
 )
 from daintree.components.git import ignored_paths
 from daintree.errors import DaintreeError, SpecError
-from daintree.pipeline.binding import check_parameters
+from daintree.pipeline.plan import check_parameters
 from daintree.settings import find_project, is_daintree
 from daintree.spec.pipeline import Stage, load_pipeline, pipeline_files
 from daintree.terminal import columns

@@ -223,7 +223,7 @@ def run(
     as planning does.
     """
     from daintree.commands.doit_adapter import RunOptions, run_stages
-    from daintree.commands.progress import Progress
+    from daintree.commands.run import Progress
     from daintree.pipeline.engine import PipelineRun
 
     name, stage = _names(target)

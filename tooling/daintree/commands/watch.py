@@ -20,8 +20,7 @@ from daintree.commands.command import (
     reserved_names,
 )
 from daintree.commands.doit_adapter import RunOptions, run_stages
-from daintree.commands.progress import Progress
-from daintree.commands.run import run_as_json, run_summary
+from daintree.commands.run import Progress, run_as_json, run_summary
 from daintree.errors import DaintreeError, SourceError, StoreUnavailable, UsageError, from_os_error
 from daintree.pipeline.decisions import Hit, Miss, inputs_of
 from daintree.pipeline.engine import PipelineRun

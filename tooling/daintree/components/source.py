@@ -6,14 +6,17 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from daintree.components.dockerignore import Dockerignore
 from daintree.components.git import blob_id
 from daintree.components.tree import REGULAR, SUBMODULE, SYMLINK, TOP, Entry, Tree
 from daintree.errors import SpecError, VersionError
 from daintree.spec.component import ComponentSpec, read_component
+
+if TYPE_CHECKING:
+    from daintree.components.dockerignore import Dockerignore
 
 DOCKERFILE, SPEC, IGNORE, TESTS = "Dockerfile", "component.yaml", ".dockerignore", "tests"
 ENTRYPOINT, REQUIREMENTS, PACKAGE = "main.py", "requirements.txt", "__init__.py"
@@ -188,7 +191,7 @@ def read_source(tree: Tree, name: str) -> Source | None:
         )
     special = {known: _regular(present, f"{directory}/{known}") for known in READ_WHOLE}
     ignore_file, spec_file = special[IGNORE], special[SPEC]
-    ignore = Dockerignore(tree.content(ignore_file), ignore_file.path) if ignore_file else None
+    ignore = _dockerignore(tree, ignore_file) if ignore_file else None
     spec = specification(tree.content(spec_file), spec_file.path) if spec_file else ComponentSpec()
     source = Source(name, directory, tuple(present), (), spec, special[DOCKERFILE])
     counted = tuple(e for e in present if _counts(source.within(e), e.mode, ignore))
@@ -221,6 +224,13 @@ def _regular(entries: Sequence[Entry], path: str) -> Entry | None:
         if entry.path == path:
             return entry
     return None
+
+
+def _dockerignore(tree: Tree, file: Entry) -> Dockerignore:
+    # Imported here: few components have one.
+    from daintree.components.dockerignore import Dockerignore
+
+    return Dockerignore(tree.content(file), file.path)
 
 
 def _counts(path: str, mode: str, ignore: Dockerignore | None) -> bool:

@@ -14,7 +14,6 @@ from pathlib import Path
 import msgspec
 
 from daintree.components.dockerfile import base_images, python_of_image, with_platform
-from daintree.components.dockerignore import excluding_patterns
 from daintree.components.git import ignored_by
 from daintree.components.source import (
     DOCKERFILE,
@@ -411,10 +410,13 @@ def _leave_out(tree: WorkingTree, names: Sequence[str]) -> None:
             contents[directory] = b""
             with suppress(OSError, ValueError):
                 contents[directory] = (tree.root / directory / IGNORE).read_bytes()
+    patterns = {directory: [TESTS] for directory in contents}
+    for directory in filter(contents.get, contents):
+        from daintree.components.dockerignore import excluding_patterns
+
+        patterns[directory] += excluding_patterns(contents[directory], counted=READ_WHOLE)
     tree.exclude(
-        f"{directory}/{pattern}"
-        for directory, content in contents.items()
-        for pattern in (TESTS, *excluding_patterns(content, counted=READ_WHOLE))
+        f"{directory}/{pattern}" for directory in patterns for pattern in patterns[directory]
     )
     for directory, content in contents.items():
         entries = tree.files(f"{directory}/{IGNORE}")

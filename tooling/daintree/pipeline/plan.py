@@ -10,7 +10,6 @@ import msgspec
 
 from daintree.components import TOP, ComponentVersion, is_component, read_versions
 from daintree.errors import ArtifactDamaged, DaintreeError, EnvironmentFailed, SpecError, UsageError
-from daintree.pipeline.binding import bind
 from daintree.pipeline.decisions import (
     BoundStage,
     Check,
@@ -26,10 +25,12 @@ from daintree.pipeline.decisions import (
 from daintree.pipeline.session import Request, Session
 from daintree.runners import open_runner, with_python
 from daintree.settings import Settings
-from daintree.spec.pipeline import Pipeline, plain_stage
+from daintree.spec.component import ComponentSpec, Scalar, canonical, parse_value, value_problem
+from daintree.spec.pipeline import Pipeline, Stage, plain_stage
 from daintree.store.layout import run_id
 from daintree.store.records import IndexRecord
 from daintree.store.store import Store
+from daintree.terminal import nearest
 
 Decided = TypeVar("Decided")
 
@@ -299,3 +300,103 @@ def bound_to(plan: Plan, environments: Mapping[str, str]) -> list[BoundStage]:
         moved = msgspec.structs.replace(stage, environment=environments[stage.name])
         bound[stage.name] = with_recipe(moved, needs, plan.identities)
     return list(bound.values())
+
+
+def bind(
+    pipeline: Pipeline,
+    versions: Mapping[str, ComponentVersion],
+    overrides: Mapping[str, Mapping[str, str]],
+    environment_class: Callable[[ComponentSpec], str],
+    identities: Mapping[str, SourceIdentity],
+    tokens: Mapping[str, str],
+) -> tuple[BoundStage, ...]:
+    """The pipeline's stages, bound, in the pipeline's order; `versions` are by what names each stage's code, `identities` by source,
+    `tokens` by `refresh`; `environment_class` is the runner's.
+
+    Raises SpecError for a parameter in the pipeline file that its component does not take, UsageError for one
+    on the command line.
+    """
+    bound: dict[str, BoundStage] = {}
+    for stage in pipeline.stages:
+        version = versions[stage.code]
+        parameters = _parameters(stage, version, overrides.get(plain_stage(stage.name), {}))
+        environment = environment_class(version.spec)
+        unbound = BoundStage(
+            name=stage.name,
+            component=version.name,
+            version=version.digest,
+            files={file.path: f"{file.mode} {file.blob}" for file in version.files},
+            spec=version.spec,
+            parameters=parameters,
+            needs=stage.needs,
+            sources=stage.sources,
+            refresh=tokens.get(stage.refresh, ""),
+            resources=stage.resources or version.spec.resources,
+            environment=environment,
+            recipe="",
+        )
+        needs = {plain_stage(need): bound[need].recipe for need in stage.needs}
+        bound[stage.name] = with_recipe(unbound, needs, identities)
+    return tuple(bound.values())
+
+
+def check_parameters(stage: Stage, spec: ComponentSpec, component: str) -> None:
+    """Raise SpecError for a parameter in the pipeline file that the component does not take, or not with that value.
+
+    A component that serves is refused: it never ends, so no stage can come of it. One that monitors reads what
+    no stage has written.
+    """
+    if spec.serves:
+        raise SpecError(
+            f"{stage.place}: component {stage.component} is a service, and a stage has to end",
+            hint=f"leave it out, and serve what {spec.serves} writes: doit serve {stage.component}",
+        )
+    if spec.monitors:
+        raise SpecError(
+            f"{stage.place}: component {stage.component} is a monitor, which reads what a service has served",
+            hint=f"leave it out: doit monitor {stage.component}",
+        )
+    for name, value in stage.params.items():
+        if name not in spec.params:
+            raise SpecError(
+                f"{stage.place}: component {component} has no parameter {name!r}",
+                hint=nearest(name, list(spec.params)) or "it takes no parameters",
+            )
+        problem = value_problem(value, spec.params[name])
+        if problem:
+            raise SpecError(f"{stage.place}: parameter {name!r} of stage {stage.name!r}: {problem}")
+
+
+def _parameters(
+    stage: Stage, version: ComponentVersion, overrides: Mapping[str, str]
+) -> dict[str, Scalar]:
+    spec = version.spec
+    check_parameters(stage, spec, version.name)
+    values = {name: param.default for name, param in spec.params.items()} | stage.params
+    for name, text in overrides.items():
+        values[name] = _override(stage, name, text, version)
+    for name, given in values.items():
+        if given is None:
+            raise SpecError(
+                f"{stage.place}: stage {stage.name!r} needs a value for its parameter {name!r}",
+                hint=f"params: {{{name}: …}} in the pipeline, or --set {stage.name}.{name}=…",
+            )
+    return {n: canonical(v, spec.params[n]) for n, v in sorted(values.items()) if v is not None}
+
+
+def _override(stage: Stage, name: str, text: str, version: ComponentVersion) -> Scalar:
+    spec = version.spec
+    target = f"--set {stage.name}.{name}"
+    if name not in spec.params:
+        raise UsageError(
+            f"{target}: component {version.name} has no parameter {name!r}",
+            hint=nearest(name, list(spec.params)) or "it takes no parameters",
+        )
+    try:
+        value = parse_value(text, spec.params[name])
+    except ValueError as error:
+        raise UsageError(f"{target}: {error}", hint=spec.params[name].help) from None
+    problem = value_problem(value, spec.params[name])
+    if problem:
+        raise UsageError(f"{target}: {problem}", hint=spec.params[name].help)
+    return value

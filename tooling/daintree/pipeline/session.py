@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from daintree.concurrency import side_by_side
-from daintree.errors import DaintreeError, SourceError, SpecError
-from daintree.pipeline.binding import parse_overrides
+from daintree.errors import DaintreeError, SourceError, SpecError, UsageError
 from daintree.pipeline.decisions import SourceIdentity
 from daintree.pipeline.sources import Source, open_source
 from daintree.runners import open_runner
@@ -20,6 +19,7 @@ from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files, plai
 from daintree.spec.yaml import cache_documents
 from daintree.store.records import RunManifest
 from daintree.store.store import Store, open_store
+from daintree.terminal import nearest
 
 # Histories read side by side.
 AT_ONCE = 16
@@ -167,3 +167,27 @@ def check_outputs(root: Path, pipeline: Pipeline) -> None:
                 + ("are one directory" if mine == theirs else "lie one in the other"),
                 hint="each run would replace the other's: give each pipeline a directory of its own",
             )
+
+
+def parse_overrides(pipeline: Pipeline, settings: Sequence[str]) -> dict[str, dict[str, str]]:
+    """`stage.parameter=value` texts as {stage: {parameter: text}}; the last one of a parameter wins.
+
+    Raises UsageError for another form, or for a stage that the pipeline does not have.
+    """
+    names = [stage.name for stage in pipeline.stages]
+    overrides: dict[str, dict[str, str]] = {}
+    for text in settings:
+        target, equals, value = text.partition("=")
+        stage, dot, parameter = target.partition(".")
+        if not (equals and dot and stage and parameter):
+            raise UsageError(
+                f"--set {text!r} cannot be read",
+                hint="write --set stage.parameter=value, e.g. --set train.epochs=20",
+            )
+        if stage not in names:
+            raise UsageError(
+                f"--set {text}: pipeline {pipeline.name!r} has no stage {stage!r}",
+                hint=nearest(stage, names),
+            )
+        overrides.setdefault(stage, {})[parameter.replace("-", "_")] = value
+    return overrides

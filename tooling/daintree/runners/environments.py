@@ -23,7 +23,6 @@ from daintree.runners.interpreter import (
     inspect_interpreter,
     minor_version,
 )
-from daintree.runners.uv import complaint, install_hint, run_uv
 
 SIZE_NOTE = "# installed size: "
 MADE_BY_NOTE = "# made by: doit lock "
@@ -139,6 +138,8 @@ def find_python(version: str) -> str:
     own = inspect_interpreter(sys.executable)
     if version in ("", minor_version(own)):
         return sys.executable
+    from daintree.runners.uv import run_uv
+
     done = run_uv(["python", "find", "--no-project", "--system", "--no-python-downloads", version])
     paths = done.stdout.decode("utf-8", "surrogateescape").split("\n")[: 0 if done.code else 1]
     # uv gives up at the first shim of pyenv's that starts nothing, as those of versions that are not chosen do.
@@ -407,6 +408,9 @@ def installed_size(python: Path) -> str:
 
 
 def _uv(arguments: list[str | Path], owner: str, lock: int) -> None:
+    # Imported here: an environment that is there needs none of it.
+    from daintree.runners.uv import complaint, install_hint, run_uv
+
     # uv keeps the lock open: should this process be killed, the next one waits until its uv has
     # ended, too.
     done = run_uv(arguments, pass_fds=[lock])

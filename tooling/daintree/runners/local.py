@@ -11,13 +11,6 @@ from typing import TYPE_CHECKING
 from daintree.errors import EnvironmentFailed, StageFailed
 from daintree.runners.interpreter import environment_class, environment_of
 from daintree.runners.runner import Job, Outcome, Prepared, Shell
-from daintree.runners.variables import (
-    environment_for,
-    missing_variables,
-    secrets_of,
-    shell_command,
-    stage_variables,
-)
 from daintree.settings import Settings
 
 if TYPE_CHECKING:
@@ -68,6 +61,10 @@ class LocalRunner:
                 find_python(version.spec.python)
             except EnvironmentFailed as error:
                 return EnvironmentFailed(f"{version.name}: {error.message}", hint=error.hint)
+        if not version.spec.env:
+            return None
+        from daintree.runners.variables import missing_variables
+
         return missing_variables(version.name, version.spec.env, self._settings.root)
 
     def prepare(
@@ -110,6 +107,7 @@ class LocalRunner:
 
     def execute(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
         from daintree.runners.child_process import ChildFailed, LogFailed, run_child
+        from daintree.runners.variables import secrets_of
 
         command, variables = self.command(job)
         if not os.path.exists(command[0]):
@@ -132,6 +130,8 @@ class LocalRunner:
             raise StageFailed(f"stage {job.label}: {error}") from error
 
     def command(self, job: Job) -> tuple[list[str], Mapping[str, str]]:
+        from daintree.runners.variables import environment_for, stage_variables
+
         snapshot, python = job.prepared.snapshot, job.prepared.python
         assert snapshot is not None
         assert python is not None
@@ -150,6 +150,8 @@ class LocalRunner:
 
     def shell(self, job: Job, *, terminal: bool) -> Shell:
         """A shell of this machine with the environment's Python first, in the snapshot's directory or the links in its place."""
+        from daintree.runners.variables import shell_command
+
         assert job.prepared.snapshot is not None
         command, variables = self.command(job)
         start, more = shell_command(

@@ -6,8 +6,9 @@ import pytest
 
 from daintree.components import ComponentVersion, VersionedFile
 from daintree.errors import DaintreeError, SpecError, UsageError
-from daintree.pipeline.binding import bind, parse_overrides
 from daintree.pipeline.decisions import BoundStage, SourceIdentity
+from daintree.pipeline.plan import bind
+from daintree.pipeline.session import parse_overrides
 from daintree.spec.component import ComponentSpec, Param, Resources
 from daintree.spec.pipeline import read_pipeline
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from daintree.commands.progress import Progress
+from daintree.commands.run import Progress
 from daintree.pipeline.decisions import Hit, Miss
 from daintree.pipeline.plan import Planned
 
