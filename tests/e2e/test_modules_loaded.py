@@ -22,19 +22,19 @@ def write():
     with open(sys.argv[0] and LOADED, "w") as file:
         json.dump({name: path for name, path in loaded.items() if path}, file)
 """
-# Whoever makes one smaller lowers its limit; 50 and 8,500 are the aim.
-COMPUTING = (57, 14_000)
-NOTHING_TO_DO = (47, 11_150)
+# Whoever makes one smaller lowers its limit; 8,500 lines are the aim.
+COMPUTING = (50, 13_400)
+NOTHING_TO_DO = (42, 10_820)
 
 
-def loaded(project: Project) -> tuple[int, int]:
-    """(modules, lines) of ours that `doit run solo` loads."""
+def loaded(project: Project, *options: str) -> tuple[int, int]:
+    """(modules, lines) of ours that `doit run solo` loads; the environment is there."""
     place = project.root.parent / "loaded.json"
     directory = project.root.parent / "printer"
     directory.mkdir(exist_ok=True)
     text = PRINTER.replace("sys.argv[0] and LOADED", repr(str(place)))
     (directory / "sitecustomize.py").write_text(text)
-    finished = project.doit("run", "solo", env={"PYTHONPATH": str(directory)})
+    finished = project.doit("run", "solo", *options, env={"PYTHONPATH": str(directory)})
     assert finished.code == 0, finished.stderr
     files = json.loads(place.read_text()).values()
     return len(files), sum(open(file, encoding="utf-8").read().count("\n") for file in files)
@@ -42,7 +42,9 @@ def loaded(project: Project) -> tuple[int, int]:
 
 def test_a_run_of_one_stage_loads_no_more_than_it_did(project: Project) -> None:
     project.pipeline("solo", "text/load")
-    computing = loaded(project)
+    # Making an environment is work of its own, done once.
+    project.run("solo")
+    computing = loaded(project, "--force", "load")
     nothing_to_do = loaded(project)
     assert computing <= COMPUTING, computing
     assert computing[1] <= COMPUTING[1], computing

@@ -18,7 +18,7 @@ from daintree.runners.environments import (
     installed_size,
     is_in_use,
 )
-from daintree.runners.interpreter import (
+from daintree.runners.runner import (
     bytecode_directory,
     environment_of,
     inspect_interpreter,

@@ -19,7 +19,7 @@ from daintree.components import TOP, discover_components, discover_libraries, re
 from daintree.errors import DaintreeError, EnvironmentFailed
 from daintree.runners.child_process import ChildFailed, run_child
 from daintree.runners.environments import Environments, find_python
-from daintree.runners.interpreter import bytecode_directory, site_packages
+from daintree.runners.runner import bytecode_directory, site_packages
 from daintree.runners.variables import stage_variables
 from daintree.settings import find_project, install_command, read_settings
 from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files

@@ -1,12 +1,14 @@
-"""Source directories of components, libraries and the tooling's own image: which there are, and the files of each."""
+"""Source directories of components, libraries and the tooling's own image: which there are, and the files of each, less what `.dockerignore` names."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import posixpath
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,9 +17,6 @@ from daintree.components.tree import REGULAR, SUBMODULE, SYMLINK, TOP, Entry, Tr
 from daintree.errors import SpecError, VersionError
 from daintree.spec.component import ComponentSpec, read_component
 
-if TYPE_CHECKING:
-    from daintree.components.dockerignore import Dockerignore
-
 DOCKERFILE, SPEC, IGNORE, TESTS = "Dockerfile", "component.yaml", ".dockerignore", "tests"
 ENTRYPOINT, REQUIREMENTS, PACKAGE = "main.py", "requirements.txt", "__init__.py"
 PROJECT_FILE = "pyproject.toml"
@@ -25,6 +24,17 @@ PROJECT_FILE = "pyproject.toml"
 TOOLING, TOOLING_DIRECTORY = "daintree/tooling", "deploy/tooling"
 TOOLING_PARTS = ("tooling", PROJECT_FILE, "LICENSE")
 READ_WHOLE = (DOCKERFILE, SPEC, IGNORE)
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_SPECIAL = re.compile(r"[*?\[\]\\]")
+_TOKEN = re.compile(r"\*\*/?|\\.|.", re.DOTALL)
+# What Go's filepath.Match accepts: escapes, classes of characters and ranges, anything else.
+_CLASS_MEMBER = r"(?:\\.|[^\\\]-])"
+_WELL_FORMED = rf"(?s)(?:\\.|\[\^?(?:{_CLASS_MEMBER}(?:-{_CLASS_MEMBER})?)+\]|[^\\\[])*"
+
+_PLAIN = re.compile(r"/?(?:[\w-][\w.-]*/)*\*?[\w.-]*[\w-]/?", re.ASCII)
+
+Matches = Callable[[str], bool]
 _DEFAULT_PYTHON = "3.11"
 _INSTALL = """\
 COPY requirements.txt /application/
@@ -191,7 +201,7 @@ def read_source(tree: Tree, name: str) -> Source | None:
         )
     special = {known: _regular(present, f"{directory}/{known}") for known in READ_WHOLE}
     ignore_file, spec_file = special[IGNORE], special[SPEC]
-    ignore = _dockerignore(tree, ignore_file) if ignore_file else None
+    ignore = Dockerignore(tree.content(ignore_file), ignore_file.path) if ignore_file else None
     spec = specification(tree.content(spec_file), spec_file.path) if spec_file else ComponentSpec()
     source = Source(name, directory, tuple(present), (), spec, special[DOCKERFILE])
     counted = tuple(e for e in present if _counts(source.within(e), e.mode, ignore))
@@ -224,13 +234,6 @@ def _regular(entries: Sequence[Entry], path: str) -> Entry | None:
         if entry.path == path:
             return entry
     return None
-
-
-def _dockerignore(tree: Tree, file: Entry) -> Dockerignore:
-    # Imported here: few components have one.
-    from daintree.components.dockerignore import Dockerignore
-
-    return Dockerignore(tree.content(file), file.path)
 
 
 def _counts(path: str, mode: str, ignore: Dockerignore | None) -> bool:
@@ -268,3 +271,134 @@ def _check_links(tree: Tree, source: Source) -> None:
                 f"{source.directory}/{link} is a link that leaves its directory, to {target}",
                 hint="put the file itself there, or move what is shared into a library",
             )
+
+
+class Pattern(msgspec.Struct, frozen=True):
+    """One line: what it matches, and whether it takes back instead of ignoring."""
+
+    matches: Matches
+    takes_back: bool
+
+
+class Dockerignore:
+    """The patterns of one `.dockerignore`, as moby matches them; paths are relative to the directory it lies in.
+
+    The last pattern that matches decides; `!` takes back; a pattern that matches a directory matches
+    all below it, unless a later one takes that back; `**` stands for any number of directories, `*` and
+    `?` do not cross a `/`, `[a-z]` is a class, and a backslash escapes the character after it.
+    """
+
+    def __init__(self, content: bytes, where: str) -> None:
+        """Read the file's content; `where` names it. Raises VersionError for a bad pattern."""
+        self._patterns = _parse(content, where)
+        self._directories: dict[str, list[bool]] = {"": [False] * len(self._patterns)}
+
+    def ignores(self, path: str) -> bool:
+        """True when Docker leaves this file out of a build."""
+        return self._judge(path)[0]
+
+    def _judge(self, path: str) -> tuple[bool, list[bool]]:
+        """True when the path is ignored, with the patterns that matched it or a directory above."""
+        above = self._matched_directory(path.rpartition("/")[0])
+        ignored = False
+        matched = list(above)
+        for number, pattern in enumerate(self._patterns):
+            if not matched[number]:
+                # One that would change nothing is not tried, so it does not reach what lies below.
+                matched[number] = pattern.takes_back == ignored and pattern.matches(path)
+            if matched[number]:
+                ignored = not pattern.takes_back
+        return ignored, matched
+
+    def _matched_directory(self, directory: str) -> list[bool]:
+        if directory not in self._directories:
+            self._directories[directory] = self._judge(directory)[1]
+        return self._directories[directory]
+
+
+def excluding_patterns(content: bytes, *, counted: Iterable[str]) -> list[str]:
+    """Return git patterns of paths that a `.dockerignore` surely leaves out: plain names, and `*` in one of them.
+
+    What spares one of the `counted` names is left to `Dockerignore`, and so is everything where a line takes back.
+    """
+    lines = content.decode("utf-8", "replace").splitlines()
+    if any(line.lstrip().startswith("!") for line in lines):
+        return []
+    plain = [line.strip().strip("/") for line in lines if _PLAIN.fullmatch(line.strip())]
+    return [
+        git_pattern
+        for pattern in plain
+        if pattern and not any(_matcher(pattern)(name) for name in counted)
+        for git_pattern in ((pattern, f"{pattern}/**") if "*" in pattern else (pattern,))
+    ]
+
+
+def _parse(content: bytes, where: str) -> list[Pattern]:
+    text = content.removeprefix(_BYTE_ORDER_MARK).decode("utf-8", "surrogateescape")
+    patterns = []
+    for number, line in enumerate(text.split("\n"), 1):
+        written = line.strip()
+        if line.startswith("#") or not written:
+            continue
+        try:
+            patterns.append(_pattern(written))
+        except ValueError as error:
+            raise VersionError(
+                f"{where}:{number}: {written!r} is not a pattern Docker understands: {error}",
+                hint="put a backslash before a character that is meant literally",
+            ) from None
+    return patterns
+
+
+def _pattern(written: str) -> Pattern:
+    takes_back = written.startswith("!")
+    cleaned = _clean(written[1:].strip() if takes_back else written)
+    if takes_back and cleaned in ("", "/"):
+        raise ValueError("nothing follows the !")
+    return Pattern(
+        _matcher(cleaned[1:] if len(cleaned) > 1 and cleaned[0] == "/" else cleaned), takes_back
+    )
+
+
+def _clean(path: str) -> str:
+    """Clean a path as Go's filepath.Clean does: Python's keeps two leading slashes."""
+    cleaned = posixpath.normpath(path) if path else ""
+    return cleaned[1:] if cleaned.startswith("//") else cleaned
+
+
+@lru_cache(maxsize=4096)
+def _matcher(pattern: str) -> Matches:
+    if not re.fullmatch(_WELL_FORMED, pattern):
+        raise ValueError("a [class] that is not closed or empty, or a backslash at the end")
+    if not _SPECIAL.search(pattern):
+        return pattern.__eq__
+    if pattern.endswith("**") and not _SPECIAL.search(pattern[:-2]):
+        return lambda path: path.startswith(pattern[:-2])
+    if pattern.startswith("**") and not _SPECIAL.search(pattern[2:]):
+        suffix = pattern[2:]
+        return lambda path: path.endswith(suffix) or path == suffix.removeprefix("/")
+    with warnings.catch_warnings():
+        # Python warns of "[[" and "&&" in a class, which may mean something else to it one day.
+        warnings.simplefilter("ignore", FutureWarning)
+        try:
+            expression = re.compile(_expression(pattern), re.ASCII)
+        except re.error as error:
+            raise ValueError(str(error)) from None
+    return lambda path: expression.fullmatch(path) is not None
+
+
+def _expression(pattern: str) -> str:
+    """The regular expression moby makes of a pattern, its oddities included."""
+    parts: list[str] = []
+    rest = pattern
+    while rest:
+        token = _TOKEN.match(rest)
+        assert token is not None
+        rest = rest[token.end() :]
+        if token[0] in ("**", "**/"):
+            parts.append("(.*/)?" if rest else ".*")
+        elif token[0] in (".", "+", "(", ")", "|", "{", "}", "$"):
+            parts.append("\\" + token[0])
+        else:
+            parts.append({"*": "[^/]*", "?": "[^/]"}.get(token[0], token[0]))
+    return "".join(parts)

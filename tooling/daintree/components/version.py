@@ -30,6 +30,7 @@ from daintree.components.source import (
     discover_components,
     discover_images,
     discover_libraries,
+    excluding_patterns,
     is_component,
     is_name,
     places,
@@ -410,13 +411,10 @@ def _leave_out(tree: WorkingTree, names: Sequence[str]) -> None:
             contents[directory] = b""
             with suppress(OSError, ValueError):
                 contents[directory] = (tree.root / directory / IGNORE).read_bytes()
-    patterns = {directory: [TESTS] for directory in contents}
-    for directory in filter(contents.get, contents):
-        from daintree.components.dockerignore import excluding_patterns
-
-        patterns[directory] += excluding_patterns(contents[directory], counted=READ_WHOLE)
     tree.exclude(
-        f"{directory}/{pattern}" for directory in patterns for pattern in patterns[directory]
+        f"{directory}/{pattern}"
+        for directory, content in contents.items()
+        for pattern in (TESTS, *excluding_patterns(content, counted=READ_WHOLE))
     )
     for directory, content in contents.items():
         entries = tree.files(f"{directory}/{IGNORE}")

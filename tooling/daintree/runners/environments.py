@@ -17,7 +17,7 @@ from pathlib import Path
 
 from daintree.digest import Plain, digest_record, short
 from daintree.errors import Check, EnvironmentFailed
-from daintree.runners.interpreter import (
+from daintree.runners.runner import (
     environment_class,
     environment_of,
     inspect_interpreter,

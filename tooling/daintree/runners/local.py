@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daintree.errors import EnvironmentFailed, StageFailed
-from daintree.runners.interpreter import environment_class, environment_of
-from daintree.runners.runner import Job, Outcome, Prepared, Shell
+from daintree.runners.runner import Job, Outcome, Prepared, Shell, environment_class, environment_of
 from daintree.settings import Settings
 
 if TYPE_CHECKING:

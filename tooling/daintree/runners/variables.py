@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daintree.errors import EnvironmentFailed
-from daintree.runners.interpreter import bytecode_directory
-from daintree.runners.runner import Job
+from daintree.runners.runner import Job, bytecode_directory
 from daintree.spec.component import FIXED_VARIABLES
 
 if TYPE_CHECKING:

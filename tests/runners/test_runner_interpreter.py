@@ -9,7 +9,7 @@ import pytest
 
 from daintree.errors import EnvironmentFailed
 from daintree.runners import with_python
-from daintree.runners.interpreter import environment_class, inspect_interpreter
+from daintree.runners.runner import environment_class, inspect_interpreter
 
 
 def stand_in(path: Path, *lines: str) -> Path:

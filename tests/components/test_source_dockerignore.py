@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daintree.components.dockerignore import Dockerignore
+from daintree.components.source import Dockerignore
 from daintree.errors import VersionError
 
 
