@@ -68,6 +68,15 @@ def test_only_what_is_new_is_read(store: Store, index: RunIndex, tmp_path: Path)
         assert runs(again) == [3, 2, 1]
 
 
+def test_the_newest_may_be_read_alone_and_the_others_later(store: Store, index: RunIndex) -> None:
+    add(store, *(entry(n, stage=f"s{n % 2}") for n in (1, 2, 3)), entry(4, pipeline="more"))
+    assert index.refresh("words", newest=2) == 2
+    assert runs(index) == [3, 2]
+    assert index.refresh("words") == 1
+    assert index.refresh() == 1
+    assert runs(index) == [4, 3, 2, 1]
+
+
 def test_what_is_gone_from_the_history_is_gone(store: Store, index: RunIndex) -> None:
     add(store, entry(1), entry(2, stage="other"), entry(3, pipeline="more"))
     index.refresh()

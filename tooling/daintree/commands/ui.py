@@ -108,6 +108,7 @@ class Ui(_PagesCommand):
                 application(self.open_project),
                 log_level="warning",
                 access_log=False,
+                ws="none",
                 timeout_graceful_shutdown=1,
                 server_header=False,
             )

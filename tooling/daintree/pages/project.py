@@ -131,16 +131,17 @@ class Project:
         if name not in self.pipelines():
             load_pipeline(self.settings.root, name, self.reserved)
 
-    def pipeline(self, name: str) -> PipelineView:
+    def pipeline(self, name: str, newest: int | None = None) -> PipelineView:
         """The pipeline with its plan; without statuses where its source or store cannot be read.
 
+        Of its runs that the index does not have yet, the `newest` are read (None: all).
         Raises as `load_pipeline` does where there is no such pipeline, or it is broken.
         """
         try:
-            return self._planned(self._plan(name))
+            return self._planned(self._plan(name), newest)
         except DaintreeError as error:
             pipeline = load_pipeline(self.settings.root, name, self.reserved)
-            runs = {} if isinstance(error, StoreError) else self._latest_runs(name)
+            runs = {} if isinstance(error, StoreError) else self._latest_runs(name, newest)
             stages = [
                 StageView(
                     name=s.name,
@@ -226,10 +227,10 @@ class Project:
         session = Session(self.settings, request, self.reserved)
         return Planned(session, make_plan(session, fetch=False))
 
-    def _planned(self, planned: Planned) -> PipelineView:
+    def _planned(self, planned: Planned, newest: int | None) -> PipelineView:
         session, plan = planned
         decisions = _decisions(planned)
-        runs = self._latest_runs(plan.pipeline.name)
+        runs = self._latest_runs(plan.pipeline.name, newest)
         stages = []
         for stage in plan.stages:
             decision, why = decisions[stage.name]
@@ -251,16 +252,16 @@ class Project:
         return _view(plan.pipeline, plan.origins, session.runner.name, stages)
 
     @contextmanager
-    def index(self, pipeline: str) -> Iterator[RunIndex]:
+    def index(self, pipeline: str, newest: int | None = None) -> Iterator[RunIndex]:
         """The index of runs, with what has come to the pipeline's history. `index_fault` is then why it is slow ("": it is not). Raises StoreError."""
         with opened(self.store, self.settings.cache) as index:
-            index.refresh(pipeline)
+            index.refresh(pipeline, newest=newest)
             yield index
             if index.is_lost:
                 self.index_fault = f"The index of runs cannot be written below {self.settings.cache}: each page reads the whole history."
 
-    def _latest_runs(self, pipeline: str) -> dict[str, list[HistoryEntry]]:
-        with self.index(pipeline) as index:
+    def _latest_runs(self, pipeline: str, newest: int | None) -> dict[str, list[HistoryEntry]]:
+        with self.index(pipeline, newest) as index:
             return index.latest(pipeline, MOST_DURATIONS)
 
     def _description(self, name: str) -> str:

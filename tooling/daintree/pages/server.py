@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -75,15 +76,16 @@ class _Pages:
         if path.endswith("/"):
             path += "index.html"
         site = self._site()
+        after = None
         if path == "index.html":
-            self._look_up_images()
             site.images = self._images
+            after = BackgroundTask(self._look_up_images)
         query = {name: request.query_params.getlist(name) for name in request.query_params}
         try:
             page = _in_site(lambda: site.render(path, query))
             policy = PLOTLY_POLICY if path.endswith("/metrics.html") else POLICY
             headers = {**HEADERS, "Content-Security-Policy": f"{policy}; frame-ancestors 'none'"}
-            return HTMLResponse(page, headers=headers)
+            return HTMLResponse(page, headers=headers, background=after)
         except DaintreeError as error:
             return HTMLResponse(site.fault(path, error), _status(error), headers=HEADERS)
 
@@ -150,7 +152,7 @@ class _Pages:
         return Site(self._open(), live=True)
 
     def _look_up_images(self) -> None:
-        """Ask registry or engine in the background: a page does not wait for them."""
+        """Ask registry or engine in the background: a page does not wait for them, nor share its processor with them."""
         if time.monotonic() - self._looked_up < IMAGES_SECONDS and self._looked_up:
             return
         self._looked_up = time.monotonic()

@@ -44,6 +44,8 @@ FILES_A_PAGE = 500
 FILES_BESIDE = 12
 # Each stage's latest runs, whose curves are shown; all these; those to choose from; chosen ones at most.
 MOST_CURVES, MOST_RECORDS, CHOICES, MOST_CHOSEN = 5, 200, 40, 20
+# Runs of a pipeline that are new to the index, as the home page reads them.
+NEWEST = 32
 # Of a report: runs of a pipeline, a file that a page carries to be downloaded, and what marks a directory as one.
 MOST_RUNS = 100
 CARRIED_BYTES = 1 << 20
@@ -125,7 +127,8 @@ class Site:
 
     def _planned(self, name: str) -> PipelineView:
         try:
-            return self.project.pipeline(name)
+            # The home page shows the last run alone: it does not wait for a history that nobody has read yet.
+            return self.project.pipeline(name, newest=NEWEST)
         except DaintreeError as error:
             return PipelineView(name=name, fault=Fault(error.message, error.hint))
 

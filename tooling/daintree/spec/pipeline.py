@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -98,7 +99,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
+class Pipeline(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A checked pipeline. `stages` are in an order in which each comes after its needs.
 
     `sources` are by name, "" for the one `source`. `output_stages` are the stages copied to `output` ("" for no output); one subdirectory each when
@@ -116,13 +117,16 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
 
     def stage(self, name: str) -> Stage:
         """The stage of this name. Raises UsageError, with the nearest name, where there is none."""
-        for stage in self.stages:
-            if stage.name == name:
-                return stage
+        if name in self._by_name:
+            return self._by_name[name]
         raise UsageError(
             f"pipeline {self.name!r} has no stage {name!r}",
-            hint=nearest(name, [stage.name for stage in self.stages]),
+            hint=nearest(name, list(self._by_name)),
         )
+
+    @cached_property
+    def _by_name(self) -> dict[str, Stage]:
+        return {stage.name: stage for stage in self.stages}
 
     def typed_sources(self, words: Sequence[str]) -> dict[str, str]:
         """`--source` words as locations by name: that of the one `source`, or `name=location` of each of several.

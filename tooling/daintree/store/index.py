@@ -47,7 +47,8 @@ FEWEST_DIGITS = 6
 MOST_TOGETHER = 32
 
 _DAY = re.compile(r"\d{8}")
-_ENTRY = re.compile(r"\d{9}-(.+)")
+# What file managers leave in a directory has another form.
+_HISTORY_ENTRY = re.compile(rf"{layout.HISTORY}/[^/]+/[^/]+/\d{{8}}/\d{{9}}-[^/]+")
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -170,6 +171,14 @@ class Records:
             *(self._history_paths(*pair) for pair in pairs), key=lambda path: path.split("/")[3:]
         )
 
+    def every_history_path(self, pipeline: str = "", stage: str = "") -> Iterator[str]:
+        """The paths of the history entries of a stage, of a pipeline or of all, by one listing, in the order of the stages."""
+        directory = layout.stage_history(pipeline, stage) if stage else layout.HISTORY
+        if pipeline and not stage:
+            directory += "/" + layout.check_identifier("pipeline", pipeline)
+        listing = self.backend.list(directory)
+        return (entry.path for entry in listing if _HISTORY_ENTRY.fullmatch(entry.path))
+
     def read_history(self, paths: Sequence[str]) -> list[HistoryEntry | None]:
         """The history entries at these paths, in order, in one parallel round; None, and a warning, for one that is not readable."""
         contents = self.backend.get_many(paths, SMALL_RECORD_BYTES)
@@ -282,11 +291,10 @@ class Records:
         return record
 
     def _history_paths(self, pipeline: str, stage: str, day: str = "") -> Iterator[str]:
-        """The paths of a stage's entries, newest first; what file managers leave in a directory has another form."""
+        """The paths of a stage's entries, newest first."""
         directory = layout.stage_history(pipeline, stage)
         for entry in self.backend.list(f"{directory}/{day}" if day else directory):
-            part = entry.path.removeprefix(f"{directory}/").split("/")
-            if len(part) == 2 and _DAY.fullmatch(part[0]) and _ENTRY.fullmatch(part[1]):
+            if _HISTORY_ENTRY.fullmatch(entry.path):
                 yield entry.path
 
     def _names(self, prefix: str) -> list[str]:

@@ -108,13 +108,14 @@ class RunIndex:
         self._database: sqlite3.Connection | None = None
         self._scopes: list[tuple[str, str]] = []
 
-    def refresh(self, pipeline: str = "", stage: str = "") -> int:
-        """Take in what has come to the history of a stage, a pipeline or all since; the number of entries read."""
+    def refresh(self, pipeline: str = "", stage: str = "", newest: int | None = None) -> int:
+        """Take in what has come to the history of a stage, a pipeline or all since, of that the `newest` (None: all); the number of entries read."""
         self._scopes.append((pipeline, stage))
         records = self._store.records
-        current = set(records.history_paths(pipeline, stage))
+        current = set(records.every_history_path(pipeline, stage))
         indexed = set(self._ask(lambda d: _paths(d, pipeline, stage)))
-        gone, fresh = indexed - current, iter(sorted(current - indexed))
+        gone = indexed - current
+        fresh = iter(sorted(current - indexed, key=lambda path: path.split("/")[3:])[:newest])
         self._ask(lambda database: _remove(database, gone))
         count = 0
         while batch := list(islice(fresh, TOGETHER)):
@@ -302,17 +303,18 @@ def _remove(database: sqlite3.Connection, paths: Iterable[str]) -> None:
 
 
 def _add(database: sqlite3.Connection, entries: Sequence[HistoryEntry]) -> None:
+    paths = [entry.path for entry in entries]
     rows = [
         (
-            *(entry.path, entry.location, entry.pipeline, entry.stage, entry.run, entry.started),
+            *(path, entry.location, entry.pipeline, entry.stage, entry.run, entry.started),
             *(entry.result, entry.user, entry.commit, entry.seconds, entry.measured),
         )
-        for entry in entries
+        for path, entry in zip(paths, entries, strict=True)
     ]
-    contents = [(entry.path, _encoder.encode(entry)) for entry in entries]
+    contents = [(p, _encoder.encode(entry)) for p, entry in zip(paths, entries, strict=True)]
     facts = [
-        (entry.path, kind, name, value if _fits(value) else str(value))
-        for entry in entries
+        (path, kind, name, value if _fits(value) else str(value))
+        for path, entry in zip(paths, entries, strict=True)
         for kind, values in (("metric", entry.metrics), ("parameter", entry.parameters))
         for name, value in values.items()
     ]
