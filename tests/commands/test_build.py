@@ -64,10 +64,27 @@ def test_json() -> None:
     ]
 
 
+def failed(message: str, hint: str = "") -> Result:
+    error = ImageError(message, hint=hint)
+    return Result(name="c", version="", action="failed", image="", error=error)
+
+
 def test_errors_and_their_hints_are_told_once() -> None:
     assert complaints([PRESENT, FAILED, FAILED]) == [
         "error: it broke\n  | last line",
         "hint: mend it",
+    ]
+
+
+def test_a_hint_follows_the_errors_that_it_is_for() -> None:
+    failures = [failed("z", "last"), FAILED, failed("none"), failed("y", "last")]
+    assert complaints(failures) == [
+        "error: z",
+        "error: y",
+        "hint: last",
+        "error: it broke\n  | last line",
+        "hint: mend it",
+        "error: none",
     ]
 
 

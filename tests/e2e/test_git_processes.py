@@ -40,6 +40,12 @@ def counter(tmp_path: Path) -> Counter:
     return Counter(tmp_path / "git on PATH")
 
 
+@pytest.mark.parametrize("word", ["-h", "--help"])
+def test_help_starts_no_git(project: Project, counter: Counter, word: str) -> None:
+    assert project.doit("affected", word, env=counter.env).code == 0
+    assert counter.calls() == []
+
+
 def test_a_plan_and_a_run_with_nothing_to_do(ran: Project, counter: Counter) -> None:
     ran.doit("plan", "words", env=counter.env)
     assert len(calls := counter.calls()) <= 4, "\n".join(calls)

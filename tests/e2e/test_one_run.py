@@ -34,6 +34,24 @@ def task_check():
 """
 
 
+NUMBERED = """
+def task_one():
+    return {
+        "actions": ["echo 1%(word)s"],
+        "params": [{"name": "word", "long": "word", "default": ""}],
+        "verbosity": 2,
+    }
+
+
+def task_two():
+    return {"actions": ["echo 2"], "verbosity": 2}
+
+
+def task_group():
+    yield {"name": "x", "actions": ["echo x"], "verbosity": 2}
+"""
+
+
 @pytest.fixture
 def reporting(project: Project) -> Project:
     """A project with tasks of its own, one of which reads a pipeline's output."""
@@ -72,6 +90,47 @@ def test_what_doit_is_told_to_ignore_are_its_own_tasks(reporting: Project) -> No
     finished = reporting.doit("run", "words", "greet")
     assert finished.code == 0, finished.stderr
     assert "good morning" not in finished.stdout
+    assert reporting.executed() == ["clean", "count", "load"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("one one two", "1 2"),
+        ("two one two one", "2 1"),
+        ("--single one two", "1 2"),
+        ("--always-execute -n 2 -P thread one one two", "1 2"),
+        ("group group:x one", "x 1"),
+        ("gr* group:x one", "x 1"),
+        ("-- one --word=a one two", "1a 2"),
+        ("--single -- one --word=a two", "1a 2"),
+    ],
+)
+def test_a_task_named_twice_runs_once_and_so_do_those_after_it(
+    project: Project, words: str, expected: str
+) -> None:
+    with open(project.root / "dodo.py", "a", encoding="utf-8") as dodo:
+        dodo.write(f"\n\n{NUMBERED}")
+    finished = project.doit("run", *words.split())
+    assert finished.code == 0, finished.stderr
+    lines = [line for line in finished.stdout.splitlines() if not line.startswith(". ")]
+    assert sorted(lines) == sorted(expected.split())
+
+
+def test_other_options_for_a_task_named_twice_are_refused(project: Project) -> None:
+    with open(project.root / "dodo.py", "a", encoding="utf-8") as dodo:
+        dodo.write(f"\n\n{NUMBERED}")
+    complaint = project.doit("run", "--", "one", "--word=a", "one", "--word=b").complaint()
+    assert "the task one is named twice, with different options" in complaint
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["words words", "words:load words", "words words:load greet words", "words:load words:load words:count"],
+)  # fmt: skip
+def test_a_pipeline_and_its_stages_named_together_run_once(reporting: Project, words: str) -> None:
+    finished = reporting.doit("run", *words.split())
+    assert finished.code == 0, finished.stderr
     assert reporting.executed() == ["clean", "count", "load"]
 
 

@@ -111,6 +111,26 @@ def test_an_edited_library_counts_at_once_too(opened: Project) -> None:
     assert finished.stdout.endswith("textio/__init__.py yes\n"), finished.stderr
 
 
+def test_tracebacks_name_the_working_trees_files(opened: Project) -> None:
+    library, own = "components/lib/textio/deep.py", "components/text/clean/rules.py"
+    opened.write(library, "def fail():\n    raise KeyError('deep')\n")
+    opened.write(own, "import textio.deep\n\n\ndef fail():\n    textio.deep.fail()\n")
+    program = opened.root / "components/text/clean/main.py"
+    program.write_text(program.read_text() + "\n\nimport rules\n\nrules.fail()\n")
+    script = "$RUN; python -c 'import rules; rules.fail()'\n"
+    finished = shell(opened, script, stage="words:clean")
+    for file, times in {library: 2, own: 2, "components/text/clean/main.py": 1}.items():
+        assert finished.stderr.count(f'File "{opened.root}/{file}", line') == times, finished.stderr
+    assert "/application/" not in finished.stderr.replace("/application/data", "")
+
+
+def test_a_component_may_have_a_file_called_data(project: Project) -> None:
+    project.write("components/text/count/data", "a file\n")
+    project.run("words")
+    finished = shell(project, "cat data; $RUN --top 1; cat $OUTPUT/counts.csv\n")
+    assert finished.stdout == "a file\nword,count\nthe,4\n", finished.stderr
+
+
 def test_a_component_keeps_its_own_data_beside_its_input(opened: Project) -> None:
     opened.write("components/text/count/data/words/the.txt", "the\n")
     opened.write("components/text/count/data/input/hidden.txt", "hidden\n")

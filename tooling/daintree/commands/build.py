@@ -172,13 +172,15 @@ def build_summary(results: Sequence[Result]) -> str:
 
 
 def complaints(results: Sequence[Result], stream: TextIO = sys.stderr) -> list[str]:
-    """For each error its message and hint, as they stand at the end of a build."""
-    lines: dict[str, None] = {}
-    for result in results:
-        if result.error is not None:
-            lines[f"error: {result.error.message}"] = None
-    hints = {result.error.hint for result in results if result.error and result.error.hint}
-    return [*lines, *(f"hint: {hint}" for hint in sorted(hints))]
+    """Each error's message once, as they stand at the end of a build, and after those with one hint that hint."""
+    messages: dict[str, dict[str, None]] = {}
+    for error in (result.error for result in results if result.error is not None):
+        messages.setdefault(error.hint, {})[f"error: {error.message}"] = None
+    return [
+        line
+        for hint, errors in messages.items()
+        for line in (*errors, *([f"hint: {hint}"] if hint else []))
+    ]
 
 
 class BuildImages(DaintreeCommand):

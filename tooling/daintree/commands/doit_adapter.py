@@ -52,10 +52,7 @@ class ProjectLoader(DodoTaskLoader):  # type: ignore[misc]
     """doit's own loader, which refuses an empty word: doit itself ends in a traceback over it."""
 
     # Commands look for the project's dodo.py themselves; -k is the run command's.
-    cmd_options = (
-        *DodoTaskLoader.cmd_options[:2],
-        {**DodoTaskLoader.cmd_options[2], "short": ""},
-    )
+    cmd_options = (*DodoTaskLoader.cmd_options[:2], {**DodoTaskLoader.cmd_options[2], "short": ""})
 
     def __init__(self) -> None:
         """Raises SystemExit for a command line with an empty word in it, and for --version, which it answers."""
@@ -65,15 +62,8 @@ class ProjectLoader(DodoTaskLoader):  # type: ignore[misc]
         if sys.argv[1:] == ["--help"]:
             sys.argv[1:] = ["help"]
         if "" in sys.argv[1:]:
-            from daintree.commands.command import complain
-            from daintree.errors import UsageError
-
-            complain(
-                UsageError(
-                    "there is an empty word on the command line",
-                    hint="is a variable in it not set?",
-                )
-            )
+            empty = "there is an empty word on the command line"
+            complain(UsageError(empty, hint="is a variable in it not set?"))
             raise SystemExit(UsageError.exit_code)
         _spare_the_collector()
 
@@ -164,6 +154,23 @@ class AtProject:
         return UsageError(f"there is no pipeline, task or command {unknown[0]!r}", hint=hint)
 
 
+class ProjectTask(Task):  # type: ignore[misc]
+    """A project's own task, which may be named more than once: doit itself passes over all names after the second one."""
+
+    options: Any
+
+    def init_options(self, args: Sequence[str] | None = None) -> Any:
+        """Read the task's options; the words after them. Raises UsageError for other options than those before."""
+        if self.options is None or not args:
+            return super().init_options(args)
+        given, self.options = self.options, None
+        rest = super().init_options(args)
+        if len(rest) < len(args) and self.options != given:
+            raise UsageError(f"the task {self.name} is named twice, with different options")
+        self.options = given
+        return rest
+
+
 class StageDatabase:
     """doit's database of ordinary `tasks`, in which stages leave nothing: the artifact store decides what is up to date.
 
@@ -243,6 +250,8 @@ class StageLoader(TaskLoader2):  # type: ignore[misc]
     def load_tasks(self, cmd: Any, pos_args: Sequence[str]) -> list[Task]:
         """The tasks, with planned stages in the place of the pipelines' own."""
         tasks = self._project.load_tasks(cmd, pos_args) if self._project else []
+        for task in tasks:
+            task.__class__ = ProjectTask
         cmd.task_list = tasks
         planned = {run.plan.pipeline.name for run in self.runs}
         if self._start:
@@ -343,7 +352,8 @@ def execute_runs(
     # Both are in the plans by now; doit's own meaning would pass over the stages' needs.
     if alone:
         params["always"] = params["single"] = False
-    tasks = None if alone else _open_database(command, params)
+    backend = None if alone else command.get_backends()[params["backend"]]
+    tasks = backend(params["dep_file"], codec=JSONCodec()) if backend else None
     command.dep_manager = Dependency(
         lambda name, codec, module_name=None: StageDatabase(tasks, loader.stages),
         params["dep_file"],
@@ -381,11 +391,6 @@ def _threads(loader: StageLoader, options: RunOptions) -> int:
     wanted = options.jobs or loader.runs[0].session.settings.jobs
     [*others, last] = loader.runs
     return 0 if wanted < 2 or (not others and last.is_chain) else wanted
-
-
-def _open_database(command: Any, params: Any) -> Any:
-    backend = command.get_backends()[params["backend"]]
-    return backend(params["dep_file"], codec=JSONCodec())
 
 
 class Clean(AtProject, DoitClean):  # type: ignore[misc]
@@ -465,12 +470,11 @@ def _project_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
     A project of this tooling has one database, an SQLite one, whether its pyproject.toml says so or not.
     """
-    here = Path.cwd()
     try:
-        root = find_project(here)
+        root = find_project(Path.cwd())
     except UsageError:
         return config
-    if root != here:
+    if root != Path.cwd():
         from doit.doit_cmd import DoitConfig
 
         # What is wrong with the file is told where the tooling's own settings are read.

@@ -14,7 +14,7 @@ started_tree: WorkingTree | None = None
 
 def main() -> None:
     """Run doit on the command line; exit code 1 and one message where it cannot read pyproject.toml or doit.cfg."""
-    if sys.argv[1:2] == ["affected"]:
+    if sys.argv[1:2] == ["affected"] and not {"-h", "--help"} & {*sys.argv}:
         _start_tree()
     from doit.doit_cmd import DoitMain
 

@@ -337,8 +337,12 @@ def _read(root: Path, params: Any, names: Sequence[str]) -> _Wanted:
     """The words as they were typed. Words after --set and --force belong to them: more assignments, more stages."""
     known = pipeline_files(root)
     _refuse_commands([name for name in names if name not in known])
-    targets = tuple(name for name in names if name.partition(":")[0] in known)
-    others = [name for name in names if name not in targets]
+    named = [name for name in names if name.partition(":")[0] in known]
+    others = [name for name in names if name not in named]
+    # A whole pipeline brings those of its stages that are named beside it.
+    targets = tuple(
+        t for t in dict.fromkeys(named) if t in known or t.partition(":")[0] not in named
+    )
     assignments = [word for word in others if "=" in word] if targets else []
     tasks = [word for word in others if word not in assignments]
     forced = [part for word in params["force"] for part in word.split(",") if part]
@@ -395,13 +399,17 @@ def _debug(wanted: _Wanted) -> int:
 
 
 def _rounds(root: Path, targets: Sequence[str]) -> Iterator[list[str]]:
-    """The targets in groups that run together; one that reads another's output is planned once that one has run."""
+    """The targets in groups that run together; one that reads another's output is planned once that one has run.
+
+    So is another stage of a pipeline, which needs what that one has computed.
+    """
     together: list[str] = []
     written: list[Path] = []
     for target in targets:
         pipeline = load_pipeline(root, target.partition(":")[0], reserved_names(root))
         sources = [Path(os.path.abspath(root / s.location)) for s in pipeline.sources.values()]
-        if any(source.is_relative_to(output) for output in written for source in sources):
+        same = any(other.partition(":")[0] == pipeline.name for other in together)
+        if same or any(source.is_relative_to(out) for out in written for source in sources):
             yield together
             together, written = [], []
         together.append(target)

@@ -302,13 +302,23 @@ class DockerRunner:
         container = self._container(job)
         with engine_errors("read the image"):
             config = self._connected().inspect_image(container.image)["Config"]
-        stage = (*(config["Entrypoint"] or ()), *container.command)
+        program = list(config["Entrypoint"] or ())
+        for links in job.working_tree[:1]:
+            # A link's target is what tracebacks are to name.
+            places = [links / word.removeprefix(f"{APPLICATION}/") for word in program]
+            program = [
+                os.readlink(place) if place.is_symlink() else word
+                for place, word in zip(places, program, strict=True)
+            ]
+        stage = (*program, *container.command)
         start, more = shell_command(
-            job, stage, input=container.command[1], output=OUTPUT, scratch=SCRATCH
+            job,
+            stage,
+            application=APPLICATION,
+            input=container.command[1],
+            output=OUTPUT,
+            scratch=SCRATCH,
         )
-        if job.working_tree:
-            # A program that is a link finds its libraries no more beside it.
-            more["PYTHONPATH"] = APPLICATION
         container = replace(container, variables={**container.variables, **more})
         options = ["--interactive", "--entrypoint=sh", f"--workdir={APPLICATION}"]
         options += ["--tty"] if terminal else []

@@ -151,15 +151,18 @@ class LocalRunner:
         """A shell of this machine with the environment's Python first, in the snapshot's directory or the links in its place."""
         from daintree.runners.variables import shell_command
 
-        assert job.prepared.snapshot is not None
+        directory = job.prepared.snapshot
+        assert directory is not None
         command, variables = self.command(job)
         start, more = shell_command(
-            job, command, input=job.input, output=str(job.output), scratch=str(job.scratch)
+            job,
+            command,
+            application=str(directory),
+            input=job.input,
+            output=str(job.output),
+            scratch=str(job.scratch),
         )
-        if job.working_tree:
-            # A program that is a link finds its libraries no more beside it.
-            more["PYTHONPATH"] = str(job.prepared.snapshot)
-        return Shell(tuple(start), {**variables, **more}, job.prepared.snapshot, tuple(command))
+        return Shell(tuple(start), {**variables, **more}, directory, tuple(command))
 
 
 # Sockets have paths of at most 104 bytes (macOS, 108 on Linux); libraries put some 40 below the directory.

@@ -281,13 +281,33 @@ history -s "$RUN"
 """
 
 
-def shell_command(
-    job: Job, stage: Sequence[str], *, input: str, output: str, scratch: str
-) -> tuple[list[str], dict[str, str]]:
-    """The command that starts a shell, and the variables it needs: RUN, INPUT, OUTPUT and TERM.
+# Python runs this first. A module of the directory of links is imported from where its link leads, which is what tracebacks name.
+_IMPORTS = """\
+import os, sys
+from importlib.machinery import PathFinder
 
-    `stage` is the stage's own command, which the script $RUN runs after it has emptied the output; `input`, `output` and
-    `scratch` (the job's, where the script is written) are paths as the shell will see them.
+
+class WorkingTree:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        for entry in (name, name + ".py") if path is None else ():
+            link = os.path.join({application!r}, entry)
+            if os.path.islink(link):
+                return PathFinder.find_spec(name, [os.path.dirname(os.readlink(link))])
+        return None
+
+
+sys.meta_path.insert(sys.meta_path.index(PathFinder), WorkingTree)
+"""
+
+
+def shell_command(
+    job: Job, stage: Sequence[str], *, application: str, input: str, output: str, scratch: str
+) -> tuple[list[str], dict[str, str]]:
+    """The command that starts a shell, and the variables it needs: RUN, INPUT, OUTPUT, TERM and, in a working tree, PYTHONPATH.
+
+    `stage` is the stage's own command, which the script $RUN runs after it has emptied the output; `application` (the version's
+    files), `input`, `output` and `scratch` (the job's, where the script is written) are paths as the shell will see them.
     """
     import shlex
 
@@ -299,4 +319,10 @@ def shell_command(
     (job.scratch / "first").write_text(first, encoding="utf-8")
     terminal = os.environ.get("TERM", "dumb")
     variables = {"RUN": f"{scratch}/run", "INPUT": input, "OUTPUT": output, "TERM": terminal}
+    if job.working_tree:
+        imports = job.scratch / "python" / "sitecustomize.py"
+        imports.parent.mkdir()
+        imports.write_text(_IMPORTS.format(application=application), encoding="utf-8")
+        # A program that is a link finds its libraries no more beside it.
+        variables["PYTHONPATH"] = f"{scratch}/python:{application}"
     return ["sh", "-c", _START, f"{scratch}/first"], variables
