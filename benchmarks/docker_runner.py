@@ -12,9 +12,8 @@ from contenders import variables, workspace
 from projects import COMPONENT, PIPELINE, chain
 from timing import parser, race, ratio, row
 
-from daintree.pipeline.job import job_of, prepare
 from daintree.pipeline.plan import Planned, make_plan
-from daintree.pipeline.session import Request, Session
+from daintree.pipeline.session import Request, Session, job_of
 from daintree.runners.runner import Job
 from daintree.settings import read_settings
 from daintree.store.directory import Staging
@@ -57,12 +56,8 @@ class Stage:
         place = Staging(next(self._places))
         for directory in (place.output, place.scratch):
             directory.mkdir(parents=True)
-        prepared = prepare(
-            self._session.runner,
-            self._plan.version_of(self._stage),
-            self._session.settings,
-            lambda text: None,
-        )
+        version = self._plan.version_of(self._stage)
+        prepared = self._session.prepare(version, lambda text: None)
         # Two containers of one name cannot be.
         run = f"benchmark-{os.urandom(4).hex()}"
         return job_of(self._session, self._stage, run, prepared, {}, place)

@@ -11,13 +11,13 @@ import pytest
 from daintree.authoring.lock_requirements import staleness
 from daintree.authoring.scaffold import new_component, new_pipeline
 from daintree.commands.project_tasks import run_component_tests
-from daintree.components import ComponentVersion, VersionedFile, discover_components
+from daintree.components import discover_components
 from daintree.errors import SpecError, UsageError
 from daintree.runners.local import LocalRunner
 from daintree.runners.runner import Job
 from daintree.settings import read_settings
-from daintree.spec.component import ComponentSpec
 from daintree.spec.pipeline import load_pipeline
+from tests.component_version import component_version
 
 if TYPE_CHECKING:
     from tests.conftest import Monorepo
@@ -95,15 +95,10 @@ def test_a_new_component_runs(project: Path, environments: Path, tmp_path: Path)
     (tmp_path / "input/records.csv").write_text("a,b\n1,2\n3,\n,\n")
     runner = LocalRunner(msgspec.structs.replace(read_settings(project), environments=environments))
     printed: list[str] = []
-    version = ComponentVersion(
-        name="shop/rank",
-        digest="",
-        files=(VersionedFile("main.py", "100644", "", "main.py"),),
-        spec=ComponentSpec(),
-        libraries=(),
-        bases=(),
-        platform="",
-        warnings=(),
+    version = component_version(
+        "shop/rank",
+        "",
+        "main.py",
     )
     prepared = runner.prepare(version, lambda: snapshot, printed.append)
     job = Job(

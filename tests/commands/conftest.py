@@ -8,15 +8,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from daintree.components import ComponentVersion, VersionedFile
 from daintree.pipeline.decisions import Decision, Hit, SourceIdentity
 from daintree.pipeline.plan import Plan, Planned, bind
 from daintree.pipeline.session import Request, Session
 from daintree.settings import read_settings
-from daintree.spec.component import ComponentSpec
 from daintree.spec.pipeline import read_pipeline
 from daintree.store.records import Artifact, FileEntry, IndexRecord, InputRecord, Keys, RunManifest
 from daintree.store.store import Store, directory_store
+from tests.component_version import component_version
 
 PIPELINE = b"""
 description: a diamond
@@ -80,18 +79,10 @@ def planned(tmp_path: Path, store: Store) -> Callable[..., Planned]:
                 )
         read = read_pipeline(pipeline, "pipelines/x.yaml", "x")
         versions = {
-            stage.component: ComponentVersion(
-                name=stage.component,
-                digest=f"sha256:{stage.component}",
-                files=(
-                    VersionedFile(
-                        "main.py", "100644", "abc", f"components/{stage.component}/main.py"
-                    ),
-                ),
-                spec=ComponentSpec(),
-                libraries=(),
-                bases=(),
-                platform="linux/amd64",
+            stage.component: component_version(
+                stage.component,
+                f"sha256:{stage.component}",
+                "main.py",
                 warnings=warnings,
             )
             for stage in read.stages

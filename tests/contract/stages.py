@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from daintree.components import ComponentVersion, VersionedFile
+from daintree.components import ComponentVersion
 from daintree.runners.runner import Job, Outcome, Runner
-from daintree.spec.component import ComponentSpec
+from tests.component_version import component_version
 from tests.services.engine import TEST_LABEL
 
 COMPONENT = "contract/stage"
@@ -82,16 +82,12 @@ class StageMaker:
 def version_of(source: str) -> ComponentVersion:
     """A version that stands for this main.py."""
     digest = hashlib.sha256((DOCKERFILE + source).encode()).hexdigest()
-    return ComponentVersion(
-        name=COMPONENT,
-        digest=f"sha256:{digest}",
-        files=tuple(
-            VersionedFile(path, "100644", "", path)
-            for path in ("Dockerfile", "main.py", "requirements.txt", "shared/__init__.py")
-        ),
-        spec=ComponentSpec(),
-        libraries=(),
+    return component_version(
+        COMPONENT,
+        f"sha256:{digest}",
+        "Dockerfile",
+        "main.py",
+        "requirements.txt",
+        "shared/__init__.py",
         bases=(("python:3.11-slim", "python:3.11-slim"),),
-        platform="linux/amd64",
-        warnings=(),
     )

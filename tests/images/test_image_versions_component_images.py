@@ -15,8 +15,8 @@ from daintree.errors import ImageError, SettingsError
 from daintree.images.image_versions import component_images
 from daintree.images.reference import VERSION_LABEL
 from daintree.settings import Settings, read_settings
-from daintree.spec.component import ComponentSpec
 from tests.argo.conftest import digest
+from tests.component_version import component_version
 from tests.services.bare_image import push
 
 if TYPE_CHECKING:
@@ -27,15 +27,9 @@ ENTRYPOINT = ["python", "/application/main.py"]
 
 def version(name: str, character: str = "1", image: str = "") -> ComponentVersion:
     """A version whose digest is of one hex digit."""
-    return ComponentVersion(
-        name=name,
-        digest=digest(character),
-        files=(),
-        spec=ComponentSpec(),
-        libraries=(),
-        bases=(),
-        platform="linux/amd64",
-        warnings=(),
+    return component_version(
+        name,
+        digest(character),
         image=image,
     )
 

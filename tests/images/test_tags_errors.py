@@ -7,27 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from daintree.components import ComponentVersion
 from daintree.errors import RegistryUnavailable
 from daintree.images.reference import Repository
 from daintree.images.registry import RegistryClient
 from daintree.images.tags import Candidate, ImageLabelCache, Published, published, tag_errors
-from daintree.spec.component import ComponentSpec
+from tests.component_version import component_version
 from tests.services.faulty_registry import Reply, answering
 
 DIGEST = "sha256:" + "1" * 64
 
 
 def candidate(host: str, name: str) -> Candidate:
-    version = ComponentVersion(
-        name=name,
-        digest="sha256:" + "2" * 64,
-        files=(),
-        spec=ComponentSpec(),
-        libraries=(),
-        bases=(),
-        platform="linux/amd64",
-        warnings=(),
+    version = component_version(
+        name,
+        "sha256:" + "2" * 64,
     )
     return Candidate(version, Repository(host, name))
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from daintree.components import ComponentVersion, VersionedFile
+from daintree.components import VersionedFile
 from daintree.errors import DaintreeError, SpecError, UsageError
 from daintree.pipeline.decisions import BoundStage, SourceIdentity
 from daintree.pipeline.plan import bind
 from daintree.pipeline.session import parse_overrides
 from daintree.spec.component import ComponentSpec, Param, Resources
 from daintree.spec.pipeline import read_pipeline
+from tests.component_version import component_version
 
 TOKENS = {"1d": "2026-03-01"}
 SOURCE = SourceIdentity("identity", "sha256:source", "data.json")
@@ -28,15 +29,11 @@ SPECS = {
     "c/strict": ComponentSpec(params={"column": Param(type="str")}),
 }
 VERSIONS = {
-    name: ComponentVersion(
-        name=name,
-        digest=f"sha256:{name}",
+    name: component_version(
+        name,
+        f"sha256:{name}",
         files=(VersionedFile("main.py", "100644", "abc", f"components/{name}/main.py"),),
         spec=spec,
-        libraries=(),
-        bases=(),
-        platform="linux/amd64",
-        warnings=(),
     )
     for name, spec in SPECS.items()
 }

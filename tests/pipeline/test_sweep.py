@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import pytest
 
-from daintree.components import ComponentVersion
 from daintree.errors import UsageError
 from daintree.pipeline.decisions import BoundStage, Hit, SourceIdentity, inputs_of
 from daintree.pipeline.plan import bind
@@ -15,6 +14,7 @@ from daintree.pipeline.sweep import Sweep, parse_axes, sweep
 from daintree.spec.component import ComponentSpec, Param, Scalar
 from daintree.spec.pipeline import Pipeline, plain_stage, read_pipeline
 from daintree.store.records import IndexRecord
+from tests.component_version import component_version
 
 PIPELINE = read_pipeline(
     b"source: x\noutput: out\nstages: [c/load, c/clean, c/train, c/evaluate]\n",
@@ -31,15 +31,10 @@ SPEC = ComponentSpec(
     }
 )
 VERSIONS = {
-    stage.component: ComponentVersion(
-        name=stage.component,
-        digest=f"sha256:{stage.component}",
-        files=(),
+    stage.component: component_version(
+        stage.component,
+        f"sha256:{stage.component}",
         spec=SPEC,
-        libraries=(),
-        bases=(),
-        platform="linux/amd64",
-        warnings=(),
     )
     for stage in PIPELINE.stages
 }

@@ -17,6 +17,7 @@ from daintree.runners.runner import Job, Outcome, Prepared
 from daintree.settings import read_settings
 from daintree.spec.component import ComponentSpec
 from daintree.store.records import IndexRecord
+from tests.component_version import component_version
 
 DIAMOND = """
 source: data.txt
@@ -151,13 +152,8 @@ class Workshop:
         return {name: decision.status for name, decision in plan.decisions.items()}
 
     def _version(self, name: str) -> ComponentVersion:
-        return ComponentVersion(
-            name=name,
-            digest=f"sha256:{name}{self.versions.get(name, '')}",
-            files=(),
+        return component_version(
+            name,
+            f"sha256:{name}{self.versions.get(name, '')}",
             spec=self.specs.get(name, ComponentSpec()),
-            libraries=(),
-            bases=(),
-            platform="linux/amd64",
-            warnings=(),
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from daintree.components import ComponentVersion, VersionedFile
+from daintree.components import ComponentVersion
 from daintree.errors import ImageError
 from daintree.images.builders import BuildInput, ClassicBuilder
 from daintree.images.engine import Engine
@@ -19,7 +19,7 @@ from daintree.images.reference import COMPONENT_LABEL, VERSION_LABEL
 from daintree.runners.docker import ensure_image
 from daintree.runners.runner import Prepared
 from daintree.settings import Settings, read_settings
-from daintree.spec.component import ComponentSpec
+from tests.component_version import component_version
 from tests.services.engine import TEST_LABEL, remove_images
 
 if TYPE_CHECKING:
@@ -31,15 +31,10 @@ COMPONENT = "odd/thing"
 
 
 def version_of(digest: str, image: str = "") -> ComponentVersion:
-    return ComponentVersion(
-        name=COMPONENT,
-        digest=digest,
-        files=() if image else (VersionedFile("Dockerfile", "100644", "", "Dockerfile"),),
-        spec=ComponentSpec(),
-        libraries=(),
-        bases=(),
-        platform="linux/amd64",
-        warnings=(),
+    return component_version(
+        COMPONENT,
+        digest,
+        *(() if image else ("Dockerfile",)),
         image=image,
     )
 

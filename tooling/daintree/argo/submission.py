@@ -31,7 +31,6 @@ from daintree.errors import ImageError, SettingsError, SourceError, StoreError, 
 from daintree.images.build import uncommitted
 from daintree.images.image_versions import ComponentImage, component_images
 from daintree.pipeline.decisions import BoundStage, Hit, Miss, inputs_of
-from daintree.pipeline.job import current_user
 from daintree.pipeline.plan import Plan, read_last_runs
 from daintree.pipeline.reasons import reason
 from daintree.pipeline.session import Session
@@ -40,7 +39,7 @@ from daintree.runners.container import INPUT, OUTPUT
 from daintree.settings import Settings
 from daintree.spec.component import Resources, Scalar
 from daintree.store.integrity import hash_artifact
-from daintree.store.records import SCHEMA, Keys
+from daintree.store.records import SCHEMA, Keys, current_user
 from daintree.store.remote import RemoteRuns
 from daintree.store.s3 import (
     DEFAULT_REGION,

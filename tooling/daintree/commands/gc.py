@@ -210,7 +210,7 @@ def bytes_in(name: str, text: str) -> int:
 
 
 def _who() -> str:
-    from daintree.pipeline.job import current_user
+    from daintree.store.records import current_user
 
     return f"{current_user() or '-'}@{platform.node()}"
 

@@ -12,9 +12,9 @@ import msgspec
 
 from daintree.commands.command import JSON_OPTION, DaintreeCommand, option
 from daintree.components import discover_components, read_description, read_versions
+from daintree.components.snapshot import make_snapshot
 from daintree.errors import ArtifactDamaged, DaintreeError, StageFailed, StoreError, UsageError
 from daintree.pipeline.addresses import Address, check_name, find_run, named_run
-from daintree.pipeline.job import prepare
 from daintree.runners import open_runner
 from daintree.runners.runner import Job, Outcome
 from daintree.settings import Settings, expand_home
@@ -240,7 +240,7 @@ def run_attached(
     version = read_versions(
         settings.root, [component], platform=settings.platform, bases=settings.bases
     )[component]
-    prepared = prepare(runner, version, settings, say)
+    prepared = runner.prepare(version, lambda: make_snapshot(version, settings.snapshots), say)
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="daintree-") as name:
         scratch = Path(name)

@@ -24,7 +24,6 @@ from daintree.pipeline.addresses import (
     named_runs,
     parse_address,
 )
-from daintree.pipeline.job import current_user
 from daintree.pipeline.session import Request
 from daintree.spec.pipeline import load_pipeline, pipeline_files
 from daintree.store.backend import SMALL_RECORD_BYTES
@@ -34,6 +33,7 @@ from daintree.store.records import (
     NamedRun,
     NameRecord,
     RunManifest,
+    current_user,
     encode,
     named_run_of,
     short_run,

@@ -28,10 +28,9 @@ from daintree.concurrency import side_by_side
 from daintree.errors import ArtifactDamaged, SourceError, StoreError, UsageError
 from daintree.pipeline.addresses import Address, named_runs
 from daintree.pipeline.decisions import BoundStage, Hit, inputs_of
-from daintree.pipeline.job import job_of, prepare
 from daintree.pipeline.output_directory import Copied, copy_of, publish_copy
 from daintree.pipeline.plan import Plan, Planned
-from daintree.pipeline.session import Request, Session
+from daintree.pipeline.session import Request, Session, job_of
 from daintree.process import run_in_foreground
 from daintree.runners.runner import Job
 from daintree.settings import expand_home
@@ -346,7 +345,7 @@ def shell_job(
     with tempfile.TemporaryDirectory(prefix="daintree-") as name:
         working_tree: tuple[Path, ...] = ()
         if frozen or version.image:
-            prepared = prepare(session.runner, version, session.settings, say)
+            prepared = session.prepare(version, say)
         else:
             links = Path(name, "application")
             working_tree = (links, *_link_working_tree(version, session.settings.root, links))

@@ -25,9 +25,9 @@ from daintree.errors import (
     StageFailed,
 )
 from daintree.pipeline.decisions import FORCED, BoundStage, Decision, Hit, Miss, Pending, Result
-from daintree.pipeline.job import current_user, job_of, prepare
 from daintree.pipeline.plan import Planned, decide_stage
 from daintree.pipeline.reasons import reason
+from daintree.pipeline.session import job_of
 from daintree.runners.runner import Outcome, Prepared
 from daintree.runners.variables import environment_for, failure_hint, masked, secrets_of
 from daintree.store.directory import Staging
@@ -42,6 +42,7 @@ from daintree.store.records import (
     InputRecord,
     Keys,
     RunManifest,
+    current_user,
     index_record_of,
 )
 
@@ -207,12 +208,7 @@ class StageExecution:
         last = self._session.last_run(stage.name)
         events.starting(stage.name, why, last.seconds if last else None)
         version = self._plan.version_of(stage)
-        prepared = prepare(
-            self._session.runner,
-            version,
-            self._session.settings,
-            lambda text: events.note(stage.name, text),
-        )
+        prepared = self._session.prepare(version, lambda text: events.note(stage.name, text))
         started = datetime.now(UTC)
         run = run_id(started)
         with self._store.stage(run) as staging:

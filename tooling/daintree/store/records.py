@@ -475,3 +475,13 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
         if kind not in _decoders:
             _decoders[kind] = msgspec.json.Decoder(kind)
         return _decoders[kind]
+
+
+def current_user() -> str:
+    """Name of who runs this process, for records; "" where the machine does not say."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""

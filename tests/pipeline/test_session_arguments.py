@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from daintree.pipeline.decisions import BoundStage
-from daintree.pipeline.job import arguments_of
+from daintree.pipeline.session import arguments_of
 
 
 def stage(**parameters: Any) -> BoundStage:
