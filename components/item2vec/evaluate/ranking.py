@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from item2vec_model import Model
@@ -21,6 +20,8 @@ ModelScores = Callable[[Sequence[Indices]], Mapping[str, ScoreMatrix]]
 
 # Bounds the memory of a batch: 4 MB of float32 a model.
 SCORES_AT_ONCE = 1_000_000
+# Columns of which the best stands for all where the best of a row are looked for.
+BLOCK = 16
 # Batches ranked side by side. What each gives depends on no other.
 THREADS = 2
 
@@ -38,13 +39,13 @@ def model_scores(model: Model, row_scores: ModelScores, items: Mapping[str, int]
                 f"vectors.csv: item {item[:40]!r} is not in items.csv",
                 "take the model and the split from one run of train",
             )
-    columns = np.array([items[item] for item in model.items])
     rows = np.full(len(items), -1)
-    rows[columns] = np.arange(len(columns))
+    rows[[items[item] for item in model.items]] = np.arange(len(model.items))
 
     def placed(scores: ScoreMatrix) -> ScoreMatrix:
-        result = np.full((len(scores), len(items)), -np.inf, dtype=np.float32)
-        result[:, columns] = scores
+        # The row -1 stands for any column here.
+        result = scores.take(rows, axis=1, mode="wrap").astype(np.float32, copy=False)
+        result[:, rows < 0] = -np.inf
         return result
 
     def scores(histories: Sequence[Indices]) -> dict[str, ScoreMatrix]:
@@ -125,10 +126,18 @@ def _rank_rows(
 
 def _recommended(table: ScoreMatrix, k: int) -> Indices:
     """In how many rows each column is among the `k` best: above the one that comes after these."""
-    after: Any = -np.inf
-    if (place := table.shape[1] - k - 1) >= 0:
-        after = np.partition(table, place, axis=1)[:, place, None]
-    return np.count_nonzero(table > after, axis=0)
+    count, items = table.shape
+    after = np.full(count, -np.inf)
+    # The best of each block of columns bound that item from below, and leave few to sort.
+    if (blocks := items // BLOCK) > k:
+        best = table[:, : blocks * BLOCK].reshape(count, BLOCK, blocks).max(axis=1)
+        after = np.partition(best, blocks - k - 1, axis=1)[:, blocks - k - 1]
+    rows, columns = np.divmod(np.flatnonzero(table > after[:, None]), items)
+    scores = table[rows, columns]
+    starts = rows.searchsorted(np.arange(count + 1))
+    more = np.flatnonzero(np.diff(starts) > k)
+    after[more] = scores[np.lexsort((-scores, rows))][starts[more] + k]
+    return np.bincount(columns[scores > after[rows]], minlength=items)
 
 
 def _places(histories: Sequence[Indices]) -> tuple[Indices, Indices]:

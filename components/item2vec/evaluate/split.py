@@ -77,11 +77,12 @@ def read_split(directory: Path, max_users: int, seed: int) -> Split:
 
 
 def _cases(histories: pd.DataFrame, targets: pd.DataFrame) -> Cases:
-    bought = histories.groupby("user", sort=False)["item"].agg(list)
-    return Cases(
-        [np.array(history, dtype=np.int64) for history in bought.loc[targets["user"]]],
-        targets["item"].to_numpy(),
-    )
+    case = pd.Index(targets["user"]).get_indexer(histories["user"])
+    order = case.argsort(kind="stable")
+    starts = case[order].searchsorted(np.arange(len(targets) + 1))
+    bought = histories["item"].to_numpy()[order]
+    # Before the first start stand users that are no case.
+    return Cases(np.split(bought, starts)[1:-1], targets["item"].to_numpy())
 
 
 def _read_purchases(path: Path, items: dict[str, int]) -> pd.DataFrame:

@@ -116,8 +116,9 @@ class Scorer:
 
     def blend(self, vectors: Matrix, counts: Matrix) -> Matrix:
         """The scores of the vectors, changed in place: plus `cooccurrence` times log(1 + count)."""
-        seen = counts > 0
-        vectors[seen] += np.float32(self.scoring.cooccurrence) * np.log1p(counts[seen])
+        followed = np.flatnonzero(counts > 0)
+        gains = np.float32(self.scoring.cooccurrence) * np.log1p(counts.ravel()[followed])
+        vectors.reshape(-1)[followed] += gains
         return vectors
 
     def vector_scores(self, histories: Sequence[Sequence[int] | Indices]) -> Matrix:
