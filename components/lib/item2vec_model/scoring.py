@@ -55,10 +55,12 @@ class Followers:
     items: NDArray[np.int32]
     weights: Matrix
 
-    def add_to(self, row: Matrix, item: int, weight: float) -> None:
-        """Add the followers of an item to a row of counts with one place for each item."""
-        place = slice(self.starts[item], self.starts[item + 1])
-        row[self.items[place]] += np.float32(weight) * self.weights[place]
+    def add_to(self, counts: Matrix, rows: Indices, items: Indices, weight: float) -> None:
+        """Add the followers of each of `items`, times `weight`, to its own one of `rows` of counts."""
+        starts, sizes = self.starts[items], self.starts[items + 1] - self.starts[items]
+        places = np.arange(sizes.sum()) + np.repeat(starts + sizes - sizes.cumsum(), sizes)
+        cells = np.repeat(rows * counts.shape[1], sizes) + self.items[places]
+        np.add.at(counts.reshape(-1), cells, np.float32(weight) * self.weights[places])
 
 
 def followers_of(users: Indices, bought: Indices, items: int, scoring: Scoring) -> Followers:
@@ -129,9 +131,11 @@ class Scorer:
     def counts(self, histories: Sequence[Sequence[int] | Indices]) -> Matrix:
         """A row for each history: how often each item followed one of it, decayed by both gaps."""
         counts = np.zeros((len(histories), len(self.model.items)), dtype=np.float32)
-        for row, history in zip(counts, histories, strict=True):
-            for back, item in enumerate(history[::-1][: self.scoring.last_items]):
-                self.followers.add_to(row, item, self.scoring.decay**back)
+        lengths = np.array([len(history) for history in histories])
+        for back in range(min(lengths.max(initial=0), self.scoring.last_items)):
+            rows = np.flatnonzero(lengths > back)
+            items = np.array([histories[row][-1 - back] for row in rows], dtype=np.int64)
+            self.followers.add_to(counts, rows, items, self.scoring.decay**back)
         return counts
 
     def _queries(self, histories: Sequence[Sequence[int] | Indices]) -> Matrix:
