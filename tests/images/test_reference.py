@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from daintree.errors import ImageError
-from daintree.images.reference import component_repository, version_tag
+from daintree.images.reference import (
+    Repository,
+    component_repository,
+    parse_reference,
+    version_tag,
+)
 
 
 @pytest.mark.parametrize(
@@ -18,6 +23,19 @@ from daintree.images.reference import component_repository, version_tag
 )
 def test_a_components_reference(registry: str, expected: str) -> None:
     assert component_repository(registry, "item2vec/train").tagged("dev") == expected
+
+
+@pytest.mark.parametrize(
+    ("image", "name", "tag", "digest"),
+    [
+        ("host:5000/ml/load", "ml/load", "latest", ""),
+        ("host:5000/ml/load:v1", "ml/load", "v1", ""),
+        ("host:5000/ml/load@sha256:12", "ml/load", "latest", "sha256:12"),
+        ("host:5000/ml/load:v1@sha256:12", "ml/load", "v1", "sha256:12"),
+    ],
+)
+def test_the_parts_of_a_reference(image: str, name: str, tag: str, digest: str) -> None:
+    assert parse_reference(image) == (Repository("host:5000", name), tag, digest)
 
 
 def test_a_versions_tag() -> None:

@@ -9,11 +9,12 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
 from daintree.components.git import blob_id
-from daintree.components.tree import REGULAR, SUBMODULE, SYMLINK, TOP, Entry, Tree
+from daintree.components.tree import REGULAR, SUBMODULE, SYMLINK, TOP, Entry
 from daintree.errors import SpecError, VersionError
 from daintree.spec.component import ComponentSpec, read_component
 
@@ -271,6 +272,27 @@ def _check_links(tree: Tree, source: Source) -> None:
                 f"{source.directory}/{link} is a link that leaves its directory, to {target}",
                 hint="put the file itself there, or move what is shared into a library",
             )
+
+
+class Tree(Protocol):
+    """The files of a project in one state."""
+
+    @property
+    def root(self) -> Path:
+        """The project's root on disk."""
+        ...
+
+    def files(self, directory: str) -> Sequence[Entry]:
+        """Return the files at or below `directory`, sorted by path."""
+        ...
+
+    def content(self, entry: Entry) -> bytes:
+        """Return the blob of a file of this tree (of a symbolic link: its target). Raises GitError when the repository lacks it."""
+        ...
+
+    def conversions(self, paths: Iterable[str]) -> Mapping[str, str]:
+        """Return what a checkout does to these files by their attributes, where it writes other bytes than the blob's."""
+        ...
 
 
 class Pattern(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -62,27 +62,6 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 Differences = dict[str, tuple[Entry | None, Entry | None]]
-
-
-class Tree(Protocol):
-    """The files of a project in one state."""
-
-    @property
-    def root(self) -> Path:
-        """The project's root on disk."""
-        ...
-
-    def files(self, directory: str) -> Sequence[Entry]:
-        """Return the files at or below `directory`, sorted by path."""
-        ...
-
-    def content(self, entry: Entry) -> bytes:
-        """Return the blob of a file of this tree (of a symbolic link: its target). Raises GitError when the repository lacks it."""
-        ...
-
-    def conversions(self, paths: Iterable[str]) -> Mapping[str, str]:
-        """Return what a checkout does to these files by their attributes, where it writes other bytes than the blob's."""
-        ...
 
 
 class _Started(msgspec.Struct, frozen=True):

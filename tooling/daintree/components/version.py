@@ -26,6 +26,7 @@ from daintree.components.source import (
     TOOLING,
     TOOLING_DIRECTORY,
     Source,
+    Tree,
     directory_of,
     discover_components,
     discover_images,
@@ -37,7 +38,7 @@ from daintree.components.source import (
     read_source,
     specification,
 )
-from daintree.components.tree import LARGE, TOP, Entry, Tree, WorkingTree
+from daintree.components.tree import LARGE, TOP, Entry, WorkingTree
 from daintree.digest import Plain, digest_record
 from daintree.errors import DaintreeError, SpecError, UsageError, VersionError
 from daintree.spec.component import ComponentSpec

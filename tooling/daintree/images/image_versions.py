@@ -33,11 +33,11 @@ from daintree.errors import (
 )
 from daintree.images.reference import (
     COMPONENT_LABEL,
-    LATEST,
     SPEC_LABEL,
     VERSION_LABEL,
     Repository,
     component_repository,
+    parse_reference,
     repository_of,
     version_tag,
 )
@@ -330,17 +330,13 @@ def tooling_image(settings: Settings) -> str:
 
 def _configured_image(settings: Settings) -> str:
     """The image that the setting names, by its digest."""
-    path, _, digest = settings.argo_image.partition("@")
-    name, colon, tag = path.rpartition(":")
-    if not colon or "/" in tag:
-        name, tag = path, LATEST
-    host, _, name = name.partition("/")
-    if not name or not ("." in host or ":" in host or host == "localhost"):
+    repository, tag, digest = parse_reference(settings.argo_image)
+    host = repository.host
+    if not repository.name or not ("." in host or ":" in host or host == "localhost"):
         raise SettingsError(
             f"argo_image: {settings.argo_image!r} does not say which registry it is in",
             hint="such as registry.example/ml/daintree/tooling:latest",
         )
-    repository = Repository(host, name)
     if not digest:
         [digest] = _registry(host, settings).digests([(repository, tag)])
     if not digest:

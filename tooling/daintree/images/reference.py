@@ -42,10 +42,19 @@ class Repository(msgspec.Struct, frozen=True):
         return f"{self}:{tag}"
 
 
+def parse_reference(image: str) -> tuple[Repository, str, str]:
+    """The repository, the tag ("latest" where none is named) and the digest ("" for none) of `host/name[:tag][@digest]`."""
+    path, _, digest = image.partition("@")
+    name, colon, tag = path.rpartition(":")
+    if not colon or "/" in tag:
+        name, tag = path, LATEST
+    host, _, name = name.partition("/")
+    return Repository(host, name), tag, digest
+
+
 def repository_of(image: str) -> Repository:
     """The repository of an image by its digest, `host/name@sha256:…`."""
-    host, _, name = image.partition("@")[0].partition("/")
-    return Repository(host, name)
+    return parse_reference(image)[0]
 
 
 def component_repository(registry: str, component: str) -> Repository:
