@@ -131,7 +131,7 @@ class Scorer:
     def counts(self, histories: Sequence[Sequence[int] | Indices]) -> Matrix:
         """A row for each history: how often each item followed one of it, decayed by both gaps."""
         counts = np.zeros((len(histories), len(self.model.items)), dtype=np.float32)
-        lengths = np.array([len(history) for history in histories])
+        lengths = np.array([*map(len, histories)], dtype=np.int64)
         for back in range(min(lengths.max(initial=0), self.scoring.last_items)):
             rows = np.flatnonzero(lengths > back)
             items = np.array([histories[row][-1 - back] for row in rows], dtype=np.int64)

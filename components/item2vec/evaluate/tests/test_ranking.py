@@ -96,6 +96,22 @@ def test_items_are_placed_and_those_unknown_to_the_model_left_out() -> None:
     assert found.tolist() == [[-math.inf, 10, 10], [-math.inf, 11, 11], [-math.inf, 0, 0]]
 
 
+@pytest.mark.parametrize("k", [1, 10, 199, 200, 300])
+@pytest.mark.parametrize("distinct", [2, 9, 1000])
+def test_what_is_recommended_is_that_of_the_definition(distinct: int, k: int) -> None:
+    draw = np.random.default_rng(k)
+    table = draw.integers(0, distinct, (20, 200)).astype(np.float32)
+    table[draw.random(table.shape) < 0.1] = -np.inf
+    cases = Cases([indices(row, 50 + row) for row in range(20)], draw.integers(0, 200, 20))
+    expected = np.zeros(200, int)
+    for row, history in zip(table.copy(), cases.histories, strict=True):
+        row[history] = -np.inf
+        after = np.sort(row)[::-1][k] if k < 200 else -np.inf
+        expected += row > after
+    ranking = rank(cases, lambda _: table.copy(), 200, k)
+    assert ranking.times.tolist() == expected.tolist()
+
+
 @pytest.mark.parametrize("scores_at_once", [1, 1000])
 def test_what_is_recommended_is_the_best_that_was_not_bought(scores_at_once: int) -> None:
     cases = Cases([indices(0), indices(1, 2)], indices(3, 3))

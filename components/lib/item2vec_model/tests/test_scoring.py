@@ -107,6 +107,7 @@ def test_scores_of_many_histories_are_those_of_each() -> None:
     together = scorer.scores(histories)
     assert together.tolist() == [scorer.scores([history])[0].tolist() for history in histories]
     assert together[3].tolist() == [0] * 6
+    assert scorer.scores([]).shape == (0, 6)
 
 
 def test_the_followers_are_those_of_the_training_part_alone(tmp_path: Path) -> None:
