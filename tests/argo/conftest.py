@@ -49,6 +49,7 @@ def submitted_stage(name: str, **more: Any) -> SubmittedStage:
         ),
         "outputs": (),
         "needs": (),
+        "sources": () if more.get("needs") else ("",),
         "resources": Resources(),
         "recipe": digest("4"),
         "reason": "no run recorded",
@@ -60,7 +61,9 @@ def make_submission(*stages: SubmittedStage, **more: Any) -> Submission:
     """A submission of these stages, changed as told."""
     values: dict[str, Any] = {
         "pipeline": "words",
-        "source": SubmittedSource(identity=digest("5"), digest=digest("5"), origin="corpus.txt"),
+        "sources": (
+            SubmittedSource(identity=digest("5"), digest=digest("5"), origin="corpus.txt"),
+        ),
         "prefix": PREFIX,
         "stages": stages,
         "hits": (),

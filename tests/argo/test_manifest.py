@@ -51,13 +51,27 @@ PART_HITS = make_submission(
 PARAMETERS = make_submission(with_parameters("load", STRANGE))
 IN_PLACE = make_submission(
     submitted_stage("load"),
-    source=SubmittedSource(
-        identity=digest("5"),
-        digest=digest("5"),
-        origin="s3://raw/reviews/2026.json.gz",
-        url="s3://raw/reviews/2026.json.gz",
-        file="2026.json.gz",
-        endpoint="http://minio.minio:9000",
+    sources=(
+        SubmittedSource(
+            identity=digest("5"),
+            digest=digest("5"),
+            origin="s3://raw/reviews/2026.json.gz",
+            url="s3://raw/reviews/2026.json.gz",
+            file="2026.json.gz",
+            endpoint="http://minio.minio:9000",
+        ),
+    ),
+)
+# A file in a bucket and an uploaded directory, a stage without input, one without output, and stages that read it.
+SEVERAL_SOURCES = make_submission(
+    submitted_stage("join", sources=("ratings", "items")),
+    submitted_stage("query", sources=(), refresh="2026-03-01"),
+    submitted_stage("tell", needs=("join",), receipt=True),
+    submitted_stage("after", needs=("query", "tell"), empty_needs=("tell",)),
+    submitted_stage("last", needs=("tell",), empty_needs=("tell",)),
+    sources=(
+        msgspec.structs.replace(IN_PLACE.sources[0], name="ratings"),
+        SubmittedSource(name="items", identity=digest("6"), digest=digest("6"), origin="items"),
     ),
 )
 CASES: dict[str, tuple[Submission, dict[str, Any]]] = {
@@ -66,6 +80,7 @@ CASES: dict[str, tuple[Submission, dict[str, Any]]] = {
     "part_hits": (PART_HITS, {}),
     "parameters": (PARAMETERS, {}),
     "source_in_place": (IN_PLACE, {}),
+    "several_sources": (SEVERAL_SOURCES, {}),
     "secrets": (
         make_submission(submitted_stage("load")),
         {"argo_pull_secret": "registry-key", "argo_node_selector": {"pool": "batch"}},
@@ -107,15 +122,15 @@ def test_no_secret_is_in_a_manifest() -> None:
 
 
 def test_a_whole_bucket_is_no_source_for_pods() -> None:
-    source = msgspec.structs.replace(IN_PLACE.source, url="s3://raw", file="")
+    source = msgspec.structs.replace(IN_PLACE.sources[0], url="s3://raw", file="")
     with pytest.raises(SourceError, match=r"^the source s3://raw is a whole bucket") as failure:
-        workflow_manifest(msgspec.structs.replace(IN_PLACE, source=source), cluster())
+        workflow_manifest(msgspec.structs.replace(IN_PLACE, sources=(source,)), cluster())
     assert failure.value.hint == "name a prefix: s3://raw/…"
 
 
 def test_a_source_in_the_stores_own_bucket_is_read_through_its_repository() -> None:
-    source = msgspec.structs.replace(IN_PLACE.source, url="s3://ml-artifacts/raw", file="")
-    manifest = workflow_manifest(msgspec.structs.replace(IN_PLACE, source=source), cluster())
+    source = msgspec.structs.replace(IN_PLACE.sources[0], url="s3://ml-artifacts/raw", file="")
+    manifest = workflow_manifest(msgspec.structs.replace(IN_PLACE, sources=(source,)), cluster())
     [artifact] = task(manifest, "load")["arguments"]["artifacts"]
     assert artifact["s3"] == {"key": "raw"}
 

@@ -69,7 +69,9 @@ def test_a_source_in_another_bucket_says_all_of_where_it_is(
     source = SubmittedSource(
         identity=digest("1"), digest=digest("1"), origin="s3://raw/x", url="s3://raw/x", **where
     )
-    manifest = workflow_manifest(make_submission(submitted_stage("load"), source=source), cluster())
+    manifest = workflow_manifest(
+        make_submission(submitted_stage("load"), sources=(source,)), cluster()
+    )
     [task] = manifest["spec"]["templates"][0]["dag"]["tasks"]
     [artifact] = task["arguments"]["artifacts"]
     place = artifact["s3"]

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from daintree.argo.manifest import resource_requirements, stage_variables, workflow_manifest
-from daintree.argo.submission import check_outputs, variables_secret
-from daintree.errors import SettingsError, UsageError
+from daintree.argo.submission import variables_secret
+from daintree.errors import SettingsError
 from daintree.pipeline.decisions import BoundStage
 from daintree.settings import Settings, read_settings
 from daintree.spec.component import ComponentSpec, Resources
@@ -129,14 +129,3 @@ def test_variables_without_a_secret_of_their_own_are_refused(secret: str, fault:
         + fault
     )
     assert failure.value.hint.startswith("argo_env_secret in [tool.daintree]")
-
-
-def test_a_stage_without_output_is_refused() -> None:
-    stage = secretive()
-    check_outputs([stage])
-    none = msgspec.structs.replace(stage, spec=ComponentSpec(outputs=()))
-    with pytest.raises(
-        UsageError, match="stage 'load': component shop/load has no output"
-    ) as failure:
-        check_outputs([none])
-    assert "--runner docker" in failure.value.hint

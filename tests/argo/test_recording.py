@@ -6,7 +6,7 @@ import msgspec
 
 from daintree.argo.manifest import TERMINATED
 from daintree.argo.submission import SubmittedHit, SubmittedSource
-from daintree.pipeline.keys import content_key
+from daintree.pipeline.keys import RECEIPT, content_key, receipt
 from daintree.pipeline.sources.bucket import BucketSource
 from daintree.store.bucket import Bucket
 from daintree.store.records import index_record_of
@@ -167,7 +167,7 @@ def test_a_source_that_changed_meanwhile_is_not_recorded(shop: Shop, minio: Mini
     source = SubmittedSource(
         identity=identity.identity, digest=str(identity.digest), origin=url, url=url
     )
-    submission = msgspec.structs.replace(SEQUENCE, source=source)
+    submission = msgspec.structs.replace(SEQUENCE, sources=(source,))
     workflow = shop.run(submission)
     raw.put("in/b", b"2")
     reports = shop.record(workflow, submission)
@@ -176,3 +176,70 @@ def test_a_source_that_changed_meanwhile_is_not_recorded(shop: Shop, minio: Mini
     assert shop.runs() == {}
     raw.delete(["in/b"])
     assert set(statuses(shop.record(workflow, submission)).values()) == {"recorded"}
+
+
+def test_sources_are_recorded_by_name_and_the_token_is_that_of_the_plan(
+    shop: Shop, minio: Minio
+) -> None:
+    raw = Bucket(f"s3://{minio.bucket()}", minio.access)
+    raw.put("in/a", b"1")
+    url = f"{raw.url}/in"
+    identity = BucketSource(url, "", minio.access).identify()
+    ratings = SubmittedSource(
+        **{"name": "ratings", "identity": identity.identity, "digest": str(identity.digest)},
+        **{"origin": url, "url": url, "endpoint": minio.access.endpoint},
+    )
+    [corpus] = SEQUENCE.sources
+    corpus = msgspec.structs.replace(corpus, name="corpus", final_origin="text/load/run")
+    submission = make_submission(
+        submitted_stage("join", sources=("ratings", "corpus"), recipe=digest("a")),
+        submitted_stage("query", sources=(), refresh="2026-03-01", recipe=digest("b")),
+        sources=(ratings, corpus),
+    )
+    workflow = shop.run(submission)
+    reports = shop.record(workflow, submission)
+    assert set(statuses(reports).values()) == {"recorded"}, reports
+    runs = shop.runs()
+    assert [
+        (one.name, one.origin, one.final_origin, one.source) for one in runs["join"].inputs
+    ] == [
+        ("corpus", "corpus.txt", "text/load/run", True),
+        ("ratings", url, "", True),
+    ]
+    query = runs["query"]
+    assert (query.refresh, query.inputs) == ("2026-03-01", ())
+    assert query.keys.content == content_key(
+        version=digest("1"),
+        parameters={"top": 3},
+        environment="image",
+        inputs={},
+        refresh="2026-03-01",
+    )
+    raw.put("in/b", b"2")
+    changed = shop.run(msgspec.structs.replace(submission, pipeline="other"))
+    again = shop.record(changed, msgspec.structs.replace(submission, pipeline="other"))
+    assert statuses(again) == {"join": "refused", "query": "recorded"}
+
+
+def test_a_receipt_stands_for_the_output_of_a_stage_without(shop: Shop) -> None:
+    submission = make_submission(
+        submitted_stage("tell", receipt=True, recipe=digest("a")),
+        submitted_stage("after", needs=("tell",), empty_needs=("tell",), recipe=digest("b")),
+    )
+    workflow = shop.run(submission, {"tell": [({}, 0)]})
+    assert set(statuses(shop.record(workflow, submission)).values()) == {"recorded"}
+    assert set(statuses(shop.record(workflow, submission)).values()) == {"known"}
+    tell, after = shop.runs()["tell"], shop.runs()["after"]
+    [content] = shop.bucket.get_many([f"{tell.location}/output/{RECEIPT}"])
+    assert content == receipt("text/tell", tell.keys.content)
+    assert tell.output is not None
+    assert [one.digest for one in after.inputs] == [tell.output.digest]
+    assert shop.remote.check_all([index_record_of(tell)]) == [None]
+
+
+def test_what_a_stage_without_output_has_written_is_its_output(shop: Shop) -> None:
+    submission = make_submission(submitted_stage("tell", receipt=True, recipe=digest("a")))
+    shop.record(shop.run(submission), submission)
+    output = shop.runs()["tell"].output
+    assert output is not None
+    assert [entry.path for entry in output.files] == ["n"]

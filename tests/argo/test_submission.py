@@ -23,7 +23,7 @@ def with_stage(submission: Submission, **changes: Any) -> Submission:
 
 def test_its_digest_never_changes(submission: Submission) -> None:
     assert submission.digest == (
-        "sha256:f1011e3667387ec5a9cf62f8f3a6de3dd7db2d59045328c3357b8ba72fe4842a"
+        "sha256:7ac0a6cb5c5b6c46453bf358d241b5efff1a08032b31d0e8b3ec2731c873e82c"
     )
 
 
@@ -58,6 +58,12 @@ def test_what_is_computed_counts(submission: Submission, change: Any) -> None:
 def test_what_is_read_counts(submission: Submission) -> None:
     hit = SubmittedHit(name="load", location="elsewhere", digest=digest("7"))
     assert msgspec.structs.replace(submission, hits=(hit,)).digest != submission.digest
+
+
+@pytest.mark.parametrize("change", [{"name": "corpus"}, {"url": "s3://raw/x"}])
+def test_each_source_counts_with_its_name_and_place(submission: Submission, change: Any) -> None:
+    source = msgspec.structs.replace(submission.sources[0], **change)
+    assert msgspec.structs.replace(submission, sources=(source,)).digest != submission.digest
 
 
 def test_it_is_read_as_it_was_written(submission: Submission) -> None:

@@ -36,6 +36,17 @@ def test_the_need_it_reads_is_none_either() -> None:
     assert len({*template_names([bound("one"), bound("two", needs=("one",))]).values()}) == 1
 
 
+def test_a_need_without_output_and_each_source_are() -> None:
+    stages = [
+        bound("one"),
+        bound("told", empty_needs=("load",)),
+        bound("source", needs=(), sources=("ratings",)),
+        bound("other", needs=(), sources=("items",)),
+        bound("nothing", needs=()),
+    ]
+    assert len({*template_names(stages).values()}) == len(stages)
+
+
 def test_whatever_else_differs_is() -> None:
     stages = [
         bound("one"),

@@ -58,7 +58,7 @@ def scheduled(**settings: Any) -> str:
 
 def reacting(**settings: Any) -> str:
     frozen = trigger("words-on-event", **settings)
-    return manifest_text(event_manifests(frozen, SOURCE), event_comments(frozen, SOURCE))
+    return manifest_text(event_manifests(frozen, [SOURCE]), event_comments(frozen, SOURCE))
 
 
 def owned(**settings: Any) -> str:
@@ -136,7 +136,10 @@ def test_the_frozen_pipeline_is_a_file_of_the_tooling_s_project() -> None:
     [artifact] = template["inputs"]["artifacts"]
     assert artifact["path"] == "/project/pipelines/words.json"
     assert artifact["raw"]["data"] == FROZEN
-    assert template["container"]["args"] == ["submit", "words"]
+    assert template["container"]["args"] == [
+        *("submit", "words", "--as-of"),
+        "{{workflow.creationTimestamp.s}}/{{workflow.uid}}",
+    ]
 
 
 def test_keys_come_from_a_secret_and_a_login_is_mounted_where_one_is_set() -> None:
@@ -169,6 +172,15 @@ def test_a_template_to_own_claims_nothing() -> None:
     assert keys == {
         "team/by-hand/words/{{workflow.name}}/{{inputs.parameters.stage}}/{{pod.name}}/output"
     }
+
+
+def test_of_several_sources_each_is_watched_and_an_object_of_any_is_enough() -> None:
+    _, events, sensor, _ = event_manifests(trigger("words"), [SOURCE, "s3://items"])
+    watched = {name: one["bucket"]["name"] for name, one in events["spec"]["minio"].items()}
+    assert watched == {"objects": "raw", "objects2": "items"}
+    assert [one["eventName"] for one in sensor["spec"]["dependencies"]] == [*watched]
+    [submit] = sensor["spec"]["triggers"]
+    assert submit["template"]["conditions"] == "objects || objects2"
 
 
 def test_several_objects_of_one_moment_plan_one_after_the_other() -> None:

@@ -102,6 +102,76 @@ def test_what_pods_have_computed_is_recorded_and_a_hit_for_every_machine(
     assert "runner argo" in shown
 
 
+LIST = """
+paths = sorted(path for path in input.rglob("*"))
+texts = [path.read_text() if path.is_file() else "directory" for path in paths]
+names = [path.relative_to(input).as_posix() for path in paths]
+(output / "listing.txt").write_text(repr([*zip(names, texts)]))
+"""
+
+
+def recorded(project: Project, runner: str) -> dict[str, Any]:
+    """The last run of each stage of `mixed`: its keys, its inputs, its output."""
+    shown = {
+        stage["name"]: project.doit("show", f"mixed:{stage['name']}", "--json").json()
+        for stage in project.doit("plan", "mixed", "--runner", runner, "--json").json()["stages"]
+    }
+    return {
+        name: (
+            run["keys"],
+            run.get("refresh"),
+            [(one["name"], one["digest"], one.get("source")) for one in run["inputs"]],
+            run["output"],
+        )
+        for name, run in shown.items()
+    }
+
+
+def test_sources_by_name_refresh_and_stages_without_output_are_the_docker_runner_s(
+    clustered: Project, bucket: Bucket, kubernetes: KubernetesServer, tmp_path: Path
+) -> None:
+    for path in ("raw/a.txt", "raw/deep/b.txt", "single.txt"):
+        Bucket(f"s3://{bucket.name}", bucket.access).put(path, path.encode())
+    clustered.component("odd/list", LIST)
+    clustered.component("odd/tell", "print('told')")
+    clustered.write("components/odd/tell/component.yaml", "outputs: []\n")
+    place = f"s3://{bucket.name}"
+    sources = {"corpus": "corpus.txt", "raw": f"{place}/raw", "single": f"{place}/single.txt"}
+    listed = [
+        {"name": "join", "needs": ["source.corpus", "source.raw", "source.single"]},
+        {"name": "query", "needs": [], "refresh": "7d"},
+        {"name": "both", "needs": ["source.corpus"], "refresh": "7d"},
+        {"name": "after", "needs": ["tell", "query"]},
+        {"name": "last", "needs": ["tell"]},
+    ]
+    stages: list[dict[str, Any]] = [{"component": "odd/list", **one} for one in listed]
+    stages.insert(1, {"component": "odd/tell", "needs": ["join"]})
+    clustered.write("pipelines/mixed.json", json.dumps({"sources": sources, "stages": stages}))
+    clustered.commit()
+    built = clustered.doit("build", "--push", "odd/list", "odd/tell", patience=BUILD_SECONDS)
+    assert built.code == 0, built.stderr
+
+    manifest = manifest_of(clustered, "mixed")
+    argo = OneMachineArgo(bucket.access, bucket.name, tmp_path / "pods")
+    workflow = argo.run(manifest)
+    nodes = workflow["status"]["nodes"].values()
+    assert {node["phase"] for node in nodes} == {"Succeeded"}, [
+        *((node["displayName"], node["phase"], node.get("message")) for node in nodes),
+        argo.logs,
+    ]
+    kubernetes.put("Workflow", workflow)
+    configured = {"KUBECONFIG": str(kubernetes.kubeconfig(tmp_path / "config"))}
+    record = clustered.doit("record", workflow["metadata"]["name"], env=configured)
+    assert record.code == 0, record.stdout + record.stderr
+
+    laptop = clustered.elsewhere(clustered.root, DAINTREE_CACHE=str(tmp_path / "cache"))
+    for runner in ("argo", "docker"):
+        assert set(laptop.plan("mixed", "--runner", runner).values()) == {"hit"}
+    here = clustered.elsewhere(clustered.root, DAINTREE_STORE=str(tmp_path / "alone"))
+    here.run("mixed", "--runner", "docker")
+    assert recorded(laptop, "argo") == recorded(here, "docker")
+
+
 def test_the_same_plan_is_the_same_bytes_but_for_its_time_and_is_uploaded_once(
     pushed: Project, bucket: Bucket
 ) -> None:

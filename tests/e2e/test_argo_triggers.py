@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from daintree.store.bucket import Bucket
 from tests.e2e.projects import REPOSITORY, Finished, Project
 from tests.services.argo_check import faults, read_documents
+from tests.services.argo_expansion import replace_tags, workflow_scope
 from tests.services.kubernetes_objects import KubernetesServer
 from tests.services.one_machine_argo import OneMachineArgo
 
@@ -85,6 +87,31 @@ def test_a_scheduled_run_plans_what_this_project_plans(
     assert pod.plan("words", "--runner", "argo") == dict.fromkeys(("load", "clean", "count"), "hit")
 
 
+def test_several_sources_and_refresh_are_frozen_as_they_are(
+    pushed: Project, bucket: Bucket, source: str, tmp_path: Path
+) -> None:
+    more = f"s3://{bucket.name}/more"
+    Bucket(f"s3://{bucket.name}", bucket.access).put("more/corpus.txt", b"more\n")
+    stages: list[dict[str, Any]] = [
+        {"component": "text/load", "needs": ["source.corpus"], "refresh": "7d"},
+        {"component": "text/load", "name": "second", "needs": ["source.more"]},
+        {"component": "text/clean", "needs": ["load"]},
+    ]
+    described = {"sources": {"corpus": "corpus.txt", "more": more}, "stages": stages}
+    pushed.write("pipelines/words.json", json.dumps(described))
+    message = refused(pushed, *SCHEDULE)
+    assert "the source corpus.txt is on this machine" in message
+    assert "hint: --source corpus=s3://bucket/prefix or https://…" in message
+
+    typed = ("--source", f"corpus={source}")
+    [cron] = written(pushed, *typed, *SCHEDULE)
+    pod = as_in_a_pod(pushed, cron["spec"]["workflowSpec"], tmp_path / "pod")
+    assert keys(pod) == keys(pushed, *typed)
+    _, event_source, *_ = written(pushed, *typed, "--on-event")
+    prefixes = [one["filter"]["prefix"] for one in event_source["spec"]["minio"].values()]
+    assert prefixes == ["raw", "more"]
+
+
 def in_its_image(
     project: Project, spec: dict[str, Any], kubernetes: KubernetesServer, directory: Path
 ) -> Finished:
@@ -108,13 +135,16 @@ def in_its_image(
         **reached,
         "KUBECONFIG": "/config",
     }
+    created = datetime.now(UTC)
+    scope = workflow_scope({"spec": spec, "metadata": {"name": "x", "namespace": "y"}}, created)
+    arguments = replace_tags(container["args"], scope)
     done = subprocess.run(
         [
             *("docker", "run", "--rm", "--read-only", "--tmpfs", "/tmp", "--network", "host"),
             *("--cap-drop", "ALL", "--user", "1000:1000"),
             *("--volume", f"{file}:{artifact['path']}:ro", "--volume", f"{config}:/config:ro"),
             *(f"--env={name}" for name in variables),
-            *("--entrypoint", container["command"][0], container["image"], *container["args"]),
+            *("--entrypoint", container["command"][0], container["image"], *arguments),
         ],
         env={**os.environ, **variables},
         capture_output=True,

@@ -102,6 +102,23 @@ def test_the_same_plan_is_one_workflow_and_the_next_attempt_follows_one_that_was
     assert (further["workflow"], further["attempt"]) == (f"{made['workflow']}-2", 2)
 
 
+def test_what_is_refreshed_always_is_one_workflow_for_all_attempts_of_one_schedule(
+    clustered: Project, kubernetes: KubernetesServer
+) -> None:
+    stage = {"component": "text/load", "needs": [], "refresh": "always"}
+    clustered.write("pipelines/fresh.json", json.dumps({"stages": [stage]}))
+    moment = ("--as-of", "1772359200/0f6a2c1e-6d0b")
+    first = clustered.doit("submit", "fresh", *moment, "--json").json()
+    assert clustered.doit("submit", "fresh", *moment, "--json").json()["attached"]
+    [workflow] = workflows_in(kubernetes)
+    assert faults(workflow) == []
+    now = clustered.doit("submit", "fresh", "--json").json()
+    assert now["workflow"] != first["workflow"]
+    complaint = clustered.doit("submit", "fresh", "--as-of", "today").complaint()
+    assert "error: --as-of 'today' cannot be read" in complaint
+    assert "hint: write --as-of SECONDS/ID" in complaint
+
+
 def test_a_run_with_a_name_is_a_source_of_pods(
     clustered: Project, kubernetes: KubernetesServer
 ) -> None:

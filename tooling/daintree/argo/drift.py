@@ -72,7 +72,7 @@ class Drift:
     ) -> str:
         """The first difference of a stage's attempt, in words; "" where there is none.
 
-        `inputs` are the keys of the stage's inputs, by need ("" for the source); `output` is that of its own output.
+        `inputs` are the keys of the stage's inputs, by source and need; `output` is that of its own output.
         """
         return self._general or next(self._of_stage(stage, attempt, inputs, output), "")
 
@@ -125,17 +125,17 @@ class Drift:
                 got, value = attempt.parameters.get(name), parameters.get(name)
                 yield f"it had {name} {got!r} where {value!r} was submitted"
         paths = {
-            need: at.artifact
-            for need, at in manifest.input_paths(stage, self._submission.source).items()
+            need: at.artifact for need, at in manifest.input_paths(self._submission, stage).items()
         }
         for need, artifact in paths.items():
             if attempt.artifacts.get(artifact, ObjectKey()) != inputs[need]:
-                yield f"its {f'input from {need}' if need else 'source'} was read from elsewhere"
+                text = f"source {need}".rstrip() if need in stage.sources else f"input from {need}"
+                yield f"its {text} was read from elsewhere"
         for name in sorted(attempt.artifacts.keys() - set(paths.values())):
             yield f"it has the further input {name}"
-        if not attempt.output.key:
+        if not attempt.output.key and not stage.receipt:
             yield "its Workflow names no output of it"
-        elif attempt.output != output:
+        elif attempt.output.key and attempt.output != output:
             yield f"its output is at {attempt.output.key}, not at {output.key}"
         for writer in self._writers(output.key, attempt):
             yield f"{writer} may have written where its output is"

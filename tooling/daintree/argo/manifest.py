@@ -34,6 +34,7 @@ from daintree.argo.submission import (
 from daintree.digest import short
 from daintree.errors import SettingsError, SourceError
 from daintree.images.registry import is_loopback
+from daintree.pipeline.decisions import words_of
 from daintree.runners.container import INPUT, OUTPUT, SCRATCH, TEMPORARY
 from daintree.runners.variables import container_variables
 from daintree.settings import Settings
@@ -47,6 +48,7 @@ API_VERSION = "argoproj.io/v1alpha1"
 DAY = 24 * 60 * 60
 INPUT_ARTIFACT = "input"
 # The volumes of a stage's pod, each empty and gone with it, and where they are mounted; and those of a pod of the tooling.
+EMPTY_VOLUME = "empty"
 STAGE_VOLUMES = {"output": OUTPUT, "scratch": SCRATCH, "temporary": TEMPORARY}
 TOOLING_VOLUMES = {"temporary": TEMPORARY}
 # Any user but root: what a pod writes is read by the executor, which runs as the same one.
@@ -253,14 +255,33 @@ class InputPath(msgspec.Struct, frozen=True):
     path: str
 
 
-def input_paths(stage: SubmittedStage, source: SubmittedSource) -> dict[str, InputPath]:
-    """The stage's inputs by need ("" for the source)."""
-    if len(stage.needs) > 1:
-        artifacts = distinct_names(stage.needs, _LONGEST_ARTIFACT)
-        return {need: InputPath(name, f"{INPUT}/{need}") for need, name in artifacts.items()}
-    if stage.needs:
-        return {stage.needs[0]: InputPath(INPUT_ARTIFACT, INPUT)}
-    return {"": InputPath(INPUT_ARTIFACT, f"{INPUT}/{source.file}".rstrip("/"))}
+def input_paths(submission: Submission, stage: SubmittedStage) -> dict[str, InputPath]:
+    """The stage's inputs by source and need; several are directories of their names.
+
+    A need without output is none of them: its directory, as that of a stage that reads nothing, is one of `empty_paths`.
+    """
+    files = {source.name: source.file for source in submission.sources}
+    artifacts = (
+        distinct_names(stage.inputs, _LONGEST_ARTIFACT)
+        if len(stage.inputs) > 1
+        else dict.fromkeys(stage.inputs, INPUT_ARTIFACT)
+    )
+    return {
+        name: InputPath(artifact, f"{_directory(stage, name)}/{files.get(name, '')}".rstrip("/"))
+        for name, artifact in artifacts.items()
+        if name not in stage.empty_needs
+    }
+
+
+def empty_paths(stage: SubmittedStage) -> tuple[str, ...]:
+    """The directories of the stage's input that are empty."""
+    return (
+        tuple(_directory(stage, name) for name in stage.empty_needs) if stage.inputs else (INPUT,)
+    )
+
+
+def _directory(stage: SubmittedStage, name: str) -> str:
+    return f"{INPUT}/{name}" if len(stage.inputs) > 1 else INPUT
 
 
 def task_parameters(stage: SubmittedStage) -> dict[str, str]:
@@ -321,20 +342,19 @@ def _task(
 def _task_artifacts(
     submission: Submission, stage: SubmittedStage, store: ObjectAddress, running: Mapping[str, str]
 ) -> list[Manifest]:
-    """A task's inputs: another task's output, a run in the store, or the source."""
+    """A task's inputs: another task's output, a run in the store, or a source."""
     hits = {hit.name: hit.location for hit in submission.hits}
+    sources = {source.name: source for source in submission.sources}
     artifacts: list[Manifest] = []
-    for need, at in input_paths(stage, submission.source).items():
-        if need in running:
-            output = f"tasks.{running[need]}.outputs.artifacts.{OUTPUT_ARTIFACT}"
+    for name, at in input_paths(submission, stage).items():
+        if name in running:
+            output = f"tasks.{running[name]}.outputs.artifacts.{OUTPUT_ARTIFACT}"
             artifacts.append({"name": at.artifact, "from": "{{" + output + "}}"})
+        elif name in sources:
+            artifacts.append({"name": at.artifact, "s3": _source_object(sources[name], store)})
         else:
-            s3 = (
-                {"key": store.below(f"{hits[need]}/output").key}
-                if need
-                else _source_object(submission.source, store)
-            )
-            artifacts.append({"name": at.artifact, "s3": s3})
+            key = store.below(f"{hits[name]}/output").key
+            artifacts.append({"name": at.artifact, "s3": {"key": key}})
     return artifacts
 
 
@@ -372,7 +392,7 @@ def _stage_template(
     parameters = _template_parameters(stage)
     arguments = _arguments(stage, parameters)
     location = location_template(submission, stage)
-    inputs = input_paths(stage, submission.source).values()
+    inputs, empty = input_paths(submission, stage).values(), empty_paths(stage)
     names_of_inputs = (names.STAGE_PARAMETER, names.STAGE_KEY_PARAMETER, *parameters.values())
     return {
         "name": stage.template,
@@ -387,11 +407,13 @@ def _stage_template(
                     "name": OUTPUT_ARTIFACT,
                     "path": OUTPUT,
                     "archive": {"none": {}},
+                    **({"optional": True} if stage.receipt else {}),
                     "s3": {"key": store.below(f"{location}/output").key},
                 }
             ]
         },
         "retryStrategy": retries(STAGE_RETRIES, TERMINATED),
+        **({"volumes": empty_volumes([EMPTY_VOLUME])} if empty else {}),
         "container": {
             "image": stage.image,
             "command": [escape(word) for word in stage.command],
@@ -402,7 +424,10 @@ def _stage_template(
             ],
             **resource_requirements(stage.resources),
             "securityContext": CONTAINER_SECURITY,
-            "volumeMounts": mounts(STAGE_VOLUMES),
+            "volumeMounts": [
+                *mounts(STAGE_VOLUMES),
+                *({"name": EMPTY_VOLUME, "mountPath": path, "readOnly": True} for path in empty),
+            ],
         },
     }
 
@@ -470,6 +495,6 @@ def _annotations(submission: Submission) -> dict[str, str]:
         names.PIPELINE: submission.pipeline,
         names.SUBMISSION: submission.digest,
         names.PLANNED: submission.planned,
-        names.SOURCE: submission.source.origin,
+        names.SOURCE: words_of({source.name: source.origin for source in submission.sources}),
         **({names.COMMIT: submission.commit} if submission.commit else {}),
     }

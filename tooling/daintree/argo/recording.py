@@ -15,7 +15,14 @@ import msgspec
 
 from daintree.argo.cluster import Cluster, Object
 from daintree.argo.drift import Drift
-from daintree.argo.submission import Submission, SubmittedStage, location, run_id, submission_of
+from daintree.argo.submission import (
+    Submission,
+    SubmittedSource,
+    SubmittedStage,
+    location,
+    run_id,
+    submission_of,
+)
 from daintree.argo.workflow_status import (
     Attempt,
     ObjectKey,
@@ -34,7 +41,7 @@ from daintree.errors import (
     StoreUnavailable,
     UsageError,
 )
-from daintree.pipeline.keys import content_key
+from daintree.pipeline.keys import RECEIPT, content_key, receipt
 from daintree.pipeline.sources.bucket import BucketSource
 from daintree.store.index import publish_result
 from daintree.store.layout import OUTPUT, source_location, timestamp
@@ -59,11 +66,12 @@ class StageReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Input(msgspec.Struct, frozen=True):
-    """An input: its digest, where it was read from, for people, and where pods find it."""
+    """An input: its digest, where it was read from, for people, and where pods find it; `final_origin` is a source's."""
 
     digest: str
     origin: str
     key: ObjectKey
+    final_origin: str = ""
 
 
 class _Refused(DaintreeError):
@@ -92,7 +100,7 @@ class Recording:
             hit.name: _Input(hit.digest, hit.location, self._key(f"{hit.location}/{OUTPUT}"))
             for hit in submission.hits
         }
-        self._inputs[""] = self._source()
+        self._inputs |= {source.name: self._source(source) for source in submission.sources}
 
     @property
     def stages(self) -> tuple[SubmittedStage, ...]:
@@ -151,15 +159,20 @@ class Recording:
         )
 
     def _inputs_of(self, stage: SubmittedStage) -> dict[str, _Input]:
-        for need in stage.needs:
+        for need in stage.inputs:
             if need not in self._inputs:
                 raise _Refused(f"its input {need} was not recorded")
-        return {need: self._inputs[need] for need in stage.needs or ("",)}
+        return {need: self._inputs[need] for need in stage.inputs}
 
     def _output(self, stage: SubmittedStage, manifest: RunManifest) -> Artifact:
         """Output of the stage. Raises ArtifactRejected where that is nothing, or lacks what was promised."""
-        if not stage.needs and self._source_fault:
-            raise _Refused(self._source_fault)
+        for name in stage.sources:
+            if name in self._source_faults:
+                raise _Refused(self._source_faults[name])
+        place = f"{manifest.location}/{OUTPUT}"
+        if stage.receipt and not any(True for _ in self._remote.bucket.sizes(place)):
+            text = receipt(stage.component, manifest.keys.content)
+            self._remote.bucket.create(f"{place}/{RECEIPT}", text)
         output = self._remote.read_output(manifest.location, f"{stage.name}: hashing")
         written = {entry.path for entry in output.files}
         for name in stage.outputs:
@@ -188,9 +201,14 @@ class Recording:
             environment=stage.environment,
             runner="argo",
             image=stage.image.rpartition("@")[2],
+            refresh=stage.refresh,
             keys=Keys(stage.recipe, _content(stage, inputs)),
             inputs=tuple(
-                InputRecord(need, one.digest, one.origin) for need, one in sorted(inputs.items())
+                InputRecord(
+                    *(name, one.digest, one.origin, one.final_origin),
+                    source=bool(name) and name in stage.sources,
+                )
+                for name, one in sorted(inputs.items())
             ),
             result="succeeded",
             reason=stage.reason,
@@ -221,11 +239,17 @@ class Recording:
         return winner.run, earlier != winner or changed
 
     @cached_property
-    def _source_fault(self) -> str:
-        """Reason that no stage that reads the source can be recorded: a source that is read in place may have changed meanwhile."""
-        source = self._submission.source
-        if not source.url:
-            return ""
+    def _source_faults(self) -> dict[str, str]:
+        """Reason that no stage that reads a source can be recorded, by source: one that is read in place may have changed meanwhile."""
+        read = {name for stage in self.stages for name in stage.sources}
+        faults = {
+            source.name: self._source_fault(source)
+            for source in self._submission.sources
+            if source.url and source.name in read
+        }
+        return {name: fault for name, fault in faults.items() if fault}
+
+    def _source_fault(self, source: SubmittedSource) -> str:
         try:
             same = BucketSource(source.url, "", self._remote.bucket.access).identify()
         except SourceError as error:
@@ -234,15 +258,14 @@ class Recording:
             return ""
         return f"the source {source.origin} has changed since it was planned"
 
-    def _source(self) -> _Input:
-        """The source as pods find it: in place, or in the store."""
-        source = self._submission.source
+    def _source(self, source: SubmittedSource) -> _Input:
+        """A source as pods find it: in place, or in the store."""
         key = self._key(f"{source_location(source.digest)}/{OUTPUT}")
         if source.url:
             address = object_address(source.url, "", "")
             own = address.bucket == self._remote.address.bucket
             key = ObjectKey(address.key, "" if own else address.bucket)
-        return _Input(source.digest, source.origin, key)
+        return _Input(source.digest, source.origin, key, source.final_origin)
 
     def _key(self, path: str) -> ObjectKey:
         """Key at which pods find a path of the store."""
@@ -255,6 +278,7 @@ def _content(stage: SubmittedStage, inputs: Mapping[str, _Input]) -> str:
         parameters={n: v for n, v in stage.parameters.items() if n not in stage.ineffective},
         environment=stage.environment,
         inputs={need: one.digest for need, one in inputs.items()},
+        refresh=stage.refresh,
     )
 
 

@@ -30,7 +30,7 @@ from daintree.digest import Plain, digest_record, short
 from daintree.errors import ImageError, SettingsError, SourceError, StoreError, UsageError
 from daintree.images.build import uncommitted
 from daintree.images.image_versions import ComponentImage, component_images
-from daintree.pipeline.decisions import BoundStage, Hit, Miss, inputs_of
+from daintree.pipeline.decisions import BoundStage, Hit, Miss, SourceIdentity, inputs_of
 from daintree.pipeline.plan import Plan, read_last_runs
 from daintree.pipeline.reasons import reason
 from daintree.pipeline.session import Session
@@ -59,7 +59,8 @@ class SubmittedStage(msgspec.Struct, frozen=True, kw_only=True):
     """A stage that runs in the cluster: a task of the Workflow, whose `template` is named too.
 
     `image` is its component's, `repository@sha256:…`; `command` is the image's own entrypoint and `arguments` what follows it,
-    as the container must get them, and `env` the variables that it gets from a Secret. `outputs` are the files it must write. `replaces` is the run that stands under its key and
+    as the container must get them, and `env` the variables that it gets from a Secret. `sources` are the names of those it reads, and `refresh` the token of
+    the plan; of `empty_needs` it gets empty directories. `outputs` are the files it must write; a `receipt` stands for its output where it has none. `replaces` is the run that stands under its key and
     is to make way, a damaged one's or a forced stage's ("" for none). The rest is as in run.json.
     """
 
@@ -76,12 +77,21 @@ class SubmittedStage(msgspec.Struct, frozen=True, kw_only=True):
     command: tuple[str, ...]
     arguments: tuple[str, ...]
     outputs: tuple[str, ...]
+    receipt: bool = False
     needs: tuple[str, ...]
+    empty_needs: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    refresh: str = ""
     resources: Resources
     recipe: str
     reason: str
     replaces: str = ""
     env: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the inputs: sources, then needs."""
+        return (*self.sources, *self.needs)
 
 
 class SubmittedHit(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,16 +103,18 @@ class SubmittedHit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SubmittedSource(msgspec.Struct, frozen=True, kw_only=True):
-    """Source of the stages without needs: its identity, its digest, where it is for people, and where pods find it.
+    """A source by name ("" for the pipeline's one `source`): its identity, its digest, where it is for people, and where pods find it.
 
     `url` is s3://… where it is read in place, else "" and the source is in the store at `_sources/<digest>/output`;
     `file` is the name of the file where that is one object and no prefix. `endpoint` and `region` are those of the server as pods
-    reach it, for a `url` in another bucket than the store's ("" for AWS's own).
+    reach it, for a `url` in another bucket than the store's ("" for AWS's own). `final_origin` is as in `SourceIdentity`.
     """
 
+    name: str = ""
     identity: str
     digest: str
     origin: str
+    final_origin: str = ""
     url: str = ""
     file: str = ""
     endpoint: str = ""
@@ -118,7 +130,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
     schema: int = msgspec.field(default_factory=lambda: SCHEMA)
     pipeline: str
-    source: SubmittedSource
+    sources: tuple[SubmittedSource, ...] = ()
     prefix: str
     stages: tuple[SubmittedStage, ...]
     hits: tuple[SubmittedHit, ...]
@@ -142,12 +154,12 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
             for stage in self.stages
         ]
         read: Plain = [[hit.name, hit.location, hit.digest] for hit in self.hits]
-        source: Plain = [
-            *(self.source.identity, self.source.digest),
-            *(self.source.url, self.source.endpoint, self.source.region),
+        sources: Plain = [
+            [one.name, one.identity, one.digest, one.url, one.endpoint, one.region]
+            for one in self.sources
         ]
-        content: Plain = [self.pipeline, source, self.prefix, self.secret, computed, read]
-        return digest_record("submission", 3, content)
+        content: Plain = [self.pipeline, sources, self.prefix, self.secret, computed, read]
+        return digest_record("submission", 4, content)
 
     def workflow(self, attempt: int = 1) -> str:
         """The name of the Workflow that computes it: the same for the same plan; a further attempt has its number behind it."""
@@ -163,8 +175,8 @@ _LONGEST = 63
 def template_names(stages: Iterable[BoundStage]) -> dict[str, str]:
     """The name of each stage's template: its component's, with the stage's behind it where that one is taken.
 
-    A template of its own gets a stage with other values that Argo's substitution could touch, one that reads several outputs
-    (their names are directories), and one with resources of its own.
+    A template of its own gets a stage with other values that Argo's substitution could touch, one that reads anything but
+    one output (names of several inputs are directories, a source may be a file), and one with resources of its own.
     """
     texts: dict[str, str] = {}
     by_shape: dict[object, str] = {}
@@ -179,9 +191,10 @@ def template_names(stages: Iterable[BoundStage]) -> dict[str, str]:
 
 
 def _shape(stage: BoundStage) -> object:
-    several = stage.needs if len(stage.needs) != 1 else ("",)
+    one_output = len(stage.needs) == 1 and not (stage.sources or stage.empty_needs)
+    inputs = () if one_output else (stage.sources, stage.needs, stage.empty_needs)
     literal = tuple((n, type(v), v) for n, v in stage.parameters.items() if not is_plain(v))
-    return (stage.component, stage.version, stage.resources, several, literal)
+    return (stage.component, stage.version, stage.resources, inputs, literal)
 
 
 _LONGEST_TASK = 63
@@ -215,7 +228,7 @@ def plan_submission(session: Session, plan: Plan) -> PlannedSubmission:
     read_last_runs(session, plan)
     submission = Submission(
         pipeline=plan.pipeline.name,
-        source=_source(session, plan),
+        sources=tuple(_source(session, n, i) for n, i in plan.identities.items()),
         prefix=session.settings.prefix,
         stages=_submitted(session, plan, stages, images),
         hits=_hits(plan, stages),
@@ -234,24 +247,13 @@ def runnable(
 ) -> tuple[str, dict[str, ComponentImage], str]:
     """Check that pods can run stages: the commit of their components, each stage's image, and the secret of their variables.
 
-    Raises UsageError for a store that a cluster cannot reach and for what it cannot run, ImageError for a component that is not committed or whose image
+    Raises UsageError for a store that a cluster cannot reach, ImageError for a component that is not committed or whose image
     is not in the registry, SettingsError for variables that come from no secret.
     """
-    _ = session.store.published, plan.identity
-    check_outputs(stages)
+    _ = session.store.published
     secret = variables_secret(session.settings, stages)
     commit = _commit(session, plan, stages)
     return commit, _images(session, plan, stages), secret
-
-
-def check_outputs(stages: Iterable[BoundStage]) -> None:
-    """Raise UsageError for a stage without output: Argo puts out no empty directory."""
-    for stage in stages:
-        if stage.spec.outputs == ():
-            raise UsageError(
-                f"stage {stage.name!r}: component {stage.component} has no output (`outputs: []`), which a cluster cannot run yet",
-                hint="have it write a file, or run the pipeline with --runner docker",
-            )
 
 
 def variables_secret(settings: Settings, stages: Sequence[BoundStage]) -> str:
@@ -312,7 +314,11 @@ def _submitted(
             command=images[stage.name].command,
             arguments=container_arguments(stage),
             outputs=stage.spec.outputs or (),
+            receipt=stage.spec.outputs == (),
             needs=stage.needs,
+            empty_needs=stage.empty_needs,
+            sources=stage.sources,
+            refresh=stage.refresh,
             resources=stage.resources,
             recipe=stage.recipe,
             reason=reason(session, plan, stage, plan.decisions[stage.name]),
@@ -350,16 +356,18 @@ def _hits(plan: Plan, stages: Sequence[BoundStage]) -> tuple[SubmittedHit, ...]:
     )
 
 
-def _source(session: Session, plan: Plan) -> SubmittedSource:
-    identity = plan.identity
+def _source(session: Session, name: str, identity: SourceIdentity) -> SubmittedSource:
     assert identity.digest is not None
-    url = session.source.url
-    alone = isinstance(session.source, BucketSource) and session.source.is_object
+    source = session.sources[name]
+    url = source.url
+    alone = isinstance(source, BucketSource) and source.is_object
     address = pod_address(url, session.settings, read_s3_access()) if url else None
     return SubmittedSource(
+        name=name,
         identity=identity.identity,
         digest=identity.digest,
         origin=identity.origin,
+        final_origin=identity.final_origin,
         url=url,
         file=url.rpartition("/")[2] if alone else "",
         endpoint=address.endpoint if address else "",
@@ -458,24 +466,28 @@ def share_hits(session: Session, plan: Plan) -> bool:
 
 
 def upload(planned: PlannedSubmission) -> None:
-    """Put the source and the submission into the store, each unless it is there.
+    """Put the sources and the submission into the store, each unless it is there.
 
     Raises StoreError as publishing does, SourceError for a source that has changed since the plan.
     """
-    upload_source(planned)
+    upload_sources(planned)
     submission = planned.submission
     planned.session.store.published.add_submission(submission.digest, submission)
 
 
-def upload_source(planned: PlannedSubmission) -> None:
-    """Put the source that stages read into the store, unless it is there. Raises as `upload` does."""
-    session, source = planned.session, planned.submission.source
-    read = any(not stage.needs for stage in planned.submission.stages)
-    if source.url or not read or session.store.published.has_source(source.digest):
-        return
+def upload_sources(planned: PlannedSubmission) -> None:
+    """Put the sources that stages read into the store, each unless it is there. Raises as `upload` does."""
+    session, submission = planned.session, planned.submission
+    for source in submission.sources:
+        read = any(source.name in stage.sources for stage in submission.stages)
+        if read and not source.url and not session.store.published.has_source(source.digest):
+            _upload_source(session, source)
+
+
+def _upload_source(session: Session, source: SubmittedSource) -> None:
     say(f"putting the source {source.origin} into {session.store.url}")
     with session.store.stage(f"source-{os.urandom(8).hex()}") as staging:
-        session.source.files(staging.scratch)
+        session.sources[source.name].files(staging.scratch)
         shutil.copytree(staging.scratch, staging.output, dirs_exist_ok=True)
         artifact = hash_artifact(staging.output)
         if artifact.digest != source.digest:

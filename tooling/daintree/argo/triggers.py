@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,10 +30,11 @@ from daintree.argo.manifest import (
     workflow_manifest,
 )
 from daintree.argo.names import label_value
-from daintree.argo.submission import POD_NAME, RECORD_TEMPLATE, Submission
+from daintree.argo.submission import POD_NAME, RECORD_TEMPLATE, WORKFLOW_UID, Submission
 from daintree.errors import SourceError, UsageError
 from daintree.pipeline.decisions import BoundStage
 from daintree.pipeline.plan import Plan
+from daintree.spec.pipeline import SOURCE_NEED
 from daintree.store.s3 import DEFAULT_REGION, object_address
 from daintree.terminal import nearest
 
@@ -45,6 +47,8 @@ DEADLINE_SECONDS = 60 * 60
 LATE_SECONDS = 10 * 60
 KEPT_RUNS = 3
 OBJECTS = "objects"
+# The same for every attempt of the step that plans, and in no zone.
+AS_OF = "{{workflow.creationTimestamp.s}}/" + WORKFLOW_UID
 CREATED = ["s3:ObjectCreated:Put", "s3:ObjectCreated:CompleteMultipartUpload"]
 # Objects that come together make Workflows one after the other, of which each but the first finds nothing missing.
 WORKFLOWS_A_MINUTE = 2
@@ -82,17 +86,19 @@ def cron_manifest(trigger: Trigger, schedule: str, timezone: str) -> Manifest:
     }
 
 
-def event_manifests(trigger: Trigger, source: str) -> list[Manifest]:
+def event_manifests(trigger: Trigger, sources: Sequence[str]) -> list[Manifest]:
     """The WorkflowTemplate whose one step plans and submits the frozen pipeline, and what makes Workflows of it.
 
-    An EventSource and a Sensor do for each new object below `source` (a bucket's URL), a WorkflowEventBinding for each
+    An EventSource and a Sensor do for each new object below one of `sources` (buckets' URLs), a WorkflowEventBinding for each
     POST to the Argo server's `/api/v1/events/NAMESPACE/NAME`.
     """
     name, access = trigger.name, trigger.access
+    numbers = (OBJECTS, *(f"{OBJECTS}{number}" for number in range(2, len(sources) + 1)))
+    watched = {event: _watched(access, url) for event, url in zip(numbers, sources, strict=True)}
     specs = {
         "WorkflowTemplate": _submit_spec(trigger),
-        "EventSource": _event_source(access, source),
-        "Sensor": _sensor(name, access.namespace),
+        "EventSource": {"minio": watched, "template": _events_pod()},
+        "Sensor": _sensor(name, access.namespace, numbers),
         "WorkflowEventBinding": {
             "event": {"selector": f'discriminator == "{name}"'},
             "submit": {"workflowTemplateRef": {"name": name}},
@@ -176,7 +182,7 @@ def _submit_template(trigger: Trigger) -> Manifest:
         "container": {
             "image": access.tooling_image,
             "command": ["doit"],
-            "args": ["submit", trigger.pipeline],
+            "args": ["submit", trigger.pipeline, "--as-of", AS_OF],
             "env": [*_settings_environment(access), *store_environment(access)],
             "securityContext": CONTAINER_SECURITY,
             "volumeMounts": mounts({**TOOLING_VOLUMES, **login}),
@@ -203,9 +209,9 @@ def _settings_environment(access: ClusterAccess) -> list[Manifest]:
     return environment({name: value for name, value in variables.items() if value})
 
 
-def _event_source(access: ClusterAccess, source: str) -> Manifest:
+def _watched(access: ClusterAccess, source: str) -> Manifest:
     address = object_address(source, access.store.endpoint, access.store.region)
-    watched = {
+    return {
         "endpoint": address.host,
         "insecure": address.insecure,
         "region": address.region or DEFAULT_REGION,
@@ -215,10 +221,9 @@ def _event_source(access: ClusterAccess, source: str) -> Manifest:
         "accessKey": store_secret(names.ACCESS_KEY),
         "secretKey": store_secret(names.SECRET_KEY),
     }
-    return {"minio": {OBJECTS: watched}, "template": _events_pod()}
 
 
-def _sensor(name: str, namespace: str) -> Manifest:
+def _sensor(name: str, namespace: str, events: Sequence[str]) -> Manifest:
     # It has not the pipeline's label, by which its stages' Workflow is found.
     workflow = {
         "apiVersion": API_VERSION,
@@ -228,10 +233,14 @@ def _sensor(name: str, namespace: str) -> Manifest:
     }
     trigger = {
         "name": "submit",
+        # Without it, a Sensor waits for one event of each kind.
+        **({"conditions": " || ".join(events)} if len(events) > 1 else {}),
         "k8s": {"operation": "create", "source": {"resource": workflow}},
     }
     return {
-        "dependencies": [{"name": OBJECTS, "eventSourceName": name, "eventName": OBJECTS}],
+        "dependencies": [
+            {"name": event, "eventSourceName": name, "eventName": event} for event in events
+        ],
         "template": {"serviceAccountName": names.SUBMITTER_ACCOUNT, **_events_pod()},
         "triggers": [
             {
@@ -338,32 +347,30 @@ def frozen_pipeline(plan: Plan) -> str:
     Kubernetes finds anything to replace in the text. Raises SourceError for a source that only this machine has, or whose
     address holds a secret.
     """
-    source = _frozen_source(plan)
+    sources = {name: _frozen_source(plan, name) for name in plan.identities}
+    read = {"source": sources[""]} if "" in sources else {"sources": sources} if sources else {}
     described = {"description": plan.pipeline.description} if plan.pipeline.description else {}
     stages = [_frozen_stage(plan, stage) for stage in plan.stages]
-    return braceless_json({**described, "source": source, "stages": stages}) + "\n"
+    return braceless_json({**described, **read, "stages": stages}) + "\n"
 
 
-def source_location(plan: Plan) -> str:
-    """Location of the pipeline's source: as it was typed, else as the file says."""
-    return plan.request.sources[-1] if plan.request.sources else plan.pipeline.sources[""].location
-
-
-def _frozen_source(plan: Plan) -> str | dict[str, str]:
-    location = source_location(plan)
+def _frozen_source(plan: Plan, name: str) -> str | dict[str, str]:
+    """The source of that name as it was typed, else as the file says."""
+    typed = plan.pipeline.typed_sources(plan.request.sources)
+    location = typed.get(name, plan.pipeline.sources[name].location)
     if not location.lower().startswith(_REMOTE):
         raise SourceError(
             f"the source {location} is on this machine, where no pod can look whether it has changed",
-            hint="--source s3://bucket/prefix or https://…",
+            hint=f"--source {name and name + '='}s3://bucket/prefix or https://…",
         )
     parts = urlsplit(location)
     if parts.username or parts.password or parts.query:
         raise SourceError(
-            f"the address of the source {plan.identity.origin} has a password or a query, which no manifest may hold",
+            f"the address of the source {plan.identities[name].origin} has a password or a query, which no manifest may hold",
             hint="give pods an address that needs none, or put the source into a bucket",
         )
-    sha256 = plan.pipeline.sources[""].sha256
-    if sha256 and not plan.request.sources:
+    sha256 = plan.pipeline.sources[name].sha256
+    if sha256 and name not in typed:
         return {"location": location, "sha256": sha256}
     return location
 
@@ -381,7 +388,8 @@ def _frozen_stage(plan: Plan, bound: BoundStage) -> dict[str, Any]:
         "name": bound.name,
         **code,
         "params": dict(bound.parameters),
-        "needs": list(bound.needs),
+        "needs": [*(SOURCE_NEED + name for name in bound.sources if name), *bound.needs],
+        **({"refresh": stage.refresh} if stage.refresh else {}),
         **({"resources": limits} if limits else {}),
     }
 

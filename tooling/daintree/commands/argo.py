@@ -183,19 +183,23 @@ def _schedule(settings: Settings, wanted: _Wanted) -> Documents:
 
 def _event(settings: Settings, wanted: _Wanted) -> Documents:
     from daintree.argo.triggers import event_manifests
+    from daintree.pipeline.decisions import words_of
 
     session, trigger = _trigger(settings, wanted, f"{wanted.request.pipeline}/on-event")
-    source = session.source.url
-    if not source:
+    urls = [source.url for source in session.sources.values() if source.url]
+    if not urls:
+        origins = words_of({n: s.identify().origin for n, s in session.sources.items()})
         raise UsageError(
-            f"--on-event watches a bucket, and the source {session.source.identify().origin} is in none",
+            f"--on-event watches a bucket, and the source {origins} is in none"
+            if session.sources
+            else "--on-event watches a bucket, and the pipeline has no source",
             hint="--source s3://bucket/prefix, or --schedule",
         )
-    return event_manifests(trigger, source), event_comments(trigger, source)
+    return event_manifests(trigger, urls), event_comments(trigger, " or ".join(urls))
 
 
 def _template(settings: Settings, wanted: _Wanted) -> Documents:
-    from daintree.argo.submission import plan_submission, upload_source
+    from daintree.argo.submission import plan_submission, upload_sources
     from daintree.argo.triggers import template_manifest
 
     request = msgspec.structs.replace(wanted.request, always=True)
@@ -203,7 +207,7 @@ def _template(settings: Settings, wanted: _Wanted) -> Documents:
     access = access_of(settings, wanted.namespace)
     name = _name(settings, request.pipeline)
     document = template_manifest(every.submission, name, access)
-    upload_source(every)
+    upload_sources(every)
     commit = every.submission.commit
     return [document], template_comments(request.pipeline, name, commit, access.namespace)
 

@@ -350,6 +350,7 @@ def request_of(pipeline: str, options: Mapping[str, Any], words: Iterable[str] =
         runner=options.get("runner", ""),
         sweep=tuple(options.get("sweep", ())),
         large=options.get("yes", False),
+        as_of=options.get("as_of", ""),
         verify=options.get("verify", False),
     )
 

@@ -76,6 +76,11 @@ class Submit(_ClusterCommand):
         SOURCE,
         SET,
         FORCE,
+        option(
+            "as_of",
+            "SECONDS/ID: the moment, in seconds since 1970, that `refresh` counts from, and the id that stands for this plan; "
+            "a schedule gives its Workflow's (default: now)",
+        ),
         NAMESPACE,
         JSON_OPTION,
     )

@@ -31,12 +31,19 @@ class SourceIdentity(msgspec.Struct, frozen=True):
     final_origin: str = ""
 
 
+def words_of(origins: Mapping[str, str]) -> str:
+    """Sources by name for people: the one, or each with its name; "none" where there is none."""
+    named = (f"{name}={origin}" if name else origin for name, origin in origins.items())
+    return ", ".join(named) or "none"
+
+
 class BoundStage(msgspec.Struct, frozen=True, kw_only=True):
     """A stage with its component's version and its parameters' values: all that its keys are made of.
 
     `parameters` are all of them; `ineffective` names those that stay out of the keys. `files` are the
     version's files (path → mode and blob id), kept in run records to say later what changed. `sources` are the names of those it
-    reads; `refresh` is the token of the time for which its output is good ("" for one that stays so).
+    reads; `refresh` is the token of the time for which its output is good ("" for one that stays so). `empty_needs` are the needs whose
+    components have no output (`outputs: []`), as the component sees their names: their directories are empty.
     """
 
     name: str
@@ -46,6 +53,7 @@ class BoundStage(msgspec.Struct, frozen=True, kw_only=True):
     spec: ComponentSpec
     parameters: Mapping[str, Scalar]
     needs: tuple[str, ...]
+    empty_needs: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     refresh: str = ""
     resources: Resources

@@ -25,6 +25,7 @@ from daintree.errors import (
     StageFailed,
 )
 from daintree.pipeline.decisions import FORCED, BoundStage, Decision, Hit, Miss, Pending, Result
+from daintree.pipeline.keys import RECEIPT, receipt
 from daintree.pipeline.plan import Planned, decide_stage
 from daintree.pipeline.reasons import reason
 from daintree.pipeline.session import job_of
@@ -47,7 +48,6 @@ from daintree.store.records import (
 )
 
 LAST_LINES = 12
-RECEIPT = "receipt.json"
 
 
 class Events(Protocol):
@@ -345,13 +345,9 @@ class StageExecution:
 
 
 def write_receipt(stage: BoundStage, key: str, output: Path) -> None:
-    """Write what stands for the output of a stage whose effect is not in files (`outputs: []`) and has written none.
-
-    It names what was done and on what, so that the stages after it run again when that changes.
-    """
+    """Write the receipt of a stage without output (`outputs: []`) that has written nothing."""
     if stage.spec.outputs == () and not any(output.iterdir()):
-        receipt = {"component": stage.component, "content_key": key}
-        (output / RECEIPT).write_bytes(msgspec.json.format(msgspec.json.encode(receipt)) + b"\n")
+        (output / RECEIPT).write_bytes(receipt(stage.component, key))
 
 
 def judge_output(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from daintree.digest import digest_record
 from daintree.spec.component import Scalar
 
@@ -39,6 +41,16 @@ def recipe_key(
             **({"refresh": refresh} if refresh else {}),
         },
     )
+
+
+# The file that stands for the output of a stage whose effect is not in files (`outputs: []`) and has written none.
+RECEIPT = "receipt.json"
+
+
+def receipt(component: str, content: str) -> bytes:
+    """The receipt of what was done and, by its content key, on what: the stages after it run again when that changes."""
+    text = msgspec.json.encode({"component": component, "content_key": content})
+    return msgspec.json.format(text) + b"\n"
 
 
 def content_key(

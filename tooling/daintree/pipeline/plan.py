@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeVar
@@ -21,6 +22,7 @@ from daintree.pipeline.decisions import (
     decide,
     decide_all,
     with_recipe,
+    words_of,
 )
 from daintree.pipeline.session import Request, Session
 from daintree.runners import open_runner, with_python
@@ -59,19 +61,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def origins(self) -> str:
-        """The sources, for people: the one, or each with its name; "none" where no stage reads one."""
-        names = ((f"{name}=" if name else "") + i.origin for name, i in self.identities.items())
-        return ", ".join(names) or "none"
-
-    @property
-    def identity(self) -> SourceIdentity:
-        """The one source of a plan for a cluster. Raises UsageError where a stage reads another, or says `refresh`."""
-        if self.identities.keys() != {""} or any(stage.refresh for stage in self.stages):
-            raise UsageError(
-                f"pipeline {self.pipeline.name!r} has `sources` or `refresh`, which a cluster cannot run yet",
-                hint="one `source` for the stages that need no other; or run it here: doit run",
-            )
-        return self.identities[""]
+        """The sources that stages read, for people."""
+        return words_of({name: identity.origin for name, identity in self.identities.items()})
 
     def version_of(self, stage: BoundStage) -> ComponentVersion:
         """The version of the component that the stage runs."""
@@ -96,7 +87,7 @@ def make_plan(session: Session, *, fetch: bool) -> Plan:
         pipeline, combinations = msgspec.structs.astuple(sweep(pipeline, axes, large=request.large))
     identities = session.identify_sources(fetch=fetch)
     environment_class = session.runner.environment_class
-    tokens = refresh_tokens(datetime.now(UTC))
+    tokens = refresh_tokens(*moment_of(request))
     stages = bind(pipeline, versions, session.overrides, environment_class, identities, tokens)
     recipe_records, decisions = decided(session.store, stages, identities, _forced(request, stages))
     return Plan(
@@ -112,14 +103,34 @@ def make_plan(session: Session, *, fetch: bool) -> Plan:
     )
 
 
-def refresh_tokens(now: datetime) -> dict[str, str]:
-    """The token of each `refresh` at a moment: part of a stage's keys, so that its output is good until the next one."""
+def moment_of(request: Request) -> tuple[datetime, str]:
+    """The moment and the id of a plan: those that the request names, else now and "".
+
+    Raises UsageError for a text of another form than SECONDS/ID.
+    """
+    if not request.as_of:
+        return datetime.now(UTC), ""
+    match = _AS_OF.fullmatch(request.as_of)
+    if match is None:
+        raise UsageError(
+            f"--as-of {request.as_of!r} cannot be read",
+            hint="write --as-of SECONDS/ID: seconds since 1970, and what tells this plan from others of that second",
+        )
+    moment = datetime.fromtimestamp(int(match[1]), UTC)
+    return moment, f"{moment:%Y%m%dT%H%M%S}000Z-{match[2]}"
+
+
+_AS_OF = re.compile(r"([0-9]{1,11})/([A-Za-z0-9-]{1,64})")
+
+
+def refresh_tokens(now: datetime, plan: str = "") -> dict[str, str]:
+    """The token of each `refresh` at a moment, in the plan of that id ("" for a new one): part of a stage's keys, so that its output is good until the next one."""
     monday = now.date() - timedelta(days=now.weekday())
     return {
         "1h": f"{now:%Y-%m-%dT%HZ}",
         "1d": f"{now:%Y-%m-%d}",
         "7d": f"week of {monday}",
-        "always": run_id(now),
+        "always": plan or run_id(now),
     }
 
 
@@ -329,6 +340,7 @@ def bind(
             spec=version.spec,
             parameters=parameters,
             needs=stage.needs,
+            empty_needs=tuple(plain_stage(n) for n in stage.needs if bound[n].spec.outputs == ()),
             sources=stage.sources,
             refresh=tokens.get(stage.refresh, ""),
             resources=stage.resources or version.spec.resources,

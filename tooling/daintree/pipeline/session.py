@@ -1,4 +1,4 @@
-"""Session: the project opened for one request, with its settings, store, runner and source."""
+"""Session: the project opened for one request, with its settings, store, runner and sources."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     `sources` and `output` are as typed, relative to `directory`; of several sources each is `name=location`; `set` are `stage.parameter=value` texts;
     `force` the stages to compute although they hit, `always` says all of them; `only` the one stage to run alone; `sweep` are
-    `stage.parameter=[value, …]` texts, and `large` allows very many stages of them;
-    `verify` hashes every file that is taken from the store.
+    `stage.parameter=[value, …]` texts, and `large` allows very many stages of them; `as_of` is the moment that `refresh` counts from, as
+    seconds since 1970, and what tells its plan from others, SECONDS/ID ("" for now); `verify` hashes every file that is taken from the store.
     """
 
     pipeline: str
@@ -54,6 +54,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     sweep: tuple[str, ...] = ()
     large: bool = False
     runner: str = ""
+    as_of: str = ""
     verify: bool = False
 
 
@@ -79,11 +80,6 @@ class Session:
         self.store: Store = open_store(settings, verify=request.verify)
         self.sources: dict[str, Source] = self._open_sources()
         self._last_runs: dict[str, RunManifest | None] = {}
-
-    @property
-    def source(self) -> Source:
-        """The pipeline's one source; see `Plan.identity`."""
-        return self.sources[""]
 
     def identify_sources(self, *, fetch: bool = False) -> dict[str, SourceIdentity]:
         """The identities of the sources that stages read, by name, as they are now; with `fetch` their bytes are in the store afterwards.
@@ -274,9 +270,16 @@ def _lay_out(
     """The directory the stage reads, and where its parts really are.
 
     A single need's output is read in place; else `directory` is made, with one subdirectory for each of several inputs: a link
-    to a need's output, a source's files. It is empty for a stage that reads nothing.
+    to a need's output, a source's files. It is empty for a stage that reads nothing, and for a need without output: a receipt
+    counts in the keys alone.
     """
-    outputs = {name: session.store.output_path(record) for name, record in needs.items()}
+    empty = directory.with_name("empty")
+    if stage.empty_needs:
+        empty.mkdir()
+    outputs = {
+        name: empty if name in stage.empty_needs else session.store.output_path(record)
+        for name, record in needs.items()
+    }
     if len(outputs) == 1 and not stage.sources:
         [output] = outputs.values()
         return output, {"": output}

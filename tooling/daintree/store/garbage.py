@@ -233,7 +233,8 @@ def submitted(backend: Backend, kind: Any, now: float) -> Roots:
     youngest = now - (SAFE + SAFE_IN_A_CLUSTER).total_seconds()
     records = read_all(backend, layout.SUBMISSIONS, kind, since=youngest)
     locations = (hit.location for record in records for hit in record.hits)
-    return Roots(frozenset(locations), frozenset(record.source.digest for record in records))
+    digests = (source.digest for record in records for source in record.sources)
+    return Roots(frozenset(locations), frozenset(digests))
 
 
 def collected(backend: Backend, location: str) -> CollectedRecord | None:
