@@ -54,6 +54,13 @@ def interruptible() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session")
+def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One directory of virtual environments for all tests, whichever worker runs them."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "environments"
+
+
 class Monorepo:
     """A project in a git repository of its own, with nothing of this machine's git configuration."""
 

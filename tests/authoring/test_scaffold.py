@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="session")
-def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("environments")
-
-
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A project with the real library and two components that are no more than a name."""

@@ -20,11 +20,6 @@ class Wheels(Protocol):
     def add(self, name: str, version: str, **more: Any) -> str: ...
 
 
-@pytest.fixture(scope="session")
-def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("environments")
-
-
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     root = tmp_path / "project"

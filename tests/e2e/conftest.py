@@ -33,13 +33,6 @@ TOOLING_IMAGE = "registry.example/ml/daintree/tooling@sha256:" + "9" * 64
 collect_ignore = ["project", "watch"]
 
 
-@pytest.fixture(scope="session")
-def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One directory of virtual environments for all tests, whichever worker runs them."""
-    base = tmp_path_factory.getbasetemp()
-    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "environments"
-
-
 @pytest.fixture
 def project(tmp_path: Path, environments: Path) -> Project:
     """A committed project with a home directory and a store of its own; nothing has run."""
