@@ -22,7 +22,7 @@ from contenders import make_writable, user_environments, variables, workspace
 from projects import PIPELINE, chain
 from timing import parser
 
-from daintree.store.s3 import boto_options
+from daintree.store.contents import boto_options
 from tests.services.minio import Minio, running_server
 from tests.services.minio import variables as keys
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -238,6 +241,8 @@ def test_one_whose_python_has_gone_is_made_anew(
 
 MAKE = """\
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from daintree.runners.environments import Environments
 print("go", flush=True)
@@ -254,21 +259,39 @@ def start(environments: Environments, requirements: Path) -> subprocess.Popen[st
     )
 
 
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "alpha.py": lambda python: (site_packages(python) / "alpha.py").unlink(),
+    "/alpha.py": lambda python: (site_packages(python) / "alpha.py").write_text(""),
+    "bin/python": lambda python: python.unlink(),
+    "/python": lambda python: (python.unlink(), python.symlink_to("/no/interpreter")),
+    "pyvenv.cfg": lambda python: (python.parents[1] / "pyvenv.cfg").unlink(),
+    "files.txt": lambda python: (python.parents[1] / "files.txt").unlink(),
+    "": lambda python: (shutil.rmtree(python.parents[1]), python.parents[1].mkdir()),
+}
+
+
+@pytest.mark.parametrize("lost", DAMAGES)
 def test_one_that_has_lost_files_is_noticed_and_made_again(
-    environments: Environments, wheels: Wheels, tmp_path: Path
+    environments: Environments, wheels: Wheels, tmp_path: Path, lost: str
 ) -> None:
     requirements = write(tmp_path / "requirements.txt", wheels.add("alpha", "1.0"))
     python = environments.ensure(requirements, lambda line: None)
-    assert environments.check().state == "ok"
-    for damage in (Path.unlink, lambda path: path.write_text("")):
-        damage(site_packages(python) / "alpha.py")
-        assert environments.check().state == "missing"
-        assert "1 of 1" in environments.check().what
-        lines: list[str] = []
-        assert environments.ensure(requirements, lines.append) == python
-        assert lines[0].endswith("alpha.py: it is made again")
-        assert answer(python, "import alpha; print(alpha.VERSION)") == "1.0"
-    assert environments.check().state == "ok"
+    assert environments.broken() == (1, [])
+    DAMAGES[lost](python)
+    name = python.parents[1].name
+    assert environments.broken() == (1, [name])
+    assert [path.name for path in environments.unused(time.time() + 60)] == [name]
+    lines: list[str] = []
+    assert environments.ensure(requirements, lines.append) == python
+    assert f"{lost}: it is made again" in lines[0]
+    assert answer(python, "import alpha; print(alpha.VERSION)") == "1.0"
+    assert environments.broken() == (1, [])
+
+
+def test_what_is_no_environment_is_left_alone(environments: Environments, tmp_path: Path) -> None:
+    (environments.directory / "venv-mine/bin").mkdir(parents=True)
+    assert environments.broken() == (0, [])
+    assert environments.unused(time.time() + 60) == []
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daintree.errors import SettingsError, StoreError
-from daintree.store.s3 import S3Access, boto_options, connection_options, read_s3_access
+from daintree.store.contents import boto_options
+from daintree.store.s3 import S3Access, connection_options, read_s3_access
 
 MINIO = {"MINIO_ENDPOINT": "http://minio:9000", "MINIO_ACCESS_KEY": "m", "MINIO_SECRET_KEY": "ms"}
 AWS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "as", "AWS_SESSION_TOKEN": "at"}
@@ -36,6 +37,15 @@ s3 =
 credential_process = {program}
 [profile failing]
 credential_process = false
+[profile chatting]
+credential_process = echo hello
+[profile gone]
+credential_process = /no/such/program
+[profile expired]
+credential_process = {program} 2020-01-01T00:00:00Z
+[profile ignoring]
+endpoint_url = https://s3.unused.example
+ignore_configured_endpoint_urls = true
 [profile sso]
 sso_start_url = https://sso.example
 sso_region = eu-west-1
@@ -53,7 +63,8 @@ aws_session_token = tt
 """
 PROCESS = (
     "#!/bin/sh\n"
-    'echo \'{"Version": 1, "AccessKeyId": "p", "SecretAccessKey": "ps", "SessionToken": "pt"}\'\n'
+    'expiration=${1:+", \\"Expiration\\": \\"$1\\""}\n'
+    'echo \'{"Version": 1, "AccessKeyId": "p", "SecretAccessKey": "ps", "SessionToken": "pt"\'"$expiration}"\n'
 )
 
 
@@ -132,6 +143,10 @@ def test_a_credential_process_gives_the_key_and_gives_it_again(home: Path) -> No
     [
         ("nobody", "AWS's profile nobody cannot be used: ", "aws configure --profile nobody"),
         ("failing", "AWS's profile failing cannot be used: ", "credential_process by itself"),
+        ("chatting", "AWS's profile chatting cannot be used: ", "credential_process by itself"),
+        ("gone", "AWS's profile gone cannot be used: ", "credential_process by itself"),
+        ("expired", "AWS's profile expired cannot be used: ", "have expired"),
+        ("", "AWS's profile default cannot be used: ", "unset AWS_PROFILE: it is set, and empty"),
         ("sso", "AWS's profile sso cannot be used: ", "aws sso login --profile sso"),
     ],
 )
@@ -159,8 +174,10 @@ def test_a_broken_file_is_said_where_it_is_needed(tmp_path: Path, content: bytes
     assert read(Path("/nowhere"), {**file, **MINIO}).access_key == "m"
 
 
-def test_keys_of_two_places_are_never_mixed(home: Path) -> None:
-    assert keys(read(home, {"MINIO_ACCESS_KEY": "m", **AWS})) == ("m", "", "")
+@pytest.mark.parametrize(("access", "secret"), [list(MINIO)[1:], list(AWS)[:2]])
+def test_keys_of_two_places_are_never_mixed(home: Path, access: str, secret: str) -> None:
+    with pytest.raises(SettingsError, match=f"{access} is set, and {secret} is not"):
+        read(home, {**AWS, **MINIO, secret: ""} if access in MINIO else {**AWS, secret: ""})
 
 
 @pytest.mark.parametrize(
@@ -239,7 +256,8 @@ VARIABLES = st.fixed_dictionaries(
         "AWS_ENDPOINT_URL": st.just("http://all.example:9000"),
         "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": st.sampled_from(["true", "false"]),
         "AWS_DEFAULT_REGION": st.just("ap-south-1"),
-        "AWS_PROFILE": st.sampled_from(["team", "services", "process"]),
+        "AWS_SECURITY_TOKEN": st.just("older"),
+        "AWS_PROFILE": st.sampled_from(["team", "services", "process", "ignoring"]),
         "AWS_DEFAULT_PROFILE": st.just("default"),
         "AWS_CA_BUNDLE": st.just("/a.pem"),
         "REQUESTS_CA_BUNDLE": st.just("/b.pem"),
@@ -272,6 +290,16 @@ def test_it_is_what_botocore_finds(
     assert (verify or "") == ours.ca_bundle
 
 
+def test_an_endpoint_of_minio_is_used_by_stages_whatever_the_settings_of_aws(home: Path) -> None:
+    from botocore.session import Session
+
+    variables = {**MINIO, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}
+    with environment(home, variables) as environ:
+        passed = read_s3_access().variables(environ)
+    with environment(Path("/nowhere"), passed):
+        assert Session().create_client("s3").meta.endpoint_url == MINIO["MINIO_ENDPOINT"]
+
+
 def test_boto3_gets_the_same(home: Path) -> None:
     options = boto_options(read(home, {"AWS_PROFILE": "team", "SSL_CERT_FILE": "/c"}))
     assert options["verify"] == "/team.pem"
@@ -279,14 +307,16 @@ def test_boto3_gets_the_same(home: Path) -> None:
     assert options["config"].request_checksum_calculation == "when_required"
 
 
-def test_variables_leave_botocore_alone(home: Path) -> None:
+def test_variables_leave_botocore_alone(home: Path, tmp_path: Path) -> None:
     """Imported only where the variables leave something open: it costs more than a run with nothing to do."""
     import subprocess
 
     code = (
         "import sys, daintree.store.s3 as s; s.read_s3_access(); print('botocore' in sys.modules)"
     )
-    for variables in (MINIO, {**AWS, "AWS_REGION": "x", "AWS_ENDPOINT_URL_S3": "http://h"}):
+    (tmp_path / "config").write_text("[default]\nregion = eu-west-1\n")
+    named = {"AWS_REGION": "x", "AWS_ENDPOINT_URL_S3": "http://h"}
+    for variables in (MINIO, {**AWS, **named, "AWS_CONFIG_FILE": str(tmp_path / "config")}):
         environ = {"HOME": str(home), "PATH": os.environ["PATH"], **variables}
         done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True)
         assert done.stdout == b"False\n", done.stderr

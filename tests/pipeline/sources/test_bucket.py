@@ -10,7 +10,7 @@ import pytest
 from daintree.errors import SourceError
 from daintree.pipeline.sources.bucket import BucketSource
 from daintree.store.bucket import Bucket
-from daintree.store.s3 import boto_options
+from daintree.store.contents import boto_options
 from tests.services.minio import Minio
 
 

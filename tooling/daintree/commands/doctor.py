@@ -37,6 +37,7 @@ from daintree.store.s3 import SCHEME
 from daintree.terminal import columns, count, nearest, size
 
 _LOOPBACK = re.compile(r"localhost\b|127\.|\[::1\]")
+_MADE_AGAIN = "nothing to do: the next run that needs one makes it again"
 # Logs that the doctor looks for.
 MOST_LOGS = 100
 START = {
@@ -205,10 +206,8 @@ class Doctor(DaintreeCommand):
 
 def _local(settings: Settings, namespace: str) -> Iterator[Check]:
     yield from _project(settings)
-    from daintree.runners.environments import Environments
-
     yield checked("uv", _uv)
-    yield Environments(settings.environments).check()
+    yield checked("environments", lambda: _environments(settings.environments))
     yield checked("store", lambda: _writable(settings))
     yield from _local_state(settings)
 
@@ -280,6 +279,22 @@ def _extra() -> str:
     return "kubernetes is installed"
 
 
+def _environments(directory: Path) -> str:
+    """Check that environments have the files that they were made with. Raises DaintreeError where one has not."""
+    from daintree.runners.environments import Environments
+
+    _require_directory(directory)
+    try:
+        made, broken = Environments(directory).broken()
+    except OSError as error:
+        raise from_os_error(error) from None
+    if broken:
+        raise DaintreeError(
+            f"{len(broken)} of {made} in {directory} have lost files: {broken[0]}", hint=_MADE_AGAIN
+        )
+    return f"{made} in {directory}, all whole"
+
+
 def _local_state(settings: Settings) -> Iterator[Check]:
     """Check what earlier runs have left on this machine: snapshots, the cache and logs."""
     yield checked("snapshots", lambda: _snapshots(settings))
@@ -304,26 +319,33 @@ def _snapshots(settings: Settings) -> str:
     if changed:
         raise DaintreeError(
             f"{state}, and {len(changed)} of the components' changed since it was made: {changed[0]}",
-            hint="nothing to do: the next run that needs one makes it again",
+            hint=_MADE_AGAIN,
         )
     return state
 
 
 def _directory_state(directory: Path, noun: str) -> str:
     """Number and size of a directory's entries. Raises DaintreeError where it cannot be read or written."""
+    _require_directory(directory)
     if not directory.exists():
         return f"{directory}: not made yet"
+    try:
+        entries = len([name for name in os.listdir(directory) if not name.startswith("_")])
+        held = sum(status.st_size for _, status in walk(str(directory)))
+    except OSError as error:
+        raise from_os_error(error) from None
+    return f"{directory}: {count(entries, noun)}, {size(held)}"
+
+
+def _require_directory(directory: Path) -> None:
+    """Raise DaintreeError for what stands at a directory's place and is none, or cannot be read or written."""
+    if not os.path.lexists(directory):
+        return
     for access, verb in ((os.R_OK | os.X_OK, "read"), (os.W_OK, "written")):
         if not directory.is_dir() or not os.access(directory, access):
             raise DaintreeError(
                 f"{directory} cannot be {verb}", hint="check what it is, and its permissions"
             )
-    try:
-        entries = len(os.listdir(directory))
-        held = sum(status.st_size for _, status in walk(str(directory)))
-    except OSError as error:
-        raise from_os_error(error) from None
-    return f"{directory}: {count(entries, noun)}, {size(held)}"
 
 
 def _logs(settings: Settings) -> str:

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daintree.digest import Plain, digest_record, short
-from daintree.errors import Check, EnvironmentFailed
+from daintree.errors import EnvironmentFailed
 from daintree.runners.runner import (
+    bytecode_directory,
     environment_class,
     environment_of,
     inspect_interpreter,
@@ -26,9 +27,11 @@ from daintree.runners.runner import (
 
 SIZE_NOTE = "# installed size: "
 MADE_BY_NOTE = "# made by: doit lock "
-# In each environment: a line for each file of its packages, `size path`.
+# In each environment: a line for each of its files, `size path`.
 FILE_LIST = "files.txt"
 
+# No other directory is taken for one: `doit gc` removes environments.
+_OWN_NAME = re.compile(r"venv-.+-[0-9a-f]{20}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # pip's rule: a comment starts at the line's beginning or after a blank.
 _COMMENT = re.compile(r"(^|\s)#.*")
@@ -235,9 +238,8 @@ class Environments:
         return python
 
     def unused(self, before: float) -> list[Path]:
-        """The environments that were not used since a time (seconds since 1970)."""
-        made = (path.parent.parent for path in self.directory.glob("*/bin/python"))
-        return sorted(path for path in made if path.lstat().st_mtime < before)
+        """The environments that were not used since a time (seconds since 1970). Raises OSError."""
+        return sorted(path for path in self._made() if path.lstat().st_mtime < before)
 
     def remove(self, environment: Path) -> bool:
         """Remove an environment with its lock file; False while it is being made. Raises OSError."""
@@ -254,18 +256,18 @@ class Environments:
             path.unlink(missing_ok=True)
         return True
 
-    def check(self) -> Check:
-        """The state of all environments, for `doit doctor`. Reads every directory of theirs."""
-        made = sorted(path.parent.parent for path in self.directory.glob("*/bin/python"))
-        broken = [each.name for each in made if not _is_whole(each)]
-        if broken:
-            return Check(
-                "environments",
-                "missing",
-                f"{len(broken)} of {len(made)} in {self.directory} have lost files: {broken[0]}",
-                "nothing to do: the next run that needs one makes it again",
-            )
-        return Check("environments", "ok", f"{len(made)} in {self.directory}, all whole")
+    def broken(self) -> tuple[int, list[str]]:
+        """The number of environments, and the names of those that the next run makes again. Reads every directory of theirs; raises OSError."""
+        made = self._made()
+        return len(made), sorted(path.name for path in made if not _is_whole(path))
+
+    def _made(self) -> list[Path]:
+        """The environments, broken ones too. Raises OSError."""
+        if not os.path.lexists(self.directory):
+            return []
+        with os.scandir(self.directory) as entries:
+            names = [each.name for each in entries if each.is_dir(follow_symlinks=False)]
+        return [self.directory / name for name in names if _OWN_NAME.fullmatch(name)]
 
     def _locate(self, locked: LockedRequirements) -> Path:
         interpreter = inspect_interpreter(self.python)
@@ -368,7 +370,7 @@ def _is_whole(environment: Path) -> bool:
 
 
 def missing_files(environment: Path) -> list[str]:
-    """The files of an environment's packages that are gone or of another size; empty where there is no environment."""
+    """The files of an environment that are gone or of another size; empty where there is no environment."""
     try:
         lines = (environment / FILE_LIST).read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
@@ -385,12 +387,15 @@ def _write_file_list(environment: Path) -> None:
 
 
 def _files(environment: Path) -> Iterator[tuple[str, int]]:
-    """Each file below `lib`, by its path in the environment, and its size."""
-    waiting = [str(environment / "lib")]
+    """Each file that does not change once an environment is made, by its path there, and its size."""
     start = len(str(environment)) + 1
+    changing = {str(bytecode_directory(environment / "bin/python")), str(environment / FILE_LIST)}
+    waiting = [str(environment)]
     while waiting:
         with contextlib.suppress(FileNotFoundError), os.scandir(waiting.pop()) as entries:
             for entry in entries:
+                if entry.path in changing:
+                    continue
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(entry.path)
                 else:
@@ -399,7 +404,8 @@ def _files(environment: Path) -> Iterator[tuple[str, int]]:
 
 def installed_size(python: Path) -> str:
     """The disk that the packages of a Python's environment take, e.g. "26 MB" (powers of 1000)."""
-    amount: float = sum(size for _, size in _files(environment_of(python)))
+    files = _files(environment_of(python))
+    amount: float = sum(size for path, size in files if path.startswith("lib/"))
     for unit in ("B", "kB", "MB"):
         if amount < 1000:
             return f"{amount:.0f} {unit}"

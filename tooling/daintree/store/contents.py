@@ -25,7 +25,7 @@ from daintree.store.directory import MARKER, Directory, Staging, dead, reap
 from daintree.store.integrity import StoredArtifact, read_stamp
 from daintree.store.leases import held_locks, remove_idle_locks
 from daintree.store.records import Holder, LeaseRecord, RunManifest, decode, readable
-from daintree.store.s3 import CHECK_KEYS, DEFAULT_REGION, access_error, boto_options
+from daintree.store.s3 import CHECK_KEYS, DEFAULT_REGION, S3Access, access_error
 
 # No upload is that long without an object that is done. A clock that is off by more than minutes gets no answer.
 SAFE = timedelta(days=1)
@@ -339,3 +339,24 @@ def _client(bucket: Bucket) -> Any:
     import boto3
 
     return boto3.client("s3", **boto_options(bucket.access))
+
+
+def boto_options(access: S3Access) -> dict[str, Any]:
+    """The arguments of `boto3.client("s3", …)` for this access, with a few attempts."""
+    from botocore.config import Config
+
+    return {
+        "endpoint_url": access.endpoint or None,
+        "region_name": access.region,
+        "aws_access_key_id": access.access_key or None,
+        "aws_secret_access_key": access.secret_key or None,
+        "aws_session_token": access.session_token or None,
+        "verify": access.ca_bundle or None,
+        "config": Config(
+            connect_timeout=5,
+            retries={"mode": "standard", "max_attempts": 3},
+            request_checksum_calculation=access.checksums,
+            response_checksum_validation=access.checksums,
+            s3={"addressing_style": "virtual" if access.virtual_host else "path"},
+        ),
+    }

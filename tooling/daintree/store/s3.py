@@ -1,7 +1,7 @@
 """Access to S3: addresses, and the one place that resolves which server, which key and which certificates, for the tooling and for stages alike.
 
     MINIO_ENDPOINT, MINIO_ACCESS_KEY, MINIO_SECRET_KEY
-    AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_DEFAULT_REGION
+    AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SECURITY_TOKEN, AWS_SESSION_TOKEN, AWS_REGION, AWS_DEFAULT_REGION
     AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE, SSL_CERT_FILE; AWS_VIRTUAL_HOSTED_STYLE_REQUEST
     the profile AWS_PROFILE of AWS's own files, with SSO, roles and credential processes
 
@@ -30,6 +30,8 @@ ENDPOINT_VARIABLES = ("MINIO_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL
 CA_VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 VIRTUAL_HOST_VARIABLE = "AWS_VIRTUAL_HOSTED_STYLE_REQUEST"
 _PROFILE_VARIABLES = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
+_TOKEN_VARIABLES = ("AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
+_IGNORE_VARIABLE = "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"
 _FILE_VARIABLES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
 # With one of these a machine of a cloud says where its role's credentials come from.
 ROLE_VARIABLES = (
@@ -117,8 +119,16 @@ class S3Access(msgspec.Struct, frozen=True, kw_only=True):
         The result holds the key: never to be shown or recorded.
         """
         passed = {n: v for n, v in environ.items() if n.startswith(("AWS_", "MINIO_"))}
+        # What botocore would look at besides: an ignored address would be used, or the resolved one ignored.
+        unwanted = (_IGNORE_VARIABLE,) if self.endpoint else ENDPOINT_VARIABLES
         # A profile is resolved here: elsewhere its files are not.
-        for name in (*_PROFILE_VARIABLES, *_FILE_VARIABLES, "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE"):
+        for name in (
+            *_PROFILE_VARIABLES,
+            *_FILE_VARIABLES,
+            *_TOKEN_VARIABLES,
+            *unwanted,
+            "AWS_CA_BUNDLE",
+        ):
             passed.pop(name, None)
         resolved = {
             "AWS_ENDPOINT_URL_S3": self.endpoint,
@@ -145,21 +155,22 @@ class S3Access(msgspec.Struct, frozen=True, kw_only=True):
 def read_s3_access(environ: Mapping[str, str] | None = None) -> S3Access:
     """The access that the environment and AWS's files name.
 
-    Raises SettingsError for an endpoint that is no URL of a server, and for files and profiles that cannot be read or give no key.
+    Raises SettingsError for an endpoint that is no URL of a server, and for files and profiles that cannot be read or give no key, and for half a key.
     """
     environ = os.environ if environ is None else environ
-    minio = environ.get("MINIO_ENDPOINT", "")
-    ignored = environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true"
-    names = ENDPOINT_VARIABLES[:1] if ignored else ENDPOINT_VARIABLES
-    variable = next((name for name in names if environ.get(name)), "")
+    named = next((name for name in ENDPOINT_VARIABLES if environ.get(name)), "")
+    minio = named == ENDPOINT_VARIABLES[0]
     region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or ""
     key, refresh = _key(environ), None
     profile = _Profile()
-    if not (key and variable and (minio or region)) and _names_files(environ):
+    resolved = key and (minio or (named and region and not _adds_to_variables(environ)))
+    if not resolved and _names_files(environ):
         profile, credentials = _read_profile(environ, with_key=key is None)
         if credentials is not None:
             refresh = partial(_frozen, credentials, environ)
             key = refresh()
+    ignored = environ.get(_IGNORE_VARIABLE, profile.ignore_endpoints).lower() == "true"
+    variable = "" if ignored and not minio else named
     endpoint = environ.get(variable) or ("" if ignored else profile.endpoint)
     access, secret, token = key or ("", "", "")
     return S3Access(
@@ -176,13 +187,16 @@ def read_s3_access(environ: Mapping[str, str] | None = None) -> S3Access:
 
 
 def _key(environ: Mapping[str, str]) -> Key | None:
-    """(access key, secret key, session token) from the first place that has a key; they are never mixed."""
-    for access, secret, token in (
-        ("MINIO_ACCESS_KEY", "MINIO_SECRET_KEY", ""),
-        ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    """(access key, secret key, session token) from the first place that has a key; they are never mixed. Raises SettingsError for half of one."""
+    for access, secret, tokens in (
+        ("MINIO_ACCESS_KEY", "MINIO_SECRET_KEY", ()),
+        ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", _TOKEN_VARIABLES),
     ):
         if environ.get(access):
-            return environ[access], environ.get(secret, ""), environ.get(token, "")
+            if not environ.get(secret):
+                raise SettingsError(f"{access} is set, and {secret} is not", hint=f"set {secret}")
+            token = next(filter(None, map(environ.get, tokens)), "")
+            return environ[access], environ[secret], token
     return None
 
 
@@ -223,23 +237,36 @@ class _Profile(msgspec.Struct, frozen=True):
     region: str = ""
     ca_bundle: str = ""
     addressing: str = ""
+    ignore_endpoints: str = ""
+
+
+def _adds_to_variables(environ: Mapping[str, str]) -> bool:
+    """True where AWS's config file may say what no variable of a key, an endpoint or a region does."""
+    try:
+        with open(_config_files(environ)[0], "rb") as file:
+            return bool(re.search(rb"ca_bundle|addressing_style|ignore_configured", file.read()))
+    except OSError:
+        return False
 
 
 def _names_files(environ: Mapping[str, str]) -> bool:
     """True where there may be a profile to read."""
+    return any(map(environ.get, _PROFILE_VARIABLES)) or any(
+        map(os.path.exists, _config_files(environ))
+    )
+
+
+def _config_files(environ: Mapping[str, str]) -> list[str]:
+    """The paths of AWS's config file and of its credentials file."""
     home = environ.get("HOME") or os.path.expanduser("~")
-    places = ("~/.aws/config", "~/.aws/credentials")
-    files = [
-        environ.get(name) or place.replace("~", home)
-        for name, place in zip(_FILE_VARIABLES, places, strict=True)
-    ]
-    return any(map(environ.get, _PROFILE_VARIABLES)) or any(map(os.path.exists, files))
+    places = zip(_FILE_VARIABLES, ("~/.aws/config", "~/.aws/credentials"), strict=True)
+    return [(environ.get(name) or place).replace("~", home, 1) for name, place in places]
 
 
 def _read_profile(environ: Mapping[str, str], *, with_key: bool) -> tuple[_Profile, Any]:
     """The profile's settings, and its credentials as botocore has them; None where it has none, or they are not wanted."""
     from botocore.configprovider import ConfiguredEndpointProvider
-    from botocore.exceptions import BotoCoreError
+    from botocore.exceptions import BotoCoreError, ClientError
     from botocore.session import Session
 
     try:
@@ -253,6 +280,7 @@ def _read_profile(environ: Mapping[str, str], *, with_key: bool) -> tuple[_Profi
             str(settings.get("region") or ""),
             str(settings.get("ca_bundle") or ""),
             str(nested.get("addressing_style", "") if isinstance(nested, dict) else ""),
+            str(settings.get("ignore_configured_endpoint_urls") or ""),
         )
         if not with_key:
             return profile, None
@@ -261,17 +289,17 @@ def _read_profile(environ: Mapping[str, str], *, with_key: bool) -> tuple[_Profi
         for provider in ("env", "container-role", "iam-role"):
             resolver.remove(provider)
         return profile, resolver.load_credentials()
-    except (BotoCoreError, OSError, ValueError) as error:
+    except (BotoCoreError, ClientError, OSError, ValueError, RuntimeError) as error:
         raise _unusable_profile(environ, error) from None
 
 
 def _frozen(credentials: Any, environ: Mapping[str, str]) -> Key:
     """The key that credentials stand for now: they may be ones that a service renews. Raises SettingsError."""
-    from botocore.exceptions import BotoCoreError
+    from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         frozen = credentials.get_frozen_credentials()
-    except (BotoCoreError, OSError, ValueError) as error:
+    except (BotoCoreError, ClientError, OSError, ValueError, RuntimeError) as error:
         raise _unusable_profile(environ, error) from None
     return frozen.access_key, frozen.secret_key, frozen.token or ""
 
@@ -280,12 +308,22 @@ def _unusable_profile(environ: Mapping[str, str], error: Exception) -> SettingsE
     name = next(filter(None, map(environ.get, _PROFILE_VARIABLES)), "default")
     kind = type(error).__name__
     hint = "check ~/.aws/config and ~/.aws/credentials, or set MINIO_* or AWS_* variables instead"
-    if kind == "ProfileNotFound":
+    blank = next((each for each in _PROFILE_VARIABLES if environ.get(each) == ""), "")
+    if kind == "ProfileNotFound" and blank:
+        hint = f"unset {blank}: it is set, and empty"
+    elif kind == "ProfileNotFound":
         hint = f"`aws configure --profile {name}` makes it, or unset AWS_PROFILE"
     elif "SSO" in kind or "Token" in kind:
         hint = f"log in again: `aws sso login --profile {name}`"
-    elif kind == "CredentialRetrievalError":
+    elif kind in (
+        "CredentialRetrievalError",
+        "JSONDecodeError",
+        "FileNotFoundError",
+        "PermissionError",
+    ):
         hint = "try the profile's credential_process by itself: it has failed"
+    elif kind == "RuntimeError":
+        hint = "its credentials have expired: get new ones, or mend its credential_process"
     # The texts of botocore name files, profiles and programs; no key.
     text = " ".join(str(error).split())
     return SettingsError(f"AWS's profile {name} cannot be used: {text}", hint=hint)
@@ -355,27 +393,6 @@ def _provider(refresh: Callable[[], Key]) -> Callable[[], dict[str, Any]]:
         }
 
     return provide
-
-
-def boto_options(access: S3Access) -> dict[str, Any]:
-    """The arguments of `boto3.client("s3", …)` for this access, with a few attempts."""
-    from botocore.config import Config
-
-    return {
-        "endpoint_url": access.endpoint or None,
-        "region_name": access.region,
-        "aws_access_key_id": access.access_key or None,
-        "aws_secret_access_key": access.secret_key or None,
-        "aws_session_token": access.session_token or None,
-        "verify": access.ca_bundle or None,
-        "config": Config(
-            connect_timeout=5,
-            retries={"mode": "standard", "max_attempts": 3},
-            request_checksum_calculation=access.checksums,
-            response_checksum_validation=access.checksums,
-            s3={"addressing_style": "virtual" if access.virtual_host else "path"},
-        ),
-    }
 
 
 _EXPECTED_REGION = re.compile(r"expecting '([a-z0-9-]+)'|<Region>([a-z0-9-]+)</Region>")
