@@ -4,6 +4,7 @@ import io
 import json
 import pty
 import re
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TextIO
@@ -18,6 +19,7 @@ from daintree.terminal import (
     columns,
     count,
     duration,
+    erase,
     json_safe,
     printable,
     say,
@@ -112,6 +114,19 @@ def test_colour_is_for_terminals_that_want_it(
 
 def test_there_is_no_colour_in_a_file() -> None:
     assert colour("HIT", "green", io.StringIO()) == "HIT"
+
+
+def test_a_screen_on_a_terminal_keeps_our_own_colours_and_moves(
+    terminal: TextIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    shown = io.StringIO()
+    monkeypatch.setattr("sys.stderr", Screen(shown))
+    say(colour("HIT", "green", terminal) + " \033[2J")
+    erase(sys.stderr, 2)
+    erase(sys.stderr)
+    assert shown.getvalue() == "\033[32mHIT\033[0m \\x1b[2J\n\033[2F\033[J\r\033[K"
 
 
 def test_lines_of_many_threads_do_not_mix(capfd: pytest.CaptureFixture[str]) -> None:

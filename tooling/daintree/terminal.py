@@ -157,8 +157,16 @@ def columns(rows: Sequence[Sequence[str]], *, indent: str = "  ") -> list[str]:
 
 def say(text: str) -> None:
     """Print one line on stderr, written at once so that lines of several threads do not mix."""
-    sys.stderr.write(printable(f"{text}\n"))
+    # A screen does that itself, and would escape the colours of what is printable already.
+    sys.stderr.write(f"{text}\n" if isinstance(sys.stderr, Screen) else printable(f"{text}\n"))
     sys.stderr.flush()
+
+
+def erase(stream: TextIO, above: int = 0) -> None:
+    """Erase the line that a terminal's cursor is in, and so many above it; the cursor is at the begin of the uppermost then."""
+    # No text may hold such a sequence, so that a screen would escape it.
+    raw = getattr(stream, "raw", stream)
+    raw.write(f"\033[{above}F\033[J" if above else "\r\033[K")
 
 
 MOST_NAMES = 12

@@ -15,7 +15,7 @@ from daintree.errors import UsageError
 from daintree.images.build import Listener, Request, Result, build_images
 from daintree.settings import Settings
 from daintree.spec.yaml import cache_documents
-from daintree.terminal import colour, columns, count, duration
+from daintree.terminal import colour, columns, count, duration, erase
 
 # The labels are steps of their own to the engine, and nothing that anybody waits for.
 _STEP = re.compile(r"Step (\d+)/(\d+) : (?!LABEL )(.*)")
@@ -107,7 +107,7 @@ class Bars(Lines):
 
     def _erase(self) -> None:
         if self._drawn:
-            self._stream.write(f"\033[{self._drawn}F\033[J")
+            erase(self._stream, self._drawn)
         self._drawn = 0
 
     def _draw(self) -> None:

@@ -164,7 +164,7 @@ def sweep_table(
     if not any(row.metrics for row in rows):
         return []
     chosen = chosen_metrics(rows, wanted)
-    return metrics_table(best_first(rows, chosen[0], lowest=lowest), chosen)
+    return metrics_table(best_first(rows, chosen[0], lowest=lowest), chosen, screen_width())
 
 
 def best_first(rows: Sequence[Measured], metric: str, *, lowest: bool) -> list[Measured]:

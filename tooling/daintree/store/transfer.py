@@ -19,7 +19,7 @@ from daintree.store.bucket import LARGE_BYTES, Bucket
 from daintree.store.integrity import remember_hashed
 from daintree.store.layout import check_names
 from daintree.store.records import Artifact, FileEntry, artifact_of
-from daintree.terminal import say
+from daintree.terminal import erase, say
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -69,7 +69,7 @@ class Progress:
         """Leave the terminal's line empty."""
         with self._lock:
             if self._terminal and self._shown:
-                sys.stderr.write("\r\033[K")
+                erase(sys.stderr)
                 sys.stderr.flush()
 
     def _show(self) -> None:
@@ -77,7 +77,8 @@ class Progress:
         part = f"{self._files_passed} of {self._files} files, {passed} of {size}"
         self._shown = True
         if self._terminal:
-            sys.stderr.write(f"\r\033[K{self._title}: {part}")
+            erase(sys.stderr)
+            sys.stderr.write(f"{self._title}: {part}")
             sys.stderr.flush()
             self._next = time.monotonic() + EACH_SECONDS
         else:
