@@ -88,7 +88,7 @@ class Records:
         Without `replacing`, only creates: where a record stands already, that one is returned and nothing is
         written. With it, replaces exactly that record: where another has taken its place meanwhile, that other one is
         returned. A tombstone, a damaged or an older version's record is replaced exactly. A newer version's is never: then
-        `record` is returned, and stands nowhere.
+        `record` is returned, and stands nowhere. Raises StoreError for one that can be neither read nor written.
         """
         layout.check_location(record.location)
         path = layout.index_path(key)

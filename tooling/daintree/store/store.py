@@ -242,7 +242,7 @@ class Store:
 
         The output enters by rename, and its files become read-only; a run without output publishes its log and run record alone.
         A reader never sees the record of a run whose output is not whole. Returns the record as it was written, with the log's digest.
-        It enters the cache first, and is not lost when publishing fails.
+        It enters the cache first, and is not lost when publishing fails. Raises StoreUnavailable when the server has gone.
         """
         if self.shared is None:
             return self.local.publish(staging, manifest)
