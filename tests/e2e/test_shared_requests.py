@@ -73,13 +73,29 @@ def test_a_miss_asks_for_one_run_however_many_there_are(
     tapped = machine(theirs, bucket, "tapped", way)
     assert tapped.plan("words")["count"] == "hit"
     without = len(way.requests)
-    for year, result, most in ((2098, "succeeded", 3), (2099, "failed", 2 + MOST_FAILURES)):
-        add_runs(bucket, 100, year, result=result)
+    # Three for the last run, three for the nearest.
+    for year, failed, most in ((2098, False, 6), (2099, True, 3 + MOST_FAILURES + 2)):
+        changed = {"result": "failed", "sketch": ""} if failed else {}
+        add_runs(bucket, 100, year, **changed)
         way.requests.clear()
         assert "params.top" in tapped.reasons("words", "--set", "count.top=2")["count"]
         assert len(way.matching("_history|/run.json")) <= most
         # One that is not there is looked up by two keys, and each stage as the other runner would have it.
         assert len(way.requests) <= without + 1 + 3 + most
+
+
+def test_the_nearest_run_of_anyone_is_named_by_a_listing_and_two_reads(
+    ours: Project, theirs: Project, bucket: Bucket, way: Proxy
+) -> None:
+    ours.run("words")
+    theirs.run("words", "--set", "count.top=7", env={"USER": "ben", "LOGNAME": "ben"})
+    ours.run("words", "--set", "count.top=9", "clean.fold=false")
+    tapped = machine(ours, bucket, "tapped", way)
+    reason = tapped.reasons("words", "--set", "count.top=8")["count"]
+    assert "params.top 9 → 8" in reason
+    assert " of ben: params.top 7 → 8" in reason.partition("; nearest run ")[2]
+    # Three for the last run, three for the nearest, whoever has how many.
+    assert len(way.matching("_history|/run.json")) == 3 + 3
 
 
 def add_runs(bucket: Bucket, number: int, year: int, **changed: str) -> None:

@@ -15,7 +15,7 @@ from daintree.errors import ArtifactDamaged, StoreError
 from daintree.settings import read_settings
 from daintree.store.integrity import hash_artifact
 from daintree.store.layout import run_path
-from daintree.store.records import encode, index_record_of
+from daintree.store.records import encode, history_entry_of, index_record_of
 from daintree.store.store import Store, directory_store, open_store
 from tests.contract.runs import (
     FILES,
@@ -49,7 +49,7 @@ def test_each_thing_lies_where_the_layout_says(root: Path, store: Store) -> None
             "_store",
             "_lock",
             f"_cache/{manifest.keys.content[7:]}",
-            f"_history/words/train/79739698/898499999-{RUN}",
+            history_entry_of(manifest, {}).path,
             "_notes/url/one",
             f"_sources/{digest[7:]}/source.json",
             f"_sources/{digest[7:]}/stamp.json",

@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daintree.digest import digest_file
+from daintree.errors import StoreError
+from daintree.spec.component import Scalar
 from daintree.store.backend import Unreadable
-from daintree.store.layout import run_path
+from daintree.store.layout import MOST_BYTES, differences, run_path, sketch_in, sketch_of
 from daintree.store.records import (
     HISTORY_BYTES,
     SCHEMA,
@@ -245,8 +247,43 @@ def test_a_history_entry_is_a_summary() -> None:
         {"hr@10": 0.5},
     )
     assert entry.record == index_record_of(MANIFEST).record
-    assert entry.path == "_history/item2vec/train/79759898/999999999-" + MANIFEST.run
+    inputs = {each.name: each.digest for each in MANIFEST.inputs}
+    of_now = sketch_of(
+        MANIFEST.version, MANIFEST.environment, MANIFEST.effective_parameters, inputs
+    )
+    assert sketch_in(entry.path) == of_now
+    assert entry.path == f"_history/item2vec/train/79759898/999999999,{of_now}-{MANIFEST.run}"
+    failed = history_entry_of(msgspec.structs.replace(MANIFEST, output=None), {})
+    assert failed.path == "_history/item2vec/train/79759898/999999999-" + MANIFEST.run
     assert not entry.abridged
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 3) | st.booleans()),
+    st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 3) | st.booleans()),
+)
+def test_sketches_differ_in_as_many_things_as_what_they_are_of(
+    before: dict[str, Scalar], now: dict[str, Scalar]
+) -> None:
+    def typed(parameters: dict[str, Scalar]) -> set[tuple[str, str]]:
+        return {(name, repr(value)) for name, value in parameters.items()}
+
+    one, other = typed(before), typed(now)
+    expected = max(len(one - other), len(other - one))
+    first, second = (sketch_of("v", "image", values, {"": "d"}) for values in (before, now))
+    assert differences(first, second) == expected
+    assert differences(first, sketch_of("w", "venv", before, {"": "e"})) == 3
+
+
+def test_a_sketch_fits_into_a_name() -> None:
+    many = {f"p{n}": n for n in range(5000)}
+    entry = history_entry_of(msgspec.structs.replace(MANIFEST, parameters=many), {})
+    assert entry.sketch
+    assert len(entry.path.rpartition("/")[2]) <= MOST_BYTES
+    long = msgspec.structs.replace(entry, run="r" * 200)
+    assert sketch_in(long.path) == ""
+    with pytest.raises(StoreError, match="is no sketch"):
+        assert msgspec.structs.replace(entry, sketch="../..").path
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,9 @@ from daintree.commands.command import (
     reserved_names,
 )
 from daintree.errors import SourceError, StoreError, UsageError
-from daintree.pipeline.decisions import BoundStage, Decision, Hit, Miss, Pending
+from daintree.pipeline.decisions import BoundStage, Decision, Hit, Pending
 from daintree.pipeline.plan import Plan, Planned, read_last_runs, refusals, results_of_other_runner
-from daintree.pipeline.reasons import Link, chain_of_causes, nearest_run, reason
+from daintree.pipeline.reasons import Link, chain_of_causes, nearest_runs, reason
 from daintree.pipeline.session import Request, Session
 from daintree.spec.pipeline import Pipeline, load_pipeline
 from daintree.store.records import RunManifest
@@ -47,9 +47,10 @@ def reasons(session: Session, plan: Plan) -> dict[str, str]:
     others = results_of_other_runner(session, plan)
     refused = {name: f"cannot run: {e.message}" for name, e in refusals(session, plan).items()}
     words = {stage.name: _reason(session, plan, stage) for stage in plan.stages}
+    nearest = nearest_runs(session, plan)
     return {
-        name: "; ".join(filter(None, (refused.get(name), words[name], others.get(name))))
-        for name in words
+        name: "; ".join(filter(None, (refused.get(name), why, nearest.get(name), others.get(name))))
+        for name, why in words.items()
     }
 
 
@@ -58,10 +59,7 @@ def _reason(session: Session, plan: Plan, stage: BoundStage) -> str:
     if plan.runner == "argo" and isinstance(decision, Pending):
         # A Workflow has no early cutoff: what is pending becomes a pod.
         return f"runs after {', '.join(decision.on)}"
-    words = reason(session, plan, stage, decision)
-    if isinstance(decision, Miss) and not decision.reason:
-        return "; ".join(filter(None, (words, nearest_run(session, plan, stage))))
-    return words
+    return reason(session, plan, stage, decision)
 
 
 def why_lines(links: Sequence[Link]) -> list[str]:

@@ -10,16 +10,19 @@ from itertools import islice
 
 import msgspec
 
+from daintree.concurrency import side_by_side
 from daintree.digest import short
 from daintree.pipeline.decisions import BoundStage, Decision, Hit, Miss, Pending, inputs_of
 from daintree.pipeline.plan import Plan
-from daintree.pipeline.session import Session
+from daintree.pipeline.session import AT_ONCE, Session
 from daintree.spec.component import Scalar, word
-from daintree.store.records import HistoryEntry, RunManifest, short_run
+from daintree.store.layout import differences, sketch_in, sketch_of
+from daintree.store.records import RunManifest, short_run
 from daintree.store.store import Store
 
 MOST_FILES = 4
-MOST_RUNS_COMPARED = 64
+# As many as a bucket lists by one request.
+MOST_RUNS_COMPARED = 1000
 
 
 def reason(
@@ -127,42 +130,37 @@ class Link(msgspec.Struct, frozen=True):
     first: bool
 
 
-def nearest_run(session: Session, plan: Plan, stage: BoundStage) -> str:
-    """The nearest successful run of anyone, in words: that which differs in the fewest things, where it is not the stage's last run; else "".
+def nearest_runs(session: Session, plan: Plan) -> dict[str, str]:
+    """For each stage whose miss has a nearer run than its last one: that run of anyone, in words.
 
-    Among the latest MOST_RUNS_COMPARED runs of the stage; of a bucket's, those that this machine has: the others would be a request each.
+    It is the one that differs in the fewest things of the latest MOST_RUNS_COMPARED that succeeded. A stage costs a listing, and two reads
+    where it is another run; all are asked side by side.
     """
-    inputs = inputs_of(stage, plan.decisions, plan.identities) or {}
-    last = session.last_run(stage.name)
-    if last is None:
+    missing = [
+        stage
+        for stage in plan.stages
+        if isinstance(miss := plan.decisions[stage.name], Miss)
+        and not miss.reason
+        and session.last_run(stage.name)
+    ]
+    nearest = side_by_side(lambda stage: _nearest_run(session, plan, stage), missing, AT_ONCE)
+    return {stage.name: words for stage, words in zip(missing, nearest, strict=True) if words}
+
+
+def _nearest_run(session: Session, plan: Plan, stage: BoundStage) -> str:
+    inputs, last = inputs_of(stage, plan.decisions, plan.identities), session.last_run(stage.name)
+    now = sketch_of(stage.version, stage.environment, stage.effective_parameters, inputs or {})
+    records = session.store.records
+    newest = islice(records.history_paths(plan.pipeline.name, stage.plain_name), MOST_RUNS_COMPARED)
+    comparable = [path for path in newest if sketch_in(path)]
+    nearest = min(comparable, key=lambda path: differences(sketch_in(path), now), default="")
+    if not nearest or (last and nearest.endswith(f"-{last.run}")):
         return ""
-    nearest: HistoryEntry | None = None
-    fewest = 1 << 30
-    history = session.store.local.records.history(plan.pipeline.name, stage.name)
-    for entry in islice(history, MOST_RUNS_COMPARED):
-        differences = _differences(entry, stage, inputs)
-        if entry.result == "succeeded" and differences < fewest:
-            nearest, fewest = entry, differences
-    if nearest is None or nearest.run == last.run:
-        return ""
-    run = session.store.read_run(nearest.location)
+    run = records.read_entry(nearest)
     if run is None:
         return ""
     owner = f" of {run.user}" if run.user else ""
-    words = miss_reason(stage, inputs or None, run)
-    return f"nearest run {short_run(run.run)}{owner}: {words}"
-
-
-def _differences(entry: HistoryEntry, stage: BoundStage, inputs: dict[str, str]) -> int:
-    """The number of things in which a run is not what the stage would be now."""
-    before, now = entry.effective_parameters, stage.effective_parameters
-    read = {record.name: record.digest for record in entry.inputs}
-    return (
-        (entry.version != stage.version)
-        + (entry.environment != stage.environment)
-        + sum(before.get(name) != now.get(name) for name in before.keys() | now.keys())
-        + sum(read.get(name) != digest for name, digest in inputs.items())
-    )
+    return f"nearest run {short_run(run.run)}{owner}: {miss_reason(stage, inputs, run)}"
 
 
 def chain_of_causes(session: Session, plan: Plan, name: str) -> list[Link]:

@@ -48,7 +48,7 @@ MOST_TOGETHER = 32
 
 _DAY = re.compile(r"\d{8}")
 # What file managers leave in a directory has another form.
-_HISTORY_ENTRY = re.compile(rf"{layout.HISTORY}/[^/]+/[^/]+/\d{{8}}/\d{{9}}-[^/]+")
+_HISTORY_ENTRY = re.compile(rf"{layout.HISTORY}/[^/]+/[^/]+/\d{{8}}/\d{{9}}(,[0-9a-f]+)?-[^/]+")
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 

@@ -3,7 +3,7 @@
 <location>/run.json, log.txt, output/<files>            one run; the location follows the prefix setting
 <location>/stamp.json, origin.json                      on one machine only: see `integrity`, `cache`
 _cache/<stage key>                                      index record, or the tombstone of a collected output
-_history/<pipeline>/<stage>/<day>/<time>-<run id>       history entry; day and time inverted: newest first
+_history/<pipeline>/<stage>/<day>/<time>,<sketch>-<run id>   history entry; day and time inverted: newest first
 _notes/<name>  _leases/<content key>  _submissions/<digest>
 _sources/<digest>/source.json, output/<files>
 _names/<pipeline>/<name>                                the runs of a pipeline that have a name, and its moves
@@ -17,11 +17,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from daintree.digest import digest_record
+from daintree.digest import Plain, digest_record, short
 from daintree.errors import ArtifactRejected, StoreError
+from daintree.spec.component import Scalar
 
 RUN_RECORD = "run.json"
 SOURCE_RECORD = "source.json"
@@ -41,6 +42,7 @@ READERS = "_readers"
 COLLECTED = "collected.json"
 
 MOST_BYTES = 255
+SKETCH_DIGITS, MOST_SKETCHED = 4, 40
 
 # The time of a run, at the beginning of its id, and the same inverted, so that ascending names are descending times.
 _RUN_TIME = re.compile(r"(\d{8})T(\d{9})Z-")
@@ -51,6 +53,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NUMBERED = re.compile(r"#[0-9]+\Z")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NOTE = r"[a-z0-9/_.-]+"
+_SKETCH = re.compile(r"[0-9a-f]+")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -104,7 +107,10 @@ def check_location(location: str) -> str:
 def check_identifier(kind: str, name: str) -> str:
     """The name of a pipeline, stage or run, or a name of runs. Raises StoreError for one that is no safe path segment."""
     if not is_identifier(name):
-        raise StoreError(f"{name!r} cannot name a {kind} in the store")
+        raise StoreError(
+            f"{name!r} cannot name a {kind} in the store",
+            hint="letters, digits, `.`, `_` and `-` alone",
+        )
     return name
 
 
@@ -188,19 +194,49 @@ def stage_history(pipeline: str, stage: str) -> str:
     return "/".join((HISTORY, *names))
 
 
-def history_path(pipeline: str, stage: str, run: str, started: str) -> str:
+def history_path(pipeline: str, stage: str, run: str, started: str, sketch: str = "") -> str:
     """Path of the history entry of a run: by the time in its id, else by `started` (ISO 8601, UTC).
 
-    Raises StoreError for names that are no safe path segments.
+    The `sketch` of what it was computed from stands in it, where there is room. Raises StoreError for names that are no safe path segments.
     """
     check_identifier("run", run)
+    if sketch and not _SKETCH.fullmatch(sketch):
+        raise StoreError(f"{sketch!r} is no sketch of a run")
     match = _RUN_TIME.match(run)
     if match:
         day, time = match[1], match[2]
     else:
         digits = re.sub(r"\D", "", started).ljust(17, "0")
         day, time = digits[:8], digits[8:17]
-    return f"{stage_history(pipeline, stage)}/{inverted(day)}/{inverted(time)}-{run}"
+    name = f"{inverted(time)},{sketch}-{run}"
+    if not sketch or len(name) > MOST_BYTES:
+        name = f"{inverted(time)}-{run}"
+    return f"{stage_history(pipeline, stage)}/{inverted(day)}/{name}"
+
+
+def sketch_of(
+    version: str, environment: str, parameters: Mapping[str, Scalar], inputs: Mapping[str, str]
+) -> str:
+    """Few digits of the digest of each thing that decides an output: so the names of history entries alone tell which run is near."""
+    things: list[Plain] = [["version", version], ["environment", environment]]
+    things += [["input", *item] for item in sorted(inputs.items())]
+    things += [["parameter", *item] for item in sorted(parameters.items())]
+    each = (digest_record("sketch", 1, thing) for thing in things[:MOST_SKETCHED])
+    return "".join(short(digest, SKETCH_DIGITS) for digest in each)
+
+
+def differences(first: str, second: str) -> int:
+    """The number of things in which two sketches differ."""
+    one, other = (
+        {sketch[place : place + SKETCH_DIGITS] for place in range(0, len(sketch), SKETCH_DIGITS)}
+        for sketch in (first, second)
+    )
+    return max(len(one - other), len(other - one))
+
+
+def sketch_in(path: str) -> str:
+    """The sketch in the path of a history entry; "" where it has none."""
+    return path.rpartition("/")[2].partition("-")[0].partition(",")[2]
 
 
 def inverted(digits: str) -> str:

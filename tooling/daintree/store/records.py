@@ -19,7 +19,7 @@ from daintree.digest import Plain, digest_record
 from daintree.errors import StoreError
 from daintree.spec.component import Scalar
 from daintree.store.backend import Content, Unreadable
-from daintree.store.layout import LOG, check_location, history_path, run_path
+from daintree.store.layout import LOG, check_location, history_path, run_path, sketch_of
 
 SCHEMA = 2
 # A list of 100,000 runs asks for each entry: they are kept small.
@@ -160,11 +160,12 @@ class OutputSummary(msgspec.Struct, frozen=True):
 class HistoryEntry(_Described, frozen=True, kw_only=True, omit_defaults=True, tag="history"):
     """Summary of a run, at most 8 KiB, so that a list of runs needs no run record.
 
-    `record` is the SHA-256 of the run's run.json. `metrics` are the numbers of `metrics.json` in its output, which `measured` says it has. `abridged`: the run record holds more
+    `record` is the SHA-256 of the run's run.json, `sketch` that of what it was computed from ("": it failed). `metrics` are the numbers of `metrics.json` in its output, which `measured` says it has. `abridged`: the run record holds more
     parameters, inputs, metrics or text.
     """
 
     record: str
+    sketch: str = ""
     output: OutputSummary | None = None
     measured: bool = False
     metrics: dict[str, float] = {}
@@ -173,7 +174,7 @@ class HistoryEntry(_Described, frozen=True, kw_only=True, omit_defaults=True, ta
     @property
     def path(self) -> str:
         """The path of the entry in the store."""
-        return history_path(self.pipeline, self.stage, self.run, self.started)
+        return history_path(self.pipeline, self.stage, self.run, self.started, self.sketch)
 
 
 class IndexRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="index"):
@@ -349,6 +350,14 @@ def history_entry_of(manifest: RunManifest, metrics: Mapping[str, float]) -> His
     entry = HistoryEntry(
         **shared,
         record=run_record_digest(manifest),
+        sketch=sketch_of(
+            manifest.version,
+            manifest.environment,
+            manifest.effective_parameters,
+            {each.name: each.digest for each in manifest.inputs},
+        )
+        if output
+        else "",
         output=OutputSummary(output.digest, len(output.files), output.bytes) if output else None,
         measured=output is not None and any(entry.path == METRICS for entry in output.files),
         metrics=dict(metrics),
