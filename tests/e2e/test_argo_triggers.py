@@ -98,7 +98,7 @@ def test_several_sources_and_refresh_are_frozen_as_they_are(
         {"component": "text/clean", "needs": ["load"]},
     ]
     described = {"sources": {"corpus": "corpus.txt", "more": more}, "stages": stages}
-    pushed.write("pipelines/words.json", json.dumps(described))
+    pushed.write("pipelines/words.yaml", json.dumps(described))
     message = refused(pushed, *SCHEDULE)
     assert "the source corpus.txt is on this machine" in message
     assert "hint: --source corpus=s3://bucket/prefix or https://…" in message
