@@ -20,16 +20,16 @@ PACKAGE = TESTS.parent / "tooling" / "daintree"
 
 # A figure is a number, or names: then the number of them is limited, and a failing test lists them.
 LIMITS: dict[str, float] = {
-    "modules": 132,
+    "modules": 127,
     # For information: a guarantee may cost lines.
-    "lines": 35400,
+    "lines": 35650,
     "lines of the longest module": 500,
-    # 845 edges in all, 111 fewer than with 153 modules: small modules had few of their own.
-    "import edges a module": 6.41,
+    # 830 edges in all, 126 fewer than with 153 modules: small modules had few of their own.
+    "import edges a module": 6.54,
     "modules in import cycles": 0,
     "modules with a single importer, % of lines": 5.4,
     "modules with a single importer": 6,
-    "import lines, %": 7.5,
+    "import lines, %": 7.4,
     "top-level modules and packages": 17,
     "functions of more than 50 lines": 0,
     "lines of a function, 90th percentile": 22,
@@ -39,8 +39,8 @@ LIMITS: dict[str, float] = {
     "old words in identifiers of tests": 15,
     "old words in docstrings": 1,
     "docstrings that name no subject": 0,
-    "public functions that raise and do not say so, %": 3.9,
-    "public functions that raise and do not say so": 7,
+    "public functions that raise and do not say so, %": 2.8,
+    "public functions that raise and do not say so": 5,
     "patches, % of tests": 1.0,
     "tests that assert nothing": 0,
 }
