@@ -95,7 +95,11 @@ def test_a_no_op_needs_no_environment_that_works(project: Project) -> None:
         python.chmod(0o755)
 
     assert broken.run("words") == ALL_HITS
-    assert "exit code 9" in broken.doit("run", "words", "--set", "clean.shortest=3").complaint()
+    assert [path.read_text() for path in environments.glob("*/bin/python")] == [
+        "#!/bin/sh\nexit 9\n"
+    ]
+    changed = broken.doit("run", "words", "--set", "clean.shortest=3")
+    assert "the environment for no packages has lost bin/python: it is made again" in changed.stderr
 
 
 def test_a_changed_component_and_what_reads_it_run_again(ran: Project) -> None:

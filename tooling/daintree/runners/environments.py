@@ -288,7 +288,7 @@ class Environments:
         announce: Announce,
     ) -> None:
         """Make the environment, unless another process makes it meanwhile."""
-        owner = locked.owner or str(requirements or "")
+        owner = locked.owner or str(requirements or "no packages")
         try:
             environment.parent.mkdir(parents=True, exist_ok=True)
             with _locked(_beside(environment, ".lock"), owner, announce) as lock:
@@ -449,9 +449,7 @@ def _locked(path: Path, owner: str, announce: Announce) -> Iterator[int]:
             except BlockingIOError:
                 if not announced:
                     announced = True
-                    announce(
-                        f"the environment for {owner or 'no packages'} is being made already; waiting"
-                    )
+                    announce(f"the environment for {owner} is being made already; waiting")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             # Whoever removes an environment removes its lock file, too.
             with contextlib.suppress(FileNotFoundError):
