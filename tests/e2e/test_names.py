@@ -69,6 +69,20 @@ def test_a_pipeline_reads_a_run_by_its_name(ran: Project) -> None:
     assert "the source changed" in ran.reasons("after")["clean"]
 
 
+def test_a_name_is_that_of_the_pipeline_that_was_typed(ran: Project) -> None:
+    runs = named(ran, "words", "production")
+    ran.pipeline("again", "text/load", "text/clean")
+    assert set(ran.run("again").values()) == {"hit"}
+    expected = {stage: runs[stage] for stage in ("load", "clean")}
+    assert named(ran, "again", "production", "--note", "one\ntwo") == expected
+    assert "(one\\ntwo)" in ran.doit("name", "again", "production").stdout
+    listed = ran.doit("name", "--list", "--json").json()["names"]
+    assert {r["pipeline"]: len(r["runs"]) for r in listed} == {"again": 2, "words": len(runs)}
+    assert ran.output("again@production") == ran.output("words:clean@production")
+    assert ran.doit("name", "--list", "nothing").stdout == "no run of nothing has a name\n"
+    assert ran.doit("name", "--list", "again", "x").stdout == "no run of again has the name 'x'\n"
+
+
 def test_a_name_is_compared_with_another(ran: Project) -> None:
     first = named(ran, "words", "baseline")["clean"]
     ran.run("words", "--set", "clean.fold=false")
@@ -86,9 +100,9 @@ def test_what_cannot_be_named_is_said(ran: Project) -> None:
     for arguments, complaint in (
         (("words",), "give what to name, and the name"),
         (("words", "a/b"), "'a/b' cannot be a name"),
-        (("words:nothing", "x"), "there is no run 'words:nothing'"),
+        (("words:nothing", "x"), "there are: clean, count, load"),
         (("nothing", "x"), "there is no run 'nothing'"),
-        (("--remove", "words", "x"), "no run of words has the name 'x'"),
+        (("--remove", "words", "x"), "`doit name --list` shows the names"),
         (("words", "x", "--note", "n" * 2000), "--note: 2000 characters"),
     ):
         assert complaint in ran.doit("name", *arguments).complaint()

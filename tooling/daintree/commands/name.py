@@ -39,7 +39,7 @@ from daintree.store.records import (
     short_run,
 )
 from daintree.store.store import Store, open_store
-from daintree.terminal import columns
+from daintree.terminal import columns, one_line
 
 MOST_NOTE = 1000
 
@@ -52,7 +52,7 @@ NAME_BYTES = SMALL_RECORD_BYTES // 2
 class Name(DaintreeCommand):
     """Gives the runs of a pipeline's stages a name, such as production; lists and removes names."""
 
-    doc_usage = "PIPELINE[:STAGE] | RUN NAME [--note TEXT] | --list [PIPELINE] | --remove PIPELINE[:STAGE] NAME"
+    doc_usage = "PIPELINE[:STAGE] | RUN NAME [--note TEXT] | --list [PIPELINE [NAME]] | --remove PIPELINE[:STAGE] NAME"
     doc_description = (
         "A pipeline's name leads to the runs of its last complete execution, which move at once; PIPELINE:STAGE names that stage's "
         "last run alone, RUN a run by its id, PIPELINE@OTHER the runs that have another name. What has a name is kept. PIPELINE[:STAGE]@NAME "
@@ -77,11 +77,15 @@ class Name(DaintreeCommand):
                 "doit name: give what to name, and the name", hint=f"doit name {self.doc_usage}"
             )
         address, name = parse_address(names[0]), check_name(names[1].removeprefix("@"))
-        runs = {} if options["remove"] else self._runs(store, address)
-        pipeline = next(iter(runs.values())).pipeline if runs else address.subject
+        pipeline, runs = address.subject, {}
+        if not options["remove"]:
+            pipeline, runs = self._runs(store, address)
         old = store.records.read_name(pipeline, name)
         if options["remove"] and (old is None or not old.runs):
-            raise UsageError(f"no run of {pipeline} has the name {name!r}")
+            raise UsageError(
+                f"no run of {pipeline} has the name {name!r}",
+                hint="`doit name --list` shows the names",
+            )
         whole = not (address.stage or address.name or pipeline != address.subject)
         new = _renamed(
             old or NameRecord(pipeline=pipeline, name=name),
@@ -100,20 +104,22 @@ class Name(DaintreeCommand):
         else:
             print("\n".join(_moved_lines(old, new)))
 
-    def _runs(self, store: Store, address: Address) -> dict[str, RunManifest]:
-        """The runs to be named, by stage; each has succeeded. Raises UsageError where there is none."""
+    def _runs(self, store: Store, address: Address) -> tuple[str, dict[str, RunManifest]]:
+        """The pipeline whose name it is, and the runs to be named, by its stages; each has succeeded. Raises UsageError where there is none.
+
+        A stage that was a hit may end with a run of another pipeline: the name is still that of the pipeline that was typed.
+        """
         if address.name:
-            return named_runs(store, address)
+            return address.subject, named_runs(store, address)
         if not address.stage and address.subject in pipeline_files(self.root):
-            return last_execution(
-                store, load_pipeline(self.root, address.subject, reserved_names(self.root))
-            )
+            pipeline = load_pipeline(self.root, address.subject, reserved_names(self.root))
+            return address.subject, last_execution(store, pipeline)
         run = find_run(store, address)
         if run.result != "succeeded":
             raise UsageError(
                 f"run {run.run} failed: it {run.failure}", hint="only what has an output is named"
             )
-        return {run.stage: run}
+        return run.pipeline, {run.stage: run}
 
     def _list(self, store: Store, names: list[str], as_json: bool) -> None:
         pipeline, name = (*names, "", "")[:2]
@@ -125,7 +131,9 @@ class Name(DaintreeCommand):
         if as_json:
             print_json({"names": [_as_json(record) for record in records]})
         elif not records:
-            print("no run has a name")
+            print(
+                f"no run{pipeline and f' of {pipeline}'} has {f'the name {name!r}' if name else 'a name'}"
+            )
         elif name:
             print("\n".join(_history_lines(records[0])))
         else:
@@ -191,7 +199,9 @@ def _last_move(record: NameRecord | None) -> str:
         return "nobody knows by whom"
     change = record.changes[-1]
     verb = "set" if change.runs else "removed"
-    return f"{verb} {change.when} by {change.by}" + (f" ({change.note})" if change.note else "")
+    return f"{verb} {change.when} by {change.by}" + (
+        f" ({one_line(change.note)})" if change.note else ""
+    )
 
 
 def _table(records: list[NameRecord]) -> list[str]:
