@@ -68,7 +68,11 @@ def find_run(store: Store, address: Address, pipeline: Pipeline | None = None) -
     else:
         run = store.records.find_run(address.subject)
     if run is None:
-        raise UsageError(f"there is no run {str(address)!r}", hint="`doit history` lists the runs")
+        known = store.records.stages_with_history(address.subject) if address.stage else []
+        hint = nearest(address.stage, [stage for _, stage in known])
+        raise UsageError(
+            f"there is no run {str(address)!r}", hint=hint or "`doit history` lists the runs"
+        )
     return run
 
 
