@@ -33,6 +33,23 @@ def test_they_may_go_to_another_directory(ran: Project, tmp_path: Path) -> None:
     assert ran.contents(tmp_path / "over there/output") == COUNTS
 
 
+def test_an_older_run_is_copied_by_its_id(ran: Project) -> None:
+    [before] = ran.doit("history", "words:count", "--json").json()["runs"]
+    ran.run("words", "--set", "count.top=1")
+    short = before["run"].rpartition("-")[2]
+    pulled(ran, short)
+    place = ran.root / "pull/words/count"
+    assert ran.contents(place / "output") == COUNTS
+    assert ran.contents(place / "input") == ran.contents(ran.output("words:clean"))
+    assert "cannot change it" in ran.doit("pull", short, "--set", "count.top=1").complaint()
+    assert "there is no run 'abcdef'" in ran.doit("pull", "abcdef").complaint()
+    ran.component("odd/fail", "sys.exit(3)")
+    ran.pipeline("broken", "odd/fail")
+    assert ran.doit("run", "broken").code == 1
+    [failed] = ran.doit("history", "broken", "--json").json()["runs"]
+    assert "only what has an output is pulled" in ran.doit("pull", failed["run"]).complaint()
+
+
 def test_several_inputs_are_a_subdirectory_each(project: Project) -> None:
     project.run("diamond")
     pulled(project, "diamond:join")

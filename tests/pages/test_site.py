@@ -116,6 +116,7 @@ def test_a_runs_page_tells_where_it_came_from_and_what_was_made_of_it(
     page = site.render(RUN_PAGE)
     assert "component shop/train changed: main.py" in page
     assert f"doit show {RUN[-8:]}" in page
+    assert f"doit pull {RUN[-8:]}" in page
     assert f"../../runs/{OTHER_RUN}/index.html" in page
     assert f"../../runs/{RUN}/index.html" in site.render(f"runs/{OTHER_RUN}/index.html")
     assert "said" in text_of(page)

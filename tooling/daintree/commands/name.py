@@ -141,11 +141,11 @@ class Name(DaintreeCommand):
 
 
 def fixed_address(target: str, request: Request) -> Address:
-    """The address PIPELINE[:STAGE]@NAME that was typed, alone: named runs are what they are. Raises UsageError for an option of planning beside it."""
+    """The address of a run, or PIPELINE[:STAGE]@NAME, that was typed, alone: such runs are what they are. Raises UsageError for an option of planning beside it."""
     given = {"source": request.sources, "set": request.set, "runner": request.runner}
     for name in filter(given.get, given):
         raise UsageError(
-            f"{target} is a run that has a name: --{name} cannot change it",
+            f"{target} is a run that was made: --{name} cannot change it",
             hint="leave one of them out",
         )
     return parse_address(target)

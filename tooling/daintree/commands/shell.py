@@ -26,7 +26,7 @@ from daintree.commands.name import fixed_address
 from daintree.components import ComponentVersion, directory_of
 from daintree.concurrency import side_by_side
 from daintree.errors import ArtifactDamaged, SourceError, StoreError, UsageError
-from daintree.pipeline.addresses import Address, named_runs
+from daintree.pipeline.addresses import Address, find_run, is_run, named_runs
 from daintree.pipeline.decisions import BoundStage, Hit, inputs_of
 from daintree.pipeline.output_directory import Copied, copy_of, publish_copy
 from daintree.pipeline.plan import Plan, Planned
@@ -46,11 +46,11 @@ FETCHED_TOGETHER = 4
 class Pull(DaintreeCommand):
     """Copies a stage's last inputs and output, or the outputs of all stages, out of the store."""
 
-    doc_usage = "PIPELINE[:STAGE][@NAME] [--set stage.parameter=value …]"
+    doc_usage = "PIPELINE[:STAGE][@NAME] | RUN [--set stage.parameter=value …]"
     doc_description = (
         "Fetches the inputs that the stage would read now, or else those of its last run, and the output that came "
         "of them, into DIR/input and DIR/output. Of a whole pipeline: the output of each stage that a run would not "
-        "compute, into DIR/STAGE/output. With @NAME: what the runs read and wrote that have the name. Every file is verified; files that are not its own are never touched."
+        "compute, into DIR/STAGE/output. With @NAME: what the runs read and wrote that have the name; of RUN, a run id or its beginning: what that run did. Every file is verified; files that are not its own are never touched."
     )
     cmd_options = (
         *PLANNING,
@@ -64,7 +64,9 @@ class Pull(DaintreeCommand):
         target, *words = names
         pipeline, _, stage = target.partition(":")
         request, to = request_of(pipeline, options, words), options["to"]
-        if "@" in target:
+        if is_run(self.root, target):
+            self._pull_run(fixed_address(target, request), request, to)
+        elif "@" in target:
             self._pull_named(fixed_address(target, request), request, to)
         elif ":" in target:
             self._pull_stage(request, stage, to)
@@ -102,6 +104,16 @@ class Pull(DaintreeCommand):
             place = directory / ("" if address.stage else stage)
             for path in copy_run(store, self.root, run, place):
                 print(path)
+
+    def _pull_run(self, address: Address, request: Request, to: str) -> None:
+        store = open_store(self.settings, verify=request.verify)
+        run = find_run(store, address)
+        if not run.output:
+            raise UsageError(
+                f"run {run.run} failed: it {run.failure}", hint="only what has an output is pulled"
+            )
+        for path in copy_run(store, self.root, run, self._directory(to, run.pipeline, run.stage)):
+            print(path)
 
     def _directory(self, to: str, pipeline: str, stage: str = "") -> Path:
         if not to:

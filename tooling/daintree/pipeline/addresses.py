@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from daintree.errors import StoreError, UsageError
-from daintree.spec.pipeline import Pipeline, load_pipeline
+from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files
 from daintree.store.layout import execution_note, is_identifier
 from daintree.store.records import NameRecord, RunManifest, run_record_digest
 from daintree.store.store import Store
@@ -20,6 +20,7 @@ from daintree.terminal import nearest
 
 FORM = "RUN, PIPELINE, PIPELINE:STAGE or PIPELINE[:STAGE]@NAME"
 _NAMED = re.compile(r"[A-Za-z0-9][\w.-]*(:[A-Za-z0-9][\w.-]*)?@[A-Za-z0-9][\w.-]*", re.ASCII)
+_RUN = re.compile(r"\d{8}T[\w-]*|[0-9a-f]{6,8}", re.ASCII)
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -54,6 +55,11 @@ def check_name(name: str) -> str:
 def is_named(text: str) -> bool:
     """True for PIPELINE[:STAGE]@NAME."""
     return bool(_NAMED.fullmatch(text))
+
+
+def is_run(root: Path, text: str) -> bool:
+    """True for what looks like a run's id, its beginning or its end, where no pipeline of the project is called so."""
+    return bool(_RUN.fullmatch(text)) and text not in pipeline_files(root)
 
 
 def find_run(store: Store, address: Address, pipeline: Pipeline | None = None) -> RunManifest:
