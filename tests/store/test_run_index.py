@@ -189,6 +189,10 @@ def test_choices_and_columns(store: Store, index: RunIndex) -> None:
     assert index.people("words") == ["ana", "ben"]
     assert index.metrics(words) == ["b", "c", "a.c"]
     assert index.metrics(Query(pipeline="words", stage="other")) == ["c"]
+    add(store, entry(5, {"b": 1.0, "a.c": 2.0, "c": 1.0}, stage="other", parameters={"m": 2}))
+    index.refresh("words")
+    # What is the same in all runs tells them apart least.
+    assert index.metrics(words) == ["b", "a.c", "c"]
     # Each stage has its own parameters.
     assert index.varied_parameters(words) == ["n"]
     assert index.varied_parameters(Query(pipeline="words", person="ana")) == []

@@ -188,11 +188,12 @@ class RunIndex:
         return sorted(set(self._names(select, *values)))
 
     def metrics(self, query: Query) -> list[str]:
-        """The names of the chosen runs' metrics: the least nested first, then those that most runs have."""
+        """The names of the chosen runs' metrics: those that differ first, of these the least nested, then those that most runs have."""
         where, values = _where(query)
-        select = f"SELECT name FROM facts JOIN runs USING (path) WHERE kind = 'metric' AND {where} "
-        names = self._names(select + "GROUP BY name ORDER BY count(*) DESC, name", *values)
-        return sorted(names, key=lambda name: name.count("."))
+        select = "SELECT name, min(value) = max(value) FROM facts JOIN runs USING (path) "
+        select += f"WHERE kind = 'metric' AND {where} GROUP BY name ORDER BY count(*) DESC, name"
+        rows = self._rows(select, values)
+        return [name for name, _ in sorted(rows, key=lambda row: (row[1], row[0].count(".")))]
 
     def close(self) -> None:
         """Close the database."""
