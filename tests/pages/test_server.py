@@ -139,3 +139,6 @@ def test_a_bucket_that_is_away_gives_a_page_that_says_so(
             answer = client.get(path)
             assert "cannot be reached" in answer.text, path
             assert "secret-of-nobody" not in answer.text
+    # Of a store that is not read nothing is known.
+    assert "Never run" not in answer.text
+    assert "to run" not in answer.text
