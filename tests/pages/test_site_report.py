@@ -43,6 +43,8 @@ def test_a_report_replaces_an_earlier_one_and_nothing_else(
     (other / "thesis.txt").write_text("mine")
     with pytest.raises(UsageError, match="holds something that is no report"):
         write_report(project, ["words"], other)
+    with pytest.raises(UsageError, match=r"thesis.txt/report cannot be written"):
+        write_report(project, ["words"], other / "thesis.txt" / "report")
     assert (other / "thesis.txt").read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".r")) == []
 

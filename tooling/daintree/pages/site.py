@@ -264,7 +264,7 @@ def write_report(project: Project, pipelines: Sequence[str], directory: Path) ->
     """Write the pages of these pipelines into a directory, which is new, empty or an earlier report; return their number.
 
     The directory is replaced as a whole once all is written. A page that cannot be made says why. Raises UsageError for
-    a directory that holds anything else, and as `Site.render` does for a pipeline that does not exist.
+    a directory that holds anything else or cannot be made, and as `Site.render` does for a pipeline that does not exist.
     """
     directory = Path(os.path.abspath(directory))
     _check_directory(directory)
@@ -275,6 +275,12 @@ def write_report(project: Project, pipelines: Sequence[str], directory: Path) ->
     with suppress(DaintreeError):
         site.images = project.images()
     fresh = directory.with_name(f".{directory.name}.{os.getpid()}")
+    try:
+        fresh.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(
+            f"{directory} cannot be written: {error.strerror}", hint="name another one with --out"
+        ) from None
     try:
         for path in paths:
             place = fresh / path
@@ -297,7 +303,6 @@ def write_report(project: Project, pipelines: Sequence[str], directory: Path) ->
 
 def _check_directory(directory: Path) -> None:
     if not directory.exists() and not directory.is_symlink():
-        directory.parent.mkdir(parents=True, exist_ok=True)
         return
     if directory.is_symlink() or not directory.is_dir():
         raise UsageError(
