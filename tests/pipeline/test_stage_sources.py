@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -44,12 +45,13 @@ def reads(inputs: dict[str, list[str]], name: str) -> Body:
     return body
 
 
-def _files(directory: Path, prefix: str = "") -> list[str]:
-    names: list[str] = []
-    for path in (directory / prefix).iterdir():
-        name = f"{prefix}/{path.name}".lstrip("/")
-        names += _files(directory, name) if path.is_dir() else [name]
-    return names
+def _files(directory: Path) -> list[str]:
+    """The files as most programs look for them: a walk that passes over links to directories."""
+    return [
+        str(Path(path, name).relative_to(directory))
+        for path, _, names in os.walk(directory)
+        for name in names
+    ]
 
 
 def test_a_stage_finds_one_input_in_its_input_and_several_below_it(workshop: Workshop) -> None:

@@ -269,9 +269,9 @@ def _lay_out(
 ) -> tuple[Path, Mapping[str, Path]]:
     """The directory the stage reads, and where its parts really are.
 
-    A single need's output is read in place; else `directory` is made, with one subdirectory for each of several inputs: a link
-    to a need's output, a source's files. It is empty for a stage that reads nothing, and for a need without output: a receipt
-    counts in the keys alone.
+    A single need's output is read in place; else `directory` is made, with one subdirectory for each of several inputs, where
+    each file is a link. It is empty for a stage that reads nothing, and for a need without output: a receipt counts in the keys
+    alone.
     """
     empty = directory.with_name("empty")
     if stage.empty_needs:
@@ -286,7 +286,7 @@ def _lay_out(
     directory.mkdir()
     places = dict(outputs)
     for name, output in outputs.items():
-        (directory / name).symlink_to(output)
+        _link_files(output, directory / name)
     alone = len(stage.sources) == 1 and not needs
     for name in stage.sources:
         target = directory if alone else directory / name
@@ -295,3 +295,15 @@ def _lay_out(
         for part, place in session.sources[name].files(target).items():
             places[f"{below}{part}".rstrip("/")] = place
     return directory, places or {"": directory}
+
+
+def _link_files(output: Path, directory: Path) -> None:
+    """Make `directory` as `output` is, with a link for each file.
+
+    A program that walks its input passes over links to directories, and has to find the same as in a container.
+    """
+    for path, _, files in os.walk(output):
+        below = directory / os.path.relpath(path, output)
+        below.mkdir()
+        for name in files:
+            (below / name).symlink_to(os.path.join(path, name))
