@@ -77,6 +77,24 @@ def test_each_form_leads_to_its_run(store: Store) -> None:
         assert find_run(store, parse_address(text)) == run
 
 
+def test_what_nobody_has_named_may_be_the_beginning_of_a_runs_id(store: Store) -> None:
+    run, failed = publish(store, RUN), publish_failed(store, OTHER_RUN)
+    for text in (f"words:train@{RUN}", f"words:train@{RUN[-8:-2]}"):
+        assert find_run(store, parse_address(text)) == run
+        assert named_runs(store, parse_address(text)) == {"train": run}
+    other = publish(store, RUN.replace("2026", "2025"), stage="rank")
+    named(store, RUN[-8:], rank=other)
+    assert find_run(store, parse_address(f"words@{RUN[-8:]}")) == other
+    for text in (
+        f"words:clean@{RUN}",
+        f"other:train@{RUN}",
+        f"words:train@{RUN[-5:]}",
+        f"words:train@{failed.run}",
+    ):
+        with pytest.raises(UsageError, match="has the name"):
+            find_run(store, parse_address(text))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

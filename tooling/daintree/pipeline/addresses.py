@@ -1,7 +1,7 @@
 """Addresses of runs, as people type them: RUN, PIPELINE, PIPELINE:STAGE, and either of these with @NAME behind it.
 
 One parser for every command and for sources. RUN is a run id or its beginning, PIPELINE:STAGE the stage's latest run, @NAME the run
-that has the name.
+that has the name, or whose id begins so.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 
 from daintree.errors import StoreError, UsageError
 from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files
-from daintree.store.layout import execution_note, is_identifier
+from daintree.store.layout import FEWEST_DIGITS, execution_note, is_identifier
 from daintree.store.records import NameRecord, RunManifest, run_record_digest
 from daintree.store.store import Store
 from daintree.terminal import nearest
@@ -83,9 +83,22 @@ def find_run(store: Store, address: Address, pipeline: Pipeline | None = None) -
 
 
 def named_run(store: Store, address: Address, stage: str = "") -> RunManifest:
-    """The run that has the name; of the `stage` where the address says none. Raises as `find_run` does."""
-    record = read_name(store, address)
+    """The run that has the name; of the `stage` where the address says none. Raises as `find_run` does.
+
+    A name that nobody has given may be a run's id, or its beginning.
+    """
     stage = address.stage or stage
+    try:
+        record = read_name(store, address)
+    except UsageError:
+        run = store.records.find_run(address.name) if len(address.name) >= FEWEST_DIGITS else None
+        if (
+            run is None
+            or run.output is None
+            or (run.pipeline, run.stage) != (address.subject, stage)
+        ):
+            raise
+        return run
     if not stage and len(record.runs) == 1:
         [stage] = record.runs
     if stage not in record.runs:
@@ -99,9 +112,9 @@ def named_run(store: Store, address: Address, stage: str = "") -> RunManifest:
 
 def named_runs(store: Store, address: Address) -> dict[str, RunManifest]:
     """The runs that have the name, by stage; that of one stage where the address says it. Raises as `find_run` does."""
-    record = read_name(store, address)
     if address.stage:
         return {address.stage: named_run(store, address)}
+    record = read_name(store, address)
     return {stage: read_named(store, record, stage) for stage in record.runs}
 
 
@@ -114,7 +127,8 @@ def read_name(store: Store, address: Address) -> NameRecord:
             f"no run of {address.subject} has the name {address.name!r}",
             hint=nearest(address.name, known, otherwise="`doit name --list` shows the names")
             if known
-            else f"doit name {address.subject} {address.name} gives it to its last execution",
+            else f"doit name {msgspec.structs.replace(address, name='')} {address.name} gives it to "
+            + ("its last run" if address.stage else "its last execution"),
         )
     return record
 

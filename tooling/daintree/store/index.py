@@ -42,8 +42,6 @@ Record = TypeVar("Record")
 MOST_ATTEMPTS = 1000
 MAX_METRICS_BYTES = 1 << 20
 MOST_NAMED = 5
-# Less of an id may be anything; a nonce has eight digits.
-FEWEST_DIGITS = 6
 MOST_TOGETHER = 32
 
 _DAY = re.compile(r"\d{8}")
@@ -212,10 +210,10 @@ class Records:
                 if name.startswith(run) or name.rpartition("-")[2].startswith(run):
                     paths[name] = path
         matching = [run] if run in paths else sorted(paths)
-        if run not in paths and len(run) < FEWEST_DIGITS:
+        if run not in paths and len(run) < layout.FEWEST_DIGITS:
             raise UsageError(
                 f"{run!r} is too little of a run's id",
-                hint=f"give at least {FEWEST_DIGITS} characters of it; `doit history` lists the runs",
+                hint=f"give at least {layout.FEWEST_DIGITS} characters of it; `doit history` lists the runs",
             )
         if len(matching) > 1:
             more = ", …" if len(matching) > MOST_NAMED else ""

@@ -24,6 +24,8 @@ from daintree.digest import Plain, digest_record, short
 from daintree.errors import ArtifactRejected, StoreError
 from daintree.spec.component import Scalar
 
+# Less of a run's id may be anything; its nonce has eight digits.
+FEWEST_DIGITS = 6
 RUN_RECORD = "run.json"
 SOURCE_RECORD = "source.json"
 LOG = "log.txt"
