@@ -35,6 +35,14 @@ def test_runs_of_the_embedded_store_become_hits_for_everybody(
     assert line == f"0 runs (0 B) pushed to {ours.environ['DAINTREE_STORE']}, 4 known already"
 
 
+def test_a_pipeline_of_which_nothing_is_known_is_an_error(ours: Project) -> None:
+    finished = ours.doit("push", "wrods")
+    assert finished.code == 1
+    assert "no run of a pipeline 'wrods' is on this machine" in finished.stderr
+    assert "hint: did you mean 'words'?" in finished.stderr
+    assert pushed(ours, "words") == {}
+
+
 def test_what_is_not_whole_or_not_of_this_machine_is_listed(
     ran: Project, ours: Project, bucket: Bucket
 ) -> None:

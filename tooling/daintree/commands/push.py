@@ -13,11 +13,12 @@ import msgspec
 from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
 from daintree.errors import ArtifactDamaged, StoreForbidden, UsageError
 from daintree.settings import SETTINGS, Settings, read_directory
+from daintree.spec.pipeline import pipeline_files
 from daintree.store.index import publish_result
 from daintree.store.local import LocalRuns
 from daintree.store.records import HistoryEntry, IndexRecord, RunManifest
 from daintree.store.store import Shared, Store, open_store
-from daintree.terminal import columns, count, say, size
+from daintree.terminal import columns, count, nearest, say, size
 
 
 class Pushed(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,12 +54,20 @@ class Push(DaintreeCommand):
                 f"the store {store.url} is not shared: there is nowhere to push to",
                 hint="set DAINTREE_STORE, or store in pyproject.toml, to s3://bucket",
             )
-        push = _Push(store, store.shared, names[0] if names else "")
-        results = [
-            result
-            for source in self._sources(options["from"], store)
-            for result in push.all_of(source)
-        ]
+        pipeline = names[0] if names else ""
+        sources = [*self._sources(options["from"], store)]
+        known = pipeline_files(self.root)
+        if (
+            pipeline
+            and pipeline not in known
+            and not any(source.records.stages_with_history(pipeline) for source in sources)
+        ):
+            raise UsageError(
+                f"no run of a pipeline {pipeline!r} is on this machine",
+                hint=nearest(pipeline, [*known]),
+            )
+        push = _Push(store, store.shared, pipeline)
+        results = [result for source in sources for result in push.all_of(source)]
         if options["json"]:
             print_json({"store": store.url, "runs": msgspec.to_builtins(results)})
         else:
