@@ -41,7 +41,8 @@ def test_an_error_shows_its_hint(computed: Project) -> None:
     assert raised.value.__notes__ == ["hint: did you mean 'count'?"]
     with pytest.raises(UsageError, match=r"params\.top 3 → 1") as raised:
         daintree.output("words:count", set={"count.top": 1})
-    assert raised.value.__notes__ == ['hint: daintree.run("words:count")']
+    hint = """hint: daintree.run("words:count", set={'count.top': 1})"""
+    assert raised.value.__notes__ == [hint]
 
 
 def test_a_run_is_recorded_and_found_again(computed: Project) -> None:
@@ -51,6 +52,17 @@ def test_a_run_is_recorded_and_found_again(computed: Project) -> None:
     assert daintree.runs("words:count", limit=1)[0]["run"] == done[-1]["run"]
     assert {row["status"] for row in daintree.plan("words", set={"count.top": 1})} == {"hit"}
     assert [row["status"] for row in daintree.plan("words:count", set={"count.top": 2})] == ["miss"]
+
+
+def test_a_run_is_found_by_its_id_whatever_the_pipeline_says(computed: Project) -> None:
+    first = daintree.output("words:count")
+    run = daintree.runs("words:count", limit=1)[0]["run"]
+    (computed.root / "pipelines/words.yaml").unlink()
+    assert daintree.output(f"words:count@{run[:6]}") == first
+    with pytest.raises(UsageError, match="`set` and `source` cannot change it"):
+        daintree.output(f"words:count@{run}", set={"count.top": 1})
+    with pytest.raises(UsageError, match="no run of words has the name 'best'"):
+        daintree.output("words:count@best")
 
 
 def test_a_file_that_is_not_there_is_named_with_the_nearest(computed: Project) -> None:

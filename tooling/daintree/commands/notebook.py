@@ -18,7 +18,7 @@ from daintree.pipeline.reasons import reason
 from daintree.pipeline.session import Request
 from daintree.settings import Settings, find_project, read_settings
 from daintree.spec.component import as_argument
-from daintree.store.records import short_run
+from daintree.store.records import index_record_of, short_run
 from daintree.terminal import duration, nearest
 
 if TYPE_CHECKING:
@@ -105,7 +105,10 @@ def output(target: str, *, set: Mapping[str, Any] | None = None, source: str = "
 
     `set` holds other values of parameters, `{"train.epochs": 20}`; `source` another source. A stage that runs now would
     compute has none: UsageError says why, and what to run. Raises as planning does for anything else.
+    `PIPELINE[:STAGE]@NAME` is the output of the run that has the name, or whose id begins so, whatever the plan says.
     """
+    if "@" in target:
+        return _named_output(target, set, source)
     name, _, stage = target.partition(":")
     session, plan = _planned(name, set, source)
     bound = plan.stage(stage) if stage else plan.stages[-1]
@@ -114,7 +117,9 @@ def output(target: str, *, set: Mapping[str, Any] | None = None, source: str = "
         why = reason(session, plan, bound, decision)
         raise UsageError(
             f"{name}:{bound.name} has no output in the store now: {why}",
-            hint=f'daintree.run("{name}:{bound.name}")',
+            hint=f'daintree.run("{name}:{bound.name}"'
+            + (f", set={dict(set)!r}" if set else "")
+            + (f", source={source!r})" if source else ")"),
         )
     return session.store.output_path(decision.record)
 
@@ -247,6 +252,22 @@ def run(
         for name, result in pipeline_run.results.items()
     ]
     return Table(f"run of {target}", ["name", "status", "seconds", "run"], table)
+
+
+def _named_output(target: str, set: Mapping[str, Any] | None, source: str) -> Path:
+    from daintree.pipeline.addresses import find_run, parse_address, pipeline_of
+    from daintree.store.store import open_store
+
+    if set or source:
+        raise UsageError(
+            f"{target} is a run that has a name: `set` and `source` cannot change it",
+            hint="leave one of them out",
+        )
+    settings, address = _settings(), parse_address(target)
+    store = open_store(settings)
+    return store.output_path(
+        index_record_of(find_run(store, address, pipeline_of(settings.root, address)))
+    )
 
 
 def _settings() -> Settings:
