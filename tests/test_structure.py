@@ -24,8 +24,8 @@ LIMITS: dict[str, float] = {
     # For information: a guarantee may cost lines.
     "lines": 35700,
     "lines of the longest module": 500,
-    # 830 edges in all, 126 fewer than with 153 modules: small modules had few of their own.
-    "import edges a module": 6.54,
+    # 832 edges in all, 124 fewer than with 153 modules: small modules had few of their own.
+    "import edges a module": 6.56,
     "modules in import cycles": 0,
     "modules with a single importer, % of lines": 5.4,
     "modules with a single importer": 6,
