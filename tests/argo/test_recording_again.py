@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ import pytest
 from daintree.errors import StoreUnavailable
 from daintree.store.records import index_record_of
 from tests.argo.conftest import digest, make_submission, submitted_stage
-from tests.argo.executed import SEQUENCE, Shop, index, statuses
+from tests.argo.executed import SEQUENCE, Shop, edit, index, node_of, statuses
 
 
 def test_doing_it_twice_writes_nothing_twice(shop: Shop) -> None:
@@ -108,3 +109,22 @@ def test_a_run_that_is_not_whole_makes_way(shop: Shop) -> None:
     [record] = index(shop, earlier.keys.content)
     assert record is not None
     assert "words-again" in record.run
+
+
+def test_what_a_pod_of_the_same_name_has_left_is_not_taken_for_the_output(shop: Shop) -> None:
+    # `argo retry` deletes a failed node, and starts it anew under its id: at the same location.
+    first = shop.run(SEQUENCE, {"load": [({"n": b"1", "old": b"1"}, 0)]})
+    [path] = [path for path in shop.bucket.sizes("text/load") if path.endswith("/n")]
+    shop.bucket.put(path, b"2")
+    began = max(e["last_modified"] for e in shop.bucket.entries("text/load")).isoformat()
+    again = edit(first, lambda w: node_of(w, "load(0)").update(startedAt=began))
+    report = shop.record(again, SEQUENCE)["load"]
+    assert report.status == "refused"
+    assert report.why.startswith("1 of the 2 files of its output were there before its pod began")
+
+
+def test_clocks_that_differ_refuse_nothing(shop: Shop) -> None:
+    workflow = shop.run(SEQUENCE)
+    later = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
+    ahead = edit(workflow, lambda w: node_of(w, "load(0)").update(startedAt=later))
+    assert shop.record(ahead, SEQUENCE)["load"].status == "recorded"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from functools import cached_property
 from typing import Literal
 
@@ -48,6 +49,9 @@ from daintree.store.layout import OUTPUT, source_location, timestamp
 from daintree.store.records import Artifact, InputRecord, Keys, RunManifest, index_record_of
 from daintree.store.remote import RemoteRuns
 from daintree.store.s3 import object_address
+
+# S3 refuses requests by a clock that differs by more.
+_CLOCKS = timedelta(minutes=15)
 
 
 class StageReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,6 +147,7 @@ class Recording:
             raise _Refused("its output was collected")
         whole = manifest if earlier is None else _as_measured(manifest, earlier)
         if whole != earlier or whole.output is None:
+            self._refuse_orphans(attempt, manifest)
             whole = msgspec.structs.replace(manifest, output=self._output(stage, manifest))
         whole = self._remote.adopt(whole, lambda: self._log(attempt.pod))
         winner, indexed = self._index(stage, whole)
@@ -163,6 +168,22 @@ class Recording:
             if need not in self._inputs:
                 raise _Refused(f"its input {need} was not recorded")
         return {need: self._inputs[need] for need in stage.inputs}
+
+    def _refuse_orphans(self, attempt: Attempt, manifest: RunManifest) -> None:
+        """Refuse an output in which older files lie: `argo retry` starts a failed pod anew under its name, and so at its location.
+
+        Where all files are older, the clocks of the server and the cluster differ, unless it is by more than S3 allows.
+        """
+        entries = self._remote.bucket.entries(f"{manifest.location}/{OUTPUT}")
+        if attempt.started is None or not entries:
+            return
+        ages = [attempt.started - entry["last_modified"] for entry in entries]
+        older = sum(age > timedelta() for age in ages)
+        if 0 < older < len(ages) or max(ages) > _CLOCKS:
+            raise _Refused(
+                f"{older} of the {len(ages)} files of its output were there before its pod began: "
+                "a pod of the same name has failed, as `argo retry` leaves it"
+            )
 
     def _output(self, stage: SubmittedStage, manifest: RunManifest) -> Artifact:
         """Output of the stage. Raises ArtifactRejected where that is nothing, or lacks what was promised."""
