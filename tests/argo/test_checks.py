@@ -263,6 +263,7 @@ def test_a_controller_without_a_pod_is_said(
         ([], "unknown", "there is no Workflow to tell by"),
         ([""], "missing", "no controller has taken the Workflow w0"),
         (["", "Running"], "ok", "has taken the Workflow w1"),
+        (["Succeeded", ""], "missing", "no controller has taken the Workflow w1"),
     ],
 )
 def test_who_may_not_see_the_controller_sees_what_it_does(
@@ -274,7 +275,8 @@ def test_who_may_not_see_the_controller_sees_what_it_does(
 ) -> None:
     kubernetes.denied.add(("get", "deployments"))
     for number, phase in enumerate(phases):
-        metadata = {"name": f"w{number}"}
+        made = f"2026-03-0{number + 1}T00:00:00Z"
+        metadata = {"name": f"w{number}", "creationTimestamp": made}
         kubernetes.put("Workflow", {"metadata": metadata, "status": {"phase": phase}})
     check = look()["controller"]
     assert check.state == state

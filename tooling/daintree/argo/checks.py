@@ -134,12 +134,14 @@ def _controller(cluster: Cluster, namespace: str) -> str:
             hint="Workflows wait until it runs; whoever runs the cluster can start it",
         )
     workflows = cluster.list("Workflow", namespace)
-    taken = [one["metadata"]["name"] for one in workflows if phase(one)]
-    if taken:
-        return f"has taken the Workflow {taken[-1]}"
     if workflows:
+        # One that was taken long ago says nothing of a controller that is gone since.
+        newest = max(workflows, key=lambda one: str(one["metadata"].get("creationTimestamp", "")))
+        name = newest["metadata"]["name"]
+        if phase(newest):
+            return f"has taken the Workflow {name}"
         raise ClusterMissing(
-            f"no controller has taken the Workflow {workflows[0]['metadata']['name']}",
+            f"no controller has taken the Workflow {name}",
             hint=f"does Argo's {_CONTROLLER} run, and for this namespace?",
         )
     raise ClusterForbidden(
