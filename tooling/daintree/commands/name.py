@@ -77,7 +77,8 @@ class Name(DaintreeCommand):
                 "doit name: give what to name, and the name", hint=f"doit name {self.doc_usage}"
             )
         address, name = parse_address(names[0]), check_name(names[1].removeprefix("@"))
-        pipeline, runs = address.subject, {}
+        pipeline = address.subject
+        runs: dict[str, RunManifest] = {}
         if not options["remove"]:
             pipeline, runs = self._runs(store, address)
         old = store.records.read_name(pipeline, name)
