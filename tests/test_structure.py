@@ -27,7 +27,7 @@ LIMITS: dict[str, float] = {
     # 832 edges in all, 124 fewer than with 153 modules: small modules had few of their own.
     "import edges a module": 6.56,
     "modules in import cycles": 0,
-    "modules with a single importer, % of lines": 5.4,
+    "modules with a single importer, % of lines": 5.42,
     "modules with a single importer": 6,
     "import lines, %": 7.4,
     "top-level modules and packages": 17,
