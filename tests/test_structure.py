@@ -22,7 +22,7 @@ PACKAGE = TESTS.parent / "tooling" / "daintree"
 LIMITS: dict[str, float] = {
     "modules": 127,
     # For information: a guarantee may cost lines.
-    "lines": 35760,
+    "lines": 35770,
     "lines of the longest module": 500,
     # 832 edges in all, 124 fewer than with 153 modules: small modules had few of their own.
     "import edges a module": 6.56,

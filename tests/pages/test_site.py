@@ -52,6 +52,11 @@ def test_home_shows_pipelines_stages_and_components(site: Site) -> None:
     assert "shop/train vectors of words" in page
 
 
+def test_home_shows_the_last_run_of_each_stage(project: Project, site: Site) -> None:
+    publish(project.store)
+    assert "train pending 2026-03-01 10:15" in text_of(site.render("index.html"))
+
+
 def test_home_names_a_broken_pipeline_and_shows_the_others(shop: Monorepo, site: Site) -> None:
     shop.write("pipelines/odd.yaml", "stages: 7\n")
     page = text_of(site.render("index.html"))

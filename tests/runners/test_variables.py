@@ -71,6 +71,13 @@ def test_a_declared_variable_that_is_not_set_is_an_error_that_names_it(
     assert error.hint == "export DB_PASSWORD=…, or a line DB_PASSWORD=… in the project's .env"
     monkeypatch.setenv("DB_USER", "")
     assert missing_variables("shop/load", ["DB_USER"], tmp_path) is None
+    both = missing_variables("shop/load", ["TOKEN", "DB_PASSWORD"], tmp_path)
+    assert both is not None
+    assert "variables TOKEN, DB_PASSWORD: its component.yaml names them" in both.message
+    assert (
+        both.hint
+        == "export TOKEN=… DB_PASSWORD=…, or a line TOKEN=… and a line DB_PASSWORD=… in the project's .env"
+    )
 
 
 @pytest.mark.parametrize(

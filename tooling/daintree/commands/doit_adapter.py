@@ -55,10 +55,8 @@ class ProjectLoader(DodoTaskLoader):  # type: ignore[misc]
     cmd_options = (*DodoTaskLoader.cmd_options[:2], {**DodoTaskLoader.cmd_options[2], "short": ""})
 
     def __init__(self) -> None:
-        """Raises SystemExit for a command line with an empty word in it, and for --version, which it answers."""
+        """Raises SystemExit for a command line with an empty word in it."""
         super().__init__()
-        if sys.argv[1:] == ["--version"]:
-            raise SystemExit(guarded(_print_version))
         if sys.argv[1:] == ["--help"]:
             sys.argv[1:] = ["help"]
         if "" in sys.argv[1:]:
@@ -66,14 +64,6 @@ class ProjectLoader(DodoTaskLoader):  # type: ignore[misc]
             complain(UsageError(empty, hint="is a variable in it not set?"))
             raise SystemExit(UsageError.exit_code)
         _spare_the_collector()
-
-
-def _print_version() -> None:
-    import doit
-
-    from daintree import __version__
-
-    print(f"daintree {__version__}, doit {'.'.join(map(str, doit.__version__))}")
 
 
 def _spare_the_collector() -> None:

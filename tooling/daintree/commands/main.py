@@ -13,7 +13,14 @@ started_tree: WorkingTree | None = None
 
 
 def main() -> None:
-    """Run doit on the command line; exit code 1 and one message where it cannot read pyproject.toml or doit.cfg."""
+    """Run doit on the command line; exit code 1 and one message where it cannot read pyproject.toml or doit.cfg.
+
+    Outside of a project too, --version tells both versions.
+    """
+    if sys.argv[1:] == ["--version"]:
+        from daintree.commands.command import guarded
+
+        sys.exit(guarded(_print_version))
     if sys.argv[1:2] == ["affected"] and not {"-h", "--help"} & {*sys.argv}:
         _start_tree()
     from doit.doit_cmd import DoitMain
@@ -32,6 +39,14 @@ def main() -> None:
         )
         sys.exit(1)
     sys.exit(program.run(sys.argv[1:]))
+
+
+def _print_version() -> None:
+    import doit
+
+    from daintree import __version__
+
+    print(f"daintree {__version__}, doit {'.'.join(map(str, doit.__version__))}")
 
 
 def _start_tree() -> None:

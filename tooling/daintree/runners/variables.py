@@ -163,9 +163,11 @@ def missing_variables(
         )
     if not missing:
         return None
+    noun, them = ("variables", "them") if len(missing) > 1 else ("variable", "it")
+    assignments = [f"{name}=…" for name in missing]
     return EnvironmentFailed(
-        f"{component} needs the environment variable {', '.join(missing)}: its component.yaml names it in `env`",
-        hint=f"export {missing[0]}=…, or a line {missing[0]}=… in the project's {ENV_FILE}",
+        f"{component} needs the environment {noun} {', '.join(missing)}: its component.yaml names {them} in `env`",
+        hint=f"export {' '.join(assignments)}, or a line {' and a line '.join(assignments)} in the project's {ENV_FILE}",
     )
 
 
