@@ -34,6 +34,8 @@ _VARYING = [
     (re.compile(r"\b\d+(\.\d+)? (B|kB|MB|GB)\b"), "<size>"),
     (re.compile(r"venv-3\.\d+-[a-z0-9]+-\w+"), "<environment class>"),
     (re.compile(r"\b3\.\d+\.\d+\b"), "<python>"),
+    # Tests that run at once make environments in one directory.
+    (re.compile(r"\b\d+ in <environments>"), "<number> in <environments>"),
     (re.compile(r"/tmp/daintree-\w+"), "<temporary directory>"),
     (re.compile(r"(127\.0\.0\.1|localhost):\d+"), "<server>"),
     (re.compile(r"\bml-artifacts-[0-9a-f]{12}\b"), "<bucket>"),
