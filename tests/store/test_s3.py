@@ -129,6 +129,14 @@ def test_then_the_profile(home: Path) -> None:
     assert read(home, {"AWS_PROFILE": "services"}).endpoint == "https://s3.theirs.example"
 
 
+def test_a_tilde_inside_of_a_path_is_no_home(home: Path, tmp_path: Path) -> None:
+    # What only the config file adds to these variables is read where they name it.
+    config = tmp_path / "a~b"
+    config.write_text("[default]\nca_bundle = /other.pem\n")
+    whole = {**AWS, "AWS_ENDPOINT_URL": "https://s3.example", "AWS_REGION": "eu-west-1"}
+    assert read(home, {**whole, "AWS_CONFIG_FILE": str(config)}).ca_bundle == "/other.pem"
+
+
 def test_a_credential_process_gives_the_key_and_gives_it_again(home: Path) -> None:
     access = read(home, {"AWS_PROFILE": "process"})
     assert keys(access) == ("p", "ps", "pt")

@@ -260,7 +260,8 @@ def _config_files(environ: Mapping[str, str]) -> list[str]:
     """The paths of AWS's config file and of its credentials file."""
     home = environ.get("HOME") or os.path.expanduser("~")
     places = zip(_FILE_VARIABLES, ("~/.aws/config", "~/.aws/credentials"), strict=True)
-    return [(environ.get(name) or place).replace("~", home, 1) for name, place in places]
+    paths = [environ.get(name) or place for name, place in places]
+    return [home + path[1:] if path.startswith("~/") else path for path in paths]
 
 
 def _read_profile(environ: Mapping[str, str], *, with_key: bool) -> tuple[_Profile, Any]:
