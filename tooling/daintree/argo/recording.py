@@ -191,7 +191,7 @@ class Recording:
             if name in self._source_faults:
                 raise _Refused(self._source_faults[name])
         place = f"{manifest.location}/{OUTPUT}"
-        if stage.receipt and not any(True for _ in self._remote.bucket.sizes(place)):
+        if stage.receipt and not self._remote.bucket.sizes(place):
             text = receipt(stage.component, manifest.keys.content)
             self._remote.bucket.create(f"{place}/{RECEIPT}", text)
         output = self._remote.read_output(manifest.location, f"{stage.name}: hashing")
