@@ -27,8 +27,7 @@ _VARYING = [
     (re.compile(r"\b[0-9a-f]{20}\b"), "<version>"),
     # Before the short ids: a number of eight digits looks like one.
     (re.compile(rf'("(?:{_MEASURED})": )[\d.e-]+'), r"\1<number>"),
-    (re.compile(r"(?<= {2})[0-9a-f]{8}$", re.MULTILINE), "<hex>"),
-    (re.compile(r"\b(?=[a-f]*[0-9])[0-9a-f]{8}\b"), "<hex>"),
+    (re.compile(r"\b[0-9a-f]{8}\b"), "<hex>"),
     (re.compile(r"\b(?=[0-9a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{7,12}\b"), "<hex>"),
     (re.compile(r"\b(\d+ h \d\d min|\d+ min \d\d s|\d+(\.\d+)? (s|min|h))\b"), "<duration>"),
     (re.compile(r"\b\d+(\.\d+)? (B|kB|MB|GB)\b"), "<size>"),
@@ -39,6 +38,8 @@ _VARYING = [
     (re.compile(r"/tmp/daintree-\w+"), "<temporary directory>"),
     (re.compile(r"(127\.0\.0\.1|localhost):\d+"), "<server>"),
     (re.compile(r"\bml-artifacts-[0-9a-f]{12}\b"), "<bucket>"),
+    # After the temporary directories: a short name of a host can stand inside of a random one.
+    (re.compile(rf"(?<![\w-]){re.escape(platform.node() or '?')}(?![\w-])"), "<host>"),
     # Columns are as wide as what varies in them.
     (re.compile(r"(?<=\S)  +"), "  "),
 ]
@@ -57,7 +58,6 @@ def transcript(
     commands: str, root: Path, environ: Mapping[str, str], places: Mapping[str, str]
 ) -> str:
     """The transcript of these commands (those of a transcript, whatever it says of their output), run in `root`."""
-    host = {platform.node(): "<host>"} if platform.node() else {}
     lines: list[str] = []
     for line in commands.splitlines():
         if line.startswith("$ "):
@@ -74,7 +74,7 @@ def transcript(
             )
             lines += [line]
             for stream, text in (("1|", done.stdout), ("2|", done.stderr)):
-                printed = normalised(text, {**host, **places}).splitlines()
+                printed = normalised(text, places).splitlines()
                 lines += [f"{stream} {row}".rstrip() for row in printed]
             lines += [f"= {done.returncode}"]
         elif line.startswith("#") or not line:
