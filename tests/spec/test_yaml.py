@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daintree.errors import SpecError
-from daintree.spec.yaml import MAX_BYTES, MAX_DEPTH, parse
+from daintree.spec.document import parse_document
+from daintree.spec.yaml import MAX_BYTES, MAX_DEPTH
 
 SAFE_TEXT = st.text(
     st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="\u2028\u2029")
@@ -35,12 +36,12 @@ YAML_LIKE = st.text(st.sampled_from("ab1 \n\t-:[]{}&*!|>'\"%@`#,?~.\\0\r\ufeff\x
 
 
 def value_of(text: str, where: str = "pipelines/x.yaml") -> Any:
-    return parse(text.encode(), where).value
+    return parse_document(text.encode(), where).value
 
 
 def complaint(content: bytes | str, where: str = "pipelines/x.yaml") -> SpecError:
     with pytest.raises(SpecError) as failure:
-        parse(content.encode() if isinstance(content, str) else content, where)
+        parse_document(content.encode() if isinstance(content, str) else content, where)
     return failure.value
 
 
@@ -124,7 +125,7 @@ def test_plain_values_come_back_from_json(value: object) -> None:
 @settings(max_examples=400)
 def test_no_content_does_more_than_raise_spec_error(content: bytes, where: str) -> None:
     try:
-        document = parse(content, where)
+        document = parse_document(content, where)
     except SpecError as error:
         assert error.message.startswith(where)
         assert "\n" not in error.message
@@ -159,7 +160,7 @@ def test_a_file_that_is_too_large_is_not_parsed() -> None:
     assert error.message == (
         f"pipelines/x.yaml: {MAX_BYTES + 1} bytes are more than such a file may have ({MAX_BYTES})"
     )
-    assert parse(b"#" * MAX_BYTES, "x.yaml").value is None
+    assert parse_document(b"#" * MAX_BYTES, "x.yaml").value is None
 
 
 @pytest.mark.parametrize(
@@ -238,7 +239,7 @@ def test_text_that_looks_like_a_large_number_may_be_quoted() -> None:
 
 @pytest.mark.parametrize("where", ["x.yaml", "x.json"])
 def test_a_byte_order_mark_is_no_part_of_the_text(where: str) -> None:
-    assert parse(b'\xef\xbb\xbf{"a": 1}', where).value == {"a": 1}
+    assert parse_document(b'\xef\xbb\xbf{"a": 1}', where).value == {"a": 1}
 
 
 @pytest.mark.parametrize(
@@ -258,7 +259,7 @@ def test_what_is_not_utf8_is_said_with_its_line(content: bytes, line: int) -> No
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 def test_every_value_has_its_line(newline: str) -> None:
     text = newline.join(["# comment", "a: 1", "b:", "  - x", "  - c: 2", "    d: 3", ""])
-    document = parse(text.encode(), "x.yaml")
+    document = parse_document(text.encode(), "x.yaml")
     assert document.value == {"a": 1, "b": ["x", {"c": 2, "d": 3}]}
     assert document.place(("a",)) == "x.yaml:2"
     assert document.place(("b",)) == "x.yaml:3"
@@ -267,13 +268,13 @@ def test_every_value_has_its_line(newline: str) -> None:
 
 
 def test_a_place_that_is_not_there_is_that_of_what_it_would_lie_in() -> None:
-    document = parse(b"a: 1\nb: {c: 2}\n", "x.yaml")
+    document = parse_document(b"a: 1\nb: {c: 2}\n", "x.yaml")
     assert document.place(("b", "missing", 3)) == "x.yaml:2"
-    assert parse(b"", "x.yaml").place(("a",)) == "x.yaml (at a)"
+    assert parse_document(b"", "x.yaml").place(("a",)) == "x.yaml (at a)"
 
 
 def test_json_has_keys_for_places() -> None:
-    document = parse(b'{"a": [{"b": 1}]}', "x.json")
+    document = parse_document(b'{"a": [{"b": 1}]}', "x.json")
     assert document.place(("a", 0, "b")) == "x.json (at a.0.b)"
     assert document.place(()) == "x.json"
 

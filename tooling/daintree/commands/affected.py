@@ -11,7 +11,7 @@ from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, prin
 from daintree.components import WorkingTree
 from daintree.components.affected import affected
 from daintree.digest import short
-from daintree.spec.yaml import cache_documents
+from daintree.spec.document import cache_documents
 from daintree.terminal import columns
 
 

@@ -14,7 +14,7 @@ from daintree.components import discover_images
 from daintree.errors import UsageError
 from daintree.images.build import Listener, Request, Result, build_images
 from daintree.settings import Settings
-from daintree.spec.yaml import cache_documents
+from daintree.spec.document import cache_documents
 from daintree.terminal import colour, columns, count, duration, erase
 
 # The labels are steps of their own to the engine, and nothing that anybody waits for.

@@ -14,7 +14,7 @@ from typing import Any
 from daintree.commands.command import DaintreeCommand, option, reserved_names
 from daintree.errors import EnvironmentFailed, UsageError
 from daintree.settings import install_command
-from daintree.spec.yaml import cache_documents
+from daintree.spec.document import cache_documents
 from daintree.terminal import count, say
 
 PORT = 8237

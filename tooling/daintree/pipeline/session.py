@@ -18,8 +18,8 @@ from daintree.runners import open_runner
 from daintree.runners.runner import Job, Prepared
 from daintree.settings import Settings, expand_home
 from daintree.spec.component import as_argument
+from daintree.spec.document import cache_documents
 from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files, plain_stage
-from daintree.spec.yaml import cache_documents
 from daintree.store.records import IndexRecord, RunManifest
 from daintree.store.store import Store, open_store
 from daintree.terminal import nearest

@@ -72,7 +72,7 @@ def parse_axes(
 
 def _values(target: str, text: str, param: Param) -> tuple[Scalar, ...]:
     if text.lstrip().startswith("["):
-        given = parse(f"values: {text}".encode(), target).value["values"]
+        given = parse(f"values: {text}".encode(), target)[0]["values"]
     elif param.type == "str" and not param.choices:
         raise UsageError(f"{target}: texts need a list", hint=f"{target}='[…, …]'")
     else:

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from daintree.errors import SpecError
-from daintree.spec.yaml import Document, convert, parse_document
+from daintree.spec.document import Document, convert, parse_document
 
 Scalar = bool | int | float | str
 

@@ -13,7 +13,7 @@ import msgspec
 
 from daintree.errors import SpecError, UsageError
 from daintree.spec.component import ComponentSpec, Resources, Scalar, check_resources
-from daintree.spec.yaml import Document, KeyPath, convert, parse_document
+from daintree.spec.document import Document, KeyPath, convert, parse_document
 from daintree.terminal import nearest
 
 # The time after which a stage that reads no source is computed anew: an hour, day or week of UTC, each run, or never.

@@ -1,4 +1,4 @@
-"""YAML and JSON files that people write: a strict, bounded syntax, and from there to typed values; errors name file and line.
+"""YAML and JSON in a strict, bounded syntax.
 
 The YAML read is the 1.2 core schema (`no` and `on` are text, `1e-3` is a number), without aliases and tags, and with
 decimal numbers only (`0x1F` and `.inf` are text). In both formats a key given twice, a number beyond 64 bits and
@@ -7,48 +7,16 @@ text that no program could be given (a NUL character, half a surrogate pair) are
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import os
 import re
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
-
-import msgspec
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from daintree.errors import SpecError
-from daintree.terminal import nearest
 
-_Spec = TypeVar("_Spec", bound=msgspec.Struct)
-
-KeyPath: TypeAlias = tuple[str | int, ...]
-
-
-class Document(msgspec.Struct, frozen=True):
-    """A parsed file: its plain value and the line (from 1) where the value at each path begins."""
-
-    where: str
-    value: Any
-    lines: dict[KeyPath, int]
-
-    def place(self, path: KeyPath) -> str:
-        """`file:line` of the nearest value known at or above `path`; `file (at key)` where no line is known."""
-        known = path
-        while known and known not in self.lines:
-            known = known[:-1]
-        line = self.lines.get(known)
-        if line:
-            return f"{self.where}:{line}"
-        return f"{self.where} (at {dotted(path)})" if path else self.where
-
-
-def dotted(path: KeyPath) -> str:
-    """A path as people write it, e.g. `stages.0.params`."""
-    return ".".join(str(part) for part in path)
-
+# The line (from 1) where the value at each path begins.
+Lines: TypeAlias = dict[tuple[str | int, ...], int]
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 40
@@ -66,8 +34,8 @@ _CONSTANTS: dict[str, bool | None] = {
 }
 
 
-def parse(content: bytes, where: str) -> Document:
-    """The document in a file's bytes: JSON when `where` ends in `.json`, else YAML.
+def parse(content: bytes, where: str) -> tuple[Any, Lines]:
+    """The value of the document in a file's bytes, and its lines: JSON (without lines) when `where` ends in `.json`, else YAML.
 
     Raises SpecError, with the line, for anything that is not exactly one well-formed document.
     """
@@ -89,7 +57,7 @@ def parse(content: bytes, where: str) -> Document:
     return _parse_json(text, where) if where.endswith(".json") else _parse_yaml(text, where)
 
 
-def _parse_json(text: str, where: str) -> Document:
+def _parse_json(text: str, where: str) -> tuple[Any, Lines]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         table: dict[str, Any] = {}
         for key, value in pairs:
@@ -119,33 +87,33 @@ def _parse_json(text: str, where: str) -> Document:
         raise SpecError(f"{where}:{error.lineno}: not JSON: {error.msg}") from None
     except RecursionError:
         raise SpecError(f"{where}: nested deeper than {MAX_DEPTH} levels") from None
-    document = Document(where, value, {})
-    _check_json(value, (), document)
-    return document
+    _check_json(value, (), where)
+    return value, {}
 
 
-def _check_json(value: Any, path: KeyPath, document: Document) -> None:
+def _check_json(value: Any, path: tuple[str | int, ...], where: str) -> None:
     """Hold JSON to what the YAML builder holds its input to while it reads."""
     if len(path) >= MAX_DEPTH and isinstance(value, list | dict):
-        raise SpecError(f"{document.where}: nested deeper than {MAX_DEPTH} levels")
+        raise SpecError(f"{where}: nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, str) and _UNUSABLE.search(value):
-        raise SpecError(f"{document.place(path)}: {_unusable(value)}")
+        place = f" (at {'.'.join(map(str, path))})" if path else ""
+        raise SpecError(f"{where}{place}: {_unusable(value)}")
     if isinstance(value, list):
         for index, item in enumerate(value):
-            _check_json(item, (*path, index), document)
+            _check_json(item, (*path, index), where)
     if isinstance(value, dict):
         for key, item in value.items():
-            _check_json(key, path, document)
-            _check_json(item, (*path, key), document)
+            _check_json(key, path, where)
+            _check_json(item, (*path, key), where)
 
 
-def _parse_yaml(text: str, where: str) -> Document:
+def _parse_yaml(text: str, where: str) -> tuple[Any, Lines]:
     import yaml
 
     try:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
         builder = _Builder(where, loader.get_event)
-        return Document(where, builder.document(), builder.lines)
+        return builder.document(), builder.lines
     except yaml.MarkedYAMLError as error:
         raise _not_yaml(error, text, where) from None
     except yaml.YAMLError as error:
@@ -179,7 +147,7 @@ class _Builder:
 
     def __init__(self, where: str, next_event: Callable[[], Any]) -> None:
         self.where = where
-        self.lines: dict[KeyPath, int] = {}
+        self.lines: Lines = {}
         self._next = next_event
 
     def document(self) -> Any:
@@ -198,7 +166,7 @@ class _Builder:
     def _error(self, event: Any, problem: str, hint: str = "") -> SpecError:
         return SpecError(f"{self.where}:{event.start_mark.line + 1}: {problem}", hint=hint)
 
-    def _value(self, event: Any, path: KeyPath) -> Any:
+    def _value(self, event: Any, path: tuple[str | int, ...]) -> Any:
         kind = type(event).__name__
         self.lines.setdefault(path, event.start_mark.line + 1)
         if kind == "AliasEvent":
@@ -224,13 +192,13 @@ class _Builder:
         except ValueError as error:
             raise self._error(event, str(error), "quote it if it is text") from None
 
-    def _sequence(self, path: KeyPath) -> list[Any]:
+    def _sequence(self, path: tuple[str | int, ...]) -> list[Any]:
         items: list[Any] = []
         while type(event := self._next()).__name__ != "SequenceEndEvent":
             items.append(self._value(event, (*path, len(items))))
         return items
 
-    def _mapping(self, path: KeyPath) -> dict[str, Any]:
+    def _mapping(self, path: tuple[str | int, ...]) -> dict[str, Any]:
         table: dict[str, Any] = {}
         while type(event := self._next()).__name__ != "MappingEndEvent":
             if type(event).__name__ != "ScalarEvent":
@@ -266,168 +234,3 @@ def _number(text: str) -> int | float:
 def _unusable(text: str) -> str:
     character = "a NUL character" if "\0" in text else "half a surrogate pair"
     return f"{character} cannot stand in text"
-
-
-# Part of every hash: raised when the same bytes come to mean another document.
-_SYNTAX_VERSION = b"1"
-_cache: Path | None = None
-
-
-class _Cached(msgspec.Struct, frozen=True, array_like=True):
-    """The content of a document's file in the cache."""
-
-    value: Any
-    lines: list[tuple[KeyPath, int]]
-
-
-def cache_documents(directory: Path | None) -> None:
-    """From now on keep parsed documents in `directory`, for other processes too; None: keep none."""
-    global _cache
-    _cache = directory
-
-
-def parse_document(content: bytes, where: str) -> Document:
-    """Parse a file's bytes, or take the document from the cache: JSON when `where` ends in `.json`, else YAML.
-
-    Raises SpecError, with the line, for anything that is not exactly one well-formed document.
-    """
-    if _cache is None:
-        return parse(content, where)
-    kind = b"json" if where.endswith(".json") else b"yaml"
-    digest = hashlib.sha256(b"%s %s\0%s" % (kind, _SYNTAX_VERSION, content)).hexdigest()
-    file = _cache / digest
-    try:
-        cached = msgspec.msgpack.decode(file.read_bytes(), type=_Cached)
-        return Document(where, cached.value, dict(cached.lines))
-    except (OSError, msgspec.DecodeError):
-        document = parse(content, where)
-    # Best effort: a cache that cannot be written costs the next process time, nothing else.
-    with suppress(OSError):
-        draft = file.with_name(f"{digest}.{os.getpid()}")
-        draft.parent.mkdir(parents=True, exist_ok=True)
-        lines = list(document.lines.items())
-        draft.write_bytes(msgspec.msgpack.encode(_Cached(document.value, lines)))
-        draft.replace(file)
-    return document
-
-
-_COMPLAINT = re.compile(r"(?s)(.*?)(?: - at `(\$.*)`)?\Z")
-_WORDS = {
-    "bool | int | float | str": "text, a number, true or false",
-    "bool | int | float | str | null": "text, a number, true or false",
-    "object": "a mapping",
-    "array": "a list",
-    "str": "text",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "null": "nothing",
-}
-
-
-def convert(document: Document, kind: type[_Spec]) -> _Spec:
-    """The document as a `kind`. Raises SpecError with file, line and key where it does not fit."""
-    value = {} if document.value is None else document.value
-    if not isinstance(value, dict):
-        raise SpecError(f"{document.place(())}: expected a mapping of keys to values")
-    try:
-        return msgspec.convert(value, type=kind)
-    except msgspec.ValidationError as error:
-        path = _path_of(error, value, kind)
-        text, hint = _split(error)[0], ""
-        unknown = re.search(r"(?s)unknown field `(.*)`", text)
-        if unknown:
-            hint = nearest(unknown[1], _keys(kind, path))
-            path = (*path, unknown[1])
-            text = f"unknown key {unknown[1]!r}"
-        elif "enum value" in text:
-            hint = f"a {path[-1]} is one of: {', '.join(_allowed(kind, path))}"
-        elif path == ("python",):
-            hint = 'in quotes, since 3.10 is the number 3.1: python: "3.12"'
-        place = document.place(path)
-        key = f" (at {dotted(path)})" if path and document.lines else ""
-        raise SpecError(f"{place}: {_plain(text)}{key}", hint=hint) from None
-
-
-def _keys(kind: type[msgspec.Struct], path: KeyPath) -> list[str]:
-    """The keys that the mapping at `path` of a `kind` may have."""
-    return [field.name for place in _types_at(kind, path) for field in getattr(place, "fields", ())]
-
-
-def _allowed(kind: type[msgspec.Struct], path: KeyPath) -> list[str]:
-    """The words that the text at `path` of a `kind` may be."""
-    return [str(value) for place in _types_at(kind, path) for value in getattr(place, "values", ())]
-
-
-def _types_at(kind: type[msgspec.Struct], path: KeyPath) -> Sequence[Any]:
-    """The types that the value at `path` of a `kind` may have."""
-    from msgspec import inspect
-
-    types: Sequence[Any] = [inspect.type_info(kind)]
-    for part in path:
-        inner = []
-        for place in types:
-            if isinstance(place, inspect.VarTupleType):
-                inner.append(place.item_type)
-            elif isinstance(place, inspect.DictType):
-                inner.append(place.value_type)
-            elif isinstance(place, inspect.StructType):
-                inner += [field.type for field in place.fields if field.name == part]
-        types = [t for one in inner for t in getattr(one, "types", (one,))]
-    return types
-
-
-def _split(error: msgspec.ValidationError) -> tuple[str, str]:
-    """(problem, msgspec's path to it, e.g. `$.stages[0].params[...]`)"""
-    match = _COMPLAINT.match(str(error))
-    return (match[1], match[2] or "") if match else (str(error), "")
-
-
-def _path_of(error: msgspec.ValidationError, value: Any, kind: type[msgspec.Struct]) -> KeyPath:
-    """The path of the error. msgspec writes `[...]` for any key of a mapping; the key is found by trying them."""
-    path: KeyPath = ()
-    for name, index in re.findall(r"\.(\w+)|\[([0-9]+|\.\.\.)\]", _split(error)[1]):
-        if index == "...":
-            path = (*path, _culprit(error, value, path, kind))
-        else:
-            path = (*path, int(index) if index else name)
-    return path
-
-
-def _culprit(
-    error: msgspec.ValidationError, value: Any, path: KeyPath, kind: type[msgspec.Struct]
-) -> str:
-    """The first key of the mapping at `path` that leads to the same error by itself."""
-    table = value
-    for part in path:
-        table = table[part]
-    for key in table:
-        try:
-            msgspec.convert(_with_only(value, path, key), type=kind)
-        except msgspec.ValidationError as same:
-            if str(same) == str(error):
-                return str(key)
-    return "…"
-
-
-def _with_only(value: Any, path: KeyPath, key: str) -> Any:
-    """`value`, but the mapping at `path` has only this one key."""
-    if not path:
-        return {key: value[key]}
-    copy = value.copy()
-    copy[path[0]] = _with_only(value[path[0]], path[1:], key)
-    return copy
-
-
-def _plain(text: str) -> str:
-    """msgspec's words, for somebody who writes YAML."""
-
-    def words(match: re.Match[str]) -> str:
-        kinds = [match[1]] if match[1] in _WORDS else match[1].split(" | ")
-        return " or ".join(_WORDS.get(kind, f"`{kind}`") for kind in kinds)
-
-    missing = re.match(r"Object missing required field `(.+)`", text)
-    if missing:
-        return f"the key {missing[1]!r} is missing"
-    text = re.sub("`([a-z| ]+)`", words, text)
-    return text[:1].lower() + text[1:]

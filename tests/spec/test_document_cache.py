@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daintree.errors import SpecError
-from daintree.spec.yaml import cache_documents, parse_document
+from daintree.spec.document import cache_documents, parse_document
 
 YAML = b"source: data.csv\nstages:\n  - a/b\n  - {component: c/d, params: {rate: 1e-3, big: 9223372036854775807}}\n"
 SCALARS = st.none() | st.booleans() | st.integers(-(2**63) + 1, 2**63 - 1) | st.text("aé:#-' ")
