@@ -7,6 +7,7 @@ import pytest
 
 from daintree.errors import StoreError, StoreForbidden, StoreUnavailable
 from daintree.store.bucket import Bucket
+from daintree.store.contents import boto_options
 from tests.services.minio import Minio, read_only
 from tests.web_server import web_server
 
@@ -107,3 +108,19 @@ def test_a_key_that_may_not_remove_is_told_apart(bucket: Bucket, minio: Minio) -
     reader = Bucket(bucket.url, minio.key(read_only(bucket.name)))
     with pytest.raises(StoreForbidden, match="the key may not do this"):
         reader.delete(["a"])
+
+
+def test_markers_of_directories_are_told_from_empty_objects(bucket: Bucket, minio: Minio) -> None:
+    import boto3
+
+    for path in ("a.csv", "deep/er/b.csv", "deep/_SUCCESS", "none"):
+        bucket.put(path, b"" if path in ("none", "deep/_SUCCESS") else path.encode())
+    sizes = bucket.sizes()
+    client = boto3.client("s3", **boto_options(minio.access))
+    for key in ("", "deep/", "deep/er/", "empty/", "a.csv/", "none/", "x y/é/", "deep_$folder$"):
+        client.put_object(Bucket=bucket.name, Key=f"team/{key}", Body=b"")
+    client.put_object(Bucket=bucket.name, Key="team/new/deep/", Body=b"1")
+    client.put_object(Bucket=bucket.name, Key="team/new/deep/c.csv", Body=b"1")
+    empty = {"", "deep", "deep/er", "empty", "x y/é", "deep_$folder$"}
+    assert bucket.markers(bucket.sizes()) == {*empty, "new/deep"}
+    assert {e["path"]: e["size"] for e in bucket.entries()} == {**sizes, "new/deep/c.csv": 1}

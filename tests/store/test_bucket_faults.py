@@ -194,7 +194,7 @@ def test_a_clock_that_is_off_by_years_is_said(bucket: Bucket, way: Proxy, name: 
     with pytest.raises(StoreError) as caught:
         ACTIONS[name](bucket)
     assert caught.value.message == (
-        f"{way.endpoint} refuses this machine's requests because of its clock: it is too far from the server's"
+        f"{way.endpoint} refuses this machine's requests because of its clock: it is too far from the server's (RequestTimeTooSkewed)"
     )
     assert "set the clock" in caught.value.hint
 

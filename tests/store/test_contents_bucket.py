@@ -10,7 +10,13 @@ import msgspec
 import pytest
 
 from daintree.store.bucket import Bucket
-from daintree.store.contents import SAFE_IN_A_CLUSTER, empty, orphans, unfinished_uploads
+from daintree.store.contents import (
+    SAFE_IN_A_CLUSTER,
+    boto_options,
+    empty,
+    orphans,
+    unfinished_uploads,
+)
 from daintree.store.records import encode
 from daintree.store.s3 import S3Access
 from daintree.store.transfer import UP_BYTES
@@ -34,6 +40,19 @@ def test_an_interrupted_upload_is_found_and_removed_when_asked_for(bucket: Bucke
     for remove in (False, True):
         assert orphans(bucket, remove=remove, safe=AT_ONCE) == (1, 8)
     assert bucket.sizes() == {}
+
+
+def test_markers_of_directories_are_no_interrupted_upload(bucket: Bucket) -> None:
+    import boto3
+
+    client = boto3.client("s3", **boto_options(bucket.access))
+    for name in ("", "output/", "output/deep/"):
+        key = bucket.key(f"{location_of(RUN)}/{name}")
+        client.put_object(Bucket=bucket.name, Key=key, Body=b"")
+    assert orphans(bucket, remove=False, safe=AT_ONCE) == (0, 0)
+    bucket.put(f"{location_of(RUN)}/output/deep/empty", b"")
+    assert orphans(bucket, remove=True, safe=AT_ONCE) == (1, 0)
+    assert orphans(bucket, remove=True, safe=AT_ONCE) == (0, 0)
 
 
 def test_the_parts_of_a_file_whose_upload_was_killed_go(bucket: Bucket) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from daintree.errors import StoreError
 from daintree.store.bucket import Bucket
+from daintree.store.contents import boto_options
+from daintree.store.integrity import hash_artifact
+from daintree.store.layout import source_location
 from daintree.store.records import RunManifest, index_record_of, log_entry
 from daintree.store.remote import RemoteRuns
 from daintree.store.transfer import hash_objects
@@ -82,3 +86,42 @@ def test_several_may_do_it_at_once(remote: RemoteRuns, manifest: RunManifest) ->
     assert failures == []
     described = msgspec.structs.replace(manifest, log=log_entry(b"said\n"))
     assert remote.records.find_run(manifest.run) == described
+
+
+def test_markers_of_directories_are_no_damage_of_a_run(
+    remote: RemoteRuns, manifest: RunManifest
+) -> None:
+    record = index_record_of(remote.adopt(manifest, lambda: None))
+    place = f"{remote.bucket.key(manifest.location)}/output"
+    mark(remote.bucket, f"{place}/", f"{place}/new/", f"{place}/a_$folder$")
+    assert remote.check_all([record]) == [None]
+    assert hash_objects(remote.bucket, f"{manifest.location}/output", "") == manifest.output
+    remote.bucket.put(f"{manifest.location}/output/new/more.csv", b"")
+    [damage] = remote.check_all([record])
+    assert damage is not None
+    assert damage.message == "output file new/more.csv is damaged in the store: no run wrote it"
+
+
+def test_markers_of_directories_are_no_damage_of_a_source(
+    remote: RemoteRuns, tmp_path: Path
+) -> None:
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output" / "a.csv").write_bytes(b"x\n1\n")
+    artifact = hash_artifact(tmp_path / "output")
+    remote.add_source(tmp_path / "output", artifact, lambda: None)
+    place = remote.bucket.key(source_location(artifact.digest))
+    mark(remote.bucket, f"{place}/", f"{place}/output/new/", f"{place}/output/a.csv/")
+    assert remote.has_source(artifact.digest)
+    remote.bucket.put(f"{source_location(artifact.digest)}/output/more.csv", b"x")
+    assert not remote.has_source(artifact.digest)
+    remote.add_source(tmp_path / "output", artifact, lambda: None)
+    assert remote.has_source(artifact.digest)
+
+
+def mark(bucket: Bucket, *keys: str) -> None:
+    """Put markers of directories under these keys, as consoles make them."""
+    import boto3
+
+    client = boto3.client("s3", **boto_options(bucket.access))
+    for key in keys:
+        client.put_object(Bucket=bucket.name, Key=key, Body=b"")

@@ -190,16 +190,21 @@ def _listed(client: Any, location: Location) -> Iterator[tuple[str, str]]:
     )
     for page in pages:
         for item in page.get("Contents", ()):
-            key = item["Key"]
+            key, empty = item["Key"], item["Size"] == 0
+            # Consoles and Hadoop show directories by empty objects.
+            if key.endswith("/") or (empty and key.endswith(_FOLDER_MARK)):
+                continue
+            if empty and _is_above_others(client, location.bucket, key):
+                continue
             if key == location.prefix:
                 yield key.rpartition("/")[2], key
-            elif key.startswith(location.key("")) and not _is_marker(key, item["Size"]):
+            elif key.startswith(location.key("")):
                 yield key[len(location.key("")) :], key
 
 
-def _is_marker(key: str, size: int) -> bool:
-    """Tell the empty objects by which consoles and Hadoop show directories."""
-    return key.endswith("/") or (size == 0 and key.endswith(_FOLDER_MARK))
+def _is_above_others(client: Any, bucket: str, key: str) -> bool:
+    answer = client.list_objects_v2(Bucket=bucket, Prefix=f"{key}/", MaxKeys=2)
+    return any(item["Key"] != f"{key}/" for item in answer.get("Contents", ()))
 
 
 def _check_name(source: Location, name: str) -> None:

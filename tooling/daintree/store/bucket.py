@@ -10,7 +10,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -80,6 +80,8 @@ class CircuitBreaker:
             self._error, self._last = error, now
 
 
+# At the end of the key of an empty object by which Hadoop shows a directory.
+FOLDER_MARK = "_$folder$"
 # A name in the bucket that only shows what its server does.
 PROBE = "_probe"
 AT_ONCE = 32
@@ -240,12 +242,24 @@ class Bucket:
             yield Entry(meta["path"], meta["size"], meta["last_modified"].timestamp())
 
     def entries(self, prefix: str = "") -> Sequence[ObjectMeta]:
-        """The whole listing of the directory `prefix` and below, with ETags."""
-        return list(self._metas(prefix))
+        """The objects of the directory `prefix` and below, with ETags, without markers of directories."""
+        listed = {e["path"]: e for e in sorted(self._metas(prefix), key=lambda e: e["size"])}
+        markers = self.markers({path: meta["size"] for path, meta in listed.items()})
+        return [meta for path, meta in listed.items() if path not in markers]
+
+    def markers(self, sizes: Mapping[str, int]) -> set[str]:
+        """The paths, of those listed with these sizes, that only show a directory, as consoles and Hadoop make them."""
+        parents = {path[:at] for path in sizes for at, sign in enumerate(path) if sign == "/"}
+        empty = {path for path, size in sizes.items() if not size}
+        markers = {path for path in empty if path in parents or path.endswith(FOLDER_MARK)}
+        # obstore drops the slash at the end of a marker's key. An object of that very key answers; a marker does not.
+        candidates = sorted((empty | parents & sizes.keys()) - markers)
+        answers = side_by_side(self.entry, candidates, AT_ONCE)
+        return markers | {p for p, entry in zip(candidates, answers, strict=True) if not entry}
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
-        """The bytes of each object in the directory `prefix` and below, by path."""
-        return {entry.path: entry.size for entry in self.list(prefix)}
+        """The bytes of each object in the directory `prefix` and below, by path; a marker's may be an object's, too."""
+        return dict(sorted(((e.path, e.size) for e in self.list(prefix)), key=lambda e: e[1]))
 
     def children(self, prefix: str) -> Sequence[str]:
         """By one request for each 1,000 names."""
@@ -412,7 +426,8 @@ class Bucket:
 def is_more_than_an_object(error: Exception) -> bool:
     """True where more was not found than an object: the bucket, or anything at all that speaks S3 (but for HEAD, it has a code)."""
     text = str(error)
-    return _first(_CODE, text) == "NoSuchBucket" or _is_not_s3(text)
+    not_s3 = "<Code>" not in text and "performing HEAD" not in text
+    return _first(_CODE, text) == "NoSuchBucket" or not_s3
 
 
 def bucket_error(url: str, access: S3Access, error: Exception) -> StoreError:
@@ -428,15 +443,10 @@ def bucket_error(url: str, access: S3Access, error: Exception) -> StoreError:
             f"there is no bucket {bucket} at {access.server}",
             hint=f"`doit services --make-bucket` makes it, or `mc mb ALIAS/{bucket}`",
         )
-    if status == "404" and _is_not_s3(text):
+    if status == "404" and is_more_than_an_object(error):
         return StoreError(
             f"{access.server} does not speak S3: it knows nothing of {url}",
             hint="MINIO_ENDPOINT is the address of the S3 server itself, not of its console",
-        )
-    if code == "RequestTimeTooSkewed":
-        return StoreError(
-            f"{access.server} refuses this machine's requests because of its clock: it is too far from the server's",
-            hint="set the clock, for example with `timedatectl set-ntp true`",
         )
     if status == "401":
         return StoreError(f"{access.server} does not accept the key ({code})", hint=CHECK_KEYS)
@@ -467,11 +477,6 @@ def _connection_problem(text: str) -> str:
     if re.search(r"kind: Connect\b", text):
         return "cannot be reached"
     return "does not answer" if timed_out else "breaks off the connection"
-
-
-def _is_not_s3(text: str) -> bool:
-    """True where the words of a refusal are not S3's."""
-    return "<Code>" not in text and "performing HEAD" not in text
 
 
 def _unavailable(url: str, problem: str) -> StoreUnavailable:

@@ -96,6 +96,7 @@ def orphans(backend: Backend, *, remove: bool, safe: timedelta = SAFE) -> tuple[
     }
     uploads = []
     if isinstance(backend, Bucket):
+        left = {place: files for place, files in left.items() if not _only_markers(backend, files)}
         uploads = unfinished_uploads(backend, now - safe.total_seconds())
     if remove:
         again = {place: _unpublished(list(backend.list(place))) for place in left}
@@ -269,6 +270,12 @@ def _is_left(place: str, files: Sequence[Entry], before: float) -> bool:
     if _IN_A_CLUSTER.search(place):
         before -= SAFE_IN_A_CLUSTER.total_seconds()
     return all(entry.modified < before for entry in files)
+
+
+def _only_markers(bucket: Bucket, files: Sequence[Entry]) -> bool:
+    """True when what lies there are markers of directories alone, as a collection leaves them."""
+    sizes = {entry.path: entry.size for entry in files}
+    return not any(sizes.values()) and bucket.markers(sizes) == sizes.keys()
 
 
 def is_in_run(path: str, runs: Container[str]) -> bool:

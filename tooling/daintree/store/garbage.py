@@ -387,6 +387,7 @@ class GarbageCollection:
                 parts[0] == layout.SOURCES
                 and len(parts) > 2
                 and layout.is_digest(f"sha256:{parts[1]}")
+                and entry.size
             ):
                 sizes[parts[1]] = sizes.get(parts[1], 0) + entry.size
                 modified[parts[1]] = max(modified.get(parts[1], 0), entry.modified)
@@ -470,13 +471,14 @@ def _output_of(run: HistoryEntry | RunManifest, records: dict[str, IndexRecord])
 
 
 def _listed(
-    entries: Iterable[Entry], runs: dict[str, Output]
+    entries: Sequence[Entry], runs: dict[str, Output]
 ) -> tuple[dict[str, int], dict[str, int], dict[str, float]]:
     """(bytes, number) of the files of each run's output, and when its run record was written, by location."""
     sizes: dict[str, int] = {}
     files: dict[str, int] = {}
     published: dict[str, float] = {}
-    middle, end = f"/{layout.OUTPUT}/", f"/{layout.RUN_RECORD}"
+    middle, end, gone = f"/{layout.OUTPUT}/", f"/{layout.RUN_RECORD}", f"/{layout.COLLECTED}"
+    collected = {e.path.removesuffix(gone) for e in entries if e.path.endswith(gone)}
     for entry in entries:
         if entry.path.endswith(end):
             published[entry.path.removesuffix(end)] = entry.modified
@@ -485,6 +487,9 @@ def _listed(
         while at > 0:
             place = entry.path[:at]
             if place in runs:
+                # Markers of directories stay in a bucket.
+                if not entry.size and place in collected:
+                    break
                 sizes[place] = sizes.get(place, 0) + entry.size
                 files[place] = files.get(place, 0) + 1
                 break

@@ -225,9 +225,8 @@ class RemoteRuns:
         if not anew and self._whole_source(artifact.digest) == artifact:
             return
         place = layout.source_location(artifact.digest)
-        present = _below(self.bucket.sizes(f"{place}/{layout.OUTPUT}"), f"{place}/{layout.OUTPUT}")
-        strange = present.keys() - _sizes(artifact).keys()
-        self.bucket.delete([f"{place}/{layout.OUTPUT}/{path}" for path in strange])
+        expected = {f"{place}/{layout.OUTPUT}/{entry.path}" for entry in artifact.files}
+        self.bucket.delete(sorted(self.bucket.sizes(f"{place}/{layout.OUTPUT}").keys() - expected))
         self._upload(directory.parent, place, artifact.files, "source: publishing")
         unchanged()
         path = f"{place}/{layout.SOURCE_RECORD}"
@@ -242,10 +241,13 @@ class RemoteRuns:
         place = layout.source_location(digest)
         path = f"{place}/{layout.SOURCE_RECORD}"
         record = readable(decode(SourceRecord, self.bucket.get_many([path])[0], path))
-        sizes = _below(self.bucket.sizes(f"{place}/{layout.OUTPUT}"), f"{place}/{layout.OUTPUT}")
         artifact = record.artifact if record else None
-        whole = artifact and artifact.digest == digest and sizes == _sizes(artifact)
-        return artifact if whole else None
+        if artifact is None or artifact.digest != digest:
+            return None
+        sizes = _below(self.bucket.sizes(f"{place}/{layout.OUTPUT}"), f"{place}/{layout.OUTPUT}")
+        return (
+            artifact if self._damage(f"{place}/{layout.OUTPUT}", sizes, artifact) is None else None
+        )
 
     def _check(self, record: IndexRecord) -> ArtifactDamaged | None:
         location = layout.check_location(record.location)
@@ -263,16 +265,23 @@ class RemoteRuns:
         manifest = self.records.read_run(record.location, record)
         if not manifest or not manifest.output or manifest.output.digest != record.digest:
             return ArtifactDamaged.damaged(layout.RUN_RECORD, "record")
-        expected = _sizes(manifest.output)
+        return self._damage(f"{record.location}/{layout.OUTPUT}", output, manifest.output)
+
+    def _damage(
+        self, directory: str, sizes: Mapping[str, int], artifact: Artifact
+    ) -> ArtifactDamaged | None:
+        """The damage that the sizes of what lies in a directory show of the artifact that belongs there."""
+        expected = {entry.path: entry.size for entry in artifact.files}
         for path, size in expected.items():
-            if output.get(path) != size:
-                return (
-                    ArtifactDamaged.damaged(path)
-                    if path in output
-                    else ArtifactDamaged.missing(path)
-                )
-        for path in sorted(output.keys() - expected.keys()):
-            return ArtifactDamaged.damaged(path, detail=": no run wrote it")
+            if path not in sizes:
+                return ArtifactDamaged.missing(path)
+            if sizes[path] != size:
+                return ArtifactDamaged.damaged(path)
+        strange = {f"{directory}/{path}": sizes[path] for path in sizes.keys() - expected.keys()}
+        for path in sorted(strange.keys() - self.bucket.markers(strange)):
+            return ArtifactDamaged.damaged(
+                path.removeprefix(f"{directory}/"), detail=": no run wrote it"
+            )
         return None
 
     def _upload(
@@ -301,7 +310,3 @@ def _below(sizes: Mapping[str, int], directory: str) -> dict[str, int]:
     """The sizes of what lies in a directory, by path from there."""
     start = f"{directory}/"
     return {path.removeprefix(start): n for path, n in sizes.items() if path.startswith(start)}
-
-
-def _sizes(artifact: Artifact) -> dict[str, int]:
-    return {entry.path: entry.size for entry in artifact.files}

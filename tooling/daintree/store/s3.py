@@ -421,6 +421,10 @@ _CERTIFICATE_FAULTS = (
 )
 _KEY_FAULTS = {
     "InvalidAccessKeyId": ("does not accept the key", CHECK_KEYS),
+    "RequestTimeTooSkewed": (
+        "refuses this machine's requests because of its clock: it is too far from the server's",
+        "set the clock, for example with `timedatectl set-ntp true`",
+    ),
     "SignatureDoesNotMatch": (
         "does not accept the key",
         f"{CHECK_KEYS}; a proxy that rewrites requests breaks signatures, too",

@@ -74,6 +74,37 @@ def test_input_and_output_may_both_lie_in_a_bucket(
     }
 
 
+def test_objects_that_show_directories_are_no_input(
+    stage: Stage, tmp_path: Path, client: Any, bucket: str, environment: dict[str, str]
+) -> None:
+    client.put_object(Bucket=bucket, Key="in/deep/a.csv", Body=b"x\n1\n")
+    client.put_object(Bucket=bucket, Key="in/deep/none", Body=b"")
+    for key in ("in/", "in/deep/", "in/new/", "in_$folder$", "in/deep_$folder$"):
+        client.put_object(Bucket=bucket, Key=key, Body=b"")
+    output = tmp_path / "output"
+    answer = stage("--input", f"s3://{bucket}/in", "--output", output, source=COPIES, **environment)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    copied = {path.relative_to(output).as_posix() for path in output.rglob("*")}
+    assert copied == {"deep", "deep/a.csv", "deep/none"}
+
+
+def test_an_empty_object_above_others_shows_a_directory(stage: Stage, tmp_path: Path) -> None:
+    """On AWS; MinIO cannot hold both."""
+    with s3_server.fake(tmp_path) as endpoint:
+        client = s3_server.client(endpoint)
+        client.create_bucket(Bucket="above")
+        for key in ("in", "in/deep", "in/deep-er", "in/deep/a"):
+            client.put_object(Bucket="above", Key=key, Body=b"1" if key == "in/deep/a" else b"")
+        answer = stage(
+            "--input", "s3://above/in", "--output", tmp_path / "output", source=COPIES,
+            MINIO_ENDPOINT=endpoint, MINIO_ACCESS_KEY=s3_server.ACCESS_KEY,
+            MINIO_SECRET_KEY=s3_server.SECRET_KEY,
+        )  # fmt: skip
+    assert (answer.returncode, answer.stderr) == (0, "")
+    copied = {p.relative_to(tmp_path / "output").as_posix() for p in tmp_path.rglob("output/**/*")}
+    assert copied == {"deep", "deep-er", "deep/a"}
+
+
 def test_the_endpoint_may_be_a_bare_host_and_the_prefix_one_object(
     stage: Stage, tmp_path: Path, client: Any, bucket: str, environment: dict[str, str]
 ) -> None:

@@ -8,19 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daintree.concurrency import side_by_side
 from daintree.digest import digest_record
 from daintree.errors import SourceError, StoreError, StoreUnavailable
 from daintree.pipeline.decisions import SourceIdentity
-from daintree.store.bucket import AT_ONCE, Bucket
+from daintree.store.bucket import Bucket
 from daintree.store.s3 import ENDPOINT_VARIABLES, NO_KEYS_HERE, SCHEME, S3Access, is_plain
 from daintree.store.transfer import download_listed
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
-
-# At the end of the key of an empty object by which Hadoop shows a directory.
-FOLDER_MARK = "_$folder$"
 
 
 class BucketSource:
@@ -104,19 +100,12 @@ class BucketSource:
         return _digest_of(entries)
 
     def _entries(self) -> list[ObjectMeta]:
-        """The objects of the source, without those by which consoles and Hadoop show directories."""
+        """The objects of the source, without markers of directories."""
         with self._listing():
-            entries = list(self._bucket.entries(self._prefix))
-            alone = list(self._bucket.entry(self._prefix)) if self._prefix else []
-            objects = {e["path"]: e for e in entries if e["size"]}
-            empty = sorted({e["path"] for e in entries} - objects.keys())
-            parents = {path.rpartition("/")[0] for path in objects.keys() | set(empty)}
-            # obstore drops the slash at the end of a marker's key. An object of that very key answers; a marker does not.
-            candidates = [p for p in empty if not p.endswith(FOLDER_MARK) and p not in parents]
-            for answer in side_by_side(self._bucket.entry, candidates, AT_ONCE):
-                objects |= {entry["path"]: entry for entry in answer}
+            objects = {entry["path"]: entry for entry in self._bucket.entries(self._prefix)}
+            alone = self._bucket.entry(self._prefix) if self._prefix else []
         # An empty object with others below it is a marker, too.
-        return list(objects.values()) + [e for e in alone if e["size"] or not objects]
+        return list((objects | {e["path"]: e for e in alone if e["size"] or not objects}).values())
 
     @contextmanager
     def _listing(self) -> Iterator[None]:
