@@ -52,9 +52,9 @@ def test_rows_of_a_stage_show_the_parameters_that_differ(
 ) -> None:
     other = msgspec.structs.replace(failed, parameters={"rate": 1.0, "name": "a b", "loud": True})
     louder = msgspec.structs.replace(other, parameters={**other.parameters, "loud": False})
-    elsewhere = msgspec.structs.replace(other, stage="split", parameters={"rate": 2.0})
+    split = msgspec.structs.replace(other, stage="split", parameters={"rate": 2.0})
 
-    head, *rows = history_table([manifest, other, louder, elsewhere])
+    head, *rows = history_table([manifest, other, louder, split])
 
     start, end = head.index("parameters"), head.index("reason")
     assert [row[start:end].strip() for row in rows] == [

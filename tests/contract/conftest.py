@@ -37,7 +37,7 @@ def store(place: Place) -> Store:
 @pytest.fixture
 def other(place: Place) -> Store:
     """The same store, as it is seen from another machine."""
-    return place.elsewhere().open()
+    return place.other_machine().open()
 
 
 @pytest.fixture

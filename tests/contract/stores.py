@@ -31,7 +31,7 @@ class Place(Protocol):
         """The store, as a new process on this machine opens it."""
         ...
 
-    def elsewhere(self) -> Place:
+    def other_machine(self) -> Place:
         """The same store as another machine sees it, which has kept nothing of it yet."""
         ...
 
@@ -62,8 +62,8 @@ class DirectoryPlace(msgspec.Struct, frozen=True):
         """As `Place.open`."""
         return directory_store(Path(self.root))
 
-    def elsewhere(self) -> DirectoryPlace:
-        """As `Place.elsewhere`."""
+    def other_machine(self) -> DirectoryPlace:
+        """As `Place.other_machine`."""
         return self
 
     def read(self, path: str) -> bytes | None:
@@ -103,8 +103,8 @@ class BucketPlace(msgspec.Struct, frozen=True):
         cache = Path(self.caches, f"cache-{self.machine}")
         return shared_store(self.url, self.access, cache, lease_seconds=LEASE_SECONDS)
 
-    def elsewhere(self) -> BucketPlace:
-        """As `Place.elsewhere`."""
+    def other_machine(self) -> BucketPlace:
+        """As `Place.other_machine`."""
         return msgspec.structs.replace(self, machine=next(MACHINES))
 
     def read(self, path: str) -> bytes | None:

@@ -33,7 +33,7 @@ WRITERS = 20
 def test_of_many_threads_one_creates_and_the_others_adopt_its_record(
     place: Place, other: Store
 ) -> None:
-    stores = [place.elsewhere().open() for _ in range(WRITERS)]
+    stores = [place.other_machine().open() for _ in range(WRITERS)]
     records = [record_of(f"run-{number}") for number in range(WRITERS)]
     winners = at_once(WRITERS, lambda n: stores[n].publish_index(KEY, records[n]))
     assert winners[0] in records
@@ -50,7 +50,7 @@ def test_of_many_processes_one_creates_and_the_others_adopt_its_record(
     start: StartWorker, place: Place, store: Store
 ) -> None:
     workers = [
-        start("publish_index", KEY, f"run-{number}", on=place.elsewhere())
+        start("publish_index", KEY, f"run-{number}", on=place.other_machine())
         for number in range(WRITERS)
     ]
     assert [hear(worker) for worker in workers] == ["ready"] * WRITERS
@@ -66,7 +66,7 @@ def test_of_many_processes_one_creates_and_the_others_adopt_its_record(
 
 def test_of_many_that_replace_the_same_record_one_does(place: Place, store: Store) -> None:
     first = store.publish_index(KEY, record_of(RUN))
-    stores = [place.elsewhere().open() for _ in range(WRITERS)]
+    stores = [place.other_machine().open() for _ in range(WRITERS)]
     records = [record_of(f"run-{number}") for number in range(WRITERS)]
     winners = at_once(WRITERS, lambda n: stores[n].publish_index(KEY, records[n], replacing=first))
     assert winners[0] in records

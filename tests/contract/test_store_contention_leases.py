@@ -28,7 +28,7 @@ def test_a_lease_is_held_by_one_thread_at_a_time(place: Place) -> None:
 def test_a_lease_is_held_by_one_process_at_a_time(
     start: StartWorker, place: Place, store: Store
 ) -> None:
-    workers = [start("count", KEY, "10", on=place.elsewhere()) for _ in range(4)]
+    workers = [start("count", KEY, "10", on=place.other_machine()) for _ in range(4)]
     for worker in workers:
         finish(worker)
     assert store.read_note("number") == b"40"

@@ -108,7 +108,7 @@ class TestCollecting:
     def test_whose_an_output_is_and_who_reads_a_source_are_known(
         self, place: Place, store: Store
     ) -> None:
-        other = place.elsewhere().open()
+        other = place.other_machine().open()
         digest, _ = add_source(other, run="source")
         read = InputRecord("", digest, "data.csv")
         publish(other, project="shop", inputs=(read, InputRecord("clean", "sha256:1", "place")))
@@ -133,7 +133,7 @@ class TestCollecting:
         records = GarbageCollection(store)._records
         records.retire(key_of("recipe"), record, when="2026-03-01T10:15:00Z", by="ana@laptop")
         assert store.lookup([record.content]) == [record]
-        assert fetched(place.elsewhere().open(), record) == FILES
+        assert fetched(place.other_machine().open(), record) == FILES
         records.retire(record.content, record, when="2026-03-01T10:15:00Z", by="ana@laptop")
         store.backend.delete([output_files(store)[0]])
         assert collect(store) == ["removed"]
@@ -151,19 +151,19 @@ class TestCollecting:
         assert store.lookup([key_of("another recipe")]) == [None]
 
     def test_a_source_goes_and_is_kept_again(self, place: Place, store: Store) -> None:
-        digest, _ = add_source(place.elsewhere().open())
+        digest, _ = add_source(place.other_machine().open())
         assert collect(store) == ["removed"]
-        reader = place.elsewhere().open()
+        reader = place.other_machine().open()
         assert reader.source_path(digest) is None
         add_source(reader, run="source")
-        assert place.elsewhere().open().source_path(digest) is not None
+        assert place.other_machine().open().source_path(digest) is not None
 
     def test_a_source_goes_in_two_steps_where_there_is_a_grace_period(
         self, place: Place, store: Store
     ) -> None:
-        digest, _ = add_source(place.elsewhere().open())
+        digest, _ = add_source(place.other_machine().open())
         collect(store, grace=60)
-        assert place.elsewhere().open().source_path(digest) is None
+        assert place.other_machine().open().source_path(digest) is None
         collect(store, grace=60, later=61)
         assert [e.path for e in store.backend.list() if e.path.startswith("_sources/")] == []
 
@@ -194,7 +194,7 @@ class TestReaders:
 class TestCaches:
     def test_a_collected_output_that_a_cache_has_is_published_again(self, tmp_path: Path) -> None:
         place = BucketPlace.make(tmp_path)
-        store, other = place.open(), place.elsewhere().open()
+        store, other = place.open(), place.other_machine().open()
         _, record = publish_indexed(other)
         collect(store)
         again = other.lookup([record.content])[0]
@@ -208,7 +208,7 @@ class TestCaches:
     def test_a_copy_goes_alone_and_is_fetched_again(self, tmp_path: Path) -> None:
         place = BucketPlace.make(tmp_path)
         store = place.open()
-        _, record = publish_indexed(place.elsewhere().open())
+        _, record = publish_indexed(place.other_machine().open())
         assert fetched(store, record) == FILES
         part = GarbageCollection(store, cache=True)
         [output] = part.survey().outputs

@@ -48,7 +48,7 @@ class TestContents:
         other.empty()
 
         # A machine that has kept copies of its own may still find those.
-        for reader in (place.elsewhere().open(), other):
+        for reader in (place.other_machine().open(), other):
             assert reader.usage()[0] == 0
             assert reader.lookup([manifest.keys.content]) == [None]
             assert reader.read_run(manifest.location) is None
@@ -57,7 +57,7 @@ class TestContents:
             assert reader.source_path(digest) is None
             assert reader.read_note("a") is None
         _, record = publish_indexed(other)
-        assert fetched(place.elsewhere().open(), record) == FILES
+        assert fetched(place.other_machine().open(), record) == FILES
 
     def test_emptying_removes_nothing_else(self, place: Place, store: Store) -> None:
         manifest = publish(store)

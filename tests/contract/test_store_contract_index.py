@@ -45,10 +45,10 @@ class TestIndex:
     def test_another_record_is_not_replaced(
         self, store: Store, difference: dict[str, object]
     ) -> None:
-        standing = record_of(RUN, **difference)
-        store.publish_index(KEY, standing)
-        assert store.publish_index(KEY, record_of("mine"), replacing=record_of(RUN)) == standing
-        assert store.lookup([KEY]) == [standing]
+        published = record_of(RUN, **difference)
+        store.publish_index(KEY, published)
+        assert store.publish_index(KEY, record_of("mine"), replacing=record_of(RUN)) == published
+        assert store.lookup([KEY]) == [published]
 
     def test_a_record_that_is_gone_is_replaced_too(self, place: Place, store: Store) -> None:
         first, second = record_of(RUN), record_of(OTHER_RUN)

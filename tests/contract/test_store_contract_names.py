@@ -60,7 +60,7 @@ class TestNames:
         first = name_of(store)
         store.write_name(first, None)
         moves = [moved(first, first.runs, when=WHEN, by=f"p{n}", note="") for n in range(8)]
-        stores = [place.elsewhere().open() for _ in moves]
+        stores = [place.other_machine().open() for _ in moves]
         won: list[str] = []
 
         def move(number: int) -> None:
@@ -72,9 +72,9 @@ class TestNames:
             thread.start()
         for thread in threads:
             thread.join()
-        standing = store.records.read_name("words", "production")
-        assert standing is not None
-        assert won == [standing.changes[-1].by]
+        current = store.records.read_name("words", "production")
+        assert current is not None
+        assert won == [current.changes[-1].by]
 
     def test_a_damaged_one_counts_for_nothing_and_is_replaced(
         self, place: Place, store: Store, capsys: pytest.CaptureFixture[str]

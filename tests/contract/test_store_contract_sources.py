@@ -63,7 +63,7 @@ class TestSources:
         _, directory = add_source(other, run=OTHER_RUN)
 
         assert contents(directory) == FILES
-        source = place.elsewhere().open().source_path(digest)
+        source = place.other_machine().open().source_path(digest)
         assert source is not None
         assert contents(source) == FILES
 

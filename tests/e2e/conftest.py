@@ -80,7 +80,7 @@ def contained(project: Project, image_label: str) -> Project:
         with dockerfile.open("a", encoding="utf-8") as file:
             file.write(f"LABEL {image_label}\n")
     project.commit()
-    return project.elsewhere(project.root, DAINTREE_RUNNER="docker")
+    return project.at(project.root, DAINTREE_RUNNER="docker")
 
 
 @pytest.fixture
@@ -121,13 +121,13 @@ def ours(project: Project, bucket: Bucket) -> Project:
 def theirs(ours: Project, bucket: Bucket, tmp_path: Path) -> Project:
     """A clone of the project, as a colleague has it: the same store, another cache."""
     ours.git("clone", "--quiet", ours.root, tmp_path / "clone")
-    return machine(ours.elsewhere(tmp_path / "clone"), bucket, "theirs")
+    return machine(ours.at(tmp_path / "clone"), bucket, "theirs")
 
 
 @pytest.fixture
 def clustered(contained: Project, based_registry: Registry, bucket: Bucket) -> Project:
     """The project with its store in the bucket and its images to be pushed to the registry."""
-    return contained.elsewhere(
+    return contained.at(
         contained.root,
         DAINTREE_STORE=bucket.url,
         DAINTREE_REGISTRY=f"{based_registry.address}/{bucket.name}",
@@ -140,7 +140,7 @@ def clustered(contained: Project, based_registry: Registry, bucket: Bucket) -> P
 @pytest.fixture
 def pushed(clustered: Project) -> Project:
     """The project, its images pushed."""
-    finished = clustered.doit("build", "--push", patience=BUILD_SECONDS)
+    finished = clustered.doit("build", "--push", seconds=BUILD_SECONDS)
     assert finished.code == 0, finished.stderr
     return clustered
 

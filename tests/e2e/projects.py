@@ -86,15 +86,15 @@ class Project:
         )
 
     def doit(
-        self, *arguments: str | Path, patience: float = LONGEST_SECONDS, **more: Any
+        self, *arguments: str | Path, seconds: float = LONGEST_SECONDS, **more: Any
     ) -> Finished:
         """Run `doit` to its end; takes what `start` takes."""
-        return self.finish(self.start(*arguments, **more), patience)
+        return self.finish(self.start(*arguments, **more), seconds)
 
-    def finish(self, process: subprocess.Popen[str], patience: float = LONGEST_SECONDS) -> Finished:
+    def finish(self, process: subprocess.Popen[str], seconds: float = LONGEST_SECONDS) -> Finished:
         """Wait for a process, so many seconds at most."""
         try:
-            stdout, stderr = process.communicate(timeout=patience)
+            stdout, stderr = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
@@ -156,7 +156,7 @@ class Project:
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", "a change")
 
-    def elsewhere(self, root: Path, **variables: str) -> Project:
+    def at(self, root: Path, **variables: str) -> Project:
         """The same environment, but for these variables, in another working tree."""
         return Project(root, {**self.environ, **variables})
 

@@ -21,7 +21,7 @@ def machine(project: Project, bucket: Bucket, name: str, way: Proxy | None = Non
     if way:
         access = msgspec.structs.replace(access, endpoint=way.endpoint)
     cache = Path(project.environ["XDG_CACHE_HOME"]) / name
-    return project.elsewhere(
+    return project.at(
         project.root, DAINTREE_STORE=bucket.url, DAINTREE_CACHE=str(cache), **variables(access)
     )
 

@@ -63,7 +63,7 @@ def test_pods_compute_what_the_docker_runner_computes_under_the_same_keys(
     workflow = argo.run(manifest)
     assert {node["phase"] for node in workflow["status"]["nodes"].values()} == {"Succeeded"}
 
-    here = pushed.elsewhere(pushed.root, DAINTREE_STORE=str(tmp_path / "alone"))
+    here = pushed.at(pushed.root, DAINTREE_STORE=str(tmp_path / "alone"))
     plan = here.doit("plan", pipeline, "--runner", "docker", "--json").json()
     assert stage_keys(manifest) == {stage["name"]: stage["key"] for stage in plan["stages"]}
     computed = here.outputs(pipeline, "--runner", "docker")
@@ -89,7 +89,7 @@ def test_what_pods_have_computed_is_recorded_and_a_hit_for_every_machine(
     described = pushed.doit("record", name, "--json", env=configured).json()
     assert [stage["status"] for stage in described["stages"]] == ["known"] * 3
 
-    laptop = pushed.elsewhere(pushed.root, DAINTREE_CACHE=str(tmp_path / "cache"))
+    laptop = pushed.at(pushed.root, DAINTREE_CACHE=str(tmp_path / "cache"))
     for runner in ("argo", "docker"):
         plan = laptop.doit("plan", "words", "--runner", runner, "--json").json()
         assert [stage["status"] for stage in plan["stages"]] == ["hit"] * 3
@@ -148,7 +148,7 @@ def test_sources_by_name_refresh_and_stages_without_output_are_the_docker_runner
     stages.insert(1, {"component": "odd/tell", "needs": ["join"]})
     clustered.write("pipelines/mixed.json", json.dumps({"sources": sources, "stages": stages}))
     clustered.commit()
-    built = clustered.doit("build", "--push", "odd/list", "odd/tell", patience=BUILD_SECONDS)
+    built = clustered.doit("build", "--push", "odd/list", "odd/tell", seconds=BUILD_SECONDS)
     assert built.code == 0, built.stderr
 
     manifest = manifest_of(clustered, "mixed")
@@ -164,10 +164,10 @@ def test_sources_by_name_refresh_and_stages_without_output_are_the_docker_runner
     record = clustered.doit("record", workflow["metadata"]["name"], env=configured)
     assert record.code == 0, record.stdout + record.stderr
 
-    laptop = clustered.elsewhere(clustered.root, DAINTREE_CACHE=str(tmp_path / "cache"))
+    laptop = clustered.at(clustered.root, DAINTREE_CACHE=str(tmp_path / "cache"))
     for runner in ("argo", "docker"):
         assert set(laptop.plan("mixed", "--runner", runner).values()) == {"hit"}
-    here = clustered.elsewhere(clustered.root, DAINTREE_STORE=str(tmp_path / "alone"))
+    here = clustered.at(clustered.root, DAINTREE_STORE=str(tmp_path / "alone"))
     here.run("mixed", "--runner", "docker")
     assert recorded(laptop, "argo") == recorded(here, "docker")
 
@@ -233,7 +233,7 @@ def test_a_strange_parameter_reaches_the_pod_as_it_is(
     )
     clustered.pipeline("say", {"component": "text/say", "params": {"text": STRANGE}})
     clustered.commit()
-    assert clustered.doit("build", "--push", "text/say", patience=BUILD_SECONDS).code == 0
+    assert clustered.doit("build", "--push", "text/say", seconds=BUILD_SECONDS).code == 0
     argo = OneMachineArgo(bucket.access, bucket.name, tmp_path / "pods")
     workflow = argo.run(manifest_of(clustered, "say"))
     assert outputs(bucket, workflow) == {"say": {"said.txt": STRANGE.encode()}}, argo.logs
@@ -296,7 +296,7 @@ def test_pipelines_in_another_repository_are_the_same_submission(
     stages = pushed.doit("plan", "words", "--json").json()["stages"]
     root = tmp_path / "other"
     root.mkdir()
-    other = pushed.elsewhere(root)
+    other = pushed.at(root)
     other.write("dodo.py", "from daintree.commands.project_tasks import task_pipelines\n")
     other.write("corpus.txt", (pushed.root / "corpus.txt").read_text(encoding="utf-8"))
     other.pipeline(

@@ -59,7 +59,7 @@ def as_in_a_pod(project: Project, spec: dict[str, Any], root: Path) -> Project:
     described = {v["name"]: v["value"] for v in template["container"]["env"] if "value" in v}
     settings = {n: text for n, text in described.items() if n.startswith("DAINTREE_")}
     settings["DAINTREE_ARGO_NAMESPACE"] = "daintree"
-    return project.elsewhere(root, **settings, XDG_CACHE_HOME=str(root.parent / "pod-cache"))
+    return project.at(root, **settings, XDG_CACHE_HOME=str(root.parent / "pod-cache"))
 
 
 def keys(project: Project, *arguments: str) -> dict[str, str]:

@@ -41,7 +41,7 @@ def test_another_clone_builds_nothing_and_needs_no_engine(
 ) -> None:
     image_project.build("--push")
     image_project.project.git("clone", "--quiet", ".", tmp_path / "clone")
-    clone = image_project.project.elsewhere(
+    clone = image_project.project.at(
         tmp_path / "clone", XDG_CACHE_HOME=str(tmp_path / "cache of the clone"), **NO_ENGINE
     )
     images = clone.doit("build", "--push", "--json").json()["components"]

@@ -54,11 +54,11 @@ def test_a_clone_that_is_behind_leaves_latest_alone_and_a_force_push_does_not_st
     project = image_project.project
     image_project.build("--push")
     project.git("clone", "--quiet", ".", tmp_path / "behind")
-    behind = project.elsewhere(tmp_path / "behind")
+    behind = project.at(tmp_path / "behind")
     behind.write("components/text/clean/more.py", "")
     behind.git("add", "--all")
     old_date = {"GIT_COMMITTER_DATE": "2020-01-01T00:00:00Z"}
-    project.elsewhere(behind.root, **old_date).git("commit", "--quiet", "-m", "earlier")
+    project.at(behind.root, **old_date).git("commit", "--quiet", "-m", "earlier")
     image_project.edit("text/clean")
     project.commit()
     new = image_project.build("--push")["text/clean"]["digest"]
@@ -71,7 +71,7 @@ def test_a_clone_that_is_behind_leaves_latest_alone_and_a_force_push_does_not_st
     behind.write("components/text/clean/more.py", "# later\n")
     behind.git("add", "--all")
     later = {"GIT_COMMITTER_DATE": "2090-01-01T00:00:00Z"}
-    project.elsewhere(behind.root, **later).git("commit", "--quiet", "-m", "later")
+    project.at(behind.root, **later).git("commit", "--quiet", "-m", "later")
     images = behind.doit("build", "--push", "--json").json()["components"]
     digests = {c["name"]: c["digest"] for c in images}
     assert image_project.digest("text/clean", "latest") == digests["text/clean"] != new

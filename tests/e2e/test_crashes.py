@@ -35,7 +35,7 @@ def outputs(project: Project) -> dict[str, dict[str, bytes]]:
 def apart(project: Project, name: object) -> Project:
     """The project with a store and a cache of its own."""
     place = project.root.parent / f"apart-{name}"
-    return project.elsewhere(
+    return project.at(
         project.root, DAINTREE_STORE=str(place / "store"), XDG_CACHE_HOME=str(place / "cache")
     )
 
@@ -157,7 +157,7 @@ def test_many_runs_at_once_compute_each_stage_once(project: Project) -> None:
 
 def test_many_runs_at_once_make_an_environment_once(project: Project) -> None:
     environments = project.root.parent / "environments"
-    fresh = project.elsewhere(project.root, DAINTREE_ENVIRONMENTS=str(environments))
+    fresh = project.at(project.root, DAINTREE_ENVIRONMENTS=str(environments))
     runs = [fresh.start("run", "words", "--json") for _ in range(3)]
 
     assert [fresh.finish(run).code for run in runs] == [0, 0, 0]

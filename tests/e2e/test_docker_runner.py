@@ -132,7 +132,7 @@ def test_no_variable_of_the_user_is_there(contained: Project, engine: APIClient)
     contained.pipeline("tell", "odd/tell")
     secret = "s3cr3t-" + os.urandom(4).hex()
     names = ("MINIO_SECRET_KEY", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "https_proxy")
-    mine = contained.elsewhere(contained.root, **dict.fromkeys(names, secret))
+    mine = contained.at(contained.root, **dict.fromkeys(names, secret))
     assert secret not in json.dumps(facts_in_container(mine))
     assert secret.encode() not in b"".join(
         mine.contents(Path(mine.environ["DAINTREE_STORE"])).values()
@@ -231,7 +231,7 @@ def test_what_a_kill_leaves_goes_with_the_next_start(staying: Project, engine: A
 
 
 def test_an_engine_that_is_not_there_is_said(project: Project, tmp_path: Path) -> None:
-    away = project.elsewhere(project.root, DOCKER_HOST=f"unix://{tmp_path}/nothing.sock")
+    away = project.at(project.root, DOCKER_HOST=f"unix://{tmp_path}/nothing.sock")
     complaint = away.doit("run", "words", "--runner", "docker").complaint()
     assert "the Docker engine is not running at unix://" in complaint
     assert away.plan("words", "--runner", "docker")["load"] == "miss"
@@ -259,7 +259,7 @@ def stranger(contained: Project) -> Iterator[Project]:
             (place / directory).mkdir()
         for path in (place, *place.rglob("*")):
             os.chown(path, STRANGER, STRANGER, follow_symlinks=False)
-        moved = contained.elsewhere(
+        moved = contained.at(
             place / "project",
             HOME=str(place / "home"),
             XDG_CACHE_HOME=str(place / "home/cache"),

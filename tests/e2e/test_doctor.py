@@ -28,7 +28,7 @@ def clustered(
     """A project whose cluster lacks nothing."""
     bucket = minio.bucket()
     apply(kubernetes, bucket=bucket)
-    return project.elsewhere(
+    return project.at(
         project.root,
         DAINTREE_STORE=f"s3://{bucket}/store",
         DAINTREE_REGISTRY=f"{registry.address}/ml",

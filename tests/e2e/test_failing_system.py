@@ -30,7 +30,7 @@ def unprivileged() -> tuple[str, ...]:
 
 
 def test_a_store_on_a_full_disk(project: Project, small_disk: Path) -> None:
-    full = project.elsewhere(project.root, DAINTREE_STORE=str(small_disk / "store"))
+    full = project.at(project.root, DAINTREE_STORE=str(small_disk / "store"))
     full.run("words")
     filler = fill(small_disk)
 
@@ -43,7 +43,7 @@ def test_a_store_on_a_full_disk(project: Project, small_disk: Path) -> None:
 
 
 def test_a_stage_that_fills_the_disk(project: Project, small_disk: Path) -> None:
-    full = project.elsewhere(project.root, DAINTREE_STORE=str(small_disk / "store"))
+    full = project.at(project.root, DAINTREE_STORE=str(small_disk / "store"))
     full.component("odd/large", "(output / 'large').write_bytes(bytes(4_000_000))")
     full.pipeline("large", "text/load", "odd/large")
 

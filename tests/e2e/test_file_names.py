@@ -134,7 +134,7 @@ def test_a_source_with_odd_names_is_read(naming: Project) -> None:
 def test_spaces_and_letters_of_any_alphabet_in_every_path(naming: Project) -> None:
     place = naming.root.parent / "größe und $HOME 'x'"
     naming.root.rename(place)
-    moved = naming.elsewhere(place, DAINTREE_STORE=str(place.parent / "lager böx"))
+    moved = naming.at(place, DAINTREE_STORE=str(place.parent / "lager böx"))
     (place / "corpus.txt").rename(place / "täxt mit raum.txt")
     moved.pipeline("words", "text/load", "text/clean", source="täxt mit raum.txt")
     (place / "pipelines/words.yaml").unlink()

@@ -98,7 +98,7 @@ def test_the_last_of_a_stage_and_a_size(tried: Project) -> None:
 
 
 def test_what_another_project_has_computed_stays_unless_it_is_asked_for(ran: Project) -> None:
-    theirs = ran.elsewhere(ran.root, DAINTREE_PROJECT="fraud")
+    theirs = ran.at(ran.root, DAINTREE_PROJECT="fraud")
     assert theirs.run("words", *OTHER)["count"] == "run"
     shown = ran.doit("gc", *ALL, "--yes").stdout
     assert ": removed 0 outputs (0 B)" in shown
@@ -112,7 +112,7 @@ def test_what_another_project_has_computed_stays_unless_it_is_asked_for(ran: Pro
 def test_the_environment_of_a_stage_that_runs_for_weeks_stays(
     waiting: Project, channel: Channel, gate: Gate, tmp_path: Path
 ) -> None:
-    own = waiting.elsewhere(waiting.root, DAINTREE_ENVIRONMENTS=str(tmp_path / "environments"))
+    own = waiting.at(waiting.root, DAINTREE_ENVIRONMENTS=str(tmp_path / "environments"))
     process = own.start("run", "slow")
     assert channel.receive() == "here"
     caches = Path(own.environ["XDG_CACHE_HOME"]) / "daintree"

@@ -38,7 +38,7 @@ def push(registry: Registry, content: str, *tags: str) -> str:
 
 def with_registry(project: Project, registry: Registry) -> Project:
     """The project whose images are in the registry."""
-    return project.elsewhere(project.root, DAINTREE_REGISTRY=f"{registry.address}/ml")
+    return project.at(project.root, DAINTREE_REGISTRY=f"{registry.address}/ml")
 
 
 def test_what_nobody_needs_goes(ran: Project, tmp_path: Path) -> None:

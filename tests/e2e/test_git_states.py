@@ -86,7 +86,7 @@ def test_another_working_tree_hits(
     target = tmp_path / "somewhere else" / "ünother tree"
     target.parent.mkdir()
     copy(ran, target)
-    other = ran.elsewhere(target)
+    other = ran.at(target)
 
     assert other.run("words") == ALL_HITS
     assert versions_of(other) == versions_of(ran)
@@ -94,7 +94,7 @@ def test_another_working_tree_hits(
 
 def test_the_same_inputs_give_the_same_bytes_everywhere(ran: Project, tmp_path: Path) -> None:
     ran.git("clone", "--quiet", ran.root, tmp_path / "other")
-    other = ran.elsewhere(tmp_path / "other", DAINTREE_STORE=str(tmp_path / "other-store"))
+    other = ran.at(tmp_path / "other", DAINTREE_STORE=str(tmp_path / "other-store"))
     other.run("words")
     stages = ["words:load", "words:clean", "words:count"]
     first = {stage: ran.contents(ran.output(stage)) for stage in stages}
@@ -106,9 +106,12 @@ def test_the_same_inputs_give_the_same_bytes_everywhere(ran: Project, tmp_path: 
 
 
 def test_variables_of_a_calling_git_do_not_count(ran: Project, tmp_path: Path) -> None:
-    foreign = {"GIT_DIR": str(tmp_path / "nowhere"), "GIT_INDEX_FILE": str(tmp_path / "no-index")}
+    misleading = {
+        "GIT_DIR": str(tmp_path / "nowhere"),
+        "GIT_INDEX_FILE": str(tmp_path / "no-index"),
+    }
 
-    assert ran.run("words", env=foreign) == ALL_HITS
+    assert ran.run("words", env=misleading) == ALL_HITS
 
 
 def test_outside_a_repository_the_message_says_so(project: Project) -> None:

@@ -27,7 +27,7 @@ def with_hooks(project: Project) -> Project:
     done = project.doit("hooks")
     used = f"git calls the hooks in {project.root}/.git/daintree-hooks now\n"
     assert (done.code, done.stdout) == (0, used), done.stderr
-    return project.elsewhere(project.root, PATH=BARE_PATH)
+    return project.at(project.root, PATH=BARE_PATH)
 
 
 def commit(project: Project, variables: Mapping[str, str] | None = None, *, expect: int = 0) -> str:
@@ -213,7 +213,7 @@ def test_a_hostile_branch_runs_nothing_when_it_is_checked_out_merged_or_rebased(
         project.git("config", "core.hooksPath", chained)
     done = project.doit("hooks")
     assert done.code == 0, done.stderr
-    off = project.elsewhere(project.root, DAINTREE_HOOKS="off")
+    off = project.at(project.root, DAINTREE_HOOKS="off")
     hostile_branch(off, mark)
     mark.unlink(missing_ok=True)
     project.git("checkout", "--quiet", "hostile")
@@ -254,7 +254,7 @@ def test_all_working_trees_have_the_hooks(project: Project, tmp_path: Path) -> N
 
 def with_hooks_of(project: Project, tree: Path) -> Project:
     """Another working tree of the project, in which the hooks are installed."""
-    other = project.elsewhere(tree)
+    other = project.at(tree)
     done = other.doit("hooks")
     assert f"git calls the hooks in {project.root}/.git/daintree-hooks now\n" in done.stdout
     return other
@@ -266,7 +266,7 @@ def test_a_working_tree_with_a_hooks_path_of_its_own_gets_it_back(
     log = tmp_path / "log"
     project.git("config", "extensions.worktreeConfig", "true")
     project.git("worktree", "add", "--quiet", tmp_path / "tree")
-    tree = project.elsewhere(tmp_path / "tree")
+    tree = project.at(tmp_path / "tree")
     hook(tree, "../own/post-commit", f"echo called >>{log}")
     tree.git("config", "--worktree", "core.hooksPath", tmp_path / "own")
     assert "called as before: post-commit" in tree.doit("hooks").stdout

@@ -79,7 +79,7 @@ def client(reached: Mapping[str, str]) -> Any:
     )
 
 
-def by_hand(arguments: list[str], **environ: str) -> str:
+def docker_run(arguments: list[str], **environ: str) -> str:
     """`docker run --rm …`, which must succeed; what it printed."""
     done = subprocess.run(
         ["docker", "run", "--rm", *arguments],
@@ -102,7 +102,7 @@ def test_on_a_mounted_directory_without_an_argument(
     for component in CHAIN:
         place = tmp_path / component
         shutil.copytree(before, place / "data/input")
-        by_hand(["-v", f"{place}/data:/application/data", images[component]])
+        docker_run(["-v", f"{place}/data:/application/data", images[component]])
         before = place / "data/output"
     assert {path.name for path in before.iterdir()} >= WRITTEN
 
@@ -118,7 +118,7 @@ def test_from_and_to_an_object_store(images: dict[str, str], source: Path, minio
         more = ["--epochs", "1"] if component == "item2vec/train" else []
         places = ["--input", before, "--output", after, *more]
         # The store listens on this machine alone.
-        printed = by_hand(["--network=host", *given, images[component], *places], **reached)
+        printed = docker_run(["--network=host", *given, images[component], *places], **reached)
         assert reached["MINIO_SECRET_KEY"] not in printed
         before = after
     listed = store.list_objects_v2(Bucket=bucket, Prefix="item2vec/evaluate/")["Contents"]
@@ -133,7 +133,7 @@ def test_any_user_can_run_it_on_a_read_only_root(
     os.chmod(tmp_path / "data/output", 0o777)
     options = ["--read-only", "--user=54321:54321", "--tmpfs=/tmp"]
     mount = f"{tmp_path}/data:/application/data"
-    by_hand([*options, "-v", mount, images[CHAIN[0]]])
+    docker_run([*options, "-v", mount, images[CHAIN[0]]])
     assert (tmp_path / "data/output/records.csv").is_file()
 
 

@@ -87,7 +87,7 @@ def test_a_no_op_imports_nothing_that_only_other_work_needs(ran: Project) -> Non
 
 def test_a_no_op_needs_no_environment_that_works(project: Project) -> None:
     environments = project.root.parent / "environments"
-    broken = project.elsewhere(project.root, DAINTREE_ENVIRONMENTS=str(environments))
+    broken = project.at(project.root, DAINTREE_ENVIRONMENTS=str(environments))
     broken.run("words")
     for python in environments.glob("*/bin/python"):
         python.unlink()

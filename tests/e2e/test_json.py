@@ -220,7 +220,7 @@ def test_affected_compares_with_the_merge_base_of_the_upstream(
     base = project.git("rev-parse", "HEAD").strip()
     project.replace("components/text/count/main.py", '"""Count', '"""Now count')
     project.commit()
-    clone = project.elsewhere(tmp_path / "clone")
+    clone = project.at(tmp_path / "clone")
     edit(clone)
     clone.commit()
     clone.git("fetch", "--quiet")

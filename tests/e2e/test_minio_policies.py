@@ -28,7 +28,7 @@ def test_the_writer_publishes_and_the_reader_hits(project: Project, minio: Minio
         access = minio.key(policy(name, bucket))
         cache = Path(project.environ["XDG_CACHE_HOME"]) / name
         store = {"DAINTREE_STORE": f"s3://{bucket}", "DAINTREE_CACHE": str(cache)}
-        person = project.elsewhere(project.root, **store, **variables(access))
+        person = project.at(project.root, **store, **variables(access))
         assert set(person.run("words").values()) == {status}
 
 

@@ -151,7 +151,7 @@ def shared(
     """Both repositories; the monorepo's images are pushed."""
     prefix = tmp_path.name.replace("_", "-").lower()[:40].rstrip("-")
     variables = {"DAINTREE_REGISTRY": f"{registry.address}/{prefix}"}
-    monorepo = contained.elsewhere(contained.root, **variables)
+    monorepo = contained.at(contained.root, **variables)
     done = monorepo.doit("build", "--push", "text/load", "text/clean", "text/count")
     assert done.code == 0, done.stderr
     return Shared(monorepo, other, registry, prefix)

@@ -74,9 +74,7 @@ def test_a_store_that_is_not_shared_takes_nothing(ran: Project) -> None:
     assert "is not shared: there is nowhere to push to" in ran.doit("push").complaint()
     assert (
         "there is no such directory"
-        in ran.elsewhere(
-            ran.root, DAINTREE_STORE="s3://bucket", MINIO_ENDPOINT="http://127.0.0.1:9"
-        )
+        in ran.at(ran.root, DAINTREE_STORE="s3://bucket", MINIO_ENDPOINT="http://127.0.0.1:9")
         .doit("push", "--from", "nowhere")
         .complaint()
     )

@@ -24,7 +24,7 @@ def shop(minio: Minio, tmp_path: Path) -> Shop:
 @pytest.fixture
 def machine(project: Project, shop: Shop, kubernetes: KubernetesServer, tmp_path: Path) -> Project:
     """A project that is set up for both."""
-    return project.elsewhere(
+    return project.at(
         project.root,
         DAINTREE_STORE=shop.bucket.url,
         KUBECONFIG=str(kubernetes.kubeconfig(tmp_path / "config")),
@@ -62,7 +62,7 @@ def test_in_a_pod_a_server_that_cannot_be_reached_has_a_code_of_its_own(
     machine: Project, kubernetes: KubernetesServer, where: dict[str, str], code: int
 ) -> None:
     kubernetes.fail("GET", "/workflows/words-1", 503, "etcd has no leader")
-    finished = machine.elsewhere(machine.root, **where).doit("record", "words-1")
+    finished = machine.at(machine.root, **where).doit("record", "words-1")
     assert finished.code == code
     assert "error: " in finished.stderr
 
@@ -76,12 +76,12 @@ def test_another_namespace_is_asked_where_it_is_named(
 
 
 def test_a_directory_is_no_store_that_pods_write_to(machine: Project, tmp_path: Path) -> None:
-    here = machine.elsewhere(machine.root, DAINTREE_STORE=str(tmp_path / "here"))
+    here = machine.at(machine.root, DAINTREE_STORE=str(tmp_path / "here"))
     complaint = here.doit("record", "words-1").complaint()
     assert "is on this machine, where no pod can reach it" in complaint
     assert "hint: set DAINTREE_STORE, or store in pyproject.toml, to s3://bucket" in complaint
 
 
 def test_without_a_cluster_it_says_so(machine: Project, tmp_path: Path) -> None:
-    alone = machine.elsewhere(machine.root, KUBECONFIG=str(tmp_path / "none"))
+    alone = machine.at(machine.root, KUBECONFIG=str(tmp_path / "none"))
     assert "error: " in alone.doit("record", "words-1").complaint()

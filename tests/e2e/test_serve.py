@@ -125,7 +125,7 @@ def test_a_service_that_fails_has_the_last_word(serving: Project) -> None:
 
 
 def test_without_a_run_it_says_how_to_make_one(serving: Project) -> None:
-    empty = serving.elsewhere(serving.root, DAINTREE_STORE=str(serving.root / "new"))
+    empty = serving.at(serving.root, DAINTREE_STORE=str(serving.root / "new"))
     complaint = empty.doit("serve", "words").complaint()
     assert complaint == "error: no run of words:count is recorded\nhint: doit run words\n"
 

@@ -32,7 +32,7 @@ def test_damage_that_a_listing_shows_is_repaired_for_all(
 
     assert word in finished.stderr
     assert finished.statuses() == {"load": "hit", "clean": "run", "count": "hit"}
-    third = ours.elsewhere(theirs.root, DAINTREE_CACHE=theirs.environ["DAINTREE_CACHE"] + "-third")
+    third = ours.at(theirs.root, DAINTREE_CACHE=theirs.environ["DAINTREE_CACHE"] + "-third")
     assert third.run("words") == ALL_HITS
     assert third.contents(third.output("words:clean")) == ours.contents(ours.output("words:clean"))
 

@@ -137,7 +137,7 @@ def test_a_clock_that_is_wrong_and_a_key_that_is_wrong_are_told_apart(
     )
     assert "hint: set the clock" in complaint
 
-    stranger = machine(project, bucket, "stranger").elsewhere(
+    stranger = machine(project, bucket, "stranger").at(
         project.root, MINIO_SECRET_KEY="a-secret-that-is-wrong"
     )
     complaint = stranger.doit("run", "words").complaint()
@@ -152,7 +152,7 @@ def test_a_hit_that_does_not_fit_into_the_cache_is_said_and_comes_whole_when_the
     ours = machine(project, bucket, "ours")
     ours.run("words")
     theirs = machine(project, bucket, "theirs")
-    theirs = theirs.elsewhere(project.root, DAINTREE_CACHE=str(small_disk / "cache"))
+    theirs = theirs.at(project.root, DAINTREE_CACHE=str(small_disk / "cache"))
     assert theirs.run("words:load") == {"load": "hit"}
     filler = fill(small_disk)
 
@@ -176,7 +176,7 @@ def test_an_output_that_does_not_fit_into_the_cache_is_not_published(
     project.component("odd/large", f"(output / 'large').write_bytes(bytes({LARGE_BYTES}))")
     project.pipeline("large", "text/load", "odd/large")
     ours = machine(project, bucket, "ours")
-    ours = ours.elsewhere(project.root, DAINTREE_CACHE=str(small_disk / "cache"))
+    ours = ours.at(project.root, DAINTREE_CACHE=str(small_disk / "cache"))
 
     complaint = ours.doit("run", "large").complaint()
 

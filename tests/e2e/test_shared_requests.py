@@ -24,7 +24,7 @@ def test_a_no_op_with_an_empty_cache_downloads_nothing(
         project.replace("pipelines/words.yaml", "output: output/words\n", "")
     ours.run("words")
     with proxy(bucket.access.endpoint) as tap:
-        tapped = theirs.elsewhere(theirs.root, MINIO_ENDPOINT=tap.endpoint)
+        tapped = theirs.at(theirs.root, MINIO_ENDPOINT=tap.endpoint)
         assert tapped.run("words") == ALL_HITS
     assert tap.matching("/output/|/run.json|^PUT") == []
     cache = Path(theirs.environ["DAINTREE_CACHE"])
@@ -39,7 +39,7 @@ def test_a_hit_costs_two_requests_and_a_plan_two_rounds(
     ours.run("words")
     for command in ("plan", "run"):
         with proxy(bucket.access.endpoint) as tap:
-            tapped = theirs.elsewhere(theirs.root, MINIO_ENDPOINT=tap.endpoint)
+            tapped = theirs.at(theirs.root, MINIO_ENDPOINT=tap.endpoint)
             assert tapped.doit(command, "words").code == 0
         lookups, listings = tap.requests[:3], tap.requests[3:]
         assert all(f"GET /{bucket.name}/store/_cache/" in request for request in lookups)

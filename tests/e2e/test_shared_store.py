@@ -40,7 +40,7 @@ def test_what_was_computed_without_the_bucket_is_published_later_inputs_first(
 ) -> None:
     ours = machine(ours, bucket, "ours", way)
     outage = way.when("", reset)
-    alone = ours.elsewhere(ours.root, DAINTREE_WHEN_UNAVAILABLE="local")
+    alone = ours.at(ours.root, DAINTREE_WHEN_UNAVAILABLE="local")
     assert alone.run("words") == ALL_RUNS
     assert alone.run("words") == ALL_HITS
     outage.times = 0
@@ -68,7 +68,7 @@ def test_the_shared_record_wins_over_the_caches_own(
         script = SCRIPT.format(flags='"--limit"', body=body)
         project.write("components/text/load/main.py", script)
     outage = way.when("", reset)
-    alone = ours.elsewhere(ours.root, DAINTREE_WHEN_UNAVAILABLE="local")
+    alone = ours.at(ours.root, DAINTREE_WHEN_UNAVAILABLE="local")
     assert alone.run("words:load") == {"load": "run"}
     outage.times = 0
     assert theirs.run("words:load") == {"load": "run"}
@@ -84,7 +84,7 @@ def test_a_key_that_may_only_read_hits_and_says_that_nothing_is_published(
 ) -> None:
     ours.run("words")
     reader = minio.key(read_only(bucket.name))
-    theirs = theirs.elsewhere(theirs.root, **variables(reader))
+    theirs = theirs.at(theirs.root, **variables(reader))
     quiet = theirs.doit("run", "words")
     assert quiet.code == 0
     assert "nothing is published" not in quiet.stderr
@@ -116,13 +116,13 @@ def test_a_server_that_is_not_there_is_an_error_or_done_without(
         assert f"{minio.access.endpoint} cannot be reached" in refused
         assert "DAINTREE_WHEN_UNAVAILABLE=local" in refused
 
-        alone = ours.elsewhere(ours.root, DAINTREE_WHEN_UNAVAILABLE="local")
+        alone = ours.at(ours.root, DAINTREE_WHEN_UNAVAILABLE="local")
         finished = alone.doit("run", "words", "--json")
         assert finished.statuses() == ALL_HITS
         assert finished.stderr.count("warning: the artifact store") == 1
 
         # What this machine has never had is no hit, and what it computes is published when the server is back.
-        colleague = theirs.elsewhere(theirs.root, DAINTREE_WHEN_UNAVAILABLE="local")
+        colleague = theirs.at(theirs.root, DAINTREE_WHEN_UNAVAILABLE="local")
         colleague.write("corpus.txt", "Another text\n")
         assert colleague.run("words") == ALL_RUNS
         server = start(directory, port)

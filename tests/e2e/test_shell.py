@@ -218,6 +218,6 @@ def test_without_dockers_command_it_says_so(contained: Project, tmp_path: Path) 
     for program in ("git", "sh"):
         path = subprocess.check_output(["which", program], text=True).strip()
         (bare / program).symlink_to(path)
-    away = contained.elsewhere(contained.root, PATH=f"{DOIT.parent}:{bare}")
+    away = contained.at(contained.root, PATH=f"{DOIT.parent}:{bare}")
     complaint = away.doit("shell", "words:count").complaint()
     assert "the command `docker` is not installed" in complaint

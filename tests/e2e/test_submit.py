@@ -35,7 +35,7 @@ def clustered(
 ) -> Project:
     """The project with a store in a bucket, a cluster, and its images in a registry: no more of them than is asked for."""
     bucket = Bucket(f"s3://{minio.bucket()}/store", minio.access)
-    project = project.elsewhere(
+    project = project.at(
         project.root,
         DAINTREE_STORE=bucket.url,
         DAINTREE_REGISTRY=f"{registry.address}/{bucket.name}",

@@ -89,7 +89,7 @@ def test_a_directory_says_which_run_it_is_of(ran: Project) -> None:
     (ran.root / "output/words/counts.csv").write_text("edited\n")
     edited = ran.doit("show", "output/words")
     assert edited.stderr == "warning: files in output/words have changed since they were copied\n"
-    away = ran.elsewhere(ran.root, DAINTREE_STORE=str(ran.root.parent / "another store"))
+    away = ran.at(ran.root, DAINTREE_STORE=str(ran.root.parent / "another store"))
     lines = away.doit("show", "output/words").stdout.splitlines()
     assert lines[1] == f"run     {run['run']} (which this store does not have)"
     assert (

@@ -229,7 +229,7 @@ def test_a_bucket_is_known_by_its_listing(project: Project, minio: Minio, watch:
     bucket.put("reviews/a.txt", b"a")
     project.component("odd/list", "(output / 'a.txt').write_text(arguments.input)")
     project.pipeline("listed", "odd/list", source=f"{bucket.url}/reviews")
-    watching = watch("listed", of=project.elsewhere(project.root, **variables(minio.access)))
+    watching = watch("listed", of=project.at(project.root, **variables(minio.access)))
     assert watching.ran() == {"list": "run"}
     bucket.put("reviews/b.txt", b"b")
     watching.look()

@@ -83,5 +83,5 @@ def image_project(
         project.write(f"components/{name}/nonce", nonce)
     project.commit()
     variables = {"DAINTREE_REGISTRY": f"{registry.address}/{nonce}"}
-    yield ImageProject(project.elsewhere(project.root, **variables), registry, nonce)
+    yield ImageProject(project.at(project.root, **variables), registry, nonce)
     remove_images(engine, reference=f"{registry.address}/{nonce}/*/*")

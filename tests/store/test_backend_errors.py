@@ -44,11 +44,11 @@ TOLD = {
 
 @pytest.mark.parametrize("number", TOLD, ids=errno.errorcode.get)
 def test_an_error_of_the_system_is_told(number: int) -> None:
-    foreign = OSError(number, os.strerror(number), "/store/x")
+    fault = OSError(number, os.strerror(number), "/store/x")
     with pytest.raises(StoreError) as raised, translate_errors("/store"):
-        raise foreign
+        raise fault
     assert (raised.value.message, raised.value.hint) == TOLD[number]
-    assert raised.value.__cause__ is foreign
+    assert raised.value.__cause__ is fault
 
 
 @pytest.mark.parametrize(

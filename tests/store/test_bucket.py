@@ -96,9 +96,9 @@ def test_a_server_that_is_not_there_is_said_soon(minio: Minio) -> None:
 def test_a_server_that_is_another_kind_of_server_is_said(bucket: Bucket) -> None:
     with web_server() as server:
         access = msgspec.structs.replace(bucket.access, endpoint=f"http://{server.address}")
-        elsewhere = Bucket(bucket.url, access)
+        other = Bucket(bucket.url, access)
         with pytest.raises(StoreError, match="does not speak S3") as caught:
-            elsewhere.get_many(["a"])
+            other.get_many(["a"])
         assert "not of its console" in caught.value.hint
         assert "\n" not in caught.value.message
 

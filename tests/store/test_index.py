@@ -159,7 +159,7 @@ def test_a_history_of_all_stages_is_merged_newest_first() -> None:
     assert objects.reads == 2
 
 
-STANDING = {
+NO_RECORDS = {
     "damaged": (b"{", "is damaged"),
     "older": (b'{"schema":1}', "was made by an older version"),
     "collected": (
@@ -169,7 +169,7 @@ STANDING = {
 }
 
 
-@pytest.mark.parametrize(("content", "reason"), STANDING.values(), ids=STANDING)
+@pytest.mark.parametrize(("content", "reason"), NO_RECORDS.values(), ids=NO_RECORDS)
 def test_what_counts_for_nothing_is_a_miss_with_a_reason_and_is_replaced(
     content: bytes, reason: str
 ) -> None:

@@ -23,7 +23,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 def published(place: Place) -> tuple[Store, RunManifest]:
     """The store as another machine sees it, and a run that was published to it."""
-    return place.elsewhere().open(), publish(place.open())
+    return place.other_machine().open(), publish(place.open())
 
 
 def entry_of(run: RunManifest, path: str) -> FileEntry:

@@ -180,8 +180,8 @@ def test_anything_in_the_place_of_a_record_is_no_more_than_a_miss(
     THINGS[thing](path)
 
     store = directory_store(root, warn=warnings.append)
-    found = store.lookup([key])
-    assert found == ([None] if place == "index" else [record])
+    records = store.lookup([key])
+    assert records == ([None] if place == "index" else [record])
     [damage] = store.check_all([record])
     assert (damage is None) == (place != "run.json"), damage
     assert [entry.run for entry in store.history()] == [manifest.run] * (place != "history")

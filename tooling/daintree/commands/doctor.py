@@ -191,7 +191,7 @@ class Doctor(DaintreeCommand):
     )
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
-        """Check one thing after the other, and print."""
+        """Check one thing after the other, and print. Raises UsageError for an unknown runner."""
         runner = options["runner"] or self.settings.runner
         if runner not in CHECKS:
             raise UsageError(f"there is no runner {runner!r}", hint=nearest(runner, list(CHECKS)))

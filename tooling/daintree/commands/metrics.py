@@ -279,7 +279,7 @@ class MetricsCommand(DaintreeCommand):
     names = (1, 1)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Read, sort and print."""
+        """Read, sort and print. Raises UsageError where no run has metrics."""
         rows = measured_runs(self.settings, *names[0].partition(":")[::2])
         if not rows:
             raise UsageError(

@@ -113,7 +113,7 @@ def _named_by_gitlab(repository: Repository, environ: Mapping[str, str]) -> Base
 
 
 def _before_push(repository: Repository, before: str, default: str, commits: int) -> Base | None:
-    """Return the base of a push; None where it names none, as that of a tag, or one made by hand, does.
+    """Return the base of a push; None where it names none, as that of a tag, or a manual one, does.
 
     A new branch, whose push has only zeros before it, and a forced push begin where the default branch has HEAD's history.
     """

@@ -94,7 +94,7 @@ class Directory:
         try:
             with os.scandir(f"{self.root}/{prefix}") as scanned:
                 # As a bucket sorts them: a directory by its name with the slash.
-                found = sorted(
+                entries = sorted(
                     (f"{e.name}/" if e.is_dir(follow_symlinks=False) else e.name, e)
                     for e in scanned
                     if not e.name.startswith(_TEMPORARY)
@@ -104,7 +104,7 @@ class Directory:
         except OSError as error:
             with translate_errors(self.root):
                 raise error
-        for name, entry in found:
+        for name, entry in entries:
             if name.endswith("/"):
                 yield from self.list(base + entry.name)
             else:

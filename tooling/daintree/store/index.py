@@ -68,11 +68,11 @@ class Records:
         """
         paths = [layout.index_path(key) for key in keys]
         contents = self.backend.get_many(paths, SMALL_RECORD_BYTES)
-        standing = [
+        records = [
             self._accept(decode(IndexRecord | Tombstone, content, path), path)
             for path, content in zip(paths, contents, strict=True)
         ]
-        return [record if isinstance(record, IndexRecord) else None for record in standing]
+        return [record if isinstance(record, IndexRecord) else None for record in records]
 
     def fault(self, key: str) -> str:
         """Reason that the last `lookup` found no record under a key although something stands there; "" otherwise."""

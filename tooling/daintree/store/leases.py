@@ -228,8 +228,8 @@ class BucketLease:
         if self._lost:
             return False
         with suppress(StoreError):
-            found = _read(self._backend, self._path)[1]
-            return found is not None and found.nonce == self._record.nonce
+            current = _read(self._backend, self._path)[1]
+            return current is not None and current.nonce == self._record.nonce
         return True
 
     def release(self) -> None:

@@ -72,7 +72,7 @@ class BucketSource:
         return self.identify()
 
     def files(self, directory: Path) -> dict[str, Path]:
-        """The objects that were listed, downloaded: for a stage that reads something else beside them."""
+        """The objects that were listed, downloaded: for a stage that reads something else beside them. Raises SourceError when they changed."""
         entries = self._entries()
         if _digest_of(entries) != self.identify().digest:
             raise SourceError(f"the source {self._origin} changed meanwhile", hint="run again")

@@ -85,7 +85,7 @@ class HttpSource:
         return self._known
 
     def files(self, directory: Path) -> Mapping[str, Path]:
-        """A link to the file kept in the store, downloaded again if it is gone from there."""
+        """A link to the file in the store, downloaded again if it is gone from there. Raises SourceError when its bytes changed."""
         digest = self.identify().digest or self.fetch().digest
         assert digest is not None
         path = self._store.source_path(digest)

@@ -76,7 +76,10 @@ class LocalSource:
         return ""
 
     def identify(self) -> SourceIdentity:
-        """Hashes what changed since it was last hashed; the rest is known by its inode's times."""
+        """Hashes what changed since it was last hashed; the rest is known by its inode's times.
+
+        Raises SourceError for a file other than the declared `sha256`.
+        """
         files = self._walk()
         self._seen = self._signatures(files)
         entries = self._hash(files)

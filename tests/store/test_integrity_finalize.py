@@ -1,4 +1,4 @@
-"""A sealed output is what was hashed, has no other name, and is read-only."""
+"""A finalized output is what was hashed, has no other name, and is read-only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from daintree.digest import digest_files
 from daintree.errors import ArtifactRejected
-from daintree.store import integrity as seal_module
+from daintree.store import integrity as integrity
 from daintree.store.integrity import DIRECTORY_MODE, FILE_MODE, finalize, hash_artifact
 from daintree.store.records import Artifact
 from tests.contract.runs import FILES, contents, fill
@@ -31,14 +31,14 @@ def finalize_it(output: Path, artifact: Artifact) -> None:
 
 
 def read_again(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the files that sealing reads, in the end."""
+    """The names of the files that `finalize` reads, in the end."""
     read: list[str] = []
 
     def noted(paths: list[Path]) -> list[str]:
         read.extend(path.name for path in paths)
         return digest_files(paths)
 
-    monkeypatch.setattr(seal_module, "digest_files", noted)
+    monkeypatch.setattr(integrity, "digest_files", noted)
     return read
 
 
@@ -102,8 +102,8 @@ def test_what_changed_is_named(output: Path, name: str) -> None:
 
 def test_a_link_in_the_directorys_place_is_refused(output: Path, tmp_path: Path) -> None:
     artifact = hash_artifact(output)
-    output.rename(tmp_path / "elsewhere")
-    output.symlink_to(tmp_path / "elsewhere")
+    output.rename(tmp_path / "moved")
+    output.symlink_to(tmp_path / "moved")
     with pytest.raises(ArtifactRejected, match="is no directory any more"):
         finalize_it(output, artifact)
-    assert stat.S_IMODE((tmp_path / "elsewhere/a.csv").stat().st_mode) != FILE_MODE
+    assert stat.S_IMODE((tmp_path / "moved/a.csv").stat().st_mode) != FILE_MODE
