@@ -22,7 +22,7 @@ from daintree.commands.command import (
     print_json,
     request_of,
 )
-from daintree.commands.plan import last_seconds, reasons
+from daintree.commands.plan import last_seconds, plan_rows
 from daintree.errors import UsageError
 from daintree.pipeline.session import Request
 from daintree.settings import Settings
@@ -314,20 +314,13 @@ def _lines(comments: Sequence[str]) -> list[str]:
 
 def submission_comments(planned: PlannedSubmission, namespace: str) -> list[str]:
     """Comments above a manifest: its origin, the plan, and how it is submitted."""
-    session, plan, submission = planned.session, planned.plan, planned.submission
-    why = reasons(session, plan)
-    rows = [["stage", "status", "last", "reason"]]
-    for stage in plan.stages:
-        decision = plan.decisions[stage.name]
-        seconds = last_seconds(session, stage, decision)
-        last = "-" if seconds is None else duration(seconds)
-        rows.append([stage.name, decision.status.upper(), last, why[stage.name]])
+    session, submission = planned.session, planned.submission
     commit = f"commit {submission.commit}, " if submission.commit else ""
     return [
         f"{submission.pipeline}: what the store {session.store.url} does not have yet",
         f"{commit}submission {submission.digest}",
         "",
-        *columns(rows),
+        *columns(plan_rows(session, planned.plan)),
         "",
         f"Submit it with `doit submit {submission.pipeline}`, `argo submit` or `kubectl create -f`, to the namespace {namespace},",
         "which needs what deploy/argo makes; `doit doctor --runner argo` checks that.",

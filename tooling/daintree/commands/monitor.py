@@ -299,9 +299,3 @@ def model_run(store: Store, service: Attached, run: str, name: str = "") -> RunM
 def request_log(root: Path, service: Attached) -> Path:
     """The directory in which `doit serve` has the requests logged by default."""
     return root / "output" / "serve" / service.pipeline
-
-
-# What a monitor writes into its output, for people and for programs.
-REPORT_TEXT, REPORT_JSON = "report.txt", "report.json"
-# What it ends with when something is to be looked at: neither success nor an error, after which nothing is known.
-ALERT = 2

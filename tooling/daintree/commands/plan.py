@@ -93,17 +93,22 @@ def plan_as_json(planned: Planned) -> dict[str, Any]:
     return {"pipeline": plan.pipeline.name, "runner": plan.runner, "stages": stages}
 
 
-def plan_table(planned: Planned) -> list[str]:
-    """The plan's lines: a head, one row per stage, and what it will cost."""
-    session, plan = planned
-    head = ["stage", "status", "last", "reason"]
-    rows = []
+def plan_rows(session: Session, plan: Plan) -> list[list[str]]:
+    """A head, and one row per stage: its status, the seconds of its last run, the reason."""
+    rows = [["stage", "status", "last", "reason"]]
     why = reasons(session, plan)
     for stage in plan.stages:
         decision = plan.decisions[stage.name]
         seconds = last_seconds(session, stage, decision)
         last = "-" if seconds is None else duration(seconds)
         rows.append([stage.name, decision.status.upper(), last, why[stage.name]])
+    return rows
+
+
+def plan_table(planned: Planned) -> list[str]:
+    """The plan's lines: a head, one row per stage, and what it will cost."""
+    session, plan = planned
+    head, *rows = plan_rows(session, plan)
     lines = columns([head, *rows])
     start = lines[0].index(head[1])
     shaded = []

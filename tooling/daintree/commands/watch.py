@@ -8,7 +8,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 from daintree.commands.command import (
     OUTPUT,
@@ -35,75 +35,47 @@ from daintree.terminal import count, say
 AWAY = (SourceError, StoreUnavailable)
 
 
-class WatchReport(Protocol):
-    """Receiver of the events of a watch."""
-
-    def watching(self, pipeline: str, interval: float) -> None:
-        """The watch begins; it looks every `interval` seconds."""
-        ...
-
-    def unchanged(self, plan: Plan) -> None:
-        """At the first look, all of the plan is in the store: nothing is run."""
-        ...
-
-    def failed_before(self, plan: Plan, run: RunManifest) -> None:
-        """At the first look, what is missing has failed on these inputs already: nothing is run."""
-        ...
-
-    def starting(self, plan: Plan) -> None:
-        """The plan is about to be run."""
-        ...
-
-    def ran(self, run: PipelineRun, seconds: float) -> None:
-        """A run went well."""
-        ...
-
-    def failed(self, error: DaintreeError) -> None:
-        """The run failed, and is not tried again until the source changes."""
-        ...
-
-    def away(self, error: DaintreeError) -> None:
-        """The pipeline cannot be planned or run now; the watch goes on. Told once until `back`."""
-        ...
-
-    def back(self) -> None:
-        """A source or server that was away is there again."""
-        ...
-
-
 class WatchLines:
     """Each event as a line on stderr, with its time; how a run ended on stdout, as `doit run` prints it."""
 
     def watching(self, pipeline: str, interval: float) -> None:
+        """The watch begins; it looks every `interval` seconds."""
         _say(f"watching the source of {pipeline}, every {interval:g} s")
 
     def unchanged(self, plan: Plan) -> None:
+        """At the first look, all of the plan is in the store: nothing is run."""
         stages = count(len(plan.stages), "stage")
         _say(f"nothing to run: the store has all of {plan.pipeline.name} ({stages})")
 
     def failed_before(self, plan: Plan, run: RunManifest) -> None:
+        """At the first look, what is missing has failed on these inputs already: nothing is run."""
         _say(
             f"not run: {run.pipeline}:{run.stage} {run.failure} on the same source before (run {run.run})"
         )
         say(f"hint: doit run {run.pipeline} tries it again")
 
     def starting(self, plan: Plan) -> None:
+        """The plan is about to be run."""
         _say(f"running {plan.pipeline.name} on {plan.origins}")
 
     def ran(self, run: PipelineRun, seconds: float) -> None:
+        """A run went well."""
         print(run_summary(run, seconds), flush=True)
 
     def failed(self, error: DaintreeError) -> None:
+        """The run failed, and is not tried again until the source changes."""
         _say(f"failed: {error.message}")
         _hint(error)
         say("the watch goes on: it runs again when the source changes")
 
     def away(self, error: DaintreeError) -> None:
+        """The pipeline cannot be planned or run now; the watch goes on. Told once until `back`."""
         _say(f"away: {error.message}")
         _hint(error)
         say("the watch goes on")
 
     def back(self) -> None:
+        """A source or server that was away is there again."""
         _say("back: what was away is there again")
 
 
@@ -145,6 +117,9 @@ class WatchEvents:
 
     def _tell(self, event: str, **more: Any) -> None:
         self._write(json.dumps({"event": event, "time": timestamp(), **more}, ensure_ascii=False))
+
+
+WatchReport: TypeAlias = WatchLines | WatchEvents
 
 
 def _say(text: str) -> None:
