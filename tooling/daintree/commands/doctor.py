@@ -74,7 +74,11 @@ class Services(DaintreeCommand):
         settings = self.settings
         if options["make-bucket"]:
             _make_bucket(settings)
-        services = [ask_store(settings), ask_registry(settings), ask_engine()]
+        services = [
+            _service("store", settings.store, lambda: ask_store(settings)),
+            _service("registry", settings.registry, lambda: ask_registry(settings)),
+            _service("engine", "Docker engine", ask_engine),
+        ]
         if options["json"]:
             print_json({"services": msgspec.to_builtins(services)})
         else:
@@ -83,67 +87,57 @@ class Services(DaintreeCommand):
         return 0 if all(service.reachable for service in needed) else 1
 
 
-def ask_store(settings: Settings) -> Service:
-    """The artifact store; one in a directory always answers."""
-    if not settings.store.startswith(SCHEME):
-        return Service("store", settings.store, True)
+def _service(name: str, address: str, ask: Callable[[], str]) -> Service:
+    answer = checked(name, ask)
+    if answer.state == OK:
+        return Service(name, address, True)
+    return Service(name, address, False, answer.what, answer.hint)
 
-    from daintree.store.s3 import read_s3_access
 
-    try:
-        access = read_s3_access()
-    except DaintreeError as error:
-        return Service("store", settings.store, False, error.message, error.hint)
-
-    def ask() -> None:
+def ask_store(settings: Settings) -> str:
+    """The artifact store's address once it has answered; one in a directory always answers. Raises DaintreeError."""
+    if settings.store.startswith(SCHEME):
         from daintree.store.bucket import Bucket
+        from daintree.store.s3 import read_s3_access
 
-        Bucket(settings.store, access).get_many(["_probe"])
-
-    return _service("store", settings.store, ask, access.endpoint)
-
-
-def ask_registry(settings: Settings) -> Service:
-    """The image registry."""
-    if not settings.registry:
-        return Service("registry", "", False, "not set", "DAINTREE_REGISTRY names one")
-
-    def ask() -> None:
-        from daintree.images.reference import component_repository
-        from daintree.images.registry import open_registry
-
-        registry = open_registry(settings.registry, plain_http=settings.registry_plain_http)
-        if registry:
-            registry.digests([(component_repository(settings.registry, "services"), "none")])
-
-    return _service("registry", settings.registry, ask, settings.registry)
+        access = read_s3_access()
+        with _advice("store", access.endpoint):
+            Bucket(settings.store, access).get_many(["_probe"])
+    return settings.store
 
 
-def ask_engine() -> Service:
-    """The Docker engine, which only what needs it is told to start."""
+def ask_registry(settings: Settings) -> str:
+    """The image registry's address once it has answered. Raises DaintreeError, also where none is set."""
+    from daintree.images.reference import component_repository
+    from daintree.images.registry import open_registry
 
-    def ask() -> None:
-        from daintree.images.engine import connect
+    registry = open_registry(settings.registry, plain_http=settings.registry_plain_http)
+    if registry is None:
+        raise UsageError("not set", hint="DAINTREE_REGISTRY names one")
+    with _advice("registry", settings.registry):
+        registry.digests([(component_repository(settings.registry, "services"), "none")])
+    return settings.registry
 
-        with contextlib.closing(connect()):
-            pass
 
-    return _service("engine", "Docker engine", ask)
+def ask_engine() -> str:
+    """The Docker engine, which only what needs it is told to start. Raises DaintreeError where it does not answer."""
+    from daintree.images.engine import connect
+
+    with contextlib.closing(connect()):
+        return "Docker engine"
 
 
-def _service(name: str, address: str, ask: Callable[[], None], server: str = "") -> Service:
-    """One service, asked. Only what would listen on this machine is started here; `server` is its address."""
+@contextlib.contextmanager
+def _advice(name: str, address: str) -> Iterator[None]:
+    """Say of a server that is away how to start it, where it would listen on this machine, else where to look."""
     try:
-        ask()
+        yield
     except (StoreUnavailable, RegistryUnavailable) as error:
-        if _LOOPBACK.match(server.rpartition("//")[2]):
-            return Service(name, address, False, error.message, f"to start one: {START[name]}")
         hint = "" if "doit services" in error.hint else error.hint
         hint = hint or "check its address, and the way to it from here (network, VPN, firewall)"
-        return Service(name, address, False, error.message, hint)
-    except DaintreeError as error:
-        return Service(name, address, False, error.message, error.hint)
-    return Service(name, address, True)
+        if _LOOPBACK.match(address.rpartition("//")[2]):
+            hint = f"to start one: {START[name]}"
+        raise DaintreeError(error.message, hint=hint) from None
 
 
 def _make_bucket(settings: Settings) -> None:
@@ -215,9 +209,9 @@ def _local(settings: Settings, namespace: str) -> Iterator[Check]:
 def _docker(settings: Settings, namespace: str) -> Iterator[Check]:
     yield from _project(settings)
     yield checked("store", lambda: _writable(settings))
-    yield _of_service(ask_engine())
+    yield checked("engine", ask_engine)
     if settings.registry:
-        yield _of_service(ask_registry(settings))
+        yield checked("registry", lambda: ask_registry(settings))
     yield from _local_state(settings)
 
 
@@ -371,12 +365,10 @@ def _writable(settings: Settings) -> str:
     """The store, in which a place was made and removed. A bucket is asked as well."""
     from daintree.store.store import open_store
 
-    service = ask_store(settings)
-    if not service.reachable:
-        raise DaintreeError(service.problem, hint=service.hint)
+    address = ask_store(settings)
     try:
         with open_store(settings).stage(f"doctor-{os.urandom(8).hex()}"):
-            return settings.store
+            return address
     except OSError as error:
         raise from_os_error(error) from None
 
@@ -386,11 +378,9 @@ def _shared(settings: Settings) -> str:
     from daintree.store.store import open_store
 
     published = open_store(settings).published
-    service = ask_store(settings)
-    if not service.reachable:
-        raise DaintreeError(service.problem, hint=service.hint)
+    address = ask_store(settings)
     published.bucket.prove()
-    return settings.store
+    return address
 
 
 def _registry(settings: Settings) -> str:
@@ -399,10 +389,7 @@ def _registry(settings: Settings) -> str:
             "pods pull their images from a registry, and none is set",
             hint="registry in [tool.daintree], or DAINTREE_REGISTRY, such as registry.example/ml",
         )
-    service = ask_registry(settings)
-    if not service.reachable:
-        raise DaintreeError(service.problem, hint=service.hint)
-    return settings.registry
+    return ask_registry(settings)
 
 
 def _cluster(settings: Settings, namespace: str) -> Iterator[Check]:
@@ -427,12 +414,6 @@ def _cluster(settings: Settings, namespace: str) -> Iterator[Check]:
         yield Check("cluster", "missing", error.message, error.hint)
         return
     yield from check_cluster(cluster, namespace, settings, next(iter(stores), None))
-
-
-def _of_service(service: Service) -> Check:
-    if service.reachable:
-        return Check(service.name, "ok", service.address)
-    return Check(service.name, "missing", service.problem, service.hint)
 
 
 def _table(checks: list[Check]) -> list[str]:
