@@ -40,7 +40,8 @@ def entry_of(run: RunManifest, store: Store) -> HistoryEntry:
 def test_numbers_are_named_by_their_path_and_all_else_left_out(store: Store) -> None:
     content = {"test": {"hr@10": 0.5, "whole": 3}, "on": True, "list": [1], "text": "x", "no": None}
     run = evaluated(store, 1, content)
-    assert read_metrics(entry_of(run, store), store) == {"test.hr@10": 0.5, "test.whole": 3.0}
+    assert read_metrics(entry_of(run, store), store) == {"test.hr@10": 0.5, "test.whole": 3}
+    assert isinstance(entry_of(run, store).metrics["test.whole"], int)
 
 
 def test_a_run_without_the_file_and_a_failed_run_have_no_metrics(store: Store) -> None:
@@ -110,6 +111,13 @@ def test_values_have_the_digits_that_tell_them_apart_and_lines_fit() -> None:
         "0.500000",
     ]
     assert max(map(len, metrics_table(rows, ["a"], width=20))) == 20
+
+
+def test_whole_numbers_are_shown_as_people_wrote_them() -> None:
+    rows = [row("r1", a=142, b=1), row("r2", a=1234567.0, b=0.5)]
+    table = [line.split() for line in metrics_table(rows, ["a", "b"])]
+    assert [cells[2:4] for cells in table[1:]] == [["142", "1.0000"], ["1234567", "0.5000"]]
+    assert metrics_csv(rows[:1]).splitlines()[1].startswith("r1,evaluate,142,1,")
 
 
 def test_csv_has_everything_with_all_its_digits() -> None:

@@ -101,7 +101,10 @@ def test_what_cannot_be_named_is_said(ran: Project) -> None:
         (("words",), "give what to name, and the name"),
         (("words", "a/b"), "'a/b' cannot be a name"),
         (("words:nothing", "x"), "there are: clean, count, load"),
-        (("nothing", "x"), "there is no run 'nothing'"),
+        (("nothing", "x"), "there is no pipeline 'nothing'"),
+        (("wrods", "x"), "did you mean 'words'?"),
+        (("wrods:count", "x"), "did you mean 'words'?"),
+        (("wrods@first", "x"), "did you mean 'words'?"),
         (("--remove", "words", "x"), "`doit name --list` shows the names"),
         (("words", "x", "--note", "n" * 2000), "--note: 2000 characters"),
     ):

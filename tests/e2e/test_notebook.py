@@ -59,7 +59,7 @@ def test_a_run_is_found_by_its_id_whatever_the_pipeline_says(computed: Project) 
     run = daintree.runs("words:count", limit=1)[0]["run"]
     (computed.root / "pipelines/words.yaml").unlink()
     assert daintree.output(f"words:count@{run[:6]}") == first
-    with pytest.raises(UsageError, match="`set` and `source` cannot change it"):
+    with pytest.raises(UsageError, match="set cannot change it"):
         daintree.output(f"words:count@{run}", set={"count.top": 1})
     with pytest.raises(UsageError, match="no run of words has the name 'best'"):
         daintree.output("words:count@best")

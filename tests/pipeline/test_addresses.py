@@ -10,6 +10,7 @@ import pytest
 from daintree.errors import StageFailed, StoreError, UsageError
 from daintree.pipeline.addresses import (
     Address,
+    find_output,
     find_run,
     is_named,
     last_execution,
@@ -93,6 +94,28 @@ def test_what_nobody_has_named_may_be_the_beginning_of_a_runs_id(store: Store) -
     ):
         with pytest.raises(UsageError, match="has the name"):
             find_run(store, parse_address(text))
+
+
+@pytest.mark.parametrize("text", ["wrods", "wrods:train", "wrods@best", "wrods:train@best"])
+def test_the_nearest_pipeline_that_has_runs_is_suggested(store: Store, text: str) -> None:
+    publish(store, RUN)
+    with pytest.raises(UsageError) as failure:
+        find_run(store, parse_address(text))
+    assert failure.value.hint == "did you mean 'words'?"
+
+
+def test_a_pipeline_is_no_run_and_its_stages_are_named(store: Store) -> None:
+    publish(store, RUN)
+    with pytest.raises(UsageError) as failure:
+        find_run(store, parse_address("words"))
+    assert failure.value.hint == "of which stage? words:train"
+
+
+def test_a_failed_run_has_no_output_to_take(store: Store) -> None:
+    failed = publish_failed(store, RUN)
+    with pytest.raises(UsageError, match=f"run {RUN} failed: it {failed.failure}") as failure:
+        find_output(store, parse_address(RUN))
+    assert failure.value.hint == f"doit show {RUN} has its log"
 
 
 @pytest.mark.parametrize(

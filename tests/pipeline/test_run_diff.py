@@ -133,7 +133,7 @@ def test_outputs_with_rows_and_columns_and_metrics(store: Store, tmp_path: Path)
             "a.csv": b'x,y\n1,"two\nlines"\n',
             "gone": b"1",
             "same.csv": b"x\n",
-            "metrics.json": b'{"hr": 0.5, "n": 1}',
+            "metrics.json": b'{"hr": 0.5, "n": 1, "m": 2}',
         },
     )
     second = publish(
@@ -143,7 +143,7 @@ def test_outputs_with_rows_and_columns_and_metrics(store: Store, tmp_path: Path)
             "a.csv": b"x,z\n1,2\n3,4\n5,6\n",
             "new": b"123",
             "same.csv": b"x\n",
-            "metrics.json": b'{"hr": 0.75, "n": 1}',
+            "metrics.json": b'{"hr": 0.75, "n": 142, "m": 2.0}',
         },
     )
     run_difference = difference(
@@ -164,7 +164,8 @@ def test_outputs_with_rows_and_columns_and_metrics(store: Store, tmp_path: Path)
         ("metrics.json", "changed"),
         ("new", "added"),
     ]
-    assert run_difference.metrics == (Change("hr", 0.5, 0.75),)
+    assert run_difference.metrics == (Change("hr", 0.5, 0.75), Change("n", 1, 142))
+    assert run_difference.metrics[1].after.__class__ is int
 
 
 def test_a_table_of_rows_alone_has_its_shape() -> None:

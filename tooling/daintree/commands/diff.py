@@ -15,7 +15,7 @@ from daintree.pipeline.run_diff import Change, FileChange, RunDifference, differ
 from daintree.spec.component import word
 from daintree.store.records import RunManifest, short_run
 from daintree.store.store import Store, open_store
-from daintree.terminal import columns, count, duration, one_line, size
+from daintree.terminal import columns, count, duration, number, one_line, size
 
 
 def diff_lines(diff: RunDifference, *, patches: bool) -> list[str]:
@@ -63,8 +63,8 @@ def _value(value: object) -> str:
 def _metric_row(change: Change) -> list[str]:
     before, after = change.before, change.after
     gained = ""
-    if isinstance(before, float) and isinstance(after, float):
-        gained = f" ({after - before:+.6g})"
+    if isinstance(before, int | float) and isinstance(after, int | float):
+        gained = f" ({number(after - before, '+')})"
     return [change.name, f"{_value(before)} → {_value(after)}{gained}"]
 
 

@@ -21,7 +21,7 @@ from daintree.commands.command import (
 )
 from daintree.commands.name import fixed_address
 from daintree.errors import UsageError
-from daintree.pipeline.addresses import find_run, parse_address, pipeline_of
+from daintree.pipeline.addresses import find_output, find_run, parse_address, pipeline_of
 from daintree.pipeline.decisions import Hit
 from daintree.pipeline.output_directory import Origin, origins_of
 from daintree.pipeline.reasons import reason
@@ -85,7 +85,7 @@ def run_as_json(run: Summary, store: Store) -> dict[str, Any]:
     table: dict[str, Any] = {
         name: msgspec.to_builtins(getattr(run, name))
         for name in run.__struct_fields__
-        if name not in ("record", "measured")
+        if name not in ("record", "sketch", "measured")
     }
     table["path"] = store.address(run.location) if run.output else None
     table["log"] = store.address(run.location, LOG)
@@ -280,10 +280,10 @@ class OutputPath(DaintreeCommand):
     """Prints the path of a stage's output."""
 
     name = "path"
-    doc_usage = "PIPELINE[:STAGE][@NAME] [--set stage.parameter=value …]"
+    doc_usage = "PIPELINE[:STAGE][@NAME] | RUN [--set stage.parameter=value …]"
     doc_description = (
         "Prints one path alone: where the output lies that the plan finds for the stage (default: the last one); "
-        "with @NAME that of the run that has the name, whatever the plan says."
+        "with @NAME that of the run that has the name, of RUN, a run id or its beginning, that run's, whatever the plan says."
     )
     cmd_options = (*PLANNING, VERIFY)
     names = (1, None)
@@ -292,10 +292,9 @@ class OutputPath(DaintreeCommand):
         """Plan and print the path. Raises UsageError when the stage has no output now."""
         target, *words = names
         request = request_of(target.partition(":")[0], options, words)
-        if "@" in target:
-            address = fixed_address(target, request)
+        if address := fixed_address(self.root, target, request):
             store = open_store(self.settings, verify=request.verify)
-            run = find_run(store, address, pipeline_of(self.root, address))
+            run = find_output(store, address, pipeline_of(self.root, address))
             print(store.output_path(index_record_of(run)))
             return
         stage = target.partition(":")[2]

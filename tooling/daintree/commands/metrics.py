@@ -182,7 +182,7 @@ def metrics_table(
 ) -> list[str]:
     """One row per run: the chosen metrics, each with its difference to the run most like it, and what differs among the runs.
 
-    Values have four digits behind the point, or as many as it takes to tell them apart. With a `width`, lines are cut to it.
+    Values have four digits behind the point, or as many as it takes to tell them apart; whole numbers none. With a `width`, lines are cut to it.
     """
     facts = varied_facts(rows)
     places = {
@@ -234,7 +234,9 @@ FEWEST_PLACES, MOST_PLACES = 4, 12
 
 
 def _places(values: Sequence[float]) -> int:
-    """The digits behind the point that tell different values apart."""
+    """The digits behind the point that tell different values apart; none where all are whole."""
+    if all(map(float.is_integer, map(float, values))):
+        return 0
     different = len(set(values))
     for places in range(FEWEST_PLACES, MOST_PLACES):
         if len({f"{value:.{places}f}" for value in values}) == different:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,13 +20,15 @@ from daintree.errors import UsageError
 from daintree.pipeline.addresses import (
     Address,
     check_name,
-    find_run,
+    find_output,
+    is_run,
     last_execution,
     named_runs,
     parse_address,
+    read_name,
 )
 from daintree.pipeline.session import Request
-from daintree.spec.pipeline import load_pipeline, pipeline_files
+from daintree.spec.pipeline import load_pipeline
 from daintree.store.backend import SMALL_RECORD_BYTES
 from daintree.store.layout import name_path, timestamp
 from daintree.store.records import (
@@ -79,14 +82,11 @@ class Name(DaintreeCommand):
         address, name = parse_address(names[0]), check_name(names[1].removeprefix("@"))
         pipeline = address.subject
         runs: dict[str, RunManifest] = {}
-        if not options["remove"]:
+        if options["remove"]:
+            old: NameRecord | None = read_name(store, Address(pipeline, name=name))
+        else:
             pipeline, runs = self._runs(store, address)
-        old = store.records.read_name(pipeline, name)
-        if options["remove"] and (old is None or not old.runs):
-            raise UsageError(
-                f"no run of {pipeline} has the name {name!r}",
-                hint="`doit name --list` shows the names",
-            )
+            old = store.records.read_name(pipeline, name)
         whole = not (address.stage or address.name or pipeline != address.subject)
         new = _renamed(
             old or NameRecord(pipeline=pipeline, name=name),
@@ -112,14 +112,10 @@ class Name(DaintreeCommand):
         """
         if address.name:
             return address.subject, named_runs(store, address)
-        if not address.stage and address.subject in pipeline_files(self.root):
+        if not address.stage and not is_run(self.root, address.subject):
             pipeline = load_pipeline(self.root, address.subject, reserved_names(self.root))
             return address.subject, last_execution(store, pipeline)
-        run = find_run(store, address)
-        if run.result != "succeeded":
-            raise UsageError(
-                f"run {run.run} failed: it {run.failure}", hint="only what has an output is named"
-            )
+        run = find_output(store, address)
         return run.pipeline, {run.stage: run}
 
     def _list(self, store: Store, names: list[str], as_json: bool) -> None:
@@ -141,12 +137,17 @@ class Name(DaintreeCommand):
             print("\n".join(_table(records)))
 
 
-def fixed_address(target: str, request: Request) -> Address:
-    """The address of a run, or PIPELINE[:STAGE]@NAME, that was typed, alone: such runs are what they are. Raises UsageError for an option of planning beside it."""
+def fixed_address(root: Path, target: str, request: Request, mark: str = "--") -> Address | None:
+    """The address of a run, or PIPELINE[:STAGE]@NAME, that was typed; None for PIPELINE[:STAGE], which is planned.
+
+    Such runs are what they are: raises UsageError for an option of planning beside it, which is named with its `mark`.
+    """
+    if "@" not in target and not is_run(root, target):
+        return None
     given = {"source": request.sources, "set": request.set, "runner": request.runner}
     for name in filter(given.get, given):
         raise UsageError(
-            f"{target} is a run that was made: --{name} cannot change it",
+            f"{target} is a run that was made: {mark}{name} cannot change it",
             hint="leave one of them out",
         )
     return parse_address(target)

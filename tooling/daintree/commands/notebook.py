@@ -19,10 +19,12 @@ from daintree.pipeline.session import Request
 from daintree.settings import Settings, find_project, read_settings
 from daintree.spec.component import as_argument
 from daintree.store.records import index_record_of, short_run
-from daintree.terminal import duration, nearest
+from daintree.terminal import duration, nearest, number
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from daintree.pipeline.addresses import Address
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -81,7 +83,7 @@ def _cell(name: str, value: Any) -> str:
         return "-"
     if name == "seconds":
         return duration(value)
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def _with_hint(function: Callable[P, R]) -> Callable[P, R]:
@@ -105,11 +107,14 @@ def output(target: str, *, set: Mapping[str, Any] | None = None, source: str = "
 
     `set` holds other values of parameters, `{"train.epochs": 20}`; `source` another source. A stage that runs now would
     compute has none: UsageError says why, and what to run. Raises as planning does for anything else.
-    `PIPELINE[:STAGE]@NAME` is the output of the run that has the name, or whose id begins so, whatever the plan says.
+    `PIPELINE[:STAGE]@NAME` is the output of the run that has the name, or whose id begins so, whatever the plan says; a run's id that of this run.
     """
-    if "@" in target:
-        return _named_output(target, set, source)
-    name, _, stage = target.partition(":")
+    from daintree.commands.name import fixed_address
+
+    name, stage = _names(target)
+    settings, request = _settings(), _request(name, set, source)
+    if address := fixed_address(settings.root, target, request, mark=""):
+        return _output_of_run(settings, address)
     session, plan = _planned(name, set, source)
     bound = plan.stage(stage) if stage else plan.stages[-1]
     decision = plan.decisions[bound.name]
@@ -254,19 +259,13 @@ def run(
     return Table(f"run of {target}", ["name", "status", "seconds", "run"], table)
 
 
-def _named_output(target: str, set: Mapping[str, Any] | None, source: str) -> Path:
-    from daintree.pipeline.addresses import find_run, parse_address, pipeline_of
+def _output_of_run(settings: Settings, address: Address) -> Path:
+    from daintree.pipeline.addresses import find_output, pipeline_of
     from daintree.store.store import open_store
 
-    if set or source:
-        raise UsageError(
-            f"{target} is a run that has a name: `set` and `source` cannot change it",
-            hint="leave one of them out",
-        )
-    settings, address = _settings(), parse_address(target)
     store = open_store(settings)
     return store.output_path(
-        index_record_of(find_run(store, address, pipeline_of(settings.root, address)))
+        index_record_of(find_output(store, address, pipeline_of(settings.root, address)))
     )
 
 
@@ -275,16 +274,17 @@ def _settings() -> Settings:
 
 
 def _planned(pipeline: str, set: Mapping[str, Any] | None, source: str, **more: Any) -> Planned:
-    settings = _settings()
-    values = tuple(f"{name}={as_argument(value)}" for name, value in (set or {}).items())
-    request = Request(
+    return plan_request(_settings(), _request(pipeline, set, source, **more), fetch=True)
+
+
+def _request(pipeline: str, set: Mapping[str, Any] | None, source: str, **more: Any) -> Request:
+    return Request(
         pipeline=pipeline,
         directory=Path.cwd(),
         sources=(source,) if source else (),
-        set=values,
+        set=tuple(f"{name}={as_argument(value)}" for name, value in (set or {}).items()),
         **more,
     )
-    return plan_request(settings, request, fetch=True)
 
 
 def _names(target: str) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -24,7 +25,13 @@ from daintree.commands.command import (
 from daintree.errors import SourceError, StoreError, UsageError
 from daintree.pipeline.decisions import BoundStage, Decision, Hit, Pending
 from daintree.pipeline.plan import Plan, Planned, read_last_runs, refusals, results_of_other_runner
-from daintree.pipeline.reasons import Link, chain_of_causes, nearest_runs, reason
+from daintree.pipeline.reasons import (
+    Link,
+    chain_of_causes,
+    nearest_runs,
+    origins_of_changes,
+    reason,
+)
 from daintree.pipeline.session import Request, Session
 from daintree.spec.pipeline import Pipeline, load_pipeline
 from daintree.store.records import RunManifest
@@ -116,8 +123,11 @@ def plan_table(planned: Planned) -> list[str]:
         word = colour(status, _SHADES[status.lower()], sys.stdout)
         shaded.append(line[:start] + word + line[start + len(status) :])
     title = f"{plan.pipeline.name}: runner {plan.runner}, source {plan.origins}, store {session.store.url}"
-    hints = dict.fromkeys(f"hint: {e.hint}" for e in refusals(session, plan).values() if e.hint)
-    return [title, lines[0], *shaded, _cost(session, plan), *hints]
+    hints = [f"hint: {e.hint}" for e in refusals(session, plan).values() if e.hint]
+    caused = (stage.name for stage in plan.stages if origins_of_changes(session, plan, stage))
+    for name in islice(caused, 1):
+        hints.append(f"hint: doit plan {plan.pipeline.name}:{name} --why tells what caused that")
+    return [title, lines[0], *shaded, _cost(session, plan), *dict.fromkeys(hints)]
 
 
 def _cost(session: Session, plan: Plan) -> str:
@@ -149,16 +159,16 @@ class PlanCommand(DaintreeCommand):
     """Shows each stage as a hit, a miss or pending; runs and downloads nothing."""
 
     name = "plan"
-    doc_usage = "PIPELINE [--set stage.parameter=value …] [--json] | PIPELINE:STAGE --why"
+    doc_usage = "PIPELINE[:STAGE] [--set stage.parameter=value …] [--why] [--json]"
     doc_description = (
         "HIT: the output is in the store. MISS: the stage would run, for the reason given. PENDING: that depends on what "
-        "the stages before it write. The seconds are those of the stage's last run. A reason names the differences from the stage's last run and, where "
+        "the stages before it write. With STAGE: that stage and those before it. The seconds are those of the stage's last run. A reason names the differences from the stage's last run and, where "
         "another run of anyone differs in less, that one."
     )
     cmd_options = (
         *PLANNING,
         FORCE,
-        option("why", "of PIPELINE:STAGE: the whole chain of causes, down to the first", type=bool),
+        option("why", "the whole chain of causes of the stage, down to the first", type=bool),
         SWEEP,
         YES,
         JSON_OPTION,
@@ -172,15 +182,16 @@ class PlanCommand(DaintreeCommand):
             raise UsageError(
                 f"doit plan: {words[0]!r} is one name too many", hint=f"doit plan {self.doc_usage}"
             )
-        stage = ""
-        if options["why"]:
-            pipeline, _, stage = pipeline.partition(":")
+        pipeline, _, stage = pipeline.partition(":")
         request = request_of(pipeline, options, [word for word in words if "=" in word])
         forced = (*request.force, *(word for word in words if "=" not in word))
         made = plan_request(self.settings, msgspec.structs.replace(request, force=forced))
         if options["why"]:
             self._print_causes(made, stage or made.plan.stages[-1].name, options["json"])
-        elif options["json"]:
+            return
+        if stage:
+            made = made._replace(plan=made.plan.up_to(stage))
+        if options["json"]:
             print_json(plan_as_json(made))
         else:
             print("\n".join(plan_table(made)))

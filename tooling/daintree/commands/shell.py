@@ -26,7 +26,7 @@ from daintree.commands.name import fixed_address
 from daintree.components import ComponentVersion, directory_of
 from daintree.concurrency import side_by_side
 from daintree.errors import ArtifactDamaged, SourceError, StoreError, UsageError
-from daintree.pipeline.addresses import Address, find_run, is_run, named_runs
+from daintree.pipeline.addresses import Address, find_output, named_runs
 from daintree.pipeline.decisions import BoundStage, Hit, inputs_of
 from daintree.pipeline.output_directory import Copied, copy_of, publish_copy
 from daintree.pipeline.plan import Plan, Planned
@@ -64,10 +64,8 @@ class Pull(DaintreeCommand):
         target, *words = names
         pipeline, _, stage = target.partition(":")
         request, to = request_of(pipeline, options, words), options["to"]
-        if is_run(self.root, target):
-            self._pull_run(fixed_address(target, request), request, to)
-        elif "@" in target:
-            self._pull_named(fixed_address(target, request), request, to)
+        if address := fixed_address(self.root, target, request):
+            (self._pull_named if address.name else self._pull_run)(address, request, to)
         elif ":" in target:
             self._pull_stage(request, stage, to)
         else:
@@ -107,11 +105,7 @@ class Pull(DaintreeCommand):
 
     def _pull_run(self, address: Address, request: Request, to: str) -> None:
         store = open_store(self.settings, verify=request.verify)
-        run = find_run(store, address)
-        if not run.output:
-            raise UsageError(
-                f"run {run.run} failed: it {run.failure}", hint="only what has an output is pulled"
-            )
+        run = find_output(store, address)
         for path in copy_run(store, self.root, run, self._directory(to, run.pipeline, run.stage)):
             print(path)
 

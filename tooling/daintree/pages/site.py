@@ -28,7 +28,7 @@ from daintree.pipeline.run_diff import difference
 from daintree.spec.component import word
 from daintree.store.records import FileEntry, RunManifest, short_run
 from daintree.store.run_index import Query as RunQuery
-from daintree.terminal import count, duration, printable, size, streamed
+from daintree.terminal import count, duration, number, printable, size, streamed
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -376,7 +376,7 @@ def _environment() -> Any:
         "short_run": short_run,
         "when": lambda time: time[:16].replace("T", " "),
         "plain": _plain,
-        "number": lambda value: f"{value:.6g}",
+        "number": number,
         "sparkline": lambda entries: graph.sparkline([e.seconds for e in reversed(entries)]),
         "chart_series": lambda series: msgspec.json.encode(series).decode(),
         "clean_html": _marked_safe,

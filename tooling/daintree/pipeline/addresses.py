@@ -74,12 +74,35 @@ def find_run(store: Store, address: Address, pipeline: Pipeline | None = None) -
     else:
         run = store.records.find_run(address.subject)
     if run is None:
-        known = store.records.stages_with_history(address.subject) if address.stage else []
-        hint = nearest(address.stage, [stage for _, stage in known])
+        hint = _nearest_recorded(store, address) or "`doit history` lists the runs"
+        raise UsageError(f"there is no run {str(address)!r}", hint=hint)
+    return run
+
+
+def find_output(store: Store, address: Address, pipeline: Pipeline | None = None) -> RunManifest:
+    """The run at an address, which has an output. Raises as `find_run` does, and UsageError for a run that failed."""
+    run = find_run(store, address, pipeline)
+    if run.output is None:
         raise UsageError(
-            f"there is no run {str(address)!r}", hint=hint or "`doit history` lists the runs"
+            f"run {run.run} failed: it {run.failure}", hint=f"doit show {run.run} has its log"
         )
     return run
+
+
+def _nearest_recorded(store: Store, address: Address) -> str:
+    """A hint at the pipelines, or the stages of one, that have runs; "" for what looks like a run's id."""
+    if _RUN.fullmatch(address.subject):
+        return ""
+    stages: dict[str, list[str]] = {}
+    for pipeline, stage in store.records.stages_with_history():
+        stages.setdefault(pipeline, []).append(stage)
+    if address.subject not in stages:
+        return nearest(address.subject, list(stages))
+    if address.stage:
+        return nearest(address.stage, stages[address.subject])
+    return f"of which stage? {address.subject}:" + f", {address.subject}:".join(
+        stages[address.subject]
+    )
 
 
 def named_run(store: Store, address: Address, stage: str = "") -> RunManifest:
@@ -88,17 +111,12 @@ def named_run(store: Store, address: Address, stage: str = "") -> RunManifest:
     A name that nobody has given may be a run's id, or its beginning.
     """
     stage = address.stage or stage
-    try:
-        record = read_name(store, address)
-    except UsageError:
-        run = store.records.find_run(address.name) if len(address.name) >= FEWEST_DIGITS else None
-        if (
-            run is None
-            or run.output is None
-            or (run.pipeline, run.stage) != (address.subject, stage)
-        ):
-            raise
-        return run
+    record = store.records.read_name(address.subject, address.name)
+    if (record is None or not record.runs) and len(address.name) >= FEWEST_DIGITS:
+        run = store.records.find_run(address.name)
+        if run and run.output and (run.pipeline, run.stage) == (address.subject, stage):
+            return run
+    record = _leading(store, address, record)
     if not stage and len(record.runs) == 1:
         [stage] = record.runs
     if stage not in record.runs:
@@ -120,17 +138,22 @@ def named_runs(store: Store, address: Address) -> dict[str, RunManifest]:
 
 def read_name(store: Store, address: Address) -> NameRecord:
     """The record of a name that leads to runs. Raises UsageError where there is none."""
-    record = store.records.read_name(address.subject, address.name)
-    if record is None or not record.runs:
-        known = [record.name for record in store.records.names(address.subject) if record.runs]
-        raise UsageError(
-            f"no run of {address.subject} has the name {address.name!r}",
-            hint=nearest(address.name, known, otherwise="`doit name --list` shows the names")
-            if known
-            else f"doit name {msgspec.structs.replace(address, name='')} {address.name} gives it to "
-            + ("its last run" if address.stage else "its last execution"),
-        )
-    return record
+    return _leading(store, address, store.records.read_name(address.subject, address.name))
+
+
+def _leading(store: Store, address: Address, record: NameRecord | None) -> NameRecord:
+    """The record at an address, which leads to runs. Raises UsageError where it does not."""
+    if record is not None and record.runs:
+        return record
+    known = [record.name for record in store.records.names(address.subject) if record.runs]
+    if known:
+        hint = nearest(address.name, known, otherwise="`doit name --list` shows the names")
+    elif store.records.stages_with_history(address.subject):
+        hint = f"doit name {msgspec.structs.replace(address, name='')} {address.name} gives it to "
+        hint += "its last run" if address.stage else "its last execution"
+    else:
+        hint = _nearest_recorded(store, address) or f"doit run {address.subject}"
+    raise UsageError(f"no run of {address.subject} has the name {address.name!r}", hint=hint)
 
 
 def read_named(store: Store, record: NameRecord, stage: str) -> RunManifest:

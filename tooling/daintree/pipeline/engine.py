@@ -89,7 +89,8 @@ class PipelineRun:
 
     def _wanted(self) -> set[str]:
         """The stages that the run is to end with, and all that they depend on."""
-        return self._ends() | self._ancestors()
+        ends = self._ends()
+        return ends | self.plan.ancestors(ends)
 
     @property
     def is_chain(self) -> bool:
@@ -255,7 +256,7 @@ class PipelineRun:
 
     def _take_needs(self) -> None:
         """Take the outputs of all that the one stage depends on from the store. Raises UsageError for one that is not there."""
-        ancestors = self._ancestors()
+        ancestors = self.plan.ancestors(self._ends())
         for before in self.plan.stages:
             if before.name in ancestors and self.results.keys() >= set(before.needs):
                 hit = isinstance(self._decisions[before.name], Hit)
@@ -268,14 +269,6 @@ class PipelineRun:
                 f"--only {self._target}: the store has no output of {', '.join(missing)} for it to read",
                 hint=f"doit run {self.plan.pipeline.name}:{plain_stage(missing[0])} first, or leave --only out",
             )
-
-    def _ancestors(self) -> set[str]:
-        """The stages that those which the run is to end with depend on, directly or not."""
-        ends, ancestors = self._ends(), set[str]()
-        for stage in reversed(self.plan.stages):
-            if stage.name in ends | ancestors:
-                ancestors.update(stage.needs)
-        return ancestors
 
     def _output_directory(self) -> Path | None:
         """The directory that gets the output, None when none does.

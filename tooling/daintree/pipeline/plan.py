@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeVar
 
@@ -58,6 +58,23 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """The stage of this name. Raises UsageError, with the nearest name, where there is none."""
         self.pipeline.stage(name)
         return next(stage for stage in self.stages if stage.name == name)
+
+    def up_to(self, name: str) -> Plan:
+        """The part of the plan that `doit run PIPELINE:STAGE` runs: the stage and all that it depends on. Raises UsageError for an unknown one."""
+        ends = {stage.name for stage in self.stages if stage.plain_name == name}
+        if not ends:
+            self.pipeline.stage(name)
+        wanted = ends | self.ancestors(ends)
+        stages = tuple(stage for stage in self.stages if stage.name in wanted)
+        return msgspec.structs.replace(self, stages=stages)
+
+    def ancestors(self, ends: Collection[str]) -> set[str]:
+        """The stages that these depend on, directly or not."""
+        ancestors: set[str] = set()
+        for stage in reversed(self.stages):
+            if stage.name in ends or stage.name in ancestors:
+                ancestors.update(stage.needs)
+        return ancestors
 
     @property
     def origins(self) -> str:

@@ -177,9 +177,8 @@ def chain_of_causes(session: Session, plan: Plan, name: str) -> list[Link]:
         seen.add(stage.name)
         decision = plan.decisions[stage.name]
         words = reason(session, plan, stage, decision)
-        before = _origins_of_changes(session, plan, stage) if isinstance(decision, Miss) else []
-        behind = bool(before) or isinstance(decision, Pending)
-        first = not behind and isinstance(decision, Miss)
+        before = origins_of_changes(session, plan, stage)
+        first = not before and isinstance(decision, Miss)
         links.append(Link(depth, stage.name, decision.status, words, first))
         if isinstance(decision, Pending):
             for need in decision.on:
@@ -193,10 +192,10 @@ def chain_of_causes(session: Session, plan: Plan, name: str) -> list[Link]:
     return links
 
 
-def _origins_of_changes(session: Session, plan: Plan, stage: BoundStage) -> list[tuple[str, str]]:
-    """The runs (locations) that the stage's last run read and that it would read now, of each need whose output is another."""
+def origins_of_changes(session: Session, plan: Plan, stage: BoundStage) -> list[tuple[str, str]]:
+    """The runs (locations) that the last run of a stage that misses read and that it would read now, of each need whose output is another."""
     last = session.last_run(stage.name)
-    if last is None:
+    if last is None or not isinstance(plan.decisions[stage.name], Miss):
         return []
     now = {n: d.record for n in stage.needs if isinstance(d := plan.decisions[n], Hit)}
     return [

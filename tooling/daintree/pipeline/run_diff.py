@@ -141,7 +141,7 @@ def compare(first: RunManifest, second: RunManifest, evidence: Evidence) -> RunD
             if (before := digests[0].get(name, "")) != (after := digests[1].get(name, ""))
         ),
         outputs=_output_changes(first, second, evidence.tables),
-        metrics=_changes(*evidence.metrics),
+        metrics=tuple(c for c in _changes(*evidence.metrics) if c.before != c.after),
         seconds=(first.seconds, second.seconds),
         peak_memory=(first.peak_memory, second.peak_memory),
     )

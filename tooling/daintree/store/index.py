@@ -198,7 +198,7 @@ class Records:
     def find_run(self, run: str) -> RunManifest | None:
         """The run with this id, or with the one id that begins so; None when there is none.
 
-        Raises UsageError when several ids begin so, and for a beginning of fewer than 6 characters; an id that is given whole is
+        Raises UsageError when several ids begin so, and for a beginning of fewer than 6 characters that an id may have; an id that is given whole is
         never either. The nonce at its end is an id, too.
         """
         paths: dict[str, str] = {}
@@ -210,7 +210,8 @@ class Records:
                 if name.startswith(run) or name.rpartition("-")[2].startswith(run):
                     paths[name] = path
         matching = [run] if run in paths else sorted(paths)
-        if run not in paths and len(run) < layout.FEWEST_DIGITS:
+        begins = bool(paths) or re.fullmatch("[0-9a-f]*", run)
+        if run not in paths and begins and len(run) < layout.FEWEST_DIGITS:
             raise UsageError(
                 f"{run!r} is too little of a run's id",
                 hint=f"give at least {layout.FEWEST_DIGITS} characters of it; `doit history` lists the runs",

@@ -168,7 +168,7 @@ class HistoryEntry(_Described, frozen=True, kw_only=True, omit_defaults=True, ta
     sketch: str = ""
     output: OutputSummary | None = None
     measured: bool = False
-    metrics: dict[str, float] = {}
+    metrics: dict[str, int | float] = {}
     abridged: bool = False
 
     @property
@@ -399,7 +399,9 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
         if isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{name}.")
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            flat[prefix + name] = float(value)
+            # Fails for one that is too large to be compared with others.
+            float(value)
+            flat[prefix + name] = value
     return flat
 
 
