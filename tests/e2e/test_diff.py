@@ -57,9 +57,9 @@ def test_the_chain_leads_down_to_the_first_cause(ran: Project) -> None:
     chain = ran.doit("plan", "words:count", "--set", "clean.fold=false", "--why", "--json").json()
     assert [link["stage"] for link in chain["chain"]] == ["count", "load", "clean"]
     assert chain["chain"][2]["reason"] == "params.fold true → false"
-    asked = ("plan", "words:count", "--set", "clean.fold=false")
+    arguments = ("plan", "words:count", "--set", "clean.fold=false")
     hint = "hint: doit plan words:count --why tells what caused that"
-    assert ran.doit(*asked).stdout.splitlines()[-1] == hint
+    assert ran.doit(*arguments).stdout.splitlines()[-1] == hint
     assert "hint:" not in ran.doit("plan", "words:clean", "--set", "clean.fold=false").stdout
     assert [s["name"] for s in ran.doit("plan", "words:clean", "--json").json()["stages"]] == [
         *("load", "clean")

@@ -105,7 +105,7 @@ def test_what_cannot_be_named_is_said(ran: Project) -> None:
         (("wrods", "x"), "did you mean 'words'?"),
         (("wrods:count", "x"), "did you mean 'words'?"),
         (("wrods@first", "x"), "did you mean 'words'?"),
-        (("--remove", "words", "x"), "`doit name --list` shows the names"),
+        (("--remove", "words", "x"), "no run of words has the name 'x'"),
         (("words", "x", "--note", "n" * 2000), "--note: 2000 characters"),
     ):
         assert complaint in ran.doit("name", *arguments).complaint()

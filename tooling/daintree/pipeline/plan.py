@@ -66,7 +66,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             self.pipeline.stage(name)
         wanted = ends | self.ancestors(ends)
         stages = tuple(stage for stage in self.stages if stage.name in wanted)
-        return msgspec.structs.replace(self, stages=stages)
+        decisions = {stage.name: self.decisions[stage.name] for stage in stages}
+        return msgspec.structs.replace(self, stages=stages, decisions=decisions)
 
     def ancestors(self, ends: Collection[str]) -> set[str]:
         """The stages that these depend on, directly or not."""
