@@ -176,7 +176,16 @@ def test_logins_of_docker_auth_config_are_given_to_the_command(
         ("secret packages: not found", "build_secrets"),
         ("dockerfile parse error line 3: unknown instruction: ECHO", "does not know"),
         ("pull access denied for x", "an image that the Dockerfile names is not here"),
+        ("toomanyrequests: You have reached your pull rate limit.", "no more requests for now"),
+        ("failed to resolve reference x.example/a:9: x.example/a:9: not found", "no such image"),
+        ("failed to create LLB definition: docker.io/library/no:1: not found", "no such image"),
+        ("manifest for python:9 not found: manifest unknown", "no such image"),
+        ("Get https://x/v2/: x509: certificate has expired", "does not trust the certificate"),
         ("exit code: 3", "mend the step"),
+        ('failed to compute cache key: "/missing.txt" not found: not found', "mend the step"),
+        ("The command '/bin/sh -c echo denied' returned a non-zero code: 1", "mend the step"),
+        ("process update-ca-certificates did not complete successfully: exit code: 1", "mend"),
+        ("OCI runtime create failed: exec: /x: permission denied: unknown", "mend the step"),
     ],
 )
 def test_a_build_that_failed_has_a_hint(reason: str, hint: str) -> None:

@@ -99,7 +99,11 @@ def test_a_full_disk_in_the_stream() -> None:
         ("unauthorized: authentication required", "docker login registry.example"),
         ("http: server gave HTTP response to HTTPS client", "insecure-registries"),
         ("dial tcp: lookup registry.example: no such host", "cannot reach registry.example"),
+        ("Get https://x/v2/: x509: certificate signed by unknown authority", "does not trust"),
+        ("toomanyrequests: You have reached your pull rate limit", "no more requests for now"),
+        ("net/http: TLS handshake timeout", "cannot reach registry.example"),
         ("received unexpected HTTP status: 500", "run it again"),
+        ("open /var/lib/docker/x: permission denied", "run it again"),
     ],
 )
 def test_a_push_that_failed_has_a_hint(reason: str, hint: str) -> None:

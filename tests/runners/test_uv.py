@@ -28,6 +28,9 @@ def test_where_packages_come_from_is_the_users_to_say() -> None:
     assert environ.items() <= uv_variables(environ, {}).items()
 
 
+FAILED = "error: Failed to fetch: https://packages.example/simple/alpha/\n  cause: "
+
+
 @pytest.mark.parametrize(
     "name",
     ["UV_PYTHON", "UV_SYSTEM_PYTHON", "UV_CONSTRAINT", "UV_NO_VERIFY_HASHES", "PYTHONPATH",
@@ -138,6 +141,21 @@ def test_a_long_complaint_is_cut_to_its_end() -> None:
     assert len(complaint(Finished(1, b"", text.encode())).splitlines()) == 20
 
 
+def test_advice_of_several_paragraphs_is_left_out_to_its_end() -> None:
+    text = (
+        "error: Failed to build `alpha`\n\n"
+        "hint: `alpha` depends on `numpy`. Add it under:\n\n"
+        '[tool.uv.extra-build-dependencies]\nalpha = ["numpy"]\n\n'
+        "or `uv pip install numpy` and re-run with `--no-build-isolation`.\n\n"
+        "hint: An index could not be queried (401 Unauthorized)\n"
+    )
+    words = complaint(Finished(1, b"", text.encode()))
+    assert words.split("\n\n") == [
+        "error: Failed to build `alpha`",
+        "hint: An index could not be queried (401 Unauthorized)",
+    ]
+
+
 def test_no_complaint_at_all() -> None:
     assert complaint(Finished(-9, b"", b"")) == "uv ended with exit code -9"
 
@@ -159,6 +177,22 @@ def test_an_index_that_cannot_be_reached(
 @pytest.mark.parametrize(
     ("text", "advice"),
     [
+        ("error: Failed to initialize cache at /x\n  cause: Permission denied", "UV_CACHE_DIR"),
+        ("error: Failed to read `--find-links` directory: /x", "pip.conf) is missing"),
+        ("error: Failed to parse environment variable `UV_X` with invalid value", "unset it"),
+        (FAILED + "invalid peer certificate: UnknownIssuer", "SSL_CERT_FILE"),
+        (FAILED + "invalid peer certificate: Expired", "has expired"),
+        (FAILED + "invalid peer certificate: NotValidForName", "the name that the certificate"),
+        (FAILED + "received corrupt message of type InvalidContentType", "write http://"),
+        (
+            FAILED + "HTTP status client error (407 Proxy Authentication Required)",
+            "the proxy wants",
+        ),
+        (FAILED + "HTTP status client error (429 Too Many Requests)", "run it again later"),
+        (FAILED + "HTTP status server error (503 Service Unavailable)", "run it again later"),
+        (FAILED + "operation timed out", "UV_HTTP_TIMEOUT"),
+        (FAILED + "dns error", "check the network"),
+        ("cause: Because you require alpha==1 and alpha==2, yours are unsatisfiable", "lock anew"),
         ("cause: No space left on device (os error 28)", "free some space there"),
         ("cause: HTTP status client error (401 Unauthorized)", "wants credentials"),
         ("error: Failed to build `alpha==1.0`", "there is no wheel"),

@@ -25,7 +25,7 @@ from daintree import __version__
 from daintree.components import DOCKERFILE, read_instructions, with_pins, with_platform
 from daintree.digest import short
 from daintree.errors import EngineError, ImageError
-from daintree.images.engine import NO_LOGIN, NO_REGISTRY, connected, engine_refusal
+from daintree.images.engine import connected, engine_refusal, registry_hint
 from daintree.images.reference import (
     BUILT_BY_LABEL,
     COMPONENT_LABEL,
@@ -58,6 +58,7 @@ _PREFIXES = re.compile(
 # The flags that the classic builder knows of the instructions that have others in BuildKit.
 _CLASSIC_FLAGS = ("--chown", "--from")
 _OF_PLATFORM = re.compile(r"\$\{?(?:BUILD|TARGET)(?:PLATFORM|OS|ARCH|VARIANT)\b")
+_STEP_FAILED = re.compile(r"returned a non-zero code|did not complete successfully")
 _NO_SUCH_WORD = re.compile(r"unknown instruction|unknown flag|dockerfile parse error", re.I)
 _NO_COMMAND = "no `docker` command here can"
 INSTALL_BUILDKIT = (
@@ -382,8 +383,12 @@ def build_failure(
     if refusal.hint:
         return refusal
     small = reason.lower()
-    if any(sign in small for sign in (*NO_LOGIN, *NO_REGISTRY, "manifest unknown")):
-        hint = "an image that the Dockerfile names is not here and could not be pulled: docker pull it, or docker login to its registry"
+    # A step that has failed is told with its command, which may say anything.
+    unreached = "" if _STEP_FAILED.search(reason) else registry_hint("REGISTRY", reason)
+    if unreached:
+        hint = (
+            f"an image that the Dockerfile names is not here and could not be pulled: {unreached}"
+        )
     elif unset_secrets or ("secret" in small and "not found" in small):
         name = next(iter(unset_secrets), "its id")
         hint = f"build_secrets in [tool.daintree] says which variable holds a secret: {name} = NAME"

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -35,9 +36,34 @@ if TYPE_CHECKING:
 OnLine = Callable[[str], None]
 
 TIMEOUT_SECONDS = 600
-# Signs that the engine is not, or no longer, logged in, and that it does not reach a registry.
-NO_LOGIN = ("unauthorized", "no basic auth credentials", "denied", "authentication required")
-NO_REGISTRY = ("connection refused", "no such host", "i/o timeout", "no route to host")
+# Signs of a registry that the engine does not get through to, or that refuses, and the hint for each.
+_REGISTRY_HINTS = (
+    (
+        r"toomanyrequests|too many requests|rate limit",
+        "{0} takes no more requests for now: docker login {0}, or run it again later",
+    ),
+    (
+        "server gave http response to https client",
+        "the engine must be told that {0} speaks plain HTTP: insecure-registries in its daemon.json",
+    ),
+    (
+        "x509:|certificate",
+        "the engine does not trust the certificate of {0}: give it the authority's, in its certs.d",
+    ),
+    (
+        r"unauthorized|no basic auth credentials|(?<!permission )denied|authentication required",
+        "docker login {0}",
+    ),
+    (
+        r"manifest (unknown|for \S+ not found)|name unknown|(llb definition|resolve \S+).*: not found",
+        "{0} has no such image: check its name and its tag or digest",
+    ),
+    (
+        r"connection refused|no such host|i/o timeout|no route to host|network is unreachable"
+        r"|handshake timeout|server misbehaving|deadline exceeded|request canceled",
+        "the engine cannot reach {0}; is the registry running?",
+    ),
+)
 _FULL = "no space left on device"
 
 
@@ -238,7 +264,9 @@ def pull_image(client: APIClient, repository: Repository, digest: str, platform:
         for event in events:
             if "error" in event:
                 refusal = engine_refusal(f"pull {reference}", str(event["error"]))
-                raise ImageError(refusal.message, hint=refusal.hint or f"docker pull {reference}")
+                hint = registry_hint(repository.host, refusal.message)
+                hint = refusal.hint or hint or f"try it by hand: docker pull {reference}"
+                raise ImageError(refusal.message, hint=hint)
         return str(client.inspect_image(reference)["Id"])
 
 
@@ -309,13 +337,11 @@ def push_failure(reference: str, host: str, reason: str) -> ImageError:
     refusal = engine_refusal(f"push {reference}", reason)
     if refusal.hint:
         return refusal
-    small = reason.lower()
-    if "server gave http response to https client" in small:
-        hint = f"the engine must be told that {host} speaks plain HTTP: insecure-registries in its daemon.json"
-    elif any(sign in small for sign in NO_LOGIN):
-        hint = f"docker login {host}"
-    elif any(sign in small for sign in NO_REGISTRY):
-        hint = f"the engine cannot reach {host}; is the registry running?"
-    else:
-        hint = "run it again"
+    hint = registry_hint(host, reason) or "run it again"
     return ImageError(f"cannot push {reference}: {reason.strip()}", hint=hint)
+
+
+def registry_hint(registry: str, reason: str) -> str:
+    """The hint for an engine's words about a registry that it cannot use; "" for all others."""
+    hints = (hint for sign, hint in _REGISTRY_HINTS if re.search(sign, reason, re.IGNORECASE))
+    return next(hints, "").format(registry)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from daintree.components import ComponentVersion
 from daintree.errors import EngineError, EnvironmentFailed, ImageError, StageFailed, UsageError
 from daintree.images.builders import build_version
-from daintree.images.engine import connect, engine_errors, pull_image
+from daintree.images.engine import connect, engine_errors, engine_refusal, pull_image
 from daintree.images.image_versions import published_digest
 from daintree.images.reference import (
     COMPONENT_LABEL,
@@ -131,7 +131,7 @@ def _starting(job: Job) -> Iterator[None]:
                 f"stage {job.label}: the Docker engine does not see this machine's directories: {reason}",
                 hint="use an engine on this machine that shares them, or --runner local",
             ) from error
-        hint = ""
+        hint = engine_refusal("start it", reason).hint
         if job.resources.gpu and "device driver" in reason:
             hint = "its resources ask for a GPU: install NVIDIA's container toolkit where the engine runs"
         raise StageFailed(f"stage {job.label}: cannot be started: {reason}", hint=hint) from error

@@ -113,18 +113,36 @@ _FROM_UV: Mapping[str, str] = {
 _NO_SPACE = "free some space there, or choose another directory (DAINTREE_ENVIRONMENTS)"
 _INCOMPLETE = "requirements.txt must be complete and with hashes: `doit lock` writes it so"
 _STRATEGY = "the first index that has a package is asked alone; UV_INDEX_STRATEGY=unsafe-best-match asks all of them"
+_CREDENTIALS = "the package index refuses: check its address and the credentials"
+_LATER = "the package index has trouble: run it again later"
 _ACCESS_HINTS = (
     ("No space left on device", _NO_SPACE),
     ("Disk quota exceeded", _NO_SPACE),
+    ("initialize cache", "name a directory that you may write to in UV_CACHE_DIR"),
+    ("`--find-links` directory", "find-links of uv or pip (UV_FIND_LINKS, pip.conf) is missing"),
+    ("environment variable `", "correct this variable, or unset it"),
+    ("Permission denied", "check who may write there, or choose another directory"),
+    ("Read-only file system", "choose a directory that can be written to"),
     ("network was disabled", "unset UV_OFFLINE, or go online once"),
     ("401 Unauthorized", "the package index wants credentials"),
-    ("403 Forbidden", "the package index refuses: check its address and the credentials"),
+    ("403 Forbidden", _CREDENTIALS),
+    ("407 Proxy", "the proxy wants credentials: name them in HTTPS_PROXY"),
+    ("proxy authorization", "the proxy wants credentials: name them in HTTPS_PROXY"),
+    ("429 Too Many", "the package index takes no more requests for now: run it again later"),
+    ("HTTP status server error", _LATER),
+    (
+        "certificate: Expired",
+        "the certificate has expired: check this machine's clock, or renew it",
+    ),
+    ("certificate: NotValidForName", "use the name that the certificate is made out to"),
+    ("invalid peer certificate", "SSL_CERT_FILE names a file of the authorities that you trust"),
+    ("InvalidContentType", "no https is spoken there: write http:// in the address"),
+    ("timed out", "run it again; UV_HTTP_TIMEOUT=120 waits longer"),
     ("Failed to fetch", "check the network and the proxy and index settings"),
     (
         "not found in the package registry",
         "check its name; UV_INDEX_URL or pip.conf name another index",
     ),
-    ("invalid peer certificate", "SSL_CERT_FILE names a file of the authorities that you trust"),
     ("--index-strategy", _STRATEGY),
 )
 _INSTALL_HINTS = (
@@ -134,10 +152,14 @@ _INSTALL_HINTS = (
     ("no wheels with a matching", "use another Python, or lock a version that has a wheel for it"),
     ("Failed to build", "there is no wheel for this Python and platform: lock another version"),
     ("no version of", "the package index has no such version: check its settings, or lock anew"),
+    ("are unsatisfiable", "its lines contradict each other, or this Python: lock anew"),
     ("Couldn't parse requirement", "`doit lock` writes requirements.txt from requirements.in"),
 )
 _LAST_LINES = 20
-_HINT = re.compile(r"(?m)^[^\S\n]*hint:.*(?:\n.*\S.*)*\n?")
+# Each to the next, or to the end: they have paragraphs.
+_HINT = re.compile(r"(?ms)^[^\S\n]*hint:.*?(?=^[^\S\n]*hint:|\Z)")
+# Options of uv's own, and settings that no environment here reads.
+_NOT_OURS = re.compile(r"`--|`uv |\[tool\.uv")
 
 
 def run_uv(
@@ -153,9 +175,9 @@ def run_uv(
 
 
 def complaint(failed: Finished) -> str:
-    """The end of what uv says on a failure, without credentials, and without its advice about options of its own."""
+    """The end of what uv says on a failure, without credentials, and without its advice about options and settings of its own."""
     text = re.sub(r"://[^/@\s]*@", "://", failed.complaint())
-    text = _HINT.sub(lambda hint: "" if "`--" in hint[0] else hint[0], text)
+    text = _HINT.sub(lambda hint: "" if _NOT_OURS.search(hint[0]) else hint[0], text)
     lines = [
         line for line in text.splitlines() if not line.startswith(("Using Python", "Resolved "))
     ]
