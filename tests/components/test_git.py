@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from daintree.components.git import attempt, git, ignored_by, ignored_paths, read_repository
+from daintree.components.git import (
+    Objects,
+    attempt,
+    checked_out,
+    git,
+    ignored_by,
+    ignored_paths,
+    read_repository,
+)
 from daintree.components.tree import WorkingTree
 from daintree.concurrency import Background
 from daintree.errors import GitError
@@ -169,6 +177,17 @@ def test_the_commits_of_a_repository(monorepo: Monorepo) -> None:
     repository = read_repository(monorepo.root)
     assert (repository.head, repository.parents, repository.upstream) == (second, (first,), "")
     assert repository.is_detached
+
+
+def test_a_checkout_of_a_commit_is_gone_with_its_private_objects(monorepo: Monorepo) -> None:
+    own = Objects(read_repository(monorepo.root)).directory
+    with checked_out(monorepo.root, monorepo.commit("first")) as root:
+        private = Objects(read_repository(root)).directory
+        assert private.is_dir()
+    assert not private.exists()
+    assert own.is_dir()
+    assert not root.exists()
+    assert str(root) not in monorepo.git("worktree", "list")
 
 
 def test_a_call_in_the_background() -> None:

@@ -232,15 +232,12 @@ def all_roots(
         *(["refs/tags"] if options["all_tags"] else []),
     ]
     if places:
-        from daintree.components.git import checked_out, commits_of, remove_objects
+        from daintree.components.git import checked_out, commits_of
 
         for commit in commits_of(settings.root, places):
             with checked_out(settings.root, commit) as root:
-                try:
-                    there = settings_at(root, settings)
-                    roots |= reached(there, store, environments, f" of {commit[:8]}", settings.root)
-                finally:
-                    remove_objects(root)
+                there = settings_at(root, settings)
+                roots |= reached(there, store, environments, f" of {commit[:8]}", settings.root)
     return roots
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from daintree.commands.command import print_json
 from daintree.components import discover_images, read_each_version
-from daintree.components.git import checked_out, commits_of, remove_objects
+from daintree.components.git import checked_out, commits_of
 from daintree.components.tree import WorkingTree
 from daintree.errors import DaintreeError, UsageError
 from daintree.images.reference import Repository, component_repository, version_tag
@@ -53,10 +53,7 @@ def _versions(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from _versions_at(settings.root, settings, "")
     for commit in commits_of(settings.root, BRANCHES):
         with checked_out(settings.root, commit) as root:
-            try:
-                yield from _versions_at(root, read_settings(root), f" of {commit[:8]}")
-            finally:
-                remove_objects(root)
+            yield from _versions_at(root, read_settings(root), f" of {commit[:8]}")
     for entry in open_store(settings).history():
         yield entry.component, entry.version
 

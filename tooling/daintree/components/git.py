@@ -298,7 +298,8 @@ def head(root: Path, directories: Iterable[str]) -> tuple[str, bool]:
 
 @contextmanager
 def checked_out(root: Path, commit: str) -> Iterator[Path]:
-    """Yield the project's root in a fresh checkout of a commit, which is gone afterwards. Raises GitError."""
+    """Yield the project's root in a fresh checkout of a commit; it is gone afterwards, with its private objects. Raises GitError."""
+    import shutil
     import tempfile
 
     prefix = os.fsdecode(read_repository(root).prefix)
@@ -312,6 +313,7 @@ def checked_out(root: Path, commit: str) -> Iterator[Path]:
             yield top / prefix
         finally:
             with suppress(GitError):
+                shutil.rmtree(objects_directory(read_repository(top)), ignore_errors=True)
                 git(root, "worktree", "remove", "--force", str(top))
 
 
@@ -387,13 +389,6 @@ def blob_id(content: bytes, like: str) -> str:
     digest.update(b"blob %d\0" % len(content))
     digest.update(content)
     return digest.hexdigest()
-
-
-def remove_objects(root: Path) -> None:
-    """Remove the private objects of the working tree at `root`, which is about to go itself. Raises GitError."""
-    import shutil
-
-    shutil.rmtree(objects_directory(read_repository(root)), ignore_errors=True)
 
 
 def unused_objects(before: float) -> list[Path]:
