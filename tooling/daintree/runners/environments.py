@@ -24,6 +24,7 @@ from daintree.runners.runner import (
     inspect_interpreter,
     minor_version,
 )
+from daintree.terminal import count
 
 SIZE_NOTE = "# installed size: "
 MADE_BY_NOTE = "# made by: doit lock "
@@ -230,8 +231,7 @@ class Environments:
         locked = _read(requirements)
         python = self._locate(locked)
         if not _is_whole(environment_of(python)):
-            source = requirements if locked.lines else None
-            self._make(environment_of(python), source, locked, announce)
+            _Installation(self.python, requirements, locked, announce).make(environment_of(python))
         # The time of its last use.
         with contextlib.suppress(OSError):
             os.utime(environment_of(python))
@@ -280,60 +280,52 @@ class Environments:
         name = f"{environment_class(python=self.python)}-{short(digest_record('environment', 2, decides))}"
         return self.directory / name / "bin" / "python"
 
-    def _make(
-        self,
-        environment: Path,
-        requirements: Path | None,
-        locked: LockedRequirements,
-        announce: Announce,
+
+class _Installation:
+    """The making of one environment, of which `announce` is told what takes long and why."""
+
+    def __init__(
+        self, python: str, requirements: Path | None, locked: LockedRequirements, announce: Announce
     ) -> None:
-        """Make the environment, unless another process makes it meanwhile."""
-        owner = locked.owner or str(requirements or "no packages")
+        self._python, self._locked, self._announce = python, locked, announce
+        self._requirements = requirements if locked.lines else None
+        self._owner = locked.owner or str(self._requirements or "no packages")
+
+    def make(self, environment: Path) -> None:
+        """Make the environment, unless another process makes it meanwhile. Raises EnvironmentFailed."""
         try:
             environment.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(_beside(environment, ".lock"), owner, announce) as lock:
+            with self._locked_file(_beside(environment, ".lock")) as lock:
                 if not _is_whole(environment):
-                    lost = missing_files(environment)
-                    if lost:
-                        announce(
-                            f"the environment for {owner} has lost {lost[0]}: it is made again"
-                        )
-                    # What was overwritten may be overwritten in uv's cache too: its files are the same.
-                    options = ("--no-cache",) if lost else ()
-                    self._replace(environment, requirements, locked, owner, lock, announce, options)
+                    self._replace(environment, lock)
         except OSError as error:
             raise EnvironmentFailed(
                 f"cannot write to {error.filename or environment}: {error.strerror}",
                 hint="`doit config` shows where environments are kept, and how to choose another place",
             ) from None
 
-    def _replace(
-        self,
-        environment: Path,
-        requirements: Path | None,
-        locked: LockedRequirements,
-        owner: str,
-        lock: int,
-        announce: Announce,
-        options: tuple[str, ...],
-    ) -> None:
+    def _replace(self, environment: Path, lock: int) -> None:
         partial = _beside(environment, ".partial")
+        lost = missing_files(environment)
+        if lost:
+            self._announce(
+                f"the environment for {self._owner} has lost {lost[0]}: it is made again"
+            )
         _remove(partial)
         try:
-            _uv(
-                ["venv", "--relocatable", "--no-project", "--python", self.python, partial],
-                owner,
-                lock,
-            )
-            if requirements is not None:
-                announce(_announcement(locked, owner))
+            venv = ["venv", "--relocatable", "--no-project", "--python", self._python]
+            self._uv([*venv, partial], lock)
+            if self._requirements is not None:
+                self._announce(self._announcement())
                 started = time.monotonic()
+                # What was overwritten may be overwritten in uv's cache too: its files are the same.
+                options = ["--no-cache"] if lost else []
                 install = ["pip", "install", "--require-hashes", *options]
-                _uv(
-                    [*install, "--python", f"{partial}/bin/python", "-r", requirements], owner, lock
-                )
+                install += ["--python", f"{partial}/bin/python", "-r"]
+                self._uv([*install, self._requirements], lock)
                 seconds = time.monotonic() - started
-                announce(f"installed {installed_size(partial / 'bin/python')} in {seconds:.1f} s")
+                size = installed_size(partial / "bin/python")
+                self._announce(f"installed {size} in {seconds:.1f} s")
             _write_file_list(partial)
             # What is there cannot be used: its interpreter or some of its files are gone.
             _remove(environment)
@@ -341,6 +333,49 @@ class Environments:
         except BaseException:
             _remove(partial)
             raise
+
+    def _uv(self, arguments: list[str | Path], lock: int) -> None:
+        # Imported here: an environment that is there needs none of it.
+        from daintree.runners.uv import complaint, install_hint, run_uv
+
+        # uv keeps the lock open: should this process be killed, the next one waits until its uv has
+        # ended, too.
+        done = run_uv(arguments, pass_fds=[lock])
+        if done.code:
+            indented = complaint(done).replace("\n", "\n    ")
+            raise EnvironmentFailed(
+                f"the environment for {self._owner} could not be made; uv says:\n    {indented}",
+                hint=install_hint(done.complaint()),
+            )
+
+    def _announcement(self) -> str:
+        packages = count(len(self._locked.packages), "package")
+        size = self._locked.size or "size not recorded"
+        return f"installing {packages} ({size}) for {self._owner}, the first time only"
+
+    @contextlib.contextmanager
+    def _locked_file(self, path: Path) -> Iterator[int]:
+        """Hold the lock file; yields its descriptor. Its holder's death frees it."""
+        announced = False
+        while True:
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    if not announced:
+                        announced = True
+                        self._announce(
+                            f"the environment for {self._owner} is being made already; waiting"
+                        )
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                # Whoever removes an environment removes its lock file, too.
+                with contextlib.suppress(FileNotFoundError):
+                    if os.path.samestat(os.stat(path), os.fstat(lock)):
+                        yield lock
+                        return
+            finally:
+                os.close(lock)
 
 
 def _read(requirements: Path | None) -> LockedRequirements:
@@ -411,53 +446,6 @@ def installed_size(python: Path) -> str:
             return f"{amount:.0f} {unit}"
         amount /= 1000
     return f"{amount:.1f} GB"
-
-
-def _uv(arguments: list[str | Path], owner: str, lock: int) -> None:
-    # Imported here: an environment that is there needs none of it.
-    from daintree.runners.uv import complaint, install_hint, run_uv
-
-    # uv keeps the lock open: should this process be killed, the next one waits until its uv has
-    # ended, too.
-    done = run_uv(arguments, pass_fds=[lock])
-    if done.code:
-        text = complaint(done)
-        whose = f" for {owner}" if owner else ""
-        indented = text.replace("\n", "\n    ")
-        raise EnvironmentFailed(
-            f"the environment{whose} could not be made; uv says:\n    {indented}",
-            hint=install_hint(done.complaint()),
-        )
-
-
-def _announcement(locked: LockedRequirements, owner: str) -> str:
-    count = len(locked.packages)
-    packages = "1 package" if count == 1 else f"{count} packages"
-    size = locked.size or "size not recorded"
-    return f"installing {packages} ({size}) for {owner}, the first time only"
-
-
-@contextlib.contextmanager
-def _locked(path: Path, owner: str, announce: Announce) -> Iterator[int]:
-    """Hold the lock file; yields its descriptor. Its holder's death frees it."""
-    announced = False
-    while True:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if not announced:
-                    announced = True
-                    announce(f"the environment for {owner} is being made already; waiting")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            # Whoever removes an environment removes its lock file, too.
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.stat(path), os.fstat(lock)):
-                    yield lock
-                    return
-        finally:
-            os.close(lock)
 
 
 def _beside(path: Path, suffix: str) -> Path:
