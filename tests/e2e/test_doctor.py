@@ -42,7 +42,7 @@ def clustered(
 def test_a_fresh_clone_has_all_that_the_local_runner_needs(project: Project) -> None:
     finished = project.doit("doctor", "--runner", "local", "--json")
     assert finished.code == 0, finished.stderr
-    names = ("python", "git", "uv", "environments", "store", "snapshots", "logs")
+    names = ("python", "git", "uv", "environments", "store", "snapshots", "runs")
     assert states(finished) == dict.fromkeys(names, "ok")
 
 
@@ -53,6 +53,28 @@ def test_a_store_that_cannot_be_written_is_missing(project: Project) -> None:
     [line] = [line for line in finished.stdout.splitlines() if line.startswith("store")]
     assert line.split()[1] == "missing"
     assert "Traceback" not in finished.stderr
+
+
+def test_damage_of_the_latest_runs_is_named_and_repaired_by_a_run(project: Project) -> None:
+    output = project.outputs("words")["load"]
+
+    def line() -> str:
+        finished = project.doit("doctor", "--runner", "local")
+        return next(row for row in finished.stdout.splitlines() if row.startswith("runs "))
+
+    assert "3 stages: the latest run's output and log are whole" in line()
+    file = next(path for path in output.rglob("*") if path.is_file())
+    for path in (output, file):
+        path.chmod(0o755)
+    file.write_bytes(b"something else")
+    assert f"unknown  of 3 latest runs, words:load: output file {file.name} is damaged" in line()
+    project.run("words")
+    assert "whole" in line()
+    for log in Path(project.environ["DAINTREE_STORE"]).rglob("log.txt"):
+        log.parent.chmod(0o755)
+        log.chmod(0o644)
+        log.write_text("other words")
+    assert "its log is damaged in the store, and 2 more" in line()
 
 
 def test_an_engine_that_is_not_there_is_missing(project: Project) -> None:

@@ -7,8 +7,9 @@ import os
 import platform
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -36,10 +37,13 @@ from daintree.store.integrity import walk
 from daintree.store.s3 import SCHEME
 from daintree.terminal import columns, count, nearest, size
 
+if TYPE_CHECKING:
+    from daintree.store.store import Store
+
 _LOOPBACK = re.compile(r"localhost\b|127\.|\[::1\]")
 _MADE_AGAIN = "nothing to do: the next run that needs one makes it again"
-# Logs that the doctor looks for.
-MOST_LOGS = 100
+# Stages whose latest runs the doctor looks at.
+MOST_STAGES = 100
 START = {
     "store": "docker compose up -d minio",
     "registry": "docker compose up -d registry",
@@ -290,11 +294,11 @@ def _environments(directory: Path) -> str:
 
 
 def _local_state(settings: Settings) -> Iterator[Check]:
-    """Check what earlier runs have left on this machine: snapshots, the cache and logs."""
+    """Check what earlier runs have left on this machine: snapshots, the cache and runs."""
     yield checked("snapshots", lambda: _snapshots(settings))
     if settings.store.startswith(SCHEME):
         yield checked("cache", lambda: _directory_state(settings.cache, "entry"))
-    yield checked("logs", lambda: _logs(settings), unknown=DaintreeError)
+    yield checked("runs", lambda: _runs(settings), unknown=DaintreeError)
 
 
 def _snapshots(settings: Settings) -> str:
@@ -342,23 +346,40 @@ def _require_directory(directory: Path) -> None:
             )
 
 
-def _logs(settings: Settings) -> str:
-    """Check that the logs of the latest runs are there. Raises DaintreeError where one is not."""
+def _runs(settings: Settings) -> str:
+    """Check that outputs and logs of the latest runs are as they were published. Raises DaintreeError where one is not."""
     from daintree.store.store import open_store
 
     store = open_store(settings)
-    lost, looked = [], 0
-    for pipeline, stage in store.records.stages_with_history()[:MOST_LOGS]:
-        run = next(iter(store.history(pipeline, stage)), None)
-        if run is not None:
+    faults, looked = [], 0
+    for pipeline, stage in store.records.stages_with_history()[:MOST_STAGES]:
+        for entry in islice(store.history(pipeline, stage), 1):
             looked += 1
-            lost += [] if store.log_path(run.location).is_file() else [f"{pipeline}:{stage}"]
-    if lost:
+            fault = _run_fault(store, entry.location)
+            faults += [f"{pipeline}:{stage}: {fault}"] if fault else []
+    if faults:
+        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
         raise DaintreeError(
-            f"the latest runs of {', '.join(lost)} have lost their logs",
-            hint="nothing to do: the next run of a stage writes its own",
+            f"of {count(looked, 'latest run')}, {faults[0]}{more}",
+            hint="`doit run PIPELINE` computes or fetches damaged outputs again; a stage's next run writes its own log",
         )
-    return f"{count(looked, 'stage')}: the latest run's log is there"
+    return f"{count(looked, 'stage')}: the latest run's output and log are whole"
+
+
+def _run_fault(store: Store, location: str) -> str:
+    """The damage of a run's record, log and, where it is on this machine, output; "" for none. Raises StoreError."""
+    run = store.read_run(location)
+    if run is None:
+        return "its run record is missing or damaged"
+    fault = store.log_fault(run)
+    if fault or run.output is None:
+        return fault
+    [record] = store.lookup([run.keys.content])
+    local = store.shared is None or os.path.isdir(store.local.path(location))
+    if record is None or record.location != location or not local:
+        return ""
+    damage = store.local.damage(record)
+    return damage.message if damage else ""
 
 
 def _writable(settings: Settings) -> str:
