@@ -36,9 +36,9 @@ def keep_log(run: RunManifest, store: Store, content: bytes) -> None:
 
 def test_a_row_says_what_when_by_whom_and_why(manifest: RunManifest, failed: RunManifest) -> None:
     assert history_table([manifest, failed]) == [
-        "run       began             stage   result  took    by          commit     parameters  reason",
-        "0a1b2c3d  2024-01-02 03:04  x:join  ok      12.3 s  ada@engine  ffffffff+  -           params.rate 1.0 → 0.5",
-        "r2        2024-01-02 03:04  x:join  FAILED  12.3 s  @engine     -          -           ended with exit code 3",
+        "run       began             stage   result  took    parameters  reason                  by          commit",
+        "0a1b2c3d  2024-01-02 03:04  x:join  ok      12.3 s  -           params.rate 1.0 → 0.5   ada@engine  ffffffff+",
+        "r2        2024-01-02 03:04  x:join  FAILED  12.3 s  -           ended with exit code 3  @engine     -",
     ]
 
 

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.documentation.page import SET_UP, Block, Command, blocks, earlier_pages
-from tests.documentation.screens import UNKNOWN
+from tests.documentation.screens import UNKNOWN, WIDTH
 
 ROOT = Path(__file__).parents[2]
 SHOWN_DAY = datetime(2026, 3, 1, tzinfo=UTC)
@@ -54,6 +54,7 @@ class Reader:
             "UV_CACHE_DIR": str(Path.home() / ".cache/uv"),
             "LANG": "C.UTF-8",
             "USER": "ana",
+            "COLUMNS": str(WIDTH),
             # As on a terminal, where what goes to stdout and stderr appears in the order of writing.
             "PYTHONUNBUFFERED": "1",
             **{

@@ -1,16 +1,26 @@
 """What a page shows of what a command printed: whether it is true, and what to show in its place.
 
 What differs from run to run (durations, sizes, ids) is brought to one form before it is compared; a line `…` stands for
-any lines, and in a new screen a line `?` asks for all.
+any lines, and in a new screen a line `?` asks for all. What is too wide for a page goes on in the next line, indented.
 """
 
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 
 ELISION = "…"
 UNKNOWN = "?"
+# Columns of a screen on a page; the program cuts its tables to them.
+WIDTH = 110
+# Where a table is cut depends on how wide the columns before are, which varies.
+CUT_MARGIN = 24
+
+_FOLD = textwrap.TextWrapper(
+    WIDTH, subsequent_indent=" " * 8, break_long_words=False, break_on_hyphens=False
+)
+_FOLDED = re.compile(r" {8}(?! )")
 
 _VARYING = [
     (re.compile(r"\x1b\[[0-9;]*m"), ""),
@@ -32,9 +42,8 @@ _VARYING = [
     (re.compile(r"component-tests-\w+"), "component-tests"),
     (re.compile(r"\b\d+ packages? \(.*\)"), "0 packages (0 MB)"),
     (re.compile(r"=+( .* )=+"), r"=\1="),
-    (re.compile(r"  +"), "  "),
+    (re.compile(r" +"), " "),
 ]
-
 
 # A busy machine makes any stage a silent one.
 _SILENT = re.compile(r"\S+ +… +running for ")
@@ -47,15 +56,37 @@ def normalised(line: str) -> str:
     return line.rstrip()
 
 
+def folded(lines: Sequence[str]) -> list[str]:
+    """The lines, those that are wider than a page in several each."""
+    return [part for line in lines for part in (_FOLD.wrap(line) if len(line) > WIDTH else [line])]
+
+
+def unfolded(lines: Sequence[str]) -> list[str]:
+    """The lines as they were before they were folded."""
+    whole: list[str] = []
+    for line in lines:
+        if whole and _FOLDED.match(line):
+            whole[-1] += line[7:]
+        else:
+            whole.append(line)
+    return whole
+
+
+def _pattern(line: str) -> str:
+    """Regular expression of the lines that agree with one that is shown."""
+    if line.strip() == ELISION:
+        return r"(?:.*\n)*"
+    form = normalised(line)
+    cut = form.endswith(ELISION)
+    return (re.escape(form[:-CUT_MARGIN]) + ".*" if cut else re.escape(form)) + r"\n"
+
+
 def agree(shown: Sequence[str], printed: Sequence[str]) -> bool:
     """Whether the lines shown are those printed, `…` standing for any lines; showing none says nothing."""
     if not shown:
         return True
-    printed = [line for line in printed if not _SILENT.match(line)]
-    pattern = "".join(
-        r"(?:.*\n)*" if line.strip() == ELISION else re.escape(normalised(line)) + r"\n"
-        for line in shown
-    )
+    printed = unfolded([line for line in printed if not _SILENT.match(line)])
+    pattern = "".join(map(_pattern, unfolded(shown)))
     return re.fullmatch(pattern, "".join(normalised(line) + "\n" for line in printed)) is not None
 
 
@@ -65,7 +96,8 @@ def renewed(shown: Sequence[str], printed: Sequence[str]) -> list[str]:
     As many lines as before stand before the first `…` and after the last; between two, those that were there.
     """
     if not shown or ELISION not in shown:
-        return list(printed) if shown else []
+        return folded(printed) if shown else []
+    shown = unfolded(shown)
     first, last = shown.index(ELISION), len(shown) - 1 - list(shown[::-1]).index(ELISION)
     end = len(printed) - (len(shown) - 1 - last)
     by_form = {normalised(line): line for line in printed[first:end]}
@@ -74,4 +106,4 @@ def renewed(shown: Sequence[str], printed: Sequence[str]) -> list[str]:
         for line in shown[first : last + 1]
         if line == ELISION or normalised(line) in by_form
     ]
-    return [*printed[:first], *middle, *printed[end:]]
+    return folded([*printed[:first], *middle, *printed[end:]])

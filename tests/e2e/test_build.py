@@ -80,7 +80,7 @@ def test_reasons_are_in_words(image_project: ImageProject) -> None:
     narrowed = image_project.build("--dry-run", "--base", "before", "text/join")
     assert narrowed["text/join"]["reasons"] == ["affected: main.py changed since before"]
     unexplained = image_project.build("--dry-run", "text/join")
-    assert unexplained["text/join"]["reasons"] == ["the registry has no image of this version"]
+    assert unexplained["text/join"]["reasons"] == ["no image yet"]
 
 
 def test_a_base_narrows_to_what_is_affected(image_project: ImageProject) -> None:

@@ -86,9 +86,15 @@ def test_the_modules_that_a_page_names_exist(page: Path) -> None:
             assert (PACKAGE / path).exists() or (ROOT / path).exists(), path
 
 
-def test_the_readme_fits_a_terminal() -> None:
-    for block in blocks((ROOT / "README.md").read_text("utf-8")):
-        assert [line for line in block.body.splitlines() if len(line) > 110] == []
+# Each block, from its fence to the next; a diagram is drawn, and all others are shown as they are.
+BLOCK = re.compile(r"^( *)```([^`\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_screens_fit_a_terminal(page: Path) -> None:
+    for _, language, body in BLOCK.findall(page.read_text("utf-8")):
+        wide = [line for line in body.splitlines() if len(line) > screens.WIDTH]
+        assert language == "mermaid" or wide == []
 
 
 def test_the_readme_is_run() -> None:
@@ -126,6 +132,32 @@ def test_only_what_varies_may_differ(printed: list[str], true: bool) -> None:
 )
 def test_a_renewed_screen_keeps_its_elisions(shown: tuple[str, ...], renewed: list[str]) -> None:
     assert screens.renewed(shown, ["a", "b", "c", "d"]) == renewed
+
+
+WIDE = f"error: {'/a/long/path ' * 8}cannot  be read{', or so' * 9}"
+
+
+def test_a_line_wider_than_a_page_is_folded_and_still_the_same_line() -> None:
+    lines = ["load  done", WIDE, "        of its own", "hint: none"]
+    shown = screens.renewed(("?",), lines)
+    assert max(map(len, shown)) <= screens.WIDTH
+    assert len(shown) > len(lines)
+    assert screens.agree(shown, lines)
+    assert not screens.agree(shown, [lines[0], WIDE.replace("or so", "or no", 1), *lines[2:]])
+    assert screens.renewed(("…", *shown[1:3], "…"), lines) == ["…", *shown[1:3], "…"]
+
+
+@pytest.mark.parametrize(
+    ("printed", "true"),
+    [
+        ("12ea542d  load  ok  10.5 s  ana@laptop  no run of it has the sa…", True),
+        ("12ea542d  load  ok  0.5 s  ana@laptop  no run of it has the same ke…", True),
+        ("12ea542d  load  FAILED  0.5 s  ana@laptop  no run of it has the same k…", False),
+    ],
+)
+def test_where_a_table_is_cut_may_differ(printed: str, true: bool) -> None:
+    shown = ("12ea542d  load  ok  0.51 s  ana@laptop  no run of it has the same …",)
+    assert screens.agree(shown, [printed]) is true
 
 
 def test_a_failure_that_a_page_does_not_show_is_one(reader: Reader) -> None:

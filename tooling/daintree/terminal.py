@@ -134,10 +134,11 @@ codecs.register_error("daintree", _encode_anyhow)
 
 
 def screen_width() -> int | None:
-    """Columns of the terminal that stdout is; None where it is none, and lines may have any length."""
+    """Columns of the terminal that stdout is, or as COLUMNS says; None where lines may have any length."""
     import shutil
 
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    limited = sys.stdout.isatty() or os.environ.get("COLUMNS")
+    return shutil.get_terminal_size().columns if limited else None
 
 
 def fitted(lines: Sequence[str], width: int | None) -> list[str]:

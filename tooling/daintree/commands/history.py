@@ -39,7 +39,7 @@ Summary = HistoryEntry | RunManifest
 
 def history_table(runs: Sequence[Summary], width: int | None = None) -> list[str]:
     """One row per run, with its short id, the minute (UTC) it began, and the parameters in which the runs of one stage differ, cut to a `width`."""
-    head = ["run", "began", "stage", "result", "took", "by", "commit", "parameters", "reason"]
+    head = ["run", "began", "stage", "result", "took", "parameters", "reason", "by", "commit"]
     varied = _varied(runs)
     rows = [
         [
@@ -48,10 +48,10 @@ def history_table(runs: Sequence[Summary], width: int | None = None) -> list[str
             f"{run.pipeline}:{run.stage}",
             "ok" if run.result == "succeeded" else "FAILED",
             duration(run.seconds),
-            f"{run.user}@{run.host}",
-            _commit(run),
             _parameters(run, varied[run.pipeline, run.stage]),
             run.failure or run.reason,
+            f"{run.user}@{run.host}",
+            _commit(run),
         ]
         for run in runs
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from importlib.metadata import entry_points
 from pathlib import Path
+from textwrap import TextWrapper
 from typing import Any, get_args, get_type_hints
 
 import msgspec
@@ -23,6 +24,7 @@ from daintree.spec.pipeline import (
 from daintree.store.records import Artifact, FileEntry, IndexRecord, InputRecord, Keys, RunManifest
 
 DIRECTORY = Path("docs/reference")
+_USAGE = TextWrapper(100, subsequent_indent="    ", break_on_hyphens=False)
 EXAMPLES = {
     "Pipeline files": """\
 description: best sellers, from two kinds of cleaning
@@ -95,7 +97,8 @@ def _commands() -> str:
     for name, purpose in COMMANDS.items():
         command: Any = classes[name].load()
         lines += [f"## doit {name}", "", f"{purpose[0].upper()}{purpose[1:]}.", ""]
-        lines += ["```", f"doit {name} {command.doc_usage}".rstrip(), "```", ""]
+        usage = _USAGE.wrap(f"doit {name} {command.doc_usage}")
+        lines += ["```", *usage, "```", ""]
         if command.doc_description:
             lines += [command.doc_description, ""]
         lines += _options(command)

@@ -32,8 +32,7 @@ from daintree.images.tags import (
 from daintree.settings import Settings
 
 REGISTRY_HAS, ENGINE_HAS = "the registry has it", "the engine has it"
-REGISTRY_LACKS = "the registry has no image of this version"
-ENGINE_LACKS = "the engine has no image of this version"
+NO_IMAGE = "no image yet"
 EVERYTHING = "--all builds it anew"
 ENGINE_HAD = "the engine had it already"
 NOT_OVERWRITTEN = "the registry has this version, whose tag is never overwritten"
@@ -291,9 +290,8 @@ class _Build:
             except DaintreeError:
                 # A clone that is too shallow has no base to compare with: no reason not to build.
                 since = Differences("", {})
-        lacks = ENGINE_LACKS if self.registry is None else REGISTRY_LACKS
         return {
-            name: (EVERYTHING,) if tags[name].version else since.reasons(name, lacks)
+            name: (EVERYTHING,) if tags[name].version else since.reasons(name, NO_IMAGE)
             for name in names
         }
 
