@@ -125,6 +125,21 @@ def test_the_difference_is_that_of_the_toolings_own_files(tmp_path: Path) -> Non
     assert not (root / "compose.yaml").exists()
 
 
+@pytest.mark.usefixtures("person")
+def test_what_a_gitignore_lacks_is_told_and_can_be_applied(tmp_path: Path) -> None:
+    output_of(tmp_path, "git", "init", "--quiet")
+    (tmp_path / ".gitignore").write_text("secret/\n__pycache__/\n.venv/")
+    assert ".gitignore" in new_project(tmp_path).different
+    assert (tmp_path / ".gitignore").read_text() == "secret/\n__pycache__/\n.venv/"
+    patch = "".join(f"{line}\n" for line in project_difference(tmp_path))
+    subprocess.run(["git", "apply"], cwd=tmp_path, input=patch, text=True, check=True)
+    lines = (tmp_path / ".gitignore").read_text().splitlines()
+    assert lines[:3] == ["secret/", "__pycache__/", ".venv/"]
+    assert {"/output/", ".doit.db*", ".env"} < {*lines}
+    assert len(lines) == len({*lines})
+    assert new_project(tmp_path).different == project_difference(tmp_path) == []
+
+
 @pytest.mark.parametrize("place", ["file", "file/shop", "shop/components"])
 def test_what_is_no_directory_is_refused_before_anything_is_written(
     tmp_path: Path, place: str

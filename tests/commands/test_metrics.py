@@ -124,7 +124,7 @@ def test_csv_has_everything_with_all_its_digits() -> None:
     first = Measured(run="r1", stage="s", metrics={"a": 0.1234567890123}, parameters={"s.x": "a,b"})
     assert list(csv.reader(metrics_csv([first, row("r2", b=1)]).splitlines())) == [
         ["run", "stage", "a", "b", "s.x", "commit", "finished"],
-        ["r1", "s", "0.1234567890123", "", "'a,b'", "", ""],
+        ["r1", "s", "0.1234567890123", "", "a,b", "", ""],
         ["r2", "evaluate", "", "1", "", "", ""],
     ]
 
@@ -136,13 +136,30 @@ def row(run: str, difference: float | None = None, **metrics: float) -> Measured
 
 def test_the_best_come_first_and_those_without_the_metric_last() -> None:
     rows = [row("none"), row("low", a=-1), row("high", a=2), row("as high", a=2)]
-    assert [r.run for r in best_first(rows, "a", lowest=False)] == [
+    assert [r.run for r in best_first(rows, ["a"], lowest=False)] == [
         "high",
         "as high",
         "low",
         "none",
     ]
-    assert [r.run for r in best_first(rows, "a", lowest=True)] == ["low", "high", "as high", "none"]
+    assert [r.run for r in best_first(rows, ["a"], lowest=True)] == [
+        "low",
+        "high",
+        "as high",
+        "none",
+    ]
+
+
+def test_the_next_metric_decides_between_those_equal_in_the_first() -> None:
+    rows = [row("r1", a=1, b=1), row("r2", a=2, b=1), row("r3", a=2), row("r4", a=2, b=3)]
+    assert [r.run for r in best_first(rows, ["a", "b"], lowest=False)] == ["r4", "r2", "r3", "r1"]
+    assert [r.run for r in best_first(rows, ["a", "b"], lowest=True)] == ["r1", "r2", "r4", "r3"]
+
+
+def test_what_was_swept_is_shown_also_of_a_single_run() -> None:
+    alone = Measured(run="r1", stage="s", metrics={"a": 1}, parameters={"s.x": 3, "s.y": 4})
+    assert metrics_table([alone], ["a"])[1].split()[-1] == "-"
+    assert metrics_table([alone], ["a"], always=["s.x"])[1].split()[-1] == "s.x=3"
 
 
 def test_the_table_shows_only_what_differs_among_the_runs() -> None:

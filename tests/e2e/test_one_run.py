@@ -147,6 +147,34 @@ def test_a_pipeline_that_reads_another_s_output_is_planned_after_it(reporting: P
     assert "after: 0 hits, 1 run," in finished.stdout
 
 
+def test_a_stage_beside_a_task_that_needs_its_pipeline_is_the_whole_pipeline(
+    reporting: Project,
+) -> None:
+    finished = reporting.doit("run", "words:load", "summary")
+    assert finished.code == 0, finished.stderr
+    assert (reporting.root / "summary.txt").read_text().startswith("word,count\n")
+    assert finished.stdout.count("words: 0 hits, 3 runs") == 1
+
+
+def test_keep_going_goes_on_to_what_does_not_read_what_has_failed(reporting: Project) -> None:
+    reporting.component("odd/fail", 'sys.exit("broken")')
+    reporting.pipeline("first", "odd/fail", output="output/first")
+    reporting.pipeline(
+        "second", "text/load", source="output/first/result.csv", output="output/second"
+    )
+    reporting.pipeline("third", "text/load", source="output/second/result.csv")
+    names = ("first", "second", "third", "words:load", "words:clean")
+
+    stopped = reporting.doit("run", *names)
+    assert (stopped.code, reporting.executed()) == (1, [])
+    finished = reporting.doit("run", "-k", *names)
+
+    assert finished.code == 1
+    for name in ("second", "third"):
+        assert f"{name} is not run: it reads the output of what has failed" in finished.stderr
+    assert reporting.executed() == ["clean", "load"]
+
+
 def test_a_task_that_fails_is_told_once_without_pythons_objects(reporting: Project) -> None:
     finished = reporting.doit("check")
     assert finished.code == 1

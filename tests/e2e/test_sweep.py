@@ -41,6 +41,28 @@ def test_a_combination_that_fails_stops_no_other(project: Project) -> None:
     assert project.run("swept", "--set", "pick.n=3") == {"load": "hit", "pick": "hit"}
 
 
+COPIED = """\
+import shutil
+shutil.copy(input / "metrics.json", output)
+"""
+
+
+def test_what_survives_of_a_sweep_names_its_combination(project: Project) -> None:
+    project.component("odd/pick", BODY + MEASURED, n={"type": "int", "default": 0})
+    project.component("odd/copy", COPIED)
+    project.pipeline("swept", "text/load", "odd/pick", "odd/copy", output="output/swept")
+
+    finished = project.doit("run", "swept", "--sweep", "pick.n=2,3")
+
+    assert finished.code == 1
+    table = [line.split() for line in finished.stdout.splitlines() if " copy " in line]
+    assert table[-1][-1] == "pick.n=3"
+    shown = project.doit("show", "output/swept.sweep/n=3", "--json").json()["runs"][""]
+    assert (shown["stage"], shown["combination"]) == ("copy", {"pick.n": 3})
+    page = project.doit("show", "output/swept.sweep/n=3").stdout
+    assert page.endswith("combination\n  pick.n  3\n")
+
+
 MEASURED = """\
 (output / "metrics.json").write_text('{"loss": ' + arguments.n + "}")
 """

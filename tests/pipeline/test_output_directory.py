@@ -73,6 +73,17 @@ def test_the_marker_names_the_run_also_of_files_that_are_there_already(
     assert origins_of(Path("/")) == ({}, False)
 
 
+def test_the_marker_names_the_combination_of_a_sweep(
+    project: Path, store: Store, keep: KeepRun
+) -> None:
+    records, directory = {"": keep("r1", ONE)}, project / "output/x"
+    for combination in ({}, {"train.epochs": 10}, {"train.epochs": 10, "load.strict": True}):
+        publish_output(directory, records, store, project, combination)
+        origins, intact = origins_of(directory)
+        assert intact
+        assert (origins[""].run, origins[""].combination) == ("r1", combination)
+
+
 @pytest.mark.parametrize("change", ["edit", "delete", "remove"])
 def test_a_copy_that_was_changed_is_made_again(
     change: str, project: Path, store: Store, keep: KeepRun

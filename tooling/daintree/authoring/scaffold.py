@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
+from io import StringIO
 from pathlib import Path
 
 import msgspec
@@ -292,11 +293,12 @@ def project_difference(directory: Path) -> list[str]:
     lines: list[str] = []
     for path, text in sorted(project.tooling.items()):
         there = _read(directory / path)
+        text = _completed(path, text, there)
         if there != text:
             names = (f"a/{path}" if there is not None else "/dev/null", f"b/{path}")
-            lines += difflib.unified_diff(
-                (there or "").splitlines(), text.splitlines(), *names, lineterm=""
-            )
+            for line in difflib.unified_diff([*StringIO(there)], [*StringIO(text)], *names):
+                ended = line.endswith("\n")
+                lines += [line[:-1]] if ended else [line, "\\ No newline at end of file"]
     return lines
 
 
@@ -335,7 +337,8 @@ class _Project:
 
     def differs(self, path: str) -> bool:
         """True for a file of the tooling that is there with another content."""
-        return path in self.tooling and _read(self._directory / path) != self.tooling[path]
+        there = _read(self._directory / path)
+        return path in self.tooling and there != _completed(path, self.tooling[path], there)
 
     def write(self, target: Path) -> list[str]:
         """Write the files that are missing in `target`; their paths, sorted. Raises UsageError where it cannot be written."""
@@ -386,6 +389,15 @@ class _Project:
                 files["requirements.txt"] = lock
                 texts |= {f"{TOP}/{name}/{file}": text for file, text in files.items()}
         return texts
+
+
+def _completed(path: str, text: str, there: str | None) -> str:
+    """The text of a file that this version would write: a .gitignore that is there gets the lines it lacks, at its end."""
+    if path != ".gitignore" or there is None:
+        return text
+    missing = [line for line in text.splitlines() if line not in there.splitlines()]
+    end = "" if there.endswith("\n") or not there else "\n"
+    return there + "".join([end, *(f"{line}\n" for line in missing)]) if missing else there
 
 
 def _is_the_teams(path: str) -> bool:

@@ -266,11 +266,12 @@ class Terminated(KeyboardInterrupt):
         self.number = number
 
 
-def complain(error: DaintreeError) -> None:
-    """One message and its hint on stderr."""
+def complain(error: DaintreeError) -> int:
+    """One message and its hint on stderr; the exit code for it."""
     print(f"error: {error.message}", file=sys.stderr)
     if error.hint:
         print(f"hint: {error.hint}", file=sys.stderr)
+    return 1
 
 
 class DaintreeCommand(Command):  # type: ignore[misc]

@@ -245,7 +245,15 @@ class StageLoader(TaskLoader2):  # type: ignore[misc]
         cmd.task_list = tasks
         planned = {run.plan.pipeline.name for run in self.runs}
         if self._start:
-            for name in _pipelines_needed(tasks, pos_args):
+            reached = _reached(tasks, pos_args)
+            for number, run in enumerate(self.runs):
+                # A task that depends on the whole of a pipeline, of which one stage is named beside it.
+                name = run.plan.pipeline.name
+                if name in reached and name != run.target and not run.plan.request.only:
+                    self.runs[number] = self._start(name)
+            for name in filter(
+                None, ((task.meta or {}).get(PIPELINE) for task in reached.values())
+            ):
                 if name not in planned:
                     self.runs.append(self._start(name))
                     planned.add(name)
@@ -258,8 +266,8 @@ class StageLoader(TaskLoader2):  # type: ignore[misc]
 PIPELINE = "pipeline"
 
 
-def _pipelines_needed(tasks: Sequence[Task], selected: Sequence[str]) -> list[str]:
-    """The pipelines among the tasks selected and all that they depend on, in the tasks' order."""
+def _reached(tasks: Sequence[Task], selected: Sequence[str]) -> dict[str, Task]:
+    """The tasks selected and all that they depend on by name, in the tasks' order."""
     by_name = {task.name: task for task in tasks}
     targets = {target: task.name for task in tasks for target in task.targets}
     waiting, seen = [*selected], set[str]()
@@ -269,8 +277,7 @@ def _pipelines_needed(tasks: Sequence[Task], selected: Sequence[str]) -> list[st
         for task in (by_name[n] for n in matching if n in by_name and n not in seen):
             seen.add(task.name)
             waiting += [*task.task_dep, *task.wild_dep, *task.setup_tasks, *task.file_dep]
-    needed = [(by_name[n].meta or {}).get(PIPELINE) for n in by_name if n in seen]
-    return [*dict.fromkeys(filter(None, needed))]
+    return {name: task for name, task in by_name.items() if name in seen}
 
 
 _TASK_EVENTS = (

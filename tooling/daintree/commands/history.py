@@ -25,7 +25,9 @@ from daintree.pipeline.addresses import find_output, find_run, parse_address, pi
 from daintree.pipeline.decisions import Hit
 from daintree.pipeline.output_directory import Origin, origins_of
 from daintree.pipeline.reasons import reason
+from daintree.settings import find_project
 from daintree.spec.component import word
+from daintree.spec.pipeline import component_hint
 from daintree.store.layout import LOG
 from daintree.store.records import HistoryEntry, RunManifest, index_record_of, short_run
 from daintree.store.store import Store, open_store
@@ -183,7 +185,7 @@ def runs_of(store: Store, pipeline: str, stage: str, expected: int = 1) -> Itera
 
     Raises UsageError for a pipeline or stage without a run.
     """
-    if stage:
+    if stage or "/" in pipeline:
         check_recorded(store, pipeline, stage)
     runs = store.history(pipeline, stage, expected)
     first = next(runs, None)
@@ -196,11 +198,14 @@ def runs_of(store: Store, pipeline: str, stage: str, expected: int = 1) -> Itera
 
 def check_recorded(store: Store, pipeline: str, stage: str) -> None:
     """Raise UsageError for a pipeline ("" for all) or a stage without a run."""
-    pairs = store.records.stages_with_history(pipeline or None)
+    is_component = "/" in pipeline
+    pairs = [] if is_component else store.records.stages_with_history(pipeline or None)
     if pipeline and not pairs:
         known = sorted({name for name, _ in store.records.stages_with_history()})
         raise UsageError(
-            f"no run of a pipeline {pipeline!r} is recorded", hint=nearest(pipeline, known)
+            f"no run of a pipeline {pipeline!r} is recorded",
+            hint=(is_component and component_hint(find_project(Path.cwd()), pipeline))
+            or nearest(pipeline, known),
         )
     if stage and (pipeline, stage) not in pairs:
         raise UsageError(
@@ -213,11 +218,6 @@ def _show_directory(
     directory: str, origins: Mapping[str, Origin], intact: bool, store: Store, *, as_json: bool
 ) -> None:
     """Print which runs a directory's files are of."""
-    if not origins:
-        raise UsageError(
-            f"no run's output was copied to {directory}",
-            hint="`doit history` lists the runs that can be shown",
-        )
     if as_json:
         runs = {name: msgspec.to_builtins(origin) for name, origin in origins.items()}
         print_json({"directory": directory, "changed": not intact, "runs": runs})
@@ -227,6 +227,8 @@ def _show_directory(
     for number, (name, origin) in enumerate(sorted(origins.items())):
         run = store.read_run(origin.location)
         page = run_page(run, store) if run else _origin_page(origin)
+        swept = [[name, word(value)] for name, value in origin.combination.items()]
+        page += ["combination", *columns(swept)] if swept else []
         print("\n".join([*[""][:number], f"{Path(directory, name)} is the output of", *page]))
 
 
@@ -254,11 +256,17 @@ class Show(DaintreeCommand):
     names = (1, 1)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Find and print."""
+        """Find and print. Raises UsageError for a directory to which no run's output was copied."""
         store = open_store(self.settings)
         directory = Path(names[0])
         origins, intact = origins_of(directory)
-        if origins or directory.name != names[0]:
+        if not origins and directory.name != names[0]:
+            raise UsageError(
+                f"no run's output was copied to {directory}",
+                hint=component_hint(self.root, names[0])
+                or "`doit history` lists the runs that can be shown",
+            )
+        if origins:
             _show_directory(names[0], origins, intact, store, as_json=options["json"])
             return
         address = parse_address(names[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from daintree.commands.history import Summary, check_recorded
 from daintree.digest import short
 from daintree.errors import StoreError, UsageError
 from daintree.settings import Settings
-from daintree.spec.component import Scalar, word
+from daintree.spec.component import Scalar, as_argument, word
 from daintree.store.records import METRICS as METRICS_FILE
 from daintree.store.records import (
     HistoryEntry,
@@ -146,9 +146,14 @@ def _upstream(run: Summary, read: Read) -> list[Summary]:
 
 
 def sweep_table(
-    records: Sequence[IndexRecord], store: Store, wanted: Sequence[str], *, lowest: bool
+    records: Sequence[IndexRecord],
+    store: Store,
+    wanted: Sequence[str],
+    swept: Sequence[str],
+    *,
+    lowest: bool,
 ) -> list[str]:
-    """The metrics of these runs, best first by the first of those wanted; [] where no run has any.
+    """The metrics of these runs, best first by those wanted, with the values of the parameters that were `swept`; [] where no run has any.
 
     Raises UsageError for a metric that no run has.
     """
@@ -164,27 +169,30 @@ def sweep_table(
     if not any(row.metrics for row in rows):
         return []
     chosen = chosen_metrics(rows, wanted)
-    return metrics_table(best_first(rows, chosen[0], lowest=lowest), chosen, screen_width())
+    return metrics_table(best_first(rows, chosen, lowest=lowest), chosen, screen_width(), swept)
 
 
-def best_first(rows: Sequence[Measured], metric: str, *, lowest: bool) -> list[Measured]:
-    """The runs by one metric; those without it last, equal ones in the order given."""
+def best_first(rows: Sequence[Measured], metrics: Sequence[str], *, lowest: bool) -> list[Measured]:
+    """The runs by the first metric, equal ones by the next; those without it last, and those equal in all in the order given."""
 
-    def place(row: Measured) -> tuple[bool, float]:
-        value = row.metrics.get(metric, 0.0)
-        return metric not in row.metrics, value if lowest else -value
+    def place(row: Measured) -> list[tuple[bool, float]]:
+        values = [(name not in row.metrics, row.metrics.get(name, 0.0)) for name in metrics]
+        return [(missing, value if lowest else -value) for missing, value in values]
 
     return sorted(rows, key=place)
 
 
 def metrics_table(
-    rows: Sequence[Measured], chosen: Sequence[str], width: int | None = None
+    rows: Sequence[Measured],
+    chosen: Sequence[str],
+    width: int | None = None,
+    always: Collection[str] = (),
 ) -> list[str]:
-    """One row per run: the chosen metrics, each with its difference to the run most like it, and what differs among the runs.
+    """One row per run: the chosen metrics, each with its difference to the run most like it, what differs among the runs, and the parameters `always` shown.
 
     Values have four digits behind the point, or as many as it takes to tell them apart; whole numbers none. With a `width`, lines are cut to it.
     """
-    facts = varied_facts(rows)
+    facts = varied_facts(rows, always)
     places = {
         name: _places([r.metrics[name] for r in rows if name in r.metrics]) for name in chosen
     }
@@ -208,7 +216,7 @@ def metrics_csv(rows: Sequence[Measured]) -> str:
     import csv
     import io
 
-    facts = [_deciding(row) for row in rows]
+    facts = [_deciding(row, as_argument) for row in rows]
     metrics = sorted({name for row in rows for name in row.metrics})
     names = sorted({name for row in facts for name in row})
     text = io.StringIO()
@@ -221,11 +229,13 @@ def metrics_csv(rows: Sequence[Measured]) -> str:
     return text.getvalue()
 
 
-def varied_facts(rows: Sequence[Measured]) -> list[dict[str, str]]:
-    """For each run those facts that decide it and are not the same for all."""
+def varied_facts(rows: Sequence[Measured], always: Collection[str] = ()) -> list[dict[str, str]]:
+    """For each run those facts that decide it and are not the same for all, and those that are `always` told."""
     deciding = [_deciding(row) for row in rows]
     names = sorted({name for facts in deciding for name in facts})
-    varied = [name for name in names if len({facts.get(name) for facts in deciding}) > 1]
+    varied = [
+        name for name in names if name in always or len({facts.get(name) for facts in deciding}) > 1
+    ]
     return [{name: facts[name] for name in varied if name in facts} for facts in deciding]
 
 
@@ -244,10 +254,10 @@ def _places(values: Sequence[float]) -> int:
     return MOST_PLACES
 
 
-def _deciding(row: Measured) -> dict[str, str]:
-    facts = {name: word(value) for name, value in row.parameters.items()}
+def _deciding(row: Measured, text: Callable[[Scalar], str] = word) -> dict[str, str]:
+    facts = {name: text(value) for name, value in row.parameters.items()}
     facts |= {f"{stage}@version": short(version, 8) for stage, version in row.versions.items()}
-    return facts | ({"source": word(row.source)} if row.source else {})
+    return facts | ({"source": text(row.source)} if row.source else {})
 
 
 def _cell(row: Measured, name: str, places: int) -> str:
@@ -289,7 +299,7 @@ class MetricsCommand(DaintreeCommand):
                 hint=f"a stage's metrics are a file {METRICS_FILE} in its output: one JSON object",
             )
         chosen = chosen_metrics(rows, options["metric"])
-        rows = best_first(rows, chosen[0], lowest=options["lowest"])
+        rows = best_first(rows, chosen, lowest=options["lowest"])
         if options["csv"]:
             print(metrics_csv(rows), end="")
         elif options["json"]:

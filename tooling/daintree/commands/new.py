@@ -81,7 +81,14 @@ class New(DaintreeCommand):
         for path in written.different:
             print(f"left as it is: {path}")
         if written.different:
-            say(f"what differs: doit new project {shlex.quote(typed)} --diff")
+            difference = f"doit new project {shlex.quote(typed)} --diff"
+            say(f"what differs: {difference}")
+            if ".gitignore" in written.different:
+                say(
+                    "note: git does not ignore all that runs leave here; this adds what .gitignore lacks:"
+                )
+                place = shlex.quote(typed)
+                say(f"hint: {difference} | git -C {place} apply --include=.gitignore")
         if written.without_commit:
             say(f"note: not committed: {written.without_commit}")
             say("hint: git config --global user.name NAME (and user.email), then git commit")

@@ -168,8 +168,8 @@ def metrics(target: str, *, by: str = "", lowest: bool = False) -> Table:
     rows = measured_runs(_settings(), *_names(target))
     if not rows:
         raise UsageError(f"no run of {target} has metrics", hint=f'daintree.run("{target}")')
-    first, *_ = chosen_metrics(rows, [by] if by else [])
-    rows = best_first(rows, first, lowest=lowest)
+    chosen = chosen_metrics(rows, [by] if by else [])
+    first, rows = chosen[0], best_first(rows, chosen, lowest=lowest)
     facts = varied_facts(rows)
     names = [first, *sorted({name for row in rows for name in row.metrics} - {first})]
     varied = sorted({name for row in facts for name in row})

@@ -27,6 +27,7 @@ from daintree.commands.command import (
     SWEEP,
     VERIFY,
     YES,
+    complain,
     option,
     plan_request,
     print_json,
@@ -41,7 +42,7 @@ from daintree.commands.doit_adapter import (
     execute_runs,
     run_stages,
 )
-from daintree.errors import UsageError
+from daintree.errors import DaintreeError, UsageError
 from daintree.pipeline.engine import PipelineRun
 from daintree.pipeline.plan import Planned
 from daintree.pipeline.session import Request
@@ -57,10 +58,8 @@ JOBS = option(
     "jobs", "stages at a time (default: the setting `jobs`); the same as -n", type=int, short="j"
 )
 
-
 # A stage that has printed nothing for so long is said to be running, and again after twice that, up to LONGEST_SILENCE.
 FIRST_SILENCE, LONGEST_SILENCE = 20.0, 300.0
-
 # A line of a traceback that names a file.
 _FRAME = re.compile(r'^\s*File "(/[^"]+)", line \d')
 
@@ -73,8 +72,8 @@ def _blob(path: Path) -> str:
         content = path.read_bytes()
     except OSError:
         return ""
-    head = f"blob {len(content)}\0".encode()
-    return hashlib.sha1(head + content, usedforsecurity=False).hexdigest()
+    blob = b"blob %d\0" % len(content) + content
+    return hashlib.sha1(blob, usedforsecurity=False).hexdigest()
 
 
 class _Running:
@@ -219,9 +218,11 @@ def print_sweep(run: PipelineRun, metrics: Sequence[str], *, lowest: bool) -> No
     if not run.plan.combinations:
         return
     from daintree.commands.metrics import sweep_table
+    from daintree.pipeline.sweep import swept_parameters
 
     records = [result.record for result in run.results.values()]
-    print("\n".join(sweep_table(records, run.session.store, metrics, lowest=lowest)))
+    swept = swept_parameters(run.plan.request.sweep)
+    print("\n".join(sweep_table(records, run.session.store, metrics, swept, lowest=lowest)))
 
 
 def run_as_json(run: PipelineRun) -> dict[str, Any]:
@@ -283,16 +284,27 @@ class Run(AtProject, DoitRun):  # type: ignore[misc]
         wanted = _read(root, params, names)
         if params["pdb"] and wanted.targets:
             return _debug(wanted)
-        code = 0
-        several = len(wanted.targets) > 1
-        for together in _rounds(root, wanted.targets) if several else [wanted.targets]:
-            round = msgspec.structs.replace(wanted, targets=tuple(together))
-            code = max(code, self._run_together(round, params))
+        if len(wanted.targets) < 2:
+            return self._run_together(wanted, params, set())
+        code, before, complete = 0, list[str](), set[str]()
+        for together in _rounds(root, wanted.targets):
+            failed = [_places(root, t)[1] for t in before if t.partition(":")[0] not in complete]
+            ready = [t for t in together if not _reads(_places(root, t)[0], failed)]
+            for target in sorted({*together} - {*ready}):
+                say(f"note: {target} is not run: it reads the output of what has failed")
+            before += together
+            round = msgspec.structs.replace(wanted, targets=tuple(ready))
+            try:
+                code = max(code, self._run_together(round, params, complete) if ready else 0)
+            except DaintreeError as error:
+                if not wanted.options.keep_going:
+                    raise
+                code = complain(error)
             wanted = msgspec.structs.replace(wanted, tasks=())
         return code
 
-    def _run_together(self, wanted: _Wanted, params: Any) -> int:
-        """Run these as one doit run, and print what came of each pipeline whose stages all have their output."""
+    def _run_together(self, wanted: _Wanted, params: Any, complete: set[str]) -> int:
+        """Run these as one doit run, and print what came of each pipeline whose stages all have their output; its name goes to `complete`."""
         began = time.perf_counter()
         runs = [_start(wanted, target, began) for target in wanted.targets]
         code = 0
@@ -310,6 +322,7 @@ class Run(AtProject, DoitRun):  # type: ignore[misc]
             for run in runs:
                 run.events.end()
                 run.remember()
+                complete |= {run.plan.pipeline.name} if run.is_complete else set()
                 if run.is_complete and wanted.json:
                     print_json(run_as_json(run))
                 elif run.is_complete or (run.plan.combinations and run.results):
@@ -404,19 +417,31 @@ def _rounds(root: Path, targets: Sequence[str]) -> Iterator[list[str]]:
     So is another stage of a pipeline, which needs what that one has computed.
     """
     together: list[str] = []
-    written: list[Path] = []
+    written: list[Path | None] = []
     for target in targets:
-        pipeline = load_pipeline(root, target.partition(":")[0], reserved_names(root))
-        sources = [Path(os.path.abspath(root / s.location)) for s in pipeline.sources.values()]
-        same = any(other.partition(":")[0] == pipeline.name for other in together)
-        if same or any(source.is_relative_to(out) for out in written for source in sources):
+        sources, output = _places(root, target)
+        pipeline = target.partition(":")[0]
+        same = any(other.partition(":")[0] == pipeline for other in together)
+        if same or _reads(sources, written):
             yield together
             together, written = [], []
         together.append(target)
-        if pipeline.output:
-            written.append(Path(os.path.abspath(root / pipeline.output)))
+        written.append(output)
     if together:
         yield together
+
+
+def _places(root: Path, target: str) -> tuple[list[Path], Path | None]:
+    """The sources of a target's pipeline, and its output directory."""
+    pipeline = load_pipeline(root, target.partition(":")[0], reserved_names(root))
+    sources = [Path(os.path.abspath(root / s.location)) for s in pipeline.sources.values()]
+    output = Path(os.path.abspath(root / pipeline.output)) if pipeline.output else None
+    return sources, output
+
+
+def _reads(sources: Sequence[Path], outputs: Sequence[Path | None]) -> bool:
+    """True where a source lies in one of the output directories."""
+    return any(source.is_relative_to(out) for out in outputs if out for source in sources)
 
 
 def _check_target(made: Planned, stage: str) -> None:

@@ -28,6 +28,7 @@ from daintree.errors import (
 from daintree.pipeline.decisions import FORCED, BoundStage, Decision, Hit, Miss, Pending, Result
 from daintree.pipeline.plan import Planned, refusals
 from daintree.settings import expand_home
+from daintree.spec.component import Scalar
 from daintree.spec.pipeline import plain_stage
 from daintree.store.layout import execution_note
 from daintree.store.records import IndexRecord
@@ -195,13 +196,14 @@ class PipelineRun:
         assert directory is not None
         wanted = self._wanted_output
         store, root = self.session.store, self.session.settings.root
-        outputs = self._output_stages(combination)
+        outputs, place = self._output_stages(combination), directory / combination
+        values = self._swept_values(combination)
         try:
             try:
-                publish_output(directory / combination, self._records(outputs), store, root)
+                publish_output(place, self._records(outputs), store, root, values)
             except ArtifactDamaged:
                 self._repair(outputs.values())
-                publish_output(directory / combination, self._records(outputs), store, root)
+                publish_output(place, self._records(outputs), store, root, values)
         except OSError as error:
             raise from_os_error(error, f"the output {wanted} cannot be written") from None
         self.output = wanted
@@ -311,6 +313,19 @@ class PipelineRun:
         return {
             name if pipeline.output_split else "": names.get(name, name)
             for name in pipeline.output_stages
+        }
+
+    def _swept_values(self, combination: str) -> dict[str, Scalar]:
+        """The values that a sweep's combination has, by `stage.parameter`."""
+        from daintree.pipeline.sweep import swept_parameters
+
+        if not combination:
+            return {}
+        names = self.plan.combinations[combination]
+        swept = {name: name.partition(".") for name in swept_parameters(self.plan.request.sweep)}
+        return {
+            name: self._stages[names[stage]].parameters[parameter]
+            for name, (stage, _, parameter) in swept.items()
         }
 
     def _records(self, stages: Mapping[str, str]) -> dict[str, IndexRecord]:

@@ -42,7 +42,10 @@ _Files: TypeAlias = dict[str, tuple[int, int, int]]
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """The run whose output was copied: its id and place, its stage, parameters and commit (`dirty`: with changes on top)."""
+    """The run whose output was copied: its id and place, its stage, parameters and commit (`dirty`: with changes on top).
+
+    `combination` are the values that a sweep has given to parameters, of stages before it as well, named `stage.parameter`.
+    """
 
     run: str
     location: str
@@ -51,6 +54,7 @@ class Origin(msgspec.Struct, frozen=True):
     parameters: dict[str, Scalar]
     commit: str
     dirty: bool
+    combination: dict[str, Scalar] = {}
 
 
 class _Published(msgspec.Struct, frozen=True):
@@ -62,21 +66,31 @@ class _Published(msgspec.Struct, frozen=True):
 
 
 class Copied(NamedTuple):
-    """An artifact to be copied: its digest, the call that makes a verified copy of it at a path that does not exist, and the run it is of."""
+    """An artifact to be copied: its digest, the call that makes a verified copy of it at a path that does not exist, the run it is of, and its combination of a sweep."""
 
     digest: str
     write: Callable[[Path], None]
     record: IndexRecord | None = None
+    combination: Mapping[str, Scalar] = {}
 
 
 def publish_output(
-    directory: Path, records: Mapping[str, IndexRecord], store: Store, root: Path
+    directory: Path,
+    records: Mapping[str, IndexRecord],
+    store: Store,
+    root: Path,
+    combination: Mapping[str, Scalar] = {},
 ) -> bool:
     """Make `directory` a copy of these outputs, as `publish_copy` does; each file is verified while it is copied.
 
+    `combination` is that of a sweep which they are of.
+
     Raises ArtifactDamaged when a stored output is not whole.
     """
-    contents = {name: copy_of(record, store) for name, record in records.items()}
+    contents = {
+        name: copy_of(record, store)._replace(combination=combination)
+        for name, record in records.items()
+    }
     return publish_copy(directory, contents, store, root, option="--output")
 
 
@@ -98,7 +112,11 @@ def publish_copy(
     _refuse_dangerous(directory, root, store)
     digests = {name: content.digest for name, content in contents.items()}
     marker = _marker(directory)
-    runs = {name: content.record.run for name, content in contents.items() if content.record}
+    runs = {
+        name: (content.record.run, content.combination)
+        for name, content in contents.items()
+        if content.record
+    }
     published = _read(marker)
     if published and _is_copy(directory, published, digests) and _run_ids(published) == runs:
         return False
@@ -153,14 +171,24 @@ def origins_of(directory: Path) -> tuple[dict[str, Origin], bool]:
 def _origins(contents: Mapping[str, Copied], store: Store) -> dict[str, Origin]:
     runs = {name: store.read_run(c.record.location) for name, c in contents.items() if c.record}
     return {
-        name: Origin(**{field: getattr(run, field) for field in Origin.__struct_fields__})
+        name: Origin(
+            run=run.run,
+            location=run.location,
+            pipeline=run.pipeline,
+            stage=run.stage,
+            parameters=run.parameters,
+            commit=run.commit,
+            dirty=run.dirty,
+            combination=dict(contents[name].combination),
+        )
         for name, run in runs.items()
         if run
     }
 
 
-def _run_ids(published: _Published) -> dict[str, str]:
-    return {name: origin.run for name, origin in published.runs.items()}
+def _run_ids(published: _Published) -> dict[str, tuple[str, Mapping[str, Scalar]]]:
+    """The run's id, and its combination of a sweep, by subdirectory."""
+    return {name: (origin.run, origin.combination) for name, origin in published.runs.items()}
 
 
 def _marker(directory: Path) -> Path:

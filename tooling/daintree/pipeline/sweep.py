@@ -70,6 +70,12 @@ def parse_axes(
     return tuple(axes.values())
 
 
+def swept_parameters(words: Sequence[str]) -> list[str]:
+    """The `stage.parameter` of each axis among the words of a --sweep that `parse_axes` has read."""
+    targets = (word.partition("=")[0].partition(".") for word in words)
+    return [f"{stage}.{parameter.replace('-', '_')}" for stage, _, parameter in targets]
+
+
 def _values(target: str, text: str, param: Param) -> tuple[Scalar, ...]:
     if text.lstrip().startswith("["):
         given = parse(f"values: {text}".encode(), target)[0]["values"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -178,6 +179,17 @@ def pipeline_files(root: Path) -> dict[str, list[Path]]:
     return files
 
 
+def component_hint(root: Path, name: str) -> str:
+    """A hint for the name of a component where that of a pipeline belongs: the stages that run it; "" where none does."""
+    stages: list[str] = []
+    for pipeline in pipeline_files(root) if "/" in name else ():
+        # A file that is wrong is told where it is used.
+        with suppress(SpecError):
+            for stage in load_pipeline(root, pipeline, ()).stages:
+                stages += [f"{pipeline}:{stage.name}"] if stage.component == name else []
+    return f"{name} is a component, which runs as {' and as '.join(stages)}" if stages else ""
+
+
 def load_pipeline(root: Path, name: str, reserved: Collection[str]) -> Pipeline:
     """Read and check one pipeline; other files are not looked at.
 
@@ -188,7 +200,8 @@ def load_pipeline(root: Path, name: str, reserved: Collection[str]) -> Pipeline:
     if not files:
         raise UsageError(
             f"there is no pipeline {name!r} in {DIRECTORY}/",
-            hint=nearest(name, list(pipeline_files(root)))
+            hint=component_hint(root, name)
+            or nearest(name, list(pipeline_files(root)))
             or "`doit list` shows the pipelines there are",
         )
     where = f"{DIRECTORY}/{files[0].name}"
