@@ -337,7 +337,7 @@ def _raising() -> Iterator[tuple[str, Definition]]:
                 yield name, node
 
 
-def tests() -> list[tuple[str, Definition]]:
+def all_tests() -> list[tuple[str, Definition]]:
     """The test functions."""
     return [(place, node) for place, node in functions(TESTS) if node.name.startswith("test_")]
 
@@ -345,10 +345,10 @@ def tests() -> list[tuple[str, Definition]]:
 def patches_percent() -> float:
     """Patches of code for each hundred tests."""
     patched = re.compile(r"\bmonkeypatch\.(set|del)attr\(|\bmock\.patch\b|\bpatch\.object\(")
-    return 100 * sum(len(patched.findall(t)) for t in sources(TESTS).values()) / len(tests())
+    return 100 * sum(len(patched.findall(t)) for t in sources(TESTS).values()) / len(all_tests())
 
 
-def tests_that_assert_nothing() -> list[str]:
+def asserting_nothing() -> list[str]:
     """Tests without an assertion, an expected error or a call of something in the tests that has one."""
     calls: dict[str, set[str]] = {}
     asserting = {"raises", "warns", "fail", "fullmatch_lines"}
@@ -364,7 +364,7 @@ def tests_that_assert_nothing() -> list[str]:
         asserting |= more
     return [
         place
-        for place, node in tests()
+        for place, node in all_tests()
         if not any(isinstance(inner, ast.Assert) for inner in ast.walk(node))
         and not calls[node.name] & asserting
     ]
@@ -398,13 +398,13 @@ FIGURES: dict[str, Callable[[], float | list[str]]] = {
     "public functions that raise and do not say so, %": silent_raises_percent,
     "public functions that raise and do not say so": silent_raises,
     "patches, % of tests": patches_percent,
-    "tests that assert nothing": tests_that_assert_nothing,
+    "tests that assert nothing": asserting_nothing,
 }
 # Of these more is no worse.
 REPORTED: dict[str, Callable[[], float]] = {
     "lines a module, median": lambda: median(map(lines, sources(PACKAGE))),
     "lines a function, median": lambda: median(function_lines()),
-    "tests": lambda: len(tests()),
+    "tests": lambda: len(all_tests()),
 }
 
 
