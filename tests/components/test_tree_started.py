@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daintree.components.tree import WorkingTree
+from daintree.components.tree import Entry, WorkingTree
 from daintree.errors import GitError
 from tests.components.git_files import DIRECTORY, FILE
 from tests.components.test_tree_situations import MAIN, SITUATIONS, project
@@ -38,6 +38,14 @@ STEPS: dict[str, Callable[[Monorepo, str], object]] = {
         *("rm", "-r", "--quiet", "--cached", "--ignore-unmatch", f"components/{path}")
     ),
     "commit": lambda repository, path: repository.commit(),
+    "write unseen": lambda repository, path: _write_unseen(repository.root / "components" / path),
+    "ignore": lambda repository, path: _ignore(repository.root / ".gitignore", path),
+    "check out the first commit": lambda repository, path: repository.git(
+        *("checkout", "--quiet", "--force", "--detach", "first")
+    ),
+    "check out the last commit": lambda repository, path: repository.git(
+        *("checkout", "--quiet", "--force", "main")
+    ),
 }
 
 
@@ -48,6 +56,19 @@ def _write(path: Path, text: str = "1") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove(path)
     path.write_text(f"{text} -text\n" if path.name.startswith(".git") else text)
+
+
+def _write_unseen(path: Path) -> None:
+    """Write as many bytes as the file has, and give it the time that it had."""
+    if path.is_file():
+        before = path.stat()
+        path.write_bytes(b"3" * before.st_size)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _ignore(rules: Path, path: str) -> None:
+    with open(rules, "a", encoding="utf-8") as file:
+        file.write(f"/components/{path}\n")
 
 
 def _remove(path: Path) -> None:
@@ -66,6 +87,18 @@ def started(root: Path, *directories: str) -> WorkingTree:
     tree = WorkingTree(root)
     tree.start(directories or ["components"])
     return tree
+
+
+def added(repository: Monorepo) -> list[Entry]:
+    """The files of the components after `git add --all` in a copy of the repository."""
+    copy = Monorepo(repository.root.with_name("copy"))
+    shutil.copytree(repository.root, copy.root, symlinks=True)
+    copy.git("add", "--all")
+    lines = copy.git("ls-files", "--stage", "-z", "components").split("\0")[:-1]
+    entries = [
+        (path, *facts.split(" ")[:2]) for facts, _, path in (x.partition("\t") for x in lines)
+    ]
+    return sorted((Entry(*entry) for entry in entries), key=lambda entry: entry.path)
 
 
 def assert_alike(root: Path) -> None:
@@ -93,9 +126,11 @@ def test_after_any_steps(steps: list[tuple[str, str]]) -> None:
         repository = Monorepo(Path(directory, "project")).init()
         repository.write("components/x/main.py", "print(1)\n")
         repository.commit()
+        repository.git("tag", "first")
         for step, path in steps:
             STEPS[step](repository, path)
         assert_alike(repository.root)
+        assert WorkingTree(repository.root).files("components") == added(repository)
 
 
 def test_an_intended_file_that_is_gone(project: Monorepo) -> None:
