@@ -10,25 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from daintree.argo import names
-from daintree.argo.manifest import (
-    API_VERSION,
-    CONTAINER_SECURITY,
-    POD_SECURITY,
-    STAGE_RETRIES,
-    TERMINATED,
-    TOOLING_VOLUMES,
-    ClusterAccess,
-    Manifest,
-    empty_volumes,
-    environment,
-    mounts,
-    pod_settings,
-    retries,
-    store_environment,
-    store_secret,
-    workflow_manifest,
-)
+from daintree.argo import manifest, names
 from daintree.argo.names import label_value
 from daintree.argo.submission import POD_NAME, RECORD_TEMPLATE, WORKFLOW_UID, Submission
 from daintree.errors import SourceError, UsageError
@@ -62,16 +44,16 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     frozen: str
     commit: str
-    access: ClusterAccess
+    access: manifest.ClusterAccess
 
 
-def cron_manifest(trigger: Trigger, schedule: str, timezone: str) -> Manifest:
+def cron_manifest(trigger: Trigger, schedule: str, timezone: str) -> manifest.Manifest:
     """The CronWorkflow that plans and submits the frozen pipeline at each time of `schedule`.
 
     A run is left out while the one before still plans. `timezone` is "" for that of the cluster's controller.
     """
     return {
-        "apiVersion": API_VERSION,
+        "apiVersion": manifest.API_VERSION,
         "kind": "CronWorkflow",
         "metadata": _metadata(trigger.pipeline, trigger.name, trigger.commit, trigger.access),
         "spec": {
@@ -86,7 +68,7 @@ def cron_manifest(trigger: Trigger, schedule: str, timezone: str) -> Manifest:
     }
 
 
-def event_manifests(trigger: Trigger, sources: Sequence[str]) -> list[Manifest]:
+def event_manifests(trigger: Trigger, sources: Sequence[str]) -> list[manifest.Manifest]:
     """The WorkflowTemplate whose one step plans and submits the frozen pipeline, and what makes Workflows of it.
 
     An EventSource and a Sensor do for each new object below one of `sources` (buckets' URLs), a WorkflowEventBinding for each
@@ -106,12 +88,14 @@ def event_manifests(trigger: Trigger, sources: Sequence[str]) -> list[Manifest]:
     }
     metadata = _metadata(trigger.pipeline, name, trigger.commit, access)
     return [
-        {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
+        {"apiVersion": manifest.API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
         for kind, spec in specs.items()
     ]
 
 
-def template_manifest(submission: Submission, name: str, access: ClusterAccess) -> Manifest:
+def template_manifest(
+    submission: Submission, name: str, access: manifest.ClusterAccess
+) -> manifest.Manifest:
     """The WorkflowTemplate `name` of a submission of every stage: to commit, to edit, and to submit with any parameters.
 
     Each stage is a pod, and its output goes below `by-hand/PIPELINE/WORKFLOW/STAGE` in the store's bucket, for each pod
@@ -121,17 +105,19 @@ def template_manifest(submission: Submission, name: str, access: ClusterAccess) 
     # The setting `prefix`, in which braces are doubled.
     doubled = "/".join(word.replace("{", "{{").replace("}", "}}") for word in words)
     prefix = f"{OWN_OUTPUTS}/{submission.pipeline}/{doubled}"
-    manifest = workflow_manifest(msgspec.structs.replace(submission, prefix=prefix), access)
-    spec = manifest["spec"]
+    workflow = manifest.workflow_manifest(
+        msgspec.structs.replace(submission, prefix=prefix), access
+    )
+    spec = workflow["spec"]
     del spec["onExit"]
     spec["templates"] = [t for t in spec["templates"] if t["name"] != RECORD_TEMPLATE]
     for template in spec["templates"]:
         _remove_stage_keys(template)
     metadata = _metadata(submission.pipeline, name, submission.commit, access)
-    return {**manifest, "kind": "WorkflowTemplate", "metadata": metadata}
+    return {**workflow, "kind": "WorkflowTemplate", "metadata": metadata}
 
 
-def _remove_stage_keys(template: Manifest) -> None:
+def _remove_stage_keys(template: manifest.Manifest) -> None:
     """Remove the stage keys, which hold for what was planned alone."""
     tasks = template.get("dag", {}).get("tasks", ())
     for holder in (*(task["arguments"] for task in tasks), template.get("inputs", {})):
@@ -141,7 +127,9 @@ def _remove_stage_keys(template: Manifest) -> None:
     template.get("metadata", {}).get("annotations", {}).pop(names.STAGE_KEY, None)
 
 
-def _metadata(pipeline: str, name: str, commit: str, access: ClusterAccess) -> Manifest:
+def _metadata(
+    pipeline: str, name: str, commit: str, access: manifest.ClusterAccess
+) -> manifest.Manifest:
     return {
         "name": name,
         "namespace": access.namespace,
@@ -150,7 +138,7 @@ def _metadata(pipeline: str, name: str, commit: str, access: ClusterAccess) -> M
     }
 
 
-def _submit_spec(trigger: Trigger) -> Manifest:
+def _submit_spec(trigger: Trigger) -> manifest.Manifest:
     """A Workflow whose one step submits the frozen pipeline."""
     access, secret = trigger.access, trigger.access.settings.argo_pull_secret
     login = {"secretName": secret, "items": [{"key": ".dockerconfigjson", "path": "config.json"}]}
@@ -158,19 +146,19 @@ def _submit_spec(trigger: Trigger) -> Manifest:
     return {
         "entrypoint": SUBMIT_TEMPLATE,
         "serviceAccountName": names.SUBMITTER_ACCOUNT,
-        **pod_settings(access),
+        **manifest.pod_settings(access),
         "activeDeadlineSeconds": DEADLINE_SECONDS,
         # Two plans of one moment would find the same stages missing.
         "synchronization": {"mutexes": [{"name": mutex}]},
         "volumes": [
-            *empty_volumes(TOOLING_VOLUMES),
+            *manifest.empty_volumes(manifest.TOOLING_VOLUMES),
             *([{"name": "login", "secret": login}] if secret else []),
         ],
         "templates": [_submit_template(trigger)],
     }
 
 
-def _submit_template(trigger: Trigger) -> Manifest:
+def _submit_template(trigger: Trigger) -> manifest.Manifest:
     access = trigger.access
     login = {"login": LOGIN} if access.settings.argo_pull_secret else {}
     path = f"{PROJECT}/pipelines/{trigger.pipeline}.json"
@@ -178,19 +166,19 @@ def _submit_template(trigger: Trigger) -> Manifest:
     return {
         "name": SUBMIT_TEMPLATE,
         "inputs": {"artifacts": [pipeline]},
-        "retryStrategy": retries(STAGE_RETRIES, TERMINATED),
+        "retryStrategy": manifest.retries(manifest.STAGE_RETRIES, manifest.TERMINATED),
         "container": {
             "image": access.tooling_image,
             "command": ["doit"],
             "args": ["submit", trigger.pipeline, "--as-of", AS_OF],
-            "env": [*_settings_environment(access), *store_environment(access)],
-            "securityContext": CONTAINER_SECURITY,
-            "volumeMounts": mounts({**TOOLING_VOLUMES, **login}),
+            "env": [*_settings_environment(access), *manifest.store_environment(access)],
+            "securityContext": manifest.CONTAINER_SECURITY,
+            "volumeMounts": manifest.mounts({**manifest.TOOLING_VOLUMES, **login}),
         },
     }
 
 
-def _settings_environment(access: ClusterAccess) -> list[Manifest]:
+def _settings_environment(access: manifest.ClusterAccess) -> list[manifest.Manifest]:
     """The settings that submitting takes, as they are here."""
     settings = access.settings
     selector = ",".join(f"{label}={value}" for label, value in settings.argo_node_selector.items())
@@ -206,10 +194,10 @@ def _settings_environment(access: ClusterAccess) -> list[Manifest]:
         "DAINTREE_ARGO_ENV_SECRET": settings.argo_env_secret,
         "DOCKER_CONFIG": LOGIN if settings.argo_pull_secret else "",
     }
-    return environment({name: value for name, value in variables.items() if value})
+    return manifest.environment({name: value for name, value in variables.items() if value})
 
 
-def _watched(access: ClusterAccess, source: str) -> Manifest:
+def _watched(access: manifest.ClusterAccess, source: str) -> manifest.Manifest:
     address = object_address(source, access.store.endpoint, access.store.region)
     return {
         "endpoint": address.host,
@@ -218,15 +206,15 @@ def _watched(access: ClusterAccess, source: str) -> Manifest:
         "bucket": {"name": address.bucket},
         "events": CREATED,
         **({"filter": {"prefix": address.key}} if address.key else {}),
-        "accessKey": store_secret(names.ACCESS_KEY),
-        "secretKey": store_secret(names.SECRET_KEY),
+        "accessKey": manifest.store_secret(names.ACCESS_KEY),
+        "secretKey": manifest.store_secret(names.SECRET_KEY),
     }
 
 
-def _sensor(name: str, namespace: str, events: Sequence[str]) -> Manifest:
+def _sensor(name: str, namespace: str, events: Sequence[str]) -> manifest.Manifest:
     # It has not the pipeline's label, by which its stages' Workflow is found.
     workflow = {
-        "apiVersion": API_VERSION,
+        "apiVersion": manifest.API_VERSION,
         "kind": "Workflow",
         "metadata": {"generateName": f"{name}-", "namespace": namespace},
         "spec": {"workflowTemplateRef": {"name": name}},
@@ -251,10 +239,12 @@ def _sensor(name: str, namespace: str, events: Sequence[str]) -> Manifest:
     }
 
 
-def _events_pod() -> Manifest:
+def _events_pod() -> manifest.Manifest:
     """The pod of an EventSource or a Sensor, which Argo Events fills in, as the pod security `restricted` demands it."""
-    security = {k: v for k, v in CONTAINER_SECURITY.items() if k != "readOnlyRootFilesystem"}
-    return {"securityContext": POD_SECURITY, "container": {"securityContext": security}}
+    security = {
+        k: v for k, v in manifest.CONTAINER_SECURITY.items() if k != "readOnlyRootFilesystem"
+    }
+    return {"securityContext": manifest.POD_SECURITY, "container": {"securityContext": security}}
 
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
