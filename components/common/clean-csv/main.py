@@ -9,18 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from pandas.util import hash_pandas_object
-from stageio import (
-    StageError,
-    check_columns,
-    find_columns,
-    names,
-    place,
-    read_chunks,
-    read_ids,
-    run,
-    table,
-    write_table,
-)
+from stageio import StageError, names, place, read_chunks, read_ids, run, table, write_table
+from stageio.tables import check_columns, find_columns
 
 TYPES = ("int", "float", "bool", "str")
 WHOLE = re.compile(r"([+-]?[0-9]{1,4000})(?:\.0*)?")

@@ -15,9 +15,7 @@ from values import text_of
 ROWS_AT_ONCE = 20_000
 
 
-def main(
-    *, input: Path | str, output: Path, url_variable: str, null: str, max_unordered: int
-) -> None:
+def main(*, input: Path, output: Path, url_variable: str, null: str, max_unordered: int) -> None:
     """Write the rows of the query in `input`, a file or a directory with one, to `output`/records.csv.
 
     Raises StageError where the database or the query fails, there is no row, there are too many

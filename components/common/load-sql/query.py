@@ -11,11 +11,9 @@ QUOTED = re.compile(
 )
 
 
-def read_query(source: Path | str) -> tuple[Path, str]:
+def read_query(source: Path) -> tuple[Path, str]:
     """The file of `source`, or the one *.sql file in it, and its query. Raises StageError."""
     hint = "the input is one file of one SELECT"
-    if isinstance(source, str):
-        raise StageError("--input: a URL is no query", hint)
     files = [source] if source.is_file() else sorted(source.glob("*.sql"))
     if len(files) != 1:
         raise StageError(f"{source}: {len(files)} files *.sql", hint)

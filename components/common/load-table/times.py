@@ -19,8 +19,7 @@ def seconds(cells: pd.Series, unit: str, before: int) -> pd.Series:
     µs or ns. Other text is an ISO date, of UTC where it names no zone. Raises StageError.
     """
     times = cells.map({cell: second(cell.strip(), unit) for cell in cells.unique()})
-    if (wrong := times.isna()).any():
-        row = int(wrong.to_numpy().argmax())
+    for row in times.isna().to_numpy().nonzero()[0]:
         problem = f"record {before + row + 1}, column {cells.name}: {cells.iloc[row][:40]!r}"
         hint = "--time: a number of seconds, ms, µs or ns, or a date such as 2013-05-02T00:00:00Z"
         raise StageError(f"{problem} is no time", hint)
@@ -30,20 +29,16 @@ def seconds(cells: pd.Series, unit: str, before: int) -> pd.Series:
 def second(cell: str, unit: str) -> str | None:
     """One cell as whole seconds; None where it is no time."""
     if not cell:
-        return ""
+        return cell
     if NUMBER.fullmatch(cell):
         # Decimal keeps all digits of 19, which a float does not.
         number = Decimal(cell)
-        size = max(number.adjusted() - 10, 0)
-        if unit == "auto":
-            unit = next((name for name, power in UNITS.items() if size <= power), "ns")
-        seconds = number.scaleb(-UNITS[unit]).to_integral_value("ROUND_FLOOR")
-        return str(int(seconds)) if seconds.adjusted() < 18 else None
-    if not DATE.match(cell):
-        return None
+        by_size = next((p for p in UNITS.values() if number.adjusted() <= p + 10), UNITS["ns"])
+        whole = number.scaleb(-UNITS.get(unit, by_size)).to_integral_value("ROUND_FLOOR")
+        return str(int(whole)) if whole.adjusted() < 18 else None
     try:
-        time = pd.Timestamp(cell)
-        time = time.tz_localize("UTC") if time.tzinfo is None else time
-        return str(int(time.timestamp() // 1))
+        return (
+            str(int(pd.to_datetime(cell, utc=True).timestamp() // 1)) if DATE.match(cell) else None
+        )
     except (ValueError, OverflowError):
         return None

@@ -15,6 +15,7 @@ from typing import NoReturn
 from . import object_store, parameters
 from .errors import StageError, from_os_error
 from .object_store import Location
+from .url import fetch
 
 Main = Callable[..., object]
 
@@ -28,7 +29,7 @@ def run(main: Main, *, accepts_url: bool = False, argv: Sequence[str] | None = N
     `input` is the path of a directory, `output` that of an empty directory, which is made when it
     is missing. An `s3://` input is downloaded before, an `s3://` output is uploaded after `main`
     has returned. With `accepts_url` the input may also be the path of a file, or an http(s) URL,
-    which `main` is given as a str. Where `main` fails, the output is left empty.
+    of which `main` is given the file. Where `main` fails, the output is left empty.
 
     Ends the process with exit code 1 and one message on stderr for a StageError, an OSError such
     as a full disk, and a lack of memory; with 130 and 143 for the signals INT and TERM.
@@ -58,7 +59,7 @@ def _run(main: Main, accepts_url: bool, argv: Sequence[str]) -> None:
 
 
 @contextmanager
-def _input(source: str, accepts_url: bool) -> Iterator[Path | str]:
+def _input(source: str, accepts_url: bool) -> Iterator[Path]:
     if source.startswith(object_store.SCHEME):
         with tempfile.TemporaryDirectory(prefix="stage-input-") as directory:
             object_store.download(Location.parse(source), Path(directory))
@@ -68,7 +69,8 @@ def _input(source: str, accepts_url: bool) -> Iterator[Path | str]:
             raise StageError(
                 "--input: this component does not read a URL", "load it by a connector first"
             )
-        yield source
+        with tempfile.TemporaryDirectory(prefix="stage-input-") as directory:
+            yield fetch(source, Path(directory))
     else:
         yield _local_input(Path(source), accepts_url)
 

@@ -31,7 +31,7 @@ def output(tmp_path: Path) -> Path:
 def load(output: Path) -> Load:
     """Loads a source with the given parameters and returns the rows that were written."""
 
-    def rows(source: Path | str, **parameters: object) -> list[dict[str, str]]:
+    def rows(source: Path, **parameters: object) -> list[dict[str, str]]:
         main.main(input=source, output=output, **{**DEFAULTS, **parameters})
         return read_table(output / "records.csv").to_dict("records")
 

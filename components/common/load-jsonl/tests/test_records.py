@@ -13,7 +13,6 @@ import main
 import pytest
 from conftest import DEFAULTS, Load
 from sources import records
-from sources.records import parse
 from stageio import StageError
 
 Lines = Callable[..., Path]
@@ -60,12 +59,14 @@ def test_a_review_of_the_2014_files_goes_through_unchanged(load: Load, lines: Li
         ('"\\ud83d\\ude00"', "\U0001f600"),
     ],
 )
-def test_a_value_becomes_the_text_of_a_cell(value: str, cell: str) -> None:
-    assert parse(f'{{"x": {value}}}'.encode()) == {"x": cell}
+def test_a_value_becomes_the_text_of_a_cell(
+    load: Load, lines: Lines, value: str, cell: str
+) -> None:
+    assert load(lines(f'{{"x": {value}}}')) == [{"x": cell}]
 
 
-def test_of_a_repeated_key_the_last_value_counts() -> None:
-    assert parse(b'{"a": 1, "b": 2, "a": 3}') == {"a": "3", "b": "2"}
+def test_of_a_repeated_key_the_last_value_counts(load: Load, lines: Lines) -> None:
+    assert load(lines('{"a": 1, "b": 2, "a": 3}')) == [{"a": "3", "b": "2"}]
 
 
 MALFORMED = [

@@ -342,7 +342,7 @@ def test_a_column_that_a_parquet_file_lacks_is_named(load: Load) -> None:
     ("content", "parameters", "message", "hint"),
     [
         ("1::2::3\n4::5::6\n", {}, "one column, '1::2::3'", "--delimiter '::'"),
-        ("1,2,3\n4,5,6\n", {}, "line 1: 3 cells, but --names gives 2 names", "--names"),
+        ("1,2,3\n4,5,6\n", {}, "line 1: 3 cells, but there are 2 columns in --names", "--names"),
         (
             "1\t2\n",
             {"names": "", "columns": "user", "delimiter": "tab"},

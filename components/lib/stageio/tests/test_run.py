@@ -230,25 +230,16 @@ def test_an_input_that_cannot_be_read_is_an_error(
     assert answer.returncode == 1
 
 
-@pytest.mark.parametrize(
-    ("given", "kind"),
-    [
-        ("a.csv", "PosixPath"),
-        (".", "PosixPath"),
-        ("http://127.0.0.1:1/a?b=c", "str"),
-        ("HTTPS://host/", "str"),
-    ],
-)
-def test_a_connector_is_given_a_file_a_directory_or_a_url(
-    stage: Stage, source: Path, given: str, kind: str
-) -> None:
+@pytest.mark.parametrize("given", ["a.csv", "."])
+def test_a_connector_is_given_a_file_or_a_directory(stage: Stage, source: Path, given: str) -> None:
     connector = PRINTS_ARGUMENTS.replace("run(main)", "run(main, accepts_url=True)").replace(
         "json.dumps(arguments, default=str, sort_keys=True)",
-        "type(arguments['input']).__name__, arguments['input']",
+        "arguments['input']",
     )
-    given = given if "://" in given else str(source / given)
-    answer = stage("--input", given, "--output", source.with_name("output"), source=connector)
-    assert answer.stdout == f"{kind} {given.removesuffix('/.')}\n"
+    answer = stage(
+        "--input", source / given, "--output", source.with_name("output"), source=connector
+    )
+    assert answer.stdout == f"{source / given}\n"
 
 
 def test_where_data_is_mounted_its_directories_are_input_and_output(tmp_path: Path) -> None:
