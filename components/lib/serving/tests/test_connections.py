@@ -142,3 +142,20 @@ def test_a_path_says_what_it_allows(
 ) -> None:
     reply = start(model).ask(method, path)
     assert (reply.status, reply.headers["Allow"]) == (status, allow)
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics", "/model", "/none"])
+def test_a_connection_stays_open_after_head(start: Start, model, path: str) -> None:
+    service = start(model)
+    with connected(service) as connection:
+        connection.sendall(b"HEAD %s HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode())
+        connection.sendall(b"HEAD %s HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode())
+        connection.sendall(START + b"Connection: close\r\n\r\n")
+        answer = received(connection)
+    *heads, last = re.split(rb"(?<=\r\n\r\n)(?=HTTP/1.1)", answer)
+    assert len(heads) == 2
+    assert all(head.endswith(b"\r\n\r\n") for head in heads)
+    assert last.endswith(b'{"status":"live"}')
+    service.end()
+    assert service.process.stderr is not None
+    assert "shorter than Content-Length" not in service.process.stderr.read()
