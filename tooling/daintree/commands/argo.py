@@ -14,6 +14,7 @@ from daintree.argo import names
 from daintree.commands.command import (
     FORCE,
     JSON_OPTION,
+    NAMESPACE,
     SET,
     SOURCE,
     DaintreeCommand,
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
 # Manifests, and the comments above them.
 Documents: TypeAlias = tuple[list[dict[str, Any]], list[str]]
 
-NAMESPACE = option(
-    "namespace", "the namespace in the cluster (default: the setting `argo_namespace`)"
-)
 TRIGGERS = ("schedule", "on_event", "template")
 
 

@@ -131,6 +131,9 @@ METRIC = option(
     short="m",
 )
 LOWEST = option("lowest", "the lowest value is the best", type=bool)
+NAMESPACE = option(
+    "namespace", "the namespace in the cluster (default: the setting `argo_namespace`)"
+)
 YES = option("yes", "sweep over more than 500 stages", type=bool)
 
 PLANNING = (SOURCE, SET, RUNNER)

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from daintree.commands.argo import NAMESPACE
-from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
+from daintree.commands.command import JSON_OPTION, NAMESPACE, DaintreeCommand, option, print_json
 from daintree.components import (
     ComponentVersion,
     WorkingTree,

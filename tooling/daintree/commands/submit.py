@@ -17,7 +17,6 @@ from daintree.argo.names import RECORD
 from daintree.argo.workflow_status import SUCCEEDED, Task, read_status, stages_of
 from daintree.argo.workflows import Submitted, reason
 from daintree.commands.argo import (
-    NAMESPACE,
     access_of,
     planned_submission,
     submission_as_json,
@@ -26,6 +25,7 @@ from daintree.commands.argo import (
 from daintree.commands.command import (
     FORCE,
     JSON_OPTION,
+    NAMESPACE,
     SET,
     SOURCE,
     DaintreeCommand,
