@@ -228,7 +228,7 @@ def _show_directory(
         run = store.read_run(origin.location)
         page = run_page(run, store) if run else _origin_page(origin)
         swept = [[name, word(value)] for name, value in origin.combination.items()]
-        page += ["combination", *columns(swept)] if swept else []
+        page = [*(["combination", *columns(swept)] if swept else []), *page]
         print("\n".join([*[""][:number], f"{Path(directory, name)} is the output of", *page]))
 
 
