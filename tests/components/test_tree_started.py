@@ -180,6 +180,15 @@ def test_before_any_commit_and_below_no_change_at_all(monorepo: Monorepo) -> Non
     assert [entry.path for entry in started(monorepo.root).files(DIRECTORY)] == [FILE]
 
 
+def test_a_commit_without_any_of_the_files(monorepo: Monorepo) -> None:
+    monorepo.write("README.md", "one\n")
+    monorepo.commit()
+    paths = sorted(f"{DIRECTORY}/{name}" for name in ("c", "a", "b"))
+    for path in paths:
+        monorepo.write(path, f"{path}\n")
+    assert [entry.path for entry in started(monorepo.root).files(DIRECTORY)] == paths
+
+
 def test_more_that_is_asked_for_later(project: Monorepo) -> None:
     tree = started(project.root, "components/a")
     project.write("components/b/later", "later\n")

@@ -94,7 +94,6 @@ class WorkingTree:
         self._nested: set[str] = set()
         self._records: list[bytes] = []
         self._named: dict[str, set[str]] = {}
-        self._offset = 0
         self._compared: dict[tuple[str, int], Differences] = {}
         self._started: _Started | None = None
         # Counts how often git has looked at the files.
@@ -246,6 +245,8 @@ class WorkingTree:
             "GIT_INDEX_FILE": os.fspath(index),
             "GIT_OBJECT_DIRECTORY": os.fspath(self._objects.directory / "objects"),
         }
+        # The length of what is listed of a file before its path.
+        self._offset = len("H 100644  0\t") + (64 if repository.algorithm == "sha256" else 40)
         self._patterns = {**self._variables, "GIT_LITERAL_PATHSPECS": "0"}
         self._blobs = Blobs(self.root, self._variables)
 
@@ -439,7 +440,6 @@ class WorkingTree:
     def _is_plain(self, output: bytes) -> bool:
         """Take a list, unless it has conflicts, or files that git was told not to look at."""
         self._records, self._named = records(output), {}
-        self._offset = self._records[0].index(b"\t") + 1 if self._records else 0
         return output.count(b"\0H ") + output.startswith(b"H ") == len(self._records)
 
     def _gone(self, paths: Sequence[str]) -> list[str]:
