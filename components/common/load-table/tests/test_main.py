@@ -123,6 +123,20 @@ def test_published_data_sets_are_loaded_by_parameters_alone(
     assert dict(zip(header, row, strict=True)) == first
 
 
+def test_plays_of_last_fm_with_a_tab_in_a_name_are_skipped_and_broken_years_kept(
+    load: Load,
+) -> None:
+    play = "user_000001\t{}\tf1b1\tDeep Dish\tb8d1\t{}\n"
+    plays = [play.format("2009-05-04T23:08:57Z", 'Say "Hello')] * 199
+    plays += [play.format("2009-05-04T23:08:57Z", "a\tb"), play.format("1970-01-01T00:00:00Z", "c")]
+    parameters = {"delimiter": "tab", "names": "user,time,artist_id,artist,track_id,item"}
+    parameters |= {"columns": "user, item, time", "time": "time", "on_error": "skip"}
+    _, *rows = load("".join(plays), **parameters)
+    assert len(rows) == 200
+    assert rows[0] == ["user_000001", 'Say "Hello', "1241478537"]
+    assert rows[-1] == ["user_000001", "c", "0"]
+
+
 @pytest.mark.parametrize(
     ("time", "seconds"),
     [
