@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.e2e.projects import Finished, Project
+    from tests.e2e.projects import Finished
 
-from tests.e2e.projects import DOIT
+from tests.e2e.projects import DOIT, Project
 
 COUNTS = "word,count\nthe,4\na,3\nand,2\n"
 
@@ -142,6 +142,53 @@ def test_a_component_keeps_its_own_data_beside_its_input(opened: Project) -> Non
 def test_frozen_is_the_versions_own_files(opened: Project) -> None:
     finished = shell(opened, "pwd; test -L main.py || echo a file\n", "--frozen")
     assert finished.stdout.endswith("\na file\n"), finished.stderr
+
+
+def test_an_older_run_is_opened_on_its_own_version_parameters_and_inputs(opened: Project) -> None:
+    run = last_run(opened, "words:count")
+    opened.doit("name", "words:count", "first")
+    program = opened.root / "components/text/count/main.py"
+    program.write_text(program.read_text().replace('"word,count"', '"edited"'))
+    opened.run("words", "--set", "clean.fold=false", "--set", "count.top=1")
+    before = opened.contents(opened.output("words:count@first"))
+    script = "$RUN && cat $OUTPUT/counts.csv; test -L main.py || echo a file\n"
+    for stage in (run, run[-8:], "words:count@first", "words@first"):
+        finished = shell(opened, script, stage=stage)
+        assert finished.stdout == COUNTS + "a file\n", finished.stderr
+    assert opened.contents(opened.output("words:count@first")) == before
+    assert last_run(opened, "words:count") != run
+    assert "cannot change it" in opened.doit("shell", run, "--set", "count.top=1").complaint()
+
+
+def test_a_run_that_failed_is_opened_on_the_source_that_it_read(project: Project) -> None:
+    program = project.root / "components/text/load/main.py"
+    whole = program.read_text()
+    program.write_text("import sys\nsys.exit('no such column')\n")
+    assert project.doit("run", "words").code == 1
+    run = last_run(project, "words:load")
+    program.write_text(whole)
+    finished = shell(project, '$RUN; ls "$INPUT"\n', stage=run)
+    assert "no such column" in finished.stderr
+    assert finished.stdout == "corpus.txt\n"
+    project.write("corpus.txt", "other words\n")
+    complaint = project.doit("shell", run).complaint()
+    assert f"the source corpus.txt is no longer what run {run} read" in complaint
+
+
+def test_a_run_whose_files_are_not_in_this_clone_says_so(ran: Project, tmp_path: Path) -> None:
+    program = ran.root / "components/text/count/main.py"
+    program.write_text(program.read_text() + "\n")
+    ran.run("words")
+    ran.git("clone", "-q", ".", str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone", ran.environ)
+    complaint = clone.doit("shell", last_run(ran, "words:count")).complaint()
+    assert "ran files that this clone does not have: main.py" in complaint
+    assert "they were never committed" in complaint
+
+
+def last_run(project: Project, stage: str) -> str:
+    """The id of a stage's latest run."""
+    return str(project.doit("history", stage, "--json").json()["runs"][0]["run"])
 
 
 def on_a_terminal(project: Project, *arguments: str, typed: bytes) -> tuple[int, str]:

@@ -32,7 +32,8 @@ def manifest(remote: RemoteRuns) -> RunManifest:
     """A run whose files are there, and nothing else of it."""
     made = manifest_of()
     remote.bucket.put(f"{made.location}/output/a.csv", b"x\n1\n")
-    output = hash_objects(remote.bucket, f"{made.location}/output", "hashing")
+    place = f"{made.location}/output"
+    output = hash_objects(remote.bucket, place, remote.bucket.entries(place), "hashing")
     return manifest_of(output=output)
 
 
@@ -95,7 +96,9 @@ def test_markers_of_directories_are_no_damage_of_a_run(
     place = f"{remote.bucket.key(manifest.location)}/output"
     mark(remote.bucket, f"{place}/", f"{place}/new/", f"{place}/a_$folder$")
     assert remote.check_all([record]) == [None]
-    assert hash_objects(remote.bucket, f"{manifest.location}/output", "") == manifest.output
+    output = f"{manifest.location}/output"
+    entries = remote.bucket.entries(output)
+    assert hash_objects(remote.bucket, output, entries, "") == manifest.output
     remote.bucket.put(f"{manifest.location}/output/new/more.csv", b"")
     [damage] = remote.check_all([record])
     assert damage is not None

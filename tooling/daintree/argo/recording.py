@@ -7,10 +7,10 @@ and that it ran as it was submitted.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -49,6 +49,9 @@ from daintree.store.layout import OUTPUT, source_location, timestamp
 from daintree.store.records import Artifact, InputRecord, Keys, RunManifest, index_record_of
 from daintree.store.remote import RemoteRuns
 from daintree.store.s3 import object_address
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
 
 # S3 refuses requests by a clock that differs by more.
 _CLOCKS = timedelta(minutes=15)
@@ -147,8 +150,9 @@ class Recording:
             raise _Refused("its output was collected")
         whole = manifest if earlier is None else _as_measured(manifest, earlier)
         if whole != earlier or whole.output is None:
-            self._refuse_orphans(attempt, manifest)
-            whole = msgspec.structs.replace(manifest, output=self._output(stage, manifest))
+            entries = self._remote.bucket.entries(f"{manifest.location}/{OUTPUT}")
+            _refuse_orphans(attempt, entries)
+            whole = msgspec.structs.replace(manifest, output=self._output(stage, manifest, entries))
         whole = self._remote.adopt(whole, lambda: self._log(attempt.pod))
         winner, indexed = self._index(stage, whole)
         assert whole.output is not None
@@ -169,32 +173,20 @@ class Recording:
                 raise _Refused(f"its input {need} was not recorded")
         return {need: self._inputs[need] for need in stage.inputs}
 
-    def _refuse_orphans(self, attempt: Attempt, manifest: RunManifest) -> None:
-        """Refuse an output in which older files lie: `argo retry` starts a failed pod anew under its name, and so at its location.
-
-        Where all files are older, the clocks of the server and the cluster differ, unless it is by more than S3 allows.
-        """
-        entries = self._remote.bucket.entries(f"{manifest.location}/{OUTPUT}")
-        if attempt.started is None or not entries:
-            return
-        ages = [attempt.started - entry["last_modified"] for entry in entries]
-        older = sum(age > timedelta() for age in ages)
-        if 0 < older < len(ages) or max(ages) > _CLOCKS:
-            raise _Refused(
-                f"{older} of the {len(ages)} files of its output were there before its pod began: "
-                "a pod of the same name has failed, as `argo retry` leaves it"
-            )
-
-    def _output(self, stage: SubmittedStage, manifest: RunManifest) -> Artifact:
+    def _output(
+        self, stage: SubmittedStage, manifest: RunManifest, entries: Sequence[ObjectMeta]
+    ) -> Artifact:
         """Output of the stage. Raises ArtifactRejected where that is nothing, or lacks what was promised."""
         for name in stage.sources:
             if name in self._source_faults:
                 raise _Refused(self._source_faults[name])
         place = f"{manifest.location}/{OUTPUT}"
-        if stage.receipt and not self._remote.bucket.sizes(place):
+        if stage.receipt and not entries:
             text = receipt(stage.component, manifest.keys.content)
             self._remote.bucket.create(f"{place}/{RECEIPT}", text)
-        output = self._remote.read_output(manifest.location, f"{stage.name}: hashing")
+            entries = self._remote.bucket.entries(place)
+        title = f"{stage.name}: hashing"
+        output = self._remote.read_output(manifest.location, entries, title)
         written = {entry.path for entry in output.files}
         for name in stage.outputs:
             if name not in written:
@@ -291,6 +283,22 @@ class Recording:
     def _key(self, path: str) -> ObjectKey:
         """Key at which pods find a path of the store."""
         return ObjectKey(self._remote.address.below(path).key)
+
+
+def _refuse_orphans(attempt: Attempt, entries: Sequence[ObjectMeta]) -> None:
+    """Refuse an output in which older files lie: `argo retry` starts a failed pod anew under its name, and so at its location.
+
+    Where all files are older, the clocks of the server and the cluster differ, unless it is by more than S3 allows.
+    """
+    if attempt.started is None or not entries:
+        return
+    ages = [attempt.started - entry["last_modified"] for entry in entries]
+    older = sum(age > timedelta() for age in ages)
+    if 0 < older < len(ages) or max(ages) > _CLOCKS:
+        raise _Refused(
+            f"{older} of the {len(ages)} files of its output were there before its pod began: "
+            "a pod of the same name has failed, as `argo retry` leaves it"
+        )
 
 
 def _content(stage: SubmittedStage, inputs: Mapping[str, _Input]) -> str:

@@ -190,7 +190,7 @@ class PlanCommand(DaintreeCommand):
             self._print_causes(made, stage or made.plan.stages[-1].name, options["json"])
             return
         if stage:
-            made = made._replace(plan=made.plan.up_to(stage))
+            made = made._replace(plan=_up_to(made.plan, stage))
         if options["json"]:
             print_json(plan_as_json(made))
         else:
@@ -203,6 +203,17 @@ class PlanCommand(DaintreeCommand):
             print_json({"pipeline": pipeline, "stage": stage, "chain": msgspec.to_builtins(links)})
         else:
             print("\n".join(why_lines(links)))
+
+
+def _up_to(plan: Plan, name: str) -> Plan:
+    """The part of the plan that `doit run PIPELINE:STAGE` runs: the stage and all that it depends on. Raises UsageError for an unknown one."""
+    ends = {stage.name for stage in plan.stages if stage.plain_name == name}
+    if not ends:
+        plan.pipeline.stage(name)
+    wanted = ends | plan.ancestors(ends)
+    stages = tuple(stage for stage in plan.stages if stage.name in wanted)
+    decisions = {stage.name: plan.decisions[stage.name] for stage in stages}
+    return msgspec.structs.replace(plan, stages=stages, decisions=decisions)
 
 
 _CLASSES = {

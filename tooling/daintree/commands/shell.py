@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import sys
@@ -25,16 +24,31 @@ from daintree.commands.command import (
 from daintree.commands.name import fixed_address
 from daintree.components import ComponentVersion, directory_of
 from daintree.concurrency import side_by_side
-from daintree.errors import ArtifactDamaged, SourceError, StoreError, UsageError
-from daintree.pipeline.addresses import Address, find_output, named_runs
+from daintree.errors import (
+    SourceError,
+    UsageError,
+)
+from daintree.pipeline.addresses import (
+    Address,
+    find_output,
+    find_run,
+    named_runs,
+    pipeline_of,
+)
 from daintree.pipeline.decisions import BoundStage, Hit, inputs_of
 from daintree.pipeline.output_directory import Copied, copy_of, publish_copy
+from daintree.pipeline.past_run import (
+    check_needs,
+    inputs_of_run,
+    job_of_run,
+    new_job,
+    session_of_run,
+)
 from daintree.pipeline.plan import Plan, Planned
-from daintree.pipeline.session import Request, Session, job_of
+from daintree.pipeline.session import Request, Session
 from daintree.process import run_in_foreground
 from daintree.runners.runner import Job
 from daintree.settings import expand_home
-from daintree.store.directory import Staging
 from daintree.store.integrity import hash_artifact
 from daintree.store.records import IndexRecord, RunManifest, index_record_of
 from daintree.store.store import Store, open_store
@@ -65,7 +79,7 @@ class Pull(DaintreeCommand):
         pipeline, _, stage = target.partition(":")
         request, to = request_of(pipeline, options, words), options["to"]
         if address := fixed_address(self.root, target, request):
-            (self._pull_named if address.name else self._pull_run)(address, request, to)
+            self._pull_runs(address, request, to)
         elif ":" in target:
             self._pull_stage(request, stage, to)
         else:
@@ -95,19 +109,20 @@ class Pull(DaintreeCommand):
             else:
                 say(f"{pipeline}:{stage.name} has no output in the store: doit run {pipeline}")
 
-    def _pull_named(self, address: Address, request: Request, to: str) -> None:
+    def _pull_runs(self, address: Address, request: Request, to: str) -> None:
         store = open_store(self.settings, verify=request.verify)
-        directory = self._directory(to, address.subject, address.stage)
-        for stage, run in named_runs(store, address).items():
-            place = directory / ("" if address.stage else stage)
+        if address.name:
+            directory, runs = (
+                self._directory(to, address.subject, address.stage),
+                named_runs(store, address),
+            )
+        else:
+            run = find_output(store, address)
+            directory, runs = self._directory(to, run.pipeline, run.stage), {run.stage: run}
+        for stage, run in runs.items():
+            place = directory / (stage if address.name and not address.stage else "")
             for path in copy_run(store, self.root, run, place):
                 print(path)
-
-    def _pull_run(self, address: Address, request: Request, to: str) -> None:
-        store = open_store(self.settings, verify=request.verify)
-        run = find_output(store, address)
-        for path in copy_run(store, self.root, run, self._directory(to, run.pipeline, run.stage)):
-            print(path)
 
     def _directory(self, to: str, pipeline: str, stage: str = "") -> Path:
         if not to:
@@ -126,12 +141,13 @@ class OpenShell(DaintreeCommand):
     """Opens a shell in a stage's environment, on its last inputs, with its command ready."""
 
     name = "shell"
-    doc_usage = "PIPELINE:STAGE [--set stage.parameter=value …]"
+    doc_usage = "PIPELINE:STAGE [--set stage.parameter=value …] | RUN | PIPELINE[:STAGE]@NAME"
     doc_description = (
         "The shell runs where the stage would: in its virtual environment or, with the docker runner, in a container. "
         "Its directory is laid out as in the image and leads into the working tree, so that an edit counts at once. "
         "$RUN runs the stage's command, $INPUT is what it reads, $OUTPUT an empty directory that is removed at the end. "
-        "What comes on stdin is run, where that is no terminal. Nothing is recorded."
+        "What comes on stdin is run, where that is no terminal. Nothing is recorded. With RUN, a run id or its beginning, or @NAME it is that run's "
+        "own version, parameters and inputs, also of one that failed."
     )
     cmd_options = (
         *PLANNING,
@@ -143,16 +159,25 @@ class OpenShell(DaintreeCommand):
         """Open it; the exit code is the shell's. Raises UsageError for a whole pipeline."""
         target, *words = names
         pipeline, _, stage = target.partition(":")
+        request = request_of(pipeline, options, words)
+        if address := fixed_address(self.root, target, request):
+            store = open_store(self.settings)
+            run = find_run(store, address, pipeline_of(self.root, address))
+            session = session_of_run(self.settings, store, run)
+            with job_of_run(session, run) as job:
+                return self._open(session, job)
         if not stage:
             raise UsageError(f"doit shell {target}: which stage?", hint="doit shell PIPELINE:STAGE")
-        request = request_of(pipeline, options, words)
         session, plan = plan_request(self.settings, request, fetch=True)
         cached = last_data(session, plan, stage)
         with shell_job(session, plan, cached, frozen=options["frozen"]) as job:
-            shell = session.runner.shell(job, terminal=sys.stdin.isatty())
-            say(f"{job.label} in its environment ({plan.runner}); $RUN runs")
-            say(f"  {shlex.join(shell.command)}")
-            return run_in_foreground(shell.start, cwd=shell.directory, env=shell.variables)
+            return self._open(session, job)
+
+    def _open(self, session: Session, job: Job) -> int:
+        shell = session.runner.shell(job, terminal=sys.stdin.isatty())
+        say(f"{job.label} in its environment ({session.runner.name}); $RUN runs")
+        say(f"  {shlex.join(shell.command)}")
+        return run_in_foreground(shell.start, cwd=shell.directory, env=shell.variables)
 
 
 # Runs a program as __main__ and opens the debugger where it fails; an exit that was made of an error counts as that error.
@@ -225,7 +250,7 @@ def last_data(session: Session, plan: Plan, name: str) -> StageData:
                 f"{plan.pipeline.name}:{name} has never run, and the store has no output of {waits} for it to read",
                 hint=f"doit run {plan.pipeline.name}:{waits.partition(',')[0]}",
             )
-        return StageData(stage, _inputs_of_run(session, last), index_record_of(last))
+        return StageData(stage, inputs_of_run(session, last), index_record_of(last))
     needs = {n: d.record for n in stage.needs if isinstance(d := plan.decisions[n], Hit)}
     if isinstance(decision, Hit):
         return StageData(stage, needs, decision.record)
@@ -293,21 +318,6 @@ def copy_run(store: Store, root: Path, run: RunManifest, directory: Path) -> lis
     return [directory / name for name in ("input", "output") if (directory / name).is_dir()]
 
 
-def _inputs_of_run(session: Session, run: RunManifest) -> dict[str, IndexRecord]:
-    records = {}
-    for record in run.inputs:
-        if record.is_source:
-            continue
-        origin = session.store.read_run(record.origin)
-        if origin is None or origin.output is None or origin.output.digest != record.digest:
-            raise StoreError(
-                f"the input {record.name} of run {run.run} is gone from the store",
-                hint=f"doit run {session.pipeline.name}:{record.name}",
-            )
-        records[record.name] = index_record_of(origin)
-    return records
-
-
 def _source(session: Session, plan: Plan, name: str) -> Copied:
     digest, origin = plan.identities[name].digest, plan.identities[name].origin
     assert digest is not None
@@ -339,14 +349,7 @@ def shell_job(
 
     Raises StoreError when an input is not whole, and as preparing the environment does.
     """
-    for need, record in cached.needs.items():
-        try:
-            session.store.check(record, thorough=True)
-        except ArtifactDamaged as damage:
-            raise StoreError(
-                f"the output of {need}: {damage.message}",
-                hint=f"doit run {plan.pipeline.name}:{need}",
-            ) from None
+    check_needs(session, cached.needs)
     version = plan.version_of(cached.stage)
     with tempfile.TemporaryDirectory(prefix="daintree-") as name:
         working_tree: tuple[Path, ...] = ()
@@ -356,11 +359,7 @@ def shell_job(
             links = Path(name, "application")
             working_tree = (links, *_link_working_tree(version, session.settings.root, links))
             prepared = session.runner.prepare(version, lambda: links, say)
-        place = Staging(Path(name))
-        place.output.mkdir(parents=True)
-        place.scratch.mkdir()
-        run = f"shell-{os.urandom(4).hex()}"
-        job = job_of(session, cached.stage, run, prepared, cached.needs, place)
+        job = new_job(session, cached.stage, prepared, cached.needs, Path(name))
         # A component whose `data` is a file runs in no container.
         if working_tree and not (working_tree[0] / "data").is_symlink():
             _make_mount_points(working_tree[0] / "data", job)

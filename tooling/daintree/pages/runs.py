@@ -84,7 +84,7 @@ def commands(run: RunManifest) -> list[tuple[str, str]]:
         rows.append(
             ("copy its inputs and output out of the store", f"doit pull {short_run(run.run)}")
         )
-    rows.append(("open its stage's environment on the last inputs", f"doit shell {target}"))
+    rows.append(("open its environment on what it read", f"doit shell {short_run(run.run)}"))
     if run.commit and not run.dirty:
         rows.append(("go to the files that it ran", f"git checkout {run.commit[:12]}"))
     rows.append(("see the runs of this stage", f"doit history {target}"))

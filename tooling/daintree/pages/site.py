@@ -208,6 +208,7 @@ class Site:
         store = self.project.store
         with self.project.index(run.pipeline) as index:
             readers = index.readers(run.pipeline, run.location)
+            entry = index.at(run.location)
         origins = [None if r.is_source else store.read_run(r.origin) for r in run.inputs]
         return self._template(
             "run.html",
@@ -216,6 +217,7 @@ class Site:
             names=self.project.names_of(run),
             inputs=list(zip(run.inputs, origins, strict=True)),
             readers=readers,
+            metrics=sorted(entry.metrics.items(), key=_nesting) if entry else [],
             files=run.output.files[:FILES_BESIDE] if run.output else (),
             place=store.address(run.location),
             commands=runs.commands(run),
@@ -387,6 +389,11 @@ def _environment() -> Any:
 def _visible(value: Any) -> Any:
     """Text with its control characters visible; markup as it is."""
     return printable(value) if type(value) is str else value
+
+
+def _nesting(metric: tuple[str, float]) -> tuple[int, str]:
+    """The least nested metrics come first."""
+    return metric[0].count("."), metric[0]
 
 
 def _plain(line: str) -> str:

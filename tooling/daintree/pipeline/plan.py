@@ -59,16 +59,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         self.pipeline.stage(name)
         return next(stage for stage in self.stages if stage.name == name)
 
-    def up_to(self, name: str) -> Plan:
-        """The part of the plan that `doit run PIPELINE:STAGE` runs: the stage and all that it depends on. Raises UsageError for an unknown one."""
-        ends = {stage.name for stage in self.stages if stage.plain_name == name}
-        if not ends:
-            self.pipeline.stage(name)
-        wanted = ends | self.ancestors(ends)
-        stages = tuple(stage for stage in self.stages if stage.name in wanted)
-        decisions = {stage.name: self.decisions[stage.name] for stage in stages}
-        return msgspec.structs.replace(self, stages=stages, decisions=decisions)
-
     def ancestors(self, ends: Collection[str]) -> set[str]:
         """The stages that these depend on, directly or not."""
         ancestors: set[str] = set()

@@ -151,8 +151,8 @@ def _nearest_run(session: Session, plan: Plan, stage: BoundStage) -> str:
     inputs, last = inputs_of(stage, plan.decisions, plan.identities), session.last_run(stage.name)
     now = sketch_of(stage.version, stage.environment, stage.effective_parameters, inputs or {})
     records = session.store.records
-    newest = islice(records.history_paths(plan.pipeline.name, stage.plain_name), MOST_RUNS_COMPARED)
-    comparable = [path for path in newest if sketch_in(path)]
+    paths = records.history_paths(plan.pipeline.name, stage.plain_name)
+    comparable = islice(filter(sketch_in, paths), MOST_RUNS_COMPARED)
     nearest = min(comparable, key=lambda path: differences(sketch_in(path), now), default="")
     if not nearest or (last and nearest.endswith(f"-{last.run}")):
         return ""

@@ -64,15 +64,23 @@ class Session:
     It reads each stage's latest run at most once.
     """
 
-    def __init__(self, settings: Settings, request: Request, reserved: Collection[str]) -> None:
-        """Open what the request names; `reserved` names may not be pipelines. Reads the pipeline file, fetches nothing.
+    def __init__(
+        self,
+        settings: Settings,
+        request: Request,
+        reserved: Collection[str],
+        pipeline: Pipeline | None = None,
+    ) -> None:
+        """Open what the request names; `reserved` names may not be pipelines. Reads the file of the `pipeline` unless that is given, fetches nothing.
 
         Raises SpecError for the pipeline file, UsageError for the request, SourceError, StoreError, EnvironmentFailed.
         """
         cache_documents(settings.documents)
         self.settings = settings
         self.request = request
-        self.pipeline: Pipeline = load_pipeline(settings.root, request.pipeline, reserved)
+        self.pipeline: Pipeline = pipeline or load_pipeline(
+            settings.root, request.pipeline, reserved
+        )
         self.overrides = parse_overrides(self.pipeline, request.set)
         for name in (*request.force, *([request.only] if request.only else [])):
             self.pipeline.stage(name)

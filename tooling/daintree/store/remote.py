@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -35,6 +35,9 @@ from daintree.store.records import (
 )
 from daintree.store.s3 import ObjectAddress
 from daintree.store.transfer import download, hash_objects, progress, upload
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
 
 Submission = TypeVar("Submission")
 
@@ -108,14 +111,13 @@ class RemoteRuns:
         self.records.add_history(history_entry_of(manifest, metrics))
         return manifest
 
-    def read_output(self, location: str, title: str) -> Artifact:
-        """The artifact that the objects of the output at a location are; `title` is shown when it takes long.
+    def read_output(self, location: str, entries: Sequence[ObjectMeta], title: str) -> Artifact:
+        """The artifact that the listed objects of the output at a location are; `title` is shown when it takes long.
 
         Raises ArtifactRejected where there is none, and for a name that no store may hold.
         """
-        return hash_objects(
-            self.bucket, f"{layout.check_location(location)}/{layout.OUTPUT}", title
-        )
+        place = f"{layout.check_location(location)}/{layout.OUTPUT}"
+        return hash_objects(self.bucket, place, entries, title)
 
     def read_submission(self, digest: str, kind: type[Submission]) -> Submission:
         """The record of what a cluster was asked to run. Raises StoreError where it is not there, or cannot be read."""

@@ -167,13 +167,13 @@ def download_listed(bucket: Bucket, entries: Mapping[str, ObjectMeta], directory
         side_by_side(get, entries, PARTS_AT_ONCE)
 
 
-def hash_objects(bucket: Bucket, place: str, title: str) -> Artifact:
-    """The artifact that the objects below `place` are, each read once; `title` is shown when it takes long.
+def hash_objects(bucket: Bucket, place: str, entries: Sequence[ObjectMeta], title: str) -> Artifact:
+    """The artifact that the objects below `place`, as listed, are, each read once; `title` is shown when it takes long.
 
     Raises ArtifactRejected where there is no object, and for a name that no store may hold; StoreError as the bucket does, and
     for an object that changes meanwhile.
     """
-    objects = {entry["path"].removeprefix(f"{place}/"): entry for entry in bucket.entries(place)}
+    objects = {entry["path"].removeprefix(f"{place}/"): entry for entry in entries}
     if not objects:
         raise ArtifactRejected(
             "wrote nothing", hint="a stage must leave at least one file in --output"
