@@ -58,11 +58,6 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def number(value: float, sign: str = "") -> str:
-    """A number with six digits, a whole one with all of its digits; a `sign` of "+" shows that of any."""
-    return f"{value:{sign}.0f}" if float(value).is_integer() else f"{value:{sign}.6g}"
-
-
 def count(number: int, noun: str) -> str:
     """A number with its noun, e.g. "1 hit", "3 hits"."""
     return f"{number} {noun}" + ("" if number == 1 else "s")

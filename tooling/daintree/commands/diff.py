@@ -11,11 +11,11 @@ import msgspec
 from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
 from daintree.errors import UsageError
 from daintree.pipeline.addresses import find_run, parse_address, pipeline_of
-from daintree.pipeline.run_diff import Change, FileChange, RunDifference, difference
+from daintree.pipeline.run_diff import Change, FileChange, RunDifference, difference, number
 from daintree.spec.component import word
 from daintree.store.records import RunManifest, short_run
 from daintree.store.store import Store, open_store
-from daintree.terminal import columns, count, duration, number, one_line, size
+from daintree.terminal import columns, count, duration, one_line, size
 
 
 def diff_lines(diff: RunDifference, *, patches: bool) -> list[str]:

@@ -19,7 +19,7 @@ from daintree.pipeline.session import Request
 from daintree.settings import Settings, find_project, read_settings
 from daintree.spec.component import as_argument
 from daintree.store.records import index_record_of, short_run
-from daintree.terminal import duration, nearest, number
+from daintree.terminal import duration, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,6 +83,8 @@ def _cell(name: str, value: Any) -> str:
         return "-"
     if name == "seconds":
         return duration(value)
+    from daintree.pipeline.run_diff import number
+
     return number(value) if isinstance(value, float) else str(value)
 
 

@@ -24,11 +24,11 @@ from daintree.digest import short
 from daintree.errors import DaintreeError, StoreError, UsageError
 from daintree.pages import graph, output, runs
 from daintree.pages.project import Fault, PipelineView, Project
-from daintree.pipeline.run_diff import difference
+from daintree.pipeline.run_diff import difference, number
 from daintree.spec.component import word
 from daintree.store.records import FileEntry, RunManifest, short_run
 from daintree.store.run_index import Query as RunQuery
-from daintree.terminal import count, duration, number, printable, size, streamed
+from daintree.terminal import count, duration, printable, size, streamed
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"

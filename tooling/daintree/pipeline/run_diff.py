@@ -179,6 +179,11 @@ def difference(
     )
 
 
+def number(value: float, sign: str = "") -> str:
+    """A metric with six digits, a whole one with all of its digits; a `sign` of "+" shows that of any."""
+    return f"{value:{sign}.0f}" if float(value).is_integer() else f"{value:{sign}.6g}"
+
+
 def _changes(before: Mapping[str, Scalar], after: Mapping[str, Scalar]) -> tuple[Change, ...]:
     return tuple(
         Change(name, before.get(name), after.get(name))

@@ -78,9 +78,7 @@ class Session:
         cache_documents(settings.documents)
         self.settings = settings
         self.request = request
-        self.pipeline: Pipeline = pipeline or load_pipeline(
-            settings.root, request.pipeline, reserved
-        )
+        self.pipeline = pipeline or load_pipeline(settings.root, request.pipeline, reserved)
         self.overrides = parse_overrides(self.pipeline, request.set)
         for name in (*request.force, *([request.only] if request.only else [])):
             self.pipeline.stage(name)

@@ -399,8 +399,7 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
         if isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{name}.")
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            # Fails for one that is too large to be compared with others.
-            float(value)
+            float(value)  # Fails for one that is too large.
             flat[prefix + name] = value
     return flat
 
