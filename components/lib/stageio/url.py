@@ -10,7 +10,7 @@ URL = re.compile(r"(https?://(?:\[[0-9a-f:]+\]|[^/?#@:]+)(?::\d+)?(?:/[^?#]*)?)(
 
 
 def fetch(url: str, directory: Path) -> Path:
-    """The file that `url` gives, in `directory`.
+    """The file that `url` gives, in `directory` under the name that it has there.
 
     Raises StageError when it cannot be fetched, without its query, which may be secret.
     """
@@ -19,7 +19,7 @@ def fetch(url: str, directory: Path) -> Path:
 
     if not (public := URL.fullmatch(url)):
         raise StageError("--input: a URL is http(s)://HOST/PATH, with no user", "fetch it first")
-    target = directory / "download"
+    target = directory / (public[1].rpartition("/")[2][-100:].strip(".") or "download")
     socket.setdefaulttimeout(60)
     try:
         urlretrieve(url, target)

@@ -42,7 +42,13 @@ def server() -> Iterator[str]:
 
 @pytest.mark.parametrize("path", ["/whole", "/moved", "/whole?signature=s3cret"])
 def test_a_url_gives_a_file(server: str, tmp_path: Path, path: str) -> None:
-    assert fetch(server + path, tmp_path).read_bytes() == CONTENT
+    file = fetch(server + path, tmp_path)
+    assert (file.read_bytes(), file.name) == (CONTENT, path.partition("?")[0].lstrip("/"))
+
+
+@pytest.mark.parametrize("path", ["", "/", "/a/..", "/" + 300 * "a"])
+def test_a_url_whose_name_is_no_files_gives_a_file(server: str, tmp_path: Path, path: str) -> None:
+    assert fetch(server + path, tmp_path).parent == tmp_path
 
 
 @pytest.mark.parametrize(
