@@ -20,28 +20,28 @@ PACKAGE = TESTS.parent / "tooling" / "daintree"
 
 # A figure is a number, or names: then the number of them is limited, and a failing test lists them.
 LIMITS: dict[str, float] = {
-    "modules": 127,
+    "modules": 129,
     # For information: a guarantee may cost lines.
-    "lines": 35770,
+    "lines": 36200,
     "lines of the longest module": 500,
-    # 832 edges in all, 124 fewer than with 153 modules: small modules had few of their own.
-    "import edges a module": 6.56,
+    # 854 edges in all, 102 fewer than with 153 modules: small modules had few of their own.
+    "import edges a module": 6.63,
     "modules in import cycles": 0,
-    "modules with a single importer, % of lines": 5.42,
+    "modules with a single importer, % of lines": 5.45,
     "modules with a single importer": 6,
-    "import lines, %": 7.4,
+    "import lines, %": 7.45,
     "top-level modules and packages": 17,
     "functions of more than 50 lines": 0,
     "lines of a function, 90th percentile": 22,
     "old words in module names": 0,
-    "old words in names of test modules": 1,
-    "old words in identifiers": 10,
-    "old words in identifiers of tests": 15,
-    "old words in docstrings": 1,
+    "old words in names of test modules": 0,
+    "old words in identifiers": 7,
+    "old words in identifiers of tests": 0,
+    "old words in docstrings": 0,
     "docstrings that name no subject": 0,
-    "public functions that raise and do not say so, %": 2.8,
-    "public functions that raise and do not say so": 5,
-    "patches, % of tests": 1.0,
+    "public functions that raise and do not say so, %": 0,
+    "public functions that raise and do not say so": 0,
+    "patches, % of tests": 0.95,
     "tests that assert nothing": 0,
 }
 

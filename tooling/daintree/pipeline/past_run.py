@@ -178,20 +178,20 @@ def _recorded_version(
     The Dockerfile is left out where it is lacking: that of a component without one lies nowhere. Raises SpecError, GitError.
     """
     tree.files(directory_of(name))
-    found: list[VersionedFile] = []
+    present: list[VersionedFile] = []
     missing: list[str] = []
     for path, words in sorted(files.items()):
         mode, blob = words.split()
         try:
             tree.blobs.read(blob)
-            found.append(VersionedFile(path, mode, blob, path))
+            present.append(VersionedFile(path, mode, blob, path))
         except KeyError:
             missing += [path] if path != DOCKERFILE else []
-    described = [tree.blobs.read(file.blob) for file in found if file.path == SPEC]
+    described = [tree.blobs.read(file.blob) for file in present if file.path == SPEC]
     version = ComponentVersion(
         name=name,
         digest=digest,
-        files=tuple(found),
+        files=tuple(present),
         spec=specification(described[0] if described else b"", SPEC),
         libraries=(),
         bases=(),
