@@ -24,17 +24,8 @@ from daintree.commands.command import (
 from daintree.commands.name import fixed_address
 from daintree.components import ComponentVersion, directory_of
 from daintree.concurrency import side_by_side
-from daintree.errors import (
-    SourceError,
-    UsageError,
-)
-from daintree.pipeline.addresses import (
-    Address,
-    find_output,
-    find_run,
-    named_runs,
-    pipeline_of,
-)
+from daintree.errors import SourceError, UsageError
+from daintree.pipeline.addresses import Address, find_output, find_run, named_runs, pipeline_of
 from daintree.pipeline.decisions import BoundStage, Hit, inputs_of
 from daintree.pipeline.output_directory import Copied, copy_of, publish_copy
 from daintree.pipeline.past_run import (

@@ -156,6 +156,7 @@ def job_of_run(session: Session, run: RunManifest) -> Iterator[Job]:
 
 
 def inputs_of_run(session: Session, run: RunManifest) -> dict[str, IndexRecord]:
+    """The outputs that a run read, by need. Raises StoreError where one is gone, or another lies in its place."""
     records = {}
     for record in run.inputs:
         if record.is_source:
