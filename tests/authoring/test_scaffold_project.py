@@ -13,10 +13,7 @@ from daintree.authoring.lock_requirements import staleness
 from daintree.authoring.scaffold import new_project, project_difference
 from daintree.components import discover_components, discover_libraries
 from daintree.errors import UsageError
-from daintree.settings import (
-    installed_from,
-    read_settings,
-)
+from daintree.settings import installed_from, read_settings
 from daintree.spec.pipeline import load_pipeline
 
 REPOSITORY = Path(__file__).parents[2]

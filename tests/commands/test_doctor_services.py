@@ -8,13 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from daintree.commands.doctor import (
-    START,
-    _make_bucket,
-    ask_engine,
-    ask_registry,
-    ask_store,
-)
+from daintree.commands.doctor import START, _make_bucket, ask_engine, ask_registry, ask_store
 from daintree.errors import DaintreeError
 from daintree.settings import Settings, read_settings
 from tests.services.minio import Minio, variables

@@ -6,12 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daintree.components.dockerfile import (
-    base_images,
-    read_instructions,
-    with_pins,
-    with_platform,
-)
+from daintree.components.dockerfile import base_images, read_instructions, with_pins, with_platform
 
 dockerfile = pytest.importorskip(
     "dockerfile", reason="the wheel of Docker's parser is not installed"

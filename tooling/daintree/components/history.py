@@ -13,14 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from daintree.components.git import (
-    Repository,
-    answer,
-    attempt,
-    environment,
-    git,
-    resolve_commit,
-)
+from daintree.components.git import Repository, answer, attempt, environment, git, resolve_commit
 from daintree.components.tree import WorkingTree
 from daintree.errors import GitError, UsageError
 from daintree.terminal import nearest

@@ -13,13 +13,7 @@ from typing import Any
 
 from daintree.errors import StoreError
 from daintree.store import layout
-from daintree.store.backend import (
-    SMALL_RECORD_BYTES,
-    Backend,
-    Entry,
-    Unreadable,
-    translate_errors,
-)
+from daintree.store.backend import SMALL_RECORD_BYTES, Backend, Entry, Unreadable, translate_errors
 from daintree.store.bucket import Bucket
 from daintree.store.directory import MARKER, Directory, Staging, dead, reap
 from daintree.store.integrity import StoredArtifact, read_stamp

@@ -15,13 +15,7 @@ import msgspec
 
 from daintree.errors import StoreError, StoreUnavailable, UsageError
 from daintree.store import layout
-from daintree.store.backend import (
-    SMALL_RECORD_BYTES,
-    Backend,
-    Content,
-    Unreadable,
-    read_regular,
-)
+from daintree.store.backend import SMALL_RECORD_BYTES, Backend, Content, Unreadable, read_regular
 from daintree.store.records import (
     METRICS,
     HistoryEntry,
