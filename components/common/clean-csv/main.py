@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pandas.util import hash_pandas_object
+from pandas.util import hash_array
 from stageio import StageError, names, place, read_chunks, read_ids, run, table, write_table
 from stageio.tables import check_columns, find_columns
 
 TYPES = ("int", "float", "bool", "str")
 WHOLE = re.compile(r"([+-]?[0-9]{1,4000})(?:\.0*)?")
 DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-KEYS = "rows, first hash", "rows, other hash"
+# Rows of which both hashes are equal have the same cells: the marks differ where a cell ends.
+HASHES = {"rows, first hash": "\x1e", "rows, other hash": "\x1f"}
 TRUE, FALSE = {"true", "t", "yes", "1", "1.0"}, {"false", "f", "no", "0", "0.0"}
 
 
@@ -72,7 +73,7 @@ def clean(path: Path, missing: list, kinds: dict, filled: list, answers: dict, d
         dropped[reason] += int(wrong.sum())
         return rows[~wrong]
 
-    known = np.zeros((2, 1), "uint64")
+    known: list[np.ndarray] = []
     for rows in read_chunks(path):
         rows = rows.mask(rows.isin(missing), "") if missing else rows
         for name in filled:
@@ -86,24 +87,36 @@ def clean(path: Path, missing: list, kinds: dict, filled: list, answers: dict, d
             problem = f"{name}: {first!r} is no {kind}"
             rows = without(rows, typed.isna(), "on_invalid", "invalid", problem)
         if answers["duplicates"] != "keep":
-            again, known = repeated(rows, known)
+            again = repeated(rows, known)
             rows = without(rows, again, "duplicates", "duplicate", "equal to an earlier row")
         yield rows
 
 
-def repeated(rows: pd.DataFrame, known: np.ndarray) -> tuple[pd.Series, np.ndarray]:
-    """Which rows equal an earlier one; `known`, the hashes of earlier rows, with those of the others.
+def repeated(rows: pd.DataFrame, known: list[np.ndarray]) -> pd.Series:
+    """Which rows equal an earlier one; the hashes of the others join `known`, those of earlier rows.
 
     Two hashes are 128 bits a row instead of a whole review: of ten million rows, two that differ
-    are taken for equal with a probability of 1.5e-25.
+    are taken for equal with a probability of 1.5e-25. They are kept sorted, in a few arrays of
+    which each is at least twice as long as the next, so that few are copied for a row.
     """
-    hashes = np.array([hash_pandas_object(rows, False, hash_key=k, categorize=False) for k in KEYS])
-    places = known[0].searchsorted(hashes[0])
-    again = (known.take(places, axis=1, mode="clip") == hashes).all(axis=0)
-    again |= pd.DataFrame(hashes.T).duplicated().to_numpy()
-    new, places = hashes[:, ~again], places[~again]
-    order = new[0].argsort()
-    return pd.Series(again, rows.index), np.insert(known, places[order], new[:, order], axis=1)
+    cells = [rows[name].to_numpy() for name in rows]
+    hashes = np.empty((2, len(rows)), "uint64")
+    for number, (key, mark) in enumerate(HASHES.items()):
+        joined = np.array([*map(mark.join, zip(*cells, strict=True))], "O")
+        hashes[number] = hash_array(joined, hash_key=key, categorize=False)
+    order = hashes[0].argsort(kind="stable")
+    hashes = hashes[:, order]
+    again = pd.DataFrame(hashes.T).duplicated().to_numpy(copy=True)
+    for earlier in known:
+        places = earlier[0].searchsorted(hashes[0])
+        again |= (earlier.take(places, axis=1, mode="clip") == hashes).all(axis=0)
+    new = hashes[:, ~again]
+    while known and known[-1].shape[1] < 2 * new.shape[1]:
+        new = np.concatenate([known.pop(), new], axis=1)
+        new = new[:, new[0].argsort(kind="stable")]
+    if new.size:
+        known.append(new)
+    return pd.Series(again, rows.index[order]).sort_index()
 
 
 def in_type(cell: str, kind: str) -> str | None:

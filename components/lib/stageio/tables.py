@@ -229,7 +229,7 @@ class _CommaCounter:
     def read(self, size: int = -1) -> str:
         text = self._text.read(size)
         parts = text.split('"')
-        self.commas += sum(part.count(",") for part in parts[self._quoted :: 2])
+        self.commas += "".join(parts[self._quoted :: 2]).count(",")
         self._quoted = (self._quoted + len(parts) - 1) % 2
         return text
 
