@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from daintree.errors import EnvironmentFailed
 from daintree.runners.environments import find_python
 from tests.e2e.projects import REPOSITORY
@@ -29,6 +31,35 @@ def test_a_variable_that_is_named_is_needed_before_anything_runs(project: Projec
     complaint = project.doit("run", "odd").complaint()
     assert "stage odd:login: odd/login needs the environment variable SHOP_PASSWORD" in complaint
     assert "text/load" not in complaint
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("alpha==1", "'alpha==1' has no hash"),
+        ("-r other.txt", "brings in another file: -r other.txt"),
+        ("alpha @ git+https://host/alpha", "is a repository"),
+    ],
+)
+def test_requirements_that_the_run_would_refuse_are_told_by_the_plan(
+    project: Project, line: str, reason: str
+) -> None:
+    project.write("components/text/count/requirements.txt", f"{line}\n")
+    told = "components/text/count/requirements.txt: "
+    planned = project.doit("plan", "words").stdout
+    assert f"cannot run: {told}" in planned
+    assert reason in planned
+    complaint = project.doit("run", "words").complaint()
+    assert f"stage words:count: {told}" in complaint
+    assert reason in complaint
+
+
+def test_a_link_as_requirements_is_left_to_the_snapshot(project: Project) -> None:
+    project.write("components/text/count/locks/none.txt", "# nothing\n")
+    (project.root / "components/text/count/requirements.txt").unlink()
+    (project.root / "components/text/count/requirements.txt").symlink_to("locks/none.txt")
+    assert "cannot run" not in project.doit("plan", "words").stdout
+    assert set(project.run("words").values()) == {"run"}
 
 
 def test_a_secret_reaches_the_stage_that_names_it_and_no_record(project: Project) -> None:

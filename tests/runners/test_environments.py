@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from daintree.commands.gc import is_in_use
 from daintree.errors import EnvironmentFailed
 from daintree.process import capture
 from daintree.runners.environments import (
@@ -19,7 +20,6 @@ from daintree.runners.environments import (
     Environments,
     find_python,
     installed_size,
-    is_in_use,
 )
 from daintree.runners.runner import (
     bytecode_directory,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import platform
 import re
 import sys
@@ -325,13 +327,30 @@ def _versions(settings: Settings, pipeline: Pipeline) -> frozenset[str]:
         return frozenset()
 
 
+def is_in_use(directory: Path) -> bool:
+    """True for a directory that a living process holds in its DirectoriesInUse."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def unused_directories(
     settings: Settings, options: Mapping[str, Any], now: float
 ) -> dict[str, dict[Path, int]]:
     """Bytes of environments, snapshots and git's private objects that were not used for long, nor now, by kind and path; all of it is made again when it is needed."""
     from daintree.components.git import unused_objects
     from daintree.components.snapshot import unused_snapshots
-    from daintree.runners.environments import Environments, is_in_use
+    from daintree.runners.environments import Environments
 
     older = options["older_than"]
     unused = max(seconds_in("--older-than", older), SHORTEST_UNUSED) if older else UNUSED

@@ -183,23 +183,6 @@ def _close(descriptors: dict[Path, int]) -> None:
         os.close(descriptors.popitem()[1])
 
 
-def is_in_use(directory: Path) -> bool:
-    """True for a directory that a living process has taken into use."""
-    try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return False
-
-
 class Environments:
     """The virtual environments below `directory`, made by uv for the interpreter `python`.
 
@@ -382,21 +365,28 @@ def _read(requirements: Path | None) -> LockedRequirements:
     if requirements is None:
         return LockedRequirements(())
     try:
-        locked = parse_requirements(requirements.read_text(encoding="utf-8"))
+        return read_requirements(requirements.read_bytes(), str(requirements))
     except FileNotFoundError:
         return LockedRequirements(())
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
-        raise EnvironmentFailed(f"{requirements}: {reason}") from None
+    except OSError as error:
+        raise EnvironmentFailed(f"{requirements}: {error.strerror}") from None
+
+
+def read_requirements(content: bytes, where: str) -> LockedRequirements:
+    """Read a file's content. Raises EnvironmentFailed, which names `where` it is, for what no environment is made of."""
+    try:
+        locked = parse_requirements(content.decode())
+    except UnicodeDecodeError:
+        raise EnvironmentFailed(f"{where}: is not UTF-8") from None
     for line in locked.lines:
         if _INCLUDES.match(line):
             raise EnvironmentFailed(
-                f"{requirements}: brings in another file: {line}",
+                f"{where}: brings in another file: {line}",
                 hint="`doit lock` writes everything into one file",
             )
         refused = refused_requirement(line)
         if refused:
-            raise EnvironmentFailed(f"{requirements}: {line!r} {refused[0]}", hint=refused[1])
+            raise EnvironmentFailed(f"{where}: {line!r} {refused[0]}", hint=refused[1])
     return locked
 
 

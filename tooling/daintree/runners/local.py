@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,8 +61,9 @@ class LocalRunner:
                 find_python(version.spec.python)
             except EnvironmentFailed as error:
                 return EnvironmentFailed(f"{version.name}: {error.message}", hint=error.hint)
-        if not version.spec.env:
-            return None
+        refusal = _refused_requirements(version)
+        if refusal is not None or not version.spec.env:
+            return refusal
         from daintree.runners.variables import missing_variables
 
         return missing_variables(version.name, version.spec.env, self._settings.root)
@@ -154,15 +156,30 @@ class LocalRunner:
         directory = job.prepared.snapshot
         assert directory is not None
         command, variables = self.command(job)
-        start, more = shell_command(
-            job,
-            command,
-            application=str(directory),
-            input=job.input,
-            output=str(job.output),
-            scratch=str(job.scratch),
-        )
+        places = {"input": job.input, "output": str(job.output), "scratch": str(job.scratch)}
+        start, more = shell_command(job, command, application=str(directory), **places)
         return Shell(tuple(start), {**variables, **more}, directory, tuple(command))
+
+
+def _refused_requirements(version: ComponentVersion) -> EnvironmentFailed | None:
+    """The refusal of what the version's requirements.txt says, as git has it: a plan makes no snapshot."""
+    from daintree.components.git import git
+    from daintree.runners.environments import read_requirements
+
+    file = next((file for file in version.files if file.path == REQUIREMENTS), None)
+    # What a filter makes of it, and what a link leads to, is known in the snapshot alone.
+    if file is None or not file.mode.startswith("100") or "filter" in file.conversion:
+        return None
+    arguments = ("cat-file", "blob", file.blob)
+    content = git(Path(version.objects), *arguments, env={"GIT_DIR": version.objects})
+    try:
+        lines = read_requirements(content, file.origin).lines
+    except EnvironmentFailed as refusal:
+        return refusal
+    # uv asks for no hash of what a marker leaves out on this machine.
+    bare = next((line for line in lines if not re.search("--hash|#|;", line)), "")
+    hint = "requirements.txt must be complete and with hashes: `doit lock` writes it so"
+    return EnvironmentFailed(f"{file.origin}: {bare!r} has no hash", hint=hint) if bare else None
 
 
 # Sockets have paths of at most 104 bytes (macOS, 108 on Linux); libraries put some 40 below the directory.
