@@ -51,6 +51,7 @@ WRITTEN = {
     "quotes in braces": "FROM a\nRUN echo ${x:-'}'} ${y:-\"}\"} <<EOF\nFROM not\nEOF\nFROM b\n",
     "an open brace": "FROM a\nRUN echo ${x <<EOF\nFROM b\n",
     "a blank that is none": "FROM a\nRUN\u00a0x\nFROM b\n",
+    "a backslash in a flag": "# escape=`\nFROM a\nRUN --mount=from=x\\ y`\n z\nFROM b\n",
     "no end of the line": "FROM a\nRUN x \\",
     "lower case": "from a\nrun <<eof\nfrom not\neof\nfrom b",
 }
@@ -129,6 +130,10 @@ def test_any_text_that_docker_reads(text: str) -> None:
         ('FROM a\nRUN --mount=type=bind,"FROM=img",target=/x y\n', ("img",)),
         ("FROM a\nCOPY --link --from=img x /\n", ("img",)),
         ("FROM a\nRUN echo --from=img --mount=from=img\n", ()),
+        ("FROM a AS s\nONBUILD COPY --from=img x /\nFROM s\n", ("img",)),
+        ("FROM a\nonbuild run --mount=type=bind,from=img,target=/x y\n", ("img",)),
+        ("FROM a AS s\nONBUILD COPY --from=s x /\nONBUILD ONBUILD RUN x\nONBUILD\n", ()),
+        ("FROM a\nADD --mount=from=img x /\n", ()),
     ],
 )
 def test_images_that_files_come_from(text: str, copied: tuple[str, ...]) -> None:
@@ -136,8 +141,8 @@ def test_images_that_files_come_from(text: str, copied: tuple[str, ...]) -> None
 
 
 def test_pins_of_images_that_files_come_from() -> None:
-    text = b"FROM a\nCOPY --from=img x /\nRUN --mount=type=bind,From=img,target=/img cat img\n"
-    expected = b"FROM a\nCOPY --from=img@sha256:1 x /\nRUN --mount=type=bind,From=img@sha256:1,target=/img cat img\n"
+    text = b"FROM a\nCOPY --from=img x /\nRUN --mount=type=bind,From=img,target=/img cat img\nONBUILD COPY --from=img x /\n"
+    expected = b"FROM a\nCOPY --from=img@sha256:1 x /\nRUN --mount=type=bind,From=img@sha256:1,target=/img cat img\nONBUILD COPY --from=img@sha256:1 x /\n"
     assert with_pins(text, {}, {"img": "img@sha256:1"}) == expected
 
 
@@ -146,6 +151,10 @@ def test_pins_of_images_that_files_come_from() -> None:
     [
         (
             "# syntax=me/mine\nFROM a\n",
+            "it is read by me/mine, so images that it names may be missed",
+        ),
+        (
+            "#!/usr/bin/env x\n# syntax=me/mine\nFROM a\n",
             "it is read by me/mine, so images that it names may be missed",
         ),
         ("FROM a:$X\n", "line 1: FROM a:$X: an argument without a value"),

@@ -96,7 +96,7 @@ def read_instructions(content: bytes) -> Iterator[Instruction]:
                 at += 1
         if not whole.strip():
             continue
-        name, flags, rest = _split(whole, escape)
+        name, flags, rest = _split(whole)
         body, unfinished = at, ""
         for tabs, word in _heredocs(name, whole, rest):
             end = next((n for n in range(at, len(lines)) if _ends(lines[n], tabs, word)), None)
@@ -123,20 +123,20 @@ def _directives(lines: Sequence[str]) -> dict[str, str]:
     return directives
 
 
-def _split(line: str, escape: str = "\\") -> tuple[str, tuple[str, ...], str]:
+def _split(line: str) -> tuple[str, tuple[str, ...], str]:
     # No other blank ends the name for Docker.
     name, *more = re.split(r"[\t\v\f\r ]+", line.strip(), maxsplit=1)
     rest = more[0].strip() if more else ""
     flags: list[str] = []
     while rest.startswith("--"):
-        flag, rest = _flag(rest, escape)
+        flag, rest = _flag(rest)
         if flag == "--":
             break
         flags.append(flag)
     return name.upper(), tuple(flags), rest
 
 
-def _flag(text: str, escape: str) -> tuple[str, str]:
+def _flag(text: str) -> tuple[str, str]:
     """The first word without its quotes, and the rest; an open quote ends with the text."""
     word, quote, at = "", "", 0
     while at < len(text) and (quote or not text[at].isspace()):
@@ -146,7 +146,8 @@ def _flag(text: str, escape: str) -> tuple[str, str]:
             quote = ""
         elif not quote and mark in "\"'":
             quote = mark
-        elif mark == escape:
+        # Here `# escape=` means nothing.
+        elif mark == "\\":
             word += text[at : at + 1]
             at += 1
         else:
@@ -194,7 +195,10 @@ def base_images(content: bytes, build_args: Mapping[str, str]) -> BaseImages:
         return ""
 
     warnings = _walk(content, build_args, note)
-    syntax = build_args.get("BUILDKIT_SYNTAX") or _directives(_lines(content)).get("syntax", "")
+    lines = _lines(content)
+    # What reads it is looked for behind a line such as #!/usr/bin/env, too.
+    shebang = bool(lines) and lines[0].startswith("#!")
+    syntax = build_args.get("BUILDKIT_SYNTAX") or _directives(lines[shebang:]).get("syntax", "")
     if syntax and not re.fullmatch(_OWN_FRONTEND, syntax):
         warnings.append(f"it is read by {syntax}, so images that it names may be missed")
     return BaseImages(tuple(sorted(images["FROM"])), tuple(sorted(images["COPY"])), tuple(warnings))
@@ -283,7 +287,7 @@ def _walk(
                 warnings.append(visit(instruction, reference, written))
             named = len(words) > 2 and words[1].lower() == "as"
             stages.add(words[2].lower() if named else f"stage {len(stages)}")
-        elif instruction.name in ("COPY", "RUN"):
+        elif instruction.name in ("COPY", "RUN", "ONBUILD"):
             for source in _sources(instruction):
                 if source.lower() in stages or source.isdecimal():
                     continue
@@ -299,9 +303,13 @@ def _walk(
 
 def _sources(instruction: Instruction) -> list[str]:
     """The images or stages that an instruction takes files from."""
+    if instruction.name == "ONBUILD":
+        name, flags, rest = _split(instruction.rest)
+        return _sources(msgspec.structs.replace(instruction, name=name, flags=flags, rest=rest))
     if instruction.name == "COPY":
         return [source] if (source := instruction.flag("from")) else []
-    return [mount["from"] for mount in instruction.mounts if mount.get("from")]
+    mounts = instruction.mounts if instruction.name == "RUN" else []
+    return [mount["from"] for mount in mounts if mount.get("from")]
 
 
 def _declare(rest: str, build_args: Mapping[str, str], arguments: dict[str, str]) -> None:
