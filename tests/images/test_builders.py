@@ -181,6 +181,11 @@ def test_logins_of_docker_auth_config_are_given_to_the_command(
         ("failed to create LLB definition: docker.io/library/no:1: not found", "no such image"),
         ("manifest for python:9 not found: manifest unknown", "no such image"),
         ("Get https://x/v2/: x509: certificate has expired", "does not trust the certificate"),
+        (
+            'failed to do request: Head "https://x.example:9/v2/a/manifests/1": dial tcp: lookup x.example: no such host',
+            "the engine cannot reach x.example:9",
+        ),
+        ("dockerfile parse error line 5: Unknown flag: link", "`# syntax=docker/dockerfile:1`"),
         ("exit code: 3", "mend the step"),
         ('failed to compute cache key: "/missing.txt" not found: not found', "mend the step"),
         ("The command '/bin/sh -c echo denied' returned a non-zero code: 1", "mend the step"),
@@ -197,3 +202,8 @@ def test_a_build_that_failed_has_a_hint(reason: str, hint: str) -> None:
 def test_a_step_that_failed_without_its_secret_names_it() -> None:
     error = build_failure("build x", "exit code: 1", [], ["token"])
     assert error.hint.endswith("says which variable holds a secret: token = NAME")
+
+
+def test_a_word_that_is_not_known_is_told_before_a_secret() -> None:
+    reason = "dockerfile parse error line 5: Unknown flag: link"
+    assert "a newer engine" in build_failure("build x", reason, [], ["token"]).hint

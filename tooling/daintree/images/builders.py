@@ -60,6 +60,7 @@ _CLASSIC_FLAGS = ("--chown", "--from")
 _OF_PLATFORM = re.compile(r"\$\{?(?:BUILD|TARGET)(?:PLATFORM|OS|ARCH|VARIANT)\b")
 _STEP_FAILED = re.compile(r"returned a non-zero code|did not complete successfully")
 _NO_SUCH_WORD = re.compile(r"unknown instruction|unknown flag|dockerfile parse error", re.I)
+_HOST = re.compile(r"https?://([^/\s\"]+)")
 _NO_COMMAND = "no `docker` command here can"
 INSTALL_BUILDKIT = (
     "install Docker's buildx component: the package docker-buildx-plugin, or docker-buildx"
@@ -384,16 +385,21 @@ def build_failure(
         return refusal
     small = reason.lower()
     # A step that has failed is told with its command, which may say anything.
-    unreached = "" if _STEP_FAILED.search(reason) else registry_hint("REGISTRY", reason)
+    host = _HOST.search(reason)
+    registry = host[1] if host else "REGISTRY"
+    unreached = "" if _STEP_FAILED.search(reason) else registry_hint(registry, reason)
     if unreached:
         hint = (
             f"an image that the Dockerfile names is not here and could not be pulled: {unreached}"
         )
+    elif _NO_SUCH_WORD.search(reason):
+        hint = (
+            "the Dockerfile has a word that this Docker engine does not know: correct it, or begin the"
+            " file with the line `# syntax=docker/dockerfile:1`, or use a newer engine"
+        )
     elif unset_secrets or ("secret" in small and "not found" in small):
         name = next(iter(unset_secrets), "its id")
         hint = f"build_secrets in [tool.daintree] says which variable holds a secret: {name} = NAME"
-    elif _NO_SUCH_WORD.search(reason):
-        hint = "the Dockerfile has a word that this Docker engine does not know: correct it, or use a newer engine"
     else:
         hint = "these are the build's own words: mend the step of the Dockerfile that they name"
     lines = "".join(f"\n  | {line}" for line in last)
