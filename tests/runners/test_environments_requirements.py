@@ -55,6 +55,8 @@ def test_other_files_are_named() -> None:
         ("--editable=../x", "is a directory", "make it a library"),
         ("./vendored", "is a directory", "make it a library"),
         ("../x[more]", "is a directory", "make it a library"),
+        (".[more]", "is a directory", "make it a library"),
+        ("..[more]", "is a directory", "make it a library"),
         ("/opt/x", "is a directory", "make it a library"),
         ("x @ file:///opt/x.whl", "is a directory", "make it a library"),
         ("x @ FILE:x", "is a directory", "make it a library"),

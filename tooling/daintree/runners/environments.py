@@ -45,7 +45,7 @@ _INDEXES = re.compile(
 _REPOSITORY = re.compile(r"(?:\A|\s|@\s*)(?:git|hg|svn|bzr)\+|\Agit@", re.IGNORECASE)
 _ADDRESS = re.compile(r"(?:\A|@\s*)https?://([^/\s]*)\S*", re.IGNORECASE)
 _FILE = re.compile(
-    r"(?:\A|@\s*)(?:[^\s;@]*[/\\]|~|\.\.?\Z|file:|\S+\.(?:whl|zip|tgz|tar\.\w+)(?:[\s;\[]|\Z))",
+    r"(?:\A|@\s*)(?:[^\s;@]*[/\\]|~|\.\.?(?:\[|\Z)|file:|\S+\.(?:whl|zip|tgz|tar\.\w+)(?:[\s;\[]|\Z))",
     re.IGNORECASE,
 )
 _LIBRARY = (
