@@ -212,7 +212,7 @@ def metrics_table(
 
 
 def metrics_csv(rows: Sequence[Measured]) -> str:
-    """The runs as CSV: every metric, and every parameter, version and source, with all its digits."""
+    """The runs as CSV: every metric, and every parameter, version and source, with all its digits; `dirty`: with changes on top of the commit."""
     import csv
     import io
 
@@ -221,11 +221,12 @@ def metrics_csv(rows: Sequence[Measured]) -> str:
     names = sorted({name for row in facts for name in row})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["run", "stage", *metrics, *names, "commit", "finished"])
+    writer.writerow(["run", "stage", *metrics, *names, "commit", "dirty", "finished"])
     for row, deciding in zip(rows, facts, strict=True):
         values = [repr(row.metrics[name]) if name in row.metrics else "" for name in metrics]
         cells = [deciding.get(name, "") for name in names]
-        writer.writerow([row.run, row.stage, *values, *cells, row.commit, row.finished])
+        dirty = as_argument(row.dirty)
+        writer.writerow([row.run, row.stage, *values, *cells, row.commit, dirty, row.finished])
     return text.getvalue()
 
 
