@@ -108,11 +108,11 @@ class Diff(DaintreeCommand):
             print("\n".join(diff_lines(diff, patches=options["patch"])))
 
     def _both(self, store: Store, names: list[str]) -> list[RunManifest]:
-        addresses = map(parse_address, names)
+        addresses = [parse_address(text, self.root) for text in names]
         return [find_run(store, each, pipeline_of(self.root, each)) for each in addresses]
 
     def _last_two(self, store: Store, text: str) -> list[RunManifest]:
-        address = parse_address(text)
+        address = parse_address(text, self.root)
         if not address.stage or address.name:
             raise UsageError(
                 f"doit diff {text}: with which run?",

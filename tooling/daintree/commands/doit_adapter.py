@@ -122,7 +122,7 @@ class AtProject:
         try:
             return super().execute(params, list(names))  # type: ignore[misc]
         except (InvalidCommand, InvalidTask, InvalidDodoFile) as error:
-            raise self._refusal(str(error), names) from None
+            raise self._refusal(str(error), names, Path(params["dodoFile"]).parent) from None
 
     def place(self, params: Any) -> None:
         """Make the options lead to the project's dodo.py and database, from whatever directory below it."""
@@ -133,14 +133,17 @@ class AtProject:
         if params["backend"] == "sqlite3":
             _renew_database(Path(params["dep_file"]))
 
-    def _refusal(self, message: str, names: Sequence[str]) -> UsageError:
+    def _refusal(self, message: str, names: Sequence[str], root: Path) -> UsageError:
         """Error for a refusal of doit's, which is mostly of a name that is no task."""
         tasks = [task.name for task in getattr(self, "task_list", [])]
         known = [*tasks, *COMMANDS]
         unknown = [name for name in names if name not in known]
         if not tasks or not unknown:
             return UsageError(message.strip())
-        hint = nearest(unknown[0], known, otherwise="`doit list --all` shows all there are")
+        from daintree.spec.pipeline import component_hint
+
+        hint = component_hint(root, unknown[0])
+        hint = hint or nearest(unknown[0], known, otherwise="`doit list --all` shows all there are")
         return UsageError(f"there is no pipeline, task or command {unknown[0]!r}", hint=hint)
 
 

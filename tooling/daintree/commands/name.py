@@ -79,7 +79,8 @@ class Name(DaintreeCommand):
             raise UsageError(
                 "doit name: give what to name, and the name", hint=f"doit name {self.doc_usage}"
             )
-        address, name = parse_address(names[0]), check_name(names[1].removeprefix("@"))
+        address = parse_address(names[0], self.root)
+        name = check_name(names[1].removeprefix("@"))
         pipeline = address.subject
         runs: dict[str, RunManifest] = {}
         if options["remove"]:
@@ -150,7 +151,7 @@ def fixed_address(root: Path, target: str, request: Request, mark: str = "--") -
             f"{target} is a run that was made: {mark}{name} cannot change it",
             hint="leave one of them out",
         )
-    return parse_address(target)
+    return parse_address(target, root)
 
 
 def _note(text: str) -> str:

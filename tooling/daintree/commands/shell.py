@@ -40,6 +40,7 @@ from daintree.pipeline.session import Request, Session
 from daintree.process import run_in_foreground
 from daintree.runners.runner import Job
 from daintree.settings import expand_home
+from daintree.spec.pipeline import component_hint
 from daintree.store.integrity import hash_artifact
 from daintree.store.records import IndexRecord, RunManifest, index_record_of
 from daintree.store.store import Store, open_store
@@ -158,7 +159,10 @@ class OpenShell(DaintreeCommand):
             with job_of_run(session, run) as job:
                 return self._open(session, job)
         if not stage:
-            raise UsageError(f"doit shell {target}: which stage?", hint="doit shell PIPELINE:STAGE")
+            raise UsageError(
+                f"doit shell {target}: which stage?",
+                hint=component_hint(self.root, target) or "doit shell PIPELINE:STAGE",
+            )
         session, plan = plan_request(self.settings, request, fetch=True)
         cached = last_data(session, plan, stage)
         with shell_job(session, plan, cached, frozen=options["frozen"]) as job:

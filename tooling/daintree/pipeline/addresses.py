@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from daintree.errors import StoreError, UsageError
-from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files
+from daintree.spec.pipeline import Pipeline, component_hint, load_pipeline, pipeline_files
 from daintree.store.layout import FEWEST_DIGITS, execution_note, is_identifier
 from daintree.store.records import NameRecord, RunManifest, run_record_digest
 from daintree.store.store import Store
@@ -35,13 +35,14 @@ class Address(msgspec.Struct, frozen=True):
         return f"{self.subject}{stage}{name}"
 
 
-def parse_address(text: str) -> Address:
-    """The parts of an address. Raises UsageError for another form."""
+def parse_address(text: str, root: Path | None = None) -> Address:
+    """The parts of an address. Raises UsageError for another form; of a component of the project at `root` it names the stages."""
     subject, at, name = text.partition("@")
     pipeline, colon, stage = subject.partition(":")
     parts = [pipeline, *([stage] if colon else []), *([name] if at else [])]
     if not all(map(is_identifier, parts)):
-        raise UsageError(f"{text!r} cannot be read", hint=f"write {FORM}")
+        hint = component_hint(root, pipeline) if root else ""
+        raise UsageError(f"{text!r} cannot be read", hint=hint or f"write {FORM}")
     return Address(pipeline, stage, name)
 
 
