@@ -70,6 +70,23 @@ def test_what_came_from_the_bucket_stays_in_the_cache(
     assert "it came from the shared store, which does not have it any more" in finished.stdout
 
 
+def test_the_cache_of_another_store_gives_only_what_was_computed_here(
+    ours: Project, theirs: Project
+) -> None:
+    ours.run("words")
+    theirs.run("words", "--force", "count")
+    theirs.run("words", *OTHER)
+    [cache] = Path(theirs.environ["DAINTREE_CACHE"]).glob("*/_history")
+    elsewhere = theirs.at(theirs.root, DAINTREE_STORE=f"{theirs.environ['DAINTREE_STORE']}/other")
+    finished = elsewhere.doit("push", "--from", str(cache.parent))
+    assert finished.code == 1
+    [fetched, *computed, _] = finished.stdout.splitlines()
+    assert fetched.startswith("words:clean")
+    assert fetched.endswith("not shared  it came from another store")
+    assert [line.split()[0] for line in computed] == ["words:count", "words:count"]
+    assert all(line.endswith("pushed") for line in computed)
+
+
 def test_a_store_that_is_not_shared_takes_nothing(ran: Project) -> None:
     assert "is not shared: there is nowhere to push to" in ran.doit("push").complaint()
     assert (

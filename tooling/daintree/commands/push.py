@@ -152,12 +152,14 @@ class _Push:
 
     def _reason_against(self, source: LocalRuns, entry: HistoryEntry) -> str:
         """Reason that a run is not this machine's to publish; "" where it is."""
+        origin = source.origin(entry.location)
         if source is self._store.local:
-            origin = source.origin(entry.location)
             if origin is None or not origin.computed:
                 return "it came from the shared store, which does not have it any more"
             if not self._shared.availability.may_publish(origin):
                 return "it was computed with a key that may only read, or that is not known"
+        elif origin is not None and not origin.computed:
+            return "it came from another store"
         elif entry.host != platform.node():
             return f"it was computed on {entry.host}"
         return ""
