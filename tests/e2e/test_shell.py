@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from docker import APIClient
+
     from tests.e2e.projects import Finished
 
+from daintree.images.reference import COMPONENT_LABEL
 from tests.e2e.projects import DOIT, Project
+from tests.services.engine import remove_images
 
 COUNTS = "word,count\nthe,4\na,3\nand,2\n"
 
@@ -137,6 +141,19 @@ def test_a_component_keeps_its_own_data_beside_its_input(opened: Project) -> Non
     script = 'cat data/words/the.txt; ls "$INPUT"; $RUN --top 1; cat $OUTPUT/counts.csv\n'
     finished = shell(opened, script)
     assert finished.stdout == "the\nlines.txt\nword,count\nthe,4\n", finished.stderr
+
+
+def test_an_edited_version_without_a_dockerfile_gets_its_image(
+    contained: Project, engine: APIClient
+) -> None:
+    name = f"odd/plain-{os.urandom(6).hex()}"
+    contained.component(name, "(output / 'said').write_text('as edited')")
+    for file in ("Dockerfile", "requirements.txt"):
+        (contained.root / "components" / name / file).unlink()
+    contained.pipeline("plain", {"name": "say", "component": name})
+    finished = shell(contained, "$RUN; cat $OUTPUT/said; test -L main.py\n", stage="plain:say")
+    remove_images(engine, label=f"{COMPONENT_LABEL}={name}")
+    assert (finished.code, finished.stdout) == (0, "as edited"), finished.stderr
 
 
 def test_frozen_is_the_versions_own_files(opened: Project) -> None:

@@ -348,12 +348,13 @@ def shell_job(
     version = plan.version_of(cached.stage)
     with tempfile.TemporaryDirectory(prefix="daintree-") as name:
         working_tree: tuple[Path, ...] = ()
-        if frozen or version.image:
-            prepared = session.prepare(version, say)
-        else:
+        # An image is built of the version's own files, which the working tree's may cease to be meanwhile.
+        prepared = session.prepare(version, say)
+        if not (frozen or version.image):
             links = Path(name, "application")
             working_tree = (links, *_link_working_tree(version, session.settings.root, links))
-            prepared = session.runner.prepare(version, lambda: links, say)
+            if prepared.snapshot:
+                prepared = msgspec.structs.replace(prepared, snapshot=links)
         job = new_job(session, cached.stage, prepared, cached.needs, Path(name))
         # A component whose `data` is a file runs in no container.
         if working_tree and not (working_tree[0] / "data").is_symlink():
