@@ -192,6 +192,17 @@ def test_a_run_that_failed_is_opened_on_the_source_that_it_read(project: Project
     assert f"the source corpus.txt is no longer what run {run} read" in complaint
 
 
+def test_a_run_finds_no_receipt_of_a_stage_without_output(project: Project) -> None:
+    project.component("odd/tell", 'print("told")')
+    project.write("components/odd/tell/component.yaml", "outputs: []\n")
+    project.component("odd/list", '(output / "seen").write_text(str(os.listdir(input)))')
+    project.pipeline("effect", "text/load", "odd/tell", "odd/list")
+    project.run("effect")
+    run = last_run(project, "effect:list")
+    finished = shell(project, '$RUN && cat "$OUTPUT/seen"; ls "$INPUT"\n', stage=run)
+    assert finished.stdout == "[]", finished.stderr
+
+
 def test_a_run_whose_files_are_not_in_this_clone_says_so(ran: Project, tmp_path: Path) -> None:
     program = ran.root / "components/text/count/main.py"
     program.write_text(program.read_text() + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from daintree.components.source import specification
 from daintree.errors import ArtifactDamaged, EnvironmentFailed, SourceError, StoreError, UsageError
 from daintree.pipeline.addresses import is_named
 from daintree.pipeline.decisions import BoundStage
+from daintree.pipeline.keys import RECEIPT, receipt
 from daintree.pipeline.session import Request, Session, job_of
 from daintree.runners.runner import Job, Prepared
 from daintree.settings import Settings
@@ -151,8 +153,18 @@ def job_of_run(session: Session, run: RunManifest) -> Iterator[Job]:
             resources=version.spec.resources,
             environment=run.environment,
             recipe=run.keys.recipe,
+            empty_needs=tuple(need for need in needs if _is_receipt(session.store, needs[need])),
         )
         yield new_job(session, stage, prepared, needs, Path(name))
+
+
+def _is_receipt(store: Store, record: IndexRecord) -> bool:
+    """True for what stands for the output of a stage without one: its readers find an empty directory."""
+    run = store.read_run(record.location)
+    if run is None or run.output is None:
+        return False
+    written = hashlib.sha256(receipt(run.component, run.keys.content)).hexdigest()
+    return [(file.path, file.sha256) for file in run.output.files] == [(RECEIPT, written)]
 
 
 def inputs_of_run(session: Session, run: RunManifest) -> dict[str, IndexRecord]:
