@@ -184,6 +184,18 @@ def test_a_failed_run_and_hostile_words(project: Project, address: str, browser:
     assert browser.chrome.find_elements("css selector", "img[src=x]") == []
 
 
+def test_the_last_runs_of_a_stage_are_whole_words_on_a_telephone(
+    project: Project, address: str, browser: Browser
+) -> None:
+    project.run("words")
+    browser.resize(400)
+    browser.open(f"{address}pipelines/words/index.html#stage-clean")
+    link = browser.wait_for("#stage-clean td a")
+    assert link.is_displayed()
+    assert link.size["height"] < 30
+    assert not browser.is_wider_than_its_window()
+
+
 @contextmanager
 def watched(project: Project, browser: Browser) -> Iterator[Callable[[str], None]]:
     """The page of the pipeline `slow`, open and live; waits until its second stage has a status, without loading the page anew."""
