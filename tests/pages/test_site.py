@@ -57,6 +57,12 @@ def test_home_shows_the_last_run_of_each_stage(project: Project, site: Site) -> 
     assert "train pending 2026-03-01 10:15" in text_of(site.render("index.html"))
 
 
+def test_home_names_the_later_of_two_runs_of_one_second(project: Project, site: Site) -> None:
+    publish(project.store, RUN, stage="load")
+    publish(project.store, OTHER_RUN, stage="train")
+    assert "Last run: train" in text_of(site.render("index.html"))
+
+
 def test_home_names_a_broken_pipeline_and_shows_the_others(shop: Monorepo, site: Site) -> None:
     shop.write("pipelines/odd.yaml", "stages: 7\n")
     page = text_of(site.render("index.html"))

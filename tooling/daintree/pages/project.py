@@ -88,9 +88,9 @@ class PipelineView(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def last(self) -> HistoryEntry | None:
-        """The latest run of any stage."""
+        """The latest run of any stage, by its id: its times are whole seconds."""
         runs = (stage.runs[0] for stage in self.stages if stage.runs)
-        return max(runs, key=lambda run: run.started, default=None)
+        return max(runs, key=lambda run: run.run, default=None)
 
 
 class ComponentView(msgspec.Struct, frozen=True, kw_only=True):
