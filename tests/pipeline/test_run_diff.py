@@ -125,6 +125,14 @@ def test_a_long_difference_is_cut() -> None:
     assert patches[-1] == "… 9603 lines more"
 
 
+def test_a_run_that_failed_has_deleted_nothing(store: Store) -> None:
+    whole = publish(store, run_id(2))
+    evidence = Evidence()
+    assert [c.name for c in compare(whole, FIRST, evidence).facts] == ["result"]
+    for runs in ((whole, FIRST), (FIRST, whole)):
+        assert compare(*runs, evidence).outputs == ()
+
+
 def test_outputs_with_rows_and_columns_and_metrics(store: Store, tmp_path: Path) -> None:
     first = publish(
         store,

@@ -254,6 +254,9 @@ def _output_changes(
     second: RunManifest,
     tables: tuple[Mapping[str, Table], Mapping[str, Table]],
 ) -> tuple[FileChange, ...]:
+    if not (first.output and second.output):
+        # A run that failed has deleted nothing.
+        return ()
     before, after = _output_files(first), _output_files(second)
     changes = []
     for path in sorted(before.keys() | after.keys()):
