@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from daintree.components.git import read_repository
-from daintree.components.history import Base, choose_base
+from daintree.components.history import Base, choose_base, unknown_revision
 from daintree.errors import GitError
 
 if TYPE_CHECKING:
@@ -120,6 +120,16 @@ def test_a_pull_request_on_github(monorepo: Monorepo, commits: list[str], tmp_pa
     )
 
 
+def test_a_pull_request_whose_base_is_checked_out(
+    monorepo: Monorepo, commits: list[str], tmp_path: Path
+) -> None:
+    environ = {**event(tmp_path, {"pull_request": {"commits": 2}}), "GITHUB_BASE_REF": "main"}
+    monorepo.git("update-ref", "refs/remotes/origin/main", commits[3])
+    parent = Base(commits[2], "HEAD^", "the parent commit, as HEAD has nothing uncommitted")
+    assert chosen(monorepo, environ) == parent
+    assert chosen(monorepo, {"CI_MERGE_REQUEST_DIFF_BASE_SHA": commits[3]}) == parent
+
+
 def test_a_merge_request_and_a_push_on_gitlab(monorepo: Monorepo, commits: list[str]) -> None:
     merge_request = {"CI": "true", "CI_MERGE_REQUEST_DIFF_BASE_SHA": commits[1]}
     assert chosen(monorepo, merge_request).commit == commits[1]
@@ -162,3 +172,9 @@ def test_an_upstream_without_common_history(monorepo: Monorepo) -> None:
     with pytest.raises(GitError, match="have no commit in common in this clone") as caught:
         chosen(monorepo)
     assert "--base" in caught.value.hint
+
+
+def test_a_commit_that_a_shallow_clone_has_not(monorepo: Monorepo, commits: list[str]) -> None:
+    error = unknown_revision(shallow(monorepo).root, "HEAD~3")
+    assert error.message == "this shallow clone has no commit 'HEAD~3'"
+    assert error.hint.startswith("git fetch --unshallow (in CI: ")

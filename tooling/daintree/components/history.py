@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from daintree.components.git import Repository, answer, attempt, environment, git, resolve_commit
+from daintree.components.git import (
+    Repository,
+    answer,
+    attempt,
+    environment,
+    git,
+    read_repository,
+    resolve_commit,
+)
 from daintree.components.tree import WorkingTree
 from daintree.errors import GitError, UsageError
 from daintree.terminal import nearest
@@ -79,7 +87,8 @@ def _named_by_github(repository: Repository, environ: Mapping[str, str]) -> Base
         depth = int(pull.get("commits") or 0) + 2 if pull.get("commits") else 0
         for tip in filter(None, (resolve_commit(repository.root, tip) for tip in tips)):
             commit = _merge_base(repository, tip, name, depth)
-            return Base(commit, name, f"the merge base with {name}")
+            # The base itself may be checked out, or the pull request be merged.
+            return _beside(repository, commit, name)
         if len(repository.parents) > 1:
             return Base(repository.parents[0], name, name)
         raise _lacks(repository, name, depth)
@@ -94,7 +103,7 @@ def _named_by_github(repository: Repository, environ: Mapping[str, str]) -> Base
 
 def _named_by_gitlab(repository: Repository, environ: Mapping[str, str]) -> Base | None:
     base = environ.get("CI_MERGE_REQUEST_DIFF_BASE_SHA", "")
-    if base:
+    if base and base != repository.head:
         if not resolve_commit(repository.root, base):
             raise _lacks(repository, f"the merge request's base {base}", 0)
         return Base(base, "the merge request's base", "the merge request's base")
@@ -122,7 +131,11 @@ def _before_push(repository: Repository, before: str, default: str, commits: int
     if not tip:
         return None
     name = f"the default branch {default}"
-    commit = _merge_base(repository, tip, name, 0)
+    return _beside(repository, _merge_base(repository, tip, name, 0), name)
+
+
+def _beside(repository: Repository, commit: str, name: str) -> Base | None:
+    """Return the merge base with what `name` is as a base; None where that is HEAD: nothing lies beside it."""
     return None if commit == repository.head else Base(commit, name, f"the merge base with {name}")
 
 
@@ -166,7 +179,12 @@ def unknown_revision(root: Path, revision: str) -> UsageError:
     """Return the error for a revision that names no commit, with the nearest branch or tag as its hint."""
     with _history(root) as repository:
         names = sorted(reference.name for reference in repository.references)
-    return UsageError(f"git knows no commit {revision!r}", hint=nearest(revision, names))
+    if not read_repository(root).is_shallow:
+        return UsageError(f"git knows no commit {revision!r}", hint=nearest(revision, names))
+    return UsageError(
+        f"this shallow clone has no commit {revision!r}",
+        hint="git fetch --unshallow (in CI: fetch-depth: 0 on GitHub, GIT_DEPTH: 0 on GitLab)",
+    )
 
 
 @contextmanager
