@@ -61,7 +61,7 @@ class LocalRunner:
                 find_python(version.spec.python)
             except EnvironmentFailed as error:
                 return EnvironmentFailed(f"{version.name}: {error.message}", hint=error.hint)
-        refusal = _refused_requirements(version)
+        refusal = _refused_requirements(version, self._settings.root)
         if refusal is not None or not version.spec.env:
             return refusal
         from daintree.runners.variables import missing_variables
@@ -161,17 +161,18 @@ class LocalRunner:
         return Shell(tuple(start), {**variables, **more}, directory, tuple(command))
 
 
-def _refused_requirements(version: ComponentVersion) -> EnvironmentFailed | None:
-    """The refusal of what the version's requirements.txt says, as git has it: a plan makes no snapshot."""
-    from daintree.components.git import git
+def _refused_requirements(version: ComponentVersion, root: Path) -> EnvironmentFailed | None:
+    """The refusal of what the version's requirements.txt says, as the working tree has it: a plan makes no snapshot."""
     from daintree.runners.environments import read_requirements
 
     file = next((file for file in version.files if file.path == REQUIREMENTS), None)
-    # What a filter makes of it, and what a link leads to, is known in the snapshot alone.
-    if file is None or not file.mode.startswith("100") or "filter" in file.conversion:
+    # Where a link leads to is known in the snapshot alone; a past run's files need not be in the tree.
+    if file is None or not file.mode.startswith("100") or file.origin == file.path:
         return None
-    arguments = ("cat-file", "blob", file.blob)
-    content = git(Path(version.objects), *arguments, env={"GIT_DIR": version.objects})
+    try:
+        content = (root / file.origin).read_bytes()
+    except OSError:
+        return None
     try:
         lines = read_requirements(content, file.origin).lines
     except EnvironmentFailed as refusal:
