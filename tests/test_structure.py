@@ -22,12 +22,12 @@ PACKAGE = TESTS.parent / "tooling" / "daintree"
 LIMITS: dict[str, float] = {
     "modules": 129,
     # For information: a guarantee may cost lines.
-    "lines": 36200,
+    "lines": 36300,
     "lines of the longest module": 500,
-    # 854 edges in all, 102 fewer than with 153 modules: small modules had few of their own.
-    "import edges a module": 6.63,
+    # 857 edges in all, 99 fewer than with 153 modules: small modules had few of their own.
+    "import edges a module": 6.65,
     "modules in import cycles": 0,
-    "modules with a single importer, % of lines": 5.45,
+    "modules with a single importer, % of lines": 5.47,
     "modules with a single importer": 6,
     "import lines, %": 7.45,
     "top-level modules and packages": 17,

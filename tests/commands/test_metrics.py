@@ -121,9 +121,13 @@ def test_whole_numbers_are_shown_as_people_wrote_them() -> None:
 
 
 def test_csv_has_everything_with_all_its_digits() -> None:
-    exact, text = {"a": 0.1234567890123}, {"s.x": "a,b"}
     first = Measured(
-        run="r1", stage="s", metrics=exact, parameters=text, commit="c0ffee", dirty=True
+        run="r1",
+        stage="s",
+        metrics={"a": 0.1234567890123},
+        parameters={"s.x": "a,b"},
+        commit="c0ffee",
+        dirty=True,
     )
     assert list(csv.reader(metrics_csv([first, row("r2", b=1)]).splitlines())) == [
         ["run", "stage", "a", "b", "s.x", "commit", "dirty", "finished"],
