@@ -24,7 +24,7 @@ def write():
 """
 # Whoever makes one smaller lowers its limit; 8,500 lines are the aim.
 COMPUTING = (49, 13_405)
-NOTHING_TO_DO = (42, 10_930)
+NOTHING_TO_DO = (42, 10_945)
 
 
 def loaded(project: Project, *options: str) -> tuple[int, int]:
