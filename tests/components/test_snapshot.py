@@ -133,7 +133,9 @@ def test_a_damaged_snapshot_is_made_anew(
     component = version(project)
     made = make_snapshot(component, into)
     damage(made)
-    assert contents(make_snapshot(component, into)) == EXPECTED
+    again = make_snapshot(component, into)
+    assert contents(again) == EXPECTED
+    assert (again / "run.sh").stat().st_mode & 0o111
     assert not list(into.glob(".*"))
 
 

@@ -188,10 +188,8 @@ def _is_whole(directory: Path, version: ComponentVersion) -> bool:
     try:
         present = set(_paths(directory))
         converted = _read_converted(directory) if any(f.conversion for f in version.files) else {}
-        return (
-            wanted <= present
-            and all(_BYTECODE in path.split("/") for path in present - wanted)
-            and all(_is_unchanged(directory / f.path, f, converted) for f in version.files)
+        return all(_BYTECODE in path.split("/") for path in present - wanted) and all(
+            _is_unchanged(directory / f.path, f, converted) for f in version.files
         )
     except (OSError, ValueError):
         return False
