@@ -21,7 +21,7 @@ from daintree.pipeline.run_diff import (
 from daintree.settings import read_settings
 from daintree.store.records import InputRecord, RunManifest
 from daintree.store.store import Store, directory_store
-from tests.contract.runs import key_of, manifest_of, publish
+from tests.contract.runs import key_of, location_of, manifest_of, publish
 
 
 @pytest.fixture
@@ -184,9 +184,11 @@ def test_a_table_of_rows_alone_has_its_shape() -> None:
 class TestFirstCauses:
     """The first stages that differ, on the way to an input."""
 
-    def chain(self, store: Store, number: int, source: str, epochs: int) -> RunManifest:
-        """Runs of load, train and rank, each on the output of the one before; the last one."""
-        origin = InputRecord("", key_of(source), source)
+    def chain(
+        self, store: Store, number: int, source: str, epochs: int, name: str = ""
+    ) -> RunManifest:
+        """Runs of load, train and rank, each on the output of the one before, the first on a source, which may have a name; the last one."""
+        origin = InputRecord(name, key_of(source), source, source=bool(name))
         for place, stage in enumerate(("load", "train", "rank")):
             parameters = {"epochs": epochs} if stage == "train" else {}
             run = publish(
@@ -204,6 +206,13 @@ class TestFirstCauses:
     def test_they_are_named_with_their_reasons(self, store: Store) -> None:
         first, second = self.chain(store, 1, "a.csv", 10), self.chain(store, 4, "a.csv", 20)
         assert first_causes(store, first, second) == {"train": ("train: params.epochs 10 → 20",)}
+
+    def test_a_source_with_a_name_is_no_run(self, store: Store) -> None:
+        first, second = (self.chain(store, n, s, 10, "items") for n, s in ((1, "a"), (4, "b")))
+        assert first_causes(store, first, second) == {"train": ("load: another source items",)}
+        loads = [store.read_run(location_of(run_id(number))) for number in (1, 4)]
+        assert all(loads)
+        assert first_causes(store, *loads) == {"items": ("another source items",)}  # type: ignore[arg-type]
 
     def test_a_source_is_one_and_every_cause_counts(self, store: Store) -> None:
         first, second = self.chain(store, 1, "a.csv", 10), self.chain(store, 4, "b.csv", 20)

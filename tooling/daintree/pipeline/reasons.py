@@ -215,9 +215,9 @@ def first_causes(
         old = before.get(record.name)
         if old is not None and old.digest != record.digest:
             causes[record.name] = (
-                causes_between(store, old.origin, record.origin)
-                if record.name
-                else ("another source",)
+                (f"another {record.label}",)
+                if record.is_source or old.is_source
+                else causes_between(store, old.origin, record.origin)
             )
     return causes
 
@@ -231,7 +231,7 @@ def causes_between(store: Store, old: str, new: str) -> tuple[str, ...]:
     words = _own_differences(first, second, second.version_files)
     own = (f"{second.stage}: {'; '.join(words)}",) if words else ()
     above = [
-        f"{second.stage}: another source" if cause == "another source" else cause
+        f"{second.stage}: {cause}" if cause.startswith("another source") else cause
         for each in upstream.values()
         for cause in each
     ]
