@@ -52,7 +52,11 @@ def export(server: str, store: Store, pipeline: str) -> int:
 
 
 def test_a_run_arrives_with_all_that_is_known_of_it(
-    server: str, store: Store, pipeline: str, tmp_path: Path
+    server: str,
+    store: Store,
+    pipeline: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = publish(
         store,
@@ -64,6 +68,7 @@ def test_a_run_arrives_with_all_that_is_known_of_it(
         parameters={"epochs": 5, "mode": "x", "on": True},
     )
     assert export(server, store, pipeline) == 1
+    assert capsys.readouterr().out == ""
     [exported_run] = exported(server, pipeline)
     assert exported_run.data.params == {"epochs": "5", "mode": "x", "on": "true"}
     assert exported_run.data.metrics == {"test.hr_at_10": 0.25, "loss": -1.0}

@@ -31,8 +31,12 @@ PROVENANCE = "provenance.json"
 MOST_TEXT = 5000
 PAGE = 1000
 _REFUSED = re.compile(r"[^/\w.\- :]", re.ASCII)
-# It neither tries for minutes nor tells anybody that it is used.
-_QUIET = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_DISABLE_TELEMETRY": "true"}
+# It neither tries for minutes nor tells anybody that it is used, nor writes two lines for each run to stdout.
+_QUIET = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
 
 
 class Export(DaintreeCommand):
