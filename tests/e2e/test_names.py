@@ -100,6 +100,8 @@ def test_what_cannot_be_named_is_said(ran: Project) -> None:
     for arguments, complaint in (
         (("words",), "give what to name, and the name"),
         (("words", "a/b"), "'a/b' cannot be a name"),
+        (("words", ".a"), "hint: a letter or digit, then letters"),
+        (("words", "n" * 256), "255 at most"),
         (("words:nothing", "x"), "there are: clean, count, load"),
         (("nothing", "x"), "there is no pipeline 'nothing'"),
         (("wrods", "x"), "did you mean 'words'?"),

@@ -13,7 +13,7 @@ import msgspec
 
 from daintree.errors import StoreError, UsageError
 from daintree.spec.pipeline import Pipeline, component_hint, load_pipeline, pipeline_files
-from daintree.store.layout import FEWEST_DIGITS, execution_note, is_identifier
+from daintree.store.layout import FEWEST_DIGITS, MOST_BYTES, execution_note, is_identifier
 from daintree.store.records import NameRecord, RunManifest, run_record_digest
 from daintree.store.store import Store
 from daintree.terminal import nearest
@@ -49,7 +49,10 @@ def parse_address(text: str, root: Path | None = None) -> Address:
 def check_name(name: str) -> str:
     """The name of runs. Raises UsageError for one that no runs can have."""
     if not is_identifier(name):
-        raise UsageError(f"{name!r} cannot be a name", hint="letters, digits, `.`, `_` and `-`")
+        raise UsageError(
+            f"{name!r} cannot be a name",
+            hint=f"a letter or digit, then letters, digits, `.`, `_` and `-`; {MOST_BYTES} at most",
+        )
     return name
 
 
