@@ -29,7 +29,7 @@ LIMITS: dict[str, float] = {
     "modules in import cycles": 0,
     "modules with a single importer, % of lines": 5.47,
     "modules with a single importer": 6,
-    "import lines, %": 7.45,
+    "import lines, %": 7.46,
     "top-level modules and packages": 17,
     "functions of more than 50 lines": 0,
     "lines of a function, 90th percentile": 22,

@@ -165,6 +165,26 @@ def test_a_dockerfile_that_git_ignores(project: Monorepo) -> None:
     assert caught.value.hint == "change that rule, or git add --force components/a"
 
 
+@pytest.mark.parametrize("file", ["main.py", "component.yaml", "requirements.txt"])
+def test_a_file_that_means_something_and_that_git_ignores(project: Monorepo, file: str) -> None:
+    project.write(f"components/a/{file}", "")
+    version(project)
+    project.write(".gitignore", f"components/a/{file}\n")
+    with pytest.raises(VersionError) as caught:
+        version(project)
+    assert caught.value.message == f"components/a/{file} is ignored by git: .gitignore:1"
+    # One that is committed counts, whatever a rule says.
+    project.git("add", "--force", "components/a")
+    version(project)
+
+
+def test_what_a_library_uses_is_not_ignored(project: Monorepo) -> None:
+    project.write("components/lib/stageio/component.yaml", "uses: []\n")
+    project.write(".gitignore", "components/lib/*/*.yaml\n")
+    with pytest.raises(VersionError, match=r"stageio/component\.yaml is ignored by git"):
+        version(project, "user")
+
+
 def test_a_library_that_git_ignores(project: Monorepo) -> None:
     project.write(".gitignore", "# of the virtual environment\n\nlib/\n")
     with pytest.raises(SpecError) as caught:

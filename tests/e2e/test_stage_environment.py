@@ -41,16 +41,16 @@ def test_a_variable_that_is_named_is_needed_before_anything_runs(project: Projec
         ("alpha @ git+https://host/alpha", "is a repository"),
     ],
 )
-def test_requirements_that_the_run_would_refuse_are_told_by_the_plan(
+def test_requirements_that_the_run_would_refuse_are_place_by_the_plan(
     project: Project, line: str, reason: str
 ) -> None:
     project.write("components/text/count/requirements.txt", f"{line}\n")
-    told = "components/text/count/requirements.txt: "
+    place = "components/text/count/requirements.txt: "
     planned = project.doit("plan", "words").stdout
-    assert f"cannot run: {told}" in planned
+    assert f"cannot run: {place}" in planned
     assert reason in planned
     complaint = project.doit("run", "words").complaint()
-    assert f"stage words:count: {told}" in complaint
+    assert f"stage words:count: {place}" in complaint
     assert reason in complaint
 
 

@@ -11,8 +11,7 @@ from doit.cmd_list import List as DoitList
 from daintree.commands.command import COMMANDS, JSON_OPTION, print_json, reserved_names
 from daintree.commands.doit_adapter import DODO, AtProject
 from daintree.components import (
-    DOCKERFILE,
-    ENTRYPOINT,
+    NAMED_FILES,
     directory_of,
     discover_components,
     discover_images,
@@ -58,10 +57,10 @@ def _check_stage(root: Path, stage: Stage, components: Collection[str]) -> None:
 def _component_rows(root: Path) -> list[list[str]]:
     rows = []
     names = [*discover_images(root), *discover_libraries(root)]
-    places = {name: f"{directory_of(name)}/{_mark(root, name)}" for name in names}
-    rules = ignored_paths(root, places.values())
+    places = {name: _places(root, name) for name in names}
+    rules = ignored_paths(root, [place for each in places.values() for place in each])
     for name in names:
-        rule = rules.get(places[name], "")
+        rule = next((rules[place] for place in places[name] if place in rules), "")
         if rule:
             rows.append([name, f"BROKEN: ignored by git: {rule}"])
             continue
@@ -75,9 +74,11 @@ def _component_rows(root: Path) -> list[list[str]]:
     return rows
 
 
-def _mark(root: Path, name: str) -> str:
-    """The file that makes a directory a component."""
-    return DOCKERFILE if (root / directory_of(name) / DOCKERFILE).exists() else ENTRYPOINT
+def _places(root: Path, name: str) -> list[str]:
+    """The files that mean something for a component or library; the directory where it has none."""
+    directory = directory_of(name)
+    files = [f"{directory}/{file}" for file in NAMED_FILES]
+    return [file for file in files if (root / file).exists()] or [directory]
 
 
 def print_overview(root: Path) -> int:

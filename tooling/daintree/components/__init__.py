@@ -9,6 +9,7 @@ from daintree.components.dockerfile import (
 from daintree.components.source import (
     DOCKERFILE,
     ENTRYPOINT,
+    NAMED_FILES,
     REQUIREMENTS,
     SPEC,
     TOOLING,
@@ -33,6 +34,7 @@ from daintree.components.version import (
 __all__ = [
     "DOCKERFILE",
     "ENTRYPOINT",
+    "NAMED_FILES",
     "REQUIREMENTS",
     "SPEC",
     "TOOLING",

@@ -146,7 +146,6 @@ def _flag(text: str) -> tuple[str, str]:
             quote = ""
         elif not quote and mark in "\"'":
             quote = mark
-        # Here `# escape=` means nothing.
         elif mark == "\\":
             word += text[at : at + 1]
             at += 1

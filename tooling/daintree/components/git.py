@@ -391,19 +391,6 @@ def blob_id(content: bytes, like: str) -> str:
     return digest.hexdigest()
 
 
-def unused_objects(before: float) -> list[Path]:
-    """Return the private objects of repositories that are gone, and of those not used since a time (seconds since 1970)."""
-    directories = []
-    for mark in sorted(objects_parent().glob("*/HEAD")):
-        directory = mark.parent
-        with suppress(OSError):
-            repository = (directory / "objects/info/alternates").read_bytes().rstrip(b"\n")
-            used = max(path.stat().st_mtime for path in (mark, *directory.glob("pruned")))
-            if used < before or not os.path.isdir(repository):
-                directories.append(directory)
-    return directories
-
-
 def commits_of(root: Path, references: Iterable[str]) -> list[str]:
     """Return the commits that the branches or tags below these references (one at least) name, each once. Raises GitError."""
     form = "--format=%(objecttype) %(objectname) %(*objecttype) %(*objectname)"

@@ -25,6 +25,8 @@ PROJECT_FILE = "pyproject.toml"
 TOOLING, TOOLING_DIRECTORY = "daintree/tooling", "deploy/tooling"
 TOOLING_PARTS = ("tooling", PROJECT_FILE, "LICENSE")
 READ_WHOLE = (DOCKERFILE, SPEC, IGNORE)
+# Each means something: without one that lies there, a version would be of something else.
+NAMED_FILES = (DOCKERFILE, ENTRYPOINT, SPEC, REQUIREMENTS)
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SPECIAL = re.compile(r"[*?\[\]\\]")

@@ -19,6 +19,7 @@ from daintree.components.source import (
     DOCKERFILE,
     ENTRYPOINT,
     IGNORE,
+    NAMED_FILES,
     PROJECT_FILE,
     READ_WHOLE,
     SPEC,
@@ -135,8 +136,6 @@ class Sources:
         source = self._source(name) if self.has_component(name) else None
         if source is None:
             raise _no_component(self.tree, name)
-        if source.default and isinstance(self.tree, WorkingTree):
-            _check_no_ignored(self.tree.root, name, (DOCKERFILE,))
         return source
 
     def library(self, name: str, user: str) -> Source:
@@ -206,14 +205,18 @@ class Sources:
 
     def _source(self, name: str) -> Source | None:
         if name not in self._read:
-            self._read[name] = read_source(self.tree, name)
+            source = read_source(self.tree, name)
+            if source and isinstance(self.tree, WorkingTree):
+                present = {source.within(entry) for entry in source.present}
+                _check_no_ignored(self.tree.root, name, {*NAMED_FILES} - present)
+            self._read[name] = source
         return self._read[name]
 
 
-def _check_no_ignored(root: Path, name: str, files: Sequence[str]) -> None:
+def _check_no_ignored(root: Path, name: str, files: Iterable[str]) -> None:
     """Raise VersionError for a file of a component that is there, and that git ignores."""
     directory = directory_of(name)
-    for file in files:
+    for file in sorted(files):
         is_there = is_name(name) and os.path.lexists(root / directory / file)
         rule = ignored_by(root, f"{directory}/{file}") if is_there else ""
         if rule:

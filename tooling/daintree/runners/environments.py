@@ -390,6 +390,18 @@ def read_requirements(content: bytes, where: str) -> LockedRequirements:
     return locked
 
 
+def refused_requirements(content: bytes, where: str) -> EnvironmentFailed | None:
+    """The reason why no environment can be made for a file of this content; None where uv is to judge it."""
+    try:
+        lines = read_requirements(content, where).lines
+    except EnvironmentFailed as refusal:
+        return refusal
+    # uv asks for no hash of what a marker leaves out on this machine.
+    bare = next((line for line in lines if not re.search("--hash|#|;", line)), "")
+    hint = "requirements.txt must be complete and with hashes: `doit lock` writes it so"
+    return EnvironmentFailed(f"{where}: {bare!r} has no hash", hint=hint) if bare else None
+
+
 def _is_whole(environment: Path) -> bool:
     return (environment / "bin" / "python").exists() and not missing_files(environment)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -163,7 +162,7 @@ class LocalRunner:
 
 def _refused_requirements(version: ComponentVersion, root: Path) -> EnvironmentFailed | None:
     """The refusal of what the version's requirements.txt says, as the working tree has it: a plan makes no snapshot."""
-    from daintree.runners.environments import read_requirements
+    from daintree.runners.environments import refused_requirements
 
     file = next((file for file in version.files if file.path == REQUIREMENTS), None)
     # Where a link leads to is known in the snapshot alone; a past run's files need not be in the tree.
@@ -173,14 +172,7 @@ def _refused_requirements(version: ComponentVersion, root: Path) -> EnvironmentF
         content = (root / file.origin).read_bytes()
     except OSError:
         return None
-    try:
-        lines = read_requirements(content, file.origin).lines
-    except EnvironmentFailed as refusal:
-        return refusal
-    # uv asks for no hash of what a marker leaves out on this machine.
-    bare = next((line for line in lines if not re.search("--hash|#|;", line)), "")
-    hint = "requirements.txt must be complete and with hashes: `doit lock` writes it so"
-    return EnvironmentFailed(f"{file.origin}: {bare!r} has no hash", hint=hint) if bare else None
+    return refused_requirements(content, file.origin)
 
 
 # Sockets have paths of at most 104 bytes (macOS, 108 on Linux); libraries put some 40 below the directory.
