@@ -115,6 +115,14 @@ LITTER = [
     "~$metrics.xlsx",
     ".fuse_hidden0000000100000001",
     ".idea/workspace.xml",
+    ".gitkeep",
+    "sub/.gitignore",
+    ".ruff_cache/0.12/1",
+    "Icon\r",
+    ".AppleDouble/metrics.csv",
+    ".Trash-1000/files/metrics.csv",
+    ".syncthing.metrics.csv.tmp",
+    ".dropbox.attr",
 ]
 
 

@@ -32,7 +32,8 @@ CHUNK = 1 << 20
 _LITTER = re.compile(
     r"\.DS_Store|Thumbs\.db|desktop\.ini|\._.*|\.nfs[0-9a-f]*|\..*\.sw[a-z]|.*~|\.#.*|#.*#|\.~lock\..*#"
     r"|~\$.*|\..*\.kate-swp|\.goutputstream-.*|\.fuse_hidden.*|\.directory|@eaDir|\.idea|\.vscode"
-    r"|\.ipynb_checkpoints|\.virtual_documents|__pycache__",
+    r"|\.ipynb_checkpoints|\.virtual_documents|__pycache__|\.git(keep|ignore)|\.(pytest|mypy|ruff)_cache"
+    r"|ehthumbs\.db|icon\r|\.localized|\.AppleDouble|\.Trash-\d+|\.syncthing\..*|\.dropbox(\..*)?|lost\+found",
     re.IGNORECASE,
 )
 MOST_NAMED = 3
