@@ -250,9 +250,9 @@ def test_a_run_shows_whole(ran: Project) -> None:
     text = ran.doit("show", brief["run"][:-2]).stdout
 
     # A list has the numbers of an output and may shorten long values; a run shown whole has the files themselves.
-    assert brief.keys() - shown.keys() == {"metrics", "abridged", "sketch"}
+    assert brief.keys() - shown.keys() == {"metrics", "abridged"}
     assert (brief.pop("metrics"), brief.pop("abridged")) == ({}, False)
-    del brief["output"], brief["sketch"]
+    del brief["output"]
     assert {name: shown[name] for name in brief} == brief
     assert [file["path"] for file in shown["output"]["files"]] == ["lines.txt"]
     assert shown["version_files"]
