@@ -77,8 +77,8 @@ def test_the_cache_of_another_store_gives_only_what_was_computed_here(
     theirs.run("words", "--force", "count")
     theirs.run("words", *OTHER)
     [cache] = Path(theirs.environ["DAINTREE_CACHE"]).glob("*/_history")
-    elsewhere = theirs.at(theirs.root, DAINTREE_STORE=f"{theirs.environ['DAINTREE_STORE']}/other")
-    finished = elsewhere.doit("push", "--from", str(cache.parent))
+    other = theirs.at(theirs.root, DAINTREE_STORE=f"{theirs.environ['DAINTREE_STORE']}/other")
+    finished = other.doit("push", "--from", str(cache.parent))
     assert finished.code == 1
     [fetched, *computed, _] = finished.stdout.splitlines()
     assert fetched.startswith("words:clean")
