@@ -47,7 +47,7 @@ def test_an_older_run_is_copied_by_its_id(ran: Project) -> None:
     ran.pipeline("broken", "odd/fail")
     assert ran.doit("run", "broken").code == 1
     [failed] = ran.doit("history", "broken", "--json").json()["runs"]
-    assert "only what has an output is pulled" in ran.doit("pull", failed["run"]).complaint()
+    assert "failed: it ended with exit code 3" in ran.doit("pull", failed["run"]).complaint()
 
 
 def test_several_inputs_are_a_subdirectory_each(project: Project) -> None:

@@ -194,8 +194,10 @@ def chain_of_causes(session: Session, plan: Plan, name: str) -> list[Link]:
 
 def origins_of_changes(session: Session, plan: Plan, stage: BoundStage) -> list[tuple[str, str]]:
     """The runs (locations) that the last run of a stage that misses read and that it would read now, of each need whose output is another."""
-    last = session.last_run(stage.name)
-    if last is None or not isinstance(plan.decisions[stage.name], Miss):
+    # Of a hit no run is read: a plan in which all is found asks for no history.
+    is_miss = isinstance(plan.decisions[stage.name], Miss)
+    last = session.last_run(stage.name) if is_miss else None
+    if last is None:
         return []
     now = {n: d.record for n in stage.needs if isinstance(d := plan.decisions[n], Hit)}
     return [
