@@ -195,3 +195,13 @@ def test_a_call_in_the_background() -> None:
     failing = Background(lambda: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         failing.result()
+
+
+def test_a_file_that_goes_while_old_ones_are_looked_for_is_no_error(monorepo: Monorepo) -> None:
+    repository = read_repository(monorepo.root)
+    directory = Objects(repository).directory
+    # A link that leads nowhere is, as a file that another process has just renamed, listed and then not there.
+    (directory / "objects/renamed").symlink_to("nowhere")
+    (directory / "pruned").unlink(missing_ok=True)
+    Objects(repository)
+    assert (directory / "pruned").exists()

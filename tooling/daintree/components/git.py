@@ -361,8 +361,10 @@ class Objects:
         for parent, _, names in os.walk(self.directory):
             for name in names:
                 path = os.path.join(parent, name)
-                if name not in _FILES and now - os.stat(path).st_mtime > _KEPT_SECONDS:
-                    os.unlink(path)
+                # Another process may have given it its name meanwhile, or removed it.
+                with suppress(FileNotFoundError):
+                    if name not in _FILES and now - os.stat(path).st_mtime > _KEPT_SECONDS:
+                        os.unlink(path)
 
     def remove(self) -> None:
         """Remove the directory, so that it is made anew."""
