@@ -104,16 +104,13 @@ class Pull(DaintreeCommand):
     def _pull_runs(self, address: Address, request: Request, to: str) -> None:
         store = open_store(self.settings, verify=request.verify)
         if address.name:
-            directory, runs = (
-                self._directory(to, address.subject, address.stage),
-                named_runs(store, address),
-            )
+            runs, pipeline, stage = named_runs(store, address), address.subject, address.stage
         else:
             run = find_output(store, address)
-            directory, runs = self._directory(to, run.pipeline, run.stage), {run.stage: run}
-        for stage, run in runs.items():
-            place = directory / (stage if address.name and not address.stage else "")
-            for path in copy_run(store, self.root, run, place):
+            runs, pipeline, stage = {run.stage: run}, run.pipeline, run.stage
+        directory = self._directory(to, pipeline, stage)
+        for name, run in runs.items():
+            for path in copy_run(store, self.root, run, directory if stage else directory / name):
                 print(path)
 
     def _directory(self, to: str, pipeline: str, stage: str = "") -> Path:
