@@ -14,7 +14,7 @@ from daintree.argo.submission import Submission
 from daintree.argo.workflow_status import phase
 from daintree.argo.workflows import Submitted, follow, submit
 from daintree.errors import ClusterConflict, ClusterForbidden, ClusterMissing
-from tests.argo.conftest import digest, submitted_stage
+from tests.argo.conftest import digest, make_submission, submitted_stage
 from tests.argo.in_cluster import adapter, manifest, moved
 from tests.argo.workflows import pod, retried
 from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
@@ -136,6 +136,30 @@ def test_nothing_is_put_into_the_store_for_a_cluster_that_refuses(
     with pytest.raises(ClusterForbidden):
         handing.submit()
     assert handing.prepared == 0
+
+
+@pytest.mark.parametrize(
+    ("secret", "fault"),
+    [
+        (None, "is not there; it has to hold DB_HOST, DB_PASSWORD"),
+        ({}, "has no value for DB_HOST, DB_PASSWORD"),
+        ({"DB_HOST": "eA==", "DB_PASSWORD": ""}, "has no value for DB_PASSWORD, which stages get"),
+    ],
+)
+def test_what_the_secret_lacks_is_an_error_before_anything_is_made(
+    cluster: Cluster, kubernetes: KubernetesServer, secret: dict[str, str] | None, fault: str
+) -> None:
+    stages = (submitted_stage("load", env=("DB_PASSWORD", "DB_HOST")), submitted_stage("clean"))
+    handing = Handing(cluster, make_submission(*stages, secret="shop"))
+    if secret is not None:
+        kubernetes.put("Secret", {"metadata": {"name": "shop"}, "data": secret})
+    with pytest.raises(ClusterMissing) as failure:
+        handing.submit()
+    assert fault in failure.value.message
+    assert handing.prepared == 0
+    # Who may not read Secrets leaves it to the pods.
+    kubernetes.denied.add(("get", "secrets"))
+    assert not handing.submit().attached
 
 
 class TestFollow:

@@ -30,6 +30,7 @@ from daintree.argo.workflow_status import (
 from daintree.errors import (
     ClusterConflict,
     ClusterError,
+    ClusterForbidden,
     ClusterMissing,
     DaintreeError,
     StageFailed,
@@ -63,7 +64,8 @@ def submit(
 
     One that failed or was stopped is followed by another attempt, under a name of its own. `make_manifest` gives an attempt's
     manifest; `prepare` puts into the store what pods read, and is called before a Workflow is made, not where one is there.
-    Raises ClusterError as the cluster does, ClusterConflict for a Workflow of that name that computes something else.
+    Raises ClusterError as the cluster does, ClusterConflict for a Workflow of that name that computes something else,
+    ClusterMissing for variables that their Secret is seen to lack.
     """
     attempt, conflicts = 1, 0
     while True:
@@ -75,6 +77,7 @@ def submit(
         if existing is not None:
             name = _name(existing, submission, namespace)
             return Submitted(name=name, attached=True, attempt=attempt, phase=phase(existing))
+        _check_variables(cluster, namespace, submission)
         prepare()
         try:
             made = cluster.create(KIND, namespace, make_manifest(attempt))
@@ -85,6 +88,25 @@ def submit(
                 raise
             continue
         return Submitted(name=made["metadata"]["name"], attached=False, attempt=attempt)
+
+
+def _check_variables(cluster: Cluster, namespace: str, submission: Submission) -> None:
+    """Check that the Secret has what stages need, where this account may read it: a pod would wait for that without end."""
+    variables = {name for stage in submission.stages for name in stage.env}
+    if not variables:
+        return
+    try:
+        secret = cluster.find("Secret", namespace, submission.secret)
+    except ClusterForbidden:
+        return
+    present = {key for key, value in ((secret or {}).get("data") or {}).items() if value}
+    missing = ", ".join(sorted(variables - present))
+    if missing:
+        place = f"the Secret {submission.secret} of the namespace {namespace}"
+        lack = f"{place} has no value for" if secret else f"{place} is not there; it has to hold"
+        raise ClusterMissing(
+            f"{lack} {missing}, which stages get", hint="whoever runs the cluster can put it there"
+        )
 
 
 def follow(
