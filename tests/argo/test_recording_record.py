@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,32 @@ def test_without_a_pod_a_run_has_its_pod_s_seconds(
     recorded(shop, config, workflow["metadata"]["name"])
     run = shop.runs()["load"]
     assert run.seconds == run.pod_seconds
+
+
+@pytest.mark.parametrize("where", ["variable", "Secret", "nowhere"])
+def test_no_stored_log_holds_a_secret(
+    shop: Shop,
+    kubernetes: KubernetesServer,
+    config: str,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+) -> None:
+    secretive = submitted_stage("load", env=("DB_PASSWORD",))
+    workflow = shop.run(make_submission(secretive, secret="shop"))
+    kubernetes.put("Workflow", workflow)
+    kubernetes.say(pod_of(workflow), "with open", "sesame!")
+    if where == "variable":
+        monkeypatch.setenv("MASKED_DB_PASSWORD", "open\nsesame")
+    if where == "Secret":
+        content = {"DB_PASSWORD": base64.b64encode(b"open\nsesame").decode()}
+        kubernetes.put("Secret", {"metadata": {"name": "shop"}, "data": content})
+    else:
+        kubernetes.denied.add(("get", "secrets"))
+    [report] = recorded(shop, config, workflow["metadata"]["name"])
+    assert report.status == "recorded"
+    # Where the value cannot be known, the log is not kept.
+    stored = None if where == "nowhere" else b"with ***!\n"
+    assert shop.remote.read_log(shop.runs()["load"].location) == stored
 
 
 @pytest.mark.parametrize("denied", [True, False])

@@ -89,6 +89,21 @@ def test_all_stages_at_once(cluster: Cluster, kubernetes: KubernetesServer) -> N
     assert lines == [("count", "counting")]
 
 
+def test_a_secret_that_the_account_may_read_is_masked(
+    cluster: Cluster, kubernetes: KubernetesServer
+) -> None:
+    secretive = make_submission(
+        submitted_stage("count", template="count", env=("TOKEN",)), secret="shop"
+    )
+    nodes = stage("count", "Running", "count")
+    workflow = kubernetes.put("Workflow", moved(manifest(secretive), *nodes))
+    kubernetes.put("Secret", {"metadata": {"name": "shop"}, "data": {"TOKEN": "b3BlbiBzZXNhbWU="}})
+    kubernetes.say(pod_of(workflow, "count(0)", "count"), "with open sesame", "with op", "era")
+    lines: list[tuple[str, str]] = []
+    read_logs(cluster, NAMESPACE, workflow, "", lambda *line: lines.append(line))
+    assert [line for _, line in lines] == ["with ***", "with op", "era"]
+
+
 def test_a_stage_that_has_not_begun(cluster: Cluster, kubernetes: KubernetesServer) -> None:
     workflow = stand(kubernetes, *stage("read-all", "Pending", "read"))
     for name, text in (("Read_All", "Read_All has not begun"), ("", "no stage has begun")):

@@ -125,7 +125,7 @@ def workflow_manifest(submission: Submission, access: ClusterAccess, attempt: in
             "templates": [
                 {"name": PIPELINE_TEMPLATE, "dag": {"tasks": tasks}},
                 *templates,
-                _record_template(access),
+                _record_template(access, submission),
             ],
         },
     }
@@ -207,13 +207,11 @@ def store_environment(access: ClusterAccess) -> list[Manifest]:
     return [*environment(variables), *secret_environment(names.STORE_SECRET, keys)]
 
 
-def secret_environment(secret: str, keys: Mapping[str, str]) -> list[Manifest]:
-    """Variables whose values are keys of a secret of the cluster, which a pod waits for where one is missing."""
+def secret_environment(secret: str, keys: Mapping[str, str], **more: bool) -> list[Manifest]:
+    """Variables whose values are keys of a secret of the cluster; a pod waits for one that is missing, unless `more` is `optional`."""
+    more = {"optional": False, **more}
     return [
-        {
-            "name": name,
-            "valueFrom": {"secretKeyRef": {"name": secret, "key": key, "optional": False}},
-        }
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key, **more}}}
         for name, key in keys.items()
     ]
 
@@ -470,7 +468,9 @@ def _stage_metadata(stage: SubmittedStage, commit: str) -> Manifest:
     }
 
 
-def _record_template(access: ClusterAccess) -> Manifest:
+def _record_template(access: ClusterAccess, submission: Submission) -> Manifest:
+    named = {f"{names.MASKED}{name}": name for one in submission.stages for name in one.env}
+    masked = secret_environment(submission.secret, named, optional=True)
     return {
         "name": RECORD_TEMPLATE,
         "serviceAccountName": names.RECORD_ACCOUNT,
@@ -478,7 +478,7 @@ def _record_template(access: ClusterAccess) -> Manifest:
         "container": {
             "image": access.tooling_image,
             **RECORD_COMMAND,
-            "env": store_environment(access),
+            "env": [*store_environment(access), *masked],
             "securityContext": CONTAINER_SECURITY,
             "volumeMounts": mounts(TOOLING_VOLUMES),
         },

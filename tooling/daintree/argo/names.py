@@ -19,6 +19,8 @@ RECORD_ACCOUNT = "daintree-record"
 SUBMITTER_ACCOUNT = "daintree-submitter"
 STORE_SECRET = "daintree-store"
 ACCESS_KEY, SECRET_KEY = "access-key", "secret-key"
+# Before the name of a variable that recording gets to keep its value out of logs.
+MASKED = "MASKED_"
 REPOSITORIES, REPOSITORY = "daintree-artifacts", "store"
 
 # On Workflows: their annotations with the digest that their submission is kept under and the time of planning, and labels.

@@ -7,7 +7,7 @@ and that it ran as it was submitted.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -32,7 +32,7 @@ from daintree.argo.workflow_status import (
     WorkflowStatus,
     read_status,
 )
-from daintree.argo.workflows import Times, container_times, find_workflow, stage_log
+from daintree.argo.workflows import Times, container_times, find_workflow, secret_values, stage_log
 from daintree.errors import (
     ArtifactRejected,
     ClusterError,
@@ -347,20 +347,21 @@ def recording_of(cluster: Cluster, namespace: str, remote: RemoteRuns, name: str
         )
     submission = submission_of(workflow, remote)
     remote.bucket.prove()
+    secrets = secret_values(cluster, namespace, workflow)
     return Recording(
         *(workflow, status, submission, remote),
-        log=lambda pod: _log(cluster, namespace, pod),
+        log=lambda pod: None if secrets is None else _log(cluster, namespace, pod, secrets),
         times=lambda pod: container_times(cluster, namespace, pod),
     )
 
 
-def _log(cluster: Cluster, namespace: str, pod: str) -> bytes | None:
-    """Log of a pod; None where it is gone or this account may not read it."""
+def _log(cluster: Cluster, namespace: str, pod: str, secrets: Iterable[str]) -> bytes | None:
+    """Log of a pod, without `secrets`; None where it is gone or this account may not read it."""
     lines: deque[bytes] = deque()
     size = 0
     try:
-        for line in stage_log(cluster, namespace, pod, follow=False):
-            lines.append(line.rstrip("\n").encode("utf-8", "replace") + b"\n")
+        for line in stage_log(cluster, namespace, pod, follow=False, secrets=secrets):
+            lines.append(f"{line}\n".encode("utf-8", "replace"))
             size += len(lines[-1])
             while size > MOST_LOG_BYTES and len(lines) > 1:
                 size -= len(lines.popleft())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from base64 import b64decode
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import TypeAlias
 
@@ -36,6 +38,7 @@ from daintree.errors import (
     StageFailed,
     UsageError,
 )
+from daintree.runners.child_process import Lines
 from daintree.terminal import nearest
 
 # So long a Workflow may be without a phase before that is said: a controller takes it at once.
@@ -226,11 +229,41 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def stage_log(cluster: Cluster, namespace: str, pod: str, *, follow: bool) -> Iterator[str]:
-    """The lines of a stage's container, without those of Argo's executor. Raises ClusterError as asking does."""
+def stage_log(
+    cluster: Cluster, namespace: str, pod: str, *, follow: bool, secrets: Iterable[str] = ()
+) -> Iterator[str]:
+    """The lines of a stage's container, without `secrets` and those of Argo's executor. Raises ClusterError as asking does."""
+    lines = Lines(secrets=secrets)
     for line in cluster.log(namespace, pod, CONTAINER, follow=follow):
         if not _EXECUTOR_LINE.fullmatch(line):
-            yield line
+            yield from lines.feed(f"{line}\n".encode())
+    yield from lines.finish()
+
+
+def secret_values(cluster: Cluster, namespace: str, workflow: Object) -> list[str] | None:
+    """The values that a Workflow's stages get from Secrets, for its logs to be without them; None where this account cannot have them.
+
+    The pod that records has them as variables.
+    """
+    variables = (
+        variable.get("valueFrom", {}).get("secretKeyRef")
+        for template in workflow["spec"].get("templates", ())
+        for variable in template.get("container", {}).get("env", ())
+    )
+    references = {(one["name"], one["key"]) for one in variables if one}
+    values = []
+    try:
+        for name, key in references:
+            if name == names.STORE_SECRET:
+                continue
+            value = os.environ.get(f"{names.MASKED}{key}")
+            if value is None:
+                content = (cluster.find("Secret", namespace, name) or {}).get("data") or {}
+                value = b64decode(content.get(key) or "").decode("utf-8", "surrogateescape")
+            values.append(value)
+    except ClusterForbidden:
+        return None
+    return values
 
 
 _WAITING = "pending"
@@ -280,10 +313,10 @@ def read_logs(
             f"{begun} in the Workflow {workflow['metadata']['name']}",
             hint="--follow waits for it",
         )
-    gone = 0
+    gone, secrets = 0, secret_values(cluster, namespace, workflow) or ()
     for pod in chosen:
         try:
-            for line in stage_log(cluster, namespace, pod.pod, follow=False):
+            for line in stage_log(cluster, namespace, pod.pod, follow=False, secrets=secrets):
                 show(pod.stage, line)
         except ClusterMissing:
             gone += 1
@@ -304,9 +337,9 @@ def follow_logs(
     followers: dict[str, threading.Thread] = {}
     failures: list[DaintreeError] = []
 
-    def follow(pod: StagePod) -> None:
+    def follow(pod: StagePod, secrets: Iterable[str]) -> None:
         try:
-            for line in stage_log(cluster, namespace, pod.pod, follow=True):
+            for line in stage_log(cluster, namespace, pod.pod, follow=True, secrets=secrets):
                 show(pod.stage, line)
         except DaintreeError as error:
             failures.append(error)
@@ -314,7 +347,10 @@ def follow_logs(
     for workflow in cluster.watch(KIND, namespace, name):
         for pod in _chosen(workflow, stage):
             if pod.pod not in followers:
-                followers[pod.pod] = threading.Thread(target=follow, args=[pod], daemon=True)
+                secrets = secret_values(cluster, namespace, workflow) or ()
+                followers[pod.pod] = threading.Thread(
+                    target=follow, args=[pod, secrets], daemon=True
+                )
                 followers[pod.pod].start()
         if has_ended(workflow) or _is_done(workflow, stage):
             break
