@@ -23,6 +23,12 @@ def test_a_combination_that_fails_stops_no_other(project: Project) -> None:
 
     assert finished.code == 1
     assert "two is too much" in finished.stdout + finished.stderr
+    # No run has metrics: the table is of the combinations that failed.
+    end = finished.stdout.splitlines()[-2:]
+    assert [line.split() for line in end] == [
+        ["run", "stage", "commit", "differs", "in"],
+        ["no", "output", "pick", "-", "pick.n=2"],
+    ]
     outputs = project.contents(project.root / "output")
     assert {path: text for path, text in outputs.items() if not path.endswith(".json")} == {
         "swept/n": b"0",
@@ -57,6 +63,14 @@ def test_what_survives_of_a_sweep_names_its_combination(project: Project) -> Non
     assert finished.code == 1
     table = [line.split() for line in finished.stdout.splitlines() if " copy " in line]
     assert table[-1][-1] == "pick.n=3"
+    assert finished.stdout.splitlines()[-1].split() == [
+        "no",
+        "output",
+        "pick",
+        "-",
+        "-",
+        "pick.n=2",
+    ]
     shown = project.doit("show", "output/swept.sweep/n=3", "--json").json()["runs"][""]
     assert (shown["stage"], shown["combination"]) == ("copy", {"pick.n": 3})
     page = project.doit("show", "output/swept.sweep/n=3").stdout
@@ -92,6 +106,7 @@ def test_a_sweep_ends_with_the_stage_that_is_named_and_its_table_with_the_best(
     for words, complaint in (
         (("swept:load", *sweep), "no value of --sweep reaches the stage load"),
         (("swept", "--only=after", "--sweep=pick.n=6"), "the store has no output of pick[n=6]"),
+        (("swept:pick", "--pdb", *sweep), "--pdb is for one stage"),
         (("swept", "--lowest"), "--metric and --lowest rank the combinations of a --sweep"),
     ):
         assert complaint in project.doit("run", *words).complaint()

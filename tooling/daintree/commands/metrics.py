@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from daintree.store.run_index import RunIndex
 
 Metrics = dict[str, float]
+# In the place of a run, where a sweep's combination has none.
+NO_OUTPUT = "no output"
 # Reads the run at a location, if it is there.
 Read = Callable[[str], Summary | None]
 
@@ -148,14 +150,15 @@ def _upstream(run: Summary, read: Read) -> list[Summary]:
 def sweep_table(
     records: Sequence[IndexRecord],
     store: Store,
-    wanted: Sequence[str],
+    missing: Sequence[tuple[str, dict[str, Scalar]]],
     swept: Sequence[str],
+    wanted: Sequence[str],
     *,
     lowest: bool,
 ) -> list[str]:
-    """The metrics of these runs, best first by those wanted, with the values of the parameters that were `swept`; [] where no run has any.
+    """The metrics of these runs, best first by those wanted, with the values of the parameters that were `swept`; then the stages that are `missing`, with their values.
 
-    Raises UsageError for a metric that no run has.
+    [] where no run has metrics and none is missing. Raises UsageError for a metric that no run has.
     """
     runs: list[tuple[RunManifest, Metrics]] = []
     newest_first = sorted(records, key=lambda record: record.run, reverse=True)
@@ -166,10 +169,13 @@ def sweep_table(
             path = store.output_path(index_record_of(run)) / METRICS_FILE
             runs.append((run, numbers_in(path.read_bytes())))
     rows = measured(runs, store)
-    if not any(row.metrics for row in rows):
-        return []
-    chosen = chosen_metrics(rows, wanted)
-    return metrics_table(best_first(rows, chosen, lowest=lowest), chosen, screen_width(), swept)
+    chosen = chosen_metrics(rows, wanted) if any(row.metrics for row in rows) else []
+    rows = best_first(rows, chosen, lowest=lowest) if chosen else []
+    rows += [
+        Measured(run=NO_OUTPUT, stage=stage, metrics={}, parameters=values)
+        for stage, values in missing
+    ]
+    return metrics_table(rows, chosen, screen_width(), swept) if rows else []
 
 
 def best_first(rows: Sequence[Measured], metrics: Sequence[str], *, lowest: bool) -> list[Measured]:
@@ -199,7 +205,7 @@ def metrics_table(
     head = ["run", "stage", *chosen, "commit", "differs in"]
     table = [
         [
-            short_run(row.run),
+            row.run if row.run == NO_OUTPUT else short_run(row.run),
             row.stage,
             *(_cell(row, name, places[name]) for name in chosen),
             (row.commit[:8] + ("+" if row.dirty else "")) or "-",
@@ -234,8 +240,9 @@ def varied_facts(rows: Sequence[Measured], always: Collection[str] = ()) -> list
     """For each run those facts that decide it and are not the same for all, and those that are `always` told."""
     deciding = [_deciding(row) for row in rows]
     names = sorted({name for facts in deciding for name in facts})
+    runs = [facts for row, facts in zip(rows, deciding, strict=True) if row.run != NO_OUTPUT]
     varied = [
-        name for name in names if name in always or len({facts.get(name) for facts in deciding}) > 1
+        name for name in names if name in always or len({facts.get(name) for facts in runs}) > 1
     ]
     return [{name: facts[name] for name in varied if name in facts} for facts in deciding]
 

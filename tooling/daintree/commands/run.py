@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,18 +63,6 @@ JOBS = option(
 FIRST_SILENCE, LONGEST_SILENCE = 20.0, 300.0
 # A line of a traceback that names a file.
 _FRAME = re.compile(r'^\s*File "(/[^"]+)", line \d')
-
-
-def _blob(path: Path) -> str:
-    """The id that git gives a file's bytes; "" for one that cannot be read."""
-    import hashlib
-
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return ""
-    blob = b"blob %d\0" % len(content) + content
-    return hashlib.sha1(blob, usedforsecurity=False).hexdigest()
 
 
 class _Running:
@@ -183,7 +172,10 @@ class Progress:
             return text
         file = max(same, key=lambda file: len(file.path))
         own = self._settings.root / file.origin
-        return text.replace(match[1], str(own), 1) if _blob(own) == file.blob else text
+        with suppress(OSError):
+            if file.is_content(own.read_bytes()):
+                return text.replace(match[1], str(own), 1)
+        return text
 
     def _watch(self) -> None:
         while not self._ended.wait(1.0):
@@ -211,18 +203,18 @@ def run_summary(run: PipelineRun, seconds: float) -> str:
 
 
 def print_sweep(run: PipelineRun, metrics: Sequence[str], *, lowest: bool) -> None:
-    """Print the metrics of a sweep's runs, best first by the first of `metrics`; nothing for a run that is none.
+    """Print the metrics of a sweep's runs, best first by the first of `metrics`, then the combinations without output; nothing for a run that is none.
 
     Raises UsageError for a metric that no run has.
     """
-    if not run.plan.combinations:
-        return
-    from daintree.commands.metrics import sweep_table
-    from daintree.pipeline.sweep import swept_parameters
+    if run.plan.combinations:
+        from daintree.commands.metrics import sweep_table
 
-    records = [result.record for result in run.results.values()]
-    swept = swept_parameters(run.plan.request.sweep)
-    print("\n".join(sweep_table(records, run.session.store, metrics, swept, lowest=lowest)))
+        records = [result.record for result in run.results.values()]
+        rows = sweep_table(
+            *(records, run.session.store, run.missing_outputs(), run.swept, metrics), lowest=lowest
+        )
+        print(*rows, sep="\n", end="\n" * bool(rows))
 
 
 def run_as_json(run: PipelineRun) -> dict[str, Any]:
@@ -401,8 +393,9 @@ def _start(wanted: _Wanted, target: str, began: float) -> PipelineRun:
 def _debug(wanted: _Wanted) -> int:
     [target, *others] = (*wanted.targets, *wanted.tasks)
     name, _, stage = target.partition(":")
-    if others or not stage:
-        raise UsageError("--pdb is for one stage", hint=f"doit run {name}:STAGE --pdb")
+    if others or not stage or wanted.request.sweep:
+        hint = f"doit run {name}:{stage or 'STAGE'} --pdb, with --set for its parameters"
+        raise UsageError("--pdb is for one stage", hint=hint)
     from daintree.commands.shell import debug_stage
 
     request = msgspec.structs.replace(

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from daintree.components.git import FLAGS, attempt, blob_id
+from daintree.components.git import FLAGS, attempt
 from daintree.components.tree import EXECUTABLE, REGULAR, SYMLINK
 from daintree.components.version import ComponentVersion, VersionedFile
 from daintree.errors import VersionError
@@ -214,14 +214,14 @@ def _paths(directory: Path) -> Iterator[str]:
 
 def _is_unchanged(path: Path, file: VersionedFile, converted: dict[str, str]) -> bool:
     if file.mode == SYMLINK:
-        return blob_id(os.fsencode(os.readlink(path)), file.blob) == file.blob
+        return file.is_content(os.fsencode(os.readlink(path)))
     mode = EXECUTABLE if path.lstat().st_mode & 0o100 else REGULAR
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with open(descriptor, "rb") as opened:
         content = opened.read()
     if file.conversion:
         return mode == file.mode and hashlib.sha256(content).hexdigest() == converted.get(file.path)
-    return mode == file.mode and blob_id(content, file.blob) == file.blob
+    return mode == file.mode and file.is_content(content)
 
 
 def _put_in_place(

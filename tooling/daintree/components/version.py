@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from daintree.components.dockerfile import base_images, python_of_image, with_platform
-from daintree.components.git import ignored_by
+from daintree.components.git import blob_id, ignored_by
 from daintree.components.source import (
     DOCKERFILE,
     ENTRYPOINT,
@@ -86,6 +86,10 @@ class VersionedFile(msgspec.Struct, frozen=True):
     origin: str
     conversion: str = ""
     content: bytes = b""
+
+    def is_content(self, content: bytes) -> bool:
+        """True where the file's blob holds these bytes."""
+        return blob_id(content, self.blob) == self.blob
 
 
 class ComponentVersion(msgspec.Struct, frozen=True, kw_only=True):

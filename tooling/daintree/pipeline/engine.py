@@ -197,7 +197,7 @@ class PipelineRun:
         wanted = self._wanted_output
         store, root = self.session.store, self.session.settings.root
         outputs, place = self._output_stages(combination), directory / combination
-        values = self._swept_values(combination)
+        values = self._values_of(combination)
         try:
             try:
                 publish_output(place, self._records(outputs), store, root, values)
@@ -315,14 +315,28 @@ class PipelineRun:
             for name in pipeline.output_stages
         }
 
-    def _swept_values(self, combination: str) -> dict[str, Scalar]:
-        """The values that a sweep's combination has, by `stage.parameter`."""
+    @property
+    def swept(self) -> list[str]:
+        """The swept parameters, as `stage.parameter`."""
         from daintree.pipeline.sweep import swept_parameters
 
+        return swept_parameters(self.plan.request.sweep)
+
+    def missing_outputs(self) -> list[tuple[str, dict[str, Scalar]]]:
+        """Each combination of a sweep that lacks an output: the first stage without one, and its swept values."""
+        missing = self._wanted() - self.results.keys()
+        return [
+            (next(stage for stage, own in names.items() if own in missing), self._values_of(name))
+            for name, names in self.plan.combinations.items()
+            if missing & {*names.values()}
+        ]
+
+    def _values_of(self, combination: str) -> dict[str, Scalar]:
+        """The values that a sweep's combination has, by `stage.parameter`."""
         if not combination:
             return {}
         names = self.plan.combinations[combination]
-        swept = {name: name.partition(".") for name in swept_parameters(self.plan.request.sweep)}
+        swept = {name: name.partition(".") for name in self.swept}
         return {
             name: self._stages[names[stage]].parameters[parameter]
             for name, (stage, _, parameter) in swept.items()
