@@ -94,9 +94,20 @@ def test_the_environment_goes_before_the_file(
     assert environment_for(monorepo.root, ["DB_PASSWORD"])["DB_PASSWORD"] == "changed-since"
 
 
-def test_a_file_that_git_tracks_is_refused(monorepo: Monorepo) -> None:
-    monorepo.root.joinpath(".env").write_text("DB_PASSWORD=open-sesame\n")
-    monorepo.git("add", "--force", ".env")
+def test_a_file_of_windows_is_read(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfDB_USER=ana\r\nDB_PASSWORD='a b'\r\n")
+    variables = environment_for(tmp_path, ["DB_USER", "DB_PASSWORD"])
+    assert (variables["DB_USER"], variables["DB_PASSWORD"]) == ("ana", "a b")
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_file_that_git_tracks_is_refused(monorepo: Monorepo, link: bool) -> None:
+    file = monorepo.root / ("secrets/prod.env" if link else ".env")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("DB_PASSWORD=open-sesame\n")
+    monorepo.git("add", "--force", str(file))
+    if link:
+        monorepo.root.joinpath(".env").symlink_to(file)
     error = missing_variables("shop/load", ["DB_PASSWORD"], monorepo.root)
     assert error is not None
     assert error.message.startswith("shop/load: ")

@@ -132,13 +132,18 @@ def _read_env_file(path: Path, changed: int, size: int) -> Mapping[str, str]:
 
     from daintree.components.git import attempt
 
-    if attempt(path.parent, "ls-files", "--error-unmatch", "--", path.name).code == 0:
+    # A link is as public as what it leads to.
+    if any(
+        attempt(place.parent, "ls-files", "--error-unmatch", "--", place.name).code == 0
+        for place in {path, path.resolve()}
+    ):
         raise EnvironmentFailed(
             f"{path} is tracked by git, so what it holds is no secret; it is not read",
             hint=f"git rm --cached {path.name}, name it in .gitignore, and change the secrets that were in it",
         )
     try:
-        with open(path, encoding="utf-8") as stream:
+        # Editors of Windows begin a file with a mark.
+        with open(path, encoding="utf-8-sig") as stream:
             values = dotenv_values(stream=stream, interpolate=False)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
