@@ -107,6 +107,9 @@ def test_the_difference_is_that_of_the_toolings_own_files(tmp_path: Path) -> Non
     root = tmp_path / "shop"
     new_project(root)
     assert project_difference(root) == []
+    schema = root / "docs/reference/pipeline.schema.json"
+    schema.write_bytes(schema.read_bytes().replace(b"\n", b"\r\n"))
+    assert project_difference(root) == [], "the line ends of Windows are no difference"
     (root / "README.md").write_text("ours\n")
     (root / "pipelines/churn.yaml").unlink()
     (root / "compose.yaml").unlink()

@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 PACKAGE = ROOT / "tooling" / "daintree"
 PACKAGES = [path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name[0] != "_"]
-LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
+LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
 RUNNABLE = [page for page in PAGES if list(blocks(page.read_text("utf-8")))]
@@ -71,8 +72,13 @@ def test_the_commands_in_running_text_work(reader: Reader) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_links_lead_somewhere(page: Path) -> None:
-    for link in LINK.findall(page.read_text("utf-8")):
-        assert (page.parent / link).exists(), link
+    for link, section in LINK.findall(page.read_text("utf-8")):
+        place = page.parent / link if link else page
+        assert place.exists(), link
+        if section:
+            headings = HEADING.findall(place.read_text("utf-8"))
+            anchors = {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
+            assert section in anchors, f"{link}#{section}"
 
 
 # Paths of the package as pages write them: whole, or from the package on.

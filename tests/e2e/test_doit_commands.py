@@ -54,6 +54,12 @@ def test_a_name_that_is_no_task_is_told(greeting: Project, command: str) -> None
     assert "`doit list --all` shows all" in greeting.doit(command, "zzz").complaint()
 
 
+def test_a_dodo_py_of_ones_own_is_told_the_line_that_brings_the_tests(project: Project) -> None:
+    project.write("dodo.py", GREETING)
+    complaint = project.doit("test:text/load").complaint()
+    assert "hint: in dodo.py: from daintree.commands.project_tasks import" in complaint
+
+
 @pytest.mark.parametrize("command", ["forget", "clean", "ignore", "info", "list", "run"])
 def test_outside_a_project_the_message_says_so(project: Project, command: str) -> None:
     complaint = project.doit(command, cwd=project.root.parent).complaint()

@@ -421,7 +421,8 @@ def _shared_files() -> Iterator[tuple[str, str]]:
 
 def _read(path: Path) -> str | None:
     try:
-        return path.read_bytes().decode("utf-8", "replace")
+        # A checkout may have the line ends of Windows.
+        return path.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

@@ -142,9 +142,13 @@ class AtProject:
             return UsageError(message.strip())
         from daintree.spec.pipeline import component_hint
 
-        hint = component_hint(root, unknown[0])
-        hint = hint or nearest(unknown[0], known, otherwise="`doit list --all` shows all there are")
-        return UsageError(f"there is no pipeline, task or command {unknown[0]!r}", hint=hint)
+        name, otherwise = unknown[0], "`doit list --all` shows all there are"
+        if name.partition(":")[0] in ("lint", "test"):
+            otherwise = (
+                "in dodo.py: from daintree.commands.project_tasks import task_lint, task_test"
+            )
+        hint = component_hint(root, name) or nearest(name, known, otherwise=otherwise)
+        return UsageError(f"there is no pipeline, task or command {name!r}", hint=hint)
 
 
 class ProjectTask(Task):  # type: ignore[misc]

@@ -62,8 +62,8 @@ class OutputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 class PipelineSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A pipeline file.
 
-    `source` is a path or a pattern of paths (relative to the project), an http(s):// or an s3:// URL; `sources`, in its
-    place, are several by name; `output` is a directory that gets a copy of the last stage's output; `stages` are component
+    `source` is a path or a pattern of paths (relative to the project), an http(s):// or an s3:// URL, or a run by its
+    name, PIPELINE:STAGE@NAME; `sources`, in its place, are several by name; `output` is a directory that gets a copy of the last stage's output; `stages` are component
     names, run in sequence, or stages in the long form, or both mixed.
     """
 

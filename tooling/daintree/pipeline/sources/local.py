@@ -254,7 +254,7 @@ class LocalSource:
             raise self._refused(
                 name,
                 f"is a link to {str(real)!r}, outside the source and the project",
-                "`source: {location: …, follow_links: true}` in the pipeline follows it",
+                f"`{{location: {self._origin}, follow_links: true}}` in its place in the pipeline follows it",
             )
 
     def _refused(
