@@ -83,13 +83,10 @@ def _places(root: Path, name: str) -> list[str]:
 
 def print_overview(root: Path) -> int:
     """Overview of the project and of what to type; runs nothing."""
+    rows = pipeline_rows(root, stages=False)
     print("Pipelines")
-    print(
-        "\n".join(
-            columns(pipeline_rows(root, stages=False)) or ["  none yet: doit new pipeline NAME"]
-        )
-    )
-    name = next(iter(pipeline_files(root)), "PIPELINE")
+    print("\n".join(columns(rows) or ["  none yet: doit new pipeline NAME"]))
+    name = next((name for name, text in rows if not text.startswith("BROKEN: ")), "PIPELINE")
     steps = [
         [f"doit run {name}", "run it; what is in the store is skipped"],
         [f"doit plan {name}", "what a run would do, and why"],
