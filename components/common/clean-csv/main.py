@@ -73,7 +73,7 @@ def clean(path: Path, missing: list, kinds: dict, filled: list, answers: dict, d
         dropped[reason] += int(wrong.sum())
         return rows[~wrong]
 
-    known: list[np.ndarray] = []
+    known = KnownRows()
     for rows in read_chunks(path):
         rows = rows.mask(rows.isin(missing), "") if missing else rows
         for name in filled:
@@ -87,36 +87,51 @@ def clean(path: Path, missing: list, kinds: dict, filled: list, answers: dict, d
             problem = f"{name}: {first!r} is no {kind}"
             rows = without(rows, typed.isna(), "on_invalid", "invalid", problem)
         if answers["duplicates"] != "keep":
-            again = repeated(rows, known)
+            again = known.repeated(rows)
             rows = without(rows, again, "duplicates", "duplicate", "equal to an earlier row")
         yield rows
 
 
-def repeated(rows: pd.DataFrame, known: list[np.ndarray]) -> pd.Series:
-    """Which rows equal an earlier one; the hashes of the others join `known`, those of earlier rows.
+class KnownRows:
+    """Hash table of rows, two hashes of each: 128 bits instead of a whole review; 0 is a free slot.
 
-    Two hashes are 128 bits a row instead of a whole review: of ten million rows, two that differ
-    are taken for equal with a probability of 1.5e-25. They are kept sorted, in a few arrays of
-    which each is at least twice as long as the next, so that few are copied for a row.
+    Of ten million rows, two that differ are taken for equal with a probability of 1.5e-25.
     """
-    cells = [rows[name].to_numpy() for name in rows]
-    hashes = np.empty((2, len(rows)), "uint64")
-    for number, (key, mark) in enumerate(HASHES.items()):
-        joined = np.array([*map(mark.join, zip(*cells, strict=True))], "O")
-        hashes[number] = hash_array(joined, hash_key=key, categorize=False)
-    order = hashes[0].argsort(kind="stable")
-    hashes = hashes[:, order]
-    again = pd.DataFrame(hashes.T).duplicated().to_numpy(copy=True)
-    for earlier in known:
-        places = earlier[0].searchsorted(hashes[0])
-        again |= (earlier.take(places, axis=1, mode="clip") == hashes).all(axis=0)
-    new = hashes[:, ~again]
-    while known and known[-1].shape[1] < 2 * new.shape[1]:
-        new = np.concatenate([known.pop(), new], axis=1)
-        new = new[:, new[0].argsort(kind="stable")]
-    if new.size:
-        known.append(new)
-    return pd.Series(again, rows.index[order]).sort_index()
+
+    def __init__(self) -> None:
+        self.table, self.count = np.zeros((2, 16), "uint64"), 0
+
+    def repeated(self, rows: pd.DataFrame) -> pd.Series:
+        """Which rows equal an earlier one; the others are known from now on."""
+        cells = [rows[name].to_numpy() for name in rows]
+        hashes = np.empty((2, len(rows)), "uint64")
+        for number, (key, mark) in enumerate(HASHES.items()):
+            joined = np.array([*map(mark.join, zip(*cells, strict=True))], "O")
+            hashes[number] = hash_array(joined, hash_key=key, categorize=False).clip(1)
+        again = pd.DataFrame(hashes.T, rows.index).duplicated()
+        new = hashes[:, ~again]
+        while self.count + new.shape[1] > 0.6 * self.table.shape[1]:
+            earlier = self.table[:, self.table[0] > 0]
+            self.table = np.zeros((2, 2 * self.table.shape[1]), "uint64")
+            for part in np.array_split(earlier, self.count // 50_000 + 1, axis=1):
+                self._place(part)
+        again[~again] = self._place(new)
+        self.count += int((~again).sum())
+        return again
+
+    def _place(self, hashes: np.ndarray) -> np.ndarray:
+        """Enter rows that differ from each other; returns which were there before."""
+        (first, other), size = self.table, self.table.shape[1]
+        again, rows, step = np.zeros(hashes.shape[1], "bool"), np.arange(hashes.shape[1]), 0
+        slots = (hashes[1] % np.uint64(size)).astype("int64")
+        while rows.size:
+            again[rows] = (first[slots] == hashes[0]) & (other[slots] == hashes[1])
+            free = first[slots] == 0
+            first[slots[free]], other[slots[free]] = hashes[:, free]
+            # Another row may have taken the slot, in this round too: on to the next one.
+            left, step = (first[slots] != hashes[0]) | (other[slots] != hashes[1]), step + 1
+            rows, hashes, slots = rows[left], hashes[:, left], (slots[left] + step) % size
+        return again
 
 
 def in_type(cell: str, kind: str) -> str | None:

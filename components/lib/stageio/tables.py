@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -174,7 +175,14 @@ def write_table(path: Path, rows: pd.DataFrame | Iterable[pd.DataFrame]) -> int:
 
 
 def _csv(rows: pd.DataFrame) -> str:
-    text = rows.to_csv(index=False, header=False, lineterminator="\n")
+    if {str(dtype) for dtype in rows.dtypes} <= {"str", "object"}:
+        # What pandas writes for text, in three quarters of the time.
+        cells = [column.to_numpy("object", na_value="") for _, column in rows.items()]
+        buffer = io.StringIO(newline="")
+        csv.writer(buffer, lineterminator="\n").writerows(zip(*cells, strict=True))
+        text = buffer.getvalue()
+    else:
+        text = rows.to_csv(index=False, header=False, lineterminator="\n")
     if "\r" not in text:
         return text
     # Not every version of the csv module quotes a carriage return, which would end the line.

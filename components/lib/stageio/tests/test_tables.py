@@ -49,6 +49,16 @@ def test_any_text_comes_back_as_it_went_in(tmp_path: Path) -> None:
 
 
 @settings(deadline=None)
+@given(st.lists(st.tuples(TEXT | st.none(), TEXT | st.integers() | st.floats()), max_size=6))
+def test_text_is_written_as_pandas_writes_it(cells: list[tuple[object, object]]) -> None:
+    rows = pd.DataFrame(cells, columns=["a", "b"], dtype="object").replace("\r", "", regex=True)
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "t.csv")
+        write_table(path, rows)
+        assert path.read_bytes() == rows.to_csv(index=False, lineterminator="\n").encode()
+
+
+@settings(deadline=None)
 @given(st.data())
 def test_tables_of_any_text_come_back(data: st.DataObject) -> None:
     header = data.draw(NAMES)
