@@ -11,7 +11,7 @@ import pytest
 from daintree.errors import EnvironmentFailed
 from daintree.runners import RUNNERS
 from daintree.runners.runner import Outcome
-from daintree.spec.component import ComponentSpec
+from daintree.spec.component import ComponentSpec, Resources
 from tests.contract.stages import TELL, StageMaker, version_of
 
 
@@ -145,6 +145,11 @@ def test_a_variable_that_is_named_and_not_set_is_refused_before_anything_is_made
     with pytest.raises(EnvironmentFailed, match="DB_PASSWORD"):
         stages.runner.prepare(needy, lambda: pytest.fail("a snapshot"), lambda line: None)
     assert stages.runner.refusal(version) is None
+
+
+def test_a_stage_that_asks_for_nothing_needs_no_caution(stages: StageMaker) -> None:
+    stages.runner.check()
+    assert stages.runner.caution(Resources()) == ""
 
 
 def test_a_secret_is_in_no_log_and_no_line(

@@ -44,6 +44,12 @@ class InProcess:
     def environment_class(self, spec: ComponentSpec) -> str:
         return "venv-test"
 
+    def check(self) -> None:
+        return
+
+    def caution(self, resources: object) -> str:
+        return ""
+
     def refusal(self, version: ComponentVersion) -> EnvironmentFailed | None:
         return (
             EnvironmentFailed(f"{version.name} is refused")

@@ -52,6 +52,15 @@ def job(place: Path, image: str, **more: Any) -> Job:
     return Job(**given)
 
 
+def test_a_runner_without_an_engine_says_so_before_any_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere")
+    runner = DockerRunner(read_settings(tmp_path, {"HOME": str(tmp_path)}))
+    with pytest.raises(EngineError, match="the Docker engine is not running at unix:///nowhere"):
+        runner.check()
+
+
 def test_an_image_that_is_gone_is_said(runner: DockerRunner, tmp_path: Path) -> None:
     gone = job(tmp_path, "sha256:" + "0" * 64)
     with pytest.raises(StageFailed, match="stage pipeline:stage: cannot be started: No such image"):

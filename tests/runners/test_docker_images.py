@@ -175,3 +175,15 @@ def test_one_that_the_registry_does_not_have_is_said(shared: Workshop, registry:
     name = f"{registry.address}/ml/{COMPONENT}@sha256:{'0' * 64}"
     with pytest.raises(ImageError, match=f"pull {name}"):
         shared.ensure(name)
+
+
+def test_a_registry_that_is_away_is_said_and_the_image_is_built(workshop: Workshop) -> None:
+    environ = {"HOME": str(workshop.directory), "DAINTREE_REGISTRY": "127.0.0.1:1/ml"}
+    workshop.settings = read_settings(workshop.directory, environ)
+    (workshop.directory / "Dockerfile").write_text(
+        f"FROM scratch\nLABEL {TEST_LABEL}={workshop.mark}\nCOPY Dockerfile /\n"
+    )
+    assert workshop.ensure(snapshot=lambda: workshop.directory).digest == ""
+    assert workshop.lines[0] == (
+        "the registry 127.0.0.1:1 cannot be reached: Connection refused: the image is built here"
+    )

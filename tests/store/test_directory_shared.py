@@ -32,7 +32,7 @@ with tempfile.TemporaryDirectory() as place:
     warm.publish_index(first.content, first, replacing=first)
     add_source(warm, run="source-" + sys.argv[4])
     fetched(warm, first)
-os.setgroups([int(sys.argv[2])]); os.setgid(int(sys.argv[3])); os.setuid(int(sys.argv[3])); os.umask(0o022)
+os.setgroups([int(sys.argv[2])]); os.setgid(int(sys.argv[3])); os.setuid(int(sys.argv[3])); os.umask(int(sys.argv[5], 8))
 
 store = directory_store(Path(sys.argv[1]))
 with store.lease(key_of("content"), waiting=lambda: None):
@@ -45,9 +45,11 @@ print(record.run)
 """
 
 
-def as_user(store: Path, user: int, run: str) -> subprocess.CompletedProcess[str]:
-    """One user's miss: leases, publishing, replacing, a note and a source, with the umask of most machines."""
-    command = [sys.executable, "-c", ACT, str(store), str(GROUP), str(user), run]
+def as_user(
+    store: Path, user: int, run: str, umask: str = "022"
+) -> subprocess.CompletedProcess[str]:
+    """One user's miss: leases, publishing, replacing, a note and a source, by default with the umask of most machines."""
+    command = [sys.executable, "-c", ACT, str(store), str(GROUP), str(user), run, umask]
     return subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
 
 
@@ -65,9 +67,12 @@ def shared() -> Iterator[Path]:
         yield place
 
 
-def test_two_users_with_the_usual_umask_share_a_directory_of_their_group(shared: Path) -> None:
+@pytest.mark.parametrize("umask", ["002", "022", "077"])
+def test_two_users_share_a_directory_of_their_group_whatever_their_umask(
+    shared: Path, umask: str
+) -> None:
     for user, run in ((ANA, RUN), (BEN, OTHER_RUN), (ANA, RUN.replace("0000Z", "0009Z"))):
-        done = as_user(shared, user, run)
+        done = as_user(shared, user, run, umask)
         assert done.returncode == 0, done.stderr
     everybody = directory_store(shared)
     assert len(list(everybody.history())) == 3

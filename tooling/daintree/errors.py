@@ -32,6 +32,7 @@ Adapters translate the exceptions of other libraries to it where they occur.
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from typing import Literal
 
@@ -202,6 +203,19 @@ _OS_HINTS = {
     errno.EACCES: "check the permissions",
     errno.EROFS: "the file system is read-only",
 }
+
+
+def check_writable(directory: str | os.PathLike[str]) -> None:
+    """Raise OSError where nothing can be made in a directory, or in the nearest one above it that exists, as far as that is known without writing."""
+    path = os.path.abspath(directory)
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    if not os.path.isdir(path):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+    if not os.access(path, os.W_OK | os.X_OK):
+        read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+        number = errno.EROFS if read_only else errno.EACCES
+        raise OSError(number, os.strerror(number), path)
 
 
 def from_os_error(error: OSError, subject: str = "") -> DaintreeError:

@@ -56,8 +56,8 @@ USER = 1000
 RECORD_COMMAND = {"command": ["doit"], "args": ["record", "{{workflow.name}}"]}
 # Exit codes: of a container that was told to end, as a drained node and a preemption do; of what may do when it is tried again.
 TERMINATED, TEMPORARY_FAILURE = 143, 75
-# The kubelet's words for a pod that it ended without an exit code of its container: its node shuts down or is full.
-NODE_ENDED = "imminent node shutdown|low on resource"
+# The words for a pod whose node shuts down or is full, and for a container that outlived its grace: what ran out of memory is OOMKilled in place of Error.
+NODE_ENDED = "imminent node shutdown|low on resource|^main: Error .exit code 137"
 STAGE_RETRIES, RECORD_RETRIES = 3, 3
 _LONGEST_ARTIFACT, _LONGEST_PARAMETER = 100, 120
 

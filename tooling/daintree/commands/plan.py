@@ -22,9 +22,17 @@ from daintree.commands.command import (
     request_of,
     reserved_names,
 )
-from daintree.errors import SourceError, StoreError, UsageError
+from daintree.errors import DaintreeError, SourceError, StoreError, UsageError
 from daintree.pipeline.decisions import BoundStage, Decision, Hit, Pending
-from daintree.pipeline.plan import Plan, Planned, read_last_runs, refusals, results_of_other_runner
+from daintree.pipeline.engine import check_start
+from daintree.pipeline.plan import (
+    Plan,
+    Planned,
+    cautions,
+    read_last_runs,
+    refusals,
+    results_of_other_runner,
+)
 from daintree.pipeline.reasons import (
     Link,
     chain_of_causes,
@@ -33,6 +41,7 @@ from daintree.pipeline.reasons import (
     reason,
 )
 from daintree.pipeline.session import Request, Session
+from daintree.runners import CLUSTERS
 from daintree.spec.pipeline import Pipeline, load_pipeline
 from daintree.store.records import RunManifest
 from daintree.terminal import colour, columns, count, duration, say
@@ -123,7 +132,8 @@ def plan_table(planned: Planned) -> list[str]:
         word = colour(status, _SHADES[status.lower()], sys.stdout)
         shaded.append(line[:start] + word + line[start + len(status) :])
     title = f"{plan.pipeline.name}: runner {plan.runner}, source {plan.origins}, store {session.store.url}"
-    hints = [f"hint: {e.hint}" for e in refusals(session, plan).values() if e.hint]
+    hints = [f"note: stage {name} {text}" for name, text in cautions(session, plan).items()]
+    hints += [f"hint: {e.hint}" for e in refusals(session, plan).values() if e.hint]
     caused = (stage.name for stage in plan.stages if origins_of_changes(session, plan, stage))
     for name in islice(caused, 1):
         hints.append(f"hint: doit plan {plan.pipeline.name}:{name} --why tells what caused that")
@@ -195,6 +205,7 @@ class PlanCommand(DaintreeCommand):
             print_json(plan_as_json(made))
         else:
             print("\n".join(plan_table(made)))
+        _warn_of_start(made, whole=not stage)
 
     def _print_causes(self, made: Planned, stage: str, as_json: bool) -> None:
         links = chain_of_causes(*made, stage)
@@ -203,6 +214,25 @@ class PlanCommand(DaintreeCommand):
             print_json({"pipeline": pipeline, "stage": stage, "chain": msgspec.to_builtins(links)})
         else:
             print("\n".join(why_lines(links)))
+
+
+def _warn_of_start(planned: Planned, *, whole: bool) -> None:
+    """Print why a run of the plan, or a submission, could not even begin, if it could not."""
+    session, plan = planned
+    command = "submit" if plan.runner in CLUSTERS else "run"
+    try:
+        if plan.runner in CLUSTERS:
+            from daintree.argo.submission import runnable
+
+            runnable(
+                session, plan, [s for s in plan.stages if plan.decisions[s.name].status != "hit"]
+            )
+        else:
+            check_start(planned, plan.decisions, whole=whole)
+    except DaintreeError as error:
+        warning = colour("warning: ", "yellow", sys.stderr)
+        say(f"{warning}doit {command} would refuse: {error.message}")
+        say(f"hint: {error.hint}")
 
 
 def _up_to(plan: Plan, name: str) -> Plan:

@@ -16,13 +16,13 @@ import shutil
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from daintree.components.git import FLAGS, attempt
 from daintree.components.tree import EXECUTABLE, REGULAR, SYMLINK
 from daintree.components.version import ComponentVersion, VersionedFile
-from daintree.errors import VersionError
+from daintree.errors import VersionError, check_writable
 
 # 1980-01-01, the earliest time every archive format can hold: all copies of a version are alike.
 FIXED_TIME = 315_532_800
@@ -62,20 +62,19 @@ def make_snapshot(version: ComponentVersion, into: Path) -> Path:
 
 def make_snapshots(versions: Sequence[ComponentVersion], into: Path) -> list[Path]:
     """Make the snapshots of several versions of one repository, with no more calls of git than for one. Raises VersionError when they cannot be made."""
-    targets = {v.digest: into / v.digest.removeprefix("sha256:") for v in versions}
+    targets = {version.digest: _target(version, into) for version in versions}
     missing = {v.digest: v for v in versions if not _is_whole(targets[v.digest], v)}
     if missing:
         partial = into / f".{os.urandom(12).hex()}"
         try:
-            into.mkdir(parents=True, exist_ok=True)
-            _remove_abandoned(into)
-            (partial / "files").mkdir(parents=True)
-            places = {targets[digest].name: version for digest, version in missing.items()}
-            _check_out(places, partial)
-            for name, version in places.items():
-                _finish(version, partial / "files" / name, into / name)
-        except OSError as error:
-            raise VersionError(f"no snapshot can be made in {into}: {error.strerror}") from None
+            with _translate_errors(into):
+                into.mkdir(parents=True, exist_ok=True)
+                _remove_abandoned(into)
+                (partial / "files").mkdir(parents=True)
+                places = {targets[digest].name: version for digest, version in missing.items()}
+                _check_out(places, partial)
+                for name, version in places.items():
+                    _finish(version, partial / "files" / name, into / name)
         finally:
             _remove(partial)
     for target in targets.values():
@@ -83,6 +82,29 @@ def make_snapshots(versions: Sequence[ComponentVersion], into: Path) -> list[Pat
         with suppress(OSError):
             os.utime(target)
     return [targets[version.digest] for version in versions]
+
+
+def check_place(version: ComponentVersion, into: Path) -> None:
+    """Raise VersionError where the version has no snapshot below `into`, and none could be made there; nothing is made."""
+    if not _target(version, into).is_dir():
+        with _translate_errors(into):
+            check_writable(into)
+
+
+def _target(version: ComponentVersion, into: Path) -> Path:
+    return into / version.digest.removeprefix("sha256:")
+
+
+@contextmanager
+def _translate_errors(into: Path) -> Iterator[None]:
+    """Raise VersionError for each OSError in the block."""
+    try:
+        yield
+    except OSError as error:
+        raise VersionError(
+            f"no snapshot can be made in {into}: {error.strerror}",
+            hint="`doit config` shows where snapshots are kept, and how to choose another place",
+        ) from None
 
 
 def unused_snapshots(into: Path, before: float) -> list[Path]:
@@ -93,7 +115,7 @@ def unused_snapshots(into: Path, before: float) -> list[Path]:
 
 def changed_snapshots(versions: Sequence[ComponentVersion], into: Path) -> list[str]:
     """Return the names of those versions whose snapshot in `into` was changed since it was made; the next run makes it again."""
-    targets = {v.name: (into / v.digest.removeprefix("sha256:"), v) for v in versions}
+    targets = {version.name: (_target(version, into), version) for version in versions}
     return [n for n, (path, v) in targets.items() if path.exists() and not _is_whole(path, v)]
 
 

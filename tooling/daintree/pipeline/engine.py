@@ -26,7 +26,7 @@ from daintree.errors import (
     from_os_error,
 )
 from daintree.pipeline.decisions import FORCED, BoundStage, Decision, Hit, Miss, Pending, Result
-from daintree.pipeline.plan import Planned, refusals
+from daintree.pipeline.plan import Plan, Planned, refusals
 from daintree.settings import expand_home
 from daintree.spec.component import Scalar
 from daintree.spec.pipeline import plain_stage
@@ -53,8 +53,8 @@ class PipelineRun:
     def __init__(self, planned: Planned, events: Events, *, stage: str = "") -> None:
         """`stage` is the one to end with, in a sweep with all its values, "" for the whole pipeline, whose output is copied to its directory then.
 
-        Raises EnvironmentFailed for a stage that the runner cannot run, UsageError for an output directory that must not
-        be replaced, and for a plan of one stage alone (`only`) whose needs have no outputs.
+        Raises EnvironmentFailed for a stage that the runner cannot run, UsageError for a plan of one stage alone (`only`)
+        whose needs have no outputs, and as `check_start`.
         """
         self.session, self.plan = planned
         self.results: dict[str, Result] = {}
@@ -68,12 +68,13 @@ class PipelineRun:
         self._target = only or stage
         swept = bool(self.plan.combinations)
         self.target = f"{self.plan.pipeline.name}:{'' if swept else self._target}".rstrip(":")
+        wanted = self._ends() if only else self._wanted()
         for name, refusal in refusals(self.session, self.plan).items():
-            if name in (self._ends() if only else self._wanted()):
+            if name in wanted:
                 raise EnvironmentFailed(
                     f"stage {self.plan.pipeline.name}:{name}: {refusal.message}", hint=refusal.hint
                 )
-        self._directory = None if self._target else self._output_directory()
+        self._directory = check_start(planned, wanted, whole=not self._target)
         if only:
             self._take_needs()
 
@@ -194,7 +195,7 @@ class PipelineRun:
 
         directory = self._directory
         assert directory is not None
-        wanted = self._wanted_output
+        wanted = _wanted_output(self.plan)
         store, root = self.session.store, self.session.settings.root
         outputs, place = self._output_stages(combination), directory / combination
         values = self._values_of(combination)
@@ -207,12 +208,6 @@ class PipelineRun:
         except OSError as error:
             raise from_os_error(error, f"the output {wanted} cannot be written") from None
         self.output = wanted
-
-    @property
-    def _wanted_output(self) -> str:
-        """The output directory as it was given; a sweep has one beside it."""
-        wanted = self.plan.request.output or self.plan.pipeline.output
-        return f"{wanted.rstrip('/')}.sweep" if self.plan.combinations else wanted
 
     def remember(self) -> None:
         """Keep on this machine which runs a complete execution of the whole pipeline ended with, hits too, for `doit name`.
@@ -272,40 +267,6 @@ class PipelineRun:
                 hint=f"doit run {self.plan.pipeline.name}:{plain_stage(missing[0])} first, or leave --only out",
             )
 
-    def _output_directory(self) -> Path | None:
-        """The directory that gets the output, None when none does.
-
-        Checked before anything runs: what is wrong with it must not come out after an hour of computing.
-        """
-        request, pipeline, root = self.plan.request, self.plan.pipeline, self.session.settings.root
-        if request.output:
-            directory = request.directory / expand_home(self._wanted_output)
-        elif pipeline.output:
-            directory = root / expand_home(self._wanted_output)
-        else:
-            return None
-        from daintree.pipeline.output_directory import check_place
-
-        self._check_sources(directory)
-        for combination in self.plan.combinations or ("",):
-            check_place(directory / combination, self.session.store, root)
-        if not request.output:
-            self.session.check_outputs()
-        return directory
-
-    def _check_sources(self, directory: Path) -> None:
-        """Raise UsageError where a source holds what this run would write: no run would ever find it unchanged."""
-        root = self.session.settings.root
-        written = {directory: "the pipeline's output", self.session.store.directory: "the store"}
-        for name, source in self.session.sources.items():
-            for path, what in written.items():
-                if source.holds(Path(os.path.realpath(path))):
-                    place = os.path.relpath(path, root)
-                    raise UsageError(
-                        f"{self.plan.pipeline.file}: the source {self.plan.identities[name].origin} holds {what}, {place}",
-                        hint="each run would change what the next one reads: name another directory",
-                    )
-
     def _output_stages(self, combination: str) -> dict[str, str]:
         """The stages whose outputs are wanted, by subdirectory."""
         pipeline = self.plan.pipeline
@@ -344,6 +305,54 @@ class PipelineRun:
 
     def _records(self, stages: Mapping[str, str]) -> dict[str, IndexRecord]:
         return {name: self.results[stage].record for name, stage in stages.items()}
+
+
+def check_start(planned: Planned, wanted: Iterable[str], *, whole: bool) -> Path | None:
+    """Check all that a run of the `wanted` stages needs besides themselves, before anything runs: what is wrong must not come out after an hour of computing.
+
+    Returns the directory that gets the output, None when none does, as where the run is not of the `whole` pipeline. Nothing is
+    written. Raises EngineError for a runner that can run nothing, StoreError for a store that cannot be written, UsageError for an output directory that
+    must not be replaced or that a source holds, SpecError for one that is another pipeline's too.
+    """
+    session, plan = planned
+    if not all(isinstance(plan.decisions[name], Hit) for name in wanted):
+        session.runner.check()
+        session.store.local.directory.check_writable()
+    request, root = plan.request, session.settings.root
+    if not whole or not (request.output or plan.pipeline.output):
+        return None
+    from daintree.pipeline.output_directory import check_place
+
+    directory = request.directory if request.output else root
+    directory /= expand_home(_wanted_output(plan))
+    _check_sources(planned, directory)
+    for combination in plan.combinations or ("",):
+        check_place(directory / combination, session.store, root)
+    if not request.output:
+        session.check_outputs()
+    return directory
+
+
+def _wanted_output(plan: Plan) -> str:
+    """The output directory as it was given; a sweep has one beside it."""
+    wanted = plan.request.output or plan.pipeline.output
+    return f"{wanted.rstrip('/')}.sweep" if plan.combinations else wanted
+
+
+def _check_sources(planned: Planned, directory: Path) -> None:
+    """Raise UsageError where a source holds what the run would write: no run would ever find it unchanged."""
+    session, plan = planned
+    for name, source in session.sources.items():
+        for path, what in {
+            directory: "the pipeline's output",
+            session.store.directory: "the store",
+        }.items():
+            if source.holds(Path(os.path.realpath(path))):
+                place = os.path.relpath(path, session.settings.root)
+                raise UsageError(
+                    f"{plan.pipeline.file}: the source {plan.identities[name].origin} holds {what}, {place}",
+                    hint="each run would change what the next one reads: name another directory",
+                )
 
 
 def _task_name(pipeline: str, stage: str) -> str:

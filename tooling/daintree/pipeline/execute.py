@@ -208,6 +208,9 @@ class StageExecution:
         last = self._session.last_run(stage.name)
         events.starting(stage.name, why, last.seconds if last else None)
         version = self._plan.version_of(stage)
+        caution = self._session.runner.caution(stage.resources)
+        if caution:
+            events.note(stage.name, caution)
         prepared = self._session.prepare(version, lambda text: events.note(stage.name, text))
         started = datetime.now(UTC)
         run = run_id(started)

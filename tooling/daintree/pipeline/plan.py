@@ -157,7 +157,7 @@ class Planned(NamedTuple):
     plan: Plan
 
 
-def refusals(session: Session, plan: Plan) -> dict[str, EnvironmentFailed]:
+def refusals(session: Session, plan: Plan) -> dict[str, DaintreeError]:
     """The runner's refusal of each stage that it would have to run and cannot, by stage. Asks nothing but this machine."""
     refusals = (
         (stage.name, session.runner.refusal(plan.version_of(stage)))
@@ -165,6 +165,16 @@ def refusals(session: Session, plan: Plan) -> dict[str, EnvironmentFailed]:
         if not isinstance(plan.decisions[stage.name], Hit)
     )
     return {name: refusal for name, refusal in refusals if refusal is not None}
+
+
+def cautions(session: Session, plan: Plan) -> dict[str, str]:
+    """The runner's caution about each stage that it would have to run, by stage, where it has one."""
+    cautions = {
+        stage.name: session.runner.caution(stage.resources)
+        for stage in plan.stages
+        if not isinstance(plan.decisions[stage.name], Hit)
+    }
+    return {name: text for name, text in cautions.items() if text}
 
 
 def read_last_runs(session: Session, plan: Plan) -> None:

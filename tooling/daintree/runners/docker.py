@@ -16,7 +16,14 @@ from shutil import which
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from daintree.components import ComponentVersion
-from daintree.errors import EngineError, EnvironmentFailed, ImageError, StageFailed, UsageError
+from daintree.errors import (
+    EngineError,
+    EnvironmentFailed,
+    ImageError,
+    RegistryError,
+    StageFailed,
+    UsageError,
+)
 from daintree.images.builders import build_version
 from daintree.images.engine import connect, engine_errors, engine_refusal, pull_image
 from daintree.images.image_versions import published_digest
@@ -225,6 +232,7 @@ class DockerRunner:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._capacity: Capacity | None = None
+        self._tidied = False
         self._clients = threading.local()
         self._first = threading.Lock()
         # Stages that run side by side may be of one component: its image is made once.
@@ -236,6 +244,15 @@ class DockerRunner:
 
     def environment_class(self, spec: object) -> str:
         return ENVIRONMENT_CLASS
+
+    def check(self) -> None:
+        client = self._connected()
+        with self._first, engine_errors("ask the engine what it has"):
+            if self._capacity is None:
+                self._capacity = _capacity(client.info())
+
+    def caution(self, resources: object) -> str:
+        return ""
 
     def refusal(self, version: ComponentVersion) -> EnvironmentFailed | None:
         return missing_variables(version.name, version.spec.env, self._settings.root)
@@ -249,16 +266,17 @@ class DockerRunner:
         """Find the version's image in the engine, else pull it, else build it from the snapshot.
 
         Never takes an image whose label names another version. Orphans, the containers of processes that have died, are
-        removed first. Raises EnvironmentFailed for a version it refuses, EngineError, RegistryError and ImageError.
+        removed first. Raises EnvironmentFailed for a version it refuses, EngineError and ImageError.
         """
         refusal = self.refusal(version)
         if refusal is not None:
             raise refusal
+        self.check()
         client = self._connected()
         with engine_errors("prepare the stage"):
             with self._first:
-                if self._capacity is None:
-                    self._capacity = _capacity(client.info())
+                if not self._tidied:
+                    self._tidied = True
                     remove_orphans(client)
                 lock = self._locks[version.digest]
             with lock:
@@ -369,7 +387,7 @@ def ensure_image(
 ) -> Prepared:
     """The image of exactly this version: the engine's, else the registry's, else one built; `announce` says what takes long.
 
-    Raises ImageError, EngineError and RegistryError, and as the SDK does.
+    One is built, too, where the registry does not answer or refuses. Raises ImageError and EngineError, and as the SDK does.
     """
     if version.image:
         return _named(client, version, settings, announce)
@@ -380,7 +398,11 @@ def ensure_image(
         # The digest that the registry knows it by, where it has come from there.
         digests = dict(name.split("@") for name in image["RepoDigests"] or ())
         return Prepared(image=image["Id"], digest=digests.get(str(repository), ""))
-    digest = published_digest(version, settings)
+    try:
+        digest = published_digest(version, settings)
+    except RegistryError as error:
+        announce(f"{error.message}: the image is built here")
+        digest = ""
     if digest:
         announce(f"pulling {tagged}, the first time only")
         pulled = pull_image(client, repository, digest, settings.platform)
@@ -444,6 +466,12 @@ class ArgoRunner:
 
     def environment_class(self, spec: object) -> str:
         return ENVIRONMENT_CLASS
+
+    def check(self) -> None:
+        return
+
+    def caution(self, resources: object) -> str:
+        return ""
 
     def refusal(self, version: ComponentVersion) -> None:
         return None

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daintree.digest import Plain, digest_record, short
-from daintree.errors import EnvironmentFailed
+from daintree.errors import EnvironmentFailed, check_writable
 from daintree.runners.runner import (
     bytecode_directory,
     environment_class,
@@ -220,6 +220,13 @@ class Environments:
             os.utime(environment_of(python))
         return python
 
+    def check(self, content: bytes, where: str) -> None:
+        """Raise EnvironmentFailed where no environment could be made for requirements of this content, read at `where`; nothing is made."""
+        environment = environment_of(self._locate(read_requirements(content, where)))
+        if not environment.is_dir():
+            with _translate_errors(self.directory):
+                check_writable(self.directory)
+
     def unused(self, before: float) -> list[Path]:
         """The environments that were not used since a time (seconds since 1970). Raises OSError."""
         return sorted(path for path in self._made() if path.lstat().st_mtime < before)
@@ -276,16 +283,11 @@ class _Installation:
 
     def make(self, environment: Path) -> None:
         """Make the environment, unless another process makes it meanwhile. Raises EnvironmentFailed."""
-        try:
+        with _translate_errors(environment):
             environment.parent.mkdir(parents=True, exist_ok=True)
             with self._locked_file(_beside(environment, ".lock")) as lock:
                 if not _is_whole(environment):
                     self._replace(environment, lock)
-        except OSError as error:
-            raise EnvironmentFailed(
-                f"cannot write to {error.filename or environment}: {error.strerror}",
-                hint="`doit config` shows where environments are kept, and how to choose another place",
-            ) from None
 
     def _replace(self, environment: Path, lock: int) -> None:
         partial = _beside(environment, ".partial")
@@ -361,6 +363,18 @@ class _Installation:
                 os.close(lock)
 
 
+@contextlib.contextmanager
+def _translate_errors(place: Path) -> Iterator[None]:
+    """Raise EnvironmentFailed, with a hint, for each OSError in the block."""
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentFailed(
+            f"cannot write to {error.filename or place}: {error.strerror}",
+            hint="`doit config` shows where environments are kept, and how to choose another place",
+        ) from None
+
+
 def _read(requirements: Path | None) -> LockedRequirements:
     if requirements is None:
         return LockedRequirements(())
@@ -387,19 +401,13 @@ def read_requirements(content: bytes, where: str) -> LockedRequirements:
         refused = refused_requirement(line)
         if refused:
             raise EnvironmentFailed(f"{where}: {line!r} {refused[0]}", hint=refused[1])
+        # uv asks for no hash of what a marker leaves out on this machine.
+        if not re.search("--hash|#|;", line):
+            raise EnvironmentFailed(
+                f"{where}: {line!r} has no hash",
+                hint="requirements.txt must be complete and with hashes: `doit lock` writes it so",
+            )
     return locked
-
-
-def refused_requirements(content: bytes, where: str) -> EnvironmentFailed | None:
-    """The reason why no environment can be made for a file of this content; None where uv is to judge it."""
-    try:
-        lines = read_requirements(content, where).lines
-    except EnvironmentFailed as refusal:
-        return refusal
-    # uv asks for no hash of what a marker leaves out on this machine.
-    bare = next((line for line in lines if not re.search("--hash|#|;", line)), "")
-    hint = "requirements.txt must be complete and with hashes: `doit lock` writes it so"
-    return EnvironmentFailed(f"{where}: {bare!r} has no hash", hint=hint) if bare else None
 
 
 def _is_whole(environment: Path) -> bool:

@@ -8,17 +8,19 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daintree.errors import EnvironmentFailed, StageFailed
+from daintree.errors import DaintreeError, EnvironmentFailed, StageFailed
 from daintree.runners.runner import Job, Outcome, Prepared, Shell, environment_class, environment_of
 from daintree.settings import Settings
+from daintree.terminal import count
 
 if TYPE_CHECKING:
     from daintree.components import ComponentVersion
-    from daintree.runners.environments import DirectoriesInUse
-    from daintree.spec.component import ComponentSpec
+    from daintree.runners.environments import DirectoriesInUse, Environments
+    from daintree.spec.component import ComponentSpec, Resources
 
 REQUIREMENTS = "requirements.txt"
 ENTRYPOINT = "main.py"
+_DOCKER_GPU = "--runner docker gives it its own"
 _DOCKER = '--runner docker, or runner = "docker" in [tool.daintree]'
 
 
@@ -42,30 +44,43 @@ class LocalRunner:
         """E.g. "venv-3.11-linux-x86_64"."""
         return environment_class(spec.python)
 
-    def refusal(self, version: ComponentVersion) -> EnvironmentFailed | None:
-        if version.image:
-            return EnvironmentFailed(
-                f"{version.name} is here as an image alone, so it can only run in a container",
-                hint=_DOCKER,
-            )
-        if not any(file.path == ENTRYPOINT for file in version.files):
-            return EnvironmentFailed(
-                f"{version.name} has no {ENTRYPOINT}, so it can only run in a container",
-                hint=_DOCKER,
-            )
-        if version.spec.python:
-            from daintree.runners.environments import find_python
+    def check(self) -> None:
+        return
 
-            try:
-                find_python(version.spec.python)
-            except EnvironmentFailed as error:
-                return EnvironmentFailed(f"{version.name}: {error.message}", hint=error.hint)
-        refusal = _refused_requirements(version, self._settings.root)
-        if refusal is not None or not version.spec.env:
+    def caution(self, resources: Resources) -> str:
+        wanted = count(resources.gpu, "GPU")
+        words = f"asks for {wanted}: here it sees those of this machine, if any, and so do others; {_DOCKER_GPU}"
+        return words if resources.gpu else ""
+
+    def refusal(self, version: ComponentVersion) -> DaintreeError | None:
+        try:
+            self._check(version)
+        except DaintreeError as refusal:
             return refusal
+        return None
+
+    def _check(self, version: ComponentVersion) -> Environments:
+        """The environments that the version's is among. Raises EnvironmentFailed, or VersionError, for one that cannot be run here."""
+        if version.image or not any(file.path == ENTRYPOINT for file in version.files):
+            why = "is here as an image alone" if version.image else f"has no {ENTRYPOINT}"
+            raise EnvironmentFailed(
+                f"{version.name} {why}, so it can only run in a container", hint=_DOCKER
+            )
+        from daintree.components.snapshot import check_place
+        from daintree.runners.environments import Environments, find_python
         from daintree.runners.variables import missing_variables
 
-        return missing_variables(version.name, version.spec.env, self._settings.root)
+        try:
+            python = find_python(version.spec.python)
+        except EnvironmentFailed as error:
+            raise EnvironmentFailed(f"{version.name}: {error.message}", hint=error.hint) from None
+        missing = missing_variables(version.name, version.spec.env, self._settings.root)
+        if missing is not None:
+            raise missing
+        check_place(version, self._settings.snapshots)
+        environments = Environments(self._settings.environments, python)
+        environments.check(*_requirements(version, self._settings.root))
+        return environments
 
     def prepare(
         self,
@@ -73,14 +88,11 @@ class LocalRunner:
         snapshot: Callable[[], Path],
         announce: Callable[[str], None],
     ) -> Prepared:
-        from daintree.runners.environments import DirectoriesInUse, Environments, find_python
+        from daintree.runners.environments import DirectoriesInUse
 
-        refusal = self.refusal(version)
-        if refusal is not None:
-            raise refusal
+        environments = self._check(version)
         made = snapshot()
         self._announce_system_packages(version.name, made, announce)
-        environments = Environments(self._settings.environments, find_python(version.spec.python))
         python = environments.ensure(made / REQUIREMENTS, announce)
         if self._in_use is None:
             self._in_use = DirectoriesInUse()
@@ -160,19 +172,18 @@ class LocalRunner:
         return Shell(tuple(start), {**variables, **more}, directory, tuple(command))
 
 
-def _refused_requirements(version: ComponentVersion, root: Path) -> EnvironmentFailed | None:
-    """The refusal of what the version's requirements.txt says, as the working tree has it: a plan makes no snapshot."""
-    from daintree.runners.environments import refused_requirements
+def _requirements(version: ComponentVersion, root: Path) -> tuple[bytes, str]:
+    """The content of the version's requirements.txt as the working tree has it, and its path: no snapshot is made for a question.
 
+    Empty where there is none, or it is known in the snapshot alone: where a link leads to, and a past run's files.
+    """
     file = next((file for file in version.files if file.path == REQUIREMENTS), None)
-    # Where a link leads to is known in the snapshot alone; a past run's files need not be in the tree.
     if file is None or not file.mode.startswith("100") or file.origin == file.path:
-        return None
+        return b"", REQUIREMENTS
     try:
-        content = (root / file.origin).read_bytes()
+        return (root / file.origin).read_bytes(), file.origin
     except OSError:
-        return None
-    return refused_requirements(content, file.origin)
+        return b"", REQUIREMENTS
 
 
 # Sockets have paths of at most 104 bytes (macOS, 108 on Linux); libraries put some 40 below the directory.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
-from daintree.errors import EnvironmentFailed
+from daintree.errors import DaintreeError, EnvironmentFailed
 from daintree.spec.component import ComponentSpec, Resources
 
 if TYPE_CHECKING:
@@ -97,7 +97,15 @@ class Runner(Protocol):
         """The kind of environment that a component's results come from; part of every stage key."""
         ...
 
-    def refusal(self, version: ComponentVersion) -> EnvironmentFailed | None:
+    def check(self) -> None:
+        """Raise EngineError where this runner can run no stage at all now; a plan may ask."""
+        ...
+
+    def caution(self, resources: Resources) -> str:
+        """The sentence on what a stage asks for and this runner does not see to; "" where there is nothing to say."""
+        ...
+
+    def refusal(self, version: ComponentVersion) -> DaintreeError | None:
         """The reason why this runner cannot run the version; None where it can. Asks nothing but this machine: a plan may call it."""
         ...
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daintree.errors import StoreError
+from daintree.errors import StoreError, check_writable
 from daintree.store.backend import (
     MAX_RECORD_BYTES,
     SMALL_RECORD_BYTES,
@@ -28,7 +28,7 @@ from daintree.store.backend import (
     read_regular,
     translate_errors,
 )
-from daintree.store.layout import LOG, OUTPUT, STAGING, check_identifier
+from daintree.store.layout import LEASES, LOG, OUTPUT, STAGING, check_identifier
 
 if TYPE_CHECKING:
     from daintree.store.leases import HeldLock
@@ -144,6 +144,12 @@ class Directory:
                 with open(marker, "w", encoding="utf-8") as file:
                     file.write(MARKER_TEXT)
 
+    def check_writable(self) -> None:
+        """Raise StoreError where no run could be made here, as far as that is known without writing."""
+        with translate_errors(self.root):
+            for name in (LEASES, STAGING):
+                check_writable(f"{self.root}/{name}")
+
     def make(self, path: str) -> str:
         """Make a directory in the store with its parents, the group's to write where the store is; its absolute path. Raises OSError."""
         full = f"{self.root}/{path}"
@@ -152,7 +158,9 @@ class Directory:
             above = self.make(parent) if parent else self.root
             with suppress(FileExistsError):
                 os.mkdir(full)
-                wanted = os.stat(above).st_mode & 0o2022
+                mode = os.stat(above).st_mode
+                # Who may write there may read and enter as well, whatever the umask is.
+                wanted = (mode & 0o2000) | (mode & 0o020) // 2 * 7 | (mode & 0o002) // 2 * 7
                 os.chmod(full, (os.stat(full).st_mode & 0o7777) | wanted)
         return full
 

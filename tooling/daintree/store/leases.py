@@ -195,12 +195,13 @@ def _open(path: str) -> int:
     return descriptor
 
 
-def share(parent: str, descriptor: int) -> None:
-    """Let the group write a file of ours where it may write the directory that the file is in, whatever the umask is."""
+def share(parent: str, file: int | str) -> None:
+    """Let the group read and write a file of ours where it may write the directory that the file is in, whatever the umask is."""
     writers = os.stat(parent).st_mode & 0o022
-    status = os.fstat(descriptor)
-    if writers & ~status.st_mode and status.st_uid == os.geteuid():
-        os.fchmod(descriptor, (status.st_mode & 0o7777) | writers)
+    status = os.stat(file)
+    wanted = writers | writers << 1
+    if wanted & ~status.st_mode and status.st_uid == os.geteuid():
+        os.chmod(file, (status.st_mode & 0o7777) | wanted)
 
 
 def _leads_to(path: str, descriptor: int) -> bool:

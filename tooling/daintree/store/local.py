@@ -239,8 +239,14 @@ class LocalRuns:
 
     def _enter(self, staged: Path, place: str) -> None:
         """Rename a staged directory to its place. Raises StoreError where something stands there, OSError."""
+        from daintree.store.leases import share
+
         target = f"{self.root}/{place}"
         self.directory.make(os.path.dirname(place))
+        with os.scandir(staged) as entries:
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False):
+                    share(self.root, entry.path)
         if os.path.lexists(target):
             raise StoreError(
                 f"there is something at {target} already", hint="look at the prefix setting"
