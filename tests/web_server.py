@@ -15,7 +15,7 @@ from typing import Any
 class Answer:
     """What the server says of one path: a `length` beyond the content's breaks it off, -1 says none.
 
-    `cut` breaks each answer off after so many bytes; `ranges` serves the rest that a Range header asks for, if its If-Range is the ETag or the
+    `cut` breaks each answer off after so many bytes; `ranges` serves the rest that a Range header asks for, if its If-Range, where it has one, is the ETag or the
     Last-Modified; `wrong_range` answers such a header with another range; `refusals` are (status, headers) of the answers before; `then` is served after the first GET.
     """
 
@@ -33,7 +33,9 @@ class Answer:
     def start(self, headers: Message) -> int:
         """Where the content begins that a request gets."""
         validators = {self.headers.get(name) for name in ("ETag", "Last-Modified")} - {None}
-        if not self.ranges or "Range" not in headers or headers.get("If-Range") not in validators:
+        if not self.ranges or "Range" not in headers:
+            return 0
+        if headers.get("If-Range", next(iter(validators), None)) not in {*validators, None}:
             return 0
         return int(headers["Range"].removeprefix("bytes=").rstrip("-"))
 

@@ -61,7 +61,7 @@ def test_a_push_to_a_registry_that_is_down(tmp_path: Path, nonce: str) -> None:
     with pytest.raises(ImageError) as failure:
         Engine().push(reference, lambda line: None)
     assert failure.value.message.startswith(f"cannot push {reference}: ")
-    assert "is the registry running?" in failure.value.hint
+    assert "is it running?" in failure.value.hint
 
 
 def test_a_push_without_a_login(
@@ -102,6 +102,7 @@ def test_a_full_disk_in_the_stream() -> None:
         ("Get https://x/v2/: x509: certificate signed by unknown authority", "does not trust"),
         ("toomanyrequests: You have reached your pull rate limit", "no more requests for now"),
         ("net/http: TLS handshake timeout", "cannot reach registry.example"),
+        ('Get "https://blobs.example/x": dial tcp: i/o timeout', "cannot reach blobs.example"),
         ("received unexpected HTTP status: 500", "run it again"),
         ("open /var/lib/docker/x: permission denied", "run it again"),
     ],

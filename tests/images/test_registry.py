@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 from collections.abc import Mapping
 
 import pytest
@@ -11,6 +13,7 @@ from daintree.errors import RegistryError, RegistryUnavailable
 from daintree.images.reference import Repository
 from daintree.images.registry import (
     INDEX_TYPES,
+    THREADS,
     ImageConfig,
     Manifest,
     RegistryClient,
@@ -79,6 +82,57 @@ def test_one_repository_that_is_refused_leaves_the_others() -> None:
     assert "refuses" in refused.message
     with pytest.raises(RegistryUnavailable):
         RegistryClient("127.0.0.1:1").each_digest([(Repository("127.0.0.1:1", "a"), "1")])
+
+
+TOKEN = 'Bearer realm="http://127.0.0.1:1/token"'
+# By repository: the answer, and its component's error.
+FAULTS: dict[str, tuple[Reply, str]] = {
+    "moved": (
+        (307, {"Location": "http://127.0.0.1:1/x"}, b""),
+        "127.0.0.1:1, where the registry {} leads to, cannot be reached: Connection refused",
+    ),
+    "token": (
+        (401, {"WWW-Authenticate": TOKEN}, b""),
+        "127.0.0.1:1, where the registry {} leads to, cannot be reached: Connection refused",
+    ),
+    "secret": ((403, {}, b"<html>no</html>"), "the registry {} refuses"),
+    "busy": ((429, {"Retry-After": "900"}, b""), "the registry {} answers 429 Too Many Requests"),
+    "broken": ((500, {}, b"<html>"), "the registry {} answers 500 Internal Server Error"),
+    "hangs-up": ((0, {}, b""), "the registry {} cannot be reached"),
+    "circle": ((302, {"Location": "/v2/circle/"}, b""), "the registry {} answers 302 Found"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_fault_of_one_repository_is_its_own_whichever_it_is(fault: str) -> None:
+    reply, words = FAULTS[fault]
+
+    def script(method: str, path: str, headers: Mapping[str, str]) -> Reply:
+        return reply if f"/{fault}/" in path else (200, {"Docker-Content-Digest": "d"}, b"")
+
+    with answering(script) as served:
+        images = [(Repository(served.address, name), "1") for name in (fault, "a", "b")]
+        error, *others = RegistryClient(served.address).each_digest(images)
+    assert others == ["d", "d"]
+    assert isinstance(error, RegistryError)
+    assert error.message.startswith(words.format(served.address))
+    elsewhere = fault in ("moved", "token")
+    assert ("let this machine reach that server" in error.hint) == elsewhere
+
+
+def test_a_silent_registry_is_asked_in_one_round_alone() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+        host = f"127.0.0.1:{silent.getsockname()[1]}"
+        images = [(Repository(host, f"r{number}"), "1") for number in range(3 * THREADS)]
+        with pytest.raises(RegistryUnavailable, match="does not answer"):
+            RegistryClient(host, seconds=0.2).each_digest(images)
+        silent.setblocking(False)
+        connections = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                silent.accept()[0].close()
+                connections += 1
+    assert connections <= THREADS
 
 
 @pytest.mark.parametrize("status", [500, 503])

@@ -179,12 +179,12 @@ def test_bytecode_is_kept_in_the_environment(environments: Environments) -> None
 @pytest.mark.parametrize(
     ("content", "message", "hint"),
     [
-        ("alpha==1.0\n", "all requirements must have a hash", "doit lock"),
+        ("alpha==1.0\n", "'alpha==1.0' has no hash", "doit lock"),
         ("{beta}\n", "no trusted hash was provided for: `alpha`", "doit lock"),
         ("alpha==1.0 --hash=sha256:" + "0" * 64 + "\n", "Hash mismatch for `alpha==1.0`", "index"),
         ("{old}\n", "Python implementation tag", "another Python"),
         ("gamma==1 --hash=sha256:" + "0" * 64 + "\n", "gamma", "UV_OFFLINE"),
-        ("alpha==1.0 nonsense\n", "Couldn't parse requirement", "doit lock"),
+        ("alpha==1.0 nonsense --hash=x\n", "Couldn't parse requirement", "doit lock"),
         ("-r other.txt\n", "brings in another file: -r other.txt", "one file"),
         ("-e .\n", "'-e .' is a directory", "make it a library"),
         ("--index-url https://a.example\n", "names an address", "UV_INDEX_URL"),

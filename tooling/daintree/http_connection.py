@@ -99,13 +99,20 @@ class Answer(msgspec.Struct, frozen=True):
 class _Open(threading.local):
     def __init__(self) -> None:
         self.connections: dict[tuple[str, str], http.client.HTTPConnection] = {}
+        self.server = ""
 
 
 class Connections:
     """Connections that are kept open, one a thread and host: a round of many requests costs one handshake a thread."""
 
-    def __init__(self) -> None:
-        self._open = _Open()
+    def __init__(self, seconds: float = TIMEOUT_SECONDS) -> None:
+        """Connecting, and each wait for bytes, may take so many `seconds`."""
+        self._open, self._seconds = _Open(), seconds
+
+    @property
+    def server(self) -> str:
+        """The server, with its port, that this thread has asked last: another one than its caller's after a redirect."""
+        return self._open.server
 
     def ask(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
@@ -162,6 +169,7 @@ class Connections:
 
     def _connection(self, url: SplitResult) -> http.client.HTTPConnection:
         server = (url.scheme, url.netloc)
+        self._open.server = url.netloc
         if server not in self._open.connections:
-            self._open.connections[server] = connection_to(url, TIMEOUT_SECONDS)
+            self._open.connections[server] = connection_to(url, self._seconds)
         return self._open.connections[server]

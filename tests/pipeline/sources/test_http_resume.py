@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ def test_a_server_without_sound_ranges_is_asked_for_all_again(
     url = server.serve("/a.json", LARGE, headers=ETAG, cut=1000, **more)
     error = complaint(url, store)
     assert error.message.startswith(f"the source {url} broke off after ")
+    assert "fetch it in another way" in error.hint
     assert len(server.ranges) <= 2 * ATTEMPTS + 1
 
 
@@ -48,8 +50,26 @@ def test_without_a_validator_nothing_is_pieced_together(
     server: Server, store: Store, headers: dict[str, str]
 ) -> None:
     url = server.serve("/a.json", LARGE, headers=headers, cut=1000, ranges=True)
-    assert "broke off after 1000 of 5120 bytes" in complaint(url, store).message
+    error = complaint(url, store)
+    assert "broke off after 1000 of 5120 bytes" in error.message
+    assert "`sha256:` of the file in the pipeline" in error.hint
     assert set(server.ranges) == {""}
+
+
+@pytest.mark.parametrize("headers", [{}, {"ETag": 'W/"weak"'}])
+def test_a_file_whose_digest_is_declared_goes_on_without_a_validator(
+    server: Server, store: Store, headers: dict[str, str]
+) -> None:
+    url = server.serve("/a.json", LARGE, headers=headers, cut=1000, ranges=True)
+    declared = hashlib.sha256(LARGE).hexdigest()
+    assert at(url, store, declared).fetch().digest == digest_of("a.json", LARGE)
+    assert server.ranges[-1] == "bytes=5000-"
+    changed = server.serve("/b.json", LARGE, headers=headers, cut=1000, ranges=True)
+    server.serve("/new", LARGE[::-1], headers=headers, ranges=True)
+    server.answers["/b.json"].then = server.answers["/new"]
+    assert (
+        "is not the file that the pipeline declares" in complaint(changed, store, declared).message
+    )
 
 
 def test_a_file_that_changed_meanwhile_is_received_from_its_beginning(

@@ -61,7 +61,7 @@ _REGISTRY_HINTS = (
     (
         r"connection refused|no such host|i/o timeout|no route to host|network is unreachable"
         r"|handshake timeout|server misbehaving|deadline exceeded|request canceled",
-        "the engine cannot reach {0}; is the registry running?",
+        "the engine cannot reach {1}; is it running?",
     ),
 )
 _FULL = "no space left on device"
@@ -344,4 +344,5 @@ def push_failure(reference: str, host: str, reason: str) -> ImageError:
 def registry_hint(registry: str, reason: str) -> str:
     """The hint for an engine's words about a registry that it cannot use; "" for all others."""
     hints = (hint for sign, hint in _REGISTRY_HINTS if re.search(sign, reason, re.IGNORECASE))
-    return next(hints, "").format(registry)
+    asked = re.search(r'\b(?:Get|Head) "?https?://([^/"]+)', reason)
+    return next(hints, "").format(registry, asked[1] if asked else registry)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
 from daintree.concurrency import side_by_side
 from daintree.errors import DaintreeError, RegistryError, RegistryUnavailable
-from daintree.http_connection import Answer, Connections
+from daintree.http_connection import TIMEOUT_SECONDS, Answer, Connections
 from daintree.images.reference import Repository
 from daintree.images.registry_auth import Authorization
 
@@ -31,6 +32,7 @@ _ACCEPT = ", ".join(MANIFEST_TYPES)
 _DIGEST_HEADER = "docker-content-digest"
 _LOOPBACK = re.compile(r"127(\.\d{1,3}){3}")
 _LINK = re.compile(r'<([^>]+)>\s*;\s*rel="?next')
+_ELSEWHERE = "let this machine reach that server, or ask whoever runs the registry"
 _SETTING = "registry in [tool.daintree], or DAINTREE_REGISTRY, says which registry it is"
 
 
@@ -53,13 +55,16 @@ class ImageConfig(msgspec.Struct, frozen=True):
 class RegistryClient:
     """The registry at one host, shared by threads. Methods raise RegistryError, RegistryUnavailable when it does not answer."""
 
-    def __init__(self, host: str, *, plain_http: bool = False) -> None:
+    def __init__(
+        self, host: str, *, plain_http: bool = False, seconds: float = TIMEOUT_SECONDS
+    ) -> None:
+        """Connecting, and each wait for bytes, may take so many `seconds`."""
         self.host = host
         plain = plain_http or is_loopback(host)
         # Docker Hub answers under another name than the one images are called by.
         server = "registry-1.docker.io" if host == "docker.io" else host
         self._top = f"{'http' if plain else 'https'}://{server}/v2/"
-        self._connections = Connections()
+        self._connections = Connections(seconds)
         self._authorization = Authorization(host, self._connections, plain_http=plain)
 
     def digests(self, images: Sequence[tuple[Repository, str]]) -> list[str]:
@@ -67,17 +72,33 @@ class RegistryClient:
         return side_by_side(lambda image: self._digest(*image), images, THREADS)
 
     def each_digest(self, images: Sequence[tuple[Repository, str]]) -> list[str | RegistryError]:
-        """The same, with the error of each image that the registry refuses to tell of. Raises RegistryUnavailable."""
+        """The same, with the error of each image that the registry does not tell of. Raises RegistryUnavailable where it answers for none.
+
+        One that has let a request wait for too long, and has answered none, is not asked again.
+        """
+        answered = threading.Event()
+        silent: list[RegistryError] = []
 
         def answer(image: tuple[Repository, str]) -> str | RegistryError:
+            if silent and not answered.is_set():
+                return silent[0]
             try:
-                return self._digest(*image)
-            except RegistryUnavailable:
-                raise
-            except RegistryError as error:
+                digest = self._digest(*image)
+            except RegistryUnavailable as error:
+                silent.extend([error] if isinstance(error.__cause__, TimeoutError) else [])
                 return error
+            except RegistryError as error:
+                answered.set()
+                return error
+            answered.set()
+            return digest
 
-        return side_by_side(answer, images, THREADS)
+        answers = side_by_side(answer, images, THREADS)
+        for first in answers[:1]:
+            if all(isinstance(answer, RegistryUnavailable) for answer in answers):
+                assert isinstance(first, RegistryUnavailable)
+                raise first
+        return answers
 
     def manifest(self, repository: Repository, reference: str) -> Manifest:
         """The manifest that a tag or digest names. Raises RegistryError for an answer that is another one."""
@@ -177,7 +198,7 @@ class RegistryClient:
     ) -> Answer:
         actions = {"PUT": "pull,push", "DELETE": "pull,delete"}.get(method, "pull")
         scope = f"repository:{repository.name}:{actions}"
-        with _connection_errors(self.host):
+        with self._connection_errors():
             known = self._authorization.header(scope)
             given = {"Authorization": known} if known else {}
             answer = self._connections.ask(method, url, {**headers, **given}, body)
@@ -188,6 +209,21 @@ class RegistryClient:
                     given = {"Authorization": wanted}
                     answer = self._connections.ask(method, url, {**headers, **given}, body)
         return answer
+
+    @contextmanager
+    def _connection_errors(self) -> Iterator[None]:
+        """Raise RegistryError for whatever a connection raises, and say which server it was of."""
+        try:
+            yield
+        except DaintreeError:
+            raise
+        except Exception as error:
+            server = self._connections.server
+            other = "" if server == urlsplit(self._top).netloc else server
+            translated = _translated(self.host, error, other)
+            if translated is None:
+                raise
+            raise translated from error
 
     def _check(self, answer: Answer, what: str) -> None:
         """Raise RegistryError for an answer that is an error."""
@@ -222,44 +258,29 @@ def is_loopback(host: str) -> bool:
     return name in ("localhost", "[::1]") or _LOOPBACK.fullmatch(name) is not None
 
 
-@contextmanager
-def _connection_errors(host: str) -> Iterator[None]:
-    """Raise RegistryError for whatever a connection raises."""
-    try:
-        yield
-    except DaintreeError:
-        raise
-    except Exception as error:
-        translated = _translated(host, error)
-        if translated is None:
-            raise
-        raise translated from error
-
-
-def _translated(host: str, error: Exception) -> RegistryError | None:
-    """The error of a connection, translated; None for one that is no connection's."""
+def _translated(host: str, error: Exception, other: str = "") -> RegistryError | None:
+    """The error of a connection to a registry, or to the `other` server that it leads to, translated; None for one that is no connection's."""
     import ssl
     from http.client import HTTPException
 
+    place = f"{other}, where the registry {host} leads to," if other else f"the registry {host}"
+    kind, hint = (RegistryError, _ELSEWHERE) if other else (RegistryUnavailable, _SETTING)
     if isinstance(error, ssl.SSLCertVerificationError):
         return RegistryError(
-            f"the certificate of the registry {host} is not to be trusted: {error.verify_message}",
+            f"the certificate of {place} is not to be trusted: {error.verify_message}",
             hint="SSL_CERT_FILE names a file of the authorities that you trust",
         )
     if isinstance(error, ssl.SSLError):
         return RegistryError(
-            f"the registry {host} does not speak TLS: {error.reason or error}",
+            f"{place} does not speak TLS: {error.reason or error}",
             hint="if it speaks plain HTTP in a network you trust: registry_plain_http = true",
         )
     if isinstance(error, TimeoutError):
-        return RegistryUnavailable(f"the registry {host} does not answer", hint=_SETTING)
+        return kind(f"{place} does not answer", hint=hint)
     if isinstance(error, OSError):
-        reason = error.strerror or str(error)
-        return RegistryUnavailable(
-            f"the registry {host} cannot be reached: {reason}", hint=_SETTING
-        )
+        return kind(f"{place} cannot be reached: {error.strerror or error}", hint=hint)
     if isinstance(error, HTTPException):
-        return RegistryError(f"{host} does not answer as a registry", hint=_SETTING)
+        return RegistryError(f"{other or host} does not answer as a registry", hint=hint)
     return None
 
 

@@ -155,7 +155,7 @@ class HttpSource:
     def _download(self) -> SourceIdentity:
         with self._store.stage(f"source-{os.urandom(8).hex()}") as staging:
             with open(staging.output / self._name, "wb") as file:
-                download = _Download(self._client, self._origin, file)
+                download = _Download(self._client, self._origin, file, bool(self._sha256))
                 response = self._client.retry(
                     download.attempt, self._client.limits.seconds, lambda: download.size
                 )
@@ -177,11 +177,12 @@ class HttpSource:
 class _Download:
     """File that is being received: what has come stays, and the next attempt asks for the rest, if the server can tell that it is of the same file.
 
-    `headers` are those of the answer that the file begins with.
+    `headers` are those of the answer that the file begins with. A file whose digest is `declared` is told by that in the end.
     """
 
-    def __init__(self, client: WebClient, origin: str, file: BinaryIO) -> None:
+    def __init__(self, client: WebClient, origin: str, file: BinaryIO, declared: bool) -> None:
         self._client, self._origin, self._file = client, origin, file
+        self._declared, self._serves_no_parts = declared, False
         self.headers = Message()
         self._total: int | None = None
         self._restart()
@@ -189,11 +190,14 @@ class _Download:
     def attempt(self, deadline: Deadline) -> WebResponse:
         """Receives the file to its end. Raises TransientFailure when it breaks off."""
         validator = _range_validator(self.headers)
-        headers = {}
-        if self.size and validator:
-            headers = {"Range": f"bytes={self.size}-", "If-Range": validator}
+        headers = {"If-Range": validator} if self.size and validator else {}
+        if self.size and (validator or self._declared):
+            headers["Range"] = f"bytes={self.size}-"
         with self._client.open("GET", headers, deadline) as response:
-            if not self._continues(response):
+            continues = self._continues(response)
+            if "Range" in headers:
+                self._serves_no_parts = not continues
+            if not continues:
                 self._restart()
                 self.headers, self._total = response.headers, response.length
                 if response.status in (206, 416):
@@ -260,9 +264,14 @@ class _Download:
 
     def _broke_off(self, reason: str) -> SourceError:
         size = f"{self.size} of {self._total} bytes" if self._total else f"{self.size} bytes"
+        hint = "run again"
+        if self._serves_no_parts:
+            hint = "the server sends no part of the file: fetch it in another way, and name that copy as the source"
+        elif not (self._declared or _range_validator(self.headers)):
+            hint = "the server gives no strong ETag to go on by: with `sha256:` of the file in the pipeline, what came is kept"
         return SourceError(
             f"the source {self._origin} broke off after {size}" + (f": {reason}" if reason else ""),
-            hint="run again",
+            hint=hint,
         )
 
 
