@@ -192,7 +192,7 @@ def test_a_run_that_failed_is_opened_on_the_source_that_it_read(project: Project
     assert f"the source corpus.txt is no longer what run {run} read" in complaint
 
 
-def test_a_run_finds_no_receipt_of_a_stage_without_output(project: Project) -> None:
+def test_a_run_and_its_copy_have_no_receipt_of_a_stage_without_output(project: Project) -> None:
     project.component("odd/tell", 'print("told")')
     project.write("components/odd/tell/component.yaml", "outputs: []\n")
     project.component("odd/list", '(output / "seen").write_text(str(os.listdir(input)))')
@@ -201,6 +201,13 @@ def test_a_run_finds_no_receipt_of_a_stage_without_output(project: Project) -> N
     run = last_run(project, "effect:list")
     finished = shell(project, '$RUN && cat "$OUTPUT/seen"; ls "$INPUT"\n', stage=run)
     assert finished.stdout == "[]", finished.stderr
+    for target in (run, "effect:list"):
+        place = project.root / f"pull-{target}"
+        copied = project.doit("pull", target, "--to", place)
+        assert copied.code == 0, copied.stderr
+        assert project.contents(place) == {"output/seen": b"[]"}
+        assert (place / "input").is_dir()
+    assert "input  0 files, 0 B" in copied.stdout
 
 
 def test_a_run_whose_files_are_not_in_this_clone_says_so(ran: Project, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def project_of(shop: Monorepo, **variables: str) -> Project:
     """The project as pages show it, its store beside it."""
     store = str(shop.root.parent / "store")
     environ = {"HOME": str(shop.root.parent), "DAINTREE_STORE": store, **variables}
-    return Project(read_settings(shop.root, environ), ())
+    return Project(read_settings(shop.root, environ), (), brief=True)
 
 
 @pytest.fixture

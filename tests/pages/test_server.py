@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from email.message import Message
 from http.client import HTTPConnection
 from socket import create_server
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 from threading import Thread
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from daintree.pages.project import Project
 from daintree.pages.server import application
 from tests.conftest import Monorepo
 from tests.contract.runs import RUN, publish
-from tests.pages.conftest import project_of
+from tests.pages.conftest import PIPELINE, project_of
 
 
 class Answer(NamedTuple):
@@ -60,6 +61,25 @@ def served(open_project: Callable[[], Project]) -> Iterator[Client]:
         server.should_exit = True
         thread.join()
         listener.close()
+
+
+@contextmanager
+def hanging_up() -> Iterator[tuple[int, list[str]]]:
+    """A server that ends each connection; its port, and the connections that there were."""
+    connections: list[str] = []
+
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            connections.append("ended")
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1], connections
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.fixture
@@ -131,14 +151,21 @@ def test_a_damaged_file_is_not_sent(project: Project, client: Client) -> None:
 def test_a_bucket_that_is_away_gives_a_page_that_says_so(
     shop: Monorepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MINIO_ENDPOINT", "http://127.0.0.1:9")
+    shop.write("pipelines/again.yaml", PIPELINE.replace("output/words", "output/again"))
     monkeypatch.setenv("MINIO_ACCESS_KEY", "key")
     monkeypatch.setenv("MINIO_SECRET_KEY", "secret-of-nobody")
-    with served(lambda: project_of(shop, DAINTREE_STORE="s3://runs")) as client:
-        for path in ("/pipelines/words/", "/pipelines/words/runs.html", "/"):
-            answer = client.get(path)
-            assert "cannot be reached" in answer.text, path
-            assert "secret-of-nobody" not in answer.text
+    with hanging_up() as (port, connections):
+        monkeypatch.setenv("MINIO_ENDPOINT", f"http://127.0.0.1:{port}")
+        project = project_of(shop, DAINTREE_STORE="s3://runs")
+        tried = 0
+        with served(lambda: project) as client:
+            for path in ("/pipelines/words/", "/pipelines/words/runs.html", "/"):
+                answer = client.get(path)
+                assert "breaks off the connection" in answer.text, path
+                assert "secret-of-nobody" not in answer.text
+                # One store serves all that a page shows, and waits once.
+                tried = tried or len(connections)
+                assert len(connections) == tried
     # Of a store that is not read nothing is known.
     assert "Never run" not in answer.text
     assert "to run" not in answer.text

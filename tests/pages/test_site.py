@@ -334,6 +334,16 @@ def test_the_comparison_is_that_of_doit_diff(project: Project, site: Site) -> No
     assert SCRIPT not in html
 
 
+def test_a_run_that_failed_is_compared_without_outputs_and_metrics(
+    project: Project, site: Site
+) -> None:
+    publish(project.store, files={"metrics.json": b'{"hr": 0.89}'})
+    publish_failed(project.store, OTHER_RUN)
+    page = text_of(site.render("pipelines/words/compare.html", {"run": [RUN, OTHER_RUN]}))
+    assert "outputs and metrics are not compared" in page
+    assert "0.89" not in page
+
+
 def test_runs_that_come_while_it_is_open_are_shown(project: Project, site: Site) -> None:
     publish(project.store)
     assert "1 run" in text_of(site.render("pipelines/words/runs.html"))

@@ -127,10 +127,12 @@ def test_a_long_difference_is_cut() -> None:
 
 def test_a_run_that_failed_has_deleted_nothing(store: Store) -> None:
     whole = publish(store, run_id(2))
-    evidence = Evidence()
-    assert [c.name for c in compare(whole, FIRST, evidence).facts] == ["result"]
+    evidence = Evidence(metrics=({"hr": 0.89}, {}))
     for runs in ((whole, FIRST), (FIRST, whole)):
-        assert compare(*runs, evidence).outputs == ()
+        diff = compare(*runs, evidence)
+        assert [change.name for change in diff.facts] == ["result"]
+        assert not diff.outputs
+        assert not diff.metrics
 
 
 def test_outputs_with_rows_and_columns_and_metrics(store: Store, tmp_path: Path) -> None:

@@ -61,6 +61,15 @@ def test_after_a_rest_it_is_asked_again(breaker: CircuitBreaker, clock: Clock) -
         breaker.check()
 
 
+def test_one_without_more_time_waits_once(clock: Clock) -> None:
+    breaker = CircuitBreaker(clock, more_seconds=0)
+    breaker.given_up(AWAY)
+    with pytest.raises(StoreUnavailable):
+        breaker.check()
+    clock.now += REST_SECONDS
+    breaker.check()
+
+
 def test_an_answer_gives_it_back_its_time(breaker: CircuitBreaker, clock: Clock) -> None:
     breaker.given_up(AWAY)
     clock.now += MORE_SECONDS

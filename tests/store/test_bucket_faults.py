@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from daintree.errors import ArtifactDamaged, StoreError, StoreUnavailable
@@ -53,8 +54,7 @@ def straight(minio: Minio) -> Bucket:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Times so short that a test can wait for them to run out."""
     for name in ("SMALL", "BRIEF", "LARGE"):
-        monkeypatch.setattr(bucket_module, name, {"answer": 1, "total": 2})
-    monkeypatch.setattr(bucket_module, "READ_SECONDS", 1)
+        monkeypatch.setattr(bucket_module, name, {"read": 1, "answer": 1, "total": 2})
 
 
 @pytest.mark.parametrize("fault", [reset_when_done, busy_when_done])
@@ -157,23 +157,10 @@ def test_a_server_that_stalls_is_given_up(bucket: Bucket, way: Proxy, name: str)
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_round_of_requests_to_a_server_that_stalls_does_not_wait_for_each(
-    bucket: Bucket, way: Proxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bucket_module, "MORE_SECONDS", 0)
-    way.when("", stall)
-    for action in (ACTIONS["get"], *ACTIONS.values()):
-        with pytest.raises(StoreUnavailable, match=f"{way.endpoint} does not answer"):
-            action(bucket)
-    assert {line.split()[0] for line in way.requests} == {"GET"}
-    assert len(way.requests) <= MOST_RETRIES + 1
-
-
-@pytest.mark.usefixtures("impatient")
 def test_a_server_that_has_not_answered_is_asked_again_and_found_to_be_back(
     bucket: Bucket, way: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bucket_module, "BRIEF", {"answer": 60, "total": 0})
+    monkeypatch.setattr(bucket_module, "BRIEF", {"read": 60, "answer": 60, "total": 0})
     away = way.when("", busy)
     for _ in range(2):
         before = len(way.requests)
@@ -186,6 +173,21 @@ def test_a_server_that_has_not_answered_is_asked_again_and_found_to_be_back(
     passing = way.when("", busy, times=2)
     assert bucket.get_many(["a"]) == [b"1"]
     assert passing.times == 0
+
+
+def test_somebody_who_waits_for_a_page_waits_for_one_round(
+    straight: Bucket, way: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket_module, "BRIEF", {"read": 1, "answer": 60, "total": 0})
+    access = msgspec.structs.replace(straight.access, endpoint=way.endpoint)
+    bucket = Bucket(straight.url, access, brief=True)
+    assert bucket.get_many(["a"]) == [b"1"]
+    before = len(way.requests)
+    way.when("", stall)
+    for action in (ACTIONS["get"], *ACTIONS.values()):
+        with pytest.raises(StoreUnavailable, match="does not answer"):
+            action(bucket)
+    assert len(way.requests) == before + 1
 
 
 @pytest.mark.parametrize("name", sorted(ACTIONS))

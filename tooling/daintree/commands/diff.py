@@ -39,6 +39,8 @@ def diff_lines(diff: RunDifference, *, patches: bool) -> list[str]:
     for title, rows in sections.items():
         if rows:
             lines += [title, *columns(rows)]
+    if any(change.name == "result" for change in diff.facts):
+        lines.append("a run that failed has no output: outputs and metrics are not compared")
     if len(lines) == 1:
         one = diff.first == diff.second
         lines.append("both are this run" if one else "nothing differs but when they ran")

@@ -31,6 +31,7 @@ from daintree.pipeline.output_directory import Copied, copy_of, publish_copy
 from daintree.pipeline.past_run import (
     check_needs,
     inputs_of_run,
+    is_receipt,
     job_of_run,
     new_job,
     session_of_run,
@@ -82,8 +83,8 @@ class Pull(DaintreeCommand):
         cached = last_data(session, plan, stage)
         directory = self._directory(to, request.pipeline, stage)
         copy_data(session, plan, cached, directory)
-        read = cached.needs.values()
-        print(f"{directory}/input" + (f"  {_what(*read)}" if read else "  the source"))
+        read = [r for r in cached.needs.values() if not is_receipt(session.store, r)]
+        print(f"{directory}/input  {_what(*read) if cached.needs else 'the source'}")
         if cached.output:
             print(f"{directory / 'output'}  {_what(cached.output)}")
         else:
@@ -256,7 +257,7 @@ def copy_data(session: Session, plan: Plan, cached: StageData, directory: Path) 
     The input is laid out as the stage reads it. Raises as `publish_copy` does, SourceError for a source that
     has changed.
     """
-    contents = {need: copy_of(record, session.store) for need, record in cached.needs.items()}
+    contents = {need: _input(record, session.store) for need, record in cached.needs.items()}
     contents |= {name: _source(session, plan, name) for name in cached.stage.sources}
     several = len(contents) > 1
     contents = {
@@ -305,9 +306,17 @@ def copy_run(store: Store, root: Path, run: RunManifest, directory: Path) -> lis
             and origin.output.digest == digests[name]
         ):
             place = f"input/{name}" if len(run.inputs) > 1 else "input"
-            contents[place] = copy_of(index_record_of(origin), store)
+            contents[place] = _input(index_record_of(origin), store)
     publish_copy(directory, contents, store, root, option="--to")
     return [directory / name for name in ("input", "output") if (directory / name).is_dir()]
+
+
+def _input(record: IndexRecord, store: Store) -> Copied:
+    """An output as the stage that needs it reads it: that of a stage without one is an empty directory."""
+    copied = copy_of(record, store)
+    if is_receipt(store, record):
+        return copied._replace(digest="", write=lambda target: target.mkdir(parents=True))
+    return copied
 
 
 def _source(session: Session, plan: Plan, name: str) -> Copied:

@@ -37,7 +37,9 @@ def _check_installed() -> None:
 
 
 class _PagesCommand(DaintreeCommand):
-    """Part that both commands share: the project, opened for its pages."""
+    """Part that both commands share: the project, opened for its pages; `brief` for somebody who waits."""
+
+    brief = False
 
     def open_project(self) -> Any:
         """The project as pages show it. Raises EnvironmentFailed where the extra is not installed."""
@@ -45,7 +47,7 @@ class _PagesCommand(DaintreeCommand):
         from daintree.pages.project import Project
 
         cache_documents(self.settings.documents)
-        return Project(self.settings, reserved_names(self.root))
+        return Project(self.settings, reserved_names(self.root), brief=self.brief)
 
 
 class Report(_PagesCommand):
@@ -83,6 +85,7 @@ class Ui(_PagesCommand):
         option("no_browser", "print the address and open no browser", type=bool),
     )
     names = (0, 1)
+    brief = True
 
     def get_options(self) -> list[Any]:
         """With the port's default."""

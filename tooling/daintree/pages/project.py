@@ -115,11 +115,16 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Project:
-    """The project of these settings, looked at: nothing runs and nothing is written; `reserved` names may not be pipelines."""
+    """The project of these settings, looked at: nothing runs and nothing is written; `reserved` names may not be pipelines.
 
-    def __init__(self, settings: Settings, reserved: Collection[str]) -> None:
+    With `brief` a bucket that is away is not waited for.
+    """
+
+    def __init__(
+        self, settings: Settings, reserved: Collection[str], *, brief: bool = False
+    ) -> None:
         self.settings, self.reserved = settings, reserved
-        self.store: Store = open_store(settings)
+        self.store: Store = open_store(settings, brief=brief)
         self.index_fault = ""
 
     def pipelines(self) -> list[str]:
@@ -224,7 +229,7 @@ class Project:
 
     def _plan(self, name: str) -> Planned:
         request = Request(pipeline=name, directory=self.settings.root)
-        session = Session(self.settings, request, self.reserved)
+        session = Session(self.settings, request, self.reserved, store=self.store)
         return Planned(session, make_plan(session, fetch=False))
 
     def _planned(self, planned: Planned, newest: int | None) -> PipelineView:

@@ -136,7 +136,9 @@ class _Pages:
                 current = await run_in_threadpool(project.running, pipeline)
                 state: dict[str, Any] = {"running": current, "statuses": shown.get("statuses")}
                 if (stages := _stages(current)) != computed:
-                    state["statuses"] = await run_in_threadpool(project.statuses, pipeline)
+                    # A store that does without its server does so for good.
+                    now = await run_in_threadpool(self._open)
+                    state["statuses"] = await run_in_threadpool(now.statuses, pipeline)
                     computed = stages
             except DaintreeError as error:
                 state = {**shown, "fault": error.message, "running": []}

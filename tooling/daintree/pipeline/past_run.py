@@ -153,12 +153,12 @@ def job_of_run(session: Session, run: RunManifest) -> Iterator[Job]:
             resources=version.spec.resources,
             environment=run.environment,
             recipe=run.keys.recipe,
-            empty_needs=tuple(need for need in needs if _is_receipt(session.store, needs[need])),
+            empty_needs=tuple(need for need in needs if is_receipt(session.store, needs[need])),
         )
         yield new_job(session, stage, prepared, needs, Path(name))
 
 
-def _is_receipt(store: Store, record: IndexRecord) -> bool:
+def is_receipt(store: Store, record: IndexRecord) -> bool:
     """True for what stands for the output of a stage without one: its readers find an empty directory."""
     run = store.read_run(record.location)
     if run is None or run.output is None:

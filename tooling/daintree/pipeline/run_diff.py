@@ -124,6 +124,8 @@ def compare(first: RunManifest, second: RunManifest, evidence: Evidence) -> RunD
     names = {name for text in texts for name in _library_names(text)}
     libraries = [change for change in sources if change.path.partition("/")[0] in names]
     lock, base = "requirements.txt", "Dockerfile"
+    # A run that failed has deleted nothing.
+    whole = first.output and second.output
     digests = [{record.name: record.digest for record in run.inputs} for run in (first, second)]
     return RunDifference(
         first=first.run,
@@ -140,8 +142,10 @@ def compare(first: RunManifest, second: RunManifest, evidence: Evidence) -> RunD
             for name in sorted(digests[0].keys() | digests[1].keys())
             if (before := digests[0].get(name, "")) != (after := digests[1].get(name, ""))
         ),
-        outputs=_output_changes(first, second, evidence.tables),
-        metrics=tuple(c for c in _changes(*evidence.metrics) if c.before != c.after),
+        outputs=_output_changes(first, second, evidence.tables) if whole else (),
+        metrics=tuple(c for c in _changes(*evidence.metrics) if c.before != c.after)
+        if whole
+        else (),
         seconds=(first.seconds, second.seconds),
         peak_memory=(first.peak_memory, second.peak_memory),
     )
@@ -254,9 +258,6 @@ def _output_changes(
     second: RunManifest,
     tables: tuple[Mapping[str, Table], Mapping[str, Table]],
 ) -> tuple[FileChange, ...]:
-    if not (first.output and second.output):
-        # A run that failed has deleted nothing.
-        return ()
     before, after = _output_files(first), _output_files(second)
     changes = []
     for path in sorted(before.keys() | after.keys()):

@@ -70,8 +70,10 @@ class Session:
         request: Request,
         reserved: Collection[str],
         pipeline: Pipeline | None = None,
+        store: Store | None = None,
     ) -> None:
-        """Open what the request names; `reserved` names may not be pipelines. Reads the file of the `pipeline` unless that is given, fetches nothing.
+        """Open what the request names; `reserved` names may not be pipelines. Reads the file of the `pipeline` and opens the `store` unless
+        they are given, fetches nothing.
 
         Raises SpecError for the pipeline file, UsageError for the request, SourceError, StoreError, EnvironmentFailed.
         """
@@ -83,7 +85,7 @@ class Session:
         for name in (*request.force, *([request.only] if request.only else [])):
             self.pipeline.stage(name)
         self.runner = open_runner(request.runner or settings.runner, settings)
-        self.store: Store = open_store(settings, verify=request.verify)
+        self.store = store or open_store(settings, verify=request.verify)
         self.sources: dict[str, Source] = self._open_sources()
         self._last_runs: dict[str, RunManifest | None] = {}
 

@@ -42,13 +42,15 @@ REST_SECONDS = 10.0
 class CircuitBreaker:
     """Circuit breaker shared by all requests to one server. Any number of threads may share it.
 
-    The first request that is given up has had its full time. Until one is answered, the next have little; and after `MORE_SECONDS` of
+    The first request that is given up has had its full time. Until one is answered, the next have little; and after `more_seconds` of
     that only one in `REST_SECONDS` is sent. So a command that asks many times does not wait many times, and one that
     computes for hours finds a server that is back.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock, self._lock = clock, threading.Lock()
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, more_seconds: float = MORE_SECONDS
+    ) -> None:
+        self._clock, self._more_seconds, self._lock = clock, more_seconds, threading.Lock()
         self._error: StoreUnavailable | None = None
         self._first = self._last = 0.0
 
@@ -63,7 +65,7 @@ class CircuitBreaker:
             if self._error is None:
                 return
             now = self._clock()
-            if now - self._first >= MORE_SECONDS and now - self._last < REST_SECONDS:
+            if now - self._first >= self._more_seconds and now - self._last < REST_SECONDS:
                 raise StoreUnavailable(self._error.message, hint=self._error.hint)
 
     def answered(self) -> None:
@@ -89,13 +91,12 @@ AT_ONCE = 32
 LARGE_BYTES = 8 << 20
 PAGE = 1000
 
-# Seconds. An attempt at a small request is given up after `answer`, and no attempt begins later than `total` after the first; of a
-# file each read and each part has its own time. `BRIEF` is for a server that has just not answered.
-SMALL = {"answer": 15, "total": 30}
-BRIEF = {"answer": 5, "total": 5}
-LARGE = {"answer": 120, "total": 120}
+# Seconds. An attempt at a small request is given up after `answer`, or `read` without a byte, and none begins later than `total` after the
+# first; of a file each read and each part has its own time. `BRIEF` is for a server that has just not answered, and whoever waits for a page.
+SMALL = {"read": 20, "answer": 15, "total": 30}
+BRIEF = {"read": 5, "answer": 15, "total": 5}
+LARGE = {"read": 20, "answer": 120, "total": 120}
 CONNECT_SECONDS = 5
-READ_SECONDS = 20
 MOST_RETRIES = 6
 ENOUGH_BYTES = 8 << 20
 FIRST_PAUSE_SECONDS = 0.1
@@ -117,8 +118,8 @@ class Bucket:
     key may not do.
     """
 
-    def __init__(self, url: str, access: S3Access) -> None:
-        """`url` is s3://bucket[/prefix]. Raises StoreError for one of another form; nothing is asked yet."""
+    def __init__(self, url: str, access: S3Access, *, brief: bool = False) -> None:
+        """`url` is s3://bucket[/prefix]; with `brief` a server that is away is not waited for. Raises StoreError for one of another form; nothing is asked yet."""
         name, _, prefix = url.removeprefix(SCHEME).partition("/")
         self.name, self.prefix = name, prefix.strip("/")
         strange = {"", ".", ".."} & set(self.prefix.split("/")) if self.prefix else set()
@@ -126,8 +127,8 @@ class Bucket:
             raise StoreError(
                 "the URL of a bucket has another form than s3://bucket/prefix", hint=NO_KEYS_HERE
             )
-        self.access = access
-        self._breaker = CircuitBreaker()
+        self.access, self._brief = access, brief
+        self._breaker = CircuitBreaker(more_seconds=0 if brief else MORE_SECONDS)
         self._connections: dict[str, S3Store] = {}
 
     @property
@@ -167,7 +168,7 @@ class Bucket:
         """
         self._breaker.check()
         name, seconds = "large" if file else "small", LARGE if file else SMALL
-        if self._breaker.is_open and not file:
+        if (self._brief or self._breaker.is_open) and not file:
             name, seconds = "brief", BRIEF
         deadline = time.monotonic() + seconds["total"]
         pause, attempt = FIRST_PAUSE_SECONDS, 1
@@ -406,7 +407,7 @@ class Bucket:
             client_options={  # type: ignore[arg-type]
                 **options["client_options"],
                 "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
-                "read_timeout": timedelta(seconds=READ_SECONDS),
+                "read_timeout": timedelta(seconds=seconds["read"]),
                 "timeout": timedelta(seconds=seconds["answer"]),
             },
             retry_config={

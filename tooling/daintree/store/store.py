@@ -437,10 +437,12 @@ def shared_store(
     *,
     alone_allowed: bool = False,
     verify: bool = False,
+    brief: bool = False,
     lease_seconds: float = LEASE_SECONDS,
     warn: Callable[[str], None] = say,
 ) -> Store:
-    """The store at `url`, s3://bucket[/prefix], with its cache below `caches`; `alone_allowed` to go on where there is no server.
+    """The store at `url`, s3://bucket[/prefix], with its cache below `caches`; `alone_allowed` to go on where there is no server, `brief` to
+    wait for none.
 
     Raises StoreError for a URL that names no bucket; nothing is read or written yet.
     """
@@ -448,7 +450,7 @@ def shared_store(
     from daintree.store.cache import Availability, Copies, FallbackBackend, cache_directory
     from daintree.store.remote import RemoteRuns
 
-    bucket = Bucket(url, access)
+    bucket = Bucket(url, access, brief=brief)
     remote = RemoteRuns(bucket, warn)
     local = LocalRuns(cache_directory(caches, bucket), warn)
     availability = Availability(bucket, local, alone_allowed, warn)
@@ -457,8 +459,8 @@ def shared_store(
     return Store(local, Shared(remote, availability, copies, records, lease_seconds), verify=verify)
 
 
-def open_store(settings: Settings, *, verify: bool = False) -> Store:
-    """The store that the settings name: a directory's path, or `s3://…`. Nothing is read or written yet.
+def open_store(settings: Settings, *, verify: bool = False, brief: bool = False) -> Store:
+    """The store that the settings name: a directory's path, or `s3://…`, whose server is not waited for with `brief`. Nothing is read or written yet.
 
     Raises StoreError for a scheme that no backend serves, SettingsError for what reaches no server.
     """
@@ -478,4 +480,5 @@ def open_store(settings: Settings, *, verify: bool = False) -> Store:
         settings.cache,
         alone_allowed=settings.when_unavailable == "local",
         verify=verify,
+        brief=brief,
     )
