@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from daintree.errors import ArtifactDamaged, UsageError
+from daintree.pages.output import MARKDOWN_BYTES
 from daintree.pages.project import Project
 from daintree.pages.site import Site
 from daintree.store.records import InputRecord
@@ -137,7 +138,9 @@ def test_an_output_is_listed_and_its_files_are_shown(project: Project, site: Sit
     files = {
         "table.csv": b"a,b\n1,<b>\n",
         "model_card.md": b"# Card\n\n| x |\n|---|\n| 1 |\n",
-        "metrics.json": b'{"hr": 0.5}',
+        "metrics.json": b'{"hr": 0.50, "hr": 1}',
+        "lone.json": rb'{"word": "\ud800"}',
+        "long.md": b"[" * MARKDOWN_BYTES * 2,
         "plot.png": b"\x89PNG\r\n\x1a\n",
         "weights.bin": b"\x00\x01",
     }
@@ -151,7 +154,10 @@ def test_an_output_is_listed_and_its_files_are_shown(project: Project, site: Sit
     assert "<td>&lt;b&gt;</td>" in shown["table.csv"]
     assert "<h1>Card</h1>" in shown["model_card.md"]
     assert "<table>" in shown["model_card.md"]
-    assert "&#34;hr&#34;: 0.5" in shown["metrics.json"]
+    # Each value is shown as it was written.
+    assert "&#34;hr&#34;: 0.50,\n  &#34;hr&#34;: 1\n" in shown["metrics.json"]
+    assert "\\ud800" in shown["lone.json"]
+    assert "The first 32.8 kB of 65.5 kB" in shown["long.md"]
     assert 'src="data:image/png;base64,' in shown["plot.png"]
     assert "A binary file" in shown["weights.bin"]
 
@@ -159,7 +165,7 @@ def test_an_output_is_listed_and_its_files_are_shown(project: Project, site: Sit
 def test_hostile_words_are_shown_as_words(project: Project, site: Site) -> None:
     files = {
         f"{SCRIPT.replace('/', '')}.csv": SCRIPT.encode(),
-        "note.md": f"{SCRIPT}\n\n[x](javascript:alert(1))\n\n![p](https://evil.example/p.png)".encode(),
+        "note.md": f"{SCRIPT}\n\n[x](javascript:alert(1)) [y](//evil.example/x) [z](evil.html)\n\n![p](https://evil.example/p.png)".encode(),
         "x.svg": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
         "y.html": SCRIPT.encode(),
     }
@@ -189,6 +195,17 @@ def test_hostile_words_are_shown_as_words(project: Project, site: Site) -> None:
             links = [given.get(name) or "" for name in ("href", "src", "action")]
             assert not [link for link in links if "javascript:" in link or "evil" in link], path
     assert run.output is not None
+
+
+def test_a_run_of_another_projects_pipeline_leads_to_no_page_of_it(
+    project: Project, site: Site
+) -> None:
+    publish(project.store, pipeline="theirs")
+    page = site.render(RUN_PAGE)
+    assert "theirs" in page
+    assert "pipelines/theirs" not in page
+    publish(project.store, OTHER_RUN)
+    assert "pipelines/words/index.html" in site.render(f"runs/{OTHER_RUN}/index.html")
 
 
 def test_log_lines_lose_what_controls_a_terminal(project: Project, site: Site) -> None:

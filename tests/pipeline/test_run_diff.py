@@ -16,6 +16,7 @@ from daintree.pipeline.run_diff import (
     Table,
     compare,
     difference,
+    number,
     patches_of,
 )
 from daintree.settings import read_settings
@@ -117,6 +118,13 @@ def test_texts_are_compared_by_git() -> None:
     assert patches["gone"][-1] == "-x"
     assert patches[hostile][-1] == "+\r"
     assert patches.keys() == {"main.py", "gone", hostile}
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(142.0, "142"), (1e300, "1e+300"), (0.123456789, "0.123457"), (-2, "-2")]
+)
+def test_a_whole_number_has_the_digits_that_it_has(value: float, words: str) -> None:
+    assert number(value) == words
 
 
 def test_a_long_difference_is_cut() -> None:

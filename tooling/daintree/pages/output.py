@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import csv
 import io
-import json
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import PurePosixPath
@@ -20,6 +19,8 @@ from daintree.terminal import size
 
 HEAD_BYTES = 256 << 10
 PICTURE_BYTES = 4 << 20
+# The time that Markdown takes may grow with the square of its length.
+MARKDOWN_BYTES = 32 << 10
 TABLE_ROWS, TABLE_COLUMNS, CELL = 100, 40, 300
 CURVE_BYTES, CURVE_ROWS, CURVE_COLUMNS = 1 << 20, 5000, 9
 
@@ -54,7 +55,8 @@ def preview(store: Store, run: RunManifest, entry: FileEntry) -> Preview:
     suffix = PurePosixPath(entry.path).suffix.lower()
     if suffix in PICTURES and entry.size > PICTURE_BYTES:
         return Preview(kind="none", note=f"a picture of {size(entry.size)} is too large to show")
-    most = PICTURE_BYTES if suffix in PICTURES else HEAD_BYTES
+    most = MARKDOWN_BYTES if suffix in _MARKDOWN else HEAD_BYTES
+    most = PICTURE_BYTES if suffix in PICTURES else most
     head = read_head(store, run, entry, most)
     if head is None:
         note = f"{size(entry.size)} would have to be fetched to verify it: `doit pull {run.pipeline}:{run.stage}`"
@@ -108,6 +110,7 @@ def markdown(text: str) -> str:
         tags=tags,
         attributes={"a": {"href", "title"}, "ol": {"start"}},
         url_schemes={"http", "https", "mailto"},
+        url_relative="deny",
         link_rel="noopener noreferrer nofollow",
     )
     # What is scrolled sideways can be reached by keyboard.
@@ -127,10 +130,10 @@ def _decoded(head: bytes, cut: bool) -> str | None:
 
 
 def _indented(text: str) -> str:
+    """JSON with a line for each value, each as it was written; other text as it is."""
     try:
-        value = json.loads(text)
-        return json.dumps(value, indent=2, ensure_ascii=False)[:HEAD_BYTES]
-    except (ValueError, RecursionError):
+        return msgspec.json.format(text, indent=2)[:HEAD_BYTES]
+    except (msgspec.DecodeError, RecursionError):
         return text
 
 

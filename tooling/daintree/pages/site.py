@@ -250,9 +250,13 @@ class Site:
 
     def _template(self, template: str, path: str, **values: Any) -> str:
         up = "../" * path.count("/")
+        pipelines = self.project.pipelines()
 
         def url(*segments: str) -> str:
             target = "/".join(segments)
+            # The store's runs may be of pipelines of another project.
+            if segments[0] == "pipelines" and segments[1] not in pipelines:
+                return ""
             if self.included and not target.startswith("static/") and not self.included(target):
                 return ""
             return up + "/".join(quote(segment, safe="") for segment in target.split("/"))

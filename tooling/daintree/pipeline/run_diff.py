@@ -184,8 +184,9 @@ def difference(
 
 
 def number(value: float, sign: str = "") -> str:
-    """A metric with six digits, a whole one with all of its digits; a `sign` of "+" shows that of any."""
-    return f"{value:{sign}.0f}" if float(value).is_integer() else f"{value:{sign}.6g}"
+    """A metric with six digits, a whole one with all of those that it has; a `sign` of "+" shows that of any."""
+    whole = float(value).is_integer() and abs(value) < 1e16
+    return f"{value:{sign}.0f}" if whole else f"{value:{sign}.6g}"
 
 
 def _changes(before: Mapping[str, Scalar], after: Mapping[str, Scalar]) -> tuple[Change, ...]:
