@@ -35,7 +35,7 @@ def test_exactly_the_files_with_one_owner_time_and_order(tmp_path: Path) -> None
         dockerfile = archive.extractfile("Dockerfile")
         assert dockerfile is not None
         assert dockerfile.read() == b"FROM python@sha256:1\n"
-    assert list(members) == ["package", *sorted(files)]
+    assert list(members) == ["Dockerfile", "package", *sorted({*files} - {"Dockerfile"})]
     assert {(m.uid, m.gid, m.uname, m.mtime) for m in members.values()} == {(0, 0, "", 315532800)}
     assert {name: oct(member.mode) for name, member in members.items()} == {
         "package": "0o755",
@@ -65,3 +65,15 @@ def test_every_name_and_byte_comes_through(
     with tarfile.open(fileobj=io.BytesIO(context)) as archive:
         packed = {m.name: archive.extractfile(m).read() for m in archive.getmembers()}  # type: ignore[union-attr]
     assert packed == contents
+
+
+@pytest.mark.parametrize("name", ["Größe/content", f"{'long' * 30}/content"])
+def test_a_context_begins_with_its_dockerfile_whatever_other_names_are(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).touch()
+    context = build_context(tmp_path, [name, "Dockerfile"], b"FROM scratch\n")
+    # Docker's command tells a tar from a Dockerfile by its first block alone.
+    first = tarfile.TarInfo.frombuf(context[: tarfile.BLOCKSIZE], "utf-8", "strict")
+    assert (first.name, first.type) == ("Dockerfile", tarfile.REGTYPE)

@@ -143,10 +143,8 @@ class AtProject:
         from daintree.spec.pipeline import component_hint
 
         name, otherwise = unknown[0], "`doit list --all` shows all there are"
-        if name.partition(":")[0] in ("lint", "test"):
-            otherwise = (
-                "in dodo.py: from daintree.commands.project_tasks import task_lint, task_test"
-            )
+        if (task := name.partition(":")[0]) in ("lint", "pipelines", "test"):
+            otherwise = f"in dodo.py: from daintree.commands.project_tasks import task_{task}"
         hint = component_hint(root, name) or nearest(name, known, otherwise=otherwise)
         return UsageError(f"there is no pipeline, task or command {name!r}", hint=hint)
 

@@ -170,12 +170,13 @@ def build_context(snapshot: Path, paths: Sequence[str], dockerfile: bytes) -> by
 
     written = io.BytesIO()
     with tarfile.open(fileobj=written, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        # First: Docker's command takes a tar that begins with the long header of another name than ASCII for a Dockerfile.
+        if DOCKERFILE in paths:
+            _add(archive, _member(DOCKERFILE, tarfile.REGTYPE, 0o644), dockerfile)
         for directory in _directories(paths):
             archive.addfile(_member(directory, tarfile.DIRTYPE, 0o755))
-        for path in sorted(paths):
-            if path == DOCKERFILE:
-                _add(archive, _member(path, tarfile.REGTYPE, 0o644), dockerfile)
-            elif os.path.islink(snapshot / path):
+        for path in sorted({*paths} - {DOCKERFILE}):
+            if os.path.islink(snapshot / path):
                 member = _member(path, tarfile.SYMTYPE, 0o777)
                 member.linkname = os.readlink(snapshot / path)
                 archive.addfile(member)
