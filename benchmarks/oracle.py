@@ -6,10 +6,8 @@ A wrong hit is an output that a command hands on, with exit code 0, and that is 
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 from collections import Counter
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from contenders import make_writable, user_environments, variables, workspace
+from forked import Command
 from projects import PIPELINE, chain
 from timing import parser
 
@@ -82,17 +81,9 @@ class Clone:
         path.write_text(json.dumps(written), encoding="utf-8")
         self.values = values
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str) -> Command:
         """Start a command as the leader of a process group."""
-        return subprocess.Popen(
-            [DOIT, *arguments],
-            cwd=self.root,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        return Command(DOIT, arguments, self.root, self.environment)
 
     def doit(self, *arguments: str) -> tuple[int, bytes, str]:
         """Run a command to its end: exit code, stdout and stderr. One that hangs is killed, with exit code -9."""
@@ -100,9 +91,9 @@ class Clone:
         try:
             out, err = process.communicate(timeout=HANGS_SECONDS)
         except subprocess.TimeoutExpired:
-            kill(process)
+            process.kill()
             out, err = process.communicate()
-        return process.returncode, out, err.decode("utf-8", "replace")
+        return process.returncode or 0, out, err.decode("utf-8", "replace")
 
     def run(self, tally: Tally) -> list[dict[str, Any]]:
         """Run the pipeline, and compare what it hands on; its stages, or none where it failed."""
@@ -148,14 +139,6 @@ def flip(content: bytes, numbers: random.Random) -> bytes:
     changed = bytearray(content)
     changed[numbers.randrange(len(changed))] ^= 1 << numbers.randrange(8)
     return bytes(changed)
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a command and all that it has started, at once."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 class Place:

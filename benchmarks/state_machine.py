@@ -11,7 +11,7 @@ from contenders import make_writable
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
-from oracle import VARIANTS, Place, Tally, Values, flip, forget_cache, kill, overwrite
+from oracle import VARIANTS, Place, Tally, Values, flip, forget_cache, overwrite
 from projects import PIPELINE
 from timing import parser
 
@@ -74,15 +74,16 @@ class Histories(RuleBasedStateMachine):
         self.edit(clone, values)
         self.run(clone)
 
-    @rule(clone=CLONES, share=st.floats(0.05, 1))
-    def crash(self, clone: int, share: float) -> None:
+    @rule(clone=CLONES, seconds=st.floats(0, 0.4))
+    def crash(self, clone: int, seconds: float) -> None:
         """A run that is killed somewhere."""
         TALLY.add("crashes")
         process = self._clones[clone].start("run", PIPELINE)
         try:
-            process.communicate(timeout=share)
+            process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            kill(process)
+            TALLY.add("crashes that killed")
+            process.kill()
             process.communicate()
 
     @rule(clone=CLONES, cache=st.booleans(), grace=st.sampled_from(["0s", "1h"]))
@@ -96,15 +97,15 @@ class Histories(RuleBasedStateMachine):
         if code not in (0, 1) or "Traceback" in err:
             TALLY.add("crash", err[-2000:])
 
-    @rule(clone=CLONES, share=st.floats(0.01, 1))
-    def crash_collecting(self, clone: int, share: float) -> None:
+    @rule(clone=CLONES, seconds=st.floats(0, 0.1))
+    def crash_collecting(self, clone: int, seconds: float) -> None:
         """A collection that is killed somewhere."""
         TALLY.add("crashed collections")
         process = self._clones[clone].start(*("gc", "--older-than", "0s", "--grace", "0s", "--yes"))
         try:
-            process.communicate(timeout=share)
+            process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            kill(process)
+            process.kill()
             process.communicate()
 
     @rule(place=CLONES, seed=st.integers(0, 1 << 32))
