@@ -29,6 +29,7 @@ class Histories(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        TALLY.add("histories")
         self._directory = tempfile.TemporaryDirectory(prefix="state-machine-")
         top, server = Path(self._directory.name), running_server()
         self._places = [Place(top / "one", server), Place(top / "other", server)]
@@ -147,20 +148,24 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=20_000, help="steps in all")
     arguments = options.parse_args()
     steps, each = (30, 10) if arguments.quick else (arguments.steps, 50)
-    run_state_machine_as_test(
-        Histories,
-        settings=settings(
-            max_examples=max(1, steps // each),
-            stateful_step_count=each,
-            deadline=None,
-            database=None,
-            # In short the same histories each time: a fault in CI is one that can be looked for again.
-            derandomize=arguments.quick,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
-    raise SystemExit(not TALLY.finish(f"histories of {each} steps, {steps} in all"))
+    try:
+        run_state_machine_as_test(
+            Histories,
+            settings=settings(
+                max_examples=max(1, steps // each),
+                stateful_step_count=each,
+                deadline=None,
+                database=None,
+                # In short the same histories each time: a fault in CI is one that can be looked for again.
+                derandomize=arguments.quick,
+                phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    finally:
+        # Who stops it sees what was played until then.
+        sound = TALLY.finish(f"{TALLY.counts.pop('histories')} histories of {each} steps")
+    raise SystemExit(not sound)
 
 
 if __name__ == "__main__":
