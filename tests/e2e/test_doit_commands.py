@@ -60,6 +60,16 @@ def test_a_dodo_py_of_ones_own_is_told_the_line_that_brings_the_tests(project: P
     assert "hint: in dodo.py: from daintree.commands.project_tasks import" in complaint
 
 
+def test_a_project_below_the_top_of_a_repository_is_told_where_workflows_belong(
+    project: Project,
+) -> None:
+    note = "GitHub reads workflows at the top of a repository alone"
+    made = project.doit("new", "project", "team")
+    assert made.code == 0, made.stderr
+    assert note in made.stderr
+    assert note not in project.doit("new", "project", project.root.parent / "team").stderr
+
+
 @pytest.mark.parametrize("command", ["forget", "clean", "ignore", "info", "list", "run"])
 def test_outside_a_project_the_message_says_so(project: Project, command: str) -> None:
     complaint = project.doit(command, cwd=project.root.parent).complaint()

@@ -92,6 +92,9 @@ class New(DaintreeCommand):
         if written.without_commit:
             say(f"note: not committed: {written.without_commit}")
             say("hint: git config --global user.name NAME (and user.email), then git commit")
+        if WORKFLOW in written.files and not (directory / ".git").exists():
+            say("note: GitHub reads workflows at the top of a repository alone: move .github there")
+            say("hint: its steps then need this directory as `working-directory`")
         if "pyproject.toml" in written.files and not _is_shared(installed_from()):
             say("note: pyproject.toml names the tooling by a path of this machine, or not at all")
             say("hint: before you share it, name a git address and commit, or the URL of a wheel")
@@ -100,6 +103,9 @@ class New(DaintreeCommand):
             f"doit run {SAMPLE}" if f"pipelines/{SAMPLE}.yaml" in written.files else "doit list"
         )
         say(f"next: {change}{sample}")
+
+
+WORKFLOW = ".github/workflows/daintree.yml"
 
 
 def _is_shared(address: str) -> bool:
