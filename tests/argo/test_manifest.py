@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from tests.argo.conftest import cluster, digest, make_submission, submitted_stag
 from tests.services.argo_check import faults, read_documents
 from tests.services.argo_expansion import kubelet, replace_tags
 
+# All that the controller writes in its own time zone; seconds since 1970 are everywhere the same.
+LOCAL_TIME = re.compile(r"creationTimestamp(?!\.s\b)|scheduledTime|sprig\.(now|date)")
 GOLDEN = Path(__file__).parents[1] / "golden/argo"
 STRANGE = {
     "braces": "{{workflow.name}}",
@@ -169,3 +172,9 @@ def test_any_pipeline_is_a_workflow_that_argo_takes(submission: Submission) -> N
     assert faults(document) == []
     for stage in submission.stages:
         assert arguments_received(manifest, stage.task) == [*stage.command, *stage.arguments]
+
+
+def test_nothing_in_a_manifest_depends_on_the_controller_s_time_zone() -> None:
+    texts = {path.name: path.read_text(encoding="utf-8") for path in GOLDEN.glob("*.yaml")}
+    assert "creationTimestamp.s" in texts["schedule.yaml"]
+    assert [name for name, text in texts.items() if LOCAL_TIME.search(text)] == []

@@ -108,6 +108,12 @@ def test_an_engine_with_other_users_is_refused(option: str) -> None:
     assert failure.value.hint == "use an engine that runs as root, or --runner local"
     engine = {"NCPU": 2, "MemTotal": 4096, "SecurityOptions": ["name=seccomp,profile=default"]}
     assert _capacity(engine) == Capacity(2, 4096)
+    assert _capacity({**engine, "Runtimes": {"runc": {}, "nvidia": {}}}).nvidia
+
+
+def test_an_engine_without_nvidia_s_runtime_may_refuse_a_gpu(runner: DockerRunner) -> None:
+    runner.check()
+    assert "asks for 2 GPUs, and the Docker engine names no" in runner.caution(Resources(gpu=2))
 
 
 @contextmanager

@@ -292,7 +292,9 @@ def _json(body: bytes, host: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
     except msgspec.DecodeError:
-        raise RegistryError(f"the registry {host} does not answer with a JSON object") from None
+        raise RegistryError(
+            f"the registry {host} does not answer with a JSON object", hint=_SETTING
+        ) from None
 
 
 def _variant(index: Mapping[str, Any], platform: str) -> str:

@@ -23,6 +23,7 @@ from daintree.errors import (
     EnvironmentFailed,
     StoreError,
     UsageError,
+    check_writable,
     from_os_error,
 )
 from daintree.pipeline.decisions import FORCED, BoundStage, Decision, Hit, Miss, Pending, Result
@@ -206,7 +207,7 @@ class PipelineRun:
                 self._repair(outputs.values())
                 publish_output(place, self._records(outputs), store, root, values)
         except OSError as error:
-            raise from_os_error(error, f"the output {wanted} cannot be written") from None
+            raise _not_written(self.plan, error) from None
         self.output = wanted
 
     def remember(self) -> None:
@@ -312,10 +313,11 @@ def check_start(planned: Planned, wanted: Iterable[str], *, whole: bool) -> Path
 
     Returns the directory that gets the output, None when none does, as where the run is not of the `whole` pipeline. Nothing is
     written. Raises EngineError for a runner that can run nothing, StoreError for a store that cannot be written, UsageError for an output directory that
-    must not be replaced or that a source holds, SpecError for one that is another pipeline's too.
+    must not be replaced or that a source holds, SpecError for one that is another pipeline's too, DaintreeError where it cannot be written.
     """
     session, plan = planned
-    if not all(isinstance(plan.decisions[name], Hit) for name in wanted):
+    computes = not all(isinstance(plan.decisions[name], Hit) for name in wanted)
+    if computes:
         session.runner.check()
         session.store.local.directory.check_writable()
     request, root = plan.request, session.settings.root
@@ -327,7 +329,13 @@ def check_start(planned: Planned, wanted: Iterable[str], *, whole: bool) -> Path
     directory /= expand_home(_wanted_output(plan))
     _check_sources(planned, directory)
     for combination in plan.combinations or ("",):
-        check_place(directory / combination, session.store, root)
+        place = Path(os.path.realpath(directory / combination))
+        check_place(place, session.store, root)
+        if computes or not place.exists():
+            try:
+                check_writable(place.parent)
+            except OSError as error:
+                raise _not_written(plan, error) from None
     if not request.output:
         session.check_outputs()
     return directory
@@ -337,6 +345,10 @@ def _wanted_output(plan: Plan) -> str:
     """The output directory as it was given; a sweep has one beside it."""
     wanted = plan.request.output or plan.pipeline.output
     return f"{wanted.rstrip('/')}.sweep" if plan.combinations else wanted
+
+
+def _not_written(plan: Plan, error: OSError) -> DaintreeError:
+    return from_os_error(error, f"the output {_wanted_output(plan)} cannot be written")
 
 
 def _check_sources(planned: Planned, directory: Path) -> None:

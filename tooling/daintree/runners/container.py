@@ -74,10 +74,11 @@ class Container:
 
 
 class Capacity(msgspec.Struct, frozen=True):
-    """The cores and the bytes of memory that an engine has; 0 where they are not known."""
+    """The cores and the bytes of memory that an engine has, 0 where they are not known; `nvidia`, where it names NVIDIA's runtime."""
 
     cores: float = 0
     memory: int = 0
+    nvidia: bool = False
 
 
 def container_of(

@@ -54,9 +54,12 @@ from daintree.runners.container import (
 from daintree.runners.runner import Job, Outcome, Prepared, Shell
 from daintree.runners.variables import environment_for, missing_variables, secrets_of, shell_command
 from daintree.settings import Settings
+from daintree.terminal import count
 
 if TYPE_CHECKING:
     from docker import APIClient
+
+    from daintree.spec.component import Resources
 
 _FIRST_LOOK_SECONDS = 0.01
 _LOOK_SECONDS = 0.1
@@ -251,7 +254,13 @@ class DockerRunner:
             if self._capacity is None:
                 self._capacity = _capacity(client.info())
 
-    def caution(self, resources: object) -> str:
+    def caution(self, resources: Resources) -> str:
+        if resources.gpu:
+            # What the engine lacks altogether, `check` says.
+            with suppress(EngineError):
+                self.check()
+            if self._capacity and not self._capacity.nvidia:
+                return f"asks for {count(resources.gpu, 'GPU')}, and the Docker engine names no runtime of NVIDIA's: it may refuse"
         return ""
 
     def refusal(self, version: ComponentVersion) -> EnvironmentFailed | None:
@@ -375,7 +384,8 @@ def _capacity(engine: Mapping[str, Any]) -> Capacity:
             " a stage's output would not be yours",
             hint="use an engine that runs as root, or --runner local",
         )
-    return Capacity(float(engine.get("NCPU") or 1), int(engine.get("MemTotal") or 0))
+    cores, memory = float(engine.get("NCPU") or 1), int(engine.get("MemTotal") or 0)
+    return Capacity(cores, memory, "nvidia" in (engine.get("Runtimes") or ()))
 
 
 def ensure_image(
