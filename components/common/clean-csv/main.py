@@ -40,8 +40,7 @@ def main(
         problem = f"{source}: one column, {header[0]!r}, separated by {delimiter[0]!r}"
         raise StageError(problem, "load the file by a connector, and tell it the delimiter")
     answers = {"on_invalid": on_invalid, "on_missing": on_missing, "duplicates": duplicates}
-    dropped: Counter[str] = Counter()
-    absent = names("--missing", missing)
+    absent, dropped = names("--missing", missing), Counter[str]()
     left = write_table(target, clean(source, absent, kinds, filled, answers, dropped))
     if pair:
         before, left = left, keep_core(target, pair, min_user, min_item)
@@ -82,10 +81,9 @@ def clean(path: Path, missing: list, kinds: dict, filled: list, answers: dict, d
         for name, kind in kinds.items():
             cells = rows[name].str.strip()
             typed = cells.map({cell: in_type(cell, kind) for cell in cells.unique()})
-            first = next(iter(cells[typed.isna()]), "")[:40]
-            rows = rows.assign(**{name: typed})
-            problem = f"{name}: {first!r} is no {kind}"
-            rows = without(rows, typed.isna(), "on_invalid", "invalid", problem)
+            problem = f"{name}: {next(iter(cells[typed.isna()]), '')[:40]!r} is no {kind}"
+            rows, wrong = rows.assign(**{name: typed}), typed.isna()
+            rows = without(rows, wrong, "on_invalid", "invalid", problem)
         if answers["duplicates"] != "keep":
             again = known.repeated(rows)
             rows = without(rows, again, "duplicates", "duplicate", "equal to an earlier row")

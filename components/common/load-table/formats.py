@@ -35,8 +35,8 @@ class Format:
         start = file.peek(4096)[:4096]
         if start.startswith(b"PAR1"):
             return self._parquet(name, file)
-        if start.lstrip(MARK.encode() + b" \t\r\n").startswith((b"{", b"[")):
-            return json_records(name, file)
+        if start.decode(self.encoding, "ignore").lstrip(f"{MARK} \t\r\n").startswith(("{", "[")):
+            return json_records(name, file, self.encoding)
         if not self.encoding.startswith(("utf-16", "utf-32")):
             check_kind(name, start, BINARY)
         return self._delimited(name, io.TextIOWrapper(file, encoding=self.encoding, newline=""))
@@ -60,6 +60,8 @@ class Format:
             if cells and not header:
                 header = cells
                 self._check_header(name, header)
+            elif cells == header and len(header) > 1:
+                pass  # Where files were joined, each has left its header too.
             elif cells and len(cells) == len(header):
                 yield number, sum(map(len, cells)), dict(zip(header, cells, strict=True))
             elif cells:
@@ -83,7 +85,7 @@ class Format:
     def _check_header(self, name: str, header: list[str]) -> None:
         if len({*header}) < len(header):
             problem = f"{name}: line 1: the header repeats a column"
-            raise StageError(problem, "--names gives other names")
+            raise StageError(problem, "give each column a name of its own in the file")
         if not self.names:
             self._check_delimiter(name, header)
         for column in [column for column in self.columns if column not in header]:
@@ -111,6 +113,6 @@ class Format:
                 for record in batch.to_pylist():
                     number += 1
                     yield number, batch.nbytes // len(batch), record
-        except (ArrowException, OSError) as error:
-            problem = f"{name}: damaged Parquet after record {number}: {str(error)[:100]}"
-            raise StageError(problem, "get the file again") from None
+        except (ArrowException, OSError, OverflowError) as error:
+            problem = f"{name}: unreadable Parquet after record {number}: {str(error)[:100]}"
+            raise StageError(problem, "get the file again; its years are 1 to 9999") from None

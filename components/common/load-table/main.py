@@ -27,7 +27,7 @@ def main(*, input: Path, output: Path, **given: Any) -> None:
         raise StageError(f"--delimiter: {delimiter!r} is none", "such as ',', tab or '::'")
     try:
         "".encode(given["encoding"])
-    except LookupError as error:
+    except (LookupError, ValueError) as error:
         raise StageError(f"--encoding: {error}", "such as utf-8, latin-1, cp1252") from None
     encoding = codecs.lookup(given["encoding"]).name
     quotes = {"yes": True, "no": False}.get(given["quotes"], delimiter in ",;")
@@ -45,12 +45,12 @@ def main(*, input: Path, output: Path, **given: Any) -> None:
     fit = {n: p for n, p in files.items() if not patterns or any(map(PurePath(n).match, patterns))}
     if patterns and not fit:
         raise StageError("--files: no file fits", f"there are {', '.join([*files][:10])}")
-    records = Records(
-        fit, table.records, given["on_error"] == "skip", given["max_skipped"], columns
-    )
+    skip = given["on_error"] == "skip"
+    records = Records(fit, table.records, skip, given["max_skipped"], columns)
     records.write(output / "records.csv", finished)
     for name in [name for name in columns if name not in records.fields]:
         hint = f"there are {', '.join(records.fields)}"
+        (output / "records.csv").unlink()
         raise StageError(f"--columns: no record has the column {name!r}", hint)
     print(*records.notes, sep="\n", file=sys.stderr)
 

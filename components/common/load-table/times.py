@@ -37,8 +37,7 @@ def second(cell: str, unit: str) -> str | None:
         whole = number.scaleb(-UNITS.get(unit, by_size)).to_integral_value("ROUND_FLOOR")
         return str(int(whole)) if whole.adjusted() < 18 else None
     try:
-        return (
-            str(int(pd.to_datetime(cell, utc=True).timestamp() // 1)) if DATE.match(cell) else None
-        )
+        time = pd.to_datetime(cell, utc=True).floor("s") if DATE.match(cell) else pd.NaT
+        return str(int(time.timestamp()))
     except (ValueError, OverflowError):
         return None

@@ -76,11 +76,7 @@ def leave_one_out(purchases: pd.DataFrame, validation: bool) -> dict[str, pd.Dat
     users = purchases.groupby("user", sort=False)["user"]
     later, enough = users.cumcount(ascending=False), users.transform("size") >= 3
     test, valid = enough & (later == 0), enough & (later == 1) & validation
-    return {
-        "train": purchases[~test & ~valid],
-        "valid": purchases[valid],
-        "test": purchases[test],
-    }
+    return {"train": purchases[~test & ~valid], "valid": purchases[valid], "test": purchases[test]}
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ def zip_open(path: Path, mode: str) -> Any:
     """The one file in a zip archive. Raises StageError where there are others, or a password."""
     archive = zipfile.ZipFile(path)
     members = [m for m in archive.infolist() if not m.is_dir() and shown(m.filename)]
+    if {"[Content_Types].xml", "mimetype"} & {*archive.namelist()}:
+        raise StageError(f"{path.name}: a workbook of Excel or LibreOffice", "save it as CSV")
     if len(members) != 1 or members[0].flag_bits & 1:
         kind = "with a password" if len(members) == 1 else f"of {len(members)} files"
         hint = "unpack it, and load the files of one table"

@@ -10,6 +10,8 @@ BINARY = {
     rb"\xff\xfe|\xfe\xff|\0\0\xfe\xff|.\0.\0|\0.\0.": ("UTF-16 or UTF-32", ICONV),
     rb"\x1f\x8b|BZh[1-9]|\xfd7zXZ|PK\x03\x04": ("packed data in packed data", "unpack it once"),
     rb"\x28\xb5\x2f\xfd|7z\xbc\xaf|Rar!\x1a|\x1f\x9d": ("zstd, 7z, rar or compress", "unpack it"),
+    rb"%PDF|\x89PNG|\xff\xd8\xff|GIF8|RD[AX]\d\n": ("PDF, an image or R's data", "write it as CSV"),
+    rb"version https://git-lfs": ("a pointer of Git LFS", "get the file by git lfs pull"),
     rb"(?s:.{257})ustar": ("a tar archive", "unpack it, and load the files of one table"),
     rb"SQLite format 3": ("an SQLite database", "load it by common/load-sql"),
     rb"\xd0\xcf\x11\xe0": ("an Excel workbook", "save it as CSV"),

@@ -20,7 +20,8 @@ from .kinds import BINARY, TEXT, check_kind
 
 ROWS_AT_ONCE, BYTES_AT_ONCE, LONGEST_LINE, EXAMPLES = 50_000, 4 << 20, 64 << 20, 5
 MARK = "\ufeff"
-
+ENCODING = "convert it by iconv, or load it by common/load-table with its --encoding, e.g. latin-1"
+Finish = Callable[[pd.DataFrame], pd.DataFrame]
 # (the number of a line, its length, its record or what is wrong with it)
 Parsed = Iterator[tuple[int, int, dict[str, Any] | Exception]]
 
@@ -45,9 +46,7 @@ class Records:
     notes: list[str] = field(default_factory=list)
     fields: dict[str, None] = field(default_factory=dict)
 
-    def write(
-        self, path: Path, finished: Callable[[pd.DataFrame], pd.DataFrame] = lambda rows: rows
-    ) -> None:
+    def write(self, path: Path, finished: Finish = lambda rows: rows) -> None:
         """Write the table, each part of it `finished`, to `path`; the notes say what was skipped.
 
         The header comes first, so that a field that comes up late takes a second pass.
@@ -100,7 +99,7 @@ class Records:
     def _reject(self, problem: str) -> None:
         if not self.skip:
             hint = "--on-error skip (in a pipeline on_error: skip) leaves malformed lines out"
-            raise StageError(problem, hint)
+            raise StageError(problem, ENCODING if "codec can't decode" in problem else hint)
         self.skipped += 1
         self.notes += [f"skipped: {problem}"] if self.skipped <= EXAMPLES else []
 
@@ -121,10 +120,10 @@ def text(value: object) -> str:
     """A value as the text of a cell: a list, an object, true and false as JSON."""
     if isinstance(value, bytes):
         return value.decode(errors="surrogateescape")
-    return compact(value) if isinstance(value, bool | list | dict) else str(value)
+    return compact(value) if isinstance(value, bool | list | tuple | dict) else str(value)
 
 
-def json_records(name: str, file: Any) -> Parsed:
+def json_records(name: str, file: Any, encoding: str = "utf-8") -> Parsed:
     """The record in each line of an open file that is not blank."""
     for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE), b""), start=1):
         if len(line) == LONGEST_LINE:
@@ -133,7 +132,7 @@ def json_records(name: str, file: Any) -> Parsed:
         line = line.removeprefix(MARK.encode())
         try:
             if line and not line.isspace():
-                record = parse(line)
+                record = parse(line, encoding)
                 if number == 1 and [str(v)[:2] for v in record.values()] == ["[{"]:
                     check_kind(name, line, TEXT)
                 yield number, len(line), record
@@ -144,9 +143,9 @@ def json_records(name: str, file: Any) -> Parsed:
             yield number, len(line), ValueError(f"not JSON: {problem}")
 
 
-def parse(line: bytes) -> dict[str, Any]:
+def parse(line: bytes, encoding: str) -> dict[str, Any]:
     """The record in one line. Raises ValueError or RecursionError where it is none."""
-    content = line.rstrip(b"\r\n").decode("utf-8")
+    content = line.rstrip(b"\r\n").decode(encoding)
     # Only in a list or an object does it matter which text was a number.
     nested = "[" in content or content.find("{", 1) > 0
     record = decode_nested(content) if nested else decode(content)
@@ -174,7 +173,7 @@ encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 def compact(value: object) -> str:
     """A value as JSON without spaces, its numbers as they were written."""
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return f"[{','.join(map(compact, value))}]"
     if isinstance(value, dict):
         return f"{{{','.join(f'{encode(k)}:{compact(v)}' for k, v in value.items())}}}"

@@ -14,8 +14,10 @@ from typing import Any
 
 import main
 import pandas as pd
+import pyarrow as pa
 import pytest
 import yaml
+from pyarrow import parquet
 from stageio import StageError, read_table
 
 Rows = list[list[str]]
@@ -153,6 +155,7 @@ def test_plays_of_last_fm_with_a_tab_in_a_name_are_skipped_and_broken_years_kept
         ("2013-05-02T00:00:00Z", "1367452800"),
         ("2013-05-02 02:00:00+02:00", "1367452800"),
         ("2013-05-02T00:00:00.999", "1367452800"),
+        ("2013-05-02T00:00:00.999999999Z", "1367452800"),
         ("1969-12-31T23:59:59.5Z", "-1"),
         ("20130502T000000Z", "1367452800"),
         ("2013-05-02T00:00:00-0130", "1367458200"),
@@ -201,6 +204,16 @@ def test_a_zip_archive_of_several_files_is_named(load: Load) -> None:
         load(packed_by_zip(b"a\n1\n", members=2))
 
 
+def test_a_workbook_is_no_zip_archive_to_unpack(load: Load) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("[Content_Types].xml", b"<Types/>")
+        archive.writestr("xl/workbook.xml", b"<workbook/>")
+    with pytest.raises(StageError, match="a workbook of Excel or LibreOffice") as caught:
+        load(buffer.getvalue())
+    assert caught.value.hint == "save it as CSV"
+
+
 def test_a_zip_archive_with_a_password_is_named(load: Load) -> None:
     content = bytearray(packed_by_zip(b"a\n1\n"))
     # The flag of each member in the directory at the end.
@@ -214,8 +227,16 @@ def test_a_zip_archive_with_a_password_is_named(load: Load) -> None:
 def test_damaged_parquet_is_an_error(load: Load, damage: slice) -> None:
     buffer = io.BytesIO()
     pd.DataFrame({"a": ["1"] * 100}).to_parquet(buffer)
-    with pytest.raises(StageError, match="damaged Parquet after record 0"):
+    with pytest.raises(StageError, match="unreadable Parquet after record 0"):
         load(buffer.getvalue()[damage])
+
+
+def test_times_of_parquet_beyond_the_calendar_are_an_error(load: Load) -> None:
+    buffer = io.BytesIO()
+    times = pa.array([253_402_300_800_000], pa.timestamp("ms"))
+    parquet.write_table(pa.table({"t": times}), buffer)
+    with pytest.raises(StageError, match="unreadable Parquet after record 0: date value out of"):
+        load(buffer.getvalue())
 
 
 def test_packed_parquet_is_read(load: Load) -> None:
@@ -234,6 +255,21 @@ def test_parquet_is_known_by_its_content(load: Load) -> None:
     assert header == ["item", "n", "x", "b"]
     assert rows[0] == ["0000031852", "1", "0.5", "true"]
     assert rows[1][:2] == ["NA", "2"]
+
+
+def test_every_type_of_parquet_is_text(load: Load) -> None:
+    columns = {
+        "id": pa.array([2**63 - 1, None]),
+        "word": pa.array(["a", "b"]).dictionary_encode(),
+        "time": pa.array([1367452800999999999, None], pa.timestamp("ns", "America/New_York")),
+        "map": pa.array([[("k", 1)], []], pa.map_(pa.string(), pa.int64())),
+        "parts": pa.array([{"x": 1.5}, None]),
+    }
+    buffer = io.BytesIO()
+    parquet.write_table(pa.table(columns), buffer)
+    _, *rows = load(buffer.getvalue(), time="time")
+    assert rows[0] == ["9223372036854775807", "a", "1367452800", '[["k",1]]', '{"x":1.5}']
+    assert rows[1] == ["", "b", "", "[]", ""]
 
 
 def test_a_directory_is_one_table(load: Load) -> None:
@@ -264,6 +300,20 @@ def test_quotes_line_breaks_and_byte_order_marks_of_joined_files(load: Load) -> 
     assert load(content) == [["a", "b"], ['x, "y"\nz', "1"], ["0000031852", "2"]]
 
 
+@pytest.mark.parametrize(
+    ("content", "names", "rows"),
+    [
+        ("\ufeffa,b\n1,2\n\ufeffa,b\n3,4\n", "", [["a", "b"], ["1", "2"], ["3", "4"]]),
+        ("a,b\n1,2\n", "a,b", [["a", "b"], ["1", "2"]]),
+        ("a\nx\na\n", "", [["a"], ["x"], ["a"]]),
+    ],
+)
+def test_headers_of_joined_files_are_no_records(
+    load: Load, content: str, names: str, rows: Rows
+) -> None:
+    assert load(content, names=names) == rows
+
+
 def test_a_quoted_cell_may_hold_a_delimiter_of_several_characters(load: Load) -> None:
     content = '"a"::b\n"x::y"::2\n'
     assert load(content, delimiter="::", quotes="yes") == [["a", "b"], ["x::y", "2"]]
@@ -281,6 +331,7 @@ def test_lines_that_an_open_quote_takes_count_as_skipped(load: Load) -> None:
         ({"delimiter": ""}, "--delimiter: '' is none"),
         ({"delimiter": "\n"}, r"--delimiter: '\\n' is none"),
         ({"encoding": "latin-99"}, "--encoding: unknown encoding: latin-99"),
+        ({"encoding": "\0"}, "--encoding: embedded null character"),
         ({"encoding": "hex"}, "--encoding: 'hex' is not a text encoding"),
         ({"columns": "a=x, a=y"}, "--columns: 'a' is repeated"),
         ({"columns": "a=x, b=x"}, "--columns: 'x' is repeated"),
@@ -312,6 +363,12 @@ def test_latin_1_is_read(load: Load) -> None:
     assert rows[1] == ["1", "Café (1995)", "x"]
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-8", "utf-8-sig"])
+def test_lines_of_json_are_read_in_the_encoding_that_is_told(load: Load, encoding: str) -> None:
+    content = '{"a": "é"}\n{"a": "x"}\n'.encode(encoding)
+    assert load(content, encoding=encoding) == [["a"], ["é"], ["x"]]
+
+
 @pytest.mark.parametrize(
     ("content", "message", "hint"),
     [
@@ -327,7 +384,12 @@ def test_latin_1_is_read(load: Load) -> None:
         (b'[\n{"a": 1}\n]\n', "a JSON array over several lines", "jq"),
         (b"{'a': 1}\n", "single-quoted Python records", "json.dumps"),
         (gzip.compress(gzip.compress(b"a\n1\n")), "packed data in packed data", "unpack"),
-        (b"a,a\n1,2\n", "the header repeats a column", "--names"),
+        (b"a,a\n1,2\n", "the header repeats a column", "a name of its own"),
+        (b"%PDF-1.7\n%\xe2\xe3\n", "PDF, an image or R's data", "CSV"),
+        (gzip.compress(b"RDX3\nX\n\0\0"), "R's data", "CSV"),
+        (b"version https://git-lfs.github.com/spec/v1\noid a\n", "Git LFS", "git lfs pull"),
+        ('{"a": "é"}\n'.encode("latin-1"), "line 1: not JSON: 'utf-8' codec", "--encoding"),
+        ('{"a": "é"}\n'.encode("utf-16"), "UTF-16", "UTF-8"),
         (b'a,b\n1,"2\n', "line 2: unexpected end of data", "--on-error"),
         (b"a,b\n", "not a single record", ""),
     ],
@@ -374,10 +436,11 @@ def test_a_file_that_is_not_as_the_parameters_say_is_not_to_be_skipped(
     assert "skip" not in caught.value.hint
 
 
-def test_a_field_that_no_json_record_has_is_named(load: Load) -> None:
+def test_a_field_that_no_json_record_has_is_named(load: Load, tmp_path: Path) -> None:
     with pytest.raises(StageError, match="no record has the column 'c'") as caught:
         load('{"a": 1}\n{"b": 2}\n', columns="a, c=item")
     assert caught.value.hint == "there are a, b"
+    assert not [*(tmp_path / "output").iterdir()]
 
 
 def test_it_works_as_a_process(tmp_path: Path) -> None:
