@@ -27,11 +27,13 @@ def main(*, input: Path, output: Path, left: str, right: str, keys: str, kind: s
     """
     pairs = [entry.partition("=") for entry in names("--keys", keys)]
     renamed = {(other or key).strip(): key.strip() for key, _, other in pairs}
+    if len(pairs) > min(len(renamed), len({*renamed.values()})):
+        raise StageError(f"--keys: {keys!r} has a column twice", "each is in one key")
     leading, other = table(input / left, "records.csv"), table(input / right, "records.csv")
     header = check_columns(leading, renamed.values(), "--keys")
     check_columns(other, renamed, "--keys")
     partners = read_table(other).rename(columns=renamed)
-    shared = sorted({*partners} & {*header} - {*renamed.values()})
+    shared = [name for name in header if [*partners].count(name) > (name in renamed.values())]
     if shared or not renamed:
         problem = f"a column of both tables that is no key: {shared[0]!r}" if renamed else "no key"
         raise StageError(f"--keys: {problem}", "name the keys; rename columns in common/load-table")

@@ -22,10 +22,11 @@ def connected(text: str, name: str) -> Iterator[Execute]:
 
     Raises StageError, also for what fails while rows are read; `name` is that of the query's file.
     """
-    url = parse(text)
+    url, hint = parse(text), "is the database there, and the URL right?"
     try:
         engine = create_engine(url)
         with engine.connect() as connection:
+            hint = "run it by hand; what Python has no value for can be cast to text"
             if engine.name == "postgresql":
                 connection.execution_options(postgresql_readonly=True)
                 # Casts to text depend on it.
@@ -37,7 +38,6 @@ def connected(text: str, name: str) -> Iterator[Execute]:
             yield lambda query: connection.exec_driver_sql(query, execution_options=options)
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or type(error).__name__).strip()
-        hint = "is the database there, and the URL right?" if ":" in reason else "run it by hand"
         first = without(url, text, reason.partition("\n")[0])
         raise StageError(f"{name}: the database says: {first}", hint) from None
 

@@ -72,6 +72,9 @@ def test_a_large_left_table_is_joined_in_parts(join: Join, monkeypatch: pytest.M
         (ORDERS, "order", "no column 'order'"),
         (ORDERS, "", "--keys: no key"),
         ([["order_id", "product_id"], ["1", "x"]], "order_id", "both tables that is no key: 'product_id'"),
+        ([["id", "order_id"], ["1", "x"]], "order_id=id", "both tables that is no key: 'order_id'"),
+        (ORDERS, "order_id,product_id=order_id", "'order_id,product_id=order_id' has a column twice"),
+        (ORDERS, "order_id,order_id=user_id", "--keys: .* has a column twice"),
         ([["order_id", "a"], ["7", "x"]], "order_id", "no row is left"),
     ],
 )  # fmt: skip
