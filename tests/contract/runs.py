@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from daintree.digest import digest_record
+from daintree.store.garbage import GarbageCollection, Policy, Roots, select
 from daintree.store.integrity import hash_artifact
 from daintree.store.records import Artifact, IndexRecord, Keys, RunManifest, index_record_of
 from daintree.store.store import Store
@@ -16,6 +18,8 @@ from daintree.store.store import Store
 RUN = "20260301T101500000Z-00000000"
 OTHER_RUN = "20260301T101500001Z-11111111"
 FILES = {"a.csv": b"x\n1\n", "deep/er/b.csv": b"y\n2\n", "empty": b""}
+# Long after whatever a test writes.
+NOW = time.time() + 10 * 86400.0
 
 
 def key_of(name: object) -> str:
@@ -137,3 +141,14 @@ def nothing_published(store: Store) -> bool:
     """Whether nobody finds any run."""
     unfound = store.read_run(location_of(RUN)) is None and store.records.find_run(RUN) is None
     return unfound and store.records.stages_with_history() == [] and store.usage()[0] == 0
+
+
+def collect(
+    store: Store, *, grace: float = 0, later: float = 0, roots: Iterable[str] = ()
+) -> list[str]:
+    """Collect everything but the runs at these locations, so many seconds from now; what became of each."""
+    now = NOW + later
+    part = GarbageCollection(store)
+    policy = Policy(older_than=0, grace=grace)
+    doomed = select(part.survey(), Roots(frozenset(roots)), policy, now)
+    return [str(outcome) for outcome in part.collect(doomed, grace, now, "ana@laptop")]

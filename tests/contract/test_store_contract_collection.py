@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from daintree.errors import ArtifactDamaged
-from daintree.store.garbage import Doomed, GarbageCollection, Policy, Roots, collected, select
+from daintree.store.garbage import Doomed, GarbageCollection
 from daintree.store.local import _release
 from daintree.store.records import IndexRecord, InputRecord, Keys, index_record_of
 from daintree.store.store import Store
@@ -18,26 +17,13 @@ from tests.contract.runs import (
     OTHER_RUN,
     RUN,
     add_source,
+    collect,
     fetched,
     key_of,
     publish,
     publish_indexed,
 )
 from tests.contract.stores import BucketPlace, DirectoryPlace, Place
-
-# Long after whatever these tests write.
-NOW = time.time() + 10 * 86400.0
-
-
-def collect(
-    store: Store, *, grace: float = 0, later: float = 0, roots: Iterable[str] = ()
-) -> list[str]:
-    """Collect everything but the runs at these locations, so many seconds from now; what became of each."""
-    now = NOW + later
-    part = GarbageCollection(store)
-    policy = Policy(older_than=0, grace=grace)
-    doomed = select(part.survey(), Roots(frozenset(roots)), policy, now)
-    return [str(outcome) for outcome in part.collect(doomed, grace, now, "ana@laptop")]
 
 
 def output_files(store: Store) -> list[str]:
@@ -72,7 +58,7 @@ class TestCollecting:
         assert run is not None
         assert [entry.run for entry in store.history()] == [RUN]
         assert store.log_path(run.location).read_bytes() == b"said\n"
-        collection = collected(store.backend, run.location)
+        collection = store.collected(run.location)
         assert collection is not None
         assert collection.by == "ana@laptop"
 
@@ -87,7 +73,7 @@ class TestCollecting:
         fresh = index_record_of(publish(store, OTHER_RUN))
         assert store.publish_index(key_of("content"), fresh) == fresh
         assert fetched(store, fresh) == FILES
-        assert collected(store.backend, fresh.location) is None
+        assert store.collected(fresh.location) is None
 
     def test_files_go_after_the_grace_period(self, store: Store, record: IndexRecord) -> None:
         assert collect(store, grace=60) == ["retired"]
@@ -203,7 +189,7 @@ class TestCaches:
         other.share(Keys(key_of("recipe"), record.content), record)
         assert store.lookup([record.content]) == [record]
         assert fetched(store, record) == FILES
-        assert collected(store.backend, record.location) is None
+        assert store.collected(record.location) is None
 
     def test_a_copy_goes_alone_and_is_fetched_again(self, tmp_path: Path) -> None:
         place = BucketPlace.make(tmp_path)

@@ -17,6 +17,7 @@ from tests.conftest import Monorepo
 from tests.contract.runs import (
     OTHER_RUN,
     RUN,
+    collect,
     key_of,
     location_of,
     manifest_of,
@@ -159,7 +160,7 @@ def test_an_output_is_listed_and_its_files_are_shown(project: Project, site: Sit
     assert "\\ud800" in shown["lone.json"]
     assert "The first 32.8 kB of 65.5 kB" in shown["long.md"]
     assert 'src="data:image/png;base64,' in shown["plot.png"]
-    assert "A binary file" in shown["weights.bin"]
+    assert "Binary, or text in another encoding" in shown["weights.bin"]
 
 
 def test_hostile_words_are_shown_as_words(project: Project, site: Site) -> None:
@@ -359,6 +360,16 @@ def test_a_run_that_failed_is_compared_without_outputs_and_metrics(
     page = text_of(site.render("pipelines/words/compare.html", {"run": [RUN, OTHER_RUN]}))
     assert "outputs and metrics are not compared" in page
     assert "0.89" not in page
+
+
+def test_a_collected_output_is_told_as_such(project: Project, site: Site) -> None:
+    publish(project.store)
+    assert collect(project.store) == ["removed"]
+    page = text_of(site.render(RUN_PAGE))
+    assert re.search(r"Collected 20\S+ \S+ by ana@laptop", page)
+    assert "doit pull" not in page
+    with pytest.raises(UsageError, match="was collected"):
+        site.render(f"runs/{RUN}/file-0.html")
 
 
 def test_runs_that_come_while_it_is_open_are_shown(project: Project, site: Site) -> None:

@@ -20,7 +20,7 @@ from daintree.pipeline.addresses import (
 from daintree.spec.pipeline import Pipeline, load_pipeline
 from daintree.store.records import NamedRun, NameRecord, RunManifest, named_run_of
 from daintree.store.store import Store, directory_store
-from tests.contract.runs import OTHER_RUN, RUN, publish, publish_failed
+from tests.contract.runs import OTHER_RUN, RUN, collect, publish, publish_failed
 from tests.pipeline.workshop import Workshop
 
 
@@ -116,6 +116,15 @@ def test_a_failed_run_has_no_output_to_take(store: Store) -> None:
     with pytest.raises(UsageError, match=f"run {RUN} failed: it {failed.failure}") as failure:
         find_output(store, parse_address(RUN))
     assert failure.value.hint == f"doit show {RUN} has its log"
+
+
+def test_a_collected_output_cannot_be_taken(store: Store) -> None:
+    publish(store, RUN)
+    assert collect(store) == ["removed"]
+    with pytest.raises(UsageError, match=f"the output of run {RUN} was collected 20") as failure:
+        find_output(store, parse_address(RUN))
+    assert "by ana@laptop" in failure.value.message
+    assert failure.value.hint.startswith("doit run words computes it again")
 
 
 @pytest.mark.parametrize(

@@ -119,9 +119,7 @@ def run_page(run: RunManifest, store: Store) -> list[str]:
     lines += ["inputs", *columns([[i.label, i.digest, i.origin] for i in run.inputs])]
     if run.output:
         what = f"{count(len(run.output.files), 'file')}, {size(run.output.bytes)}"
-        from daintree.store.garbage import collected
-
-        collection = collected(store.backend, run.location)
+        collection = store.collected(run.location)
         place = f"collected: {collection.when} by {collection.by}" if collection else ""
         place = place or store.address(run.location)
         lines += [f"output {run.output.digest} ({what})", f"  {place}"]
@@ -272,9 +270,7 @@ class Show(DaintreeCommand):
         address = parse_address(names[0])
         run = find_run(store, address, pipeline_of(self.root, address))
         if options["json"]:
-            from daintree.store.garbage import collected
-
-            collection = collected(store.backend, run.location)
+            collection = store.collected(run.location)
             table = run_as_json(run, store)
             if collection:
                 table["path"] = None

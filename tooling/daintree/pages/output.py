@@ -67,7 +67,7 @@ def preview(store: Store, run: RunManifest, entry: FileEntry) -> Preview:
     cut = len(head) < entry.size
     text = _decoded(head, cut)
     if text is None or "\0" in text:
-        return Preview(kind="none", note="a binary file")
+        return Preview(kind="none", note="binary, or text in another encoding than UTF-8")
     note = f"the first {size(len(head))} of {size(entry.size)}" if cut else ""
     if suffix in _TABLES:
         return _table(text, cut, _TABLES[suffix])

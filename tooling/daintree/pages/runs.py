@@ -76,11 +76,11 @@ def run_table(index: RunIndex, pipeline: str, typed: Mapping[str, str]) -> RunTa
     )
 
 
-def commands(run: RunManifest) -> list[tuple[str, str]]:
-    """The commands that reopen a run, each with its purpose before it."""
+def commands(run: RunManifest, *, collected: bool) -> list[tuple[str, str]]:
+    """The commands that reopen a run, whose output may have been collected, each with its purpose before it."""
     target = f"{run.pipeline}:{run.stage}"
     rows = [("show it in a terminal", f"doit show {short_run(run.run)}")]
-    if run.output:
+    if run.output and not collected:
         rows.append(
             ("copy its inputs and output out of the store", f"doit pull {short_run(run.run)}")
         )

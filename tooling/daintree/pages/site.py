@@ -21,9 +21,10 @@ from urllib.parse import quote
 import msgspec
 
 from daintree.digest import short
-from daintree.errors import DaintreeError, StoreError, UsageError
+from daintree.errors import ArtifactDamaged, DaintreeError, StoreError, UsageError
 from daintree.pages import graph, output, runs
 from daintree.pages.project import Fault, PipelineView, Project
+from daintree.pipeline.addresses import refuse_collected
 from daintree.pipeline.run_diff import difference, number
 from daintree.spec.component import word
 from daintree.store.records import FileEntry, RunManifest, short_run
@@ -209,6 +210,7 @@ class Site:
         with self.project.index(run.pipeline) as index:
             readers = index.readers(run.pipeline, run.location)
             entry = index.at(run.location)
+        collected = store.collected(run.location) if run.output else None
         origins = [None if r.is_source else store.read_run(r.origin) for r in run.inputs]
         return self._template(
             "run.html",
@@ -220,7 +222,8 @@ class Site:
             metrics=sorted(entry.metrics.items(), key=_nesting) if entry else [],
             files=run.output.files[:FILES_BESIDE] if run.output else (),
             place=store.address(run.location),
-            commands=runs.commands(run),
+            collected=collected,
+            commands=runs.commands(run, collected=bool(collected)),
             log=runs.read_log(store, run),
         )
 
@@ -240,7 +243,11 @@ class Site:
 
     def _file(self, path: str, run: RunManifest, number: int) -> str:
         entry, store = self.entry(run, number), self.project.store
-        preview = output.preview(store, run, entry)
+        try:
+            preview = output.preview(store, run, entry)
+        except ArtifactDamaged:
+            refuse_collected(store, run)
+            raise
         carried = ""
         if not self.live and entry.size <= CARRIED_BYTES:
             carried = output.data_url(store, run, entry)

@@ -14,7 +14,7 @@ import msgspec
 from daintree.errors import StoreError, UsageError
 from daintree.spec.pipeline import Pipeline, component_hint, load_pipeline, pipeline_files
 from daintree.store.layout import FEWEST_DIGITS, MOST_BYTES, execution_note, is_identifier
-from daintree.store.records import NameRecord, RunManifest, run_record_digest
+from daintree.store.records import NameRecord, RunManifest, index_record_of, run_record_digest
 from daintree.store.store import Store
 from daintree.terminal import nearest
 
@@ -84,13 +84,25 @@ def find_run(store: Store, address: Address, pipeline: Pipeline | None = None) -
 
 
 def find_output(store: Store, address: Address, pipeline: Pipeline | None = None) -> RunManifest:
-    """The run at an address, which has an output. Raises as `find_run` does, and UsageError for a run that failed."""
+    """The run at an address, which has an output. Raises as `find_run` does, and UsageError for a run that failed, or whose output was collected."""
     run = find_run(store, address, pipeline)
     if run.output is None:
         raise UsageError(
             f"run {run.run} failed: it {run.failure}", hint=f"doit show {run.run} has its log"
         )
+    # A cache may still have what is gone from the bucket.
+    if store.local.damage(index_record_of(run), thorough=False):
+        refuse_collected(store, run)
     return run
+
+
+def refuse_collected(store: Store, run: RunManifest) -> None:
+    """Raise UsageError for a run whose output was collected."""
+    if record := store.collected(run.location):
+        raise UsageError(
+            f"the output of run {run.run} was collected {record.when} by {record.by}",
+            hint=f"doit run {run.pipeline} computes it again, where its plan still needs it",
+        )
 
 
 def _nearest_recorded(store: Store, address: Address) -> str:

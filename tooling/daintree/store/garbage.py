@@ -237,12 +237,6 @@ def submitted(backend: Backend, kind: Any, now: float) -> Roots:
     return Roots(frozenset(locations), frozenset(digests))
 
 
-def collected(backend: Backend, location: str) -> CollectedRecord | None:
-    """The record that the output of the run at a location was collected; None where it was not. Raises StoreError."""
-    path = layout.collected_path(location)
-    return readable(decode(CollectedRecord, backend.get_many([path], SMALL_RECORD_BYTES)[0], path))
-
-
 class GarbageCollection:
     """Collection in one store, or in the cache in front of a bucket. Methods raise StoreError as the store does."""
 

@@ -28,17 +28,20 @@ from daintree.errors import (
 from daintree.store.backend import Backend
 from daintree.store.directory import Staging
 from daintree.store.index import Records, publish_result
-from daintree.store.layout import LOG, OUTPUT, lease_path
+from daintree.store.layout import LOG, OUTPUT, collected_path, lease_path
 from daintree.store.local import LocalRuns
 from daintree.store.records import (
     Artifact,
+    CollectedRecord,
     HistoryEntry,
     Holder,
     IndexRecord,
     Keys,
     NameRecord,
     RunManifest,
+    decode,
     index_record_of,
+    readable,
 )
 from daintree.terminal import say
 
@@ -205,6 +208,11 @@ class Store:
             self.shared.copies.fetch(record)
             self.local.hold(record.location)
         return Path(self.local.path(record.location))
+
+    def collected(self, location: str) -> CollectedRecord | None:
+        """The record that the output of the run at a location was collected; None where it was not."""
+        path = collected_path(location)
+        return readable(decode(CollectedRecord, self.backend.get_many([path])[0], path))
 
     def address(self, location: str, part: str = OUTPUT) -> str:
         """The place of a part of the run (`output`, `log.txt`) now, for people: a whole local copy's path, else a URL; fetches nothing."""
