@@ -123,6 +123,12 @@ LITTER = [
     ".Trash-1000/files/metrics.csv",
     ".syncthing.metrics.csv.tmp",
     ".dropbox.attr",
+    "__MACOSX/._metrics.csv",
+    ".fseventsd/0000",
+    ".Rhistory",
+    ".vs/slnx.sqlite",
+    ".stversions/metrics.csv",
+    ".sync_0a1b.db",
 ]
 
 

@@ -33,6 +33,9 @@ _LITTER = re.compile(
     r"\.DS_Store|Thumbs\.db|desktop\.ini|\._.*|\.nfs[0-9a-f]*|\..*\.sw[a-z]|.*~|\.#.*|#.*#|\.~lock\..*#"
     r"|~\$.*|\..*\.kate-swp|\.goutputstream-.*|\.fuse_hidden.*|\.directory|@eaDir|\.idea|\.vscode"
     r"|\.ipynb_checkpoints|\.virtual_documents|__pycache__|\.git(keep|ignore)|\.(pytest|mypy|ruff)_cache"
+    r"|\.(fseventsd|apdisk|Trashes|TemporaryItems|Spotlight-V100|DocumentRevisions-V100)|__MACOSX"
+    r"|\.R(history|Data|proj\.user)|\.(ropeproject|spyproject|vs|fleet|zed|netrwhist|stfolder|stversions|stignore)"
+    r"|\.sync(_.*\.db|\.ffs_db)|\.(own|next)cloudsync\.log"
     r"|ehthumbs\.db|icon\r|\.localized|\.AppleDouble|\.Trash-\d+|\.syncthing\..*|\.dropbox(\..*)?|lost\+found",
     re.IGNORECASE,
 )
