@@ -36,7 +36,7 @@ def test_a_store_on_a_full_disk(project: Project, small_disk: Path) -> None:
 
     complaint = full.doit("run", "words", "--force", "clean").complaint()
 
-    assert "No space left on device" in complaint
+    assert f"the disk of the artifact store {small_disk / 'store'} is full" in complaint
     filler.unlink()
     assert full.run("words", "--force", "clean") == {"load": "hit", "clean": "run", "count": "hit"}
     assert list((small_disk / "store/_staging").iterdir()) == []
@@ -159,3 +159,18 @@ def test_a_pipe_closed_by_its_reader_is_no_error(ran: Project) -> None:
     finished = ran.finish(process)
 
     assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("SNAPSHOTS", "hint: free some disk space, or choose another disk: DAINTREE_SNAPSHOTS"),
+        ("ENVIRONMENTS", "free some space there, or choose another directory"),
+    ],
+)
+def test_a_full_disk_is_named_with_what_helps(
+    project: Project, small_disk: Path, setting: str, words: str
+) -> None:
+    fill(small_disk)
+    env = {f"DAINTREE_{setting}": str(small_disk / "place")}
+    assert words in project.doit("run", "words", env=env).complaint()

@@ -329,7 +329,7 @@ class Objects:
         except OSError as error:
             raise GitError(
                 f"{self.directory} cannot be written: {error.strerror}",
-                hint="set XDG_CACHE_HOME to a directory that you can write to",
+                hint="set XDG_CACHE_HOME to a directory that you can write to, on a disk with space",
             ) from None
 
     def _make(self) -> None:

@@ -161,8 +161,11 @@ def _check_out(versions: Mapping[str, ComponentVersion], partial: Path) -> None:
         finished = attempt(partial / "files", *flags, *command, stdin=stdin, env=variables)
         if finished.code != 0:
             names = ", ".join(version.name for version in versions.values())
+            complaint = finished.complaint()
+            full = re.search(r"(?i)no space left|out of diskspace|disk quota", complaint)
+            hint = "free some disk space, or choose another disk: DAINTREE_SNAPSHOTS"
             raise VersionError(
-                f"git cannot check out {names}: {finished.complaint()}", hint="run it again"
+                f"git cannot check out {names}: {complaint}", hint=hint if full else "run it again"
             )
 
 

@@ -214,8 +214,7 @@ class StageExecution:
         prepared = self._session.prepare(version, lambda text: events.note(stage.name, text))
         started = datetime.now(UTC)
         run = run_id(started)
-        with self._store.stage(run) as staging:
-            staging.key.write_text(self._keys.content, encoding="ascii")
+        with self._store.stage(run, self._keys.content) as staging:
             execution = self._execute(run, started, prepared, staging)
             manifest = self._manifest(execution, why)
             if not lease.still_ours():

@@ -174,8 +174,8 @@ class Directory:
             path = os.path.dirname(path)
 
     @contextmanager
-    def stage(self, run: str) -> Iterator[Staging]:
-        """A staging directory for the run of this id, removed in the end; those of dead owners are removed first.
+    def stage(self, run: str, key: str = "") -> Iterator[Staging]:
+        """A staging directory for the run of this id and content key, removed in the end; those of dead owners are removed first.
 
         Raises StoreError when it cannot be made, or when the run has one already.
         """
@@ -190,6 +190,8 @@ class Directory:
             with translate_errors(self.root):
                 for part in (f"{run}/run/{OUTPUT}", f"{run}/scratch"):
                     self.make(f"{STAGING}/{part}")
+                if key:
+                    staging.key.write_text(key, encoding="ascii")
             yield staging
         except BaseException:
             # Threads that an interrupt has left behind may still write there: what they leave is removed as a dead owner's.

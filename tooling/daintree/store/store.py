@@ -241,9 +241,9 @@ class Store:
         """Reason that the log at `log_path` is not the run's; "" where it is."""
         return self.local.log_fault(manifest, self.log_path(manifest.location))
 
-    def stage(self, run: str) -> AbstractContextManager[Staging]:
+    def stage(self, run: str, key: str = "") -> AbstractContextManager[Staging]:
         """A staging directory for the run with this id. Raises StoreError for a run that is being staged already."""
-        return self.local.directory.stage(run)
+        return self.local.directory.stage(run, key)
 
     def publish_run(self, staging: Staging, manifest: RunManifest) -> RunManifest:
         """Move the staged output and log to `manifest.location`, then write run.json, then the history entry.
