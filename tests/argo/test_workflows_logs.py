@@ -48,12 +48,14 @@ def stand(kubernetes: KubernetesServer, *nodes: Node, **more: Any) -> dict[str, 
         'time=2026-11-27T10:15:09.512Z level=INFO msg="waiting for signals" argo=true',
         'time="2026-11-27T10:15:09.512Z" level=info msg="capturing logs" argo=true',
         'time=2026-11-27T10:15:09Z level=INFO msg="sub-process exited" argo=true error="<nil>"',
+        '{"time":"2026-11-27T10:15:09.5Z","level":"INFO","msg":"capturing logs","argo":true}',
+        '{"time":"2026-11-27T10:15:09Z","level":"INFO","msg":"ended","argo":true,"error":null}',
     ],
 )
 def test_lines_of_argo_s_executor_are_left_out(
     cluster: Cluster, kubernetes: KubernetesServer, line: str
 ) -> None:
-    own = ["time=3 level=high msg=mine", "argo=true", f"> {line}"]
+    own = ["time=3 level=high msg=mine", "argo=true", '{"argo":true}', f"> {line}"]
     kubernetes.say(READ, line, *own, line)
     assert list(stage_log(cluster, NAMESPACE, READ, follow=False)) == own
 

@@ -205,7 +205,10 @@ def stop(cluster: Cluster, namespace: str, workflow: Object) -> None:
 # Argo's own name for the container that does a pod's work.
 CONTAINER = "main"
 # A line that Argo's executor writes between the container's own.
-_EXECUTOR_LINE = re.compile(r"time=\S+ level=\S+ msg=.* argo=true(?: .*)?\s*")
+_EXECUTOR_LINE = re.compile(
+    r"time=\S+ level=\S+ msg=.* argo=true(?: .*)?\s*"
+    r'|\{"time":"[^"]+","level":"[^"]+","msg":.*,"argo":true[,}].*\s*'
+)
 
 
 # When a container began and ended.
