@@ -112,3 +112,6 @@ def test_what_cannot_be_named_is_said(ran: Project) -> None:
     ):
         assert complaint in ran.doit("name", *arguments).complaint()
     assert "cannot change it" in ran.doit("path", "words@x", "--set", "a.b=1").complaint()
+    ran.run("words", "--set", "count.top=7")
+    assert ran.doit("gc", "--older-than", "0s", "--yes").code == 0
+    assert "was collected" in ran.doit("name", "words", "x").complaint()

@@ -26,6 +26,7 @@ from daintree.pipeline.addresses import (
     named_runs,
     parse_address,
     read_name,
+    refuse_collected,
 )
 from daintree.pipeline.session import Request
 from daintree.spec.pipeline import load_pipeline
@@ -88,6 +89,9 @@ class Name(DaintreeCommand):
         else:
             pipeline, runs = self._runs(store, address)
             old = store.records.read_name(pipeline, name)
+            for run in runs.values():
+                # What this machine alone still has is nothing that a name can lead others to.
+                refuse_collected(store, run)
         whole = not (address.stage or address.name or pipeline != address.subject)
         new = _renamed(
             old or NameRecord(pipeline=pipeline, name=name),
