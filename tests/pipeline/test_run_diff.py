@@ -224,6 +224,16 @@ class TestFirstCauses:
         assert all(loads)
         assert first_causes(store, *loads) == {"items": ("another source items",)}  # type: ignore[arg-type]
 
+    def test_a_run_that_a_name_led_to_is_followed(self, store: Store) -> None:
+        reads = []
+        for fold in (1, 2):
+            text, parameters = str(fold).encode(), {"fold": fold}
+            named = publish(store, run_id(fold), {"a": text}, stage="clean", parameters=parameters)
+            assert named.output
+            origin = InputRecord("", named.output.digest, "words:clean@best", named.location)
+            reads.append(publish(store, run_id(fold + 2), {"b": text}, inputs=(origin,)))
+        assert first_causes(store, *reads) == {"": ("clean: params.fold 1 → 2",)}
+
     def test_a_source_is_one_and_every_cause_counts(self, store: Store) -> None:
         first, second = self.chain(store, 1, "a.csv", 10), self.chain(store, 4, "b.csv", 20)
         assert first_causes(store, first, second) == {

@@ -17,7 +17,7 @@ from daintree.pipeline.plan import Plan
 from daintree.pipeline.session import AT_ONCE, Session
 from daintree.spec.component import Scalar, word
 from daintree.store.layout import differences, sketch_in, sketch_of
-from daintree.store.records import RunManifest, short_run
+from daintree.store.records import InputRecord, RunManifest, short_run
 from daintree.store.store import Store
 
 MOST_FILES = 4
@@ -216,12 +216,17 @@ def first_causes(
     for record in second.inputs:
         old = before.get(record.name)
         if old is not None and old.digest != record.digest:
+            runs = _run_of(old), _run_of(record)
             causes[record.name] = (
-                (f"another {record.label}",)
-                if record.is_source or old.is_source
-                else causes_between(store, old.origin, record.origin)
+                causes_between(store, *runs) if all(runs) else (f"another {record.label}",)
             )
     return causes
+
+
+def _run_of(record: InputRecord) -> str:
+    """Location of the run whose output was read, by need or by a name; "" for any other source."""
+    location = record.final_origin if record.is_source else record.origin
+    return "" if "://" in location else location
 
 
 def causes_between(store: Store, old: str, new: str) -> tuple[str, ...]:
