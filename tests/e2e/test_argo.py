@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from daintree.argo.workflow_status import read_status
 from daintree.store.bucket import Bucket
 from tests.e2e.projects import BUILD_SECONDS, Project
 from tests.services.argo_check import faults, read_documents
@@ -170,6 +172,47 @@ def test_sources_by_name_refresh_and_stages_without_output_are_the_docker_runner
     here = clustered.at(clustered.root, DAINTREE_STORE=str(tmp_path / "alone"))
     here.run("mixed", "--runner", "docker")
     assert recorded(laptop, "argo") == recorded(here, "docker")
+
+
+def test_a_secret_of_the_cluster_reaches_the_stage_that_names_it_and_nothing_that_is_kept(
+    clustered: Project, bucket: Bucket, kubernetes: KubernetesServer, tmp_path: Path
+) -> None:
+    secret = "correct horse battery"
+    body = """
+import hashlib, os
+print("connecting with", os.environ["DB_PASSWORD"])
+(output / "digest").write_text(hashlib.sha256(os.environ["DB_PASSWORD"].encode()).hexdigest())
+"""
+    clustered.component("shop/orders", body)
+    clustered.write("components/shop/orders/component.yaml", "env: [DB_PASSWORD]\n")
+    clustered.pipeline("orders", {"component": "shop/orders", "name": "orders"})
+    clustered.commit()
+    built = clustered.doit("build", "--push", "shop/orders", seconds=BUILD_SECONDS)
+    assert built.code == 0, built.stderr
+    submitter = clustered.at(clustered.root, DAINTREE_ARGO_ENV_SECRET="shop-variables")
+    manifest = manifest_of(submitter, "orders")
+
+    secrets = {"shop-variables": {"DB_PASSWORD": secret}}
+    argo = OneMachineArgo(bucket.access, bucket.name, tmp_path / "pods", secrets=secrets)
+    workflow = argo.run(manifest)
+    [log] = argo.logs.values()
+    assert secret in log
+    digest = hashlib.sha256(secret.encode()).hexdigest().encode()
+    assert outputs(bucket, workflow) == {"orders": {"digest": digest}}
+
+    kubernetes.put("Workflow", workflow)
+    [attempt] = read_status(workflow).tasks["orders"].attempts
+    kubernetes.say(attempt.pod, *log.splitlines())
+    configured = {
+        "KUBECONFIG": str(kubernetes.kubeconfig(tmp_path / "config")),
+        "MASKED_DB_PASSWORD": secret,
+    }
+    record = submitter.doit("record", workflow["metadata"]["name"], env=configured)
+    assert record.code == 0, record.stderr
+    assert "connecting with ***" in submitter.doit("show", "orders:orders").stdout
+    kept = Bucket(f"s3://{bucket.name}", bucket.access)
+    contents = [*kept.get_many(list(kept.sizes())), json.dumps(manifest).encode()]
+    assert not [c for c in contents if isinstance(c, bytes) and secret.encode() in c]
 
 
 def test_the_same_plan_is_the_same_bytes_but_for_its_time_and_is_uploaded_once(

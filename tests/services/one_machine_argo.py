@@ -43,12 +43,13 @@ def docker_run(arguments: list[str]) -> tuple[str, int]:
 
 @dataclass
 class OneMachineArgo:
-    """Runs Workflows whose default artifact repository is a bucket; `directory` holds the pods' volumes."""
+    """Runs Workflows whose default artifact repository is a bucket; `directory` holds the pods' volumes, `secrets` the cluster's Secrets."""
 
     access: S3Access
     bucket: str
     directory: Path
     run_container: Container = docker_run
+    secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     logs: dict[str, str] = field(default_factory=dict)
 
     def run(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,7 +125,9 @@ class OneMachineArgo:
         for artifact in artifacts:
             if not self._load(artifact, volume):
                 return {**node, "phase": "Error", "message": f"NoSuchKey: {artifact['s3']['key']}"}
-        output, code = self.run_container(_docker_arguments(filled, volume, artifacts))
+        output, code = self.run_container(
+            _docker_arguments(filled, volume, artifacts, self.secrets)
+        )
         self.logs[node["id"]] = output
         outputs = [
             self._save(artifact, filled, volume) for artifact in filled["outputs"]["artifacts"]
@@ -185,10 +188,18 @@ def is_retried(attempt: Node, strategy: Mapping[str, Any]) -> bool:
     return False
 
 
-def _docker_arguments(template: Node, volume: Path, artifacts: list[Node]) -> list[str]:
+def _docker_arguments(
+    template: Node,
+    volume: Path,
+    artifacts: list[Node],
+    secrets: Mapping[str, Mapping[str, str]],
+) -> list[str]:
     """The pod as `docker run` takes it: its user, its mounts, its limits, and its words as the kubelet makes them."""
     container = template["container"]
     variables = {v["name"]: v["value"] for v in container["env"] if "value" in v}
+    for variable in container["env"]:
+        if reference := variable.get("valueFrom", {}).get("secretKeyRef"):
+            variables[variable["name"]] = secrets[reference["name"]][reference["key"]]
     mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
     mounts += [_mounted(artifact, volume) for artifact in artifacts]
     for path in mounts:
