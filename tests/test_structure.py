@@ -22,14 +22,14 @@ PACKAGE = TESTS.parent / "tooling" / "daintree"
 LIMITS: dict[str, float] = {
     "modules": 129,
     # For information: a guarantee may cost lines.
-    "lines": 36300,
+    "lines": 36680,
     "lines of the longest module": 500,
-    # 857 edges in all, 99 fewer than with 153 modules: small modules had few of their own.
-    "import edges a module": 6.65,
+    # 864 edges in all, 92 fewer than with 153 modules: small modules had few of their own.
+    "import edges a module": 6.7,
     "modules in import cycles": 0,
-    "modules with a single importer, % of lines": 5.47,
-    "modules with a single importer": 6,
-    "import lines, %": 7.46,
+    "modules with a single importer, % of lines": 6.76,
+    "modules with a single importer": 7,
+    "import lines, %": 7.41,
     "top-level modules and packages": 17,
     "functions of more than 50 lines": 0,
     "lines of a function, 90th percentile": 22,
@@ -41,7 +41,7 @@ LIMITS: dict[str, float] = {
     "docstrings that name no subject": 0,
     "public functions that raise and do not say so, %": 0,
     "public functions that raise and do not say so": 0,
-    "patches, % of tests": 0.95,
+    "patches, % of tests": 0.93,
     "tests that assert nothing": 0,
 }
 

@@ -210,8 +210,8 @@ print("connecting with", os.environ["DB_PASSWORD"])
     record = submitter.doit("record", workflow["metadata"]["name"], env=configured)
     assert record.code == 0, record.stderr
     assert "connecting with ***" in submitter.doit("show", "orders:orders").stdout
-    kept = Bucket(f"s3://{bucket.name}", bucket.access)
-    contents = [*kept.get_many(list(kept.sizes())), json.dumps(manifest).encode()]
+    stored = Bucket(f"s3://{bucket.name}", bucket.access)
+    contents = [*stored.get_many(list(stored.sizes())), json.dumps(manifest).encode()]
     assert not [c for c in contents if isinstance(c, bytes) and secret.encode() in c]
 
 

@@ -116,8 +116,8 @@ def test_the_fault_of_one_repository_is_its_own_whichever_it_is(fault: str) -> N
     assert others == ["d", "d"]
     assert isinstance(error, RegistryError)
     assert error.message.startswith(words.format(served.address))
-    elsewhere = fault in ("moved", "token")
-    assert ("let this machine reach that server" in error.hint) == elsewhere
+    other_server = fault in ("moved", "token")
+    assert ("let this machine reach that server" in error.hint) == other_server
 
 
 def test_a_silent_registry_is_asked_in_one_round_alone() -> None:

@@ -344,5 +344,5 @@ def push_failure(reference: str, host: str, reason: str) -> ImageError:
 def registry_hint(registry: str, reason: str) -> str:
     """The hint for an engine's words about a registry that it cannot use; "" for all others."""
     hints = (hint for sign, hint in _REGISTRY_HINTS if re.search(sign, reason, re.IGNORECASE))
-    asked = re.search(r'\b(?:Get|Head) "?https?://([^/"]+)', reason)
-    return next(hints, "").format(registry, asked[1] if asked else registry)
+    server = re.search(r'\b(?:Get|Head) "?https?://([^/"]+)', reason)
+    return next(hints, "").format(registry, server[1] if server else registry)

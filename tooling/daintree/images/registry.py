@@ -32,7 +32,7 @@ _ACCEPT = ", ".join(MANIFEST_TYPES)
 _DIGEST_HEADER = "docker-content-digest"
 _LOOPBACK = re.compile(r"127(\.\d{1,3}){3}")
 _LINK = re.compile(r'<([^>]+)>\s*;\s*rel="?next')
-_ELSEWHERE = "let this machine reach that server, or ask whoever runs the registry"
+_OTHER_SERVER = "let this machine reach that server, or ask whoever runs the registry"
 _SETTING = "registry in [tool.daintree], or DAINTREE_REGISTRY, says which registry it is"
 
 
@@ -264,7 +264,7 @@ def _translated(host: str, error: Exception, other: str = "") -> RegistryError |
     from http.client import HTTPException
 
     place = f"{other}, where the registry {host} leads to," if other else f"the registry {host}"
-    kind, hint = (RegistryError, _ELSEWHERE) if other else (RegistryUnavailable, _SETTING)
+    kind, hint = (RegistryError, _OTHER_SERVER) if other else (RegistryUnavailable, _SETTING)
     if isinstance(error, ssl.SSLCertVerificationError):
         return RegistryError(
             f"the certificate of {place} is not to be trusted: {error.verify_message}",
