@@ -43,7 +43,7 @@ def docker_run(arguments: list[str]) -> tuple[str, int]:
 
 @dataclass
 class OneMachineArgo:
-    """Runs Workflows whose default artifact repository is a bucket; `directory` holds the pods' volumes, `secrets` the cluster's Secrets."""
+    """Runs Workflows whose default artifact repository is a bucket; `directory` holds the pods' volumes, `secrets` the values of those Secrets that a test is about."""
 
     access: S3Access
     bucket: str
@@ -198,7 +198,8 @@ def _docker_arguments(
     container = template["container"]
     variables = {v["name"]: v["value"] for v in container["env"] if "value" in v}
     for variable in container["env"]:
-        if reference := variable.get("valueFrom", {}).get("secretKeyRef"):
+        reference = variable.get("valueFrom", {}).get("secretKeyRef", {})
+        if reference.get("name") in secrets:
             variables[variable["name"]] = secrets[reference["name"]][reference["key"]]
     mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
     mounts += [_mounted(artifact, volume) for artifact in artifacts]
