@@ -88,7 +88,7 @@ def test_without_an_absolute_home_the_account_s_own_counts(home: dict[str, str])
 def test_a_tilde_without_a_home_is_said_with_its_setting(tmp_path: Path) -> None:
     error = complaint(tmp_path, 'store = "~nobody-of-this-name/store"')
     assert error.message == (
-        "~nobody-of-this-name/store: there is no user 'nobody-of-this-name' with a home directory"
+        "pyproject.toml: store: ~nobody-of-this-name/store: there is no user 'nobody-of-this-name' with a home directory"
     )
     assert configured(tmp_path, 'store = "./~kept"').store == str(tmp_path / "~kept")
 

@@ -46,8 +46,9 @@ def test_the_snapshot_with_pins_and_labels(monorepo: Monorepo, tmp_path: Path) -
     assert (build.platform, dict(build.build_args)) == ("linux/arm64", {"WHAT": "this"})
     with tarfile.open(fileobj=io.BytesIO(build.context)) as archive:
         assert [member.name for member in archive if member.isfile()] == [
-            ".dockerignore",
+            # Before all others: Docker's command takes what begins a context for one.
             "Dockerfile",
+            ".dockerignore",
             "component.yaml",
             "io/__init__.py",
             "main.py",

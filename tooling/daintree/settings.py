@@ -405,6 +405,8 @@ def _value_of(
         return setting.default_value(environ), "default"
     try:
         return setting.read(given, base), origin
+    except SettingsError as error:
+        raise SettingsError(f"{place}: {error.message}", hint=error.hint) from None
     except ValueError as error:
         raise SettingsError(f"{place}: {error}, got {given!r}", hint=setting.help) from None
 

@@ -52,7 +52,7 @@ def test_a_download_that_breaks_off_is_not_kept(server: Server, store: Store) ->
     url = server.serve("/a.json", CONTENT, headers=ETAG, length=len(CONTENT) + 5)
     error = complaint(url, store)
     assert error.message == f"the source {url} broke off after 9 of 14 bytes"
-    assert error.hint == "run again"
+    assert error.hint.startswith("the server sends no part of the file: ")
     assert store.source_path(digest_of("a.json")) is None
     assert at(url, store).identify().digest is None
 
