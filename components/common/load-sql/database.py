@@ -24,7 +24,8 @@ def connected(text: str, name: str) -> Iterator[Execute]:
     """
     url, hint = parse(text), "is the database there, and the URL right?"
     try:
-        engine = create_engine(url)
+        # JSON stays the text that the database gives: Python's floats would change its numbers.
+        engine = create_engine(url, json_deserializer=bytes.decode)
         with engine.connect() as connection:
             hint = "run it by hand; what Python has no value for can be cast to text"
             if engine.name == "postgresql":
