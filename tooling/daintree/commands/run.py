@@ -315,9 +315,11 @@ class Run(AtProject, DoitRun):  # type: ignore[misc]
                 run.events.end()
                 run.remember()
                 complete |= {run.plan.pipeline.name} if run.is_complete else set()
-                if run.is_complete and wanted.json:
+                # Of a sweep, the combinations that have their output; of another run, all or nothing.
+                shown = run.is_complete or (run.plan.combinations and run.results)
+                if shown and wanted.json:
                     print_json(run_as_json(run))
-                elif run.is_complete or (run.plan.combinations and run.results):
+                elif shown:
                     print(run_summary(run, time.perf_counter() - began))
                     print_sweep(run, params["metric"], lowest=params["lowest"])
         return 1 if code else 0
