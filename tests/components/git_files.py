@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from daintree.components.tree import EXECUTABLE, REGULAR, SYMLINK, Entry, WorkingTree
+from daintree.components.entries import EXECUTABLE, REGULAR, SYMLINK, Entry
+from daintree.components.tree import WorkingTree
 
 if TYPE_CHECKING:
     from tests.conftest import Monorepo

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from daintree.components.affected import CommitTree
+from daintree.components.entries import SUBMODULE, Entry
 from daintree.components.git import head
-from daintree.components.tree import SUBMODULE, Entry, WorkingTree
+from daintree.components.tree import WorkingTree
 from daintree.errors import GitError
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from daintree.components.tree import EXECUTABLE, REGULAR, WorkingTree
+from daintree.components.entries import EXECUTABLE, REGULAR
+from daintree.components.tree import WorkingTree
 from tests.components.git_files import DIRECTORY, FILE, NAMES, files, on_disk
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from daintree.components.tree import SUBMODULE, WorkingTree
+from daintree.components.entries import SUBMODULE
+from daintree.components.tree import WorkingTree
 from daintree.errors import GitError
 from tests.components.git_files import DIRECTORY, FILE, NAMES, files, on_disk
 

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daintree.components.tree import Entry, WorkingTree
+from daintree.components.entries import Entry
+from daintree.components.tree import WorkingTree
 from daintree.errors import GitError
 from tests.components.git_files import DIRECTORY, FILE
 from tests.components.test_tree_situations import MAIN, SITUATIONS, project
@@ -137,6 +138,30 @@ def test_an_intended_file_that_is_gone(project: Monorepo) -> None:
     new = project.write("components/a/new", "new\n")
     project.git("add", "--intent-to-add", new)
     new.unlink()
+    assert_alike(project.root)
+
+
+def test_what_changed_is_added_to_an_index_of_its_own(project: Monorepo, tmp_path: Path) -> None:
+    project.write(MAIN, "print(2)\n")
+    project.write("components/a/new", "new\n")
+    tree, before = started(project.root), (project.root / ".git/index").read_bytes()
+    entries = {entry.path: entry for entry in tree.files("components")}
+    assert tree.content(entries["components/a/new"]) == b"new\n"
+    indexes = (tmp_path / "home/.cache/daintree/git").glob("*/index.*")
+    assert [i.read_bytes() for i in indexes if i.suffix != ".changed"] == [before]
+    assert_alike(project.root)
+
+
+def test_more_changes_than_are_worth_an_index_of_their_own(project: Monorepo) -> None:
+    for number in range(201):
+        project.write(f"components/a/{number}", f"{number}\n")
+    assert_alike(project.root)
+
+
+def test_a_directory_that_has_become_a_link(project: Monorepo) -> None:
+    shutil.rmtree(project.root / "components/a")
+    project.write("components/b/main.py", "print(1)\n")
+    (project.root / "components/a").symlink_to("b")
     assert_alike(project.root)
 
 

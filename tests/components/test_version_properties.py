@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daintree.components.tree import EXECUTABLE, REGULAR, Entry
+from daintree.components.entries import EXECUTABLE, REGULAR, Entry
 from daintree.components.version import Sources
 
 NAMES = st.text(

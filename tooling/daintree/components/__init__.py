@@ -6,6 +6,7 @@ from daintree.components.dockerfile import (
     with_pins,
     with_platform,
 )
+from daintree.components.entries import TOP
 from daintree.components.source import (
     DOCKERFILE,
     ENTRYPOINT,
@@ -21,7 +22,7 @@ from daintree.components.source import (
     is_component,
     read_description,
 )
-from daintree.components.tree import TOP, WorkingTree
+from daintree.components.tree import WorkingTree
 from daintree.components.version import (
     ComponentVersion,
     VersionedFile,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from daintree.components.entries import ATTRIBUTES, TOP, Differences, Entry, at_or_below, is_covered
 from daintree.components.git import resolve_commit
 from daintree.components.history import Base, choose_base, unknown_revision
 from daintree.components.source import (
@@ -27,15 +28,7 @@ from daintree.components.source import (
     places,
     specification,
 )
-from daintree.components.tree import (
-    ATTRIBUTES,
-    TOP,
-    Differences,
-    Entry,
-    WorkingTree,
-    at_or_below,
-    is_covered,
-)
+from daintree.components.tree import WorkingTree
 from daintree.components.version import (
     ComponentVersion,
     Sources,

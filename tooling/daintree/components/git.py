@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -65,6 +66,7 @@ _SETTINGS = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.splitIndex=false",
+    "core.untrackedCache=false",
     "core.ignoreStat=false",
     "core.safecrlf=false",
     "core.checkStat=default",
@@ -207,6 +209,12 @@ class Repository(msgspec.Struct, frozen=True, kw_only=True):
     def is_detached(self) -> bool:
         """True when no branch is checked out."""
         return not (self.git_directory / "HEAD").read_bytes().startswith(b"ref:")
+
+    @property
+    def folds_case(self) -> bool:
+        """True where git may take a name for one that the index has in other letters."""
+        config = (self.common_directory / "config").read_bytes()
+        return sys.platform == "darwin" or b"ignorecase" in config.lower()
 
     @property
     def origin_url(self) -> str:

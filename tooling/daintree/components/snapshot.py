@@ -19,8 +19,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from daintree.components.entries import EXECUTABLE, REGULAR, SYMLINK
 from daintree.components.git import FLAGS, attempt
-from daintree.components.tree import EXECUTABLE, REGULAR, SYMLINK
 from daintree.components.version import ComponentVersion, VersionedFile
 from daintree.errors import VersionError, check_writable
 

@@ -13,8 +13,8 @@ from typing import Protocol
 
 import msgspec
 
+from daintree.components.entries import REGULAR, SUBMODULE, SYMLINK, TOP, Entry
 from daintree.components.git import blob_id
-from daintree.components.tree import REGULAR, SUBMODULE, SYMLINK, TOP, Entry
 from daintree.errors import SpecError, VersionError
 from daintree.spec.component import ComponentSpec, read_component
 

@@ -1,6 +1,7 @@
 """The files of a project as git would commit them now, and as a commit has them.
 
 git computes both: `git add --all` is applied to a copy of the repository's index, new blobs go to a private object directory.
+For a tree that is begun early `git status` tells what differs from that index, and only this is added, to an index of its own.
 The repository is never written to, and no copy lives on: a version would depend on what this clone did before.
 """
 
@@ -10,14 +11,24 @@ import os
 import re
 import weakref
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple
 
-import msgspec
-
+from daintree.components.entries import (
+    ATTRIBUTES,
+    STATUS,
+    SUBMODULE,
+    TOP,
+    Differences,
+    Entry,
+    at_or_below,
+    changed_paths,
+    is_covered,
+    read_differences,
+)
 from daintree.components.git import (
     FLAGS,
     Blobs,
@@ -35,12 +46,10 @@ from daintree.components.git import (
 from daintree.errors import GitError
 from daintree.process import Finished, Running
 
-REGULAR, EXECUTABLE, SYMLINK, SUBMODULE = "100644", "100755", "120000", "160000"
-TOP = "components"
-ATTRIBUTES = ".gitattributes"
 LARGE = 100_000_000
 
 _MOST_PATHS = 30
+_MOST_CHANGES = 200
 _NO_COMMIT = r"(?m)^error: '(.+?)/?' does not have a commit checked out$"
 _UNREADABLE = r"(?m)^error: open\(\"(.+)\"\): (.+)$"
 _NO_FILE = r"(?m)^error: (.+): can only add regular files"
@@ -53,29 +62,17 @@ _COMPARE = (
 )
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One file: its path below the project's root, its mode and blob id as git writes them."""
-
-    path: str
-    mode: str
-    blob: str
-
-
-Differences = dict[str, tuple[Entry | None, Entry | None]]
-
-
-class _Started(msgspec.Struct, frozen=True):
-    """Three programs that look at a working tree's paths; `arguments` are those of the first."""
+class _Started(NamedTuple):
+    """Three programs that look at a working tree's paths, and the names of files to look for meanwhile."""
 
     paths: list[str]
     names: Sequence[str]
-    arguments: tuple[str, ...]
-    addition: Running
+    status: Running
     listing: Running
     comparison: Running
 
     def stop(self) -> None:
-        for running in (self.addition, self.listing, self.comparison):
+        for running in (self.status, self.listing, self.comparison):
             running.stop()
 
 
@@ -95,6 +92,8 @@ class WorkingTree:
         self._records: list[bytes] = []
         self._named: dict[str, set[str]] = {}
         self._compared: dict[tuple[str, int], Differences] = {}
+        # What the copy of the index has otherwise: its entry, and that of the file on disk.
+        self._changes: Differences = {}
         self._started: _Started | None = None
         # Counts how often git has looked at the files.
         self.readings = 0
@@ -116,28 +115,26 @@ class WorkingTree:
     def start(self, directories: Iterable[str], names: Sequence[str] = ()) -> None:
         """Ask git for these directories or files now; the first question about the tree waits for its answers.
 
-        Beside `add`, git lists the index as it was and compares it with HEAD. A comparison afterwards mends that list sooner
-        than git would make another. Files with these names are looked for meanwhile.
+        `git status` does not write an index of all files, and beside it git lists the index and compares it with HEAD: hardly
+        anything is left to be done after it. Files with these names are looked for meanwhile.
         """
         self._settle()
         self.load(directories)
-        if self._covered == self._loaded or not self.repository.head:
+        if self._covered == self._loaded or self._excluded or not self.repository.head:
             return
         self._loaded = {*self._covered}
         paths = self._prepare()
-        original = self._index_before()
-        addition = self._addition(self._present(paths))
-        comparison = self._comparison(self.repository.head)
-        before = {**self._variables, "GIT_INDEX_FILE": original}
         self._started = _Started(
             paths,
             names,
-            addition,
-            start(self.root, *addition, env=self._patterns),
-            start(self.root, *FLAGS, *_LIST, *paths, env=before),
-            start(self.root, *FLAGS, *comparison, env=before),
+            self._start(*self._storage, *STATUS, *paths, *self._above()),
+            self._start(*_LIST, *paths),
+            self._start(*self._comparison(self.repository.head)),
         )
         weakref.finalize(self, self._started.stop)
+
+    def _start(self, *arguments: str) -> Running:
+        return start(self.root, *FLAGS, *arguments, env=self._variables)
 
     @property
     def objects(self) -> Path:
@@ -154,8 +151,7 @@ class WorkingTree:
     def files(self, directory: str) -> list[Entry]:
         """Return the files at or below `directory`, sorted by path."""
         self._ensure(directory)
-        below = os.fsencode(directory)
-        entries = [self._entry(record) for record in at_or_below(self._records, below, self._path)]
+        entries = [self._entry(record) for record in self._at(directory)]
         nested = [
             Entry(path, SUBMODULE, "") for path in self._nested if is_covered({directory}, path)
         ]
@@ -214,7 +210,7 @@ class WorkingTree:
 
     def _compare(self, commit: str) -> Differences:
         against = commit or self._git("hash-object", "-t", "tree", "/dev/null").decode().strip()
-        return _differences(self._git(*self._comparison(against)))
+        return self._with_changes(read_differences(self._git(*self._comparison(against))))
 
     def _comparison(self, commit: str) -> tuple[str, ...]:
         relative = ("--relative",) if self.repository.prefix else ()
@@ -239,7 +235,7 @@ class WorkingTree:
     def _open(self, repository: Repository) -> None:
         self._objects = Objects(repository)
         index = self._objects.directory / f"index.{os.urandom(6).hex()}"
-        for suffix in ("", ".before", ".base"):
+        for suffix in ("", ".changed", ".base"):
             weakref.finalize(self, Path(f"{index}{suffix}").unlink, missing_ok=True)
         self._variables = {
             "GIT_INDEX_FILE": os.fspath(index),
@@ -247,6 +243,8 @@ class WorkingTree:
         }
         # The length of what is listed of a file before its path.
         self._offset = len("H 100644  0\t") + (64 if repository.algorithm == "sha256" else 40)
+        # What git-lfs takes in stays out of the repository too; what that has is found through the alternates.
+        self._storage = ("-c", f"lfs.storage={self._objects.directory / 'lfs'}")
         self._patterns = {**self._variables, "GIT_LITERAL_PATHSPECS": "0"}
         self._blobs = Blobs(self.root, self._variables)
 
@@ -270,6 +268,7 @@ class WorkingTree:
         if (self.root / TOP).is_symlink():
             raise GitError(f"{TOP} is a link", hint="put the components into the project itself")
         self.readings += 1
+        self._changes = {}
         self._copy_index(Path(self._variables["GIT_INDEX_FILE"]))
         return self._paths()
 
@@ -279,38 +278,69 @@ class WorkingTree:
         if not started:
             return
         listing, comparison = started.listing.finish(), started.comparison.finish()
-        is_whole = not listing.code and not comparison.code and self._is_plain(listing.stdout)
-        before = _differences(comparison.stdout) if is_whole else {}
-        if is_whole:
+        is_plain = not listing.code and not comparison.code and self._is_plain(listing.stdout)
+        if is_plain:
             self._find(started.names)
-        is_added = self._is_added(started.addition.finish(), started.arguments)
-        if not is_added:
-            self._add(self._present(started.paths))
-        if is_added and is_whole and not self._gone(started.paths):
-            self._update(before, self.differences(self.repository.head), {*started.paths})
         else:
+            started.status.stop()
+        status = started.status.finish()
+        if is_plain and self._take_in(changed_paths(self.repository, status)):
+            before = read_differences(comparison.stdout)
+            self._compared[self.repository.head, self.readings] = self._with_changes(before)
+        else:
+            self._add(self._present(started.paths))
             self._list(started.paths)
 
-    def _update(self, before: Differences, after: Differences, covered: Collection[str]) -> None:
-        """Bring the list up to date; the differences are HEAD's from the index before and after files were added."""
-        changed = [
-            path
-            for path in before.keys() | after.keys()
-            if before.get(path) != after.get(path) and is_covered(covered, path)
-        ]
-        for path in changed:
-            name = os.fsencode(path)
+    def _take_in(self, paths: Sequence[str] | None) -> bool:
+        """Bring the list up to date with changed files, which are added to an index of their own; False where git refuses them."""
+        new = self._added(paths) if paths else {}
+        if paths is None or new is None or len(paths) > _MOST_CHANGES:
+            return False
+        for path in paths:
+            name, entry = os.fsencode(path), new.get(path)
             at = bisect_left(self._records, name, key=self._path)
-            present = at < len(self._records) and self._path(self._records[at]) == name
-            entry = after[path][1] if path in after else before[path][0]
-            new = [f"H {entry.mode} {entry.blob} 0\t".encode() + name] if entry else []
-            self._records[at : at + present] = new
-            paths = self._named.get(path.rpartition("/")[2], set())
-            paths.add(path) if entry else paths.discard(path)
+            old = [record for record in self._records[at : at + 1] if self._path(record) == name]
+            line = [f"H {entry.mode} {entry.blob} 0\t".encode() + name] if entry else []
+            self._records[at : at + len(old)] = line
+            named = self._named.get(path.rpartition("/")[2], set())
+            named.add(path) if entry else named.discard(path)
+            self._changes[path] = (self._entry(old[0]) if old else None, entry)
+        return True
+
+    def _added(self, paths: Sequence[str]) -> Mapping[str, Entry] | None:
+        """Return what the files at these paths become in the index, by path; None where git refuses one."""
+        index = f"{self._variables['GIT_INDEX_FILE']}.changed"
+        Path(index).unlink(missing_ok=True)
+        variables = {**self._patterns, "GIT_INDEX_FILE": index}
+        known = [record for path in paths for record in self._at(path)]
+        if known:
+            self._put(known, variables)
+        finished = attempt(self.root, *self._addition(paths), env=variables)
+        if finished.code or finished.stderr:
+            return None
+        self._measure(finished.stdout)
+        listed = records(git(self.root, *FLAGS, *_LIST, env=variables))
+        return {entry.path: entry for entry in map(self._entry, listed)}
+
+    def _put(self, entries: Iterable[bytes], variables: Mapping[str, str]) -> None:
+        """Put entries, as they are listed, into an index anew: without flags, and without times to be taken for unchanged."""
+        prefix = self.repository.prefix
+        lines = [entry[2 : self._offset] + prefix + self._path(entry) + b"\0" for entry in entries]
+        command = (*FLAGS, "update-index", "-z", "--index-info")
+        git(self.root, *command, stdin=b"".join(lines), env=variables)
+
+    def _with_changes(self, before: Differences) -> Differences:
+        """Return the differences of a commit from the tree; `before` are those from the index."""
+        both = {**before}
+        for path, (old, new) in self._changes.items():
+            both[path] = (before[path][0] if path in before else old, new)
+        return {path: pair for path, pair in both.items() if pair[0] != pair[1]}
 
     def _present(self, paths: Iterable[str]) -> list[str]:
-        above = ["../" * (level + 1) + ATTRIBUTES for level in range(self.repository.levels)]
-        return [path for path in (*paths, *above) if os.path.lexists(self.root / path)]
+        return [p for p in (*paths, *self._above()) if os.path.lexists(self.root / p)]
+
+    def _above(self) -> list[str]:
+        return ["../" * (level + 1) + ATTRIBUTES for level in range(self.repository.levels)]
 
     def _paths(self) -> list[str]:
         wanted = sorted(self._loaded)
@@ -363,9 +393,7 @@ class WorkingTree:
         specs = [f":(literal){path}" for path in paths]
         specs += [f":(exclude,literal){path}" for path in sorted(self._nested)]
         specs += [f":(exclude,glob){pattern}" for pattern in sorted(self._excluded)]
-        # What git-lfs takes in stays out of the repository too; what that has is found through the alternates.
-        storage = f"lfs.storage={self.objects / 'lfs'}"
-        return (*FLAGS, "-c", storage, "add", "--all", "--sparse", "--verbose", "--", *specs)
+        return (*FLAGS, *self._storage, "add", "--all", "--sparse", "--verbose", "--", *specs)
 
     def _is_added(self, finished: Finished, arguments: Iterable[str]) -> bool:
         """Return False where git has added nothing at all, as one nested repository has no commit: it is left out next time."""
@@ -428,10 +456,8 @@ class WorkingTree:
         flagged += [r for r in skipped if os.path.lexists(os.path.join(root, self._path(r)))]
         if flagged:
             # Not by --no-assume-unchanged: git takes a flagged file's time for one that it has looked at, and would miss
-            # an edit in the second in which the file was committed. A new entry has neither flag nor time.
-            prefix = self.repository.prefix
-            new = [r[2 : self._offset] + prefix + self._path(r) + b"\0" for r in flagged]
-            self._git("update-index", "-z", "--index-info", stdin=b"".join(new))
+            # an edit in the second in which the file was committed.
+            self._put(flagged, self._variables)
         # A path in conflict that is not added has up to three records.
         first = {self._path(record): record for record in reversed(listed)}
         self._records = [first[path] for path in sorted(first)]
@@ -442,13 +468,17 @@ class WorkingTree:
         self._records, self._named = records(output), {}
         return output.count(b"\0H ") + output.startswith(b"H ") == len(self._records)
 
+    def _at(self, path: str) -> list[bytes]:
+        """What is listed at or below a path."""
+        return at_or_below(self._records, os.fsencode(path), self._path)
+
     def _gone(self, paths: Sequence[str]) -> list[str]:
         """The paths that are tracked, wanted and not on disk: git can be asked to add what it knows."""
         missing = [path for path in paths if not os.path.lexists(self.root / path)]
         return [
             path
             for path in missing
-            for record in at_or_below(self._records, os.fsencode(path), self._path)[:1]
+            for record in self._at(path)[:1]
             if not record.startswith((b"S", b"s"))
         ]
 
@@ -461,36 +491,3 @@ class WorkingTree:
             mode=record[2:8].decode("ascii"),
             blob=record[9 : self._offset - 3].decode("ascii"),
         )
-
-
-def is_covered(directories: Collection[str], path: str) -> bool:
-    """Return True when one of the directories is `path` or holds it."""
-    while path:
-        if path in directories:
-            return True
-        path = path.rpartition("/")[0]
-    return False
-
-
-def _differences(output: bytes) -> Differences:
-    """Return what `git diff-index --raw -z` prints."""
-    fields = iter(records(output))
-    entries: Differences = {}
-    for facts in fields:
-        path = os.fsdecode(next(fields))
-        old_mode, mode, old_blob, blob, _ = facts.decode("ascii").removeprefix(":").split(" ")
-        old = Entry(path, old_mode, old_blob) if int(old_mode) else None
-        entries[path] = (old, Entry(path, mode, blob) if int(mode) else None)
-    return entries
-
-
-T = TypeVar("T")
-
-
-def at_or_below(items: Sequence[T], directory: bytes, path_of: Callable[[T], bytes]) -> list[T]:
-    """The items whose path is `directory` or lies in it; `items` are sorted by path."""
-    start = bisect_left(items, directory + b"/", key=path_of)
-    end = bisect_left(items, directory + b"0", lo=start, key=path_of)
-    exact = bisect_left(items, directory, hi=start, key=path_of)
-    own = items[exact : exact + 1] if exact < start and path_of(items[exact]) == directory else ()
-    return [*own, *items[start:end]]

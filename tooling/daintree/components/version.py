@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from daintree.components.dockerfile import base_images, python_of_image, with_platform
+from daintree.components.entries import TOP, Entry
 from daintree.components.git import blob_id, ignored_by
 from daintree.components.source import (
     DOCKERFILE,
@@ -39,7 +40,7 @@ from daintree.components.source import (
     read_source,
     specification,
 )
-from daintree.components.tree import LARGE, TOP, Entry, WorkingTree
+from daintree.components.tree import LARGE, WorkingTree
 from daintree.digest import Plain, digest_record
 from daintree.errors import DaintreeError, SpecError, UsageError, VersionError
 from daintree.spec.component import ComponentSpec
