@@ -8,16 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from oracle import (
-    Clone,
-    Place,
-    Tally,
-    Values,
-    attack_places,
-    expected,
-    forget_cache,
-    random_values,
-)
+from oracle import Clone, Place, Tally, Values, attack_places, expected, forget_cache, random_values
 from projects import PIPELINE
 
 STAGES = 3

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
+from daintree.commands.command import DaintreeCommand, option, print_json, shared
 
 
 def test_json_is_alone_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,11 +21,10 @@ class Greet(DaintreeCommand):
 
     doc_purpose = "greet"
     doc_usage = "NAME [OTHER] [--json]"
-    cmd_options = (JSON_OPTION, option("set", "a value", type=list))
+    cmd_options = (*shared("json"), option("set", "a value", type=list))
     names = (1, 2)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int | None:
-        """Print the arguments."""
         print(names, options["set"], options["json"])
         return 7 if options["json"] else None
 

@@ -9,7 +9,7 @@ from doit.cmdparse import CmdOption
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daintree.commands.command import JSON_OPTION, AnyOrderParse, option, typed_arguments
+from daintree.commands.command import AnyOrderParse, option, shared, typed_arguments
 from daintree.errors import UsageError
 
 OPTIONS = [
@@ -17,7 +17,7 @@ OPTIONS = [
     option("source", "a path"),
     option("limit", "how many", type=int, short="l"),
     option("keep_going", "go on", type=bool, short="k", inverse="stop"),
-    JSON_OPTION,
+    *shared("json"),
 ]
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from daintree.images.reference import VERSION_LABEL
+from daintree.images.registry import VERSION_LABEL
 from tests.e2e.projects import DOIT, Project
 from tests.services.availability import unavailable
 

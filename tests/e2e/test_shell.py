@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.projects import Finished
 
-from daintree.images.reference import COMPONENT_LABEL
+from daintree.images.registry import COMPONENT_LABEL
 from tests.e2e.projects import DOIT, Project
 from tests.services.engine import remove_images
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from daintree.images.reference import VERSION_LABEL, version_tag
+from daintree.images.registry import VERSION_LABEL, version_tag
 from daintree.store.bucket import Bucket
 from tests.argo.in_cluster import moved, pod_of
 from tests.argo.workflows import Node, at, exit_handler, pod, retried

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from daintree.errors import RegistryError
-from daintree.images.reference import Repository
-from daintree.images.registry import RegistryClient
+from daintree.images.registry import RegistryClient, Repository
 from tests.services.faulty_registry import Script, answering
 
 

@@ -13,7 +13,7 @@ from daintree.components import ComponentVersion
 from daintree.digest import short
 from daintree.errors import ImageError, SettingsError
 from daintree.images.image_versions import component_images
-from daintree.images.reference import VERSION_LABEL
+from daintree.images.registry import VERSION_LABEL
 from daintree.settings import Settings, read_settings
 from tests.argo.conftest import digest
 from tests.component_version import component_version

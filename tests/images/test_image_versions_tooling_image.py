@@ -15,8 +15,7 @@ from daintree.components import TOOLING as NAME
 from daintree.errors import DaintreeError, ImageError, RegistryError, SettingsError, UsageError
 from daintree.images.build import Request, Result, build_images
 from daintree.images.image_versions import tooling_image
-from daintree.images.reference import Repository
-from daintree.images.registry import RegistryClient
+from daintree.images.registry import RegistryClient, Repository
 from daintree.settings import Settings, read_settings
 from tests.services.engine import remove_images
 

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 import pytest
 
 from daintree.errors import RegistryError, RegistryUnavailable
-from daintree.images.reference import Repository
 from daintree.images.registry import (
     INDEX_TYPES,
     THREADS,
     ImageConfig,
     Manifest,
     RegistryClient,
+    Repository,
     is_loopback,
     open_registry,
 )

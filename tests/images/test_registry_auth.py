@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from daintree.errors import RegistryError
-from daintree.images.reference import Repository
-from daintree.images.registry import RegistryClient
+from daintree.images.registry import RegistryClient, Repository
 from tests.images.conftest import fault
 from tests.services.bare_image import CONFIG, manifest_of
 from tests.services.faulty_registry import Reply, answering, as_json

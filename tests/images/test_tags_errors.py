@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from daintree.errors import RegistryUnavailable
-from daintree.images.reference import Repository
-from daintree.images.registry import RegistryClient
+from daintree.images.registry import RegistryClient, Repository
 from daintree.images.tags import Candidate, ImageLabelCache, Published, published, tag_errors
 from tests.component_version import component_version
 from tests.services.faulty_registry import Reply, answering

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from daintree.errors import ArtifactDamaged, UsageError
-from daintree.pages.output import MARKDOWN_BYTES
 from daintree.pages.project import Project
+from daintree.pages.runs import MARKDOWN_BYTES
 from daintree.pages.site import Site
 from daintree.store.records import InputRecord
 from tests.conftest import Monorepo

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from daintree.errors import EngineError, StageFailed
-from daintree.images.reference import OWNER_LABEL, RUN_LABEL
+from daintree.images.registry import OWNER_LABEL, RUN_LABEL
 from daintree.runners.container import Capacity, container_of, this_process, write_owner
 from daintree.runners.docker import DockerRunner, _capacity, _created, remove_orphans
 from daintree.runners.runner import Job, Prepared

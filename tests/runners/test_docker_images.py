@@ -15,7 +15,7 @@ from daintree.components import ComponentVersion
 from daintree.errors import ImageError
 from daintree.images.builders import BuildInput, ClassicBuilder
 from daintree.images.engine import Engine
-from daintree.images.reference import COMPONENT_LABEL, VERSION_LABEL
+from daintree.images.registry import COMPONENT_LABEL, VERSION_LABEL
 from daintree.runners.docker import ensure_image
 from daintree.runners.runner import Prepared
 from daintree.settings import Settings, read_settings

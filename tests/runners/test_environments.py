@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 import pytest
 
-from daintree.commands.gc import is_in_use
 from daintree.errors import EnvironmentFailed
 from daintree.process import capture
 from daintree.runners.environments import (
@@ -20,6 +19,7 @@ from daintree.runners.environments import (
     Environments,
     find_python,
     installed_size,
+    is_in_use,
 )
 from daintree.runners.runner import (
     bytecode_directory,

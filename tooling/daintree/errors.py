@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
@@ -225,3 +225,19 @@ def from_os_error(error: OSError, subject: str = "") -> DaintreeError:
     return DaintreeError(
         f"{place}: {cause}" if place else cause, hint=_OS_HINTS.get(error.errno or 0, "")
     )
+
+
+MOST_NAMES = 12
+
+
+def nearest(name: str, known: Sequence[str], *, otherwise: str = "") -> str:
+    """A hint such as "did you mean 'train'?"; else `otherwise`, or else the names there are; "" when there are none."""
+    import difflib
+
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    if otherwise or not known:
+        return otherwise
+    more = ", …" if len(known) > MOST_NAMES else ""
+    return "there are: " + ", ".join(sorted(known)[:MOST_NAMES]) + more

@@ -82,11 +82,7 @@ class Running:
         """Start it without input. Raises OSError as starting it does."""
         self._stdout, self._stderr = _scratch_file(), _scratch_file()
         self._process = subprocess.Popen(
-            arguments,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=self._stdout,
-            stderr=self._stderr,
+            arguments, env=env, stdin=subprocess.DEVNULL, stdout=self._stdout, stderr=self._stderr
         )
 
     def finish(self) -> Finished:

@@ -18,8 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from daintree import __version__
-from daintree.errors import SettingsError, UsageError
-from daintree.terminal import nearest
+from daintree.errors import SettingsError, UsageError, nearest
 
 _SEGMENT = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
 # Patterns are compiled where they are first used: most commands need none of them.
@@ -440,8 +439,7 @@ def find_project(start: Path) -> Path:
         if (directory / "dodo.py").is_file():
             return directory
     raise UsageError(
-        f"there is no dodo.py in {start} or above it",
-        hint="change into a project first",
+        f"there is no dodo.py in {start} or above it", hint="change into a project first"
     )
 
 

@@ -168,19 +168,3 @@ def erase(stream: TextIO, above: int = 0) -> None:
     # No text may hold such a sequence, so that a screen would escape it.
     raw = getattr(stream, "raw", stream)
     raw.write(f"\033[{above}F\033[J" if above else "\r\033[K")
-
-
-MOST_NAMES = 12
-
-
-def nearest(name: str, known: Sequence[str], *, otherwise: str = "") -> str:
-    """A hint such as "did you mean 'train'?"; else `otherwise`, or else the names there are; "" when there are none."""
-    import difflib
-
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    if otherwise or not known:
-        return otherwise
-    more = ", …" if len(known) > MOST_NAMES else ""
-    return "there are: " + ", ".join(sorted(known)[:MOST_NAMES]) + more

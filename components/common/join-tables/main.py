@@ -52,7 +52,6 @@ def main(*, input: Path, output: Path, left: str, right: str, keys: str, kind: s
     written = write_table(output / "records.csv", map(joined, read_chunks(leading)))
     counts = f"rows without a partner: {alone} of {left}, {(~met).sum()} of {right}"
     if not written:
-        (output / "records.csv").unlink()
         raise StageError("no row is left", counts)
     print(f"rows: {written}; {counts}", file=sys.stderr)
 

@@ -24,8 +24,7 @@ def connected(text: str, name: str) -> Iterator[Execute]:
     """
     url, hint = parse(text), "is the database there, and the URL right?"
     try:
-        # JSON stays the text that the database gives: Python's floats would change its numbers.
-        engine = create_engine(url, json_deserializer=bytes.decode)
+        engine = create_engine(url)
         with engine.connect() as connection:
             hint = "run it by hand; what Python has no value for can be cast to text"
             if engine.name == "postgresql":

@@ -31,7 +31,6 @@ def main(*, input: Path, output: Path, url_variable: str, null: str, max_unorder
             frames = iter([in_order(frames, max_unordered, path.name)])
         written = write_table(output / "records.csv", frames)
     if not written:
-        (output / "records.csv").unlink()
         raise StageError(f"{path.name}: the query gives no row", "run it by hand")
     print(f"records: {written}", file=sys.stderr)
 

@@ -10,7 +10,7 @@ def text_of(value: object) -> str | None:
 
     A decimal keeps its digits and never has an exponent, a float has the fewest digits that give it
     back, a time six digits of a second, a time with a zone stands in UTC, bytes are hexadecimal,
-    lists compact JSON.
+    lists and objects compact JSON.
     """
     if value is None or isinstance(value, str):
         return value
@@ -27,6 +27,6 @@ def text_of(value: object) -> str | None:
         return value.isoformat()
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value).hex()
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | dict):
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=text_of)
     return str(value)

@@ -26,7 +26,7 @@ def main(*, input: Path, output: Path, **given: Any) -> None:
     if not delimiter or {*delimiter} & {*'\r\n"'}:
         raise StageError(f"--delimiter: {delimiter!r} is none", "such as ',', tab or '::'")
     try:
-        b"a".decode(given["encoding"], "ignore")
+        "".encode(given["encoding"])
     except (LookupError, ValueError) as error:
         raise StageError(f"--encoding: {error}", "such as utf-8, latin-1, cp1252") from None
     encoding = codecs.lookup(given["encoding"]).name

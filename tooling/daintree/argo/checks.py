@@ -264,7 +264,6 @@ def _s3_of(configuration: Object) -> Mapping[str, Any]:
 
 
 def _secret(cluster: Cluster, namespace: str, name: str, keys: tuple[str, ...]) -> str:
-    """Check the secret's keys; their values are neither kept nor said."""
     given = _object(cluster, "Secret", namespace, name).get("data") or {}
     empty = [key for key in keys if not given.get(key)]
     if empty:

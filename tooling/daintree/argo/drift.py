@@ -34,7 +34,7 @@ _SPEC_FREE = _SCHEDULING | {
     *("workflowMetadata", "workflowTemplateRef", "artifactRepositoryRef", "templateDefaults"),
 }
 _TEMPLATE_FREE = _SCHEDULING | {
-    *("annotations", "failFast", "metadata", "pendingTimeout", "priorityClassName", "timeout"),
+    *("annotations", "failFast", "metadata", "pendingTimeout", "priorityClassName", "timeout")
 }
 _CONTAINER_FREE = frozenset(
     (

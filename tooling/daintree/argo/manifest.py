@@ -184,12 +184,10 @@ def empty_volumes(volumes: Iterable[str]) -> list[Manifest]:
 
 
 def mounts(volumes: Mapping[str, str]) -> list[Manifest]:
-    """The mounts of a container's volumes."""
     return [{"name": name, "mountPath": path} for name, path in volumes.items()]
 
 
 def environment(variables: Mapping[str, str]) -> list[Manifest]:
-    """Variables, sorted by name."""
     return [{"name": name, "value": value} for name, value in sorted(variables.items())]
 
 
@@ -217,7 +215,6 @@ def secret_environment(secret: str, keys: Mapping[str, str], **more: bool) -> li
 
 
 def store_secret(key: str) -> Manifest:
-    """The reference to a key of the store's secret."""
     return {"name": names.STORE_SECRET, "key": key}
 
 
@@ -340,7 +337,6 @@ def _task(
 def _task_artifacts(
     submission: Submission, stage: SubmittedStage, store: ObjectAddress, running: Mapping[str, str]
 ) -> list[Manifest]:
-    """A task's inputs: another task's output, a run in the store, or a source."""
     hits = {hit.name: hit.location for hit in submission.hits}
     sources = {source.name: source for source in submission.sources}
     artifacts: list[Manifest] = []
@@ -452,7 +448,6 @@ def _input_parameter(name: str) -> str:
 
 
 def _stage_metadata(stage: SubmittedStage, commit: str) -> Manifest:
-    """Labels to select pods by, and annotations with the full values."""
     return {
         "labels": {
             names.COMPONENT: label_value(stage.component),

@@ -272,7 +272,6 @@ class Recording:
         return f"the source {source.origin} has changed since it was planned"
 
     def _source(self, source: SubmittedSource) -> _Input:
-        """A source as pods find it: in place, or in the store."""
         key = self._key(f"{source_location(source.digest)}/{OUTPUT}")
         if source.url:
             address = object_address(source.url, "", "")
@@ -281,7 +280,6 @@ class Recording:
         return _Input(source.digest, source.origin, key, source.final_origin)
 
     def _key(self, path: str) -> ObjectKey:
-        """Key at which pods find a path of the store."""
         return ObjectKey(self._remote.address.below(path).key)
 
 

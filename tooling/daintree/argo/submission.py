@@ -330,7 +330,6 @@ def _submitted(
 
 
 def container_arguments(stage: BoundStage) -> tuple[str, ...]:
-    """Arguments of a stage's container behind its entrypoint."""
     given = (flag(name, value) for name, value in sorted(stage.parameters.items()))
     return ("--input", INPUT, "--output", OUTPUT, *given)
 
@@ -347,7 +346,6 @@ def _replaces(plan: Plan, stage: BoundStage) -> str:
 
 
 def _hits(plan: Plan, stages: Sequence[BoundStage]) -> tuple[SubmittedHit, ...]:
-    """The hits that stages which run read."""
     read = {need for stage in stages for need in stage.needs}
     return tuple(
         SubmittedHit(name=s.name, location=d.record.location, digest=d.record.digest)

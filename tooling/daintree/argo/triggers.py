@@ -13,12 +13,11 @@ import msgspec
 from daintree.argo import manifest, names
 from daintree.argo.names import label_value
 from daintree.argo.submission import POD_NAME, RECORD_TEMPLATE, WORKFLOW_UID, Submission
-from daintree.errors import SourceError, UsageError
+from daintree.errors import SourceError, UsageError, nearest
 from daintree.pipeline.decisions import BoundStage
 from daintree.pipeline.plan import Plan
 from daintree.spec.pipeline import SOURCE_NEED
 from daintree.store.s3 import DEFAULT_REGION, object_address
-from daintree.terminal import nearest
 
 SUBMIT_TEMPLATE = "submit"
 # The project's directory in the tooling's image, and that of the registry's login.
@@ -271,8 +270,7 @@ def check_schedule(text: str) -> str:
         return fields[0]
     if len(fields) != len(_FIELDS):
         raise UsageError(
-            f"--schedule {text!r}: expected five fields, got {len(fields)}",
-            hint=_HINT,
+            f"--schedule {text!r}: expected five fields, got {len(fields)}", hint=_HINT
         )
     for (name, least, greatest, names_of_values), field in zip(_FIELDS, fields, strict=True):
         for part in field.split(","):

@@ -176,15 +176,12 @@ class WorkflowNodes(msgspec.Struct, frozen=True, kw_only=True):
         return f"{stem[:_LONGEST_POD_STEM]}-{node.id.rpartition('-')[2]}"
 
     def inputs(self, node: Node) -> Mapping[str, ObjectKey]:
-        """The keys of a node's input artifacts, by name."""
         return node.inputs.places(self.endpoints) if node.inputs else {}
 
     def outputs(self, node: Node) -> Mapping[str, ObjectKey]:
-        """The keys of a node's output artifacts, by name."""
         return node.outputs.places(self.endpoints) if node.outputs else {}
 
     def parameters(self, node: Node) -> Mapping[str, str]:
-        """The values of a node's input parameters, by name."""
         return node.inputs.texts if node.inputs else {}
 
 

@@ -37,9 +37,9 @@ from daintree.errors import (
     DaintreeError,
     StageFailed,
     UsageError,
+    nearest,
 )
 from daintree.runners.child_process import Lines
-from daintree.terminal import nearest
 
 # So long a Workflow may be without a phase before that is said: a controller takes it at once.
 UNTAKEN_SECONDS = 10.0
@@ -313,8 +313,7 @@ def read_logs(
     if not chosen:
         begun = f"{stage} has not begun" if stage else "no stage has begun"
         raise ClusterMissing(
-            f"{begun} in the Workflow {workflow['metadata']['name']}",
-            hint="--follow waits for it",
+            f"{begun} in the Workflow {workflow['metadata']['name']}", hint="--follow waits for it"
         )
     gone, secrets = 0, secret_values(cluster, namespace, workflow) or ()
     for pod in chosen:

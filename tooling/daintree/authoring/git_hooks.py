@@ -116,14 +116,12 @@ def _summary(results: Sequence[Result]) -> tuple[int, str]:
 
 
 def _complaint(error: DaintreeError) -> str:
-    """An error in one line."""
     hint = f" (hint: {error.hint})" if error.hint else ""
     first, *more = error.message.splitlines()
     return f"error: {first}{' …' if more else ''}{hint}"
 
 
 def _hooks() -> dict[str, str]:
-    """The text of each file of the hooks' directory."""
     scripts = {path.name: path.read_text("utf-8") for path in sorted(SCRIPTS.iterdir())}
     return {**scripts, **dict.fromkeys(FORWARDED, scripts["forward"])}
 

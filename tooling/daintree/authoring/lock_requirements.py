@@ -18,7 +18,7 @@ from daintree.components import (
     transitive_libraries,
 )
 from daintree.digest import digest_record, short
-from daintree.errors import EnvironmentFailed, SpecError, UsageError
+from daintree.errors import EnvironmentFailed, SpecError, UsageError, nearest
 from daintree.runners.environments import (
     MADE_BY_NOTE,
     SIZE_NOTE,
@@ -30,7 +30,6 @@ from daintree.runners.environments import (
 )
 from daintree.runners.uv import access_hint, complaint, run_uv
 from daintree.settings import read_settings
-from daintree.terminal import nearest
 
 OLDEST_PYTHON = "3.11"
 

@@ -29,10 +29,9 @@ from daintree.components import (
     read_description,
 )
 from daintree.components.git import attempt, git, ignored_by
-from daintree.errors import GitError, UsageError, from_os_error
+from daintree.errors import GitError, UsageError, from_os_error, nearest
 from daintree.settings import clone, installed_from
 from daintree.spec.pipeline import DIRECTORY, KINDS, NAME, SUFFIXES, json_schema, read_pipeline
-from daintree.terminal import nearest
 
 LIBRARY = "lib/stageio"
 CONNECTOR = "common/load-jsonl"

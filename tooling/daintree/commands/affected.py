@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from daintree.commands import main
-from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
+from daintree.commands.command import DaintreeCommand, option, print_json, shared
 from daintree.components import WorkingTree
 from daintree.components.affected import affected
 from daintree.digest import short
@@ -25,11 +25,10 @@ class Affected(DaintreeCommand):
             "base",
             "compare with this commit (default: the one CI names, the merge base with the upstream branch, HEAD or its parent)",
         ),
-        JSON_OPTION,
+        *shared("json"),
     )
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Compare and print."""
         settings = self.settings
         cache_documents(settings.documents)
         result = affected(

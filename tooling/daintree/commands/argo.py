@@ -12,16 +12,12 @@ import msgspec
 
 from daintree.argo import names
 from daintree.commands.command import (
-    FORCE,
-    JSON_OPTION,
-    NAMESPACE,
-    SET,
-    SOURCE,
     DaintreeCommand,
     option,
     plan_request,
     print_json,
     request_of,
+    shared,
 )
 from daintree.commands.plan import last_seconds, plan_rows
 from daintree.errors import UsageError
@@ -78,10 +74,7 @@ class Argo(DaintreeCommand):
     )
     cmd_options = (
         option("out", "write the manifest to this file"),
-        SOURCE,
-        SET,
-        FORCE,
-        NAMESPACE,
+        *shared("source", "set", "force", "namespace"),
         option(
             "schedule",
             "write a CronWorkflow that plans and submits the pipeline at these times, such as '0 3 * * *'",
@@ -96,12 +89,11 @@ class Argo(DaintreeCommand):
             type=bool,
         ),
         option("template", "write a WorkflowTemplate of every stage, to edit by hand", type=bool),
-        JSON_OPTION,
+        *shared("json"),
     )
     names = (1, 1)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Plan, upload what pods read, write."""
         typed = {name: options[name] for name in _Wanted.__struct_fields__ if name in options}
         request = msgspec.structs.replace(request_of(names[0], options), runner="argo")
         wanted = _Wanted(request=request, **typed)
@@ -385,7 +377,6 @@ def _origin(commit: str, namespace: str) -> str:
 
 
 def schedule_comments(trigger: Trigger, schedule: str, timezone: str) -> list[str]:
-    """Comments above a CronWorkflow."""
     when = f"{schedule} ({timezone or 'in the time of the controller'})"
     return [
         f"{trigger.pipeline}: plans at {when}, and submits what is missing then",
@@ -399,7 +390,6 @@ def schedule_comments(trigger: Trigger, schedule: str, timezone: str) -> list[st
 
 
 def event_comments(trigger: Trigger, source: str) -> list[str]:
-    """Comments above what reacts to events."""
     namespace = trigger.access.namespace
     return [
         f"{trigger.pipeline}: plans when there are new objects below {source} or a webhook is called, and submits what is missing then",
@@ -416,7 +406,6 @@ def event_comments(trigger: Trigger, source: str) -> list[str]:
 
 
 def template_comments(pipeline: str, name: str, commit: str, namespace: str) -> list[str]:
-    """Comments above a WorkflowTemplate to own."""
     return [
         f"{pipeline}: the whole pipeline, to commit and to edit by hand",
         _origin(commit, namespace),
@@ -430,7 +419,6 @@ def template_comments(pipeline: str, name: str, commit: str, namespace: str) -> 
 
 
 def triggers_summary(pipeline: str, documents: Sequence[Mapping[str, Any]]) -> str:
-    """Summary of what was written, in one line."""
     made = [f"{document['kind']} {document['metadata']['name']}" for document in documents]
     return f"{pipeline}: {', '.join(made)}; nothing runs until it is in the cluster"
 
@@ -438,7 +426,6 @@ def triggers_summary(pipeline: str, documents: Sequence[Mapping[str, Any]]) -> s
 def triggers_as_json(
     pipeline: str, documents: Sequence[Mapping[str, Any]], file: str
 ) -> dict[str, Any]:
-    """Description of what was written, as `doit argo --json` prints it."""
     return {
         "pipeline": pipeline,
         "namespace": documents[0]["metadata"]["namespace"],

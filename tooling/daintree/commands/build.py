@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, TextIO
 
-from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
+from daintree.commands.command import DaintreeCommand, option, print_result, shared
 from daintree.components import discover_images
 from daintree.errors import UsageError
 from daintree.images.build import Listener, Request, Result, build_images
@@ -56,7 +56,6 @@ class Lines(Listener):
         self.print(colour("warning: ", "yellow", self._stream) + text)
 
     def print(self, text: str) -> None:
-        """A whole line, written at once."""
         self._stream.write(f"{text}\n")
         self._stream.flush()
 
@@ -200,12 +199,11 @@ class BuildImages(DaintreeCommand):
             "jobs", "how many are built at the same time (default: the setting `jobs`)", type=int
         ),
         option("dry_run", "only say what would be built", type=bool),
-        JSON_OPTION,
+        *shared("json"),
     )
     names = (0, None)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
-        """Build, and print what became of each component; exit code 1 when one has failed."""
         settings = self.settings
         selected = [name.removeprefix("components/").rstrip("/") for name in names]
         request = Request(
@@ -217,10 +215,7 @@ class BuildImages(DaintreeCommand):
             jobs=_jobs(options["jobs"], settings),
         )
         results = _build(settings, request)
-        if options["json"]:
-            print_json(build_as_json(results))
-        else:
-            print("\n".join(build_table(results)))
+        print_result(options["json"], lambda: build_as_json(results), lambda: build_table(results))
         errors = complaints(results)
         print("\n".join(errors), end="\n" if errors else "", file=sys.stderr)
         return 1 if errors else 0

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 from doit.cmd_base import Command
 from doit.cmdparse import CmdParse
 
-from daintree.errors import DaintreeError, UsageError, from_os_error
+from daintree.errors import DaintreeError, UsageError, from_os_error, nearest
 from daintree.settings import Settings, find_project, read_settings
-from daintree.terminal import Screen, json_safe, nearest
+from daintree.terminal import Screen, json_safe
 
 if TYPE_CHECKING:
     from daintree.pipeline.plan import Planned
@@ -80,23 +80,6 @@ def reserved_names(root: Path) -> frozenset[str]:
     return frozenset((*COMMANDS, *DOIT_COMMANDS, *tasks))
 
 
-JSON_OPTION = {
-    "name": "json",
-    "long": "json",
-    "type": bool,
-    "default": False,
-    "help": "print JSON, for programs",
-}
-HELP_OPTION = {
-    "name": "help",
-    "short": "h",
-    "long": "help",
-    "type": bool,
-    "default": False,
-    "help": "show this help",
-}
-
-
 def option(
     name: str, help: str, *, type: type = str, short: str = "", **more: Any
 ) -> dict[str, Any]:
@@ -106,40 +89,51 @@ def option(
     return {**described, "default": default, "help": help, **more}
 
 
-SOURCE = option(
-    "source",
-    "read this instead of the pipeline's source: a path or a URL; NAME=PATH for one of several, may be repeated",
-    type=list,
-)
-OUTPUT = option("output", "copy the output here instead of where the pipeline says")
-SET = option(
-    "set", "stage.parameter=value: another value for a parameter; may be repeated", type=list
-)
-FORCE = option("force", "compute this stage though it is a hit; may be repeated", type=list)
-ONLY = option("only", "run this stage alone, on the outputs that its needs have already")
-RUNNER = option("runner", "the runner that executes the stages (default: the setting `runner`)")
+HELP_OPTION = option("help", "show this help", type=bool, short="h")
+_SHARED = {
+    described["name"]: described
+    for described in (
+        option("json", "print JSON, for programs", type=bool),
+        option(
+            "source",
+            "read this instead of the pipeline's source: a path or a URL; NAME=PATH for one of several, may be repeated",
+            type=list,
+        ),
+        option("output", "copy the output here instead of where the pipeline says"),
+        option(
+            "set",
+            "stage.parameter=value: another value for a parameter; may be repeated",
+            type=list,
+        ),
+        option("force", "compute this stage though it is a hit; may be repeated", type=list),
+        option("only", "run this stage alone, on the outputs that its needs have already"),
+        option("runner", "the runner that executes the stages (default: the setting `runner`)"),
+        option(
+            "sweep",
+            "stage.parameter=[value, …]: every combination with the other values; may be repeated",
+            type=list,
+        ),
+        option(
+            "metric",
+            "a metric to show, such as test.hr@10; the first one given decides the order (may be repeated)",
+            type=list,
+            short="m",
+        ),
+        option("lowest", "the lowest value is the best", type=bool),
+        option("namespace", "the namespace in the cluster (default: the setting `argo_namespace`)"),
+        option("yes", "sweep over more than 500 stages", type=bool),
+        option(
+            "verify",
+            "hash every file that is taken from the store, not only those that changed",
+            type=bool,
+        ),
+    )
+}
 
-SWEEP = option(
-    "sweep",
-    "stage.parameter=[value, …]: every combination with the other values; may be repeated",
-    type=list,
-)
-METRIC = option(
-    "metric",
-    "a metric to show, such as test.hr@10; the first one given decides the order (may be repeated)",
-    type=list,
-    short="m",
-)
-LOWEST = option("lowest", "the lowest value is the best", type=bool)
-NAMESPACE = option(
-    "namespace", "the namespace in the cluster (default: the setting `argo_namespace`)"
-)
-YES = option("yes", "sweep over more than 500 stages", type=bool)
 
-PLANNING = (SOURCE, SET, RUNNER)
-VERIFY = option(
-    "verify", "hash every file that is taken from the store, not only those that changed", type=bool
-)
+def shared(*names: str) -> tuple[dict[str, Any], ...]:
+    """The options of these names, which several commands have."""
+    return tuple(_SHARED[name] for name in names)
 
 
 def typed_arguments(arguments: Sequence[str], typed: Sequence[str]) -> list[str]:
@@ -288,14 +282,12 @@ class DaintreeCommand(Command):  # type: ignore[misc]
         cls.doc_purpose = COMMANDS.get(cls.get_name(), "")
 
     def get_options(self) -> list[Any]:
-        """The command's options and --help."""
         from doit.cmdparse import CmdOption
 
         return [CmdOption(described) for described in (*self.cmd_options, HELP_OPTION)]
 
     @cached_property
     def cmdparser(self) -> AnyOrderParse:
-        """The parser of this command's options."""
         return AnyOrderParse(self.get_options())
 
     def parse_execute(self, in_args: Sequence[str]) -> int:
@@ -316,17 +308,15 @@ class DaintreeCommand(Command):  # type: ignore[misc]
         return self.work(options, names)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int | None:
-        """Do the command's work; return its exit code (None: 0)."""
+        """Do the command's work; return its exit code (None: 0). Raises DaintreeError for all that is wrong with what was typed, or there."""
         raise NotImplementedError
 
     @cached_property
     def root(self) -> Path:
-        """The project the current directory lies in."""
         return find_project(Path.cwd())
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings in force in this project."""
         return read_settings(self.root)
 
 
@@ -335,6 +325,16 @@ def print_json(value: object) -> None:
     import json
 
     print(json_safe(json.dumps(value, indent=2, ensure_ascii=False)))
+
+
+def print_result(
+    as_json: bool, value: Callable[[], object], lines: Callable[[], Iterable[str]]
+) -> None:
+    """Print what a command has found out: the value for programs, or the lines for people; only the one is made."""
+    if as_json:
+        print_json(value())
+    else:
+        print("\n".join(lines()))
 
 
 def request_of(pipeline: str, options: Mapping[str, Any], words: Iterable[str] = ()) -> Request:

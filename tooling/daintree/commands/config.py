@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
+from daintree.commands.command import DaintreeCommand, option, print_json, shared
 from daintree.errors import UsageError
 from daintree.settings import SETTINGS
 from daintree.store.store import Store as ArtifactStore
@@ -17,10 +17,9 @@ class Config(DaintreeCommand):
     """Prints each setting, its value, and where that came from."""
 
     doc_usage = "[--json]"
-    cmd_options = (JSON_OPTION,)
+    cmd_options = shared("json")
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Read and print."""
         settings = self.settings
         rows = [
             {
@@ -63,7 +62,6 @@ class Schema(DaintreeCommand):
     names = (1, 1)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Make and print. Raises UsageError for another kind of files."""
         from daintree.spec.pipeline import KINDS, json_schema
 
         if names[0] not in KINDS:
@@ -82,11 +80,10 @@ class Store(DaintreeCommand):
             "orphans", "remove what interrupted runs have left, which nothing leads to", type=bool
         ),
         option("yes", "with --empty or --orphans: do it", type=bool, short="y"),
-        JSON_OPTION,
+        *shared("json"),
     )
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Show, empty or clear up. Raises UsageError for options that contradict each other, and for --empty without --yes."""
         store = open_store(self.settings)
         if options["empty"] and options["orphans"]:
             raise UsageError(
@@ -114,7 +111,6 @@ class Store(DaintreeCommand):
 
 
 def _clear_up(store: ArtifactStore, *, remove: bool, as_json: bool) -> None:
-    """Say what interrupted runs have left, or remove it."""
     from daintree.store.contents import orphans_of
 
     backends = [store.backend, *([store.local.directory] if store.shared else [])]

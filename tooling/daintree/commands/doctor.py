@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from daintree.commands.command import JSON_OPTION, NAMESPACE, DaintreeCommand, option, print_json
+from daintree.commands.command import DaintreeCommand, option, print_result, shared
 from daintree.components import (
     ComponentVersion,
     WorkingTree,
@@ -30,11 +30,12 @@ from daintree.errors import (
     UsageError,
     checked,
     from_os_error,
+    nearest,
 )
 from daintree.settings import Settings
 from daintree.store.integrity import walk
 from daintree.store.s3 import SCHEME
-from daintree.terminal import columns, count, nearest, size
+from daintree.terminal import columns, count, size
 
 if TYPE_CHECKING:
     from daintree.store.store import Store
@@ -43,10 +44,7 @@ _LOOPBACK = re.compile(r"localhost\b|127\.|\[::1\]")
 _MADE_AGAIN = "nothing to do: the next run that needs one makes it again"
 # Stages whose latest runs the doctor looks at.
 MOST_STAGES = 100
-START = {
-    "store": "docker compose up -d minio",
-    "registry": "docker compose up -d registry",
-}
+START = {"store": "docker compose up -d minio", "registry": "docker compose up -d registry"}
 
 
 class Service(msgspec.Struct, frozen=True):
@@ -69,11 +67,10 @@ class Services(DaintreeCommand):
     )
     cmd_options = (
         option("make-bucket", "make the store's bucket if it is not there", type=bool),
-        JSON_OPTION,
+        *shared("json"),
     )
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
-        """Ask each and say what it answered."""
         settings = self.settings
         if options["make-bucket"]:
             _make_bucket(settings)
@@ -82,10 +79,11 @@ class Services(DaintreeCommand):
             _service("registry", settings.registry, lambda: ask_registry(settings)),
             _service("engine", "Docker engine", ask_engine),
         ]
-        if options["json"]:
-            print_json({"services": msgspec.to_builtins(services)})
-        else:
-            print("\n".join(_services_table(services)))
+        print_result(
+            options["json"],
+            lambda: {"services": msgspec.to_builtins(services)},
+            lambda: _services_table(services),
+        )
         needed = [service for service in services if service.address and service.name != "engine"]
         return 0 if all(service.reachable for service in needed) else 1
 
@@ -111,8 +109,7 @@ def ask_store(settings: Settings) -> str:
 
 def ask_registry(settings: Settings) -> str:
     """The image registry's address once it has answered. Raises DaintreeError, also where none is set."""
-    from daintree.images.reference import component_repository
-    from daintree.images.registry import open_registry
+    from daintree.images.registry import component_repository, open_registry
 
     registry = open_registry(settings.registry, plain_http=settings.registry_plain_http)
     if registry is None:
@@ -183,21 +180,20 @@ class Doctor(DaintreeCommand):
     )
     cmd_options = (
         option("runner", "the runner that is to work (default: the setting `runner`)"),
-        NAMESPACE,
-        JSON_OPTION,
+        *shared("namespace", "json"),
     )
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
-        """Check one thing after the other, and print. Raises UsageError for an unknown runner."""
         runner = options["runner"] or self.settings.runner
         if runner not in CHECKS:
             raise UsageError(f"there is no runner {runner!r}", hint=nearest(runner, list(CHECKS)))
         namespace = options["namespace"] or self.settings.argo_namespace
         checks = list(CHECKS[runner](self.settings, namespace))
-        if options["json"]:
-            print_json({"runner": runner, "checks": msgspec.to_builtins(checks)})
-        else:
-            print("\n".join(_table(checks)))
+        print_result(
+            options["json"],
+            lambda: {"runner": runner, "checks": msgspec.to_builtins(checks)},
+            lambda: _table(checks),
+        )
         return 1 if any(check.state == MISSING for check in checks) else 0
 
 

@@ -40,9 +40,9 @@ from daintree.commands.command import (
     guarded,
     typed_arguments,
 )
-from daintree.errors import DaintreeError, UsageError
+from daintree.errors import DaintreeError, UsageError, nearest
 from daintree.settings import find_project, is_daintree
-from daintree.terminal import columns, nearest
+from daintree.terminal import columns
 
 if TYPE_CHECKING:
     from daintree.pipeline.engine import PipelineRun
@@ -88,7 +88,6 @@ class AtProject:
         super().__init__(config=_project_config(config or {}), **more)  # type: ignore[call-arg]
 
     def get_options(self) -> list[Any]:
-        """doit's options of the command, and --help."""
         from doit.cmdparse import CmdOption
 
         return [*super().get_options(), CmdOption(HELP_OPTION)]  # type: ignore[misc]

@@ -52,7 +52,6 @@ class Export(DaintreeCommand):
     names = (1, 2)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Export what is not there yet, oldest first, and say how much it was. Raises UsageError, TrackingError."""
         if names[0] != "mlflow":
             raise UsageError(f"nothing exports to {names[0]!r}", hint="doit export mlflow")
         uri = options["uri"]

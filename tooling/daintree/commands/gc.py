@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import platform
 import re
@@ -16,13 +15,7 @@ from typing import Any
 
 import msgspec
 
-from daintree.commands.command import (
-    JSON_OPTION,
-    DaintreeCommand,
-    option,
-    print_json,
-    reserved_names,
-)
+from daintree.commands.command import DaintreeCommand, option, print_result, reserved_names, shared
 from daintree.errors import DaintreeError, StoreError, UsageError
 from daintree.settings import Settings, read_settings
 from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files
@@ -41,6 +34,7 @@ from daintree.store.garbage import (
     select,
     submitted,
 )
+from daintree.store.records import current_user
 from daintree.store.store import Store, open_store
 from daintree.terminal import columns, count, duration, one_line, say, size
 
@@ -85,15 +79,12 @@ class Collect(DaintreeCommand):
             type=bool,
         ),
         option("yes", "do it", type=bool, short="y"),
-        JSON_OPTION,
+        *shared("json"),
     )
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Find the roots, select, and say or do it. Raises UsageError."""
         if options["images"]:
-            from daintree.commands.gc_images import collect_images
-
-            collect_images(self.settings, remove=options["yes"], json=options["json"])
+            self._collect_images(remove=options["yes"], as_json=options["json"])
             return
         store = open_store(self.settings)
         if options["cache"] and store.shared is None:
@@ -117,10 +108,11 @@ class Collect(DaintreeCommand):
         )
         if options["yes"]:
             remove_unused(self.settings, unused)
-        if options["json"]:
-            print_json(as_json(reports, unused, left, options["yes"]))
-        else:
-            print("\n".join(page(reports, unused, left, options)))
+        print_result(
+            options["json"],
+            lambda: as_json(reports, unused, left, options["yes"]),
+            lambda: page(reports, unused, left, options),
+        )
 
     def _collect(
         self,
@@ -130,7 +122,6 @@ class Collect(DaintreeCommand):
         options: Mapping[str, Any],
         now: float,
     ) -> Report:
-        """Select in one store, and collect with `--yes`."""
         is_bucket = "://" in part.url
         policy = policy_of(options, is_bucket)
         everything = select(survey, roots, policy, now)
@@ -140,10 +131,41 @@ class Collect(DaintreeCommand):
         others = tuple(one.item for one in everything if not policy.judges(one.item))
         outcomes: Sequence[str] = ["" for _ in doomed]
         if options["yes"]:
-            outcomes = part.collect(doomed, policy.grace, now, _who())
+            outcomes = part.collect(
+                doomed, policy.grace, now, by=f"{current_user() or '-'}@{platform.node()}"
+            )
         return Report(
             part.url, survey.bytes, len(survey.outputs), tuple(doomed), tuple(outcomes), others
         )
+
+    def _collect_images(self, *, remove: bool, as_json: bool) -> None:
+        """Say which images of the registry nobody needs, or delete their tags."""
+        from daintree.images.registry import component_repository, open_registry
+        from daintree.images.tags import needed_versions, unneeded_images
+
+        settings = self.settings
+        registry = open_registry(settings.registry, plain_http=settings.registry_plain_http)
+        if registry is None:
+            raise UsageError(
+                "--images: no registry is set",
+                hint="set DAINTREE_REGISTRY, or registry in pyproject.toml, to host[:port][/prefix]",
+            )
+        needed = needed_versions(settings)
+        repositories = {name: component_repository(settings.registry, name) for name in needed}
+        images = unneeded_images(registry, repositories, needed)
+        if remove:
+            for image in images:
+                registry.delete(repositories[image.component], image.digest)
+        table = {"removed": remove, "images": msgspec.to_builtins(images)}
+        rows = [[image.component, ", ".join(image.tags), image.digest] for image in images]
+        what = f"{count(len(images), 'image')} that nobody needs"
+        if remove:
+            what = f"removed {what}; the registry's own collection frees the space"
+        lines = [*columns(rows), f"{settings.registry}: {what}"]
+        if images and not remove:
+            lines.append("nothing was removed; to do it: doit gc --images --yes")
+        report = {"registry": settings.registry, **table}
+        print_result(as_json, lambda: report, lambda: lines)
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -210,12 +232,6 @@ def bytes_in(name: str, text: str) -> int:
     unit = match[2].lower()
     power = _POWERS.index(unit[:1] or " ")
     return int(float(match[1]) * (1024 if unit.endswith("i") else 1000) ** power)
-
-
-def _who() -> str:
-    from daintree.store.records import current_user
-
-    return f"{current_user() or '-'}@{platform.node()}"
 
 
 def all_roots(
@@ -287,11 +303,7 @@ def reached(
 
 
 def _planned(
-    settings: Settings,
-    store: Store,
-    pipeline: Pipeline,
-    environments: Collection[str],
-    home: Path,
+    settings: Settings, store: Store, pipeline: Pipeline, environments: Collection[str], home: Path
 ) -> Roots:
     from daintree.pipeline.plan import locations_reached, make_plan
     from daintree.pipeline.session import Request, Session
@@ -328,19 +340,6 @@ def _versions(settings: Settings, pipeline: Pipeline) -> frozenset[str]:
         return frozenset()
 
 
-def is_in_use(directory: Path) -> bool:
-    """True for a directory that a living process holds in its DirectoriesInUse."""
-    with suppress(OSError):
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-    return False
-
-
 def unused_objects(before: float) -> list[Path]:
     """Private objects of repositories that are gone, and those not used since a time (seconds since 1970)."""
     from daintree.components.git import objects_parent
@@ -361,7 +360,7 @@ def unused_directories(
 ) -> dict[str, dict[Path, int]]:
     """Bytes of environments, snapshots and git's private objects that were not used for long, nor now, by kind and path; all of it is made again when it is needed."""
     from daintree.components.snapshot import unused_snapshots
-    from daintree.runners.environments import Environments
+    from daintree.runners.environments import Environments, is_in_use
 
     older = options["older_than"]
     unused = max(seconds_in("--older-than", older), SHORTEST_UNUSED) if older else UNUSED
@@ -396,7 +395,6 @@ def page(
     left: tuple[int, int],
     options: Mapping[str, Any],
 ) -> list[str]:
-    """Lines about all that goes, or went."""
     lines: list[str] = []
     for report in reports:
         lines += _report_lines(report, options["yes"])
@@ -465,7 +463,6 @@ def as_json(
     left: tuple[int, int],
     done: bool,
 ) -> dict[str, Any]:
-    """The same for programs: everything that goes, with bytes and seconds."""
     return {
         "removed": done,
         "stores": [

@@ -1,4 +1,4 @@
-"""`doit history`, `doit show` and `doit path`: runs of the past."""
+"""`doit history`, `doit show`, `doit diff` and `doit path`: runs of the past."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import Any
 import msgspec
 
 from daintree.commands.command import (
-    JSON_OPTION,
-    PLANNING,
-    VERIFY,
     DaintreeCommand,
     option,
     plan_request,
     print_json,
+    print_result,
     request_of,
+    shared,
 )
 from daintree.commands.name import fixed_address
-from daintree.errors import UsageError
+from daintree.errors import UsageError, nearest
 from daintree.pipeline.addresses import find_output, find_run, parse_address, pipeline_of
 from daintree.pipeline.decisions import Hit
 from daintree.pipeline.output_directory import Origin, origins_of
 from daintree.pipeline.reasons import reason
+from daintree.pipeline.run_diff import Change, FileChange, RunDifference, difference, number
 from daintree.settings import find_project
 from daintree.spec.component import word
 from daintree.spec.pipeline import component_hint
 from daintree.store.layout import LOG
 from daintree.store.records import HistoryEntry, RunManifest, index_record_of, short_run
 from daintree.store.store import Store, open_store
-from daintree.terminal import columns, count, duration, fitted, nearest, say, screen_width, size
+from daintree.terminal import columns, count, duration, fitted, one_line, say, screen_width, size
 
 MOST_LOG_LINES = 200
 
@@ -152,18 +152,16 @@ class History(DaintreeCommand):
     doc_description = "Newest first. A stage that was a hit has not run, so it is not listed again."
     cmd_options = (
         option("limit", f"how many runs at most (default {LIMIT}, 0: all)", type=int, short="l"),
-        JSON_OPTION,
+        *shared("json"),
     )
     names = (0, 1)
 
     def get_options(self) -> list[Any]:
-        """With the limit's default."""
         options = super().get_options()
         options[0].set_default(LIMIT)
         return options
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Collect and print. Raises UsageError for a limit below 0."""
         limit = options["limit"]
         if limit < 0:
             raise UsageError(f"--limit {limit}: expected 0 or more", hint="0 lists all runs")
@@ -215,19 +213,18 @@ def check_recorded(store: Store, pipeline: str, stage: str) -> None:
 def _show_directory(
     directory: str, origins: Mapping[str, Origin], intact: bool, store: Store, *, as_json: bool
 ) -> None:
-    """Print which runs a directory's files are of."""
     if as_json:
         runs = {name: msgspec.to_builtins(origin) for name, origin in origins.items()}
         print_json({"directory": directory, "changed": not intact, "runs": runs})
         return
     if not intact:
         say(f"warning: files in {directory} have changed since they were copied")
-    for number, (name, origin) in enumerate(sorted(origins.items())):
+    for place, (name, origin) in enumerate(sorted(origins.items())):
         run = store.read_run(origin.location)
         page = run_page(run, store) if run else _origin_page(origin)
         swept = [[name, word(value)] for name, value in origin.combination.items()]
         page = [*(["combination", *columns(swept)] if swept else []), *page]
-        print("\n".join([*[""][:number], f"{Path(directory, name)} is the output of", *page]))
+        print("\n".join([*[""][:place], f"{Path(directory, name)} is the output of", *page]))
 
 
 def _origin_page(origin: Origin) -> list[str]:
@@ -250,11 +247,10 @@ class Show(DaintreeCommand):
         "@NAME the run that has the name, of the pipeline's last stage if none is given; "
         "DIRECTORY one that a run's output was copied to, such as output/churn: the runs that it is of."
     )
-    cmd_options = (JSON_OPTION,)
+    cmd_options = shared("json")
     names = (1, 1)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Find and print. Raises UsageError for a directory to which no run's output was copied."""
         store = open_store(self.settings)
         directory = Path(names[0])
         origins, intact = origins_of(directory)
@@ -289,11 +285,10 @@ class OutputPath(DaintreeCommand):
         "Prints one path alone: where the output lies that the plan finds for the stage (default: the last one); "
         "with @NAME that of the run that has the name, of RUN, a run id or its beginning, that run's, whatever the plan says."
     )
-    cmd_options = (*PLANNING, VERIFY)
+    cmd_options = shared("source", "set", "runner", "verify")
     names = (1, None)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Plan and print the path. Raises UsageError when the stage has no output now."""
         target, *words = names
         request = request_of(target.partition(":")[0], options, words)
         if address := fixed_address(self.root, target, request):
@@ -311,3 +306,115 @@ class OutputPath(DaintreeCommand):
                 hint=f"doit run {request.pipeline}:{bound.name}",
             )
         print(session.store.output_path(decision.record))
+
+
+def diff_lines(diff: RunDifference, *, patches: bool) -> list[str]:
+    """The difference for reading: a heading for each kind that differs; with `patches` the component's files line by line."""
+    first, second = short_run(diff.first), short_run(diff.second)
+    lines = [f"{diff.stages[0]} {first} → {diff.stages[1]} {second}"]
+    sections: dict[str, list[list[str]]] = {
+        "run": [_row(change) for change in diff.facts],
+        "parameters": [_row(change) for change in diff.parameters],
+        "component files": [[change.path, change.change] for change in diff.files],
+        "libraries": [[change.path, change.change] for change in diff.libraries],
+        "locked packages": [_row(change) for change in diff.packages],
+        "base image": [_row(change) for change in diff.bases],
+        "inputs": [
+            [change.name or "source", "differs: " + ("; ".join(change.causes) or "other bytes")]
+            for change in diff.inputs
+        ],
+        "outputs": [_output_row(change) for change in diff.outputs],
+        "metrics": [_metric_row(change) for change in diff.metrics],
+    }
+    for title, rows in sections.items():
+        if rows:
+            lines += [title, *columns(rows)]
+    if any(change.name == "result" for change in diff.facts):
+        lines.append("a run that failed has no output: outputs and metrics are not compared")
+    if len(lines) == 1:
+        one = diff.first == diff.second
+        lines.append("both are this run" if one else "nothing differs but when they ran")
+    before, after = diff.seconds
+    lines.append(f"took {duration(before)} → {duration(after)}")
+    if patches:
+        for change in (*diff.files, *diff.libraries):
+            lines += [one_line(line) for line in change.patch]
+    return lines
+
+
+def _row(change: Change) -> list[str]:
+    return [change.name, f"{_value(change.before)} → {_value(change.after)}"]
+
+
+def _value(value: object) -> str:
+    if isinstance(value, str):
+        return value or "-"
+    return word(value) if isinstance(value, bool | int | float) else "-"
+
+
+def _metric_row(change: Change) -> list[str]:
+    before, after = change.before, change.after
+    gained = ""
+    if isinstance(before, int | float) and isinstance(after, int | float):
+        gained = f" ({number(after - before, '+')})"
+    return [change.name, f"{_value(before)} → {_value(after)}{gained}"]
+
+
+def _output_row(change: FileChange) -> list[str]:
+    sizes = [size(bytes) if bytes is not None else "-" for bytes in (change.before, change.after)]
+    parts = [f"{sizes[0]} → {sizes[1]}"]
+    if change.rows_before is not None and change.rows_after is not None:
+        parts.append(f"{change.rows_before} → {count(change.rows_after, 'row')}")
+    parts += [f"+{name}" for name in change.columns_added]
+    parts += [f"-{name}" for name in change.columns_removed]
+    return [change.path, change.change, ", ".join(parts)]
+
+
+class Diff(DaintreeCommand):
+    """Compares two runs: what went into them, what came out, and what before them differs."""
+
+    doc_usage = "RUN RUN | PIPELINE:STAGE [--patch] [--json]"
+    doc_description = (
+        "RUN is a run id or its beginning, PIPELINE:STAGE its latest run, or PIPELINE[:STAGE]@NAME; PIPELINE:STAGE alone compares that stage's "
+        "last two runs. Shown is what differs: parameters, the component's files, libraries, locked packages and base image, inputs down to the first "
+        "stage that differs, output files (rows and columns of CSV), metrics, seconds."
+    )
+    cmd_options = (
+        option(
+            "patch", "print the changed files of the component line by line", type=bool, short="p"
+        ),
+        *shared("json"),
+    )
+    names = (1, 2)
+
+    def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        store = open_store(self.settings)
+        first, second = (
+            self._last_two(store, names[0]) if len(names) == 1 else self._both(store, names)
+        )
+        diff = difference(store, self.settings, first, second)
+        print_result(
+            options["json"],
+            lambda: msgspec.to_builtins(diff),
+            lambda: diff_lines(diff, patches=options["patch"]),
+        )
+
+    def _both(self, store: Store, names: list[str]) -> list[RunManifest]:
+        addresses = [parse_address(text, self.root) for text in names]
+        return [find_run(store, each, pipeline_of(self.root, each)) for each in addresses]
+
+    def _last_two(self, store: Store, text: str) -> list[RunManifest]:
+        address = parse_address(text, self.root)
+        if not address.stage or address.name:
+            raise UsageError(
+                f"doit diff {text}: with which run?",
+                hint=f"doit diff {text} RUN, or PIPELINE:STAGE for its last two",
+            )
+        entries = islice(store.history(address.subject, address.stage), 2)
+        runs = [store.read_run(entry.location) for entry in entries]
+        last_two = [run for run in reversed(runs) if run is not None]
+        if len(last_two) < 2:
+            raise UsageError(
+                f"{text} has no two runs to compare", hint=f"doit history {text} lists its runs"
+            )
+        return last_two

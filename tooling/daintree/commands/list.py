@@ -8,7 +8,7 @@ from typing import Any
 
 from doit.cmd_list import List as DoitList
 
-from daintree.commands.command import COMMANDS, JSON_OPTION, print_json, reserved_names
+from daintree.commands.command import COMMANDS, print_json, reserved_names, shared
 from daintree.commands.doit_adapter import DODO, AtProject
 from daintree.components import (
     NAMED_FILES,
@@ -104,10 +104,9 @@ class List(AtProject, DoitList):  # type: ignore[misc]
     """Lists pipelines, tasks, commands and components; with an option of doit's own list, that list."""
 
     doc_purpose = COMMANDS["list"]
-    cmd_options = (*DoitList.cmd_options, JSON_OPTION)
+    cmd_options = (*DoitList.cmd_options, *shared("json"))
 
     def execute(self, params: Any, names: Sequence[str]) -> int:
-        """Print the list; returns the exit code."""
         if params["dodoFile"] != DODO or names or params._non_default_keys - {"subtasks", "json"}:
             return int(super().execute(params, names) or 0)
         root = find_project(Path.cwd())

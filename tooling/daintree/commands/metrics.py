@@ -8,17 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from daintree.commands.command import (
-    JSON_OPTION,
-    LOWEST,
-    METRIC,
-    DaintreeCommand,
-    option,
-    print_json,
-)
+from daintree.commands.command import DaintreeCommand, option, print_json, shared
 from daintree.commands.history import Summary, check_recorded
 from daintree.digest import short
-from daintree.errors import StoreError, UsageError
+from daintree.errors import StoreError, UsageError, nearest
 from daintree.settings import Settings
 from daintree.spec.component import Scalar, as_argument, word
 from daintree.store.records import METRICS as METRICS_FILE
@@ -31,7 +24,7 @@ from daintree.store.records import (
     short_run,
 )
 from daintree.store.store import Store, open_store
-from daintree.terminal import columns, fitted, nearest, say, screen_width
+from daintree.terminal import columns, fitted, say, screen_width
 
 if TYPE_CHECKING:
     from daintree.store.run_index import RunIndex
@@ -291,15 +284,13 @@ class MetricsCommand(DaintreeCommand):
         "earlier run that differs in the fewest parameters in brackets, and with the parameters, component versions and sources in which the runs differ."
     )
     cmd_options = (
-        METRIC,
-        LOWEST,
+        *shared("metric", "lowest"),
         option("csv", "print every metric and parameter as CSV, for spreadsheets", type=bool),
-        JSON_OPTION,
+        *shared("json"),
     )
     names = (1, 1)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Read, sort and print. Raises UsageError where no run has metrics."""
         rows = measured_runs(self.settings, *names[0].partition(":")[::2])
         if not rows:
             raise UsageError(

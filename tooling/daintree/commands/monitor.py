@@ -10,17 +10,24 @@ from typing import Any, Literal
 
 import msgspec
 
-from daintree.commands.command import JSON_OPTION, DaintreeCommand, option
+from daintree.commands.command import DaintreeCommand, option, shared
 from daintree.components import discover_components, read_description, read_versions
 from daintree.components.snapshot import make_snapshot
-from daintree.errors import ArtifactDamaged, DaintreeError, StageFailed, StoreError, UsageError
+from daintree.errors import (
+    ArtifactDamaged,
+    DaintreeError,
+    StageFailed,
+    StoreError,
+    UsageError,
+    nearest,
+)
 from daintree.pipeline.addresses import Address, check_name, find_run, named_run
 from daintree.runners import open_runner
 from daintree.runners.runner import Job, Outcome
 from daintree.settings import Settings, expand_home
 from daintree.store.records import RunManifest, index_record_of
 from daintree.store.store import Store, open_store
-from daintree.terminal import nearest, say
+from daintree.terminal import say
 
 # Files of a monitor's output, for people and for programs.
 REPORT_TEXT, REPORT_JSON = "report.txt", "report.json"
@@ -49,7 +56,6 @@ class Serve(DaintreeCommand):
     names = (1, None)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
-        """Serve until it is stopped; the exit code is the service's."""
         arguments = [f"--{name}={options[name]}" for name in ("host", "port") if options[name]]
         arguments += assignments((*options["set"], *names[1:]))
         target, name = _named(names[0], options["run"])
@@ -124,7 +130,7 @@ class Monitor(DaintreeCommand):
         *LIMITS,
         option("output", "keep report.txt and report.json in this directory"),
         option("set", "parameter=value of the component; may be repeated", type=list),
-        JSON_OPTION,
+        *shared("json"),
     )
     names = (1, None)
 

@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 
 from daintree.commands.command import (
-    JSON_OPTION,
     DaintreeCommand,
     option,
     print_json,
+    print_result,
     reserved_names,
+    shared,
 )
 from daintree.errors import UsageError
 from daintree.pipeline.addresses import (
@@ -66,12 +67,11 @@ class Name(DaintreeCommand):
         option("note", "why: kept with who and when", short="m"),
         option("list", "show the names, and how they moved", type=bool, short="l"),
         option("remove", "take the name from the runs; its moves stay to be read", type=bool),
-        JSON_OPTION,
+        *shared("json"),
     )
     names = (0, 2)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Name, list or remove. Raises UsageError, also where another moved the name meanwhile."""
         store = open_store(self.settings)
         if options["list"]:
             self._list(store, names, options["json"])
@@ -105,10 +105,7 @@ class Name(DaintreeCommand):
                 f"{pipeline}@{name} was moved meanwhile: {_last_move(store.records.read_name(pipeline, name))}",
                 hint=f"doit name --list {pipeline} shows it; then decide again",
             )
-        if options["json"]:
-            print_json(_as_json(new))
-        else:
-            print("\n".join(_moved_lines(old, new)))
+        print_result(options["json"], lambda: _as_json(new), lambda: _moved_lines(old, new))
 
     def _runs(self, store: Store, address: Address) -> tuple[str, dict[str, RunManifest]]:
         """The pipeline whose name it is, and the runs to be named, by its stages; each has succeeded. Raises UsageError where there is none.

@@ -51,7 +51,6 @@ class New(DaintreeCommand):
     names = (2, None)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Write the files and name them. Raises UsageError for another kind than project, component or pipeline."""
         kind, name, *components = names
         if kind == "project" and not components:
             self._project(Path(os.path.abspath(name)), name, only_difference=options["diff"])
@@ -127,7 +126,6 @@ class Lock(DaintreeCommand):
     names = (0, None)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
-        """Lock each; with --check, exit code 1 when one is out of date."""
         wanted = names or [*discover_libraries(self.root), *discover_images(self.root)]
         stale = 0
         for name in wanted:
@@ -154,7 +152,6 @@ class Hooks(DaintreeCommand):
     )
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
-        """Do it and say so."""
         if options["after_commit"]:
             code, line = after_commit(self.root, options["after_commit"])
             print(f"daintree: {line}", file=sys.stderr)

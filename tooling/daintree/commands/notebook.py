@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from daintree.commands.command import plan_request
-from daintree.errors import DaintreeError, UsageError
+from daintree.errors import DaintreeError, UsageError, nearest
 from daintree.pipeline.decisions import Hit
 from daintree.pipeline.plan import Planned
 from daintree.pipeline.reasons import reason
@@ -19,7 +19,7 @@ from daintree.pipeline.session import Request
 from daintree.settings import Settings, find_project, read_settings
 from daintree.spec.component import as_argument
 from daintree.store.records import index_record_of, short_run
-from daintree.terminal import duration, nearest
+from daintree.terminal import duration
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,17 +10,14 @@ from typing import Any
 import msgspec
 
 from daintree.commands.command import (
-    FORCE,
-    JSON_OPTION,
-    PLANNING,
-    SWEEP,
-    YES,
     DaintreeCommand,
     option,
     plan_request,
     print_json,
+    print_result,
     request_of,
     reserved_names,
+    shared,
 )
 from daintree.errors import DaintreeError, SourceError, StoreError, UsageError
 from daintree.pipeline.decisions import BoundStage, Decision, Hit, Pending
@@ -176,17 +173,13 @@ class PlanCommand(DaintreeCommand):
         "another run of anyone differs in less, that one."
     )
     cmd_options = (
-        *PLANNING,
-        FORCE,
+        *shared("source", "set", "runner", "force"),
         option("why", "the whole chain of causes of the stage, down to the first", type=bool),
-        SWEEP,
-        YES,
-        JSON_OPTION,
+        *shared("sweep", "yes", "json"),
     )
     names = (1, None)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Plan and print. Raises UsageError for a name too many."""
         pipeline, *words = names
         if words and not (options["set"] or options["force"]):
             raise UsageError(
@@ -201,10 +194,7 @@ class PlanCommand(DaintreeCommand):
             return
         if stage:
             made = made._replace(plan=_up_to(made.plan, stage))
-        if options["json"]:
-            print_json(plan_as_json(made))
-        else:
-            print("\n".join(plan_table(made)))
+        print_result(options["json"], lambda: plan_as_json(made), lambda: plan_table(made))
         _warn_of_start(made, whole=not stage)
 
     def _print_causes(self, made: Planned, stage: str, as_json: bool) -> None:
@@ -262,7 +252,6 @@ class Drawing(msgspec.Struct, frozen=True):
 
 
 def drawing_of(plan: Plan) -> Drawing:
-    """The plan to be drawn."""
     statuses = {name: decision.status for name, decision in plan.decisions.items()}
     return Drawing(plan.pipeline, {name: i.origin for name, i in plan.identities.items()}, statuses)
 
@@ -282,7 +271,6 @@ def text_graph(drawing: Drawing) -> list[str]:
 
 
 def mermaid(drawing: Drawing) -> list[str]:
-    """The flowchart's lines."""
     pipeline = drawing.pipeline
     read = {name: f"source{place or ''}" for place, name in enumerate(drawing.origins)}
     lines = ["flowchart LR"]
@@ -320,12 +308,11 @@ class Graph(DaintreeCommand):
     doc_description = "What the stages read and write, and whether each is a hit, a miss or pending; runs nothing."
     cmd_options = (
         option("mermaid", "print a Mermaid flowchart, for Markdown pages", type=bool),
-        *PLANNING,
+        *shared("source", "set", "runner"),
     )
     names = (1, 1)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Plan and draw."""
         drawing = self._drawing(request_of(names[0], options))
         print("\n".join((mermaid if options["mermaid"] else text_graph)(drawing)))
 

@@ -10,15 +10,15 @@ from typing import Any, Literal
 
 import msgspec
 
-from daintree.commands.command import JSON_OPTION, DaintreeCommand, option, print_json
-from daintree.errors import ArtifactDamaged, StoreForbidden, UsageError
+from daintree.commands.command import DaintreeCommand, option, print_result, shared
+from daintree.errors import ArtifactDamaged, StoreForbidden, UsageError, nearest
 from daintree.settings import SETTINGS, Settings, read_directory
 from daintree.spec.pipeline import pipeline_files
 from daintree.store.index import publish_result
 from daintree.store.local import LocalRuns
 from daintree.store.records import HistoryEntry, IndexRecord, RunManifest
 from daintree.store.store import Shared, Store, open_store
-from daintree.terminal import columns, count, nearest, say, size
+from daintree.terminal import columns, count, say, size
 
 
 class Pushed(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,12 +42,11 @@ class Push(DaintreeCommand):
     )
     cmd_options = (
         option("from", "a directory store of this machine to take runs from"),
-        JSON_OPTION,
+        *shared("json"),
     )
     names = (0, 1)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
-        """Publish one run after the other. Raises UsageError, StoreError."""
         store = open_store(self.settings)
         if store.shared is None:
             raise UsageError(
@@ -68,10 +67,11 @@ class Push(DaintreeCommand):
             )
         push = _Push(store, store.shared, pipeline)
         results = [result for source in sources for result in push.all_of(source)]
-        if options["json"]:
-            print_json({"store": store.url, "runs": msgspec.to_builtins(results)})
-        else:
-            print("\n".join(_page(results, store.url)))
+        print_result(
+            options["json"],
+            lambda: {"store": store.url, "runs": msgspec.to_builtins(results)},
+            lambda: _page(results, store.url),
+        )
         return 1 if any(result.status == "refused" for result in results) else 0
 
     def _sources(self, directory: str, store: Store) -> Iterator[LocalRuns]:

@@ -55,7 +55,6 @@ _HEAD = "<!-- Made by `doit reference` from the code; edit that instead. -->\n\n
 
 
 def pages() -> dict[Path, str]:
-    """Every page's content by its path relative to the project."""
     made = {
         "commands.md": _commands(),
         "settings.md": _settings(),

@@ -18,22 +18,13 @@ from doit.cmd_run import Run as DoitRun
 
 from daintree.commands.command import (
     COMMANDS,
-    FORCE,
-    JSON_OPTION,
-    LOWEST,
-    METRIC,
-    ONLY,
-    OUTPUT,
-    PLANNING,
-    SWEEP,
-    VERIFY,
-    YES,
     complain,
     option,
     plan_request,
     print_json,
     request_of,
     reserved_names,
+    shared,
 )
 from daintree.commands.doit_adapter import (
     DODO,
@@ -79,10 +70,7 @@ class Progress:
     """The events that people see. Lines carry their stage's name, since stages run side by side."""
 
     def __init__(
-        self,
-        planned: Planned,
-        began: float,
-        clock: Callable[[], float] = time.perf_counter,
+        self, planned: Planned, began: float, clock: Callable[[], float] = time.perf_counter
     ) -> None:
         """`began` is the value of `clock` when the command began."""
         session, plan = planned
@@ -104,11 +92,9 @@ class Progress:
                 say(colour("warning: ", "yellow", sys.stderr) + warning)
 
     def seconds(self) -> float:
-        """Wall time since the command began."""
         return self._clock() - self._began
 
     def hit(self, stage: str, record: IndexRecord) -> None:
-        """Print that a stage is skipped."""
         self._print(stage, "hit", "green", f"saves {duration(record.seconds)}")
 
     def starting(self, stage: str, reason: str, expected: float | None) -> None:
@@ -130,22 +116,18 @@ class Progress:
         say(f"{stage.ljust(self._width)}  {bar} {streamed(self._in_working_tree(stage, text))}")
 
     def computed(self, stage: str, record: IndexRecord) -> None:
-        """Print that a stage was computed."""
         with self._lock:
             self._running.pop(stage, None)
         what = f"{duration(record.seconds)}, {count(record.count, 'file')}, {size(record.bytes)}"
         self._print(stage, "done", "green", what)
 
     def note(self, stage: str, text: str) -> None:
-        """Print something worth knowing."""
         self._print(stage, "note", "cyan", text)
 
     def warning(self, stage: str, text: str) -> None:
-        """Print something that is being put right."""
         say(colour("warning: ", "yellow", sys.stderr) + text)
 
     def end(self) -> None:
-        """Print nothing more of silent stages."""
         self._ended.set()
 
     def print_silent(self) -> None:
@@ -246,18 +228,12 @@ class Run(AtProject, DoitRun):  # type: ignore[misc]
         "parameters and inputs are skipped. Without names, an overview is printed and nothing runs."
     )
     cmd_options = (
-        *PLANNING,
-        OUTPUT,
-        FORCE,
-        ONLY,
-        SWEEP,
-        METRIC,
-        LOWEST,
-        YES,
+        *shared(
+            "source", "set", "runner", "output", "force", "only", "sweep", "metric", "lowest", "yes"
+        ),
         JOBS,
         KEEP_GOING,
-        VERIFY,
-        JSON_OPTION,
+        *shared("verify", "json"),
         *DoitRun.cmd_options,
     )
 
@@ -315,11 +291,9 @@ class Run(AtProject, DoitRun):  # type: ignore[misc]
                 run.events.end()
                 run.remember()
                 complete |= {run.plan.pipeline.name} if run.is_complete else set()
-                # Of a sweep, the combinations that have their output; of another run, all or nothing.
-                shown = run.is_complete or (run.plan.combinations and run.results)
-                if shown and wanted.json:
+                if run.is_complete and wanted.json:
                     print_json(run_as_json(run))
-                elif shown:
+                elif run.is_complete or (run.plan.combinations and run.results):
                     print(run_summary(run, time.perf_counter() - began))
                     print_sweep(run, params["metric"], lowest=params["lowest"])
         return 1 if code else 0
@@ -427,7 +401,6 @@ def _rounds(root: Path, targets: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _places(root: Path, target: str) -> tuple[list[Path], Path | None]:
-    """The sources of a target's pipeline, and its output directory."""
     pipeline = load_pipeline(root, target.partition(":")[0], reserved_names(root))
     sources = [Path(os.path.abspath(root / s.location)) for s in pipeline.sources.values()]
     output = Path(os.path.abspath(root / pipeline.output)) if pipeline.output else None

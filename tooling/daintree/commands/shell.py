@@ -13,14 +13,7 @@ from typing import Any
 
 import msgspec
 
-from daintree.commands.command import (
-    PLANNING,
-    VERIFY,
-    DaintreeCommand,
-    option,
-    plan_request,
-    request_of,
-)
+from daintree.commands.command import DaintreeCommand, option, plan_request, request_of, shared
 from daintree.commands.name import fixed_address
 from daintree.components import ComponentVersion, directory_of
 from daintree.concurrency import side_by_side
@@ -60,14 +53,12 @@ class Pull(DaintreeCommand):
         "compute, into DIR/STAGE/output. With @NAME: what the runs read and wrote that have the name; of RUN, a run id or its beginning: what that run did. Every file is verified; files that are not its own are never touched."
     )
     cmd_options = (
-        *PLANNING,
-        VERIFY,
+        *shared("source", "set", "runner", "verify"),
         option("to", "the directory (default: pull/PIPELINE[/STAGE] in the project)"),
     )
     names = (1, None)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Find, copy, and print where."""
         target, *words = names
         pipeline, _, stage = target.partition(":")
         request, to = request_of(pipeline, options, words), options["to"]
@@ -140,7 +131,7 @@ class OpenShell(DaintreeCommand):
         "own version, parameters and inputs, also of one that failed."
     )
     cmd_options = (
-        *PLANNING,
+        *shared("source", "set", "runner"),
         option("frozen", "the version's own files instead of the working tree's", type=bool),
     )
     names = (1, None)
@@ -338,11 +329,7 @@ def _source(session: Session, plan: Plan, name: str) -> Copied:
 
 @contextmanager
 def shell_job(
-    session: Session,
-    plan: Plan,
-    cached: StageData,
-    *,
-    frozen: bool = False,
+    session: Session, plan: Plan, cached: StageData, *, frozen: bool = False
 ) -> Iterator[Job]:
     """The stage as a job on its cached inputs, whose bytes are verified; its output is removed in the end.
 

@@ -22,17 +22,7 @@ from daintree.commands.argo import (
     submission_as_json,
     submission_summary,
 )
-from daintree.commands.command import (
-    FORCE,
-    JSON_OPTION,
-    NAMESPACE,
-    SET,
-    SOURCE,
-    DaintreeCommand,
-    option,
-    print_json,
-    request_of,
-)
+from daintree.commands.command import DaintreeCommand, option, print_json, request_of, shared
 from daintree.errors import ClusterError, ClusterMissing, ClusterUnavailable, StoreUnavailable
 from daintree.spec.pipeline import pipeline_files
 from daintree.terminal import colour, count, duration, say, size
@@ -73,21 +63,17 @@ class Submit(_ClusterCommand):
     )
     cmd_options = (
         option("watch", "wait for the Workflow's end, and show its stages", type=bool),
-        SOURCE,
-        SET,
-        FORCE,
+        *shared("source", "set", "force"),
         option(
             "as_of",
             "SECONDS/ID: the moment, in seconds since 1970, that `refresh` counts from, and the id that stands for this plan; "
             "a schedule gives its Workflow's (default: now)",
         ),
-        NAMESPACE,
-        JSON_OPTION,
+        *shared("namespace", "json"),
     )
     names = (1, 1)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
-        """Plan, submit, and watch where that is asked for."""
         cluster, namespace = self._cluster(), self._namespace(options["namespace"])
         planned = planned_submission(self.settings, request_of(names[0], options))
         say(submission_summary(planned))
@@ -129,7 +115,7 @@ class Logs(_ClusterCommand):
     )
     cmd_options = (
         option("follow", "go on printing until what is followed has ended", type=bool, short="f"),
-        NAMESPACE,
+        *shared("namespace"),
     )
     names = (1, 1)
 
@@ -161,11 +147,10 @@ class Cancel(_ClusterCommand):
         "Stops a pipeline's newest Workflow, or the Workflow of that name, as Argo's own stop does: its pods end, and its exit "
         "handler records the stages that have succeeded."
     )
-    cmd_options = (NAMESPACE,)
+    cmd_options = shared("namespace")
     names = (1, 1)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Stop it."""
         from daintree.argo.workflows import stop
 
         cluster, namespace = self._cluster(), self._namespace(options["namespace"])
@@ -182,7 +167,7 @@ class Record(_ClusterCommand):
         "A Workflow's exit handler does it when its stages have ended. By hand it is for a Workflow that was terminated, or whose "
         "exit handler died: what is recorded already is left alone, what was begun is completed."
     )
-    cmd_options = (NAMESPACE, JSON_OPTION)
+    cmd_options = shared("namespace", "json")
     names = (1, 1)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
@@ -199,7 +184,6 @@ class Record(_ClusterCommand):
             raise
 
     def _record(self, workflow: str, namespace: str, *, as_json: bool) -> int:
-        """Record one stage after the other and say what became of each."""
         from daintree.argo.recording import recording_of
         from daintree.store.store import open_store
 
@@ -250,7 +234,6 @@ def _goes_on(name: str, typed: str) -> None:
 
 
 def _signalled(stopped: KeyboardInterrupt) -> int:
-    """The exit code after Ctrl-C or SIGTERM."""
     return 128 + int(getattr(stopped, "number", signal.SIGINT))
 
 
@@ -267,7 +250,6 @@ _WIDTH = max(map(len, _SHADES))
 
 
 def submitted_line(pipeline: str, submitted: Submitted, namespace: str) -> str:
-    """Outcome of a submission, in one line."""
     place = f"the Workflow {submitted.name} in the namespace {namespace}"
     if not submitted.attached:
         return f"{pipeline}: submitted {place}"
@@ -290,7 +272,6 @@ def submitted_as_json(submitted: Submitted | None, namespace: str) -> dict[str, 
 
 
 def untaken_line(name: str, namespace: str) -> str:
-    """The line for a Workflow that nobody runs."""
     return (
         f"no controller has taken the Workflow {name}: does Argo's workflow-controller run, and for the namespace {namespace}? "
         "`doit doctor --runner argo` looks"
@@ -305,7 +286,6 @@ class WorkflowProgress:
         self._attempts: dict[str, int] = {}
 
     def seen(self, workflow: Object) -> None:
-        """Say what is new."""
         stages = stages_of(workflow)
         width = max(map(len, stages.values()), default=0)
         for task in read_status(workflow).tasks.values():
@@ -325,7 +305,6 @@ class WorkflowProgress:
                 _tell(name, *change)
 
     def ended(self, workflow: Object) -> None:
-        """Say that it has succeeded."""
         status = read_status(workflow)
         took = _seconds(status.started, status.finished)
         stages = count(len(status.tasks), "stage")
@@ -340,7 +319,6 @@ class LogLines:
         self._width = 0 if alone else max(map(len, names))
 
     def show(self, stage: str, line: str) -> None:
-        """Print a line of a stage."""
         begin = f"{stage.ljust(self._width)}  {colour('|', 'dim', sys.stdout)} "
         sys.stdout.write(f"{begin if self._width else ''}{line}\n")
         sys.stdout.flush()
@@ -394,5 +372,4 @@ def stage_line(report: StageReport, width: int, stream: TextIO) -> str:
 
 
 def record_as_json(workflow: str, namespace: str, reports: Sequence[StageReport]) -> dict[str, Any]:
-    """The whole report."""
     return {"workflow": workflow, "namespace": namespace, "stages": msgspec.to_builtins(reports)}

@@ -62,7 +62,6 @@ class Report(_PagesCommand):
     names = (1, None)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        """Write, and print where."""
         project = self.open_project()
         from daintree.pages.site import write_report
 
@@ -88,13 +87,11 @@ class Ui(_PagesCommand):
     brief = True
 
     def get_options(self) -> list[Any]:
-        """With the port's default."""
         options = super().get_options()
         options[0].set_default(-1)
         return options
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
-        """Serve until a signal comes; its exit code."""
         project = self.open_project()
         page = ""
         if names:

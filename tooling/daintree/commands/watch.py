@@ -11,13 +11,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from daintree.commands.command import (
-    OUTPUT,
-    PLANNING,
     DaintreeCommand,
     option,
     plan_request,
     request_of,
     reserved_names,
+    shared,
 )
 from daintree.commands.doit_adapter import RunOptions, run_stages
 from daintree.commands.run import Progress, run_as_json, run_summary
@@ -93,11 +92,7 @@ class WatchEvents:
 
     def failed_before(self, plan: Plan, run: RunManifest) -> None:
         self._tell(
-            "failed-before",
-            source=plan.origins,
-            stage=run.stage,
-            run=run.run,
-            failure=run.failure,
+            "failed-before", source=plan.origins, stage=run.stage, run=run.run, failure=run.failure
         )
 
     def starting(self, plan: Plan) -> None:
@@ -281,8 +276,7 @@ class WatchCommand(DaintreeCommand):
             default=USUAL_SECONDS,
         ),
         option("once", "look once, run if something changed, and end: for cron", type=bool),
-        *PLANNING,
-        OUTPUT,
+        *shared("source", "set", "runner", "output"),
         option("json", "print each event as a line of JSON, for programs", type=bool),
     )
     names = (1, None)

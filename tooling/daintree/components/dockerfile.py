@@ -261,9 +261,7 @@ def _place(line: str, written: str, name: str) -> int:
 
 
 def _walk(
-    content: bytes,
-    build_args: Mapping[str, str],
-    visit: Callable[[Instruction, str, str], str],
+    content: bytes, build_args: Mapping[str, str], visit: Callable[[Instruction, str, str], str]
 ) -> list[str]:
     """Call `visit` with each image that is no stage: the instruction, the reference and its written form; the warnings."""
     # These need no ARG.

@@ -23,8 +23,7 @@ from daintree.components.git import (
     resolve_commit,
 )
 from daintree.components.tree import WorkingTree
-from daintree.errors import GitError, UsageError
-from daintree.terminal import nearest
+from daintree.errors import GitError, UsageError, nearest
 
 if TYPE_CHECKING:
     from git import Repo
@@ -43,9 +42,7 @@ class Base(msgspec.Struct, frozen=True):
 
 
 def choose_base(
-    repository: Repository,
-    is_clean: Callable[[], bool],
-    environ: Mapping[str, str] | None = None,
+    repository: Repository, is_clean: Callable[[], bool], environ: Mapping[str, str] | None = None
 ) -> Base:
     """Choose the commit that a change begins at.
 
@@ -146,8 +143,7 @@ def _merge_base(repository: Repository, commit: str, name: str, depth: int) -> s
     if repository.is_shallow:
         raise _lacks(repository, f"the commit that HEAD and {name} have in common", depth)
     raise GitError(
-        f"HEAD and {name} have no commit in common in this clone",
-        hint="name a commit with --base",
+        f"HEAD and {name} have no commit in common in this clone", hint="name a commit with --base"
     )
 
 

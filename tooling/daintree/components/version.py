@@ -42,9 +42,8 @@ from daintree.components.source import (
 )
 from daintree.components.tree import LARGE, WorkingTree
 from daintree.digest import Plain, digest_record
-from daintree.errors import DaintreeError, SpecError, UsageError, VersionError
+from daintree.errors import DaintreeError, SpecError, UsageError, VersionError, nearest
 from daintree.spec.component import ComponentSpec
-from daintree.terminal import nearest
 
 _MOST_EXCLUSIONS = 30
 

@@ -18,8 +18,13 @@ from daintree.concurrency import Background, side_by_side
 from daintree.errors import DaintreeError, ImageError, UsageError
 from daintree.images.builders import BuildInput, ImageBuilder, Origin, build_input, open_builder
 from daintree.images.engine import Engine, LocalImage
-from daintree.images.reference import DEV, VERSION_LABEL, component_repository
-from daintree.images.registry import RegistryClient, open_registry
+from daintree.images.registry import (
+    DEV,
+    VERSION_LABEL,
+    RegistryClient,
+    component_repository,
+    open_registry,
+)
 from daintree.images.tags import (
     THREADS,
     Candidate,

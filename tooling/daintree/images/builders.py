@@ -26,7 +26,7 @@ from daintree.components import DOCKERFILE, read_instructions, with_pins, with_p
 from daintree.digest import short
 from daintree.errors import EngineError, ImageError
 from daintree.images.engine import connected, engine_refusal, registry_hint
-from daintree.images.reference import (
+from daintree.images.registry import (
     BUILT_BY_LABEL,
     COMPONENT_LABEL,
     CREATED_LABEL,
@@ -356,11 +356,7 @@ def open_builder(settings: Settings) -> ImageBuilder:
 
 
 def build_version(
-    version: ComponentVersion,
-    snapshot: Path,
-    reference: str,
-    settings: Settings,
-    announce: OnLine,
+    version: ComponentVersion, snapshot: Path, reference: str, settings: Settings, announce: OnLine
 ) -> str:
     """Build the image of a version, which may be in no commit, for this machine; its id. `announce` gets a line that names the builder.
 

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from daintree.errors import DaintreeError, EngineError, ImageError
-from daintree.images.reference import Repository
+from daintree.images.registry import Repository
 from daintree.images.registry_auth import (
     config_directory,
     environment_auths,

@@ -31,7 +31,7 @@ from daintree.errors import (
     SpecError,
     UsageError,
 )
-from daintree.images.reference import (
+from daintree.images.registry import (
     COMPONENT_LABEL,
     SPEC_LABEL,
     VERSION_LABEL,

@@ -10,19 +10,20 @@ from pathlib import Path
 
 import msgspec
 
-from daintree.components import ComponentVersion
+from daintree.components import ComponentVersion, WorkingTree, discover_images, read_each_version
 from daintree.components.history import CommitHistory
 from daintree.concurrency import side_by_side
-from daintree.errors import ImageError
-from daintree.images.reference import (
+from daintree.errors import DaintreeError, ImageError, UsageError
+from daintree.images.registry import (
     CREATED_LABEL,
     LATEST,
     REVISION_LABEL,
     VERSION_LABEL,
+    RegistryClient,
     Repository,
     version_tag,
 )
-from daintree.images.registry import RegistryClient
+from daintree.settings import Settings, read_settings
 
 THREADS = 16
 _CACHE_FILE = "versions"
@@ -72,17 +73,14 @@ class Candidate(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The component's name."""
         return self.version.name
 
     @property
     def tag(self) -> str:
-        """The version's tag."""
         return version_tag(self.version.digest)
 
     @property
     def image(self) -> str:
-        """The reference with the version's tag."""
         return self.repository.tagged(self.tag)
 
 
@@ -162,6 +160,39 @@ def _wrong_label(candidate: Candidate, version: str) -> ImageError:
         f"{candidate.image} is not the image of {candidate.name} {candidate.version.digest}: {says}",
         hint="a version's tag is never overwritten: delete it in the registry, then build again",
     )
+
+
+def needed_versions(settings: Settings) -> dict[str, set[str]]:
+    """The tags of versions that something needs, by component: of the working tree, of each branch, and of each run in the store.
+
+    Raises UsageError for a component whose version cannot be told, since its images would not be known; GitError, StoreError.
+    """
+    from daintree.components.git import checked_out, commits_of
+    from daintree.store.store import open_store
+
+    needed: dict[str, set[str]] = {}
+
+    def add(root: Path, settings: Settings, place: str) -> None:
+        results = read_each_version(
+            *(WorkingTree(root), discover_images(root)),
+            platform=settings.platform,
+            bases=settings.bases,
+        )
+        for name, version in results.items():
+            if isinstance(version, DaintreeError):
+                raise UsageError(
+                    f"--images: the version of {name}{place} is not known, so nothing is removed: {version.message}",
+                    hint=version.hint,
+                )
+            needed.setdefault(name, set()).add(version_tag(version.digest))
+
+    add(settings.root, settings, "")
+    for commit in commits_of(settings.root, ("refs/heads", "refs/remotes")):
+        with checked_out(settings.root, commit) as root:
+            add(root, read_settings(root), f" of {commit[:8]}")
+    for entry in open_store(settings).history():
+        needed.setdefault(entry.component, set()).add(version_tag(entry.version))
+    return dict(sorted(needed.items()))
 
 
 class UnneededImage(msgspec.Struct, frozen=True):

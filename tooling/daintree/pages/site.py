@@ -22,7 +22,7 @@ import msgspec
 
 from daintree.digest import short
 from daintree.errors import ArtifactDamaged, DaintreeError, StoreError, UsageError
-from daintree.pages import graph, output, runs
+from daintree.pages import graph, runs
 from daintree.pages.project import Fault, PipelineView, Project
 from daintree.pipeline.addresses import refuse_collected
 from daintree.pipeline.run_diff import difference, number
@@ -199,10 +199,9 @@ class Site:
         )
 
     def _curves(self, run: RunManifest) -> Iterator[tuple[str, list[list[float]]]]:
-        """The small tables of a run's output; of one that is gone none."""
         with suppress(StoreError):
             for entry in run.output.files[:FILES_BESIDE] if run.output else ():
-                if curve := output.curve(self.project.store, run, entry):
+                if curve := runs.curve(self.project.store, run, entry):
                     yield curve
 
     def _run(self, path: str, run: RunManifest) -> str:
@@ -244,13 +243,13 @@ class Site:
     def _file(self, path: str, run: RunManifest, number: int) -> str:
         entry, store = self.entry(run, number), self.project.store
         try:
-            preview = output.preview(store, run, entry)
+            preview = runs.preview(store, run, entry)
         except ArtifactDamaged:
             refuse_collected(store, run)
             raise
         carried = ""
         if not self.live and entry.size <= CARRIED_BYTES:
-            carried = output.data_url(store, run, entry)
+            carried = runs.data_url(store, run, entry)
         return self._template(
             "file.html", path, run=run, entry=entry, number=number, preview=preview, carried=carried
         )
@@ -413,7 +412,7 @@ def _plain(line: str) -> str:
 
 
 def _marked_safe(html: str) -> Any:
-    """HTML that `output.markdown` has made, and nothing else."""
+    """HTML that `runs.markdown` has made, and nothing else."""
     from markupsafe import Markup
 
     return Markup(html)

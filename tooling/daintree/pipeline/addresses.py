@@ -11,12 +11,11 @@ from pathlib import Path
 
 import msgspec
 
-from daintree.errors import StoreError, UsageError
+from daintree.errors import StoreError, UsageError, nearest
 from daintree.spec.pipeline import Pipeline, component_hint, load_pipeline, pipeline_files
 from daintree.store.layout import FEWEST_DIGITS, MOST_BYTES, execution_note, is_identifier
 from daintree.store.records import NameRecord, RunManifest, index_record_of, run_record_digest
 from daintree.store.store import Store
-from daintree.terminal import nearest
 
 FORM = "RUN, PIPELINE, PIPELINE:STAGE or PIPELINE[:STAGE]@NAME"
 _NAMED = re.compile(r"[A-Za-z0-9][\w.-]*(:[A-Za-z0-9][\w.-]*)?@[A-Za-z0-9][\w.-]*", re.ASCII)

@@ -156,9 +156,7 @@ Check: TypeAlias = Callable[[IndexRecord], None]
 
 
 def inputs_of(
-    stage: BoundStage,
-    decisions: Mapping[str, Decision],
-    identities: Mapping[str, SourceIdentity],
+    stage: BoundStage, decisions: Mapping[str, Decision], identities: Mapping[str, SourceIdentity]
 ) -> dict[str, str] | None:
     """The digests of the stage's inputs by need and source, as the component sees their names; None while one is not known."""
     digests: dict[str, str] = {}

@@ -166,11 +166,7 @@ class PipelineRun:
             for _ in range(MOST_REPAIRS):
                 inputs = {need: self.results[need].record for need in stage.needs}
                 execution = StageExecution(
-                    Planned(self.session, self.plan),
-                    stage,
-                    inputs,
-                    self.events,
-                    self._cancellation,
+                    Planned(self.session, self.plan), stage, inputs, self.events, self._cancellation
                 )
                 try:
                     self._settle(stage, execution.execute(self._decisions[name]))

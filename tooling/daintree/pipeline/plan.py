@@ -10,7 +10,14 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from daintree.components import TOP, ComponentVersion, is_component, read_versions
-from daintree.errors import ArtifactDamaged, DaintreeError, EnvironmentFailed, SpecError, UsageError
+from daintree.errors import (
+    ArtifactDamaged,
+    DaintreeError,
+    EnvironmentFailed,
+    SpecError,
+    UsageError,
+    nearest,
+)
 from daintree.pipeline.decisions import (
     BoundStage,
     Check,
@@ -32,7 +39,6 @@ from daintree.spec.pipeline import Pipeline, Stage, plain_stage
 from daintree.store.layout import run_id
 from daintree.store.records import IndexRecord
 from daintree.store.store import Store
-from daintree.terminal import nearest
 
 Decided = TypeVar("Decided")
 

@@ -255,9 +255,7 @@ def _patch(path: str, part: str) -> tuple[str, ...]:
 
 
 def _output_changes(
-    first: RunManifest,
-    second: RunManifest,
-    tables: tuple[Mapping[str, Table], Mapping[str, Table]],
+    first: RunManifest, second: RunManifest, tables: tuple[Mapping[str, Table], Mapping[str, Table]]
 ) -> tuple[FileChange, ...]:
     before, after = _output_files(first), _output_files(second)
     changes = []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from daintree.concurrency import side_by_side
-from daintree.errors import DaintreeError, SourceError, SpecError, UsageError
+from daintree.errors import DaintreeError, SourceError, SpecError, UsageError, nearest
 from daintree.pipeline.decisions import BoundStage, SourceIdentity
 from daintree.pipeline.sources import Source, open_source
 from daintree.runners import open_runner
@@ -22,7 +22,6 @@ from daintree.spec.document import cache_documents
 from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files, plain_stage
 from daintree.store.records import IndexRecord, RunManifest
 from daintree.store.store import Store, open_store
-from daintree.terminal import nearest
 
 if TYPE_CHECKING:
     from daintree.components import ComponentVersion

@@ -11,7 +11,7 @@ import msgspec
 
 from daintree.components import ComponentVersion
 from daintree.digest import digest_record, short
-from daintree.errors import UsageError
+from daintree.errors import UsageError, nearest
 from daintree.spec.component import (
     Param,
     Scalar,
@@ -22,7 +22,6 @@ from daintree.spec.component import (
 )
 from daintree.spec.pipeline import Pipeline, Stage
 from daintree.spec.yaml import parse
-from daintree.terminal import nearest
 
 # Stages of a sweep that need no --yes, and letters of a combination's name, which is a directory's.
 MOST_STAGES = 500

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from daintree.errors import UsageError
+from daintree.errors import UsageError, nearest
 from daintree.runners.runner import Runner
 from daintree.settings import Settings
-from daintree.terminal import nearest
 
 
 def open_runner(name: str, settings: Settings) -> Runner:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from daintree.images.reference import COMPONENT_LABEL, RUN_LABEL, VERSION_LABEL
+from daintree.images.registry import COMPONENT_LABEL, RUN_LABEL, VERSION_LABEL
 from daintree.runners.child_process import Lines
 from daintree.runners.runner import Job
 from daintree.runners.variables import container_variables
@@ -125,11 +125,7 @@ def container_of(
         pids=settings.docker_pids,
         # Files in /tmp are memory: a stage that fills it must not take what the engine has for others.
         temporary=settings.docker_tmp or (memory or capacity.memory) // 4,
-        labels={
-            COMPONENT_LABEL: job.component,
-            VERSION_LABEL: job.version,
-            RUN_LABEL: job.run,
-        },
+        labels={COMPONENT_LABEL: job.component, VERSION_LABEL: job.version, RUN_LABEL: job.run},
     )
 
 

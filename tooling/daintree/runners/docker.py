@@ -27,7 +27,7 @@ from daintree.errors import (
 from daintree.images.builders import build_version
 from daintree.images.engine import connect, engine_errors, engine_refusal, pull_image
 from daintree.images.image_versions import published_digest
-from daintree.images.reference import (
+from daintree.images.registry import (
     COMPONENT_LABEL,
     OWNER_LABEL,
     VERSION_LABEL,

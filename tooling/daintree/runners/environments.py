@@ -178,6 +178,19 @@ class DirectoriesInUse:
             fcntl.flock(descriptor, fcntl.LOCK_SH)
 
 
+def is_in_use(directory: Path) -> bool:
+    """True for a directory that a living process holds in its DirectoriesInUse."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+    return False
+
+
 def _close(descriptors: dict[Path, int]) -> None:
     while descriptors:
         os.close(descriptors.popitem()[1])

@@ -12,8 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
-from daintree.errors import SpecError
-from daintree.terminal import nearest
+from daintree.errors import SpecError, nearest
 
 _Spec = TypeVar("_Spec", bound=msgspec.Struct)
 

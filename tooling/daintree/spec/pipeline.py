@@ -12,10 +12,9 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from daintree.errors import SpecError, UsageError
+from daintree.errors import SpecError, UsageError, nearest
 from daintree.spec.component import ComponentSpec, Resources, Scalar, check_resources
 from daintree.spec.document import Document, KeyPath, convert, parse_document
-from daintree.terminal import nearest
 
 # The time after which a stage that reads no source is computed anew: an hour, day or week of UTC, each run, or never.
 Refresh: TypeAlias = Literal["1h", "1d", "7d", "always", "never"]
@@ -121,8 +120,7 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         if name in self._by_name:
             return self._by_name[name]
         raise UsageError(
-            f"pipeline {self.name!r} has no stage {name!r}",
-            hint=nearest(name, list(self._by_name)),
+            f"pipeline {self.name!r} has no stage {name!r}", hint=nearest(name, list(self._by_name))
         )
 
     @cached_property

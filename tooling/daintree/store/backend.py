@@ -96,10 +96,7 @@ _REFUSED = {
     errno.EACCES: ("no permission for {path} in the artifact store {store}", SHARE_DIRECTORY),
     errno.EPERM: ("no permission for {path} in the artifact store {store}", SHARE_DIRECTORY),
     errno.EROFS: ("the artifact store {store} is on a read-only file system", ""),
-    errno.ENOTDIR: (
-        "{path} should be a directory of the artifact store {store}, and is not",
-        "",
-    ),
+    errno.ENOTDIR: ("{path} should be a directory of the artifact store {store}, and is not", ""),
     errno.EEXIST: ("{path} should be a directory of the artifact store {store}, and is not", ""),
     errno.ENOLCK: (
         "the file system of the artifact store {store} has no file locks",

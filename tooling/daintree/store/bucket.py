@@ -212,7 +212,6 @@ class Bucket:
         return True
 
     def put(self, path: str, content: bytes) -> None:
-        """By one request."""
         import obstore
 
         self.request(lambda store: obstore.put(store, path, content, use_multipart=False))
@@ -263,7 +262,6 @@ class Bucket:
         return dict(sorted(((e.path, e.size) for e in self.list(prefix)), key=lambda e: e[1]))
 
     def children(self, prefix: str) -> Sequence[str]:
-        """By one request for each 1,000 names."""
         import obstore
 
         listing = self.request(lambda store: obstore.list_with_delimiter(store, prefix or None))
@@ -279,14 +277,12 @@ class Bucket:
             return []
 
     def delete(self, paths: Sequence[str]) -> None:
-        """Several by one request."""
         import obstore
 
         if paths:
             self.request(lambda store: obstore.delete(store, list(paths)))
 
     def delete_below(self, prefix: str) -> None:
-        """By a listing."""
         self.delete([entry.path for entry in self.list(prefix)])
 
     def stream(

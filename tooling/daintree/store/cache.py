@@ -157,7 +157,6 @@ class FallbackBackend:
 
     @property
     def url(self) -> str:
-        """The bucket's."""
         return self._bucket.url
 
     def get_many(self, paths: Sequence[str], limit: int = MAX_RECORD_BYTES) -> list[Content]:
@@ -170,26 +169,22 @@ class FallbackBackend:
         ]
 
     def create(self, path: str, content: bytes) -> bool:
-        """In one of them."""
         return self._availability.write(
             lambda: self._bucket.create(path, content), lambda: self._cache.create(path, content)
         )
 
     def put(self, path: str, content: bytes) -> None:
-        """In one of them."""
         self._availability.write(
             lambda: self._bucket.put(path, content), lambda: self._cache.put(path, content)
         )
 
     def replace(self, path: str, old: Content, new: bytes) -> bool:
-        """In one of them."""
         return self._availability.write(
             lambda: self._bucket.replace(path, old, new),
             lambda: self._cache.replace(path, old, new),
         )
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
-        """Both, each path once."""
         import heapq
 
         last = ""
@@ -199,18 +194,15 @@ class FallbackBackend:
             last = entry.path
 
     def children(self, prefix: str) -> Sequence[str]:
-        """Both."""
         nothing: Sequence[str] = []
         names = self._availability.read(lambda: self._bucket.children(prefix), nothing)
         return sorted({*names, *self._cache.children(prefix)})
 
     def delete(self, paths: Sequence[str]) -> None:
-        """Of both."""
         self._availability.write(lambda: self._bucket.delete(paths), lambda: None)
         self._cache.delete(paths)
 
     def delete_below(self, prefix: str) -> None:
-        """Of both."""
         self._availability.write(lambda: self._bucket.delete_below(prefix), lambda: None)
         self._cache.delete_below(prefix)
 

@@ -50,7 +50,6 @@ class Directory:
 
     @property
     def url(self) -> str:
-        """The absolute path."""
         return self.root
 
     def get_many(self, paths: Sequence[str], limit: int = MAX_RECORD_BYTES) -> list[Content]:
@@ -68,7 +67,6 @@ class Directory:
             return True
 
     def put(self, path: str, content: bytes) -> None:
-        """By a rename."""
         with translate_errors(self.root), self._written(path, content) as temporary:
             os.replace(temporary, f"{self.root}/{path}")
 
@@ -113,7 +111,6 @@ class Directory:
                     yield Entry(base + name, status.st_size, status.st_mtime)
 
     def children(self, prefix: str) -> Sequence[str]:
-        """Nothing where there is no such directory."""
         with translate_errors(self.root):
             try:
                 with os.scandir(f"{self.root}/{prefix}") as scanned:
@@ -122,7 +119,6 @@ class Directory:
                 return []
 
     def delete(self, paths: Sequence[str]) -> None:
-        """Directories that become empty go too."""
         with translate_errors(self.root):
             for path in paths:
                 with suppress(FileNotFoundError):

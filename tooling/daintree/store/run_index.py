@@ -167,13 +167,11 @@ class RunIndex:
         return self._file is None
 
     def stages(self, pipeline: str) -> list[str]:
-        """The stages of a pipeline that have run, sorted."""
         return self._names(
             "SELECT DISTINCT stage FROM runs WHERE pipeline = ? ORDER BY 1", pipeline
         )
 
     def people(self, pipeline: str) -> list[str]:
-        """People who have run a pipeline, sorted."""
         return self._names(
             "SELECT DISTINCT person FROM runs WHERE pipeline = ? ORDER BY 1", pipeline
         )
@@ -196,7 +194,6 @@ class RunIndex:
         return [name for name, _ in sorted(rows, key=lambda row: (row[1], row[0].count(".")))]
 
     def close(self) -> None:
-        """Close the database."""
         if self._database is not None:
             self._database.close()
             self._database = None
@@ -273,7 +270,6 @@ _TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE
 
 @contextmanager
 def _transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """Everything in the block, or nothing of it."""
     database.execute("BEGIN IMMEDIATE")
     try:
         yield

@@ -54,13 +54,11 @@ class ObjectAddress(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def host(self) -> str:
-        """The server's host, and its port where it has one of its own."""
         region = self.region or DEFAULT_REGION
         return urlsplit(self.endpoint).netloc or f"s3.{region}.amazonaws.com"
 
     @property
     def insecure(self) -> bool:
-        """True of a server that speaks plain HTTP."""
         return self.endpoint.startswith("http://")
 
     def below(self, path: str) -> ObjectAddress:
@@ -104,7 +102,6 @@ class S3Access(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def server(self) -> str:
-        """The server in words."""
         return self.endpoint or f"AWS S3 ({self.region})"
 
     @property

@@ -405,11 +405,7 @@ class Store:
         return self.local.damage(index_record_of(manifest)) is None
 
     def _bucket_lease(
-        self,
-        shared: Shared,
-        content_key: str,
-        waiting: Callable[[], None],
-        holder: Holder | None,
+        self, shared: Shared, content_key: str, waiting: Callable[[], None], holder: Holder | None
     ) -> AbstractContextManager[Lease]:
         from daintree.store.leases import bucket_lease
 

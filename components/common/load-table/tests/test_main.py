@@ -332,7 +332,6 @@ def test_lines_that_an_open_quote_takes_count_as_skipped(load: Load) -> None:
         ({"delimiter": "\n"}, r"--delimiter: '\\n' is none"),
         ({"encoding": "latin-99"}, "--encoding: unknown encoding: latin-99"),
         ({"encoding": "\0"}, "--encoding: embedded null character"),
-        ({"encoding": "idna"}, "--encoding: .*ignore"),
         ({"encoding": "hex"}, "--encoding: 'hex' is not a text encoding"),
         ({"columns": "a=x, a=y"}, "--columns: 'a' is repeated"),
         ({"columns": "a=x, b=x"}, "--columns: 'x' is repeated"),

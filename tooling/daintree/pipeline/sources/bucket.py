@@ -30,8 +30,7 @@ class BucketSource:
         name, _, prefix = url.partition("://")[2].partition("/")
         if not is_plain(name, prefix):
             raise SourceError(
-                "an s3:// source has another form than s3://bucket/prefix",
-                hint=NO_KEYS_HERE,
+                "an s3:// source has another form than s3://bucket/prefix", hint=NO_KEYS_HERE
             )
         self._prefix = prefix.strip("/")
         self._origin = f"{SCHEME}{name}/{self._prefix}".rstrip("/")
@@ -45,7 +44,6 @@ class BucketSource:
 
     @property
     def url(self) -> str:
-        """The URL, which the stage reads with the credentials of its environment."""
         return self._origin
 
     @property

@@ -48,13 +48,7 @@ class HttpSource:
         """Raises SourceError for a URL that is malformed."""
         parts = _split(url)
         self._origin = without_query(parts)
-        address = (
-            parts.scheme,
-            host_and_port(parts),
-            quoted(parts.path),
-            quoted(parts.query),
-            "",
-        )
+        address = (parts.scheme, host_and_port(parts), quoted(parts.path), quoted(parts.query), "")
         self._client = WebClient(urlunsplit(address), self._origin, _authorization(parts), limits)
         self._has_query = bool(parts.query)
         self._name = _file_name(parts.path)
@@ -64,7 +58,6 @@ class HttpSource:
 
     @property
     def url(self) -> str:
-        """Nothing: a stage gets files."""
         return ""
 
     def identify(self) -> SourceIdentity:
@@ -77,7 +70,6 @@ class HttpSource:
         return self._known
 
     def fetch(self) -> SourceIdentity:
-        """Downloads the file into the store, unless it is known and there."""
         known = self.identify()
         if known.digest is None or self._store.source_path(known.digest) is None:
             self._known = self._download()

@@ -72,7 +72,6 @@ class LocalSource:
 
     @property
     def url(self) -> str:
-        """Nothing: a stage gets files."""
         return ""
 
     def identify(self) -> SourceIdentity:
@@ -92,7 +91,6 @@ class LocalSource:
         return SourceIdentity(digest, digest, self._origin)
 
     def fetch(self) -> SourceIdentity:
-        """The same: there is nothing to download."""
         return self.identify()
 
     def files(self, directory: Path) -> Mapping[str, Path]:

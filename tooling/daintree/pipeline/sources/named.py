@@ -34,7 +34,6 @@ class NamedSource:
 
     @property
     def url(self) -> str:
-        """Nothing: a stage gets files."""
         return ""
 
     def identify(self) -> SourceIdentity:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daintree.commands.diff import diff_lines
+from daintree.commands.history import diff_lines
 from daintree.pipeline.run_diff import Change, RunDifference
 
 FAILED = Change("result", "succeeded", "failed")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from daintree.terminal import nearest
+from daintree.errors import nearest
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from daintree.errors import ImageError
-from daintree.images.reference import Repository, component_repository, parse_reference, version_tag
+from daintree.images.registry import Repository, component_repository, parse_reference, version_tag
 
 
 @pytest.mark.parametrize(
