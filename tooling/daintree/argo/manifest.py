@@ -12,16 +12,6 @@ from typing import Any, TypeAlias
 import msgspec
 
 from daintree.argo import names
-from daintree.argo.names import (
-    BRACE_VARIABLES,
-    OUTPUT_ARTIFACT,
-    distinct_names,
-    escape,
-    flag,
-    is_plain,
-    label_value,
-    needs_brace,
-)
 from daintree.argo.submission import (
     PIPELINE_TEMPLATE,
     RECORD_TEMPLATE,
@@ -257,7 +247,7 @@ def input_paths(submission: Submission, stage: SubmittedStage) -> dict[str, Inpu
     """
     files = {source.name: source.file for source in submission.sources}
     artifacts = (
-        distinct_names(stage.inputs, _LONGEST_ARTIFACT)
+        names.distinct_names(stage.inputs, _LONGEST_ARTIFACT)
         if len(stage.inputs) > 1
         else dict.fromkeys(stage.inputs, INPUT_ARTIFACT)
     )
@@ -289,9 +279,9 @@ def task_parameters(stage: SubmittedStage) -> dict[str, str]:
 
 def _template_parameters(stage: SubmittedStage) -> dict[str, str]:
     """The template's own name for each parameter that passes through Argo; any other value stands in the template."""
-    passed = [name for name, value in sorted(stage.parameters.items()) if is_plain(value)]
+    passed = [name for name, value in sorted(stage.parameters.items()) if names.is_plain(value)]
     taken = (names.STAGE_PARAMETER, names.STAGE_KEY_PARAMETER)
-    return distinct_names(passed, _LONGEST_PARAMETER, taken)
+    return names.distinct_names(passed, _LONGEST_PARAMETER, taken)
 
 
 def _workflow_parameters(submission: Submission) -> dict[tuple[str, str], str]:
@@ -301,7 +291,7 @@ def _workflow_parameters(submission: Submission) -> dict[tuple[str, str], str]:
         for stage in submission.stages
         for parameter in _template_parameters(stage)
     }
-    return {keys[key]: name for key, name in distinct_names(keys, _LONGEST_PARAMETER).items()}
+    return {keys[key]: name for key, name in names.distinct_names(keys, _LONGEST_PARAMETER).items()}
 
 
 def _workflow_arguments(submission: Submission) -> list[Manifest]:
@@ -342,7 +332,7 @@ def _task_artifacts(
     artifacts: list[Manifest] = []
     for name, at in input_paths(submission, stage).items():
         if name in running:
-            output = f"tasks.{running[name]}.outputs.artifacts.{OUTPUT_ARTIFACT}"
+            output = f"tasks.{running[name]}.outputs.artifacts.{names.OUTPUT_ARTIFACT}"
             artifacts.append({"name": at.artifact, "from": "{{" + output + "}}"})
         elif name in sources:
             artifacts.append({"name": at.artifact, "s3": _source_object(sources[name], store)})
@@ -398,7 +388,7 @@ def _stage_template(
         "outputs": {
             "artifacts": [
                 {
-                    "name": OUTPUT_ARTIFACT,
+                    "name": names.OUTPUT_ARTIFACT,
                     "path": OUTPUT,
                     "archive": {"none": {}},
                     **({"optional": True} if stage.receipt else {}),
@@ -410,7 +400,7 @@ def _stage_template(
         **({"volumes": empty_volumes([EMPTY_VOLUME])} if empty else {}),
         "container": {
             "image": stage.image,
-            "command": [escape(word) for word in stage.command],
+            "command": [names.escape(word) for word in stage.command],
             "args": arguments,
             "env": [
                 *environment(stage_variables((*stage.command, *arguments))),
@@ -429,16 +419,16 @@ def _stage_template(
 def stage_variables(texts: Iterable[str]) -> dict[str, str]:
     """The container's variables, as in every runner; `texts` are its escaped command and arguments."""
     variables = container_variables({}, home=TEMPORARY, scratch=SCRATCH, network=False)
-    return {**variables, **(BRACE_VARIABLES if needs_brace(tuple(texts)) else {})}
+    return {**variables, **(names.BRACE_VARIABLES if names.needs_brace(tuple(texts)) else {})}
 
 
 def _arguments(stage: SubmittedStage, parameters: Mapping[str, str]) -> list[str]:
     """The stage's own arguments, with those that pass through Argo as its parameters."""
-    passed = {flag(name, stage.parameters[name]): name for name in parameters}
+    passed = {names.flag(name, stage.parameters[name]): name for name in parameters}
     return [
-        flag(passed[word], _input_parameter(parameters[passed[word]]))
+        names.flag(passed[word], _input_parameter(parameters[passed[word]]))
         if word in passed
-        else escape(word)
+        else names.escape(word)
         for word in stage.arguments
     ]
 
@@ -450,8 +440,8 @@ def _input_parameter(name: str) -> str:
 def _stage_metadata(stage: SubmittedStage, commit: str) -> Manifest:
     return {
         "labels": {
-            names.COMPONENT: label_value(stage.component),
-            names.VERSION: label_value(short(stage.version)),
+            names.COMPONENT: names.label_value(stage.component),
+            names.VERSION: names.label_value(short(stage.version)),
         },
         "annotations": {
             names.STAGE: _input_parameter(names.STAGE_PARAMETER),
@@ -482,7 +472,7 @@ def _record_template(access: ClusterAccess, submission: Submission) -> Manifest:
 
 def _labels(submission: Submission) -> dict[str, str]:
     commit = {names.COMMIT: short(submission.commit)} if submission.commit else {}
-    return {names.PIPELINE: label_value(submission.pipeline), **commit}
+    return {names.PIPELINE: names.label_value(submission.pipeline), **commit}
 
 
 def _annotations(submission: Submission) -> dict[str, str]:

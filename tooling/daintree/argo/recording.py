@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from daintree.argo import workflow_status
 from daintree.argo.cluster import Cluster, Object
 from daintree.argo.drift import Drift
 from daintree.argo.submission import (
@@ -23,14 +24,6 @@ from daintree.argo.submission import (
     location,
     run_id,
     submission_of,
-)
-from daintree.argo.workflow_status import (
-    Attempt,
-    ObjectKey,
-    State,
-    Task,
-    WorkflowStatus,
-    read_status,
 )
 from daintree.argo.workflows import Times, container_times, find_workflow, secret_values, stage_log
 from daintree.errors import (
@@ -65,7 +58,7 @@ class StageReport(msgspec.Struct, frozen=True, kw_only=True):
 
     stage: str
     status: Literal["recorded", "known", "refused", "absent"]
-    state: State
+    state: workflow_status.State
     why: str = ""
     run: str = ""
     files: int = 0
@@ -77,7 +70,7 @@ class _Input(msgspec.Struct, frozen=True):
 
     digest: str
     origin: str
-    key: ObjectKey
+    key: workflow_status.ObjectKey
     final_origin: str = ""
 
 
@@ -94,7 +87,7 @@ class Recording:
     def __init__(
         self,
         workflow: Object,
-        status: WorkflowStatus,
+        status: workflow_status.WorkflowStatus,
         submission: Submission,
         remote: RemoteRuns,
         log: Callable[[str], bytes | None],
@@ -134,7 +127,7 @@ class Recording:
                 stage=stage.name, status="refused", state=task.state, why=error.message
             )
 
-    def _record(self, stage: SubmittedStage, task: Task) -> StageReport:
+    def _record(self, stage: SubmittedStage, task: workflow_status.Task) -> StageReport:
         attempt = task.successful
         if attempt is None:
             raise _Refused("it is not what was submitted: no pod of its own ran")
@@ -194,7 +187,7 @@ class Recording:
         return output
 
     def _manifest(
-        self, stage: SubmittedStage, attempt: Attempt, inputs: Mapping[str, _Input]
+        self, stage: SubmittedStage, attempt: workflow_status.Attempt, inputs: Mapping[str, _Input]
     ) -> RunManifest:
         """Its run, but for the output; the same whenever and wherever it is made."""
         created, uid = self._status.created, self._status.uid
@@ -276,14 +269,14 @@ class Recording:
         if source.url:
             address = object_address(source.url, "", "")
             own = address.bucket == self._remote.address.bucket
-            key = ObjectKey(address.key, "" if own else address.bucket)
+            key = workflow_status.ObjectKey(address.key, "" if own else address.bucket)
         return _Input(source.digest, source.origin, key, source.final_origin)
 
-    def _key(self, path: str) -> ObjectKey:
-        return ObjectKey(self._remote.address.below(path).key)
+    def _key(self, path: str) -> workflow_status.ObjectKey:
+        return workflow_status.ObjectKey(self._remote.address.below(path).key)
 
 
-def _refuse_orphans(attempt: Attempt, entries: Sequence[ObjectMeta]) -> None:
+def _refuse_orphans(attempt: workflow_status.Attempt, entries: Sequence[ObjectMeta]) -> None:
     """Refuse an output in which older files lie: `argo retry` starts a failed pod anew under its name, and so at its location.
 
     Where all files are older, the clocks of the server and the cluster differ, unless it is by more than S3 allows.
@@ -309,7 +302,7 @@ def _content(stage: SubmittedStage, inputs: Mapping[str, _Input]) -> str:
     )
 
 
-def _message(task: Task) -> str:
+def _message(task: workflow_status.Task) -> str:
     """Reason that a task has not succeeded: what Argo says of its last attempt, else of itself."""
     return next((one.message for one in reversed(task.attempts) if one.message), task.message)
 
@@ -337,7 +330,7 @@ def recording_of(cluster: Cluster, namespace: str, remote: RemoteRuns, name: str
     asking for it and for its submission do.
     """
     workflow = find_workflow(cluster, namespace, name, pipeline=False)
-    status = read_status(workflow)
+    status = workflow_status.read_status(workflow)
     if not status.settled:
         raise UsageError(
             f"the Workflow {name} still runs: what its stages put out is recorded when it ends",

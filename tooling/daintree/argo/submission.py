@@ -15,17 +15,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from daintree import __version__
+from daintree.argo import names
 from daintree.argo.cluster import Object
-from daintree.argo.names import (
-    LONGEST_WORKFLOW,
-    PLANNED,
-    STORE_SECRET,
-    SUBMISSION,
-    distinct_names,
-    flag,
-    is_plain,
-    kubernetes_name,
-)
 from daintree.digest import Plain, digest_record, short
 from daintree.errors import ImageError, SettingsError, SourceError, StoreError, UsageError
 from daintree.images.build import uncommitted
@@ -52,7 +43,7 @@ from daintree.terminal import say
 
 _DIGITS = 10
 # Room for the number of an attempt.
-_LONGEST_STEM = LONGEST_WORKFLOW - _DIGITS - 5
+_LONGEST_STEM = names.LONGEST_WORKFLOW - _DIGITS - 5
 
 
 class SubmittedStage(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,7 +154,9 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
     def workflow(self, attempt: int = 1) -> str:
         """The name of the Workflow that computes it: the same for the same plan; a further attempt has its number behind it."""
-        name = f"{kubernetes_name(self.pipeline, _LONGEST_STEM)}-{short(self.digest, _DIGITS)}"
+        name = (
+            f"{names.kubernetes_name(self.pipeline, _LONGEST_STEM)}-{short(self.digest, _DIGITS)}"
+        )
         return name if attempt == 1 else f"{name}-{attempt}"
 
 
@@ -184,16 +177,16 @@ def template_names(stages: Iterable[BoundStage]) -> dict[str, str]:
         taken = stage.component in by_shape.values()
         text = f"{stage.component}/{stage.name}" if taken else stage.component
         texts[stage.name] = by_shape.setdefault(_shape(stage), text)
-    names = distinct_names(
+    own_names = names.distinct_names(
         dict.fromkeys(texts.values()), _LONGEST, (PIPELINE_TEMPLATE, RECORD_TEMPLATE)
     )
-    return {stage: names[text] for stage, text in texts.items()}
+    return {stage: own_names[text] for stage, text in texts.items()}
 
 
 def _shape(stage: BoundStage) -> object:
     one_output = len(stage.needs) == 1 and not (stage.sources or stage.empty_needs)
     inputs = () if one_output else (stage.sources, stage.needs, stage.empty_needs)
-    literal = tuple((n, type(v), v) for n, v in stage.parameters.items() if not is_plain(v))
+    literal = tuple((n, type(v), v) for n, v in stage.parameters.items() if not names.is_plain(v))
     return (stage.component, stage.version, stage.resources, inputs, literal)
 
 
@@ -261,7 +254,7 @@ def variables_secret(settings: Settings, stages: Sequence[BoundStage]) -> str:
     named = [stage for stage in stages if stage.spec.env]
     if not named:
         return ""
-    if settings.argo_env_secret in ("", STORE_SECRET):
+    if settings.argo_env_secret in ("", names.STORE_SECRET):
         stage = named[0]
         variables = ", ".join(stage.spec.env)
         missing = "none is set" if not settings.argo_env_secret else "that one is the store's own"
@@ -297,7 +290,7 @@ def _images(
 def _submitted(
     session: Session, plan: Plan, stages: Sequence[BoundStage], images: Mapping[str, ComponentImage]
 ) -> tuple[SubmittedStage, ...]:
-    tasks = distinct_names([stage.name for stage in stages], _LONGEST_TASK)
+    tasks = names.distinct_names([stage.name for stage in stages], _LONGEST_TASK)
     templates = template_names(stages)
     return tuple(
         SubmittedStage(
@@ -330,7 +323,7 @@ def _submitted(
 
 
 def container_arguments(stage: BoundStage) -> tuple[str, ...]:
-    given = (flag(name, value) for name, value in sorted(stage.parameters.items()))
+    given = (names.flag(name, value) for name, value in sorted(stage.parameters.items()))
     return ("--input", INPUT, "--output", OUTPUT, *given)
 
 
@@ -389,10 +382,13 @@ def submission_of(workflow: Object, runs: RemoteRuns) -> Submission:
     """
     metadata = workflow["metadata"]
     annotations = metadata.get("annotations") or {}
-    digest, planned = str(annotations.get(SUBMISSION, "")), str(annotations.get(PLANNED, ""))
+    digest, planned = (
+        str(annotations.get(names.SUBMISSION, "")),
+        str(annotations.get(names.PLANNED, "")),
+    )
     if not _DIGEST.fullmatch(digest):
         raise UsageError(
-            f"the Workflow {metadata['name']} was not written by `doit argo`: it has no annotation {SUBMISSION}",
+            f"the Workflow {metadata['name']} was not written by `doit argo`: it has no annotation {names.SUBMISSION}",
             hint="only what was planned and submitted can be recorded under its keys",
         )
     submission = runs.read_submission(digest, Submission)
@@ -403,7 +399,7 @@ def submission_of(workflow: Object, runs: RemoteRuns) -> Submission:
         )
     if not _is_time(planned):
         raise UsageError(
-            f"the Workflow {metadata['name']} has no time in its annotation {PLANNED}: {planned!r}",
+            f"the Workflow {metadata['name']} has no time in its annotation {names.PLANNED}: {planned!r}",
             hint="it was edited, or made by an older version: submit the pipeline again",
         )
     # Whoever submitted the same plan first has put it there, with another time.

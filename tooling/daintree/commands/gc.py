@@ -19,21 +19,9 @@ from daintree.commands.command import DaintreeCommand, option, print_result, res
 from daintree.errors import DaintreeError, StoreError, UsageError
 from daintree.settings import Settings, read_settings
 from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files
+from daintree.store import garbage
 from daintree.store.contents import remove_interrupted
 from daintree.store.directory import remove_tree, size_below
-from daintree.store.garbage import (
-    GRACE_SECONDS,
-    Doomed,
-    GarbageCollection,
-    KeptSource,
-    Output,
-    Policy,
-    Roots,
-    Survey,
-    named,
-    select,
-    submitted,
-)
 from daintree.store.records import current_user
 from daintree.store.store import Store, open_store
 from daintree.terminal import columns, count, duration, one_line, say, size
@@ -89,8 +77,8 @@ class Collect(DaintreeCommand):
         store = open_store(self.settings)
         if options["cache"] and store.shared is None:
             raise UsageError(f"--cache: the store {store.url} is in no bucket, so it has no cache")
-        parts = [] if options["cache"] else [GarbageCollection(store)]
-        parts += [GarbageCollection(store, cache=True)] if store.shared else []
+        parts = [] if options["cache"] else [garbage.GarbageCollection(store)]
+        parts += [garbage.GarbageCollection(store, cache=True)] if store.shared else []
         now = time.time()
         surveys = [part.survey() for part in parts]
         environments = {one.environment for survey in surveys for one in survey.outputs}
@@ -116,18 +104,18 @@ class Collect(DaintreeCommand):
 
     def _collect(
         self,
-        part: GarbageCollection,
-        survey: Survey,
-        roots: Roots,
+        part: garbage.GarbageCollection,
+        survey: garbage.Survey,
+        roots: garbage.Roots,
         options: Mapping[str, Any],
         now: float,
     ) -> Report:
         is_bucket = "://" in part.url
         policy = policy_of(options, is_bucket)
-        everything = select(survey, roots, policy, now)
+        everything = garbage.select(survey, roots, policy, now)
         if not options["all_projects"]:
             policy = msgspec.structs.replace(policy, project=self.settings.project)
-        doomed = select(survey, roots, policy, now)
+        doomed = garbage.select(survey, roots, policy, now)
         others = tuple(one.item for one in everything if not policy.judges(one.item))
         outcomes: Sequence[str] = ["" for _ in doomed]
         if options["yes"]:
@@ -177,15 +165,16 @@ class Report(msgspec.Struct, frozen=True):
     url: str
     bytes: int
     outputs: int
-    doomed: tuple[Doomed, ...]
+    doomed: tuple[garbage.Doomed, ...]
     outcomes: tuple[str, ...]
-    others: tuple[Output | KeptSource, ...]
+    others: tuple[garbage.Output | garbage.KeptSource, ...]
 
     @property
     def projects(self) -> list[str]:
         """The projects that the `others` are of; one that is not known is "unknown"."""
         names = (
-            one.projects if isinstance(one, KeptSource) else (one.project,) for one in self.others
+            one.projects if isinstance(one, garbage.KeptSource) else (one.project,)
+            for one in self.others
         )
         return sorted({name or "unknown" for several in names for name in several})
 
@@ -193,7 +182,9 @@ class Report(msgspec.Struct, frozen=True):
     def seconds(self) -> float:
         """Seconds that computing again what goes would take."""
         return sum(
-            d.item.seconds for d in self.doomed if isinstance(d.item, Output) and d.item.keys
+            d.item.seconds
+            for d in self.doomed
+            if isinstance(d.item, garbage.Output) and d.item.keys
         )
 
     def freed(self, outcome: str) -> int:
@@ -202,13 +193,13 @@ class Report(msgspec.Struct, frozen=True):
         return sum(doomed.item.bytes for doomed, became in pairs if became == outcome)
 
 
-def policy_of(options: Mapping[str, Any], is_bucket: bool) -> Policy:
+def policy_of(options: Mapping[str, Any], is_bucket: bool) -> garbage.Policy:
     """The policy that the options say. Raises UsageError."""
     older, last, largest = options["older_than"], options["keep_last"], options["max_size"]
     if last and not last.isdecimal():
         raise UsageError(f"--keep-last {last!r}: expected a whole number")
-    default = GRACE_SECONDS if is_bucket else 0.0
-    return Policy(
+    default = garbage.GRACE_SECONDS if is_bucket else 0.0
+    return garbage.Policy(
         older_than=seconds_in("--older-than", older) if older else None,
         keep_last=int(last) if last else None,
         max_size=bytes_in("--max-size", largest) if largest else None,
@@ -240,11 +231,11 @@ def all_roots(
     environments: Collection[str],
     options: Mapping[str, Any],
     now: float,
-) -> Roots:
+) -> garbage.Roots:
     """Roots of a collection: what the pipelines reach, named runs, submissions. Raises StoreError, GitError."""
     from daintree.argo.submission import Submission
 
-    roots = named(store.backend) | submitted(store.backend, Submission, now)
+    roots = garbage.named(store.backend) | garbage.submitted(store.backend, Submission, now)
     roots |= reached(settings, store, environments, "")
     places = [
         *(["refs/heads", "refs/remotes"] if options["all_branches"] else []),
@@ -278,14 +269,14 @@ def reached(
     environments: Collection[str],
     place: str,
     home: Path | None = None,
-) -> Roots:
+) -> garbage.Roots:
     """Roots of a checkout: the runs that its pipelines reach with their defaults, in each of these environments.
 
     Of one that cannot be planned, all runs stay, and all of its components' versions; a warning says so. `home` has the sources that
     are in no commit. Raises StoreError.
     """
     reserved = reserved_names(settings.root)
-    roots = Roots()
+    roots = garbage.Roots()
     for name in pipeline_files(settings.root):
         pipeline: Pipeline | None = None
         try:
@@ -298,13 +289,13 @@ def reached(
                 f"warning: pipeline {name}{place} cannot be planned, so all its runs stay: {error.message}"
             )
             versions = _versions(settings, pipeline) if pipeline else frozenset()
-            roots |= Roots(pipelines=frozenset([name]), versions=versions)
+            roots |= garbage.Roots(pipelines=frozenset([name]), versions=versions)
     return roots
 
 
 def _planned(
     settings: Settings, store: Store, pipeline: Pipeline, environments: Collection[str], home: Path
-) -> Roots:
+) -> garbage.Roots:
     from daintree.pipeline.plan import locations_reached, make_plan
     from daintree.pipeline.session import Request, Session
 
@@ -325,7 +316,7 @@ def _planned(
     session = Session(settings, request, reserved_names(settings.root))
     plan = make_plan(session, fetch=False)
     digests = (identity.digest for identity in plan.identities.values())
-    return Roots(
+    return garbage.Roots(
         frozenset(locations_reached(store, plan, environments)),
         frozenset(digest for digest in digests if digest),
     )
@@ -445,16 +436,16 @@ def _report_lines(report: Report, done: bool) -> list[str]:
     return lines
 
 
-def _name(doomed: Doomed) -> str:
+def _name(doomed: garbage.Doomed) -> str:
     item = doomed.item
-    if isinstance(item, Output):
+    if isinstance(item, garbage.Output):
         return f"{item.pipeline}:{item.stage} {item.run}"
     return f"source {item.digest[7:19]}"
 
 
-def _cost(doomed: Doomed) -> str:
+def _cost(doomed: garbage.Doomed) -> str:
     item = doomed.item
-    return duration(item.seconds) if isinstance(item, Output) and item.keys else "-"
+    return duration(item.seconds) if isinstance(item, garbage.Output) and item.keys else "-"
 
 
 def as_json(

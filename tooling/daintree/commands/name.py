@@ -18,17 +18,7 @@ from daintree.commands.command import (
     shared,
 )
 from daintree.errors import UsageError
-from daintree.pipeline.addresses import (
-    Address,
-    check_name,
-    find_output,
-    is_run,
-    last_execution,
-    named_runs,
-    parse_address,
-    read_name,
-    refuse_collected,
-)
+from daintree.pipeline import addresses
 from daintree.pipeline.session import Request
 from daintree.spec.pipeline import load_pipeline
 from daintree.store.backend import SMALL_RECORD_BYTES
@@ -80,18 +70,20 @@ class Name(DaintreeCommand):
             raise UsageError(
                 "doit name: give what to name, and the name", hint=f"doit name {self.doc_usage}"
             )
-        address = parse_address(names[0], self.root)
-        name = check_name(names[1].removeprefix("@"))
+        address = addresses.parse_address(names[0], self.root)
+        name = addresses.check_name(names[1].removeprefix("@"))
         pipeline = address.subject
         runs: dict[str, RunManifest] = {}
         if options["remove"]:
-            old: NameRecord | None = read_name(store, Address(pipeline, name=name))
+            old: NameRecord | None = addresses.read_name(
+                store, addresses.Address(pipeline, name=name)
+            )
         else:
             pipeline, runs = self._runs(store, address)
             old = store.records.read_name(pipeline, name)
             for run in runs.values():
                 # What this machine alone still has is nothing that a name can lead others to.
-                refuse_collected(store, run)
+                addresses.refuse_collected(store, run)
         whole = not (address.stage or address.name or pipeline != address.subject)
         new = _renamed(
             old or NameRecord(pipeline=pipeline, name=name),
@@ -107,17 +99,17 @@ class Name(DaintreeCommand):
             )
         print_result(options["json"], lambda: _as_json(new), lambda: _moved_lines(old, new))
 
-    def _runs(self, store: Store, address: Address) -> tuple[str, dict[str, RunManifest]]:
+    def _runs(self, store: Store, address: addresses.Address) -> tuple[str, dict[str, RunManifest]]:
         """The pipeline whose name it is, and the runs to be named, by its stages; each has succeeded. Raises UsageError where there is none.
 
         A stage that was a hit may end with a run of another pipeline: the name is still that of the pipeline that was typed.
         """
         if address.name:
-            return address.subject, named_runs(store, address)
-        if not address.stage and not is_run(self.root, address.subject):
+            return address.subject, addresses.named_runs(store, address)
+        if not address.stage and not addresses.is_run(self.root, address.subject):
             pipeline = load_pipeline(self.root, address.subject, reserved_names(self.root))
-            return address.subject, last_execution(store, pipeline)
-        run = find_output(store, address)
+            return address.subject, addresses.last_execution(store, pipeline)
+        run = addresses.find_output(store, address)
         return run.pipeline, {run.stage: run}
 
     def _list(self, store: Store, names: list[str], as_json: bool) -> None:
@@ -139,12 +131,14 @@ class Name(DaintreeCommand):
             print("\n".join(_table(records)))
 
 
-def fixed_address(root: Path, target: str, request: Request, mark: str = "--") -> Address | None:
+def fixed_address(
+    root: Path, target: str, request: Request, mark: str = "--"
+) -> addresses.Address | None:
     """The address of a run, or PIPELINE[:STAGE]@NAME, that was typed; None for PIPELINE[:STAGE], which is planned.
 
     Such runs are what they are: raises UsageError for an option of planning beside it, which is named with its `mark`.
     """
-    if "@" not in target and not is_run(root, target):
+    if "@" not in target and not addresses.is_run(root, target):
         return None
     given = {"source": request.sources, "set": request.set, "runner": request.runner}
     for name in filter(given.get, given):
@@ -152,7 +146,7 @@ def fixed_address(root: Path, target: str, request: Request, mark: str = "--") -
             f"{target} is a run that was made: {mark}{name} cannot change it",
             hint="leave one of them out",
         )
-    return parse_address(target, root)
+    return addresses.parse_address(target, root)
 
 
 def _note(text: str) -> str:

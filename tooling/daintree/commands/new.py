@@ -9,15 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from daintree.authoring import scaffold
 from daintree.authoring.git_hooks import after_commit, install, remove
 from daintree.authoring.lock_requirements import lock
-from daintree.authoring.scaffold import (
-    SAMPLE,
-    new_component,
-    new_pipeline,
-    new_project,
-    project_difference,
-)
 from daintree.commands.command import DaintreeCommand, option, reserved_names
 from daintree.components import discover_images, discover_libraries
 from daintree.errors import UsageError
@@ -58,9 +52,11 @@ class New(DaintreeCommand):
         if options["diff"]:
             raise UsageError("--diff is for projects", hint="doit new project . --diff")
         if kind == "component" and not components:
-            written = new_component(self.root, name, dockerfile=options["dockerfile"])
+            written = scaffold.new_component(self.root, name, dockerfile=options["dockerfile"])
         elif kind == "pipeline":
-            written = new_pipeline(self.root, name, components, reserved=reserved_names(self.root))
+            written = scaffold.new_pipeline(
+                self.root, name, components, reserved=reserved_names(self.root)
+            )
         else:
             raise UsageError(
                 f"doit new {' '.join(names)}: cannot be read", hint=f"doit new {self.doc_usage}"
@@ -72,9 +68,9 @@ class New(DaintreeCommand):
 
     def _project(self, directory: Path, typed: str, *, only_difference: bool) -> None:
         if only_difference:
-            print("".join(f"{line}\n" for line in project_difference(directory)), end="")
+            print("".join(f"{line}\n" for line in scaffold.project_difference(directory)), end="")
             return
-        written = new_project(directory)
+        written = scaffold.new_project(directory)
         commit = f", in commit {written.commit}" if written.commit else ""
         print(f"{directory}: {count(len(written.files), 'file')} written{commit}")
         for path in written.different:
@@ -99,7 +95,9 @@ class New(DaintreeCommand):
             say("hint: before you share it, name a git address and commit, or the URL of a wheel")
         change = "" if directory == Path.cwd() else f"cd {shlex.quote(typed)} && "
         sample = (
-            f"doit run {SAMPLE}" if f"pipelines/{SAMPLE}.yaml" in written.files else "doit list"
+            f"doit run {scaffold.SAMPLE}"
+            if f"pipelines/{scaffold.SAMPLE}.yaml" in written.files
+            else "doit list"
         )
         say(f"next: {change}{sample}")
 

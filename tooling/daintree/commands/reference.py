@@ -12,15 +12,8 @@ import msgspec
 
 from daintree.commands.command import COMMANDS
 from daintree.settings import SETTINGS
+from daintree.spec import pipeline
 from daintree.spec.component import ComponentSpec, Param, Resources
-from daintree.spec.pipeline import (
-    KINDS,
-    OutputSpec,
-    PipelineSpec,
-    SourceSpec,
-    StageSpec,
-    json_schema,
-)
 from daintree.store.records import Artifact, FileEntry, IndexRecord, InputRecord, Keys, RunManifest
 
 DIRECTORY = Path("docs/reference")
@@ -59,7 +52,10 @@ def pages() -> dict[Path, str]:
         "commands.md": _commands(),
         "settings.md": _settings(),
         "formats.md": _formats(),
-        **{f"{kind}.schema.json": json.dumps(json_schema(kind), indent=2) + "\n" for kind in KINDS},
+        **{
+            f"{kind}.schema.json": json.dumps(pipeline.json_schema(kind), indent=2) + "\n"
+            for kind in pipeline.KINDS
+        },
     }
     return {DIRECTORY / name: text for name, text in made.items()}
 
@@ -157,7 +153,12 @@ def _word(value: Any) -> str:
 
 def _formats() -> str:
     sections: dict[str, list[type[msgspec.Struct]]] = {
-        "Pipeline files": [PipelineSpec, StageSpec, SourceSpec, OutputSpec],
+        "Pipeline files": [
+            pipeline.PipelineSpec,
+            pipeline.StageSpec,
+            pipeline.SourceSpec,
+            pipeline.OutputSpec,
+        ],
         "component.yaml": [ComponentSpec, Param, Resources],
         "Records in the store": [RunManifest, Keys, InputRecord, Artifact, FileEntry, IndexRecord],
     }

@@ -16,6 +16,7 @@ import msgspec
 from doit.cmd_base import TaskLoader2
 from doit.cmd_run import Run as DoitRun
 
+from daintree.commands import doit_adapter
 from daintree.commands.command import (
     COMMANDS,
     complain,
@@ -25,14 +26,6 @@ from daintree.commands.command import (
     request_of,
     reserved_names,
     shared,
-)
-from daintree.commands.doit_adapter import (
-    DODO,
-    AtProject,
-    RunOptions,
-    StageLoader,
-    execute_runs,
-    run_stages,
 )
 from daintree.errors import DaintreeError, UsageError
 from daintree.pipeline.engine import PipelineRun
@@ -218,7 +211,7 @@ def run_as_json(run: PipelineRun) -> dict[str, Any]:
     }
 
 
-class Run(AtProject, DoitRun):  # type: ignore[misc]
+class Run(doit_adapter.AtProject, DoitRun):  # type: ignore[misc]
     """doit's own run command, which also knows pipelines."""
 
     doc_purpose = "run pipelines (skipping stages whose output is in the store) or tasks"
@@ -239,7 +232,7 @@ class Run(AtProject, DoitRun):  # type: ignore[misc]
 
     def execute(self, params: Any, names: Sequence[str]) -> int:
         """Run pipelines and tasks; returns the exit code. Without names, an overview."""
-        root = find_project(Path.cwd()) if params["dodoFile"] == DODO else None
+        root = find_project(Path.cwd()) if params["dodoFile"] == doit_adapter.DODO else None
         if root is None or not is_daintree(root):
             return 1 if super().execute(params, names) else 0
         if not names:
@@ -279,13 +272,15 @@ class Run(AtProject, DoitRun):  # type: ignore[misc]
         try:
             if wanted.tasks:
                 self.place(params)
-                self.loader: TaskLoader2 = StageLoader(
+                self.loader: TaskLoader2 = doit_adapter.StageLoader(
                     runs, self.loader, lambda name: _start(wanted, name, began)
                 )
                 names = [*(run.target for run in runs), *wanted.tasks]
-                code = execute_runs(self, params, names, wanted.options, super().execute)
+                code = doit_adapter.execute_runs(
+                    self, params, names, wanted.options, super().execute
+                )
             else:
-                run_stages(runs, wanted.options)
+                doit_adapter.run_stages(runs, wanted.options)
         finally:
             for run in runs:
                 run.events.end()
@@ -310,7 +305,7 @@ class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
     tasks: tuple[str, ...]
     request: Request
     single: bool
-    options: RunOptions
+    options: doit_adapter.RunOptions
     json: bool
 
 
@@ -340,7 +335,7 @@ def _read(root: Path, params: Any, names: Sequence[str]) -> _Wanted:
             always=params["always"],
         ),
         single=params["single"],
-        options=RunOptions(
+        options=doit_adapter.RunOptions(
             params["jobs"] or params["num_process"],
             params["keep_going"] or params["continue"] or bool(params["sweep"]),
         ),

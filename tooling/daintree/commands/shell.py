@@ -18,17 +18,10 @@ from daintree.commands.name import fixed_address
 from daintree.components import ComponentVersion, directory_of
 from daintree.concurrency import side_by_side
 from daintree.errors import SourceError, UsageError
+from daintree.pipeline import past_run
 from daintree.pipeline.addresses import Address, find_output, find_run, named_runs, pipeline_of
 from daintree.pipeline.decisions import BoundStage, Hit, inputs_of
 from daintree.pipeline.output_directory import Copied, copy_of, publish_copy
-from daintree.pipeline.past_run import (
-    check_needs,
-    inputs_of_run,
-    is_receipt,
-    job_of_run,
-    new_job,
-    session_of_run,
-)
 from daintree.pipeline.plan import Plan, Planned
 from daintree.pipeline.session import Request, Session
 from daintree.process import run_in_foreground
@@ -74,7 +67,7 @@ class Pull(DaintreeCommand):
         cached = last_data(session, plan, stage)
         directory = self._directory(to, request.pipeline, stage)
         copy_data(session, plan, cached, directory)
-        read = [r for r in cached.needs.values() if not is_receipt(session.store, r)]
+        read = [r for r in cached.needs.values() if not past_run.is_receipt(session.store, r)]
         print(f"{directory}/input  {_what(*read) if cached.needs else 'the source'}")
         if cached.output:
             print(f"{directory / 'output'}  {_what(cached.output)}")
@@ -144,8 +137,8 @@ class OpenShell(DaintreeCommand):
         if address := fixed_address(self.root, target, request):
             store = open_store(self.settings)
             run = find_run(store, address, pipeline_of(self.root, address))
-            session = session_of_run(self.settings, store, run)
-            with job_of_run(session, run) as job:
+            session = past_run.session_of_run(self.settings, store, run)
+            with past_run.job_of_run(session, run) as job:
                 return self._open(session, job)
         if not stage:
             raise UsageError(
@@ -234,7 +227,7 @@ def last_data(session: Session, plan: Plan, name: str) -> StageData:
                 f"{plan.pipeline.name}:{name} has never run, and the store has no output of {waits} for it to read",
                 hint=f"doit run {plan.pipeline.name}:{waits.partition(',')[0]}",
             )
-        return StageData(stage, inputs_of_run(session, last), index_record_of(last))
+        return StageData(stage, past_run.inputs_of_run(session, last), index_record_of(last))
     needs = {n: d.record for n in stage.needs if isinstance(d := plan.decisions[n], Hit)}
     if isinstance(decision, Hit):
         return StageData(stage, needs, decision.record)
@@ -305,7 +298,7 @@ def copy_run(store: Store, root: Path, run: RunManifest, directory: Path) -> lis
 def _input(record: IndexRecord, store: Store) -> Copied:
     """An output as the stage that needs it reads it: that of a stage without one is an empty directory."""
     copied = copy_of(record, store)
-    if is_receipt(store, record):
+    if past_run.is_receipt(store, record):
         return copied._replace(digest="", write=lambda target: target.mkdir(parents=True))
     return copied
 
@@ -337,7 +330,7 @@ def shell_job(
 
     Raises StoreError when an input is not whole, and as preparing the environment does.
     """
-    check_needs(session, cached.needs)
+    past_run.check_needs(session, cached.needs)
     version = plan.version_of(cached.stage)
     with tempfile.TemporaryDirectory(prefix="daintree-") as name:
         working_tree: tuple[Path, ...] = ()
@@ -348,7 +341,7 @@ def shell_job(
             working_tree = (links, *_link_working_tree(version, session.settings.root, links))
             if prepared.snapshot:
                 prepared = msgspec.structs.replace(prepared, snapshot=links)
-        job = new_job(session, cached.stage, prepared, cached.needs, Path(name))
+        job = past_run.new_job(session, cached.stage, prepared, cached.needs, Path(name))
         # A component whose `data` is a file runs in no container.
         if working_tree and not (working_tree[0] / "data").is_symlink():
             _make_mount_points(working_tree[0] / "data", job)

@@ -22,13 +22,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from daintree.errors import DaintreeError, EngineError, ImageError
+from daintree.images import registry_auth
 from daintree.images.registry import Repository
-from daintree.images.registry_auth import (
-    config_directory,
-    environment_auths,
-    read_config,
-    stored_credentials,
-)
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -80,8 +75,8 @@ def connect() -> APIClient:
         # It asks the engine for its version.
         client: APIClient = _client_class()(**options, timeout=TIMEOUT_SECONDS)
         # The SDK knows the logins of config.json alone.
-        for host in environment_auths(os.environ):
-            known = stored_credentials(host)
+        for host in registry_auth.environment_auths(os.environ):
+            known = registry_auth.stored_credentials(host)
             if known:
                 client._auth_configs.add_auth(host, known.for_engine(host))
         return client
@@ -105,7 +100,9 @@ def _address(environ: Mapping[str, str]) -> dict[str, Any]:
     """The address of the engine, and its certificates, as the SDK's client takes them. Raises EngineError."""
     from docker.utils import kwargs_from_env
 
-    context = environ.get("DOCKER_CONTEXT") or str(read_config(environ).get("currentContext", ""))
+    context = environ.get("DOCKER_CONTEXT") or str(
+        registry_auth.read_config(environ).get("currentContext", "")
+    )
     if environ.get("DOCKER_HOST") or context in ("", "default"):
         return dict(kwargs_from_env(environment=environ))
     return _context(environ, context)
@@ -115,7 +112,7 @@ def _context(environ: Mapping[str, str], name: str) -> dict[str, Any]:
     """The address and the certificates of a docker context. Raises EngineError where there is no such context."""
     from docker.tls import TLSConfig
 
-    contexts = config_directory(environ) / "contexts"
+    contexts = registry_auth.config_directory(environ) / "contexts"
     identifier = hashlib.sha256(name.encode()).hexdigest()
     try:
         meta = msgspec.json.decode((contexts / "meta" / identifier / "meta.json").read_bytes())
@@ -251,7 +248,7 @@ def pull_image(client: APIClient, repository: Repository, digest: str, platform:
     Raises ImageError when the engine cannot, EngineError when it refuses or is lost.
     """
     reference = f"{repository}@{digest}"
-    known = stored_credentials(repository.host)
+    known = registry_auth.stored_credentials(repository.host)
     with engine_errors(f"pull {reference}"):
         events = client.pull(
             str(repository),
@@ -311,7 +308,7 @@ class Engine:
         host = repository.partition("/")[0]
         digest = ""
         with connected(f"push {reference}") as client:
-            known = stored_credentials(host)
+            known = registry_auth.stored_credentials(host)
             login = known.for_engine(host) if known else None
             events = client.push(repository, tag, stream=True, decode=True, auth_config=login)
             for event in events:

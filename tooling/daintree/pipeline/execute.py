@@ -31,21 +31,12 @@ from daintree.pipeline.reasons import reason
 from daintree.pipeline.session import job_of
 from daintree.runners.runner import Outcome, Prepared
 from daintree.runners.variables import environment_for, failure_hint, masked, secrets_of
+from daintree.store import records
 from daintree.store.directory import Staging
 from daintree.store.index import publish_recipe, publish_result
 from daintree.store.integrity import hash_artifact
 from daintree.store.layout import run_id, timestamp
 from daintree.store.leases import Lease
-from daintree.store.records import (
-    Artifact,
-    Holder,
-    IndexRecord,
-    InputRecord,
-    Keys,
-    RunManifest,
-    current_user,
-    index_record_of,
-)
 
 LAST_LINES = 12
 
@@ -53,7 +44,7 @@ LAST_LINES = 12
 class Events(Protocol):
     """Receiver of the events of a run; called from the threads that the stages run in."""
 
-    def hit(self, stage: str, record: IndexRecord) -> None:
+    def hit(self, stage: str, record: records.IndexRecord) -> None:
         """A stage's output is in the store."""
         ...
 
@@ -65,7 +56,7 @@ class Events(Protocol):
         """A line of the stage's own output."""
         ...
 
-    def computed(self, stage: str, record: IndexRecord) -> None:
+    def computed(self, stage: str, record: records.IndexRecord) -> None:
         """A stage was computed and published."""
         ...
 
@@ -85,7 +76,7 @@ class Events(Protocol):
 class InputDamaged(Exception):
     """The output of `need`, which a stage was about to read, is not whole."""
 
-    def __init__(self, need: str, record: IndexRecord, damage: ArtifactDamaged) -> None:
+    def __init__(self, need: str, record: records.IndexRecord, damage: ArtifactDamaged) -> None:
         super().__init__(damage.message)
         self.need = need
         self.decision = Miss(damage.message, damaged=record)
@@ -98,7 +89,7 @@ class _Execution(msgspec.Struct, frozen=True):
     started: datetime
     prepared: Prepared
     outcome: Outcome
-    output: Artifact | None
+    output: records.Artifact | None
     failure: str
 
 
@@ -113,7 +104,7 @@ class StageExecution:
         self,
         planned: Planned,
         stage: BoundStage,
-        inputs: Mapping[str, IndexRecord],
+        inputs: Mapping[str, records.IndexRecord],
         events: Events,
         cancellation: Cancellation,
     ) -> None:
@@ -127,7 +118,7 @@ class StageExecution:
             digest = self._plan.identities[name].digest
             assert digest is not None
             self._digests[name] = digest
-        self._keys = Keys(stage.recipe, stage.content(self._digests))
+        self._keys = records.Keys(stage.recipe, stage.content(self._digests))
         self._events = events
         self._cancellation = cancellation
         self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
@@ -156,12 +147,12 @@ class StageExecution:
             self._verify_inputs()
             return Result("run", self._compute(decision, lease))
 
-    def _holder(self) -> Holder:
-        return Holder(
+    def _holder(self) -> records.Holder:
+        return records.Holder(
             pipeline=self._plan.pipeline.name,
             stage=self._stage.name,
             key=self._keys.content,
-            user=current_user(),
+            user=records.current_user(),
             host=platform.node(),
             since=timestamp(),
         )
@@ -201,7 +192,7 @@ class StageExecution:
             except ArtifactDamaged as damage:
                 raise InputDamaged(need, record, damage) from None
 
-    def _compute(self, decision: Decision, lease: Lease) -> IndexRecord:
+    def _compute(self, decision: Decision, lease: Lease) -> records.IndexRecord:
         stage, events = self._stage, self._events
         replaced = self._store.lookup([self._keys.content])[0]
         why = reason(self._session, self._plan, stage, decision, self._digests)
@@ -225,7 +216,7 @@ class StageExecution:
             if execution.failure:
                 self._store.publish_run(staging, manifest)
                 raise self._failed(manifest)
-            record = index_record_of(self._store.publish_run(staging, manifest))
+            record = records.index_record_of(self._store.publish_run(staging, manifest))
             winner = publish_result(self._store, self._keys, record, replacing=replaced)
         events.computed(stage.name, winner)
         return winner
@@ -279,10 +270,10 @@ class StageExecution:
     def _label(self) -> str:
         return f"{self._plan.pipeline.name}:{self._stage.name}"
 
-    def _manifest(self, execution: _Execution, why: str) -> RunManifest:
+    def _manifest(self, execution: _Execution, why: str) -> records.RunManifest:
         stage, outcome, settings = self._stage, execution.outcome, self._session.settings
         commit, dirty = _commit(settings.root, self._plan.version_of(stage))
-        return RunManifest(
+        return records.RunManifest(
             run=execution.run,
             location=_location(settings.prefix, stage, execution.started, execution.run),
             pipeline=self._plan.pipeline.name,
@@ -308,7 +299,7 @@ class StageExecution:
             seconds=round(outcome.seconds, 3),
             exit_code=outcome.exit_code,
             peak_memory=outcome.peak_memory,
-            user=current_user(),
+            user=records.current_user(),
             host=platform.node(),
             project=settings.project,
             commit=commit,
@@ -317,15 +308,15 @@ class StageExecution:
             python=platform.python_version(),
         )
 
-    def _input_record(self, name: str) -> InputRecord:
+    def _input_record(self, name: str) -> records.InputRecord:
         if name in self._named:
-            return InputRecord(name, self._digests[name], self._named[name].location)
+            return records.InputRecord(name, self._digests[name], self._named[name].location)
         source = self._plan.identities[name]
-        return InputRecord(
+        return records.InputRecord(
             name, self._digests[name], source.origin, source.final_origin, source=bool(name)
         )
 
-    def _failed(self, manifest: RunManifest) -> StageFailed:
+    def _failed(self, manifest: records.RunManifest) -> StageFailed:
         """The error of a run that failed; its last lines have been shown already, and are in the log."""
         log = f"the whole log is {self._store.log_path(manifest.location)}"
         spec, lines = self._stage.spec, list(self._last_lines)
@@ -354,7 +345,7 @@ def write_receipt(stage: BoundStage, key: str, output: Path) -> None:
 
 def judge_output(
     stage: BoundStage, outcome: Outcome, staging: Staging
-) -> tuple[Artifact | None, str]:
+) -> tuple[records.Artifact | None, str]:
     """The output of a stage that succeeded and "", or None and why it failed."""
     limit = stage.resources.memory
     if outcome.exit_code and outcome.out_of_memory and limit:

@@ -16,18 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from daintree.concurrency import side_by_side
 from daintree.errors import StoreError, StoreForbidden, StoreUnavailable
+from daintree.store import s3
 from daintree.store.backend import MAX_RECORD_BYTES, SMALL_RECORD_BYTES, Content, Entry, Unreadable
-from daintree.store.s3 import (
-    CHECK_KEYS,
-    NO_KEYS_HERE,
-    SCHEME,
-    ObjectAddress,
-    S3Access,
-    access_error,
-    connection_options,
-    is_plain,
-    object_address,
-)
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
@@ -118,14 +108,14 @@ class Bucket:
     key may not do.
     """
 
-    def __init__(self, url: str, access: S3Access, *, brief: bool = False) -> None:
+    def __init__(self, url: str, access: s3.S3Access, *, brief: bool = False) -> None:
         """`url` is s3://bucket[/prefix]; with `brief` a server that is away is not waited for. Raises StoreError for one of another form; nothing is asked yet."""
-        name, _, prefix = url.removeprefix(SCHEME).partition("/")
+        name, _, prefix = url.removeprefix(s3.SCHEME).partition("/")
         self.name, self.prefix = name, prefix.strip("/")
         strange = {"", ".", ".."} & set(self.prefix.split("/")) if self.prefix else set()
-        if strange or not is_plain(name, prefix):
+        if strange or not s3.is_plain(name, prefix):
             raise StoreError(
-                "the URL of a bucket has another form than s3://bucket/prefix", hint=NO_KEYS_HERE
+                "the URL of a bucket has another form than s3://bucket/prefix", hint=s3.NO_KEYS_HERE
             )
         self.access, self._brief = access, brief
         self._breaker = CircuitBreaker(more_seconds=0 if brief else MORE_SECONDS)
@@ -134,12 +124,12 @@ class Bucket:
     @property
     def url(self) -> str:
         """s3://bucket[/prefix]."""
-        return f"{SCHEME}{self.name}" + (f"/{self.prefix}" if self.prefix else "")
+        return f"{s3.SCHEME}{self.name}" + (f"/{self.prefix}" if self.prefix else "")
 
     @property
-    def address(self) -> ObjectAddress:
+    def address(self) -> s3.ObjectAddress:
         """Address of what lies below the prefix."""
-        return object_address(self.url, self.access.endpoint, self.access.region)
+        return s3.object_address(self.url, self.access.endpoint, self.access.region)
 
     def prove(self) -> None:
         """Have the server refuse to create an object that exists. Raises StoreError where it does not."""
@@ -394,7 +384,7 @@ class Bucket:
 
         from obstore.store import S3Store
 
-        options = connection_options(self.access, self.name)
+        options = s3.connection_options(self.access, self.name)
         self._connections[name] = S3Store(
             self.name,
             prefix=self.prefix or None,
@@ -427,11 +417,11 @@ def is_more_than_an_object(error: Exception) -> bool:
     return _first(_CODE, text) == "NoSuchBucket" or not_s3
 
 
-def bucket_error(url: str, access: S3Access, error: Exception) -> StoreError:
+def bucket_error(url: str, access: s3.S3Access, error: Exception) -> StoreError:
     """The StoreError for an error of obstore that happened to the store at `url`."""
     text = str(error)
     code, status = _first(_CODE, text), _first(_STATUS, text)
-    fault = access_error(access, url, code, text)
+    fault = s3.access_error(access, url, code, text)
     if fault is not None:
         return fault
     if code == "NoSuchBucket":
@@ -446,7 +436,7 @@ def bucket_error(url: str, access: S3Access, error: Exception) -> StoreError:
             hint="MINIO_ENDPOINT is the address of the S3 server itself, not of its console",
         )
     if status == "401":
-        return StoreError(f"{access.server} does not accept the key ({code})", hint=CHECK_KEYS)
+        return StoreError(f"{access.server} does not accept the key ({code})", hint=s3.CHECK_KEYS)
     if code == "AccessDenied" or status == "403":
         return StoreForbidden(
             f"the key may not do this in {url} ({code or 'access denied'})",

@@ -15,20 +15,11 @@ from typing import Literal, TypeVar
 
 from daintree.digest import digest_record, short
 from daintree.errors import ArtifactDamaged, StoreError, StoreForbidden, StoreUnavailable
+from daintree.store import records
 from daintree.store.backend import MAX_RECORD_BYTES, Backend, Content, Entry, translate_errors
 from daintree.store.bucket import Bucket
 from daintree.store.layout import RUN_RECORD, note_path
 from daintree.store.local import LocalRuns
-from daintree.store.records import (
-    Artifact,
-    DamageRecord,
-    IndexRecord,
-    OriginRecord,
-    decode,
-    encode,
-    index_record_of,
-    readable,
-)
 from daintree.store.remote import RemoteRuns
 
 Result = TypeVar("Result")
@@ -92,14 +83,14 @@ class Availability:
                 self._do_without(error)
         return otherwise()
 
-    def origin(self, *, computed: bool) -> OriginRecord:
+    def origin(self, *, computed: bool) -> records.OriginRecord:
         """The origin of a run that enters the cache now."""
         right: Literal["writer", "reader", "unknown"] = "writer" if self._wrote else "unknown"
-        return OriginRecord(
+        return records.OriginRecord(
             computed=computed, right="reader" if self._read_only else right, key=self._key
         )
 
-    def may_publish(self, origin: OriginRecord | None) -> bool:
+    def may_publish(self, origin: records.OriginRecord | None) -> bool:
         """True for a run that this machine computed for this address in a process that may write there.
 
         One that could not tell, since the server was away, counts where it had the key of this process.
@@ -108,7 +99,7 @@ class Availability:
             return False
         return origin.right == "writer" or self._has_key(origin)
 
-    def may_use(self, origin: OriginRecord | None) -> bool:
+    def may_use(self, origin: records.OriginRecord | None) -> bool:
         """True for a run of the cache that counts although the bucket does not lead to it.
 
         That is one to be published, one that this very key computed, and without a server whatever came from it, and what a role computed.
@@ -119,7 +110,7 @@ class Availability:
         without_server = not origin.computed or origin.key == self._key
         return self.may_publish(origin) or own or (self._alone and without_server)
 
-    def _has_key(self, origin: OriginRecord) -> bool:
+    def _has_key(self, origin: records.OriginRecord) -> bool:
         return bool(self._key) and origin.key == self._key
 
     def _prove(self) -> None:
@@ -228,7 +219,7 @@ class Copies:
         self._damaged_sources: set[str] = set()
 
     def check_remote(
-        self, doubtful: Sequence[tuple[IndexRecord, ArtifactDamaged | None]]
+        self, doubtful: Sequence[tuple[records.IndexRecord, ArtifactDamaged | None]]
     ) -> list[ArtifactDamaged | None]:
         """The damage in the bucket of runs that the cache does not hold whole, in one parallel round.
 
@@ -248,11 +239,11 @@ class Copies:
             answers.append(local if absent and local else damage)
         return answers
 
-    def is_marked(self, record: IndexRecord) -> bool:
+    def is_marked(self, record: records.IndexRecord) -> bool:
         """True for a run that was found damaged when it was fetched."""
         return self._marked(record) is not None
 
-    def fetch(self, record: IndexRecord) -> None:
+    def fetch(self, record: records.IndexRecord) -> None:
         """Make the cache hold the run of an index record whole, in place of what it has of it.
 
         Raises ArtifactDamaged when the bucket does not have it whole.
@@ -286,7 +277,7 @@ class Copies:
                 return None
             return self._cache.add_source(staging, artifact) if artifact else None
 
-    def publish_source(self, directory: Path, artifact: Artifact) -> None:
+    def publish_source(self, directory: Path, artifact: records.Artifact) -> None:
         """Put a source of the cache, which has it in `directory`, into the bucket: unless it is there and not known as damaged.
 
         Raises StoreError when it is not whole any more.
@@ -311,12 +302,12 @@ class Copies:
 
         def unchanged() -> None:
             if manifest.output:
-                self._cache.check(index_record_of(manifest), thorough=False)
+                self._cache.check(records.index_record_of(manifest), thorough=False)
 
         self._remote.publish(Path(self._cache.path(location)).parent, manifest, unchanged)
         return True
 
-    def _fetch(self, record: IndexRecord) -> None:
+    def _fetch(self, record: records.IndexRecord) -> None:
         name = f"copy-{os.urandom(8).hex()}"
         manifest, content = self._remote.read_record(record)
         if manifest.output is None or manifest.output.digest != record.digest:
@@ -326,14 +317,18 @@ class Copies:
             origin = self._availability.origin(computed=False)
             self._cache.keep_copy(staging, manifest, content, origin)
 
-    def _mark(self, record: IndexRecord, damage: ArtifactDamaged) -> None:
+    def _mark(self, record: records.IndexRecord, damage: ArtifactDamaged) -> None:
         name = _mark_of(record.location)
-        record_of_damage = DamageRecord(file=damage.file, problem=damage.kind)  # type: ignore[arg-type]
-        self._cache.directory.put(note_path(name), encode(record_of_damage, note_path(name)))
+        record_of_damage = records.DamageRecord(file=damage.file, problem=damage.kind)  # type: ignore[arg-type]
+        self._cache.directory.put(
+            note_path(name), records.encode(record_of_damage, note_path(name))
+        )
 
-    def _marked(self, record: IndexRecord) -> ArtifactDamaged | None:
+    def _marked(self, record: records.IndexRecord) -> ArtifactDamaged | None:
         path = note_path(_mark_of(record.location))
-        mark = readable(decode(DamageRecord, self._cache.directory.get_many([path])[0], path))
+        mark = records.readable(
+            records.decode(records.DamageRecord, self._cache.directory.get_many([path])[0], path)
+        )
         if mark is None:
             return None
         subject = "record" if mark.file == RUN_RECORD else "output file"

@@ -21,17 +21,9 @@ import msgspec
 
 from daintree.digest import digest_files
 from daintree.errors import ArtifactDamaged, ArtifactRejected
+from daintree.store import records
 from daintree.store.backend import MAX_RECORD_BYTES, read_regular
 from daintree.store.layout import OUTPUT, STAMP, check_names
-from daintree.store.records import (
-    SCHEMA,
-    Artifact,
-    FileEntry,
-    artifact_of,
-    decode,
-    encode,
-    readable,
-)
 
 # Size, time of the last write, time of the last change to the inode (both nanoseconds), inode. Nobody but the
 # system sets the third, so that a file altered behind our back cannot look as it did.
@@ -91,7 +83,7 @@ def scan_artifact(directory: Path) -> list[tuple[str, os.stat_result]]:
     return files
 
 
-def hash_artifact(directory: Path) -> Artifact:
+def hash_artifact(directory: Path) -> records.Artifact:
     """The artifact that a stage wrote into `directory`, its files hashed on all cores.
 
     Raises ArtifactRejected as `scan_artifact` does, for a directory that is a link or is gone, for one
@@ -111,7 +103,7 @@ def hash_artifact(directory: Path) -> Artifact:
         raise ArtifactRejected(
             "wrote nothing", hint="a stage must leave at least one file in --output"
         )
-    return artifact_of(_hash_file(directory, entries))
+    return records.artifact_of(_hash_file(directory, entries))
 
 
 def remember_hashed(status: os.stat_result, sha256: str) -> None:
@@ -125,7 +117,9 @@ def hashed_as(status: os.stat_result, sha256: str) -> bool:
     return known == (signature_of(status), sha256)
 
 
-def _hash_file(directory: Path, entries: list[tuple[str, os.stat_result]]) -> Iterator[FileEntry]:
+def _hash_file(
+    directory: Path, entries: list[tuple[str, os.stat_result]]
+) -> Iterator[records.FileEntry]:
     paths = [directory / path for path, _ in entries]
     try:
         digests = digest_files(paths)
@@ -136,7 +130,7 @@ def _hash_file(directory: Path, entries: list[tuple[str, os.stat_result]]) -> It
         if signature_of(before) != signature_of(after):
             raise ArtifactRejected(f"{path!r} changed while it was read")
         remember_hashed(after, sha256)
-        yield FileEntry(path, after.st_size, sha256)
+        yield records.FileEntry(path, after.st_size, sha256)
 
 
 def _unreadable(directory: Path, error: OSError) -> ArtifactRejected:
@@ -192,7 +186,7 @@ def looks_whole(stored: StoredArtifact, digest: str, record: str = "") -> bool:
 
 def verify(
     stored: StoredArtifact,
-    expected: Artifact | None,
+    expected: records.Artifact | None,
     digest: str,
     *,
     thorough: bool,
@@ -206,7 +200,10 @@ def verify(
     record_file = _record_signature(stored)
     if record_file is None:
         raise ArtifactDamaged.missing(stored.record, "record")
-    if expected is None or not expected.digest == artifact_of(expected.files).digest == digest:
+    if (
+        expected is None
+        or not expected.digest == records.artifact_of(expected.files).digest == digest
+    ):
         raise ArtifactDamaged.damaged(stored.record, "record")
     signatures = _listing(stored)
     _compare(expected.files, signatures)
@@ -216,19 +213,21 @@ def verify(
         entry for entry in expected.files if right.get(entry.path) != signatures[entry.path]
     ]
     _hash(stored, doubtful)
-    fresh = Stamp(SCHEMA, digest, record, record_file, _newest(signatures), signatures)
+    fresh = Stamp(records.SCHEMA, digest, record, record_file, _newest(signatures), signatures)
     if doubtful or not stamp or msgspec.structs.replace(stamp, newest_ns=fresh.newest_ns) != fresh:
         # Only time is lost without: a store that cannot be written still serves what it holds.
         with suppress(OSError):
             _write(stored, fresh)
 
 
-def write_stamp(stored: StoredArtifact, artifact: Artifact, record: str = "") -> None:
+def write_stamp(stored: StoredArtifact, artifact: records.Artifact, record: str = "") -> None:
     """Stamp files that were found to be `artifact` a moment ago. Raises OSError."""
     signatures = _listing(stored)
     newest_ns = _newest(signatures)
     record_file = _record_signature(stored)
-    _write(stored, Stamp(SCHEMA, artifact.digest, record, record_file, newest_ns, signatures))
+    _write(
+        stored, Stamp(records.SCHEMA, artifact.digest, record, record_file, newest_ns, signatures)
+    )
     if artifact.bytes >= SETTLE_FROM_BYTES:
         _settle(f"{stored.directory}/{STAMP}", newest_ns)
 
@@ -241,7 +240,7 @@ def _settle(path: str, newest_ns: int) -> None:
         os.utime(path)
 
 
-def _compare(expected: tuple[FileEntry, ...], signatures: Mapping[str, Signature]) -> None:
+def _compare(expected: tuple[records.FileEntry, ...], signatures: Mapping[str, Signature]) -> None:
     for entry in expected:
         if entry.path not in signatures:
             raise ArtifactDamaged.missing(entry.path)
@@ -252,7 +251,7 @@ def _compare(expected: tuple[FileEntry, ...], signatures: Mapping[str, Signature
         raise ArtifactDamaged.damaged(extra[0], detail=": no run wrote it")
 
 
-def _hash(stored: StoredArtifact, entries: list[FileEntry]) -> None:
+def _hash(stored: StoredArtifact, entries: list[records.FileEntry]) -> None:
     try:
         digests = digest_files(Path(stored.output, entry.path) for entry in entries)
     except OSError as error:
@@ -296,7 +295,7 @@ def read_stamp(stored: StoredArtifact) -> Stamp | None:
     try:
         # By the clock that the files' times come from, which on a network is not ours.
         written_ns = os.lstat(path).st_mtime_ns
-        stamp = readable(decode(Stamp, read_regular(path, MAX_RECORD_BYTES), STAMP))
+        stamp = records.readable(records.decode(Stamp, read_regular(path, MAX_RECORD_BYTES), STAMP))
     except OSError:
         return None
     if stamp is None or stamp.newest_ns < written_ns:
@@ -312,7 +311,7 @@ def _write(stored: StoredArtifact, stamp: Stamp) -> None:
     temporary = f"{path}.{os.urandom(6).hex()}"
     try:
         with open(temporary, "wb") as file:
-            file.write(encode(stamp, STAMP))
+            file.write(records.encode(stamp, STAMP))
         os.replace(temporary, path)
     except OSError:
         with suppress(OSError):
@@ -324,7 +323,9 @@ FILE_MODE = 0o444
 DIRECTORY_MODE = 0o755
 
 
-def finalize(output: Path, artifact: Artifact, scratch: Path, mode: int = DIRECTORY_MODE) -> None:
+def finalize(
+    output: Path, artifact: records.Artifact, scratch: Path, mode: int = DIRECTORY_MODE
+) -> None:
     """Make the files in `output` read-only, and its directories of this mode, having made sure that they are those of `artifact`.
 
     Files that this process has hashed, and that have not changed since, are not read again; files with
@@ -350,7 +351,7 @@ def finalize(output: Path, artifact: Artifact, scratch: Path, mode: int = DIRECT
         os.chmod(output / entry.path, FILE_MODE)
 
 
-def _is_hashed(status: os.stat_result, entry: FileEntry) -> bool:
+def _is_hashed(status: os.stat_result, entry: records.FileEntry) -> bool:
     """A copy is made of what has other links, and must be hashed."""
     return hashed_as(status, entry.sha256) and status.st_nlink == 1
 

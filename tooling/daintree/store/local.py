@@ -13,24 +13,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from daintree.errors import ArtifactDamaged, StoreError
-from daintree.store import layout
+from daintree.store import layout, records
 from daintree.store.backend import Unreadable, read_regular, translate_errors
 from daintree.store.directory import Directory, Staging
 from daintree.store.index import Records, metrics_in
 from daintree.store.integrity import StoredArtifact, looks_whole, verify, write_stamp
-from daintree.store.records import (
-    Artifact,
-    Holder,
-    IndexRecord,
-    OriginRecord,
-    RunManifest,
-    SourceRecord,
-    decode,
-    encode,
-    history_entry_of,
-    log_entry,
-    readable,
-)
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -76,7 +63,7 @@ class LocalRuns:
                 if self._readers.setdefault(place, lock) is not lock:
                     lock.release_shared()
 
-    def check(self, record: IndexRecord, *, thorough: bool) -> None:
+    def check(self, record: records.IndexRecord, *, thorough: bool) -> None:
         """Raise ArtifactDamaged unless the run's output, and its run record, are what the index record says.
 
         Without `thorough` only files are hashed whose stamp does not vouch for them.
@@ -90,7 +77,9 @@ class LocalRuns:
                 output = manifest.output if manifest else None
                 verify(stored, output, record.digest, thorough=thorough, record=record.record)
 
-    def damage(self, record: IndexRecord, *, thorough: bool = False) -> ArtifactDamaged | None:
+    def damage(
+        self, record: records.IndexRecord, *, thorough: bool = False
+    ) -> ArtifactDamaged | None:
         """The error that `check` raises, if it raises one."""
         try:
             self.check(record, thorough=thorough)
@@ -99,8 +88,11 @@ class LocalRuns:
         return None
 
     def publish(
-        self, staging: Staging, manifest: RunManifest, origin: OriginRecord | None = None
-    ) -> RunManifest:
+        self,
+        staging: Staging,
+        manifest: records.RunManifest,
+        origin: records.OriginRecord | None = None,
+    ) -> records.RunManifest:
         """Let a staged run enter by one rename, so that its parts are there together; then its history entry.
 
         Returns its record as it was written, with the log's digest. Raises ArtifactRejected when the staged files are not `manifest.output`,
@@ -116,19 +108,27 @@ class LocalRuns:
                 # A stage that failed may have removed its output directory.
                 if os.path.lexists(staging.output):
                     os.rename(staging.output, staging.directory / "unpublished")
-                self._write(staging, layout.RUN_RECORD, encode(manifest, layout.run_path(location)))
+                self._write(
+                    staging, layout.RUN_RECORD, records.encode(manifest, layout.run_path(location))
+                )
             else:
-                content = encode(manifest, layout.run_path(location))
+                content = records.encode(manifest, layout.run_path(location))
                 self._finalize(staging, manifest.output, layout.RUN_RECORD, content)
             if origin is not None:
-                self._write(staging, layout.ORIGIN, encode(origin, f"{location}/{layout.ORIGIN}"))
-            entry = history_entry_of(manifest, metrics_in(staging.output, manifest))
+                self._write(
+                    staging, layout.ORIGIN, records.encode(origin, f"{location}/{layout.ORIGIN}")
+                )
+            entry = records.history_entry_of(manifest, metrics_in(staging.output, manifest))
             self._enter(staging.run, location)
         self.records.add_history(entry)
         return manifest
 
     def keep_copy(
-        self, staging: Staging, manifest: RunManifest, content: bytes, origin: OriginRecord
+        self,
+        staging: Staging,
+        manifest: records.RunManifest,
+        content: bytes,
+        origin: records.OriginRecord,
     ) -> None:
         """Keep the staged copy of a run that a bucket has, its run record as it is there; replaces what stands at its place.
 
@@ -139,19 +139,23 @@ class LocalRuns:
         location = layout.check_location(manifest.location)
         with translate_errors(self.root):
             self._finalize(staging, manifest.output, layout.RUN_RECORD, content)
-            self._write(staging, layout.ORIGIN, encode(origin, f"{location}/{layout.ORIGIN}"))
-            entry = history_entry_of(manifest, metrics_in(staging.output, manifest))
+            self._write(
+                staging, layout.ORIGIN, records.encode(origin, f"{location}/{layout.ORIGIN}")
+            )
+            entry = records.history_entry_of(manifest, metrics_in(staging.output, manifest))
             if os.path.lexists(f"{self.root}/{location}"):
                 os.rename(f"{self.root}/{location}", staging.directory / "replaced")
             self._enter(staging.run, location)
         self.records.add_history(entry)
 
-    def origin(self, location: str) -> OriginRecord | None:
+    def origin(self, location: str) -> records.OriginRecord | None:
         """Origin of a run of a cache; None where that is not known."""
         path = f"{layout.check_location(location)}/{layout.ORIGIN}"
-        return readable(decode(OriginRecord, self.directory.get_many([path], 1 << 16)[0], path))
+        return records.readable(
+            records.decode(records.OriginRecord, self.directory.get_many([path], 1 << 16)[0], path)
+        )
 
-    def log_fault(self, manifest: RunManifest, path: Path) -> str:
+    def log_fault(self, manifest: records.RunManifest, path: Path) -> str:
         """Reason that the file at `path` is not the log of a run; "" where it is."""
         with translate_errors(self.root):
             content = read_regular(str(path), MAX_LOG_BYTES)
@@ -159,12 +163,12 @@ class LocalRuns:
             return "its log is missing" if manifest.log else ""
         if isinstance(content, Unreadable):
             return f"its log {content.text}"
-        if manifest.log and log_entry(content) != manifest.log:
+        if manifest.log and records.log_entry(content) != manifest.log:
             return "its log is damaged in the store"
         return ""
 
     def lease(
-        self, content_key: str, waiting: Callable[[], None], holder: Holder | None = None
+        self, content_key: str, waiting: Callable[[], None], holder: records.Holder | None = None
     ) -> AbstractContextManager[HeldLock]:
         """Hold the file lock of a key, waiting for it; `waiting` is called before each pause and may raise.
 
@@ -187,27 +191,27 @@ class LocalRuns:
         with translate_errors(self.root):
             if not looks_whole(stored, digest):
                 content = self.directory.get_many([path])[0]
-                record = readable(decode(SourceRecord, content, path))
+                record = records.readable(records.decode(records.SourceRecord, content, path))
                 try:
                     verify(stored, record.artifact if record else None, digest, thorough=False)
                 except ArtifactDamaged:
                     return None
         return Path(stored.output)
 
-    def add_source(self, staging: Staging, artifact: Artifact) -> Path:
+    def add_source(self, staging: Staging, artifact: records.Artifact) -> Path:
         """Keep staged files as a source; one that is there and whole stays, one that is not is replaced.
 
         Raises ArtifactRejected when the staged files are not `artifact`.
         """
         self._own(staging)
         place = layout.source_location(artifact.digest)
-        record = SourceRecord(artifact=artifact)
+        record = records.SourceRecord(artifact=artifact)
         with translate_errors(self.root):
             self._finalize(
                 staging,
                 artifact,
                 layout.SOURCE_RECORD,
-                encode(record, f"{place}/{layout.SOURCE_RECORD}"),
+                records.encode(record, f"{place}/{layout.SOURCE_RECORD}"),
             )
             with self.lease(artifact.digest, lambda: None):
                 current = self.source_path(artifact.digest)
@@ -225,7 +229,9 @@ class LocalRuns:
                 f"{staging.output} is no staging place of the artifact store {self.root}"
             )
 
-    def _finalize(self, staging: Staging, artifact: Artifact, name: str, content: bytes) -> None:
+    def _finalize(
+        self, staging: Staging, artifact: records.Artifact, name: str, content: bytes
+    ) -> None:
         from daintree.store.integrity import DIRECTORY_MODE, finalize
 
         mode = DIRECTORY_MODE | (os.stat(self.root).st_mode & 0o2022)
@@ -261,7 +267,7 @@ def _release(readers: dict[str, HeldLock]) -> None:
             lock.release_shared()
 
 
-def _with_log(staging: Staging, manifest: RunManifest) -> RunManifest:
+def _with_log(staging: Staging, manifest: records.RunManifest) -> records.RunManifest:
     content = read_regular(str(staging.log), MAX_LOG_BYTES)
-    log = log_entry(content) if isinstance(content, bytes) else None
+    log = records.log_entry(content) if isinstance(content, bytes) else None
     return msgspec.structs.replace(manifest, log=log)

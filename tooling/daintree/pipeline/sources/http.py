@@ -17,17 +17,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 from daintree.digest import digest_record
 from daintree.errors import ArtifactRejected, SourceError
 from daintree.pipeline.decisions import SourceIdentity
-from daintree.pipeline.sources.web_client import (
-    Deadline,
-    ServerRefused,
-    TransientFailure,
-    WebClient,
-    WebLimits,
-    WebResponse,
-    host_and_port,
-    quoted,
-    without_query,
-)
+from daintree.pipeline.sources import web_client
 from daintree.store.layout import check_names
 from daintree.store.records import FileEntry, artifact_of
 from daintree.store.store import Store
@@ -44,12 +34,20 @@ NO_HEAD = frozenset({403, 405, 501})
 class HttpSource:
     """One file behind a URL. User names, passwords and queries of the URL enter no key and no record."""
 
-    def __init__(self, url: str, sha256: str, store: Store, limits: WebLimits) -> None:
+    def __init__(self, url: str, sha256: str, store: Store, limits: web_client.WebLimits) -> None:
         """Raises SourceError for a URL that is malformed."""
         parts = _split(url)
-        self._origin = without_query(parts)
-        address = (parts.scheme, host_and_port(parts), quoted(parts.path), quoted(parts.query), "")
-        self._client = WebClient(urlunsplit(address), self._origin, _authorization(parts), limits)
+        self._origin = web_client.without_query(parts)
+        address = (
+            parts.scheme,
+            web_client.host_and_port(parts),
+            web_client.quoted(parts.path),
+            web_client.quoted(parts.query),
+            "",
+        )
+        self._client = web_client.WebClient(
+            urlunsplit(address), self._origin, _authorization(parts), limits
+        )
         self._has_query = bool(parts.query)
         self._name = _file_name(parts.path)
         self._sha256 = sha256
@@ -130,16 +128,16 @@ class HttpSource:
         is_digest = digest.startswith("sha256:") and len(digest) == 71
         return (digest if is_digest else None), final.strip()
 
-    def _head(self) -> WebResponse | None:
+    def _head(self) -> web_client.WebResponse | None:
         """The answer with the validators; None when the server does not say them without the file."""
 
-        def attempt(deadline: Deadline) -> WebResponse:
+        def attempt(deadline: web_client.Deadline) -> web_client.WebResponse:
             with self._client.open("HEAD", {}, deadline) as response:
                 return response
 
         try:
             return self._client.retry(attempt, min(HEAD_SECONDS, self._client.limits.seconds))
-        except ServerRefused as refused:
+        except web_client.ServerRefused as refused:
             if refused.status in NO_HEAD:
                 return None
             raise
@@ -172,14 +170,16 @@ class _Download:
     `headers` are those of the answer that the file begins with. A file whose digest is `declared` is told by that in the end.
     """
 
-    def __init__(self, client: WebClient, origin: str, file: BinaryIO, declared: bool) -> None:
+    def __init__(
+        self, client: web_client.WebClient, origin: str, file: BinaryIO, declared: bool
+    ) -> None:
         self._client, self._origin, self._file = client, origin, file
         self._declared, self._serves_no_parts = declared, False
         self.headers = Message()
         self._total: int | None = None
         self._restart()
 
-    def attempt(self, deadline: Deadline) -> WebResponse:
+    def attempt(self, deadline: web_client.Deadline) -> web_client.WebResponse:
         """Receives the file to its end. Raises TransientFailure when it breaks off."""
         validator = _range_validator(self.headers)
         headers = {"If-Range": validator} if self.size and validator else {}
@@ -193,11 +193,13 @@ class _Download:
                 self._restart()
                 self.headers, self._total = response.headers, response.length
                 if response.status in (206, 416):
-                    raise TransientFailure(self._broke_off("the server answers a wrong range"))
+                    raise web_client.TransientFailure(
+                        self._broke_off("the server answers a wrong range")
+                    )
             self._check_size(self._total or 0)
             self._receive(response, deadline)
             if self._total is not None and self.size != self._total:
-                raise TransientFailure(self._broke_off(""))
+                raise web_client.TransientFailure(self._broke_off(""))
             return response
 
     def _restart(self) -> None:
@@ -206,7 +208,7 @@ class _Download:
         self.size, self.sha256 = 0, hashlib.sha256()
         self._total = None
 
-    def _continues(self, response: WebResponse) -> bool:
+    def _continues(self, response: web_client.WebResponse) -> bool:
         """True of an answer that is the rest of the file, exactly from where it broke off."""
         if response.status != 206 or not self.size:
             return False
@@ -219,13 +221,13 @@ class _Download:
             self._total = int(total)
         return starts_here and same_total and same_file
 
-    def _receive(self, response: WebResponse, deadline: Deadline) -> None:
+    def _receive(self, response: web_client.WebResponse, deadline: web_client.Deadline) -> None:
         while True:
             try:
                 chunk = response.read(CHUNK)
             except (OSError, http.client.HTTPException) as error:
                 reason = "" if isinstance(error, http.client.HTTPException) else str(error)
-                raise TransientFailure(self._broke_off(reason)) from None
+                raise web_client.TransientFailure(self._broke_off(reason)) from None
             if not deadline.left:
                 raise self._client.too_slow()
             if not chunk:
@@ -289,7 +291,7 @@ def _split(url: str) -> SplitResult:
     """The URL's parts. Raises SourceError, without the URL: it may hold a password."""
     try:
         parts = urlsplit(url)
-        host_and_port(parts)
+        web_client.host_and_port(parts)
     except ValueError:
         raise SourceError(
             "the source's URL is malformed: its host or port cannot be read",
