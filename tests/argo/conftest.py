@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 
 from daintree.argo.manifest import ClusterAccess, cluster_access
@@ -108,6 +107,6 @@ def cluster(**settings: Any) -> ClusterAccess:
         access_key="the-access-key",
         secret_key="the-secret-key",
     )
-    read = msgspec.structs.replace(read_settings(Path("/nowhere"), values), **settings)
+    read = read_settings(Path("/nowhere"), values)._replace(**settings)
     image = f"registry.example/ml/daintree/tooling@{digest('9')}"
     return cluster_access(read, image, access=access)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import yaml
 
@@ -44,7 +43,7 @@ def look(
     cluster = adapter(kubernetes, tmp_path)
 
     def checks(**changes: Any) -> dict[str, Check]:
-        changed = msgspec.structs.replace(settings, **changes)
+        changed = settings._replace(**changes)
         checks_made = list(check_cluster(cluster, NAMESPACE, changed, STORE))
         assert SECRET_VALUE not in str(checks_made)
         return {check.name: check for check in checks_made}

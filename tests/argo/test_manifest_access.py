@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -14,9 +16,9 @@ from tests.argo.conftest import cluster, digest, make_submission, submitted_stag
 AWS = S3Access(endpoint="", region="eu-central-1", access_key="a", secret_key="b")
 
 
-def on_aws(**settings: object) -> ClusterAccess:
+def on_aws(**settings: Any) -> ClusterAccess:
     """The cluster of a project whose store is at AWS."""
-    given = msgspec.structs.replace(cluster().settings, argo_endpoint="", **settings)
+    given = cluster().settings._replace(argo_endpoint="", **settings)
     return cluster_access(given, "image", access=AWS)
 
 
@@ -36,7 +38,7 @@ def test_the_namespace_that_is_asked_for_wins() -> None:
     "endpoint", ["http://127.0.0.1:9000", "http://localhost", "http://[::1]:9"]
 )
 def test_an_address_of_this_machine_is_refused(endpoint: str) -> None:
-    given = msgspec.structs.replace(cluster().settings, argo_endpoint="")
+    given = cluster().settings._replace(argo_endpoint="")
     access = msgspec.structs.replace(AWS, endpoint=endpoint)
     with pytest.raises(SettingsError, match="pods cannot reach the store's server") as failure:
         cluster_access(given, "image", access=access)
@@ -44,9 +46,9 @@ def test_an_address_of_this_machine_is_refused(endpoint: str) -> None:
 
 
 def test_the_server_for_pods_is_the_setting_and_else_this_machine_s() -> None:
-    given = msgspec.structs.replace(cluster().settings, argo_endpoint="http://minio.minio:9000")
+    given = cluster().settings._replace(argo_endpoint="http://minio.minio:9000")
     here = msgspec.structs.replace(AWS, endpoint="http://127.0.0.1:9000", region="us-east-1")
-    alone = msgspec.structs.replace(given, argo_endpoint="")
+    alone = given._replace(argo_endpoint="")
     for settings, access, server in (
         (given, here, ("http://minio.minio:9000", "")),
         (alone, AWS, ("", "eu-central-1")),

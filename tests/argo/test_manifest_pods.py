@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from daintree.argo.manifest import resource_requirements, stage_variables, workflow_manifest
@@ -117,7 +116,7 @@ def secretive(*env: str) -> BoundStage:
 def settings(secret: str) -> Settings:
     """Settings that name a secret."""
     given = read_settings(Path("/nowhere"), {"HOME": "/nowhere"})
-    return msgspec.structs.replace(given, argo_env_secret=secret)
+    return given._replace(argo_env_secret=secret)
 
 
 def test_the_secret_is_asked_for_where_a_component_names_variables() -> None:

@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
 
 from daintree.authoring.lock_requirements import staleness
@@ -88,7 +87,7 @@ def test_a_new_component_runs(project: Path, environments: Path, tmp_path: Path)
     for part in ("input", "output", "scratch"):
         (tmp_path / part).mkdir()
     (tmp_path / "input/records.csv").write_text("a,b\n1,2\n3,\n,\n")
-    runner = LocalRunner(msgspec.structs.replace(read_settings(project), environments=environments))
+    runner = LocalRunner(read_settings(project)._replace(environments=environments))
     printed: list[str] = []
     version = component_version(
         "shop/rank",

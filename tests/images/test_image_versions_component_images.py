@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 
 from daintree.components import ComponentVersion
@@ -37,7 +36,7 @@ def version(name: str, character: str = "1", image: str = "") -> ComponentVersio
 def settings(registry: str) -> Settings:
     """Settings that name a registry, or none."""
     known = read_settings(Path("/nowhere"), {"HOME": "/nowhere"})
-    return msgspec.structs.replace(known, registry=registry)
+    return known._replace(registry=registry)
 
 
 def put(registry: Registry, wanted: ComponentVersion, **config: Any) -> str:

@@ -34,9 +34,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Sequence
-from typing import Literal
-
-import msgspec
+from typing import Literal, NamedTuple
 
 
 class DaintreeError(Exception):
@@ -173,7 +171,7 @@ class Interrupted(DaintreeError):
 OK, MISSING, UNKNOWN = "ok", "missing", "unknown"
 
 
-class Check(msgspec.Struct, frozen=True):
+class Check(NamedTuple):
     """Outcome of looking at one thing: its name and state; `what` is there or is wrong, and a hint.
 
     `unknown`: this account may not look.

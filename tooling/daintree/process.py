@@ -7,12 +7,10 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
-
-import msgspec
+from typing import IO, NamedTuple
 
 
-class Finished(msgspec.Struct, frozen=True):
+class Finished(NamedTuple):
     """A child's exit code (negative: the signal that killed it), stdout and stderr."""
 
     code: int

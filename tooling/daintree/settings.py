@@ -12,10 +12,8 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
-
-import msgspec
 
 from daintree import __version__
 from daintree.errors import SettingsError, UsageError, nearest
@@ -213,7 +211,7 @@ def read_hosts(value: Any, base: Path) -> tuple[str, ...]:
 ENVIRONMENT_PREFIX = "DAINTREE_"
 
 
-class Setting(msgspec.Struct, frozen=True):
+class Setting(NamedTuple):
     """One setting: its name in pyproject.toml, its default (of the environment, where it is called), how it is read, its help."""
 
     name: str
@@ -231,7 +229,7 @@ class Setting(msgspec.Struct, frozen=True):
         return self.default(environ) if callable(self.default) else self.default
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(NamedTuple):
     """The settings in force for one project; `origins` names where each came from."""
 
     root: Path
@@ -475,6 +473,8 @@ def installed_from() -> str:
     With the commit of a repository, and the digest of a wheel if the installer recorded it.
     """
     from importlib.metadata import distributions
+
+    import msgspec
 
     # Beside a clone's pyproject.toml there is a second one, without a record; elsewhere one may be of another installation.
     here = Path(__file__).parent

@@ -260,7 +260,7 @@ def settings_at(root: Path, settings: Settings) -> Settings:
             *("environments", "snapshots", "images"),
         )
     }
-    return msgspec.structs.replace(read_settings(root), **own)
+    return read_settings(root)._replace(**own)
 
 
 def reached(

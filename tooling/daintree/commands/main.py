@@ -53,8 +53,8 @@ def _start_tree() -> None:
     from contextlib import suppress
     from pathlib import Path
 
-    from daintree.components import WorkingTree
-    from daintree.components.affected import start_comparison
+    from daintree.components.entries import MARKS, all_places
+    from daintree.components.tree import WorkingTree
     from daintree.errors import DaintreeError
     from daintree.settings import find_project
 
@@ -62,5 +62,5 @@ def _start_tree() -> None:
     # The command says what is wrong.
     with suppress(DaintreeError, OSError):
         tree = WorkingTree(find_project(Path.cwd()))
-        start_comparison(tree)
+        tree.start(all_places(tree.root), MARKS)
         started_tree = tree

@@ -11,23 +11,29 @@ from pathlib import Path
 
 import msgspec
 
-from daintree.components.entries import ATTRIBUTES, TOP, Differences, Entry, at_or_below, is_covered
-from daintree.components.git import resolve_commit
-from daintree.components.history import Base, choose_base, unknown_revision
-from daintree.components.source import (
+from daintree.components.entries import (
+    ATTRIBUTES,
     DOCKERFILE,
     ENTRYPOINT,
+    MARKS,
     PACKAGE,
     PROJECT_FILE,
     SPEC,
     TESTS,
     TOOLING,
     TOOLING_DIRECTORY,
-    Tree,
+    TOP,
+    Differences,
+    Entry,
+    all_places,
+    at_or_below,
     directory_of,
+    is_covered,
     places,
-    specification,
 )
+from daintree.components.git import resolve_commit
+from daintree.components.history import Base, choose_base, unknown_revision
+from daintree.components.source import Tree, specification
 from daintree.components.tree import WorkingTree
 from daintree.components.version import (
     ComponentVersion,
@@ -278,14 +284,6 @@ class CommitTree:
         return self._tree.conversions(paths, self._commit if self.attributes_differ else "")
 
 
-def start_comparison(tree: WorkingTree, only: Collection[str] | None = None) -> None:
-    """Let git begin with what `affected` will need. Raises GitError when there is no repository."""
-    own = places(TOOLING) if os.path.isdir(tree.root / TOOLING_DIRECTORY) else ()
-    named = [place for name in only or () for place in places(name)]
-    directories = [PROJECT_FILE, *([TOP, *own] if only is None else named)]
-    tree.start(directories, (DOCKERFILE, ENTRYPOINT, PACKAGE, ATTRIBUTES))
-
-
 def affected(
     tree: WorkingTree,
     base: str | None,
@@ -300,7 +298,8 @@ def affected(
     the components to look at; without it, all. Raises UsageError for a base that git does not know, GitError when there is
     no repository, and for an affected component that has no version VersionError or SpecError.
     """
-    start_comparison(tree, only)
+    parts = (place for name in only or () for place in places(name))
+    tree.start(all_places(tree.root) if only is None else [PROJECT_FILE, *parts], MARKS)
     after = Sources(tree, platform=platform, bases=bases)
     chosen = _base(tree, base)
     past = CommitTree(tree, chosen.commit)

@@ -1,10 +1,11 @@
-"""Entries of a tree as git lists them: files with their modes and blobs, and what differs between two trees."""
+"""Files of a project as git lists them, with their modes and blobs; what differs between two trees; names that mean something."""
 
 from __future__ import annotations
 
 import os
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from daintree.components.git import Repository, records
@@ -13,6 +14,15 @@ from daintree.process import Finished
 REGULAR, EXECUTABLE, SYMLINK, SUBMODULE = "100644", "100755", "120000", "160000"
 TOP = "components"
 ATTRIBUTES = ".gitattributes"
+DOCKERFILE, SPEC, IGNORE, TESTS = "Dockerfile", "component.yaml", ".dockerignore", "tests"
+ENTRYPOINT, REQUIREMENTS, PACKAGE = "main.py", "requirements.txt", "__init__.py"
+PROJECT_FILE = "pyproject.toml"
+# Files that tell, by where they lie, which components there are and what git makes of their files.
+MARKS = (DOCKERFILE, ENTRYPOINT, PACKAGE, ATTRIBUTES)
+# The tooling's own image has a version, a lock and tags as a component has; its files lie in other places of the project.
+TOOLING = "daintree/tooling"
+TOOLING_DIRECTORY = "deploy/tooling"
+TOOLING_PARTS = ("tooling", PROJECT_FILE, "LICENSE")
 
 
 class Entry(NamedTuple):
@@ -51,6 +61,22 @@ def changed_paths(repository: Repository, status: Finished) -> list[str] | None:
         if is_new or record[3] != ".":
             paths.append(path[len(os.fsdecode(repository.prefix)) :])
     return paths
+
+
+def directory_of(name: str) -> str:
+    """Return the directory with the Dockerfile and lock of a component, a library or the tooling's own image."""
+    return TOOLING_DIRECTORY if name == TOOLING else f"{TOP}/{name}"
+
+
+def places(name: str) -> tuple[str, ...]:
+    """Return the directories and files that a version is made of, libraries left out."""
+    return (directory_of(name), *(TOOLING_PARTS if name == TOOLING else ()))
+
+
+def all_places(root: Path) -> list[str]:
+    """Return the directories and files that all versions of a project are made of."""
+    own = places(TOOLING) if (root / TOOLING_DIRECTORY).is_dir() else ()
+    return [PROJECT_FILE, TOP, *own]
 
 
 def is_covered(directories: Collection[str], path: str) -> bool:

@@ -17,8 +17,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-import msgspec
+from typing import NamedTuple
 
 from daintree.errors import GitError
 from daintree.process import Finished, Running, capture
@@ -178,7 +177,7 @@ def path_text(path: bytes) -> str:
         ) from None
 
 
-class Repository(msgspec.Struct, frozen=True, kw_only=True):
+class Repository(NamedTuple):
     """The repository of the project at `root`.
 
     `prefix` is the project's path below the working tree's top ("" or "some/where/"), `git_directory` this working tree's

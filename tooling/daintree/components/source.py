@@ -13,17 +13,28 @@ from typing import Protocol
 
 import msgspec
 
-from daintree.components.entries import REGULAR, SUBMODULE, SYMLINK, TOP, Entry
+from daintree.components.entries import (
+    DOCKERFILE,
+    ENTRYPOINT,
+    IGNORE,
+    PACKAGE,
+    REGULAR,
+    REQUIREMENTS,
+    SPEC,
+    SUBMODULE,
+    SYMLINK,
+    TESTS,
+    TOOLING,
+    TOOLING_DIRECTORY,
+    TOP,
+    Entry,
+    directory_of,
+    places,
+)
 from daintree.components.git import blob_id
 from daintree.errors import SpecError, VersionError
 from daintree.spec.component import ComponentSpec, read_component
 
-DOCKERFILE, SPEC, IGNORE, TESTS = "Dockerfile", "component.yaml", ".dockerignore", "tests"
-ENTRYPOINT, REQUIREMENTS, PACKAGE = "main.py", "requirements.txt", "__init__.py"
-PROJECT_FILE = "pyproject.toml"
-# The tooling's own image has a version, a lock and tags as a component has; its files lie in other places of the project.
-TOOLING, TOOLING_DIRECTORY = "daintree/tooling", "deploy/tooling"
-TOOLING_PARTS = ("tooling", PROJECT_FILE, "LICENSE")
 READ_WHOLE = (DOCKERFILE, SPEC, IGNORE)
 # Each means something: without one that lies there, a version would be of something else.
 NAMED_FILES = (DOCKERFILE, ENTRYPOINT, SPEC, REQUIREMENTS)
@@ -114,11 +125,6 @@ def is_name(name: str) -> bool:
     return all(part not in ("", ".", "..") for part in name.split("/")) and "\0" not in name
 
 
-def directory_of(name: str) -> str:
-    """Return the directory with the Dockerfile and lock of a component, a library or the tooling's own image."""
-    return TOOLING_DIRECTORY if name == TOOLING else f"{TOP}/{name}"
-
-
 def read_description(root: Path, name: str) -> ComponentSpec:
     """Return what a component or library on disk says of itself. Raises SpecError."""
     where = f"{directory_of(name)}/{SPEC}"
@@ -128,11 +134,6 @@ def read_description(root: Path, name: str) -> ComponentSpec:
         return ComponentSpec()
     except OSError as error:
         raise SpecError(f"{where}: cannot be read: {error.strerror}") from None
-
-
-def places(name: str) -> tuple[str, ...]:
-    """Return the directories and files that a version is made of, libraries left out."""
-    return (directory_of(name), *(TOOLING_PARTS if name == TOOLING else ()))
 
 
 def leaves(link: str, targets: Mapping[str, str]) -> bool:

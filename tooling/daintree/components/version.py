@@ -14,29 +14,32 @@ from pathlib import Path
 import msgspec
 
 from daintree.components.dockerfile import base_images, python_of_image, with_platform
-from daintree.components.entries import TOP, Entry
-from daintree.components.git import blob_id, ignored_by
-from daintree.components.source import (
+from daintree.components.entries import (
     DOCKERFILE,
     ENTRYPOINT,
     IGNORE,
-    NAMED_FILES,
     PROJECT_FILE,
-    READ_WHOLE,
     SPEC,
     TESTS,
     TOOLING,
     TOOLING_DIRECTORY,
+    TOP,
+    Entry,
+    directory_of,
+    places,
+)
+from daintree.components.git import blob_id, ignored_by
+from daintree.components.source import (
+    NAMED_FILES,
+    READ_WHOLE,
     Source,
     Tree,
-    directory_of,
     discover_components,
     discover_images,
     discover_libraries,
     excluding_patterns,
     is_component,
     is_name,
-    places,
     read_source,
     specification,
 )
