@@ -9,8 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daintree.argo.names import BRACE_VARIABLES, escape, flag, is_plain, needs_brace
-from tests.services.argo_expansion import kubelet
+from daintree.argo.names import (
+    BRACE_VARIABLES,
+    escape,
+    flag,
+    is_plain,
+    needs_brace,
+    passed_arguments,
+)
+from daintree.errors import UsageError
+from tests.services.argo_expansion import container_words, kubelet
 
 STRANGE = [
     "",
@@ -73,3 +81,23 @@ def test_others_are_not(value: str) -> None:
 
 def test_a_flag_is_joined_to_its_value() -> None:
     assert flag("min_count", "-1") == "--min-count=-1"
+
+
+@given(TEXT, st.integers(131_000, 131_200))
+def test_arguments_come_out_as_they_were_or_are_refused(text: str, length: int) -> None:
+    words = (f"--text={text}", f"--long={'x' * length}")
+    container = {"command": ["python"], "args": [escape(word) for word in words]}
+    try:
+        passed = passed_arguments("load", words)
+    except UsageError as error:
+        assert "stage 'load'" in error.message
+        assert len("".join(words).encode()) > 131_000
+        return
+    assert container_words(container, BRACE_VARIABLES) == ["python", *passed]
+
+
+@pytest.mark.parametrize("character", ["$", "<", "&", "\u2028", "é", "{{"])
+def test_what_becomes_long_in_a_manifest_counts_as_that(character: str) -> None:
+    assert passed_arguments("load", (character * 5_000,))
+    with pytest.raises(UsageError, match="and Argo passes at most 131072 as they are"):
+        passed_arguments("load", (character * 70_000,))

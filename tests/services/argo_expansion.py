@@ -42,6 +42,24 @@ def replace_tags(part: Any, scope: Mapping[str, str], *, ignore_missing: bool = 
     return json.loads(_TAG.sub(put_in, json.dumps(part, ensure_ascii=False)))
 
 
+# The controller of Argo 4 moves more arguments than this into a file, which its executor reads; the kubelet sees none of them.
+MOST_ARGUMENTS = 131072
+
+
+def container_words(container: Mapping[str, Any], variables: Mapping[str, str]) -> list[str]:
+    """What the container starts with: its command and its arguments."""
+    command = [kubelet(word, variables) for word in container["command"]]
+    arguments = list(container["args"])
+    text = json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
+    if len(re.sub("[<>&\u2028\u2029]", "......", text).encode()) > MOST_ARGUMENTS:
+        # One that is too long for the system on its own is a file's name then.
+        return command + [
+            f"@/tmp/argo_arg_{n}.txt" if len(word.encode()) > MOST_ARGUMENTS else word
+            for n, word in enumerate(arguments)
+        ]
+    return command + [kubelet(word, variables) for word in arguments]
+
+
 def kubelet(text: str, variables: Mapping[str, str]) -> str:
     """The kubelet's expansion: a scan from left to right, nothing expanded twice."""
     out, place = "", 0

@@ -18,7 +18,7 @@ from typing import Any
 
 from daintree.store.bucket import Bucket
 from daintree.store.s3 import S3Access
-from tests.services.argo_expansion import UID, kubelet, replace_tags, workflow_scope
+from tests.services.argo_expansion import UID, container_words, replace_tags, workflow_scope
 
 NODE = "worker-1"
 USER = os.getuid() or 1000
@@ -214,7 +214,7 @@ def _docker_arguments(
     limits = container.get("resources", {}).get("limits", {})
     if "memory" in limits:
         arguments += ["--memory", limits["memory"].rstrip("i")]
-    words = [kubelet(word, variables) for word in (*container["command"], *container["args"])]
+    words = container_words(container, variables)
     return [*arguments, "--entrypoint", words[0], container["image"], *words[1:]]
 
 

@@ -46,8 +46,8 @@ USER = 1000
 RECORD_COMMAND = {"command": ["doit"], "args": ["record", "{{workflow.name}}"]}
 # Exit codes: of a container that was told to end, as a drained node and a preemption do; of what may do when it is tried again.
 TERMINATED, TEMPORARY_FAILURE = 143, 75
-# The words for a pod whose node shuts down or is full, and for a container that outlived its grace: what ran out of memory is OOMKilled in place of Error.
-NODE_ENDED = "imminent node shutdown|low on resource|^main: Error .exit code 137"
+# The words for a pod whose node shuts down, is full, takes no pod or restarts, and for a container that outlived its grace: what ran out of memory is OOMKilled in place of Error.
+NODE_ENDED = "imminent node shutdown|low on resource|^Preempted in order to admit|^Pod was rejected|^main: (Error|ContainerStatusUnknown) .exit code 137|^main: Unknown .exit code 255"
 STAGE_RETRIES, RECORD_RETRIES = 3, 3
 _LONGEST_ARTIFACT, _LONGEST_PARAMETER = 100, 120
 

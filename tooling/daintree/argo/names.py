@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 
 from daintree.digest import digest_record, short
+from daintree.errors import UsageError
 from daintree.spec.component import Scalar, as_argument
 
 # A Workflow's name is also a label's value; a CronWorkflow's gets a time behind it.
@@ -115,3 +117,21 @@ def escape(text: str) -> str:
 def needs_brace(texts: Mapping[str, str] | tuple[str, ...]) -> bool:
     """True when the container of these escaped texts needs BRACE_VARIABLES."""
     return any(f"$({BRACE})" in text for text in texts)
+
+
+# More than this Argo puts into a file, where the kubelet puts nothing back: a container would get the escaped texts.
+MOST_ARGUMENT_BYTES = 128 << 10
+# Go writes each of them as six bytes of JSON.
+_LONG_IN_JSON = re.compile("[<>&\u2028\u2029]")
+
+
+def passed_arguments(stage: str, words: tuple[str, ...]) -> tuple[str, ...]:
+    """The arguments of a stage. Raises UsageError for more than Argo passes as they are."""
+    text = json.dumps([escape(word) for word in words], ensure_ascii=False, separators=(",", ":"))
+    size = len(_LONG_IN_JSON.sub("......", text).encode("utf-8", "surrogatepass"))
+    if size > MOST_ARGUMENT_BYTES:
+        raise UsageError(
+            f"stage {stage!r}: its parameters are {size} bytes in a manifest, and Argo passes at most {MOST_ARGUMENT_BYTES} as they are",
+            hint="put what is long into a file: of a source, or of another stage's output",
+        )
+    return words

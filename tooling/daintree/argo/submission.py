@@ -214,7 +214,7 @@ class PlannedSubmission(msgspec.Struct, frozen=True, kw_only=True):
 def plan_submission(session: Session, plan: Plan) -> PlannedSubmission:
     """The submission of what a plan misses. Nothing is written, and no cluster is asked.
 
-    Raises SourceError for a source that is both an object and a prefix, and as `runnable` does.
+    Raises SourceError for a source that is both an object and a prefix, and as `runnable` and `container_arguments` do.
     """
     stages = [s for s in plan.stages if not isinstance(plan.decisions[s.name], Hit)]
     commit, images, secret = runnable(session, plan, stages)
@@ -324,7 +324,7 @@ def _submitted(
 
 def container_arguments(stage: BoundStage) -> tuple[str, ...]:
     given = (names.flag(name, value) for name, value in sorted(stage.parameters.items()))
-    return ("--input", INPUT, "--output", OUTPUT, *given)
+    return names.passed_arguments(stage.name, ("--input", INPUT, "--output", OUTPUT, *given))
 
 
 def _replaces(plan: Plan, stage: BoundStage) -> str:
