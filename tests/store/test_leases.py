@@ -69,6 +69,21 @@ def test_one_that_is_not_renewed_is_taken_over_after_its_time(bucket: Bucket) ->
     assert calls
 
 
+def test_one_that_is_renewed_is_waited_for_beyond_its_time(bucket: Bucket) -> None:
+    left(bucket, seconds=0.001)
+    renewals: list[str] = []
+
+    def renew() -> None:
+        # Each pause is longer than the lease lasts; its holder renews it in four of them, then dies.
+        if len(renewals) < 4:
+            renewals.append(f"renewed {len(renewals)}")
+            left(bucket, seconds=0.001, nonce=renewals[-1])
+
+    with bucket_lease(bucket, PATH, "ours", 5, renew) as lease:
+        assert lease.still_ours()
+    assert len(renewals) == 4
+
+
 def test_one_of_this_machine_is_a_dead_processs(bucket: Bucket) -> None:
     left(bucket, machine="ours", seconds=1000)
     with bucket_lease(bucket, PATH, "ours", 5, pytest.fail) as lease:
