@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -26,7 +27,7 @@ _WITH_HEREDOCS = frozenset({"RUN", "COPY", "ADD"})
 _OWN_FRONTEND = r"(?:docker\.io/)?docker/dockerfile(?:-upstream)?(?:[:@].*)?"
 
 
-class BaseImages(msgspec.Struct, frozen=True):
+class BaseImages(NamedTuple):
     """The images a Dockerfile names, sorted: `built_on` by FROM, `copied_from` by COPY --from and RUN --mount.
 
     `warnings` say what is not understood.

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import msgspec
 
-from daintree.components.dockerfile import base_images, python_of_image, with_platform
 from daintree.components.entries import (
     DOCKERFILE,
     ENTRYPOINT,
@@ -47,10 +46,12 @@ from daintree.components.tree import LARGE, WorkingTree
 from daintree.digest import Plain, digest_record
 from daintree.errors import DaintreeError, SpecError, UsageError, VersionError, nearest
 from daintree.spec.component import ComponentSpec
+from daintree.spec.document import remembered
 
 _MOST_EXCLUSIONS = 30
 
 Uses = Callable[[str], Sequence[str]]
+_Images = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 
 
 def transitive_libraries(name: str, uses: Uses) -> tuple[str, ...]:
@@ -320,10 +321,9 @@ def _base_images(
     assert component.dockerfile is not None
     where = component.directory if component.default else component.dockerfile.path
     content = component.default or tree.content(component.dockerfile)
-    arguments = with_platform(component.spec.build_args, platform)
-    images, python = base_images(content, arguments), component.spec.python
-    pins = [(reference, _pinned(reference, bases)) for reference in images.built_on]
-    copied = [(reference, _pinned(reference, bases)) for reference in images.copied_from]
+    built_on, copied_from, doubts = _images(content, component.spec.build_args, platform)
+    pins = [(reference, _pinned(reference, bases)) for reference in built_on]
+    copied = [(reference, _pinned(reference, bases)) for reference in copied_from]
     hint = "has no pin, so it may change unnoticed (set its digest in [tool.daintree.bases])"
     warnings = [
         f"{where}: the base image {reference} {hint}" for reference, pin in pins if "@" not in pin
@@ -333,13 +333,29 @@ def _base_images(
         for reference, pin in copied
         if "@" not in pin
     ]
-    warnings += [f"{where}: {warning}" for warning in images.warnings]
-    warnings += [
-        f"{where}: the base image {reference} has another Python than the {python} of {SPEC}"
-        for reference in images.built_on
-        if python and python_of_image(reference) not in ("", python)
-    ]
+    warnings += [f"{where}: {doubt}" for doubt in doubts]
+    if python := component.spec.python:
+        from daintree.components.dockerfile import python_of_image
+
+        warnings += [
+            f"{where}: the base image {reference} has another Python than the {python} of {SPEC}"
+            for reference in built_on
+            if python_of_image(reference) not in ("", python)
+        ]
     return sorted({*pins, *copied}), warnings
+
+
+def _images(content: bytes, build_args: Mapping[str, str], platform: str) -> _Images:
+    """Images that a Dockerfile is built on and copies from, and warnings; what has been read before is remembered."""
+
+    def read() -> _Images:
+        # Imported here: what is remembered is not read.
+        from daintree.components.dockerfile import base_images, with_platform
+
+        return base_images(content, with_platform(build_args, platform))
+
+    given = msgspec.json.encode([sorted(build_args.items()), platform])
+    return remembered(b"dockerfile\0%s\0%s" % (given, content), _Images, read)
 
 
 def _pinned(reference: str, bases: Mapping[str, str]) -> str:

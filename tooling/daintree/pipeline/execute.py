@@ -27,7 +27,6 @@ from daintree.errors import (
 from daintree.pipeline.decisions import FORCED, BoundStage, Decision, Hit, Miss, Pending, Result
 from daintree.pipeline.keys import RECEIPT, receipt
 from daintree.pipeline.plan import Planned, decide_stage
-from daintree.pipeline.reasons import reason
 from daintree.pipeline.session import job_of
 from daintree.runners.runner import Outcome, Prepared
 from daintree.runners.variables import environment_for, failure_hint, masked, secrets_of
@@ -195,7 +194,7 @@ class StageExecution:
     def _compute(self, decision: Decision, lease: Lease) -> records.IndexRecord:
         stage, events = self._stage, self._events
         replaced = self._store.lookup([self._keys.content])[0]
-        why = reason(self._session, self._plan, stage, decision, self._digests)
+        why = self._reason(decision)
         last = self._session.last_run(stage.name)
         events.starting(stage.name, why, last.seconds if last else None)
         version = self._plan.version_of(stage)
@@ -220,6 +219,14 @@ class StageExecution:
             winner = publish_result(self._store, self._keys, record, replacing=replaced)
         events.computed(stage.name, winner)
         return winner
+
+    def _reason(self, decision: Decision) -> str:
+        if isinstance(decision, Miss) and decision.reason:
+            return decision.reason
+        # Imported here: it takes the stage's history to tell.
+        from daintree.pipeline.reasons import reason
+
+        return reason(self._session, self._plan, self._stage, decision, self._digests)
 
     def _execute(
         self, run: str, started: datetime, prepared: Prepared, staging: Staging

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from daintree.errors import DaintreeError, EnvironmentFailed, StageFailed
 from daintree.runners.runner import Job, Outcome, Prepared, Shell, environment_class, environment_of
 from daintree.settings import Settings
+from daintree.spec.document import remembered
 from daintree.terminal import count
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from daintree.runners.environments import DirectoriesInUse, Environments
     from daintree.spec.component import ComponentSpec, Resources
 
+DOCKERFILE = "Dockerfile"
 REQUIREMENTS = "requirements.txt"
 ENTRYPOINT = "main.py"
 _DOCKER_GPU = "--runner docker gives it its own"
@@ -106,11 +108,16 @@ class LocalRunner:
         """Say once that the image has what this machine may lack."""
         if component in self._announced:
             return
-        from daintree.components import DOCKERFILE, system_installers
-
         self._announced.add(component)
         with contextlib.suppress(FileNotFoundError):
-            installers = system_installers((snapshot / DOCKERFILE).read_bytes())
+            content = (snapshot / DOCKERFILE).read_bytes()
+
+            def read() -> tuple[str, ...]:
+                from daintree.components import system_installers
+
+                return system_installers(content)
+
+            installers = remembered(b"installers\0" + content, tuple[str, ...], read)
             if installers:
                 announce(
                     f"the Dockerfile of {component} installs system packages ({', '.join(installers)}):"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -15,6 +15,7 @@ import msgspec
 from daintree.errors import SpecError, nearest
 
 _Spec = TypeVar("_Spec", bound=msgspec.Struct)
+_Value = TypeVar("_Value")
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 
@@ -42,8 +43,8 @@ def dotted(path: KeyPath) -> str:
     return ".".join(str(part) for part in path)
 
 
-# Part of every hash: raised when the same bytes come to mean another document.
-_SYNTAX_VERSION = b"1"
+# Part of every hash: raised when the same bytes come to mean another document, or a Dockerfile other images.
+_SYNTAX_VERSION = b"2"
 _cache: Path | None = None
 
 
@@ -60,36 +61,46 @@ def cache_documents(directory: Path | None) -> None:
     _cache = directory
 
 
+def remembered(key: bytes, kind: Any, make: Callable[[], _Value]) -> _Value:
+    """Return what `make` returns, or what it returned to an earlier process under the same key, which holds all that decides it.
+
+    `kind` is the type of that, for msgspec. Raises as `make` does.
+    """
+    if _cache is None:
+        return make()
+    file = _cache / hashlib.sha256(b"%s\0%s" % (_SYNTAX_VERSION, key)).hexdigest()
+    with suppress(OSError, msgspec.DecodeError):
+        content = file.read_bytes()
+        if hashlib.sha256(content[32:]).digest() == content[:32]:
+            remembered: _Value = msgspec.msgpack.decode(content[32:], type=kind)
+            return remembered
+    value = make()
+    # Best effort: a cache that cannot be written costs the next process time, nothing else.
+    with suppress(OSError):
+        draft = file.with_name(f"{file.name}.{os.getpid()}")
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        encoded = msgspec.msgpack.encode(value)
+        draft.write_bytes(hashlib.sha256(encoded).digest() + encoded)
+        draft.replace(file)
+    return value
+
+
 def parse_document(content: bytes, where: str) -> Document:
     """Parse a file's bytes, or take the document from the cache: JSON when `where` ends in `.json`, else YAML.
 
     Raises SpecError, with the line, for anything that is not exactly one well-formed document.
     """
-    if _cache is None:
-        return _parse(content, where)
-    kind = b"json" if where.endswith(".json") else b"yaml"
-    digest = hashlib.sha256(b"%s %s\0%s" % (kind, _SYNTAX_VERSION, content)).hexdigest()
-    file = _cache / digest
-    try:
-        cached = msgspec.msgpack.decode(file.read_bytes(), type=_Cached)
-        return Document(where, cached.value, dict(cached.lines))
-    except (OSError, msgspec.DecodeError):
-        document = _parse(content, where)
-    # Best effort: a cache that cannot be written costs the next process time, nothing else.
-    with suppress(OSError):
-        draft = file.with_name(f"{digest}.{os.getpid()}")
-        draft.parent.mkdir(parents=True, exist_ok=True)
-        lines = list(document.lines.items())
-        draft.write_bytes(msgspec.msgpack.encode(_Cached(document.value, lines)))
-        draft.replace(file)
-    return document
 
+    def parse() -> _Cached:
+        # Imported here: what is remembered is not parsed.
+        from daintree.spec import yaml
 
-def _parse(content: bytes, where: str) -> Document:
-    # Imported here: what is remembered is not parsed.
-    from daintree.spec.yaml import parse
+        value, lines = yaml.parse(content, where)
+        return _Cached(value, list(lines.items()))
 
-    return Document(where, *parse(content, where))
+    syntax = b"json" if where.endswith(".json") else b"yaml"
+    document = remembered(b"%s\0%s" % (syntax, content), _Cached, parse)
+    return Document(where, document.value, dict(document.lines))
 
 
 _COMPLAINT = re.compile(r"(?s)(.*?)(?: - at `(\$.*)`)?\Z")
