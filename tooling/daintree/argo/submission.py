@@ -30,6 +30,7 @@ from daintree.runners.container import INPUT, OUTPUT
 from daintree.settings import Settings
 from daintree.spec.component import Resources, Scalar
 from daintree.store.integrity import hash_artifact
+from daintree.store.layout import run_location
 from daintree.store.records import SCHEMA, Keys, current_user
 from daintree.store.remote import RemoteRuns
 from daintree.store.s3 import (
@@ -428,14 +429,8 @@ def run_id(planned: str, uid: str, pod: str) -> str:
 def location(submission: Submission, stage: SubmittedStage, uid: str, pod: str) -> str:
     """The run's directory in the store, by the setting `prefix`."""
     planned = datetime.strptime(submission.planned, _TIME)
-    return submission.prefix.format(
-        component=stage.component,
-        version=short(stage.version),
-        year=f"{planned:%Y}",
-        month=f"{planned:%m}",
-        day=f"{planned:%d}",
-        timestamp=run_id(submission.planned, uid, pod),
-    )
+    run = run_id(submission.planned, uid, pod)
+    return run_location(submission.prefix, stage.component, stage.version, planned, run)
 
 
 def location_template(submission: Submission, stage: SubmittedStage) -> str:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -33,28 +33,17 @@ from daintree.errors import (
     nearest,
 )
 from daintree.settings import Settings
+from daintree.store.bucket import Bucket
 from daintree.store.integrity import walk
-from daintree.store.s3 import SCHEME
+from daintree.store.s3 import SCHEME, read_s3_access
+from daintree.store.store import Store, open_store
 from daintree.terminal import columns, count, size
-
-if TYPE_CHECKING:
-    from daintree.store.store import Store
 
 _LOOPBACK = re.compile(r"localhost\b|127\.|\[::1\]")
 _MADE_AGAIN = "nothing to do: the next run that needs one makes it again"
 # Stages whose latest runs the doctor looks at.
 MOST_STAGES = 100
 START = {"store": "docker compose up -d minio", "registry": "docker compose up -d registry"}
-
-
-class Service(msgspec.Struct, frozen=True):
-    """One service: where it is, whether it answers, and what is wrong and what to do where it does not."""
-
-    name: str
-    address: str
-    reachable: bool
-    problem: str = ""
-    hint: str = ""
 
 
 class Services(DaintreeCommand):
@@ -74,33 +63,36 @@ class Services(DaintreeCommand):
         settings = self.settings
         if options["make-bucket"]:
             _make_bucket(settings)
-        services = [
-            _service("store", settings.store, lambda: ask_store(settings)),
-            _service("registry", settings.registry, lambda: ask_registry(settings)),
-            _service("engine", "Docker engine", ask_engine),
-        ]
+        services = {
+            settings.store: checked("store", lambda: ask_store(settings)),
+            settings.registry: checked("registry", lambda: ask_registry(settings)),
+            "Docker engine": checked("engine", ask_engine),
+        }
+        needed = [c for address, c in services.items() if address and c.name != "engine"]
         print_result(
             options["json"],
-            lambda: {"services": msgspec.to_builtins(services)},
+            lambda: {"services": _services_as_json(services)},
             lambda: _services_table(services),
         )
-        needed = [service for service in services if service.address and service.name != "engine"]
-        return 0 if all(service.reachable for service in needed) else 1
+        return 0 if all(check.state == OK for check in needed) else 1
 
 
-def _service(name: str, address: str, ask: Callable[[], str]) -> Service:
-    answer = checked(name, ask)
-    if answer.state == OK:
-        return Service(name, address, True)
-    return Service(name, address, False, answer.what, answer.hint)
+def _services_as_json(services: Mapping[str, Check]) -> list[dict[str, object]]:
+    return [
+        {
+            "name": check.name,
+            "address": address,
+            "reachable": check.state == OK,
+            "problem": "" if check.state == OK else check.what,
+            "hint": check.hint,
+        }
+        for address, check in services.items()
+    ]
 
 
 def ask_store(settings: Settings) -> str:
     """The artifact store's address once it has answered; one in a directory always answers. Raises DaintreeError."""
     if settings.store.startswith(SCHEME):
-        from daintree.store.bucket import Bucket
-        from daintree.store.s3 import read_s3_access
-
         access = read_s3_access()
         with _advice("store", access.endpoint):
             Bucket(settings.store, access).get_many(["_probe"])
@@ -141,9 +133,7 @@ def _advice(name: str, address: str) -> Iterator[None]:
 
 
 def _make_bucket(settings: Settings) -> None:
-    from daintree.store.bucket import Bucket
     from daintree.store.contents import make_bucket
-    from daintree.store.s3 import read_s3_access
 
     if not settings.store.startswith(SCHEME):
         raise UsageError(
@@ -153,19 +143,16 @@ def _make_bucket(settings: Settings) -> None:
     make_bucket(Bucket(settings.store, read_s3_access()))
 
 
-def _services_table(services: list[Service]) -> list[str]:
-    lines = columns(
-        [
-            [service.name, "ok" if service.reachable else "-", service.address or "-"]
-            for service in services
-        ],
-        indent="",
-    )
+def _services_table(services: Mapping[str, Check]) -> list[str]:
+    rows = [
+        [check.name, "ok" if check.state == OK else "-", address or "-"]
+        for address, check in services.items()
+    ]
     shown = []
-    for line, service in zip(lines, services, strict=True):
+    for line, check in zip(columns(rows, indent=""), services.values(), strict=True):
         shown.append(line)
-        if not service.reachable:
-            shown += [f"  {service.problem}", f"  hint: {service.hint}"]
+        if check.state != OK:
+            shown += [f"  {check.what}", f"  hint: {check.hint}"]
     return shown
 
 
@@ -343,8 +330,6 @@ def _require_directory(directory: Path) -> None:
 
 def _runs(settings: Settings) -> str:
     """Check that outputs and logs of the latest runs are as they were published. Raises DaintreeError where one is not."""
-    from daintree.store.store import open_store
-
     store = open_store(settings)
     faults, looked = [], 0
     for pipeline, stage in store.records.stages_with_history()[:MOST_STAGES]:
@@ -379,8 +364,6 @@ def _run_fault(store: Store, location: str) -> str:
 
 def _writable(settings: Settings) -> str:
     """The store, in which a place was made and removed. A bucket is asked as well."""
-    from daintree.store.store import open_store
-
     address = ask_store(settings)
     try:
         with open_store(settings).stage(f"doctor-{os.urandom(8).hex()}"):
@@ -391,8 +374,6 @@ def _writable(settings: Settings) -> str:
 
 def _shared(settings: Settings) -> str:
     """The store, which pods reach and in which this key may write."""
-    from daintree.store.store import open_store
-
     published = open_store(settings).published
     address = ask_store(settings)
     published.bucket.prove()

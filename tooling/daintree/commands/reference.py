@@ -176,7 +176,7 @@ def _formats() -> str:
             lines += [
                 f"### {kind.__name__}",
                 "",
-                _unindented(kind.__doc__ or ""),
+                "\n".join(line.strip() for line in (kind.__doc__ or "").strip().splitlines()),
                 "",
                 *_fields(kind),
                 "",
@@ -217,7 +217,3 @@ def _type(hint: Any) -> str:
         words = [f"`{a}`" if isinstance(a, str) else _type(a) for a in arguments]
         return " or ".join(word for word in words if word != "none")
     return str(getattr(hint, "__name__", hint))
-
-
-def _unindented(text: str) -> str:
-    return "\n".join(line.strip() for line in text.strip().splitlines())

@@ -14,7 +14,6 @@ from typing import Literal
 import msgspec
 
 from daintree.spec.component import word
-from daintree.store.output_file import chunks, read_head
 from daintree.store.records import FileEntry, HistoryEntry, RunManifest, short_run
 from daintree.store.run_index import Condition, Query, RunIndex
 from daintree.store.store import Store
@@ -242,7 +241,7 @@ def preview(store: Store, run: RunManifest, entry: FileEntry) -> Preview:
         return Preview(kind="none", note=f"a picture of {size(entry.size)} is too large to show")
     most = MARKDOWN_BYTES if suffix in _MARKDOWN else HEAD_BYTES
     most = PICTURE_BYTES if suffix in PICTURES else most
-    head = read_head(store, run, entry, most)
+    head = store.read_head(run, entry, most)
     if head is None:
         note = f"{size(entry.size)} would have to be fetched to verify it: `doit pull {run.pipeline}:{run.stage}`"
         return Preview(kind="none", note=note)
@@ -267,7 +266,7 @@ def curve(store: Store, run: RunManifest, entry: FileEntry) -> tuple[str, list[l
     """The names of a small table's columns and its numbers, by column; None for a table that holds anything else, or whose first column does not rise."""
     if not entry.path.endswith(".csv") or entry.size > CURVE_BYTES:
         return None
-    content = read_head(store, run, entry, CURVE_BYTES)
+    content = store.read_head(run, entry, CURVE_BYTES)
     try:
         rows = list(csv.reader(io.StringIO((content or b"").decode("utf-8"), newline="")))
         names, numbers = rows[0], [[float(cell) for cell in row] for row in rows[1:CURVE_ROWS]]
@@ -351,5 +350,5 @@ def _table(text: str, cut: bool, delimiter: str) -> Preview:
 
 def data_url(store: Store, run: RunManifest, entry: FileEntry) -> str:
     """The whole file as a URL of its own, which a browser downloads and never opens. Raises ArtifactDamaged, StoreError."""
-    content = base64.b64encode(b"".join(chunks(store, run, entry))).decode("ascii")
+    content = base64.b64encode(b"".join(store.chunks(run, entry))).decode("ascii")
     return f"data:application/octet-stream;base64,{content}"

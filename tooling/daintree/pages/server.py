@@ -27,9 +27,8 @@ from starlette.responses import StreamingResponse as Stream
 from starlette.routing import Route
 
 from daintree.errors import DaintreeError, StoreError, UsageError, from_os_error
-from daintree.pages.project import Project, Running
+from daintree.pages.project import Project
 from daintree.pages.site import PLOTLY, PLOTLY_POLICY, POLICY, STATIC, Site, plotly_script
-from daintree.store.output_file import chunks
 
 ADDRESS = "127.0.0.1"
 # The loopback address by all names that a browser here has for it.
@@ -97,7 +96,7 @@ class _Pages:
             name = PurePosixPath(entry.path).name
             if name != words["name"]:
                 raise UsageError(f"file {words['number']} of run {run.run} has another name")
-            pieces = chunks(site.project.store, run, entry)
+            pieces = site.project.store.chunks(run, entry)
             # What is wrong with the file is known before its first byte is sent.
             first = _in_site(lambda: next(pieces, b""))
         except DaintreeError as error:
@@ -135,7 +134,7 @@ class _Pages:
             try:
                 current = await run_in_threadpool(project.running, pipeline)
                 state: dict[str, Any] = {"running": current, "statuses": shown.get("statuses")}
-                if (stages := _stages(current)) != computed:
+                if (stages := [(each.stage, each.since) for each in current]) != computed:
                     # A store that does without its server does so for good.
                     now = await run_in_threadpool(self._open)
                     state["statuses"] = await run_in_threadpool(now.statuses, pipeline)
@@ -168,10 +167,6 @@ class _Pages:
                     print(f"note: images cannot be looked up: {error.message}", flush=True)
 
         Thread(target=look_up, daemon=True).start()
-
-
-def _stages(current: list[Running]) -> list[tuple[str, str]]:
-    return [(each.stage, each.since) for each in current]
 
 
 def _in_site(render: Callable[[], Any]) -> Any:

@@ -28,6 +28,7 @@ from daintree.errors import (
 )
 from daintree.pipeline.decisions import FORCED, BoundStage, Decision, Hit, Miss, Pending, Result
 from daintree.pipeline.plan import Plan, Planned, refusals
+from daintree.pipeline.session import check_outputs
 from daintree.settings import expand_home
 from daintree.spec.component import Scalar
 from daintree.spec.pipeline import plain_stage
@@ -333,7 +334,7 @@ def check_start(planned: Planned, wanted: Iterable[str], *, whole: bool) -> Path
             except OSError as error:
                 raise _not_written(plan, error) from None
     if not request.output:
-        session.check_outputs()
+        check_outputs(root, session.pipeline)
     return directory
 
 

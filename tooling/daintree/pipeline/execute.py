@@ -16,7 +16,6 @@ from daintree import __version__
 from daintree.components import ComponentVersion
 from daintree.components.git import head
 from daintree.concurrency import Cancellation
-from daintree.digest import short
 from daintree.errors import (
     ArtifactDamaged,
     ArtifactRejected,
@@ -34,7 +33,7 @@ from daintree.store import records
 from daintree.store.directory import Staging
 from daintree.store.index import publish_recipe, publish_result
 from daintree.store.integrity import hash_artifact
-from daintree.store.layout import run_id, timestamp
+from daintree.store.layout import run_id, run_location, timestamp
 from daintree.store.leases import Lease
 
 LAST_LINES = 12
@@ -135,7 +134,18 @@ class StageExecution:
         if isinstance(decision, Hit) and self._store.holds(decision.record):
             return self._take(decision)
         with self._store.lease(
-            self._keys.content, waiting=self._wait, holder=self._holder()
+            self._keys.content,
+            waiting=self._wait,
+            holder=(
+                records.Holder(
+                    pipeline=self._plan.pipeline.name,
+                    stage=self._stage.name,
+                    key=self._keys.content,
+                    user=records.current_user(),
+                    host=platform.node(),
+                    since=timestamp(),
+                )
+            ),
         ) as lease:
             decision = self._look_again(decision)
             if isinstance(decision, Hit):
@@ -145,16 +155,6 @@ class StageExecution:
                 self._events.warning(self._stage.name, text)
             self._verify_inputs()
             return Result("run", self._compute(decision, lease))
-
-    def _holder(self) -> records.Holder:
-        return records.Holder(
-            pipeline=self._plan.pipeline.name,
-            stage=self._stage.name,
-            key=self._keys.content,
-            user=records.current_user(),
-            host=platform.node(),
-            since=timestamp(),
-        )
 
     def _decide(self) -> Decision:
         return decide_stage(self._store, self._stage, self._digests)
@@ -282,7 +282,9 @@ class StageExecution:
         commit, dirty = _commit(settings.root, self._plan.version_of(stage))
         return records.RunManifest(
             run=execution.run,
-            location=_location(settings.prefix, stage, execution.started, execution.run),
+            location=run_location(
+                settings.prefix, stage.component, stage.version, execution.started, execution.run
+            ),
             pipeline=self._plan.pipeline.name,
             stage=stage.plain_name,
             component=stage.component,
@@ -392,14 +394,3 @@ def _commit(root: Path, version: ComponentVersion) -> tuple[str, bool]:
         return head(root, paths)
     except DaintreeError:
         return "", False
-
-
-def _location(prefix: str, stage: BoundStage, started: datetime, run: str) -> str:
-    return prefix.format(
-        component=stage.component,
-        version=short(stage.version),
-        year=f"{started:%Y}",
-        month=f"{started:%m}",
-        day=f"{started:%d}",
-        timestamp=run,
-    )

@@ -322,24 +322,18 @@ def _listing(directory: Path) -> _Files:
 
 def _copy(record: IndexRecord, target: Path, store: Store) -> None:
     manifest = store.read_run(record.location)
-    if manifest is None or manifest.output is None:
-        raise ArtifactDamaged(
-            f"run {record.run} has lost its run.json",
-            file="run.json",
-            kind="missing",
-            hint="run again",
-        )
-    check_names(entry.path for entry in manifest.output.files)
     try:
+        if manifest is None or manifest.output is None:
+            raise ArtifactDamaged.missing("run.json", f"run {record.run}:")
+        check_names(entry.path for entry in manifest.output.files)
         origin = store.output_path(record)
+        for entry in manifest.output.files:
+            path = target / entry.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _copy_file(origin / entry.path, path, entry)
     except ArtifactDamaged as damage:
-        raise ArtifactDamaged(
-            damage.message, file=damage.file, kind=damage.kind, hint="run again"
-        ) from None
-    for entry in manifest.output.files:
-        path = target / entry.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _copy_file(origin / entry.path, path, entry)
+        damage.hint = "run again"
+        raise
 
 
 def _copy_file(origin: Path, path: Path, entry: FileEntry) -> None:
@@ -350,19 +344,9 @@ def _copy_file(origin: Path, path: Path, entry: FileEntry) -> None:
                 digest.update(chunk)
                 writer.write(chunk)
     except FileNotFoundError:
-        raise ArtifactDamaged(
-            f"output file {entry.path} is missing from the store",
-            file=entry.path,
-            kind="missing",
-            hint="run again",
-        ) from None
+        raise ArtifactDamaged.missing(entry.path) from None
     if digest.hexdigest() != entry.sha256:
-        raise ArtifactDamaged(
-            f"output file {entry.path} is damaged in the store",
-            file=entry.path,
-            kind="damaged",
-            hint="run again",
-        )
+        raise ArtifactDamaged.damaged(entry.path)
 
 
 def _swap(fresh: Path, directory: Path) -> None:

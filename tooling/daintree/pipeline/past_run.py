@@ -75,26 +75,8 @@ def session_of_run(settings: Settings, store: Store, run: RunManifest) -> Sessio
         name: SourceSpec(location=str(places[name] or record.origin), follow_links=True)
         for name, record in read.items()
     }
-    pipeline = Pipeline(
-        name=run.pipeline,
-        file=run.pipeline,
-        description="",
-        sources=sources,
-        output="",
-        output_stages=(),
-        output_split=False,
-        stages=(
-            Stage(
-                name=run.stage,
-                component=run.component,
-                params={},
-                needs=(),
-                sources=tuple(sources),
-                resources=None,
-                place="",
-            ),
-        ),
-    )
+    stage = Stage(name=run.stage, component=run.component, sources=tuple(sources))
+    pipeline = Pipeline(name=run.pipeline, file=run.pipeline, sources=sources, stages=(stage,))
     runner = "docker" if run.environment == "image" else "local"
     request = Request(pipeline=run.pipeline, directory=settings.root, runner=runner)
     session = Session(settings, request, (), pipeline)

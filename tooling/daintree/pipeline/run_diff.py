@@ -20,7 +20,6 @@ from daintree.errors import DaintreeError, GitError
 from daintree.pipeline.reasons import first_causes
 from daintree.settings import Settings
 from daintree.spec.component import Scalar, read_component
-from daintree.store.output_file import chunks
 from daintree.store.records import METRICS, FileEntry, RunManifest, numbers_in
 from daintree.store.store import Store
 
@@ -323,7 +322,7 @@ def _tables(store: Store, run: RunManifest, paths: Collection[str]) -> dict[str,
     for path in paths:
         if files[path].size <= MOST_TABLE_BYTES:
             with suppress(DaintreeError, OSError, csv.Error, StopIteration):
-                reader = csv.reader(_lines(chunks(store, run, files[path])))
+                reader = csv.reader(_lines(store.chunks(run, files[path])))
                 tables[path] = Table(tuple(next(reader)), sum(1 for row in reader if row))
     return tables
 
@@ -342,5 +341,5 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
 
 def _metrics(store: Store, run: RunManifest) -> dict[str, float]:
     with suppress(KeyError, DaintreeError, OSError, ValueError):
-        return numbers_in(b"".join(chunks(store, run, _output_files(run)[METRICS])))
+        return numbers_in(b"".join(store.chunks(run, _output_files(run)[METRICS])))
     return {}

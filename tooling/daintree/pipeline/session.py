@@ -112,10 +112,6 @@ class Session:
                 identities.append(source.identify().identity or source.fetch().identity)
         return identities
 
-    def check_outputs(self) -> None:
-        """Raise SpecError where another pipeline writes to where this one does."""
-        check_outputs(self.settings.root, self.pipeline)
-
     def last_run(self, stage: str) -> RunManifest | None:
         """The stage's latest run that succeeded, where its last MOST_FAILURES did not all fail, else the latest at all; read once."""
         stage = plain_stage(stage)

@@ -84,12 +84,12 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     component: str
     version: str = ""
     image: str = ""
-    params: dict[str, Scalar]
-    needs: tuple[str, ...]
+    params: dict[str, Scalar] = {}
+    needs: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     refresh: Refresh | Literal[""] = ""
-    resources: Resources | None
-    place: str
+    resources: Resources | None = None
+    place: str = ""
 
     @property
     def code(self) -> str:
@@ -108,11 +108,11 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     name: str
     file: str
-    description: str
+    description: str = ""
     sources: dict[str, SourceSpec]
-    output: str
-    output_stages: tuple[str, ...]
-    output_split: bool
+    output: str = ""
+    output_stages: tuple[str, ...] = ()
+    output_split: bool = False
     stages: tuple[Stage, ...]
 
     def stage(self, name: str) -> Stage:

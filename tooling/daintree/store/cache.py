@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -18,7 +21,9 @@ from daintree.errors import ArtifactDamaged, StoreError, StoreForbidden, StoreUn
 from daintree.store import records
 from daintree.store.backend import MAX_RECORD_BYTES, Backend, Content, Entry, translate_errors
 from daintree.store.bucket import Bucket
-from daintree.store.layout import RUN_RECORD, note_path
+from daintree.store.index import Records, publish_result
+from daintree.store.layout import RUN_RECORD, lease_path, note_path
+from daintree.store.leases import Lease, bucket_lease
 from daintree.store.local import LocalRuns
 from daintree.store.remote import RemoteRuns
 
@@ -335,6 +340,72 @@ class Copies:
         absent = mark.problem == "missing"
         error = ArtifactDamaged.missing if absent else ArtifactDamaged.damaged
         return error(mark.file, subject)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The bucket behind a cache, and the rules between the two; `unshared` are the locations that a key led to in the cache alone."""
+
+    remote: RemoteRuns
+    local: LocalRuns
+    availability: Availability
+    copies: Copies
+    all_records: Records
+    lease_seconds: float
+    unshared: set[str] = field(default_factory=set)
+
+    def lookup(self, keys: Sequence[str]) -> list[records.IndexRecord | None]:
+        """The bucket's record of each key; where it has none that counts, the cache's own, if its origin allows it."""
+        nothing: list[records.IndexRecord | None] = [None for _ in keys]
+        found = self.availability.read(lambda: self.remote.records.lookup(keys), nothing)
+        return [
+            record if record and not self.copies.is_marked(record) else self._cached(key, record)
+            for key, record in zip(keys, found, strict=True)
+        ]
+
+    def share(self, keys: records.Keys, record: records.IndexRecord) -> records.IndexRecord:
+        """Publish a run of the cache with its keys; return the record that stands, `record` itself where nothing may be published."""
+
+        def publish() -> records.IndexRecord:
+            [current] = self.remote.records.lookup([keys.content])
+            is_whole = current is not None and not self.copies.check_remote([(current, None)])[0]
+            of_key = record.content == keys.content
+            if not is_whole and not (of_key and self.copies.publish(record.location)):
+                return record
+            replacing = None if is_whole else current
+            winner = publish_result(self.remote.records, keys, record, replacing=replacing)
+            self.unshared.discard(record.location)
+            return winner
+
+        return self.availability.write(publish, lambda: record)
+
+    def lease(
+        self, content_key: str, waiting: Callable[[], None], holder: records.Holder | None
+    ) -> AbstractContextManager[Lease]:
+        """Hold the lease of a content key in the bucket, as `Store.lease`."""
+        return bucket_lease(
+            *(self.remote.bucket, lease_path(content_key), self._machine()),
+            *(self.lease_seconds, waiting, holder),
+        )
+
+    def _cached(self, key: str, remote: records.IndexRecord | None) -> records.IndexRecord | None:
+        """The cache's own record of a key for which the bucket has none or, as far as is known, a damaged one."""
+        cached = self.local.records.lookup([key])[0]
+        if cached is None or cached == remote:
+            return remote
+        if not self.availability.may_use(self.local.origin(cached.location)):
+            return remote
+        self.unshared.add(cached.location)
+        return cached
+
+    def _machine(self) -> str:
+        """The name of this machine's cache: whoever holds its locks knows who else of it is alive."""
+        with self.local.lease(digest_record("machine", 1, ""), lambda: None):
+            known = self.local.records.read_note("machine")
+            if not known:
+                known = os.urandom(8).hex().encode()
+                self.local.records.write_note("machine", known)
+        return f"{known.decode('ascii', 'replace')}@{platform.node()}"
 
 
 def fingerprint(location: str) -> str:

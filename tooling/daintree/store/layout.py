@@ -64,6 +64,18 @@ def run_id(started: datetime) -> str:
     return f"{started:%Y%m%dT%H%M%S}{started.microsecond // 1000:03d}Z-{os.urandom(4).hex()}"
 
 
+def run_location(prefix: str, component: str, version: str, moment: datetime, run: str) -> str:
+    """The location of a run of a component's version at a moment (UTC), by the setting `prefix`."""
+    return prefix.format(
+        component=component,
+        version=short(version),
+        year=f"{moment:%Y}",
+        month=f"{moment:%m}",
+        day=f"{moment:%d}",
+        timestamp=run,
+    )
+
+
 def timestamp(moment: datetime | None = None) -> str:
     """A time, or now, as records hold it: UTC, ISO 8601, to the second."""
     return f"{moment or datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"

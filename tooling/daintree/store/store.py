@@ -10,13 +10,13 @@ the cache's own; one that the cache alone has is published when its stage is nex
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from daintree.errors import (
     ArtifactDamaged,
@@ -27,12 +27,13 @@ from daintree.errors import (
 )
 from daintree.store.backend import Backend
 from daintree.store.directory import Staging
-from daintree.store.index import Records, publish_result
-from daintree.store.layout import LOG, OUTPUT, collected_path, lease_path
+from daintree.store.index import Records
+from daintree.store.layout import LOG, OUTPUT, collected_path
 from daintree.store.local import LocalRuns
 from daintree.store.records import (
     Artifact,
     CollectedRecord,
+    FileEntry,
     HistoryEntry,
     Holder,
     IndexRecord,
@@ -43,28 +44,19 @@ from daintree.store.records import (
     index_record_of,
     readable,
 )
-from daintree.terminal import say
+from daintree.terminal import say, size
 
 if TYPE_CHECKING:
     from daintree.settings import Settings
-    from daintree.store.cache import Availability, Copies
+    from daintree.store.cache import Shared
     from daintree.store.leases import Lease
     from daintree.store.remote import RemoteRuns
     from daintree.store.s3 import S3Access
 
 LEASE_SECONDS = 20.0
-
-
-@dataclass(frozen=True)
-class Shared:
-    """The bucket behind a cache, and the rules between the two; `unshared` are the locations that a key led to in the cache alone."""
-
-    remote: RemoteRuns
-    availability: Availability
-    copies: Copies
-    records: Records
-    lease_seconds: float
-    unshared: set[str] = field(default_factory=set)
+# A file of a bucket has to be read whole before a byte of it may be believed.
+FETCHED_BYTES = 64 << 20
+CHUNK = 1 << 20
 
 
 class Store:
@@ -76,7 +68,7 @@ class Store:
     def __init__(self, local: LocalRuns, shared: Shared | None = None, *, verify: bool = False):
         """`local` is the embedded store, or the cache of what is `shared`; `verify` hashes every file that is checked. `records` are the store's, with those that a cache alone has."""
         self.local, self.shared, self._verify = local, shared, verify
-        self.records = shared.records if shared else local.records
+        self.records = shared.all_records if shared else local.records
 
     @property
     def url(self) -> str:
@@ -108,17 +100,7 @@ class Store:
 
         For a key that the bucket does not lead from, or not to a whole run, the cache's own record, if its origin allows it.
         """
-        if self.shared is None:
-            return self.local.records.lookup(keys)
-        shared = self.shared
-        nothing: list[IndexRecord | None] = [None for _ in keys]
-        records = shared.availability.read(lambda: shared.remote.records.lookup(keys), nothing)
-        return [
-            record
-            if record and not shared.copies.is_marked(record)
-            else self._cached(shared, key, record)
-            for key, record in zip(keys, records, strict=True)
-        ]
+        return (self.shared or self.local.records).lookup(keys)
 
     def fault(self, key: str) -> str:
         """Reason that the last `lookup` found no record under a key although something stands there; "" otherwise."""
@@ -185,10 +167,9 @@ class Store:
 
         Another's record that came first wins. Where nothing can or may be published, `record` itself.
         """
-        shared = self.shared
-        if shared is None or self.holds(record):
+        if self.shared is None or self.holds(record):
             return record
-        return shared.availability.write(lambda: self._share(shared, keys, record), lambda: record)
+        return self.shared.share(keys, record)
 
     def read_run(self, location: str) -> RunManifest | None:
         """The run record at a location; None where there is none or it is not readable."""
@@ -208,6 +189,25 @@ class Store:
             self.shared.copies.fetch(record)
             self.local.hold(record.location)
         return Path(self.local.path(record.location))
+
+    def read_head(self, run: RunManifest, entry: FileEntry, most: int) -> bytes | None:
+        """The first bytes of a file of a run's output, at most so many; None where a bucket's file is too large to verify for that.
+
+        Raises ArtifactDamaged.
+        """
+        if self._is_here(run):
+            with self._opened(run, entry) as file:
+                return file.read(most)
+        return None if entry.size > FETCHED_BYTES else self._fetched(run, entry)[:most]
+
+    def chunks(self, run: RunManifest, entry: FileEntry) -> Iterator[bytes]:
+        """A whole file of a run's output, piece by piece; a bucket's is fetched alone, and verified before its first piece. Raises ArtifactDamaged."""
+        if not self._is_here(run):
+            yield self._fetched(run, entry)
+            return
+        with self._opened(run, entry) as file:
+            while piece := file.read(CHUNK):
+                yield piece
 
     def collected(self, location: str) -> CollectedRecord | None:
         """The record that the output of the run at a location was collected; None where it was not."""
@@ -325,9 +325,7 @@ class Store:
                 return
             shared = self.shared
             yield shared.availability.write(
-                lambda: stack.enter_context(
-                    self._bucket_lease(shared, content_key, waiting, holder)
-                ),
+                lambda: stack.enter_context(shared.lease(content_key, waiting, holder)),
                 lambda: local,
             )
 
@@ -377,54 +375,41 @@ class Store:
         if self.shared:
             empty(self.local.directory)
 
-    def _cached(self, shared: Shared, key: str, remote: IndexRecord | None) -> IndexRecord | None:
-        """The cache's own record of a key for which the bucket has none or, as far as is known, a damaged one."""
-        cached = self.local.records.lookup([key])[0]
-        if cached is None or cached == remote:
-            return remote
-        if not shared.availability.may_use(self.local.origin(cached.location)):
-            return remote
-        shared.unshared.add(cached.location)
-        return cached
+    def _is_here(self, run: RunManifest) -> bool:
+        """True when the output lies on this machine, or should: the embedded store's, or one that the cache holds whole."""
+        return self.shared is None or "://" not in self.address(run.location)
 
-    def _share(self, shared: Shared, keys: Keys, record: IndexRecord) -> IndexRecord:
-        records = shared.remote.records
-        [current] = records.lookup([keys.content])
-        is_whole = current is not None and not shared.copies.check_remote([(current, None)])[0]
-        of_key = record.content == keys.content
-        if not is_whole and not (of_key and shared.copies.publish(record.location)):
-            return record
-        winner = publish_result(records, keys, record, replacing=None if is_whole else current)
-        shared.unshared.discard(record.location)
-        return winner
+    @contextmanager
+    def _opened(self, run: RunManifest, entry: FileEntry) -> Iterator[BinaryIO]:
+        """The file, open for reading, of an output that was verified; links are not followed."""
+        path = self.output_path(index_record_of(run)) / entry.path
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            raise StoreError(f"{entry.path} cannot be read: {error.strerror}") from None
+        with open(descriptor, "rb") as file:
+            yield file
+
+    def _fetched(self, run: RunManifest, entry: FileEntry) -> bytes:
+        if entry.size > FETCHED_BYTES:
+            raise StoreError(
+                f"{entry.path} has {size(entry.size)}: too large to be fetched alone",
+                hint=f"doit pull {run.pipeline}:{run.stage}",
+            )
+        path = f"{run.location}/{OUTPUT}/{entry.path}"
+        content = self.backend.get_many([path], max(1, entry.size))[0]
+        if not isinstance(content, bytes) or hashlib.sha256(content).hexdigest() != entry.sha256:
+            kind = "missing" if content is None else "damaged"
+            raise ArtifactDamaged(
+                f"output file {entry.path} of run {run.run} is {kind}", file=entry.path, kind=kind
+            )
+        return content
 
     def _is_whole(self, location: str) -> bool:
         manifest = self.local.records.read_run(location)
         if manifest is None or manifest.output is None:
             return False
         return self.local.damage(index_record_of(manifest)) is None
-
-    def _bucket_lease(
-        self, shared: Shared, content_key: str, waiting: Callable[[], None], holder: Holder | None
-    ) -> AbstractContextManager[Lease]:
-        from daintree.store.leases import bucket_lease
-
-        bucket = shared.remote.bucket
-        path, machine = lease_path(content_key), self._machine()
-        return bucket_lease(bucket, path, machine, shared.lease_seconds, waiting, holder)
-
-    def _machine(self) -> str:
-        """The name of this machine's cache: whoever holds its locks knows who else of it is alive."""
-        import platform
-
-        from daintree.digest import digest_record
-
-        with self.local.lease(digest_record("machine", 1, ""), lambda: None):
-            known = self.local.records.read_note("machine")
-            if not known:
-                known = os.urandom(8).hex().encode()
-                self.local.records.write_note("machine", known)
-        return f"{known.decode('ascii', 'replace')}@{platform.node()}"
 
 
 def directory_store(
@@ -451,7 +436,7 @@ def shared_store(
     Raises StoreError for a URL that names no bucket; nothing is read or written yet.
     """
     from daintree.store.bucket import Bucket
-    from daintree.store.cache import Availability, Copies, FallbackBackend, cache_directory
+    from daintree.store.cache import Availability, Copies, FallbackBackend, Shared, cache_directory
     from daintree.store.remote import RemoteRuns
 
     bucket = Bucket(url, access, brief=brief)
@@ -460,7 +445,8 @@ def shared_store(
     availability = Availability(bucket, local, alone_allowed, warn)
     records = Records(FallbackBackend(bucket, local.directory, availability), warn)
     copies = Copies(remote, local, availability, warn)
-    return Store(local, Shared(remote, availability, copies, records, lease_seconds), verify=verify)
+    shared = Shared(remote, local, availability, copies, records, lease_seconds)
+    return Store(local, shared, verify=verify)
 
 
 def open_store(settings: Settings, *, verify: bool = False, brief: bool = False) -> Store:

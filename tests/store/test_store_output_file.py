@@ -8,9 +8,8 @@ import msgspec
 import pytest
 
 from daintree.errors import ArtifactDamaged, StoreError
-from daintree.store.output_file import FETCHED_BYTES, chunks, read_head
 from daintree.store.records import FileEntry, RunManifest
-from daintree.store.store import Store
+from daintree.store.store import FETCHED_BYTES, Store
 from tests.contract.runs import FILES, location_of, publish
 from tests.contract.stores import BucketPlace, DirectoryPlace, Place
 
@@ -35,15 +34,15 @@ def entry_of(run: RunManifest, path: str) -> FileEntry:
 def test_a_file_is_read_whole_or_its_beginning(place: Place, path: str) -> None:
     store, run = published(place)
     entry = entry_of(run, path)
-    assert b"".join(chunks(store, run, entry)) == FILES[path]
-    assert read_head(store, run, entry, 2) == FILES[path][:2]
+    assert b"".join(store.chunks(run, entry)) == FILES[path]
+    assert store.read_head(run, entry, 2) == FILES[path][:2]
 
 
 def test_a_buckets_file_is_fetched_alone(tmp_path: Path) -> None:
     place = BucketPlace.make(tmp_path)
     store, run = published(place)
     place.delete(f"{run.location}/output/deep/er/b.csv")
-    assert read_head(store, run, entry_of(run, "a.csv"), 100) == FILES["a.csv"]
+    assert store.read_head(run, entry_of(run, "a.csv"), 100) == FILES["a.csv"]
     assert not list(store.directory.rglob("*.csv"))
 
 
@@ -56,14 +55,14 @@ def test_a_file_that_is_not_its_runs_is_never_read(place: Place, content: bytes 
     else:
         place.write(path, content)
     with pytest.raises(ArtifactDamaged, match=r"a\.csv"):
-        read_head(store, run, entry_of(run, "a.csv"), 100)
+        store.read_head(run, entry_of(run, "a.csv"), 100)
     with pytest.raises(ArtifactDamaged):
-        next(chunks(store, run, entry_of(run, "a.csv")))
+        next(store.chunks(run, entry_of(run, "a.csv")))
 
 
 def test_a_buckets_large_file_is_for_doit_pull(tmp_path: Path) -> None:
     store, run = published(BucketPlace.make(tmp_path))
     large = msgspec.structs.replace(entry_of(run, "a.csv"), size=FETCHED_BYTES + 1)
-    assert read_head(store, run, large, 100) is None
+    assert store.read_head(run, large, 100) is None
     with pytest.raises(StoreError, match="too large to be fetched alone"):
-        next(chunks(store, run, large))
+        next(store.chunks(run, large))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from mlflow.tracking import MlflowClient
 
-from daintree.commands.export import MlflowExporter
+from daintree.commands.push import MlflowExporter
 from daintree.errors import TrackingError
 from daintree.store.store import Store, directory_store
 from tests.contract.runs import publish, publish_failed
