@@ -217,7 +217,7 @@ def plan_submission(session: Session, plan: Plan) -> PlannedSubmission:
 
     Raises SourceError for a source that is both an object and a prefix, and as `runnable` and `container_arguments` do.
     """
-    stages = [s for s in plan.stages if not isinstance(plan.decisions[s.name], Hit)]
+    stages = plan.to_run
     commit, images, secret = runnable(session, plan, stages)
     read_last_runs(session, plan)
     submission = Submission(

@@ -224,12 +224,9 @@ def container_times(cluster: Cluster, namespace: str, pod: str) -> Times | None:
     for one in status.get("containerStatuses") or ():
         ended = (one.get("state") or {}).get("terminated")
         if one.get("name") == CONTAINER and ended:
-            return _time(ended["startedAt"]), _time(ended["finishedAt"])
+            read = datetime.fromisoformat
+            return read(ended["startedAt"]), read(ended["finishedAt"])
     return None
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
 
 
 def stage_log(

@@ -369,53 +369,49 @@ _FROZEN = (
     "The versions and parameters are those of this file: write it anew when the pipeline or a component changes.",
     "A run that finds nothing missing costs one short pod.",
 )
-_APPLY = "Put it into the cluster with `kubectl apply -f FILE`"
 
 
-def _origin(commit: str, namespace: str) -> str:
-    return f"commit {commit}, namespace {namespace}" if commit else f"namespace {namespace}"
+def _comments(title: str, commit: str, namespace: str, body: Sequence[str], end: str) -> list[str]:
+    """Comments above a manifest that stays: what it is, where it comes from and goes, what it needs, and how it is put there."""
+    origin = f"commit {commit}, namespace {namespace}" if commit else f"namespace {namespace}"
+    return [
+        title,
+        origin,
+        "",
+        *body,
+        "",
+        f"Put it into the cluster with `kubectl apply -f FILE`{end}",
+    ]
 
 
 def schedule_comments(trigger: Trigger, schedule: str, timezone: str) -> list[str]:
     when = f"{schedule} ({timezone or 'in the time of the controller'})"
-    return [
-        f"{trigger.pipeline}: plans at {when}, and submits what is missing then",
-        _origin(trigger.commit, trigger.access.namespace),
-        "",
-        *_FROZEN,
-        *_ACCOUNTS,
-        "",
-        f"{_APPLY}.",
-    ]
+    title = f"{trigger.pipeline}: plans at {when}, and submits what is missing then"
+    return _comments(title, trigger.commit, trigger.access.namespace, (*_FROZEN, *_ACCOUNTS), ".")
 
 
 def event_comments(trigger: Trigger, source: str) -> list[str]:
     namespace = trigger.access.namespace
-    return [
-        f"{trigger.pipeline}: plans when there are new objects below {source} or a webhook is called, and submits what is missing then",
-        _origin(trigger.commit, namespace),
-        "",
+    title = f"{trigger.pipeline}: plans when there are new objects below {source} or a webhook is called, and submits what is missing then"
+    body = [
         *_FROZEN,
         *_ACCOUNTS,
         "The EventSource and the Sensor need Argo Events with an EventBus `default` in the namespace, and a key that may listen to",
         "the bucket's notifications. The WorkflowEventBinding needs Argo's server: a POST with a token of an account that may create",
         f"Workflows, to /api/v1/events/{namespace}/{trigger.name}",
-        "",
-        f"{_APPLY}; leave out what you do not use.",
     ]
+    return _comments(title, trigger.commit, namespace, body, "; leave out what you do not use.")
 
 
 def template_comments(pipeline: str, name: str, commit: str, namespace: str) -> list[str]:
-    return [
-        f"{pipeline}: the whole pipeline, to commit and to edit by hand",
-        _origin(commit, namespace),
-        "",
+    title = f"{pipeline}: the whole pipeline, to commit and to edit by hand"
+    body = [
         "Every stage is a pod each time: nothing is planned, skipped or recorded, since nobody can vouch for what is edited.",
         f"Outputs are below by-hand/{pipeline}/ in the store's bucket, by Workflow, stage and attempt.",
         *_ACCOUNTS,
-        "",
-        f"{_APPLY}, run it with `argo submit --from workflowtemplate/{name}`.",
     ]
+    end = f", run it with `argo submit --from workflowtemplate/{name}`."
+    return _comments(title, commit, namespace, body, end)
 
 
 def triggers_summary(pipeline: str, documents: Sequence[Mapping[str, Any]]) -> str:

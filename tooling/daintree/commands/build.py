@@ -130,19 +130,14 @@ def _ended(result: Result, seconds: float) -> tuple[str, str, str]:
     return "done", "green", what
 
 
+_SHOWN = ("name", "version", "action", "image", "digest", "pushed")
+
+
 def build_as_json(results: Sequence[Result]) -> dict[str, Any]:
     """The results as `doit build --json` prints them."""
     return {
         "components": [
-            {
-                "name": result.name,
-                "version": result.version,
-                "action": result.action,
-                "image": result.image,
-                "digest": result.digest,
-                "pushed": result.pushed,
-                "reasons": list(result.reasons),
-            }
+            {name: getattr(result, name) for name in _SHOWN} | {"reasons": list(result.reasons)}
             for result in results
         ]
     }

@@ -11,8 +11,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from daintree.commands.command import DaintreeCommand, option, print_result, shared
 from daintree.components import (
     ComponentVersion,
@@ -178,7 +176,7 @@ class Doctor(DaintreeCommand):
         checks = list(CHECKS[runner](self.settings, namespace))
         print_result(
             options["json"],
-            lambda: {"runner": runner, "checks": msgspec.to_builtins(checks)},
+            lambda: {"runner": runner, "checks": [check._asdict() for check in checks]},
             lambda: _table(checks),
         )
         return 1 if any(check.state == MISSING for check in checks) else 0

@@ -214,9 +214,7 @@ def _warn_of_start(planned: Planned, *, whole: bool) -> None:
         if plan.runner in CLUSTERS:
             from daintree.argo.submission import runnable
 
-            runnable(
-                session, plan, [s for s in plan.stages if plan.decisions[s.name].status != "hit"]
-            )
+            runnable(session, plan, plan.to_run)
         else:
             check_start(planned, plan.decisions, whole=whole)
     except DaintreeError as error:

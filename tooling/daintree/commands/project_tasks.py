@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -187,8 +188,7 @@ def _component_tests(name: str) -> bool:
     return guarded(lambda: run_component_tests(root, name, settings.environments)) == 0
 
 
-def _print(line: str) -> None:
-    print(line, flush=True)
+_print = partial(print, flush=True)
 
 
 def run_component_tests(

@@ -8,6 +8,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 from daintree.commands.command import (
@@ -297,7 +298,9 @@ class WatchCommand(DaintreeCommand):
                     hint=f"doit watch {self.doc_usage}",
                 )
         request = request_of(pipeline, options, words)
-        report: WatchReport = WatchEvents(_print_line) if options["json"] else WatchLines()
+        report: WatchReport = (
+            WatchEvents(partial(print, flush=True)) if options["json"] else WatchLines()
+        )
         watch = Watch(WatchedPipeline(self.settings, request, report), report)
         if options["once"]:
             return 0 if watch.once() else 1
@@ -349,7 +352,3 @@ class _Signals:
         except KeyboardInterrupt as stopped:
             return int(getattr(stopped, "number", signal.SIGINT))
         return next((number for number in numbers if number in _STOPS), None)
-
-
-def _print_line(text: str) -> None:
-    print(text, flush=True)

@@ -9,11 +9,10 @@ from pathlib import Path
 import msgspec
 
 from daintree.components import (
-    SPEC,
     WorkingTree,
-    directory_of,
     discover_images,
     discover_libraries,
+    read_description,
     read_each_version,
 )
 from daintree.components.affected import affected
@@ -25,10 +24,10 @@ from daintree.pipeline.plan import Planned, make_plan, read_last_runs, refusals
 from daintree.pipeline.reasons import reason
 from daintree.pipeline.session import Request, Session
 from daintree.settings import Settings
-from daintree.spec.component import Scalar, read_component
+from daintree.spec.component import Scalar
 from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files
 from daintree.store.contents import growing_logs, holders
-from daintree.store.records import HistoryEntry, Holder, IndexRecord, NameRecord, RunManifest
+from daintree.store.records import HistoryEntry, IndexRecord, NameRecord, RunManifest
 from daintree.store.run_index import RunIndex, opened
 from daintree.store.store import Store, open_store
 
@@ -174,7 +173,14 @@ class Project:
         others = holders(store.backend) if store.shared else []
         logs = growing_logs(store.directory)
         current = [
-            _running(holder, logs.get(key) if key in own else None, here=key in own)
+            Running(
+                stage=holder.stage,
+                user=holder.user,
+                host=holder.host,
+                since=holder.since,
+                here=key in own,
+                lines=_tail(logs[key]) if key in own and key in logs else (),
+            )
             for key, holder in ({h.key: h for h in others} | own).items()
             if holder.pipeline == pipeline
         ]
@@ -270,13 +276,10 @@ class Project:
             return index.latest(pipeline, MOST_DURATIONS)
 
     def _description(self, name: str) -> str:
-        where = f"{directory_of(name)}/{SPEC}"
         try:
-            return read_component((self.settings.root / where).read_bytes(), where).description
-        except FileNotFoundError:
-            return ""
-        except (OSError, DaintreeError) as error:
-            return f"{where} cannot be read: {error}"
+            return read_description(self.settings.root, name).description
+        except DaintreeError as error:
+            return error.message
 
 
 def _decisions(planned: Planned) -> dict[str, tuple[Decision, str]]:
@@ -310,17 +313,6 @@ def _view(
         runner=runner,
         stages=tuple(stages),
         fault=fault,
-    )
-
-
-def _running(holder: Holder, log: Path | None, *, here: bool) -> Running:
-    return Running(
-        stage=holder.stage,
-        user=holder.user,
-        host=holder.host,
-        since=holder.since,
-        here=here,
-        lines=_tail(log) if log else (),
     )
 
 

@@ -324,7 +324,8 @@ def _copy(record: IndexRecord, target: Path, store: Store) -> None:
     manifest = store.read_run(record.location)
     try:
         if manifest is None or manifest.output is None:
-            raise ArtifactDamaged.missing("run.json", f"run {record.run}:")
+            lost = f"run {record.run} has lost its run.json"
+            raise ArtifactDamaged(lost, file="run.json", kind="missing")
         check_names(entry.path for entry in manifest.output.files)
         origin = store.output_path(record)
         for entry in manifest.output.files:

@@ -78,6 +78,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """The sources that stages read, for people."""
         return words_of({name: identity.origin for name, identity in self.identities.items()})
 
+    @property
+    def to_run(self) -> list[BoundStage]:
+        """The stages that are no hit, in order: those that a run may have to compute."""
+        return [stage for stage in self.stages if not isinstance(self.decisions[stage.name], Hit)]
+
     def version_of(self, stage: BoundStage) -> ComponentVersion:
         """The version of the component that the stage runs."""
         return self.versions[self.pipeline.stage(stage.name).code]
@@ -165,27 +170,19 @@ class Planned(NamedTuple):
 
 def refusals(session: Session, plan: Plan) -> dict[str, DaintreeError]:
     """The runner's refusal of each stage that it would have to run and cannot, by stage. Asks nothing but this machine."""
-    refusals = (
-        (stage.name, session.runner.refusal(plan.version_of(stage)))
-        for stage in plan.stages
-        if not isinstance(plan.decisions[stage.name], Hit)
-    )
+    refusals = ((s.name, session.runner.refusal(plan.version_of(s))) for s in plan.to_run)
     return {name: refusal for name, refusal in refusals if refusal is not None}
 
 
 def cautions(session: Session, plan: Plan) -> dict[str, str]:
     """The runner's caution about each stage that it would have to run, by stage, where it has one."""
-    cautions = {
-        stage.name: session.runner.caution(stage.resources)
-        for stage in plan.stages
-        if not isinstance(plan.decisions[stage.name], Hit)
-    }
+    cautions = {stage.name: session.runner.caution(stage.resources) for stage in plan.to_run}
     return {name: text for name, text in cautions.items() if text}
 
 
 def read_last_runs(session: Session, plan: Plan) -> None:
     """Read at once the latest runs that the reasons of the plan's misses need."""
-    session.read_last_runs(n for n, d in plan.decisions.items() if not isinstance(d, Hit))
+    session.read_last_runs(stage.name for stage in plan.to_run)
 
 
 def decided(
