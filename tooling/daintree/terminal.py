@@ -26,11 +26,8 @@ _IN_JSON = {point: f"\\u{point:04x}" for point in _CONTROLS if point >= 0x7F}
 _UNSAFE = re.compile(f"[{''.join(map(re.escape, map(chr, _IN_LINES)))}\ufdd0]")
 
 # Colours are marked by two code points that no text may hold, until all else that controls a terminal is escaped.
-_MARKED = re.compile("\ufdd0([0-9;:]*)\ufdd1")
-_SEQUENCE = re.compile(
-    r"(?:\x1b\[|\x9b)(?:([0-9;:]*)m|[0-?]*[ -/]*[@-~])|\x1b[\]PX^_].*?(?:\x1b\\|\x07|$)|\x1b[ -/]*[0-~]?",
-    re.DOTALL,
-)
+_MARKED = "\ufdd0([0-9;:]*)\ufdd1"
+_SEQUENCE = r"(?s)(?:\x1b\[|\x9b)(?:([0-9;:]*)m|[0-?]*[ -/]*[@-~])|\x1b[\]PX^_].*?(?:\x1b\\|\x07|$)|\x1b[ -/]*[0-~]?"
 _COLOURS = {"green": "32", "red": "31", "yellow": "33", "dim": "2", "bold": "1", "cyan": "36"}
 
 
@@ -74,7 +71,7 @@ def printable(text: str) -> str:
     """The text as it may go to a terminal: control characters escaped, line ends, tabs and own colours kept."""
     if not _UNSAFE.search(text):
         return text
-    return _MARKED.sub("\033[\\1m", text.translate(_IN_LINES))
+    return re.sub(_MARKED, "\033[\\1m", text.translate(_IN_LINES))
 
 
 def one_line(text: str) -> str:
@@ -84,8 +81,8 @@ def one_line(text: str) -> str:
 
 def streamed(text: str) -> str:
     """A line of a program's own output: its colours survive, every other control sequence is dropped."""
-    coloured = _SEQUENCE.sub(
-        lambda match: "" if match[1] is None else f"\ufdd0{match[1]}\ufdd1", text
+    coloured = re.sub(
+        _SEQUENCE, lambda match: "" if match[1] is None else f"\ufdd0{match[1]}\ufdd1", text
     )
     return "".join(c for c in coloured if c == "\t" or ord(c) not in _ESCAPED)
 

@@ -285,8 +285,8 @@ _TASK_EVENTS = (
     "get_status", "execute_task", "add_failure", "add_success", "skip_uptodate", "skip_ignore", "teardown_task",
 )  # fmt: skip
 # How doit writes Python functions, and what it says of one that returned False, having said itself why.
-_FUNCTION = re.compile(r"'?<(?:bound method|function) (\S+?)(?: of .*)? at 0x[0-9a-f]+>+'?")
-_RETURNED_FALSE = re.compile(r"^Python Task failed: .* returned False$")
+_FUNCTION = r"'?<(?:bound method|function) (\S+?)(?: of .*)? at 0x[0-9a-f]+>+'?"
+_RETURNED_FALSE = r"^Python Task failed: .* returned False$"
 
 
 class TaskReporter(ConsoleReporter):  # type: ignore[misc]
@@ -297,7 +297,7 @@ class TaskReporter(ConsoleReporter):  # type: ignore[misc]
         if not write_exception:
             return
         message = result["exception"].get_msg().strip()
-        message = "" if _RETURNED_FALSE.match(message) else _FUNCTION.sub(r"\1", message)
+        message = "" if re.match(_RETURNED_FALSE, message) else re.sub(_FUNCTION, r"\1", message)
         self.write(f"task {result['task'].name} failed" + (f": {message}\n" if message else "\n"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ def main() -> None:
 
     Outside of a project too, --version tells both versions.
     """
+    # What is imported is no garbage: by default Python looks through it a hundred times before a command begins.
+    gc.set_threshold(50_000)
     if sys.argv[1:] == ["--version"]:
         from daintree.commands.command import guarded
 

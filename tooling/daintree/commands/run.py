@@ -46,7 +46,7 @@ JOBS = option(
 # A stage that has printed nothing for so long is said to be running, and again after twice that, up to LONGEST_SILENCE.
 FIRST_SILENCE, LONGEST_SILENCE = 20.0, 300.0
 # A line of a traceback that names a file.
-_FRAME = re.compile(r'^\s*File "(/[^"]+)", line \d')
+_FRAME = r'^\s*File "(/[^"]+)", line \d'
 
 
 class _Running:
@@ -137,7 +137,7 @@ class Progress:
 
     def _in_working_tree(self, stage: str, text: str) -> str:
         """A traceback's line with the working tree's file in the place of the snapshot's or image's, where both are the same."""
-        match = _FRAME.match(text)
+        match = re.match(_FRAME, text)
         if match is None:
             return text
         copies = (f"{self._settings.snapshots}/", "/application/")

@@ -40,13 +40,13 @@ READ_WHOLE = (DOCKERFILE, SPEC, IGNORE)
 NAMED_FILES = (DOCKERFILE, ENTRYPOINT, SPEC, REQUIREMENTS)
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_SPECIAL = re.compile(r"[*?\[\]\\]")
-_TOKEN = re.compile(r"\*\*/?|\\.|.", re.DOTALL)
+_SPECIAL = r"[*?\[\]\\]"
+_TOKEN = r"(?s)\*\*/?|\\.|."
 # What Go's filepath.Match accepts: escapes, classes of characters and ranges, anything else.
 _CLASS_MEMBER = r"(?:\\.|[^\\\]-])"
 _WELL_FORMED = rf"(?s)(?:\\.|\[\^?(?:{_CLASS_MEMBER}(?:-{_CLASS_MEMBER})?)+\]|[^\\\[])*"
 
-_PLAIN = re.compile(r"/?(?:[\w-][\w.-]*/)*\*?[\w.-]*[\w-]/?", re.ASCII)
+_PLAIN = r"(?a)/?(?:[\w-][\w.-]*/)*\*?[\w.-]*[\w-]/?"
 
 Matches = Callable[[str], bool]
 _DEFAULT_PYTHON = "3.11"
@@ -349,7 +349,7 @@ def excluding_patterns(content: bytes, *, counted: Iterable[str]) -> list[str]:
     lines = content.decode("utf-8", "replace").splitlines()
     if any(line.lstrip().startswith("!") for line in lines):
         return []
-    plain = [line.strip().strip("/") for line in lines if _PLAIN.fullmatch(line.strip())]
+    plain = [line.strip().strip("/") for line in lines if re.fullmatch(_PLAIN, line.strip())]
     return [
         git_pattern
         for pattern in plain
@@ -395,11 +395,11 @@ def _clean(path: str) -> str:
 def _matcher(pattern: str) -> Matches:
     if not re.fullmatch(_WELL_FORMED, pattern):
         raise ValueError("a [class] that is not closed or empty, or a backslash at the end")
-    if not _SPECIAL.search(pattern):
+    if not re.search(_SPECIAL, pattern):
         return pattern.__eq__
-    if pattern.endswith("**") and not _SPECIAL.search(pattern[:-2]):
+    if pattern.endswith("**") and not re.search(_SPECIAL, pattern[:-2]):
         return lambda path: path.startswith(pattern[:-2])
-    if pattern.startswith("**") and not _SPECIAL.search(pattern[2:]):
+    if pattern.startswith("**") and not re.search(_SPECIAL, pattern[2:]):
         suffix = pattern[2:]
         return lambda path: path.endswith(suffix) or path == suffix.removeprefix("/")
     with warnings.catch_warnings():
@@ -417,7 +417,7 @@ def _expression(pattern: str) -> str:
     parts: list[str] = []
     rest = pattern
     while rest:
-        token = _TOKEN.match(rest)
+        token = re.match(_TOKEN, rest)
         assert token is not None
         rest = rest[token.end() :]
         if token[0] in ("**", "**/"):

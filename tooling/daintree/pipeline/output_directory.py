@@ -29,15 +29,14 @@ CHUNK = 1 << 20
 
 # What file managers, notebooks, editors, Python and NFS leave beside the files that people look at: never a reason to
 # refuse, and kept. The names of files, and of directories above them.
-_LITTER = re.compile(
-    r"\.DS_Store|Thumbs\.db|desktop\.ini|\._.*|\.nfs[0-9a-f]*|\..*\.sw[a-z]|.*~|\.#.*|#.*#|\.~lock\..*#"
+_LITTER = (
+    r"(?i)\.DS_Store|Thumbs\.db|desktop\.ini|\._.*|\.nfs[0-9a-f]*|\..*\.sw[a-z]|.*~|\.#.*|#.*#|\.~lock\..*#"
     r"|~\$.*|\..*\.kate-swp|\.goutputstream-.*|\.fuse_hidden.*|\.directory|@eaDir|\.idea|\.vscode"
     r"|\.ipynb_checkpoints|\.virtual_documents|__pycache__|\.git(keep|ignore)|\.(pytest|mypy|ruff)_cache"
     r"|\.(fseventsd|apdisk|Trashes|TemporaryItems|Spotlight-V100|DocumentRevisions-V100)|__MACOSX"
     r"|\.R(history|Data|proj\.user)|\.(ropeproject|spyproject|vs|fleet|zed|netrwhist|stfolder|stversions|stignore)"
     r"|\.sync(_.*\.db|\.ffs_db)|\.(own|next)cloudsync\.log"
-    r"|ehthumbs\.db|icon\r|\.localized|\.AppleDouble|\.Trash-\d+|\.syncthing\..*|\.dropbox(\..*)?|lost\+found",
-    re.IGNORECASE,
+    r"|ehthumbs\.db|icon\r|\.localized|\.AppleDouble|\.Trash-\d+|\.syncthing\..*|\.dropbox(\..*)?|lost\+found"
 )
 MOST_NAMED = 3
 
@@ -258,7 +257,7 @@ def _without_litter(files: _Files, known: _Files) -> _Files:
 
 
 def _is_litter(path: str) -> bool:
-    return any(_LITTER.fullmatch(segment) for segment in path.split("/"))
+    return any(re.fullmatch(_LITTER, segment) for segment in path.split("/"))
 
 
 def _copy_litter(directory: Path, published: _Published | None, fresh: Path) -> None:

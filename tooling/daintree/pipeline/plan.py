@@ -129,7 +129,7 @@ def moment_of(request: Request) -> tuple[datetime, str]:
     """
     if not request.as_of:
         return datetime.now(UTC), ""
-    match = _AS_OF.fullmatch(request.as_of)
+    match = re.fullmatch(_AS_OF, request.as_of)
     if match is None:
         raise UsageError(
             f"--as-of {request.as_of!r} cannot be read",
@@ -139,7 +139,7 @@ def moment_of(request: Request) -> tuple[datetime, str]:
     return moment, f"{moment:%Y%m%dT%H%M%S}000Z-{match[2]}"
 
 
-_AS_OF = re.compile(r"([0-9]{1,11})/([A-Za-z0-9-]{1,64})")
+_AS_OF = r"([0-9]{1,11})/([A-Za-z0-9-]{1,64})"
 
 
 def refresh_tokens(now: datetime, plan: str = "") -> dict[str, str]:

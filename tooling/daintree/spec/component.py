@@ -27,18 +27,18 @@ ParamType = Literal["int", "float", "str", "bool"]
 
 PARAM_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 RESERVED_PARAMS = frozenset({"input", "output", "help"})
-STAGE = re.compile(r"[^:\s]+:[^:\s]+\Z")
-VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+STAGE = r"[^:\s]+:[^:\s]+\Z"
+VARIABLE_NAME = r"[A-Za-z_][A-Za-z0-9_]*\Z"
 # Variables that the tooling sets itself, or that would change what a stage computes or which program it is.
 RESERVED_VARIABLES = frozenset({*FIXED_VARIABLES, "PATH", "HOME", "USER", "LOGNAME", "TMPDIR"})
 RESERVED_PREFIXES = ("DAINTREE_", "DYLD_", "LC_", "LD_", "PYTHON")
-PYTHON = re.compile(r"3\.([1-9][0-9]?)\Z")
+PYTHON = r"3\.([1-9][0-9]?)\Z"
 OLDEST_MINOR = 11
-MEMORY = re.compile(r"[0-9]+(Ki|Mi|Gi)\Z")
+MEMORY = r"[0-9]+(Ki|Mi|Gi)\Z"
 
 MAX_INT = (1 << 63) - 1
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE = "[\ud800-\udfff]"
 _TYPES: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
 
 
@@ -100,7 +100,7 @@ def value_problem(value: Scalar, param: Param) -> str:
         return "a number beyond 64 bits cannot be recorded"
     if isinstance(value, str) and "\0" in value:
         return "a NUL character cannot be passed to a program"
-    if isinstance(value, str) and _SURROGATE.search(value):
+    if isinstance(value, str) and re.search(_SURROGATE, value):
         return f"{value!r} is not UTF-8 text"
     if param.choices and value not in param.choices:
         return f"{value!r} is none of {', '.join(str(choice) for choice in param.choices)}"
@@ -144,7 +144,7 @@ def word(value: Scalar | None) -> str:
 
 def check_resources(resources: Resources, place: str) -> None:
     """Raise SpecError unless `memory` reads like "512Mi", and `cpu` and `gpu` are not negative."""
-    if resources.memory and not MEMORY.match(resources.memory):
+    if resources.memory and not re.match(MEMORY, resources.memory):
         raise SpecError(
             f"{place}: memory {resources.memory!r} is not an amount", hint="write e.g. 512Mi or 2Gi"
         )
@@ -165,7 +165,7 @@ def read_component(content: bytes, where: str) -> ComponentSpec:
     check_resources(spec.resources, document.place(("resources",)))
     _check_python(spec.python, document.place(("python",)))
     for key, stage in (("serves", spec.serves), ("monitors", spec.monitors)):
-        if stage and not STAGE.match(stage):
+        if stage and not re.match(STAGE, stage):
             raise SpecError(
                 f"{document.place((key,))}: {stage!r} names no stage",
                 hint=f"write PIPELINE:STAGE, e.g. {key}: item2vec:train",
@@ -181,7 +181,7 @@ def read_component(content: bytes, where: str) -> ComponentSpec:
 
 
 def _check_python(version: str, place: str) -> None:
-    match = PYTHON.match(version)
+    match = re.match(PYTHON, version)
     if version and not (match and int(match[1]) >= OLDEST_MINOR):
         raise SpecError(
             f"{place}: {version!r} is no version of Python that components run with",
@@ -190,7 +190,7 @@ def _check_python(version: str, place: str) -> None:
 
 
 def _check_variable(name: str, place: str) -> None:
-    if not VARIABLE_NAME.match(name):
+    if not re.match(VARIABLE_NAME, name):
         raise SpecError(
             f"{place}: {name!r} is not the name of an environment variable",
             hint="env lists names only, e.g. env: [DB_PASSWORD]; the value comes from your environment",

@@ -103,7 +103,7 @@ def parse_document(content: bytes, where: str) -> Document:
     return Document(where, document.value, dict(document.lines))
 
 
-_COMPLAINT = re.compile(r"(?s)(.*?)(?: - at `(\$.*)`)?\Z")
+_COMPLAINT = r"(?s)(.*?)(?: - at `(\$.*)`)?\Z"
 _WORDS = {
     "bool | int | float | str": "text, a number, true or false",
     "bool | int | float | str | null": "text, a number, true or false",
@@ -171,7 +171,7 @@ def _types_at(kind: type[msgspec.Struct], path: KeyPath) -> Sequence[Any]:
 
 def _split(error: msgspec.ValidationError) -> tuple[str, str]:
     """(problem, msgspec's path to it, e.g. `$.stages[0].params[...]`)"""
-    match = _COMPLAINT.match(str(error))
+    match = re.match(_COMPLAINT, str(error))
     return (match[1], match[2] or "") if match else (str(error), "")
 
 

@@ -160,9 +160,9 @@ def plain_stage(name: str) -> str:
 DIRECTORY = "pipelines"
 SUFFIXES = (".yaml", ".yml", ".json")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
-SHA256 = re.compile(r"[0-9a-f]{64}\Z")
-VERSION = re.compile(r"[0-9a-f]{20,64}\Z")
-IMAGE = re.compile(r"[a-z0-9\[][a-z0-9._:/\[\]-]*@sha256:[0-9a-f]{64}\Z")
+SHA256 = r"[0-9a-f]{64}\Z"
+VERSION = r"[0-9a-f]{20,64}\Z"
+IMAGE = r"[a-z0-9\[][a-z0-9._:/\[\]-]*@sha256:[0-9a-f]{64}\Z"
 RESERVED_STAGES = frozenset({"source", "output"})
 
 
@@ -259,7 +259,7 @@ def _sources(spec: PipelineSpec, document: Document) -> dict[str, SourceSpec]:
         made = source if isinstance(source, SourceSpec) else SourceSpec(location=source)
         if not made.location:
             raise SpecError(f"{document.place(path)}: the source is empty")
-        if made.sha256 and not SHA256.match(made.sha256):
+        if made.sha256 and not re.match(SHA256, made.sha256):
             raise SpecError(
                 f"{document.place((*path, 'sha256'))}: sha256 must be 64 lower-case hex digits"
             )
@@ -347,13 +347,13 @@ def _version(spec: StageSpec, place: str) -> str:
         raise SpecError(f"{place}: the key 'component' is missing, or 'image' in its place")
     if spec.component and spec.image:
         raise SpecError(f"{place}: a stage has a component or an image, not both")
-    if spec.image and (spec.version or not IMAGE.match(spec.image)):
+    if spec.image and (spec.version or not re.match(IMAGE, spec.image)):
         raise SpecError(
             f"{place}: {spec.image!r} is no image by its digest",
             hint="write registry.example/ml/name@sha256:<64 hex digits>, and no version with it",
         )
     digits = spec.version.removeprefix("sha256:")
-    if spec.version and not VERSION.match(digits):
+    if spec.version and not re.match(VERSION, digits):
         raise SpecError(
             f"{place}: {spec.version!r} is no version",
             hint="20 to 64 hex digits, as `doit build` tells it",

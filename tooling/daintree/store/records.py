@@ -304,12 +304,12 @@ class OriginRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
     key: str
 
 
-_NONCE = re.compile(r"\d{8}T\d+Z-([0-9a-f]{8})")
+_NONCE = r"\d{8}T\d+Z-([0-9a-f]{8})"
 
 
 def short_run(run: str) -> str:
     """A run's id as people type it: its nonce, which `Store.find_run` takes too; an id of another form whole."""
-    match = _NONCE.fullmatch(run)
+    match = re.fullmatch(_NONCE, run)
     return match[1] if match else run
 
 
