@@ -357,10 +357,10 @@ class Shared:
     def lookup(self, keys: Sequence[str]) -> list[records.IndexRecord | None]:
         """The bucket's record of each key; where it has none that counts, the cache's own, if its origin allows it."""
         nothing: list[records.IndexRecord | None] = [None for _ in keys]
-        found = self.availability.read(lambda: self.remote.records.lookup(keys), nothing)
+        published = self.availability.read(lambda: self.remote.records.lookup(keys), nothing)
         return [
             record if record and not self.copies.is_marked(record) else self._cached(key, record)
-            for key, record in zip(keys, found, strict=True)
+            for key, record in zip(keys, published, strict=True)
         ]
 
     def share(self, keys: records.Keys, record: records.IndexRecord) -> records.IndexRecord:

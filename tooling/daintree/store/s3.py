@@ -395,68 +395,37 @@ def _provider(refresh: Callable[[], Key]) -> Callable[[], dict[str, Any]]:
 
 _EXPECTED_REGION = re.compile(r"expecting '([a-z0-9-]+)'|<Region>([a-z0-9-]+)</Region>")
 _TRUST = "name the file of the authority that signed it in AWS_CA_BUNDLE (PEM)"
+# fmt: off
 # By what rustls and OpenSSL call them.
 _CERTIFICATE_FAULTS = (
     (r"UnknownIssuer|unable to get local issuer|self.signed", "is not trusted", _TRUST),
-    (
-        r"NotValidForName|Hostname mismatch|IP address mismatch",
-        "is for another host name",
-        "use the name that the certificate is made out to",
-    ),
+    (r"NotValidForName|Hostname mismatch|IP address mismatch", "is for another host name", "use the name that the certificate is made out to"),
     (r"Expired|expired", "has expired", "renew it on the server"),
-    (
-        r"NotValidYet",
-        "is not valid yet",
-        "check this machine's clock, then the server's certificate",
-    ),
-    (
-        r"CaUsedAsEndEntity",
-        "is that of an authority, not of a server",
-        "make one with basicConstraints=CA:FALSE for the server, and sign it with that authority",
-    ),
+    (r"NotValidYet", "is not valid yet", "check this machine's clock, then the server's certificate"),
+    (r"CaUsedAsEndEntity", "is that of an authority, not of a server",
+     "make one with basicConstraints=CA:FALSE for the server, and sign it with that authority"),
     (r"InvalidCertificate|CERTIFICATE_VERIFY_FAILED", "is not accepted", _TRUST),
 )
 _KEY_FAULTS = {
-    "InvalidAccessKeyId": ("does not accept the key", CHECK_KEYS),
-    "RequestTimeTooSkewed": (
-        "refuses this machine's requests because of its clock: it is too far from the server's",
-        "set the clock, for example with `timedatectl set-ntp true`",
-    ),
-    "SignatureDoesNotMatch": (
-        "does not accept the key",
-        f"{CHECK_KEYS}; a proxy that rewrites requests breaks signatures, too",
-    ),
-    **dict.fromkeys(
-        ("ExpiredToken", "TokenRefreshRequired"),
-        (
-            "says that the session token has expired",
-            "get a new one, for example by `aws sso login`",
-        ),
-    ),
-    **dict.fromkeys(
-        ("InvalidToken", "InvalidTokenId", "InvalidSecurity"),
-        (
-            "does not accept the session token",
-            "get a new one, or unset AWS_SESSION_TOKEN if the key has none",
-        ),
-    ),
-    **dict.fromkeys(
-        ("XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "BadDigest", "InvalidDigest"),
-        (
-            "received other bytes than were sent, or does not know the checksum",
-            "run again; if it stays, look for a proxy that changes requests, and update the server",
-        ),
-    ),
+    code: (fault, hint)
+    for codes, fault, hint in (
+        ("InvalidAccessKeyId", "does not accept the key", CHECK_KEYS),
+        ("SignatureDoesNotMatch", "does not accept the key", f"{CHECK_KEYS}; a proxy that rewrites requests breaks signatures, too"),
+        ("RequestTimeTooSkewed", "refuses this machine's requests because of its clock: it is too far from the server's",
+         "set the clock, for example with `timedatectl set-ntp true`"),
+        ("ExpiredToken TokenRefreshRequired", "says that the session token has expired", "get a new one, for example by `aws sso login`"),
+        ("InvalidToken InvalidTokenId InvalidSecurity", "does not accept the session token",
+         "get a new one, or unset AWS_SESSION_TOKEN if the key has none"),
+        ("XAmzContentSHA256Mismatch XAmzContentChecksumMismatch BadDigest InvalidDigest",
+         "received other bytes than were sent, or does not know the checksum",
+         "run again; if it stays, look for a proxy that changes requests, and update the server"),
+    )
+    for code in codes.split()
 }
-_REGION_CODES = frozenset(
-    {
-        "PermanentRedirect",
-        "TemporaryRedirect",
-        "AuthorizationHeaderMalformed",
-        "IllegalLocationConstraintException",
-        "InvalidRegion",
-    }
-)
+_REGION_CODES = frozenset((
+    "PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "InvalidRegion",
+))
+# fmt: on
 
 
 def access_error(access: S3Access, url: str, code: str, text: str) -> StoreError | None:
