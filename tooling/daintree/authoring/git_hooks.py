@@ -24,19 +24,9 @@ from daintree.settings import read_settings
 # The scripts that are copied into the git directory; `forward` stands in for every hook without a script of its own.
 SCRIPTS = Path(__file__).with_name("templates") / "hooks"
 FORWARDED = (
-    "applypatch-msg",
-    "commit-msg",
-    "post-applypatch",
-    "post-checkout",
-    "post-merge",
-    "post-rewrite",
-    "pre-applypatch",
-    "pre-auto-gc",
-    "pre-merge-commit",
-    "pre-push",
-    "pre-rebase",
-    "prepare-commit-msg",
-)
+    "applypatch-msg", "commit-msg", "post-applypatch", "post-checkout", "post-merge", "post-rewrite",
+    "pre-applypatch", "pre-auto-gc", "pre-merge-commit", "pre-push", "pre-rebase", "prepare-commit-msg",
+)  # fmt: skip
 # Git's configuration: where its hooks are, where they were before, the doit they call, the project below the tree's top.
 HOOKS_PATH, BEFORE = "core.hooksPath", "daintree.hooksPath"
 PROGRAM, PROJECT = "daintree.doit", "daintree.project"

@@ -90,45 +90,26 @@ def option(
 
 
 HELP_OPTION = option("help", "show this help", type=bool, short="h")
+# fmt: off
 _SHARED = {
     described["name"]: described
     for described in (
         option("json", "print JSON, for programs", type=bool),
-        option(
-            "source",
-            "read this instead of the pipeline's source: a path or a URL; NAME=PATH for one of several, may be repeated",
-            type=list,
-        ),
+        option("source", "read this instead of the pipeline's source: a path or a URL; NAME=PATH for one of several, may be repeated", type=list),
         option("output", "copy the output here instead of where the pipeline says"),
-        option(
-            "set",
-            "stage.parameter=value: another value for a parameter; may be repeated",
-            type=list,
-        ),
+        option("set", "stage.parameter=value: another value for a parameter; may be repeated", type=list),
         option("force", "compute this stage though it is a hit; may be repeated", type=list),
         option("only", "run this stage alone, on the outputs that its needs have already"),
         option("runner", "the runner that executes the stages (default: the setting `runner`)"),
-        option(
-            "sweep",
-            "stage.parameter=[value, …]: every combination with the other values; may be repeated",
-            type=list,
-        ),
-        option(
-            "metric",
-            "a metric to show, such as test.hr@10; the first one given decides the order (may be repeated)",
-            type=list,
-            short="m",
-        ),
+        option("sweep", "stage.parameter=[value, …]: every combination with the other values; may be repeated", type=list),
+        option("metric", "a metric to show, such as test.hr@10; the first one given decides the order (may be repeated)", type=list, short="m"),
         option("lowest", "the lowest value is the best", type=bool),
         option("namespace", "the namespace in the cluster (default: the setting `argo_namespace`)"),
         option("yes", "sweep over more than 500 stages", type=bool),
-        option(
-            "verify",
-            "hash every file that is taken from the store, not only those that changed",
-            type=bool,
-        ),
+        option("verify", "hash every file that is taken from the store, not only those that changed", type=bool),
     )
 }
+# fmt: on
 
 
 def shared(*names: str) -> tuple[dict[str, Any], ...]:

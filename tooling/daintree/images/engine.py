@@ -32,33 +32,19 @@ OnLine = Callable[[str], None]
 
 TIMEOUT_SECONDS = 600
 # Signs of a registry that the engine does not get through to, or that refuses, and the hint for each.
+# fmt: off
 _REGISTRY_HINTS = (
-    (
-        r"toomanyrequests|too many requests|rate limit",
-        "{0} takes no more requests for now: docker login {0}, or run it again later",
-    ),
-    (
-        "server gave http response to https client",
-        "the engine must be told that {0} speaks plain HTTP: insecure-registries in its daemon.json",
-    ),
-    (
-        "x509:|certificate",
-        "the engine does not trust the certificate of {0}: give it the authority's, in its certs.d",
-    ),
-    (
-        r"unauthorized|no basic auth credentials|(?<!permission )denied|authentication required",
-        "docker login {0}",
-    ),
-    (
-        r"manifest (unknown|for \S+ not found)|name unknown|(llb definition|resolve \S+).*: not found",
-        "{0} has no such image: check its name and its tag or digest",
-    ),
-    (
-        r"connection refused|no such host|i/o timeout|no route to host|network is unreachable"
-        r"|handshake timeout|server misbehaving|deadline exceeded|request canceled",
-        "the engine cannot reach {1}; is it running?",
-    ),
+    (r"toomanyrequests|too many requests|rate limit", "{0} takes no more requests for now: docker login {0}, or run it again later"),
+    ("server gave http response to https client",
+     "the engine must be told that {0} speaks plain HTTP: insecure-registries in its daemon.json"),
+    ("x509:|certificate", "the engine does not trust the certificate of {0}: give it the authority's, in its certs.d"),
+    (r"unauthorized|no basic auth credentials|(?<!permission )denied|authentication required", "docker login {0}"),
+    (r"manifest (unknown|for \S+ not found)|name unknown|(llb definition|resolve \S+).*: not found",
+     "{0} has no such image: check its name and its tag or digest"),
+    (r"connection refused|no such host|i/o timeout|no route to host|network is unreachable"
+     r"|handshake timeout|server misbehaving|deadline exceeded|request canceled", "the engine cannot reach {1}; is it running?"),
 )
+# fmt: on
 _FULL = "no space left on device"
 
 

@@ -62,23 +62,10 @@ def _files(environ: Mapping[str, str]) -> Iterator[Path]:
 # Where packages come from and how they get here is the user's to say; which ones, only the
 # requirements': no file of uv's is read, and these settings of it alone are passed on.
 _PASSED = (
-    "UV_CACHE_DIR",
-    "UV_CONCURRENT_",
-    "UV_DEFAULT_INDEX",
-    "UV_EXTRA_INDEX_URL",
-    "UV_FIND_LINKS",
-    "UV_HTTP_",
-    "UV_INDEX",
-    "UV_INSECURE_HOST",
-    "UV_KEYRING_PROVIDER",
-    "UV_LINK_MODE",
-    "UV_NATIVE_TLS",
-    "UV_NO_CACHE",
-    "UV_OFFLINE",
-    "UV_PYTHON_INSTALL_DIR",
-    "UV_REQUEST_TIMEOUT",
-    "UV_SYSTEM_CERTS",
-)
+    "UV_CACHE_DIR", "UV_CONCURRENT_", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_HTTP_",
+    "UV_INDEX", "UV_INSECURE_HOST", "UV_KEYRING_PROVIDER", "UV_LINK_MODE", "UV_NATIVE_TLS", "UV_NO_CACHE",
+    "UV_OFFLINE", "UV_PYTHON_INSTALL_DIR", "UV_REQUEST_TIMEOUT", "UV_SYSTEM_CERTS",
+)  # fmt: skip
 _SCRUBBED = ("UV_", "PYTHON", "DAINTREE_", "GIT_", "VIRTUAL_ENV", "CONDA_PREFIX")
 
 # pip's options that uv reads under other names only. uv's own win where one of them is set.
