@@ -10,10 +10,9 @@ from daintree.argo import names
 from daintree.argo.cluster import ARGO, Cluster, Object
 from daintree.argo.names import EXECUTOR_ACCOUNT, RECORD_ACCOUNT, SUBMITTER_ACCOUNT
 from daintree.argo.workflow_status import phase
-from daintree.components import SPEC, directory_of, discover_components
+from daintree.components import discover_components, read_description
 from daintree.errors import OK, Check, ClusterForbidden, ClusterMissing, DaintreeError, checked
 from daintree.settings import Settings
-from daintree.spec.component import read_component
 from daintree.store.s3 import ObjectAddress
 
 # (verb, API group, resource)
@@ -280,9 +279,8 @@ def _variables(settings: Settings) -> tuple[str, ...]:
     """The variables that the project's components name; those whose files cannot be read are said by the plan."""
     named: set[str] = set()
     for name in discover_components(settings.root):
-        file = settings.root / directory_of(name) / SPEC
-        with suppress(DaintreeError, OSError):
-            named |= {*read_component(file.read_bytes(), str(file)).env}
+        with suppress(DaintreeError):
+            named |= {*read_description(settings.root, name).env}
     return tuple(sorted(named))
 
 
