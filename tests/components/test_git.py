@@ -10,12 +10,12 @@ import pytest
 from daintree.components.git import (
     Objects,
     attempt,
-    checked_out,
     git,
     ignored_by,
     ignored_paths,
     read_repository,
 )
+from daintree.components.history import checked_out
 from daintree.components.tree import WorkingTree
 from daintree.concurrency import Background
 from daintree.errors import GitError

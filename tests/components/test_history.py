@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from daintree.components.git import resolve_commit
-from daintree.components.history import unknown_revision
+from daintree.components.history import resolve_commit, unknown_revision
 from daintree.errors import GitError
 
 if TYPE_CHECKING:

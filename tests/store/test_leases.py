@@ -1,184 +1,196 @@
-"""Leases in a bucket of a real MinIO."""
+"""Locks that go with their holder, and leave no file behind."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from daintree.errors import StoreUnavailable
-from daintree.store.backend import MAX_RECORD_BYTES, Content
-from daintree.store.bucket import Bucket
-from daintree.store.directory import Directory
-from daintree.store.leases import bucket_lease
-from daintree.store.records import LeaseRecord, decode, encode
-from tests.services.minio import Minio
+from daintree.errors import StoreError
+from daintree.store.leases import (
+    HeldLock,
+    file_lease,
+    held_locks,
+    reader_lock,
+    remove_idle_locks,
+    share,
+    try_lock,
+)
+from daintree.store.records import Holder
 
-PATH = "_leases/key"
-
-
-class Server(Directory):
-    """A backend that can be out of reach; `answered` is set once it has replaced a record."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self.is_away = False
-        self.requested, self.answered = threading.Event(), threading.Event()
-
-    def get_many(self, paths: Sequence[str], limit: int = MAX_RECORD_BYTES) -> list[Content]:
-        self._request()
-        return super().get_many(paths, limit)
-
-    def replace(self, path: str, old: Content, new: bytes) -> bool:
-        self._request()
-        replaced = super().replace(path, old, new)
-        self.answered.set()
-        return replaced
-
-    def _request(self) -> None:
-        self.requested.set()
-        if self.is_away:
-            raise StoreUnavailable("the server is away")
+HOLD = "import sys; from daintree.store.leases import try_lock; held = try_lock(sys.argv[1]); print(bool(held), flush=True); sys.stdin.read()"
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Server:
-    """A backend that answers."""
-    return Server(tmp_path)
+def path(tmp_path: Path) -> str:
+    """A lock file in a directory that is not there yet."""
+    return str(tmp_path / "locks/one")
 
 
-@pytest.fixture
-def bucket(minio: Minio) -> Bucket:
-    """A fresh bucket."""
-    return Bucket(f"s3://{minio.bucket()}", minio.access)
+def test_the_file_is_there_while_the_lock_is_held(path: str) -> None:
+    held = try_lock(path)
+    assert held is not None
+    assert held.still_ours()
+    assert os.path.exists(path)
+    held.release()
+    assert not os.path.exists(path)
 
 
-def left(bucket: Bucket, **changed: object) -> None:
-    """Leave a lease as a process that was killed leaves it."""
-    fields = {"nonce": "dead", "machine": "theirs", "seconds": 0.3, **changed}
-    bucket.put(PATH, encode(LeaseRecord(**fields), PATH))  # type: ignore[arg-type]
+def test_one_holds_it_at_a_time(path: str) -> None:
+    first = try_lock(path)
+    assert first is not None
+    assert try_lock(path) is None
+    first.release()
+    second = try_lock(path)
+    assert second is not None
+    second.release()
 
 
-def test_one_that_is_not_renewed_is_taken_over_after_its_time(bucket: Bucket) -> None:
-    left(bucket)
+def test_a_file_that_is_left_over_locks_nothing(path: str) -> None:
+    os.makedirs(os.path.dirname(path))
+    Path(path).touch()
+    held = try_lock(path)
+    assert held is not None
+    held.release()
+
+
+def test_a_dead_process_holds_nothing(path: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "True\n"
+        assert try_lock(path) is None
+        holder.kill()
+        holder.wait()
+        held = try_lock(path)
+        assert held is not None
+        held.release()
+
+
+def test_a_child_does_not_inherit_it(path: str) -> None:
+    held = try_lock(path)
+    assert held is not None
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, close_fds=False):
+        held.release()
+        again = try_lock(path)
+        assert again is not None
+        again.release()
+
+
+def test_a_lock_whose_file_was_removed_is_not_ours(path: str) -> None:
+    first = try_lock(path)
+    assert first is not None
+    os.unlink(path)
+    assert not first.still_ours()
+    second = try_lock(path)
+    assert second is not None
+    first.release()
+    assert second.still_ours(), "what another holds is not removed"
+    second.release()
+
+
+def test_waiting_is_told_again_and_again(path: str) -> None:
+    held = try_lock(path)
+    assert held is not None
     calls: list[None] = []
-    with bucket_lease(bucket, PATH, "ours", 5, lambda: calls.append(None)) as lease:
-        assert lease.still_ours()
-    assert calls
+
+    def waiting() -> None:
+        calls.append(None)
+        if len(calls) == 3:
+            held.release()
+
+    with file_lease(path, "/store", waiting) as ours:
+        assert ours.still_ours()
+    assert len(calls) == 3
 
 
-def test_one_that_is_renewed_is_waited_for_beyond_its_time(bucket: Bucket) -> None:
-    left(bucket, seconds=0.001)
-    renewals: list[str] = []
-
-    def renew() -> None:
-        # Each pause is longer than the lease lasts; its holder renews it in four of them, then dies.
-        if len(renewals) < 4:
-            renewals.append(f"renewed {len(renewals)}")
-            left(bucket, seconds=0.001, nonce=renewals[-1])
-
-    with bucket_lease(bucket, PATH, "ours", 5, renew) as lease:
-        assert lease.still_ours()
-    assert len(renewals) == 4
-
-
-def test_one_of_this_machine_is_a_dead_processs(bucket: Bucket) -> None:
-    left(bucket, machine="ours", seconds=1000)
-    with bucket_lease(bucket, PATH, "ours", 5, pytest.fail) as lease:
-        assert lease.still_ours()
-
-
-def test_one_that_cannot_be_read_rests_as_long_as_our_own(bucket: Bucket) -> None:
-    bucket.put(PATH, b"{")
-    calls: list[None] = []
-    with bucket_lease(bucket, PATH, "ours", 0.3, lambda: calls.append(None)) as lease:
-        assert lease.still_ours()
-    assert calls
-
-
-def test_a_holder_that_rests_too_long_has_lost_it(bucket: Bucket) -> None:
-    with bucket_lease(bucket, PATH, "ours", 1000, pytest.fail) as lease:
-        assert lease.still_ours()
-        left(bucket)
-        assert not lease.still_ours()
-        with bucket_lease(bucket, PATH, "theirs", 5, lambda: None) as other:
-            assert other.still_ours()
-            assert not lease.still_ours()
-    # What is another's is not given back.
-    with bucket_lease(bucket, PATH, "third", 5, pytest.fail):
+def test_a_lock_that_cannot_be_made_is_the_stores_error(tmp_path: Path) -> None:
+    (tmp_path / "locks").touch()
+    with (
+        pytest.raises(StoreError, match="should be a directory of the artifact store /store"),
+        file_lease(str(tmp_path / "locks/one"), "/store", pytest.fail),
+    ):
         pass
 
 
-def test_it_is_renewed_while_it_is_held(bucket: Bucket) -> None:
-    renewed = threading.Event()
-    with bucket_lease(bucket, PATH, "ours", 0.4, pytest.fail) as lease:
-        before = bucket.get_many([PATH])
-        for _ in range(600):
-            if bucket.get_many([PATH]) != before:
-                renewed.set()
-                break
-            threading.Event().wait(0.05)
-        assert renewed.is_set()
-        assert lease.still_ours()
+HOLDER = Holder(
+    pipeline="words", stage="count", key="sha256:0", user="ana", host="laptop", since=""
+)
 
 
-def test_giving_it_back_leaves_it_to_the_next_at_once(bucket: Bucket) -> None:
-    for machine in ("ours", "theirs", "ours"):
-        with bucket_lease(bucket, PATH, machine, 1000, pytest.fail) as lease:
-            assert lease.still_ours()
+def locked(path: str) -> HeldLock:
+    """The lock, which nobody else holds."""
+    held = try_lock(path)
+    assert held is not None
+    return held
 
 
-def test_a_lease_whose_record_is_gone_is_lost(server: Server) -> None:
-    with bucket_lease(server, PATH, "ours", 1000, pytest.fail) as lease:
-        assert lease.still_ours()
-        server.delete([PATH])
-        assert not lease.still_ours()
+def test_readers_share_it_and_the_last_removes_its_file(path: str) -> None:
+    first, second = reader_lock(path), reader_lock(path)
+    assert try_lock(path) is None
+    first.release_shared()
+    assert os.path.exists(path)
+    assert try_lock(path) is None
+    second.release_shared()
+    assert not os.path.exists(path)
 
 
-def test_a_holder_keeps_it_while_nobody_can_be_asked(server: Server) -> None:
-    """Nothing can be published meanwhile, and it is renewed when the server is back."""
-    with bucket_lease(server, PATH, "ours", 0.04, pytest.fail) as lease:
-        server.is_away = True
-        assert lease.still_ours()
-        server.requested.clear()
-        assert server.requested.wait(60), "it is tried again"
-        server.answered.clear()
-        server.is_away = False
-        assert server.answered.wait(60)
-        assert lease.still_ours()
-    with bucket_lease(server, PATH, "theirs", 1000, pytest.fail):
-        server.is_away = True
+def test_a_reader_leaves_the_file_that_another_has_made(path: str) -> None:
+    reader = reader_lock(path)
+    os.unlink(path)
+    other = locked(path)
+    reader.release_shared()
+    assert other.still_ours()
+    other.release()
 
 
-def test_what_was_lost_once_stays_lost(server: Server) -> None:
-    with bucket_lease(server, PATH, "ours", 0.04, pytest.fail) as lease:
-        other = encode(LeaseRecord(nonce="another", machine="theirs", seconds=1000), PATH)
-        [before] = server.get_many([PATH])
-        while not server.replace(PATH, before, other):
-            [before] = server.get_many([PATH])
-        lease._renewer.join(60)
-        assert not lease._renewer.is_alive(), "nobody renews what is another's"
-        assert isinstance(before, bytes)
-        server.put(PATH, before)
-        assert not lease.still_ours()
+def test_holders_are_named_as_long_as_they_hold_it(path: str) -> None:
+    directory = os.path.dirname(path)
+    assert held_locks(directory) == []
+    dead = msgspec.structs.replace(HOLDER, stage="a stage with a longer name")
+    os.makedirs(directory)
+    Path(path).write_bytes(msgspec.json.encode(dead))
+    other = locked(f"{directory}/another")
+    assert held_locks(directory) == []
+    with file_lease(path, "/store", pytest.fail, HOLDER):
+        assert held_locks(directory) == [HOLDER]
+    assert held_locks(directory) == []
+    other.release()
 
 
-def test_a_lease_that_is_given_back_is_nobodys(server: Server) -> None:
-    with bucket_lease(server, PATH, "ours", 1000, pytest.fail):
-        pass
-    record = decode(LeaseRecord, server.get_many([PATH])[0], PATH)
-    assert isinstance(record, LeaseRecord)
-    assert record.seconds == 0
+def test_idle_locks_are_removed_and_no_others(path: str) -> None:
+    directory = os.path.dirname(path)
+    assert remove_idle_locks(directory) == 0
+    held = locked(path)
+    Path(directory, "idle").touch()
+    Path(directory, "below").mkdir()
+    Path(directory, "link").symlink_to(path)
+    assert remove_idle_locks(directory) == 1
+    assert sorted(os.listdir(directory)) == ["below", "link", "one"]
+    held.release()
 
 
-def test_who_waits_may_give_up(server: Server) -> None:
-    with bucket_lease(server, PATH, "theirs", 1000, pytest.fail) as lease:
+def test_a_group_that_may_write_the_directory_may_lock(path: str) -> None:
+    directory = Path(path).parent
+    directory.mkdir()
+    for mode, expected in ((0o755, 0o644), (0o775, 0o664), (0o777, 0o666)):
+        directory.chmod(mode)
+        held = locked(path)
+        assert os.stat(path).st_mode & 0o777 == expected
+        held.release()
 
-        def waiting() -> None:
-            raise TimeoutError
 
-        with pytest.raises(TimeoutError), bucket_lease(server, PATH, "ours", 5, waiting):
-            pass
-        assert lease.still_ours()
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to another user")
+def test_the_mode_of_another_s_file_is_theirs(tmp_path: Path) -> None:
+    tmp_path.chmod(0o775)
+    file = tmp_path / "file"
+    file.touch(0o644)
+    os.chown(file, 12345, -1)
+    with file.open("rb") as opened:
+        share(str(tmp_path), opened.fileno())
+    assert file.stat().st_mode & 0o777 == 0o644

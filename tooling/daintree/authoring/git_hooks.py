@@ -12,11 +12,10 @@ from pathlib import Path
 from daintree.components.git import (
     Repository,
     attempt,
-    checked_out,
     git,
     read_repository,
-    resolve_commit,
 )
+from daintree.components.history import checked_out, resolve_commit
 from daintree.errors import DaintreeError, UsageError
 from daintree.images.build import Listener, Request, Result, build_images
 from daintree.settings import read_settings

@@ -242,7 +242,7 @@ def all_roots(
         *(["refs/tags"] if options["all_tags"] else []),
     ]
     if places:
-        from daintree.components.git import checked_out, commits_of
+        from daintree.components.history import checked_out, commits_of
 
         for commit in commits_of(settings.root, places):
             with checked_out(settings.root, commit) as root:

@@ -31,8 +31,7 @@ from daintree.components.entries import (
     is_covered,
     places,
 )
-from daintree.components.git import resolve_commit
-from daintree.components.history import Base, choose_base, unknown_revision
+from daintree.components.history import Base, choose_base, resolve_commit, unknown_revision
 from daintree.components.source import Tree, specification
 from daintree.components.tree import WorkingTree
 from daintree.components.version import (

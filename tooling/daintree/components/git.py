@@ -14,8 +14,8 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -269,13 +269,6 @@ def ignored_paths(root: Path, paths: Iterable[str]) -> dict[str, str]:
     }
 
 
-def resolve_commit(root: Path, revision: str) -> str:
-    """Return the id of the commit that a revision names; "" when it names none."""
-    named = f"{revision}^{{commit}}"
-    finished = attempt(root, "rev-parse", "--verify", "--quiet", "--end-of-options", named)
-    return finished.stdout.decode("ascii").strip() if finished.code == 0 else ""
-
-
 def answer(root: Path, *arguments: str) -> str:
     """Return what git prints, stripped; "" when it refuses."""
     finished = attempt(root, *arguments)
@@ -301,27 +294,6 @@ def head(root: Path, directories: Iterable[str]) -> tuple[str, bool]:
         elif not record.startswith(b"#"):
             is_dirty = True
     return commit, is_dirty and bool(paths)
-
-
-@contextmanager
-def checked_out(root: Path, commit: str) -> Iterator[Path]:
-    """Yield the project's root in a fresh checkout of a commit; it is gone afterwards, with its private objects. Raises GitError."""
-    import shutil
-    import tempfile
-
-    prefix = os.fsdecode(read_repository(root).prefix)
-    # Forgets what a killed process has left.
-    git(root, "worktree", "prune")
-    with tempfile.TemporaryDirectory(prefix="daintree-") as scratch:
-        top = Path(scratch, "tree")
-        no_hooks = ("-c", "core.hooksPath=/dev/null")
-        git(root, *no_hooks, "worktree", "add", "--quiet", "--detach", str(top), commit)
-        try:
-            yield top / prefix
-        finally:
-            with suppress(GitError):
-                shutil.rmtree(objects_directory(read_repository(top)), ignore_errors=True)
-                git(root, "worktree", "remove", "--force", str(top))
 
 
 class Objects:
@@ -398,14 +370,6 @@ def blob_id(content: bytes, like: str) -> str:
     digest.update(b"blob %d\0" % len(content))
     digest.update(content)
     return digest.hexdigest()
-
-
-def commits_of(root: Path, references: Iterable[str]) -> list[str]:
-    """Return the commits that the branches or tags below these references (one at least) name, each once. Raises GitError."""
-    form = "--format=%(objecttype) %(objectname) %(*objecttype) %(*objectname)"
-    lines = git(root, "for-each-ref", form, *references).decode("ascii").splitlines()
-    matches = (re.findall(r"commit ([0-9a-f]+)", line) for line in lines)
-    return sorted({ids[0] for ids in matches if ids})
 
 
 def read_conversions(

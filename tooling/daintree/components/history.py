@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,8 @@ from daintree.components.git import (
     attempt,
     environment,
     git,
+    objects_directory,
     read_repository,
-    resolve_commit,
 )
 from daintree.components.tree import WorkingTree
 from daintree.errors import GitError, UsageError, nearest
@@ -257,3 +257,39 @@ class CommitHistory:
             return bool(self._blobs.read(commit))
         except KeyError:
             return False
+
+
+def resolve_commit(root: Path, revision: str) -> str:
+    """Return the id of the commit that a revision names; "" when it names none."""
+    named = f"{revision}^{{commit}}"
+    finished = attempt(root, "rev-parse", "--verify", "--quiet", "--end-of-options", named)
+    return finished.stdout.decode("ascii").strip() if finished.code == 0 else ""
+
+
+def commits_of(root: Path, references: Iterable[str]) -> list[str]:
+    """Return the commits that the branches or tags below these references (one at least) name, each once. Raises GitError."""
+    form = "--format=%(objecttype) %(objectname) %(*objecttype) %(*objectname)"
+    lines = git(root, "for-each-ref", form, *references).decode("ascii").splitlines()
+    matches = (re.findall(r"commit ([0-9a-f]+)", line) for line in lines)
+    return sorted({ids[0] for ids in matches if ids})
+
+
+@contextmanager
+def checked_out(root: Path, commit: str) -> Iterator[Path]:
+    """Yield the project's root in a fresh checkout of a commit; it is gone afterwards, with its private objects. Raises GitError."""
+    import shutil
+    import tempfile
+
+    prefix = os.fsdecode(read_repository(root).prefix)
+    # Forgets what a killed process has left.
+    git(root, "worktree", "prune")
+    with tempfile.TemporaryDirectory(prefix="daintree-") as scratch:
+        top = Path(scratch, "tree")
+        no_hooks = ("-c", "core.hooksPath=/dev/null")
+        git(root, *no_hooks, "worktree", "add", "--quiet", "--detach", str(top), commit)
+        try:
+            yield top / prefix
+        finally:
+            with suppress(GitError):
+                shutil.rmtree(objects_directory(read_repository(top)), ignore_errors=True)
+                git(root, "worktree", "remove", "--force", str(top))

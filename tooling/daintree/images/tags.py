@@ -167,7 +167,7 @@ def needed_versions(settings: Settings) -> dict[str, set[str]]:
 
     Raises UsageError for a component whose version cannot be told, since its images would not be known; GitError, StoreError.
     """
-    from daintree.components.git import checked_out, commits_of
+    from daintree.components.history import checked_out, commits_of
     from daintree.store.store import open_store
 
     needed: dict[str, set[str]] = {}

@@ -23,9 +23,9 @@ from daintree.store.backend import MAX_RECORD_BYTES, Backend, Content, Entry, tr
 from daintree.store.bucket import Bucket
 from daintree.store.index import Records, publish_result
 from daintree.store.layout import RUN_RECORD, lease_path, note_path
-from daintree.store.leases import Lease, bucket_lease
+from daintree.store.leases import Lease
 from daintree.store.local import LocalRuns
-from daintree.store.remote import RemoteRuns
+from daintree.store.remote import RemoteRuns, bucket_lease
 
 Result = TypeVar("Result")
 

@@ -1,13 +1,22 @@
-"""Runs and sources in a bucket, in the layout that every store has; decisions about them are the cache's.
+"""Runs, sources and leases in a bucket, in the layout that every store has; decisions about them are the cache's.
 
 Order of writing: output files and the log, then run.json, then the history; the index is written by whoever asks for it. So
 whatever is interrupted, a record never leads to what is not there.
+
+A lease is one small object per content key, that its holder renews and that others take over once it rests. No clock is compared
+with another: whoever waits watches the object, and takes it over when it has not changed for as long as it promises to, measured here. So
+neither a laptop's clock nor the server's can end a lease early. A lease that is given back stays as an object that says so; taking it is then
+as conditional as taking it over.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,14 +25,17 @@ import msgspec
 from daintree.concurrency import side_by_side
 from daintree.errors import ArtifactDamaged, ArtifactRejected, StoreError
 from daintree.store import layout
-from daintree.store.backend import SMALL_RECORD_BYTES, Unreadable
+from daintree.store.backend import SMALL_RECORD_BYTES, Backend, Content, Unreadable
 from daintree.store.bucket import AT_ONCE, Bucket
 from daintree.store.index import MAX_METRICS_BYTES, Records, metrics_in, metrics_of
+from daintree.store.leases import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
 from daintree.store.records import (
     METRICS,
     Artifact,
     FileEntry,
+    Holder,
     IndexRecord,
+    LeaseRecord,
     RunManifest,
     SourceRecord,
     artifact_of,
@@ -40,6 +52,7 @@ if TYPE_CHECKING:
     from obstore import ObjectMeta
 
 Submission = TypeVar("Submission")
+LONGEST_SECONDS = 300.0
 
 
 class RemoteRuns:
@@ -312,3 +325,99 @@ def _below(sizes: Mapping[str, int], directory: str) -> dict[str, int]:
     """The sizes of what lies in a directory, by path from there."""
     start = f"{directory}/"
     return {path.removeprefix(start): n for path, n in sizes.items() if path.startswith(start)}
+
+
+class BucketLease:
+    """A lease that this process holds; a thread of its own renews it."""
+
+    def __init__(self, backend: Backend, path: str, record: LeaseRecord) -> None:
+        self._backend, self._path, self._record = backend, path, record
+        self._ended = threading.Event()
+        self._lost = False
+        self._renewer = threading.Thread(target=self._renew, daemon=True)
+        self._renewer.start()
+
+    def still_ours(self) -> bool:
+        """False once another took it over.
+
+        True when the server cannot be asked: then nothing can be published there either, and what is computed is kept.
+        """
+        if self._lost:
+            return False
+        with suppress(StoreError):
+            current = _read(self._backend, self._path)[1]
+            return current is not None and current.nonce == self._record.nonce
+        return True
+
+    def release(self) -> None:
+        """Give it back, unless it is another's already; where that fails it runs out."""
+        self._ended.set()
+        self._renewer.join()
+        with suppress(StoreError):
+            free = msgspec.structs.replace(self._record, seconds=0.0)
+            self._backend.replace(
+                self._path, encode(self._record, self._path), encode(free, self._path)
+            )
+
+    def _renew(self) -> None:
+        while not self._lost and not self._ended.wait(self._record.seconds / 4):
+            fresh = msgspec.structs.replace(self._record, renewal=self._record.renewal + 1)
+            # What the server cannot take now it may take at the next turn.
+            with suppress(StoreError):
+                if self._backend.replace(
+                    self._path, encode(self._record, self._path), encode(fresh, self._path)
+                ):
+                    self._record = fresh
+                else:
+                    self._lost = True
+
+
+@contextmanager
+def bucket_lease(
+    backend: Backend,
+    path: str,
+    machine: str,
+    seconds: float,
+    waiting: Callable[[], None],
+    holder: Holder | None = None,
+) -> Iterator[BucketLease]:
+    """Hold the lease at `path`, waiting for it; `waiting` is called before each pause and may raise.
+
+    The caller holds this key's lock on its machine: a lease left by a process of the same `machine` is a dead one's.
+    """
+    nonce = os.urandom(8).hex()
+    record = LeaseRecord(
+        nonce=nonce, machine=machine, seconds=seconds, holder=holder or msgspec.UNSET
+    )
+    _acquire(backend, path, record, waiting)
+    lease = BucketLease(backend, path, record)
+    try:
+        yield lease
+    finally:
+        lease.release()
+
+
+def _acquire(backend: Backend, path: str, record: LeaseRecord, waiting: Callable[[], None]) -> None:
+    content = encode(record, path)
+    seen: Content = None
+    since, pause = time.monotonic(), FIRST_PAUSE_SECONDS
+    while True:
+        current, held = _read(backend, path)
+        if current is None:
+            if backend.create(path, content):
+                return
+            continue
+        if current != seen:
+            seen, since = current, time.monotonic()
+        lasts = min(held.seconds if held else record.seconds, LONGEST_SECONDS)
+        dead = held is not None and held.machine == record.machine
+        if (dead or time.monotonic() - since >= lasts) and backend.replace(path, current, content):
+            return
+        waiting()
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def _read(backend: Backend, path: str) -> tuple[Content, LeaseRecord | None]:
+    content = backend.get_many([path], SMALL_RECORD_BYTES)[0]
+    return content, readable(decode(LeaseRecord, content, path))
