@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from daintree.argo.workflow_status import read_status
 from daintree.errors import StoreUnavailable
 from daintree.store.records import index_record_of
 from tests.argo.conftest import digest, make_submission, submitted_stage
@@ -119,6 +120,21 @@ def test_what_a_pod_of_the_same_name_has_left_is_not_taken_for_the_output(shop: 
     began = max(e["last_modified"] for e in shop.bucket.entries("text/load")).isoformat()
     again = edit(first, lambda w: node_of(w, "load(0)").update(startedAt=began))
     report = shop.record(again, SEQUENCE)["load"]
+    assert report.status == "refused"
+    assert report.why.startswith("1 of the 2 files of its output were there before its pod began")
+
+
+def test_what_a_pod_that_was_deleted_at_its_start_has_left_is_not_taken_for_the_output(
+    shop: Shop,
+) -> None:
+    # Argo makes it anew under its name where it has not seen it run; the node keeps its first start.
+    workflow = shop.run(SEQUENCE, {"load": [({"n": b"1", "old": b"1"}, 0)]})
+    [path] = [path for path in shop.bucket.sizes("text/load") if path.endswith("/n")]
+    shop.bucket.put(path, b"2")
+    began = max(e["last_modified"] for e in shop.bucket.entries("text/load"))
+    pod = read_status(workflow).tasks["load"].attempts[0].pod
+    shop.times[pod] = (began, began + timedelta(seconds=1))
+    report = shop.record(workflow, SEQUENCE)["load"]
     assert report.status == "refused"
     assert report.why.startswith("1 of the 2 files of its output were there before its pod began")
 

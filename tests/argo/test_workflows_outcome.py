@@ -74,6 +74,13 @@ def test_an_exit_handler_that_failed() -> None:
     assert f"doit logs {STAGES.workflow()}:record" in failure.hint
 
 
+def test_what_the_exit_handler_says_goes_before_what_argo_says_of_its_retries() -> None:
+    handler = [{**node, "message": "main: Error (exit code 1)"} for node in exit_handler("Failed")]
+    workflow = ended(*retried("count", "Succeeded", []), *handler, phase="Failed")
+    workflow["status"]["message"] = "retryStrategy.expression evaluated to false"
+    assert failure_of(workflow).message.endswith("ended with Failed: main: Error (exit code 1)")
+
+
 def test_one_that_was_stopped() -> None:
     attempt = pod("count(0)", "x", "Failed", message="workflow shutdown with strategy:  Stop")
     workflow = ended(*retried("count", "Failed", [attempt]), dag="Failed", phase="Failed")

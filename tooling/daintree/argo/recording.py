@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -132,7 +132,8 @@ class Recording:
         if attempt is None:
             raise _Refused("it is not what was submitted: no pod of its own ran")
         inputs = self._inputs_of(stage)
-        manifest = self._manifest(stage, attempt, inputs)
+        times = self._times(attempt.pod)
+        manifest = self._manifest(stage, attempt, inputs, times)
         key = self._key(f"{manifest.location}/{OUTPUT}")
         keys = {need: one.key for need, one in inputs.items()}
         difference = self._drift.of_stage(stage, attempt, keys, key)
@@ -144,7 +145,7 @@ class Recording:
         whole = manifest if earlier is None else _as_measured(manifest, earlier)
         if whole != earlier or whole.output is None:
             entries = self._remote.bucket.entries(f"{manifest.location}/{OUTPUT}")
-            _refuse_orphans(attempt, entries)
+            _refuse_orphans(times[0] if times else attempt.started, entries)
             whole = msgspec.structs.replace(manifest, output=self._output(stage, manifest, entries))
         whole = self._remote.adopt(whole, lambda: self._log(attempt.pod))
         winner, indexed = self._index(stage, whole)
@@ -187,12 +188,16 @@ class Recording:
         return output
 
     def _manifest(
-        self, stage: SubmittedStage, attempt: workflow_status.Attempt, inputs: Mapping[str, _Input]
+        self,
+        stage: SubmittedStage,
+        attempt: workflow_status.Attempt,
+        inputs: Mapping[str, _Input],
+        times: Times | None,
     ) -> RunManifest:
         """Its run, but for the output; the same whenever and wherever it is made."""
         created, uid = self._status.created, self._status.uid
         began, ended = attempt.started or created, attempt.finished or created
-        started, finished = self._times(attempt.pod) or (began, ended)
+        started, finished = times or (began, ended)
         return RunManifest(
             run=run_id(self._submission.planned, uid, attempt.pod),
             location=location(self._submission, stage, uid, attempt.pod),
@@ -276,19 +281,19 @@ class Recording:
         return workflow_status.ObjectKey(self._remote.address.below(path).key)
 
 
-def _refuse_orphans(attempt: workflow_status.Attempt, entries: Sequence[ObjectMeta]) -> None:
-    """Refuse an output in which older files lie: `argo retry` starts a failed pod anew under its name, and so at its location.
+def _refuse_orphans(began: datetime | None, entries: Sequence[ObjectMeta]) -> None:
+    """Refuse an output in which older files lie than its pod: one of the same name, and so the same location, has left them.
 
-    Where all files are older, the clocks of the server and the cluster differ, unless it is by more than S3 allows.
+    `argo retry` starts a failed pod anew under its name, and Argo itself one that was deleted before it was seen to run. Where all files are older, the clocks of the server and the cluster differ, unless it is by more than S3 allows.
     """
-    if attempt.started is None or not entries:
+    if began is None or not entries:
         return
-    ages = [attempt.started - entry["last_modified"] for entry in entries]
+    ages = [began - entry["last_modified"] for entry in entries]
     older = sum(age > timedelta() for age in ages)
     if 0 < older < len(ages) or max(ages) > _CLOCKS:
         raise _Refused(
             f"{older} of the {len(ages)} files of its output were there before its pod began: "
-            "a pod of the same name has failed, as `argo retry` leaves it"
+            "a pod of the same name has left them, as one that was deleted at its start or failed before `argo retry`"
         )
 
 

@@ -20,7 +20,9 @@ from daintree.argo.workflow_status import (
     FAILURES,
     KIND,
     SUCCEEDED,
+    Node,
     Task,
+    WorkflowNodes,
     annotation,
     has_ended,
     is_stopped,
@@ -372,14 +374,19 @@ def _is_done(workflow: Object, stage: str) -> bool:
 
 def _record_pods(workflow: Object) -> Iterator[StagePod]:
     nodes = read_nodes(workflow)
+    for node in _record_nodes(nodes):
+        yield StagePod(names.RECORD, nodes.pod(node), node.phase not in ("", "Pending"))
+
+
+def _record_nodes(nodes: WorkflowNodes) -> list[Node]:
+    """The node of the exit handler's latest pod, if it has one."""
     handler = f"{nodes.metadata.name}.onExit"
     pods = [
         node
         for node in nodes.by_id.values()
         if node.type == "Pod" and node.name.partition("(")[0] == handler
     ]
-    for node in sorted(pods, key=lambda node: (str(node.started_at or "~"), node.name))[-1:]:
-        yield StagePod(names.RECORD, nodes.pod(node), node.phase not in ("", "Pending"))
+    return sorted(pods, key=lambda node: (str(node.started_at or "~"), node.name))[-1:]
 
 
 def check_outcome(workflow: Object) -> None:
@@ -394,8 +401,11 @@ def check_outcome(workflow: Object) -> None:
         )
     failed = [task for task in status.tasks.values() if task.state in FAILED]
     if not failed:
+        # The Workflow's own message is then Argo's of its retries.
+        said = [node.message for node in _record_nodes(read_nodes(workflow))]
+        reason_given = next(filter(None, (*said, status.message)), "it gives no reason")
         raise StageFailed(
-            f"the Workflow {status.name} ended with {status.phase}: {status.message or 'it gives no reason'}",
+            f"the Workflow {status.name} ended with {status.phase}: {reason_given}",
             hint=f"doit logs {status.name}:{names.RECORD}; doit record {status.name} records its results by hand",
         )
     first = min(failed, key=lambda task: (task.finished is None, task.finished, task.name))
