@@ -9,12 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from daintree.components.git import (
-    Repository,
-    attempt,
-    git,
-    read_repository,
-)
+from daintree.components.git import Repository, attempt, git, read_repository
 from daintree.components.history import checked_out, resolve_commit
 from daintree.errors import DaintreeError, UsageError
 from daintree.images.build import Listener, Request, Result, build_images

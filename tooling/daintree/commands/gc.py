@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import sys
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -331,25 +329,11 @@ def _versions(settings: Settings, pipeline: Pipeline) -> frozenset[str]:
         return frozenset()
 
 
-def unused_objects(before: float) -> list[Path]:
-    """Private objects of repositories that are gone, and those not used since a time (seconds since 1970)."""
-    from daintree.components.git import objects_parent
-
-    directories = []
-    for mark in sorted(objects_parent().glob("*/HEAD")):
-        directory = mark.parent
-        with suppress(OSError):
-            repository = (directory / "objects/info/alternates").read_bytes().rstrip(b"\n")
-            used = max(path.stat().st_mtime for path in (mark, *directory.glob("pruned")))
-            if used < before or not os.path.isdir(repository):
-                directories.append(directory)
-    return directories
-
-
 def unused_directories(
     settings: Settings, options: Mapping[str, Any], now: float
 ) -> dict[str, dict[Path, int]]:
     """Bytes of environments, snapshots and git's private objects that were not used for long, nor now, by kind and path; all of it is made again when it is needed."""
+    from daintree.components.git import unused_objects
     from daintree.components.snapshot import unused_snapshots
     from daintree.runners.environments import Environments, is_in_use
 

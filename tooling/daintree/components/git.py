@@ -24,31 +24,17 @@ from daintree.process import Finished, Running, capture
 from daintree.settings import cache_directory
 
 # git's own list (git rev-parse --local-env-vars) without its two variables of configuration, and what changes its answers.
+# fmt: off
 _DROPPED = frozenset(
     f"GIT_{name}"
-    for name in [
-        "ALTERNATE_OBJECT_DIRECTORIES",
-        "COMMON_DIR",
-        "CONFIG",
-        "DIR",
-        "GRAFT_FILE",
-        "IMPLICIT_WORK_TREE",
-        "INDEX_FILE",
-        "NAMESPACE",
-        "NO_REPLACE_OBJECTS",
-        "OBJECT_DIRECTORY",
-        "PREFIX",
-        "QUARANTINE_PATH",
-        "REPLACE_REF_BASE",
-        "SHALLOW_FILE",
-        "WORK_TREE",
-        "GLOB_PATHSPECS",
-        "NOGLOB_PATHSPECS",
-        "ICASE_PATHSPECS",
-        "EXTERNAL_DIFF",
-        "DIFF_OPTS",
-    ]
+    for name in (
+        "ALTERNATE_OBJECT_DIRECTORIES", "COMMON_DIR", "CONFIG", "DIR", "GRAFT_FILE", "IMPLICIT_WORK_TREE",
+        "INDEX_FILE", "NAMESPACE", "NO_REPLACE_OBJECTS", "OBJECT_DIRECTORY", "PREFIX", "QUARANTINE_PATH",
+        "REPLACE_REF_BASE", "SHALLOW_FILE", "WORK_TREE", "GLOB_PATHSPECS", "NOGLOB_PATHSPECS",
+        "ICASE_PATHSPECS", "EXTERNAL_DIFF", "DIFF_OPTS",
+    )
 )
+# fmt: on
 _FIXED = {
     "LC_ALL": "C",
     "GIT_LITERAL_PATHSPECS": "1",
@@ -444,3 +430,16 @@ class Blobs:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.communicate()
+
+
+def unused_objects(before: float) -> list[Path]:
+    """Private objects of repositories that are gone, and those not used since a time (seconds since 1970)."""
+    directories = []
+    for mark in sorted(objects_parent().glob("*/HEAD")):
+        directory = mark.parent
+        with suppress(OSError):
+            repository = (directory / "objects/info/alternates").read_bytes().rstrip(b"\n")
+            used = max(path.stat().st_mtime for path in (mark, *directory.glob("pruned")))
+            if used < before or not os.path.isdir(repository):
+                directories.append(directory)
+    return directories

@@ -469,7 +469,6 @@ class WorkingTree:
         return output.count(b"\0H ") + output.startswith(b"H ") == len(self._records)
 
     def _at(self, path: str) -> list[bytes]:
-        """What is listed at or below a path."""
         return at_or_below(self._records, os.fsencode(path), self._path)
 
     def _gone(self, paths: Sequence[str]) -> list[str]:
