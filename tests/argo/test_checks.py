@@ -288,6 +288,13 @@ SECURITY = {
     "capabilities": {"drop": ["ALL"]},
     "seccompProfile": {"type": "RuntimeDefault"},
 }
+# What Kubernetes' admission demands of them where the pod says the rest.
+LEAST = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
+def executor(security: dict[str, Any]) -> dict[str, str]:
+    """The controller's configuration with this security context of its own containers."""
+    return {"executor": yaml.safe_dump({"securityContext": security})}
 
 
 @pytest.mark.parametrize(
@@ -296,8 +303,13 @@ SECURITY = {
         (None, "unknown"),
         ({}, "missing"),
         ({"executor": "{"}, "missing"),
-        ({"executor": yaml.safe_dump({"securityContext": {"runAsNonRoot": True}})}, "missing"),
-        ({"executor": yaml.safe_dump({"securityContext": SECURITY})}, "ok"),
+        (executor({"runAsNonRoot": True}), "missing"),
+        (executor(SECURITY), "ok"),
+        (executor(LEAST), "ok"),
+        (executor({**LEAST, "runAsNonRoot": False}), "missing"),
+        (executor({**LEAST, "runAsUser": 0}), "missing"),
+        (executor({**LEAST, "seccompProfile": {"type": "Unconfined"}}), "missing"),
+        (executor({**LEAST, "capabilities": {"drop": ["all"]}}), "missing"),
         ({"config": yaml.safe_dump({"executor": {"securityContext": SECURITY}})}, "ok"),
     ],
 )
