@@ -14,6 +14,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,17 +64,11 @@ _COMPARE = (
 
 
 class _Started(NamedTuple):
-    """Three programs that look at a working tree's paths, and the names of files to look for meanwhile."""
+    """git's status of a working tree's paths, and the names of files to look for meanwhile."""
 
     paths: list[str]
     names: Sequence[str]
     status: Running
-    listing: Running
-    comparison: Running
-
-    def stop(self) -> None:
-        for running in (self.status, self.listing, self.comparison):
-            running.stop()
 
 
 class WorkingTree:
@@ -115,8 +110,8 @@ class WorkingTree:
     def start(self, directories: Iterable[str], names: Sequence[str] = ()) -> None:
         """Ask git for these directories or files now; the first question about the tree waits for its answers.
 
-        `git status` does not write an index of all files, and beside it git lists the index and compares it with HEAD: hardly
-        anything is left to be done after it. Files with these names are looked for meanwhile.
+        `git status` does not write an index of all files; while it looks at them, the first question has git list the index
+        and compare it with HEAD, and looks for files with these names. Hardly anything is left to be done after it.
         """
         self._settle()
         self.load(directories)
@@ -124,14 +119,9 @@ class WorkingTree:
             return
         self._loaded = {*self._covered}
         paths = self._prepare()
-        self._started = _Started(
-            paths,
-            names,
-            self._start(*self._storage, *STATUS, *paths, *self._above()),
-            self._start(*_LIST, *paths),
-            self._start(*self._comparison(self.repository.head)),
-        )
-        weakref.finalize(self, self._started.stop)
+        status = self._start(*self._storage, *STATUS, *paths, *self._above())
+        weakref.finalize(self, status.stop)
+        self._started = _Started(paths, names, status)
 
     def _start(self, *arguments: str) -> Running:
         return start(self.root, *FLAGS, *arguments, env=self._variables)
@@ -277,7 +267,8 @@ class WorkingTree:
         started, self._started = self._started, None
         if not started:
             return
-        listing, comparison = started.listing.finish(), started.comparison.finish()
+        beside = self._start(*self._comparison(self.repository.head))
+        listing, comparison = self._start(*_LIST, *started.paths).finish(), beside.finish()
         is_plain = not listing.code and not comparison.code and self._is_plain(listing.stdout)
         if is_plain:
             self._find(started.names)
@@ -353,13 +344,20 @@ class WorkingTree:
         return [*wanted, *sorted(parent + ATTRIBUTES for parent in above)]
 
     def _copy_index(self, target: Path) -> None:
-        """Copy the index with its time: git compares the times of files with it to tell which edits it may have missed."""
+        """Copy the index with its time: git compares the times of files with it to tell which edits it may have missed.
+
+        On one file system that takes a second name: git writes a new index in the place of one, and never into it.
+        """
+        index = self.repository.git_directory / "index"
+        target.unlink(missing_ok=True)
         try:
-            with open(self.repository.git_directory / "index", "rb") as index:
-                status = os.fstat(index.fileno())
-                target.write_bytes(index.read())
+            with suppress(OSError):
+                os.link(os.path.realpath(index), target)
+                return
+            with open(index, "rb") as source:
+                status = os.fstat(source.fileno())
+                target.write_bytes(source.read())
         except FileNotFoundError:
-            target.unlink(missing_ok=True)
             return
         except OSError as error:
             raise GitError(f"git's index cannot be read: {error.strerror}") from None
@@ -466,7 +464,7 @@ class WorkingTree:
     def _is_plain(self, output: bytes) -> bool:
         """Take a list, unless it has conflicts, or files that git was told not to look at."""
         self._records, self._named = records(output), {}
-        return output.count(b"\0H ") + output.startswith(b"H ") == len(self._records)
+        return {*map(itemgetter(0), self._records)} <= {ord("H")}
 
     def _at(self, path: str) -> list[bytes]:
         return at_or_below(self._records, os.fsencode(path), self._path)
