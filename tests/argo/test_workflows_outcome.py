@@ -58,6 +58,21 @@ def test_an_exit_code_that_the_message_leaves_out_is_added() -> None:
     assert failure_of(workflow).message.endswith(": exit code 7: failed to save outputs")
 
 
+@pytest.mark.parametrize(("host", "hint"), [("", "doit doctor"), ("worker-1", "doit logs")])
+def test_a_pod_that_the_cluster_did_not_let_start_has_no_log(host: str, hint: str) -> None:
+    message = 'pods "words-1" is forbidden: violates PodSecurity "restricted:latest"'
+    attempts = [
+        pod(f"count({n})", "x", "Error", message=message, hostNodeName=host) for n in range(4)
+    ]
+    workflow = ended(
+        *retried("count", "Error", attempts, message="No more retries left"),
+        dag="Error",
+        phase="Error",
+    )
+    assert message in failure_of(workflow).message
+    assert hint in failure_of(workflow).hint
+
+
 def test_a_task_without_a_pod_has_a_reason_too() -> None:
     task = named("count", type="Skipped", phase="Error", message="no such template")
     workflow = ended(task, dag="Error", phase="Error")

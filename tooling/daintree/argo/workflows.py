@@ -411,9 +411,11 @@ def check_outcome(workflow: Object) -> None:
     first = min(failed, key=lambda task: (task.finished is None, task.finished, task.name))
     stage = stages_of(workflow).get(first.name, first.name)
     more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
+    refused = first.state == "error" and not any(one.host for one in first.attempts)
+    doctor = "no pod of it ran; `doit doctor --runner argo` looks at what the cluster lets start"
     raise StageFailed(
         f"{stage} failed in the Workflow {status.name}: {reason(first)}{more}",
-        hint=f"doit logs {status.name}:{stage}",
+        hint=doctor if refused else f"doit logs {status.name}:{stage}",
     )
 
 
