@@ -10,7 +10,6 @@ import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -35,6 +34,8 @@ from daintree.images.registry import (
     COMPONENT_LABEL,
     SPEC_LABEL,
     VERSION_LABEL,
+    ImageConfig,
+    RegistryClient,
     Repository,
     component_repository,
     parse_reference,
@@ -44,9 +45,6 @@ from daintree.images.registry import (
 from daintree.settings import Settings
 from daintree.spec.component import ComponentSpec
 from daintree.spec.pipeline import Stage
-
-if TYPE_CHECKING:
-    from daintree.images.registry import ImageConfig, RegistryClient
 
 _THREADS = 16
 
@@ -77,9 +75,6 @@ def published_versions(stages: Sequence[Stage], settings: Settings) -> dict[str,
 
 
 def _registry(host: str, settings: Settings) -> RegistryClient:
-    # Imported here: a plan whose images are remembered asks no registry.
-    from daintree.images.registry import RegistryClient
-
     return RegistryClient(host, plain_http=settings.registry_plain_http)
 
 

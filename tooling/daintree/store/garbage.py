@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -35,9 +35,7 @@ from daintree.store.records import (
     encode,
     readable,
 )
-
-if TYPE_CHECKING:
-    from daintree.store.store import Store
+from daintree.store.store import Store
 
 # By far more than fetching the largest output takes whoever had found it before its keys were retired.
 GRACE_SECONDS = 3600.0
