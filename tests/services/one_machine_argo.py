@@ -23,6 +23,9 @@ from tests.services.argo_expansion import UID, container_words, replace_tags, wo
 NODE = "worker-1"
 USER = os.getuid() or 1000
 
+# What Argo says of a task, not of its attempts, whose retries are over.
+NO_RETRIES, NOT_RETRIED = "No more retries left", "retryStrategy.expression evaluated to false"
+
 Node = dict[str, Any]
 # (what docker printed, exit code) of a container, given docker's options, image and words.
 Container = Callable[[list[str]], "tuple[str, int]"]
@@ -104,6 +107,9 @@ class OneMachineArgo:
             nodes[named["id"]] = attempts[-1]
         last = attempts[-1]
         retry = _node(name, task["name"], "Retry", last["phase"], template["name"], created)
+        if last["phase"] != "Succeeded":
+            used = len(attempts) > int(strategy.get("limit", 0))
+            retry["message"] = NO_RETRIES if used else NOT_RETRIED
         shared: Node = {key: last[key] for key in ("inputs", "outputs") if key in last}
         return {**retry, **shared, "children": [attempt["id"] for attempt in attempts]}
 
