@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from daintree.components.entries import EXECUTABLE, REGULAR
+from daintree.components.git import Objects
 from daintree.components.tree import WorkingTree
 from tests.components.git_files import DIRECTORY, FILE, NAMES, files, on_disk
 
@@ -150,3 +151,13 @@ def test_a_repository_with_sha256_ids(tmp_path: Path, monorepo: Monorepo) -> Non
 
 def test_a_directory_that_does_not_exist(committed: Monorepo) -> None:
     assert files(committed, "components/nothing") == []
+
+
+def test_an_index_in_use_outlives_the_daily_pruning(committed: Monorepo) -> None:
+    os.utime(committed.root / ".git/index", (0, 0))
+    tree = WorkingTree(committed.root)
+    tree.start([DIRECTORY])
+    (tree.objects / "pruned").unlink(missing_ok=True)
+    Objects(tree.repository)
+    assert len([*tree.objects.glob("index.*")]) == 1
+    assert tree.files(DIRECTORY) == files(committed)

@@ -328,7 +328,10 @@ class Objects:
                 path = os.path.join(parent, name)
                 # Another process may have given it its name meanwhile, or removed it.
                 with suppress(FileNotFoundError):
-                    if name not in _FILES and now - os.stat(path).st_mtime > _KEPT_SECONDS:
+                    status = os.stat(path)
+                    # An index in use has the time of the repository's own, which may be old.
+                    used = status.st_ctime if name.startswith("index.") else status.st_mtime
+                    if name not in _FILES and now - used > _KEPT_SECONDS:
                         os.unlink(path)
 
     def remove(self) -> None:
