@@ -213,8 +213,8 @@ class WorkingTree:
         """
         wanted = [*paths]
         has_files = self.named(ATTRIBUTES) or self.repository.prefix
-        info = self.repository.common_directory / "info" / "attributes"
-        if not wanted or not (commit or has_files or info.exists()):
+        shared = self.repository.common_directory / "info" / "attributes"
+        if not wanted or not (commit or has_files or shared.exists()):
             return {}
         variables = dict(self._variables)
         if commit:
