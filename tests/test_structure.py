@@ -20,22 +20,22 @@ PACKAGE = TESTS.parent / "tooling" / "daintree"
 
 # A figure is a number, or names: then the number of them is limited, and a failing test lists them.
 LIMITS: dict[str, float] = {
-    "modules": 129,
+    "modules": 124,
     # For information: a guarantee may cost lines.
-    "lines": 36680,
+    "lines": 36240,
     "lines of the longest module": 500,
     # 864 edges in all, 92 fewer than with 153 modules: small modules had few of their own.
-    "import edges a module": 6.7,
+    "import edges a module": 6.66,
     "modules in import cycles": 0,
-    "modules with a single importer, % of lines": 6.76,
+    "modules with a single importer, % of lines": 6.73,
     "modules with a single importer": 7,
-    "import lines, %": 7.41,
+    "import lines, %": 6.96,
     "top-level modules and packages": 17,
     "functions of more than 50 lines": 0,
     "lines of a function, 90th percentile": 22,
     "old words in module names": 0,
     "old words in names of test modules": 0,
-    "old words in identifiers": 7,
+    "old words in identifiers": 6,
     "old words in identifiers of tests": 0,
     "old words in docstrings": 0,
     "docstrings that name no subject": 0,

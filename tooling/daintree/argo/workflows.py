@@ -402,8 +402,8 @@ def check_outcome(workflow: Object) -> None:
     failed = [task for task in status.tasks.values() if task.state in FAILED]
     if not failed:
         # The Workflow's own message is then Argo's of its retries.
-        said = [node.message for node in _record_nodes(read_nodes(workflow))]
-        reason_given = next(filter(None, (*said, status.message)), "it gives no reason")
+        messages = [node.message for node in _record_nodes(read_nodes(workflow))]
+        reason_given = next(filter(None, (*messages, status.message)), "it gives no reason")
         raise StageFailed(
             f"the Workflow {status.name} ended with {status.phase}: {reason_given}",
             hint=f"doit logs {status.name}:{names.RECORD}; doit record {status.name} records its results by hand",

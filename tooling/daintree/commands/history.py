@@ -102,7 +102,7 @@ def run_page(run: RunManifest, store: Store) -> list[str]:
         ["result", "succeeded" if run.result == "succeeded" else f"failed: it {run.failure}"],
         ["why", run.reason],
         ["when", f"{run.started} to {run.finished} ({duration(run.seconds)})"],
-        ["where", f"{run.host}, runner {run.runner}, {run.environment}"],
+        ["where", ", ".join(filter(None, (run.host, f"runner {run.runner}", run.environment)))],
         ["by", run.user or "-"],
         ["project", run.project or "-"],
         ["commit", (run.commit or "-") + (" with changes on top" if run.dirty else "")],
