@@ -284,8 +284,10 @@ class WorkingTree:
 
     def _take_in(self, paths: Sequence[str] | None) -> bool:
         """Bring the list up to date with changed files, which are added to an index of their own; False where git refuses them."""
+        if paths is None or len(paths) > _MOST_CHANGES:
+            return False
         new = self._added(paths) if paths else {}
-        if paths is None or new is None or len(paths) > _MOST_CHANGES:
+        if new is None:
             return False
         for path in paths:
             name, entry = os.fsencode(path), new.get(path)
