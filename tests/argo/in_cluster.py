@@ -18,7 +18,7 @@ from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
 def adapter(kubernetes: KubernetesServer, directory: Path) -> Cluster:
     """The adapter to the server, which waits for nothing."""
     file = kubernetes.kubeconfig(directory / "kubeconfig")
-    return open_cluster({"KUBECONFIG": str(file)}, wait=lambda seconds: None)
+    return open_cluster(NAMESPACE, {"KUBECONFIG": str(file)}, wait=lambda seconds: None)
 
 
 def manifest(submission: Submission, attempt: int = 1) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daintree.argo.cluster import Cluster, open_cluster
-from tests.services.kubernetes_objects import KubernetesServer
+from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
 
 
 def manifest(name: str = "words-1", **labels: str) -> dict[str, Any]:
@@ -31,4 +31,4 @@ def pauses() -> list[float]:
 def adapter(kubernetes: KubernetesServer, tmp_path: Path, pauses: list[float]) -> Cluster:
     """The server's adapter, which writes down its pauses."""
     file = kubernetes.kubeconfig(tmp_path / "config")
-    return open_cluster({"KUBECONFIG": str(file)}, wait=pauses.append)
+    return open_cluster(NAMESPACE, {"KUBECONFIG": str(file)}, wait=pauses.append)

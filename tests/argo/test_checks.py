@@ -44,7 +44,7 @@ def look(
 
     def checks(**changes: Any) -> dict[str, Check]:
         changed = settings._replace(**changes)
-        checks_made = list(check_cluster(cluster, NAMESPACE, changed, STORE))
+        checks_made = list(check_cluster(cluster, changed, STORE))
         assert SECRET_VALUE not in str(checks_made)
         return {check.name: check for check in checks_made}
 
@@ -241,8 +241,8 @@ def test_a_cluster_that_does_not_answer_is_all_there_is_to_say(
 ) -> None:
     nobody = f"http://127.0.0.1:{free_port()}"
     file = kubernetes.kubeconfig(tmp_path / "nobody", server=nobody)
-    cluster = open_cluster({"KUBECONFIG": str(file)})
-    [check] = check_cluster(cluster, NAMESPACE, settings, STORE)
+    cluster = open_cluster(NAMESPACE, {"KUBECONFIG": str(file)})
+    [check] = check_cluster(cluster, settings, STORE)
     assert (check.name, check.state) == ("cluster", "missing")
     assert "cannot be reached" in check.what
 

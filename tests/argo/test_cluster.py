@@ -17,34 +17,34 @@ from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
 
 
 def test_creates_finds_and_changes_an_object(cluster: Cluster) -> None:
-    made = cluster.create("Workflow", NAMESPACE, manifest())
-    changed = cluster.merge("Workflow", NAMESPACE, "words-1", {"spec": {"shutdown": "Stop"}})
+    made = cluster.create("Workflow", manifest())
+    changed = cluster.merge("Workflow", "words-1", {"spec": {"shutdown": "Stop"}})
     assert made["metadata"]["creationTimestamp"]
     assert changed["spec"] == {"entrypoint": "pipeline", "shutdown": "Stop"}
-    assert cluster.find("Workflow", NAMESPACE, "words-1") == changed
-    assert cluster.find("Workflow", NAMESPACE, "words-2") is None
+    assert cluster.find("Workflow", "words-1") == changed
+    assert cluster.find("Workflow", "words-2") is None
 
 
 def test_finds_what_is_in_no_namespace(cluster: Cluster) -> None:
-    namespace = cluster.find("Namespace", "", NAMESPACE)
+    namespace = cluster.find("Namespace", NAMESPACE)
     assert namespace is not None
     assert namespace["metadata"]["name"] == NAMESPACE
-    assert cluster.find("Namespace", "", "other") is None
+    assert cluster.find("Namespace", "other") is None
 
 
 def test_lists_by_labels_sorted_by_name(cluster: Cluster, kubernetes: KubernetesServer) -> None:
     for name, stage in (("b", "train"), ("a", "train"), ("c", "clean")):
         kubernetes.put("Workflow", manifest(name, stage=stage, team="shop"))
-    listed = cluster.list("Workflow", NAMESPACE, labels="stage=train,team=shop")
+    listed = cluster.list("Workflow", labels="stage=train,team=shop")
     assert [item["metadata"]["name"] for item in listed] == ["a", "b"]
-    assert len(cluster.list("Workflow", NAMESPACE)) == 3
+    assert len(cluster.list("Workflow")) == 3
 
 
 def test_asks_what_this_account_may_do(cluster: Cluster, kubernetes: KubernetesServer) -> None:
     kubernetes.denied.add(("get", "pods/log"))
-    assert cluster.allows(NAMESPACE, "create", "argoproj.io", "workflows")
-    assert cluster.allows(NAMESPACE, "get", "", "pods")
-    assert not cluster.allows(NAMESPACE, "get", "", "pods/log")
+    assert cluster.allows("create", "argoproj.io", "workflows")
+    assert cluster.allows("get", "", "pods")
+    assert not cluster.allows("get", "", "pods/log")
 
 
 @pytest.mark.parametrize("name", ["..", "a/b", "a?b", "A", "", "x" * 254])
@@ -52,9 +52,9 @@ def test_what_is_no_name_never_gets_into_a_path(
     cluster: Cluster, kubernetes: KubernetesServer, name: str
 ) -> None:
     with pytest.raises(ClusterMissing):
-        cluster.find("Workflow", name or "..", "words-1")
+        cluster.within(name).find("Workflow", "words-1")
     with pytest.raises(ClusterMissing):
-        cluster.find("Workflow", NAMESPACE, name or "..")
+        cluster.find("Workflow", name)
     assert kubernetes.requests == []
 
 
@@ -62,7 +62,7 @@ class TestWatch:
     """An object followed over streams that break."""
 
     def events(self, cluster: Cluster) -> Iterator[str]:
-        return (item["spec"]["step"] for item in cluster.watch("Workflow", NAMESPACE, "words-1"))
+        return (item["spec"]["step"] for item in cluster.watch("Workflow", "words-1"))
 
     def step(self, kubernetes: KubernetesServer, step: str) -> None:
         kubernetes.put("Workflow", {**manifest(), "spec": {"step": step}})
@@ -163,7 +163,7 @@ class TestLog:
 
     def test_all_it_has_said(self, cluster: Cluster, kubernetes: KubernetesServer) -> None:
         kubernetes.say("words-1-pod", "one", "", "zwölf")
-        assert list(cluster.log(NAMESPACE, "words-1-pod", "main", follow=False)) == [
+        assert list(cluster.log("words-1-pod", "main", follow=False)) == [
             "one",
             "",
             "zwölf",
@@ -171,7 +171,7 @@ class TestLog:
 
     def test_as_it_says_it(self, cluster: Cluster, kubernetes: KubernetesServer) -> None:
         kubernetes.say("words-1-pod", "one", end=False)
-        lines = cluster.log(NAMESPACE, "words-1-pod", "main", follow=True)
+        lines = cluster.log("words-1-pod", "main", follow=True)
         assert next(lines) == "one"
         kubernetes.say("words-1-pod", "two")
         assert list(lines) == ["two"]
@@ -180,7 +180,7 @@ class TestLog:
         self, cluster: Cluster, kubernetes: KubernetesServer
     ) -> None:
         kubernetes.put("Pod", {"metadata": {"name": "words-1-pod"}})
-        assert list(cluster.log(NAMESPACE, "words-1-pod", "main", follow=False)) == []
+        assert list(cluster.log("words-1-pod", "main", follow=False)) == []
 
     def test_its_beginning_is_waited_for(
         self, kubernetes: KubernetesServer, tmp_path: Path
@@ -188,10 +188,11 @@ class TestLog:
         kubernetes.put("Pod", {"metadata": {"name": "words-1-pod"}})
         file = kubernetes.kubeconfig(tmp_path / "config")
         waiting = open_cluster(
+            NAMESPACE,
             {"KUBECONFIG": str(file)},
             wait=lambda seconds: kubernetes.say("words-1-pod", "one"),
         )
-        assert list(waiting.log(NAMESPACE, "words-1-pod", "main", follow=True)) == ["one"]
+        assert list(waiting.log("words-1-pod", "main", follow=True)) == ["one"]
 
     def test_an_image_that_cannot_be_pulled_is_not_waited_for(
         self, cluster: Cluster, kubernetes: KubernetesServer
@@ -199,12 +200,12 @@ class TestLog:
         answer = 'container "main" in pod "p" is waiting to start: trying and failing to pull image'
         kubernetes.fail("GET", "/log", 400, answer)
         with pytest.raises(ClusterError) as failure:
-            list(cluster.log(NAMESPACE, "p", "main", follow=True))
+            list(cluster.log("p", "main", follow=True))
         assert "failing to pull image" in failure.value.message
 
     def test_of_a_pod_that_is_gone(self, cluster: Cluster) -> None:
         with pytest.raises(ClusterMissing) as failure:
-            list(cluster.log(NAMESPACE, "words-1-pod", "main", follow=False))
+            list(cluster.log("words-1-pod", "main", follow=False))
         assert failure.value.message.endswith("has no Pod words-1-pod in the namespace daintree")
 
 

@@ -28,8 +28,8 @@ def config(kubernetes: KubernetesServer, tmp_path: Path) -> str:
 
 def recorded(shop: Shop, config: str, name: str) -> list[StageReport]:
     """Record the Workflow of this name."""
-    cluster = open_cluster({"KUBECONFIG": config})
-    recording = recording_of(cluster, NAMESPACE, shop.remote, name)
+    cluster = open_cluster(NAMESPACE, {"KUBECONFIG": config})
+    recording = recording_of(cluster, shop.remote, name)
     return [recording.record(stage) for stage in recording.stages]
 
 

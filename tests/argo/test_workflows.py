@@ -15,7 +15,7 @@ from daintree.argo.workflows import find_workflow, stop, workflows_of
 from daintree.errors import ClusterMissing, UsageError
 from tests.argo.conftest import make_submission, submitted_stage
 from tests.argo.in_cluster import adapter, manifest
-from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
+from tests.services.kubernetes_objects import KubernetesServer
 
 
 @pytest.fixture
@@ -33,9 +33,9 @@ def stand(kubernetes: KubernetesServer, name: str, created: str, **more: Any) ->
 def test_the_newest_of_a_pipeline_is_found(cluster: Cluster, kubernetes: KubernetesServer) -> None:
     for name, created in (("c", "09:00"), ("a", "11:00"), ("b", "10:00")):
         stand(kubernetes, name, created)
-    workflow = find_workflow(cluster, NAMESPACE, "words", pipeline=True)
+    workflow = find_workflow(cluster, "words", pipeline=True)
     assert workflow["metadata"]["name"] == "a"
-    assert find_workflow(cluster, NAMESPACE, "b", pipeline=False)["metadata"]["name"] == "b"
+    assert find_workflow(cluster, "b", pipeline=False)["metadata"]["name"] == "b"
 
 
 def test_one_that_only_submits_a_pipeline_is_not_among_its_workflows(
@@ -45,7 +45,7 @@ def test_one_that_only_submits_a_pipeline_is_not_among_its_workflows(
     label = {names.PIPELINE: "words"}
     metadata = {"name": "submit-words-2", "labels": label, "annotations": label}
     kubernetes.put("Workflow", {"metadata": metadata})
-    [workflow] = workflows_of(cluster, NAMESPACE, "words")
+    [workflow] = workflows_of(cluster, "words")
     assert workflow["metadata"]["name"] == "words-1"
 
 
@@ -55,14 +55,14 @@ def test_pipelines_whose_labels_are_the_same_are_kept_apart(
     made = manifest(make_submission(submitted_stage("count"), pipeline="a b"))
     kubernetes.put("Workflow", made)
     assert names.label_value("a b") == names.label_value("a/b")
-    assert len(workflows_of(cluster, NAMESPACE, "a b")) == 1
-    assert workflows_of(cluster, NAMESPACE, "a/b") == []
+    assert len(workflows_of(cluster, "a b")) == 1
+    assert workflows_of(cluster, "a/b") == []
 
 
 @pytest.mark.parametrize("pipeline", [True, False])
 def test_there_is_none(cluster: Cluster, pipeline: bool) -> None:
     with pytest.raises(ClusterMissing) as failure:
-        find_workflow(cluster, NAMESPACE, "words", pipeline=pipeline)
+        find_workflow(cluster, "words", pipeline=pipeline)
     of = "of words" if pipeline else "words"
     assert failure.value.message == (
         f"there is no Workflow {of} in the namespace daintree of {cluster.address}"
@@ -81,10 +81,10 @@ def test_stopping_leaves_the_rest_of_it_as_it_was(
     cluster: Cluster, kubernetes: KubernetesServer, submission: Submission
 ) -> None:
     made = kubernetes.put("Workflow", {**manifest(submission), "status": {"phase": "Running"}})
-    stop(cluster, NAMESPACE, made)
-    [patched] = cluster.list("Workflow", NAMESPACE)
+    stop(cluster, made)
+    [patched] = cluster.list("Workflow")
     assert patched["spec"] == {**made["spec"], "shutdown": "Stop"}
-    stop(cluster, NAMESPACE, patched)
+    stop(cluster, patched)
     assert sum(line.startswith("PATCH") for line in kubernetes.requests) == 1
 
 
@@ -94,5 +94,5 @@ def test_what_has_ended_cannot_be_stopped(
 ) -> None:
     made = kubernetes.put("Workflow", {**manifest(submission), "status": {"phase": phase}})
     with pytest.raises(UsageError) as failure:
-        stop(cluster, NAMESPACE, made)
+        stop(cluster, made)
     assert failure.value.message.endswith(f"has ended already: {phase}")

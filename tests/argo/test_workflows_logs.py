@@ -14,7 +14,7 @@ from daintree.errors import ClusterMissing, UsageError
 from tests.argo.conftest import make_submission, submitted_stage
 from tests.argo.in_cluster import adapter, manifest, moved, pod_of
 from tests.argo.workflows import Node, exit_handler, pod, retried
-from tests.services.kubernetes_objects import NAMESPACE, KubernetesServer
+from tests.services.kubernetes_objects import KubernetesServer
 
 STAGES = make_submission(
     submitted_stage("Read_All", task="read-all", template="read"),
@@ -57,7 +57,7 @@ def test_lines_of_argo_s_executor_are_left_out(
 ) -> None:
     own = ["time=3 level=high msg=mine", "argo=true", '{"argo":true}', f"> {line}"]
     kubernetes.say(READ, line, *own, line)
-    assert list(stage_log(cluster, NAMESPACE, READ, follow=False)) == own
+    assert list(stage_log(cluster, READ, follow=False)) == own
 
 
 def test_the_latest_attempt_counts_and_the_exit_handler_comes_last() -> None:
@@ -84,10 +84,10 @@ def test_all_stages_at_once(cluster: Cluster, kubernetes: KubernetesServer) -> N
     kubernetes.say(READ, "reading", "read")
     kubernetes.say(COUNT, "counting")
     lines: list[tuple[str, str]] = []
-    read_logs(cluster, NAMESPACE, workflow, "", lambda *line: lines.append(line))
+    read_logs(cluster, workflow, "", lambda *line: lines.append(line))
     assert lines == [("count", "counting"), ("Read_All", "reading"), ("Read_All", "read")]
     lines.clear()
-    read_logs(cluster, NAMESPACE, workflow, "count", lambda *line: lines.append(line))
+    read_logs(cluster, workflow, "count", lambda *line: lines.append(line))
     assert lines == [("count", "counting")]
 
 
@@ -102,7 +102,7 @@ def test_a_secret_that_the_account_may_read_is_masked(
     kubernetes.put("Secret", {"metadata": {"name": "shop"}, "data": {"TOKEN": "b3BlbiBzZXNhbWU="}})
     kubernetes.say(pod_of(workflow, "count(0)", "count"), "with open sesame", "with op", "era")
     lines: list[tuple[str, str]] = []
-    read_logs(cluster, NAMESPACE, workflow, "", lambda *line: lines.append(line))
+    read_logs(cluster, workflow, "", lambda *line: lines.append(line))
     assert [line for _, line in lines] == ["with ***", "with op", "era"]
 
 
@@ -110,7 +110,7 @@ def test_a_stage_that_has_not_begun(cluster: Cluster, kubernetes: KubernetesServ
     workflow = stand(kubernetes, *stage("read-all", "Pending", "read"))
     for name, text in (("Read_All", "Read_All has not begun"), ("", "no stage has begun")):
         with pytest.raises(ClusterMissing) as failure:
-            read_logs(cluster, NAMESPACE, workflow, name, lambda *line: None)
+            read_logs(cluster, workflow, name, lambda *line: None)
         assert failure.value.message == f"{text} in the Workflow {NAME}"
         assert failure.value.hint == "--follow waits for it"
 
@@ -118,7 +118,7 @@ def test_a_stage_that_has_not_begun(cluster: Cluster, kubernetes: KubernetesServ
 def test_pods_that_are_gone(cluster: Cluster, kubernetes: KubernetesServer) -> None:
     workflow = stand(kubernetes, *stage("count", "Succeeded", "count"), phase="Succeeded")
     with pytest.raises(ClusterMissing) as failure:
-        read_logs(cluster, NAMESPACE, workflow, "count", lambda *line: None)
+        read_logs(cluster, workflow, "count", lambda *line: None)
     assert f"the pods of the Workflow {NAME} are gone" in failure.value.message
     assert "doit show" in failure.value.hint
 
@@ -135,7 +135,7 @@ def follow(cluster: Cluster, chosen: str) -> tuple[threading.Thread, list[tuple[
     lines: list[tuple[str, str]] = []
     thread = threading.Thread(
         target=follow_logs,
-        args=(cluster, NAMESPACE, NAME, chosen, lambda *line: lines.append(line)),
+        args=(cluster, NAME, chosen, lambda *line: lines.append(line)),
     )
     thread.start()
     return thread, lines

@@ -34,7 +34,6 @@ class Handing:
     def submit(self) -> Submitted:
         return submit(
             self.cluster,
-            NAMESPACE,
             self.submission,
             lambda attempt: manifest(self.submission, attempt),
             self._prepare,
@@ -185,7 +184,7 @@ class TestFollow:
             if states:
                 kubernetes.put("Workflow", moved(workflow, *nodes, **states.pop(0)))
 
-        workflow = follow(cluster, NAMESPACE, submission.workflow(), see, lambda: None)
+        workflow = follow(cluster, submission.workflow(), see, lambda: None)
         assert seen == ["", "Running", "Running", "Succeeded"]
         assert phase(workflow) == "Succeeded"
 
@@ -200,7 +199,7 @@ class TestFollow:
             assert untaken.wait(30)
             kubernetes.put("Workflow", moved(workflow, phase="Succeeded"))
 
-        follow(cluster, NAMESPACE, submission.workflow(), see, untaken.set, seconds=0)
+        follow(cluster, submission.workflow(), see, untaken.set, seconds=0)
 
     def test_one_that_a_controller_has_taken_is_not_said_to_be_left(
         self, cluster: Cluster, submission: Submission, kubernetes: KubernetesServer
@@ -208,7 +207,7 @@ class TestFollow:
         kubernetes.put("Workflow", moved(manifest(submission), phase="Succeeded"))
         calls: list[None] = []
         follow(
-            *(cluster, NAMESPACE, submission.workflow()),
+            *(cluster, submission.workflow()),
             lambda workflow: None,
             lambda: calls.append(None),
             seconds=3600,
@@ -222,7 +221,6 @@ class TestFollow:
         with pytest.raises(ClusterMissing) as failure:
             follow(
                 cluster,
-                NAMESPACE,
                 submission.workflow(),
                 lambda workflow: kubernetes.remove("Workflow", submission.workflow()),
                 lambda: None,

@@ -66,7 +66,7 @@ _NOBODY = "daintree-doctor"
 
 
 def check_cluster(
-    cluster: Cluster, namespace: str, settings: Settings, store: ObjectAddress | None
+    cluster: Cluster, settings: Settings, store: ObjectAddress | None
 ) -> Iterator[Check]:
     """Each thing in the cluster that Workflows need; none after a cluster that does not answer.
 
@@ -74,9 +74,9 @@ def check_cluster(
     """
 
     def check(name: str, ask: Any, *arguments: Any) -> Check:
-        return checked(name, lambda: str(ask(cluster, namespace, *arguments)), ClusterForbidden)
+        return checked(name, lambda: str(ask(cluster, *arguments)), ClusterForbidden)
 
-    reached = checked("cluster", lambda: _reached(cluster, namespace))
+    reached = checked("cluster", lambda: _reached(cluster))
     yield reached
     if reached.state != OK:
         return
@@ -98,20 +98,20 @@ def check_cluster(
     yield check("your rights", _own_rights)
 
 
-def _reached(cluster: Cluster, namespace: str) -> str:
-    cluster.allows(namespace, "get", ARGO, "workflows")
+def _reached(cluster: Cluster) -> str:
+    cluster.allows("get", ARGO, "workflows")
     return cluster.address
 
 
-def _argo(cluster: Cluster, namespace: str) -> str:
+def _argo(cluster: Cluster) -> str:
     for kind in KINDS:
-        cluster.find(kind, namespace, _NOBODY)
+        cluster.find(kind, _NOBODY)
     return f"{', '.join(KINDS)} are known"
 
 
-def _namespace(cluster: Cluster, namespace: str) -> str:
-    _object(cluster, "Namespace", "", namespace)
-    return namespace
+def _namespace(cluster: Cluster) -> str:
+    _object(cluster, "Namespace", cluster.namespace)
+    return cluster.namespace
 
 
 # The namespaces in which a controller is looked for, beside that of the Workflows.
@@ -119,9 +119,9 @@ _ARGO_NAMESPACES = ("argo", "argo-workflows")
 _CONTROLLER, _CONFIGURATION = "workflow-controller", "workflow-controller-configmap"
 
 
-def _controller(cluster: Cluster, namespace: str) -> str:
+def _controller(cluster: Cluster) -> str:
     """The controller's Deployment, else a Workflow that it has taken."""
-    deployment = _of_argo(cluster, namespace, "Deployment", _CONTROLLER)
+    deployment = _of_argo(cluster, "Deployment", _CONTROLLER)
     if deployment is not None:
         place = (
             f"the Deployment {_CONTROLLER} in the namespace {deployment['metadata']['namespace']}"
@@ -132,7 +132,7 @@ def _controller(cluster: Cluster, namespace: str) -> str:
             f"no controller runs: {place} has no pod available",
             hint="Workflows wait until it runs; whoever runs the cluster can start it",
         )
-    workflows = cluster.list("Workflow", namespace)
+    workflows = cluster.list("Workflow")
     if workflows:
         # One that was taken long ago says nothing of a controller that is gone since.
         newest = max(workflows, key=lambda one: str(one["metadata"].get("creationTimestamp", "")))
@@ -149,11 +149,11 @@ def _controller(cluster: Cluster, namespace: str) -> str:
     )
 
 
-def _of_argo(cluster: Cluster, namespace: str, kind: str, name: str) -> Object | None:
+def _of_argo(cluster: Cluster, kind: str, name: str) -> Object | None:
     """An object of Argo's own; None where this account sees none."""
-    for place in (*_ARGO_NAMESPACES, namespace):
+    for namespace in (*_ARGO_NAMESPACES, cluster.namespace):
         try:
-            item = cluster.find(kind, place, name)
+            item = cluster.within(namespace).find(kind, name)
         except (ClusterForbidden, ClusterMissing):
             continue
         if item is not None:
@@ -167,16 +167,16 @@ _RESTRICTED = (
 )
 
 
-def _pod_security(cluster: Cluster, namespace: str) -> str:
+def _pod_security(cluster: Cluster) -> str:
     """The level that the namespace enforces; `restricted` refuses Argo's own containers unless its controller is set up."""
-    metadata = (cluster.find("Namespace", "", namespace) or {}).get("metadata") or {}
+    metadata = (cluster.find("Namespace", cluster.namespace) or {}).get("metadata") or {}
     labels = metadata.get("labels") or {}
     level = str(labels.get("pod-security.kubernetes.io/enforce", "privileged"))
     if level != "restricted":
         return level
     hint = f"the ConfigMap {_CONFIGURATION} beside the controller needs {_RESTRICTED}"
     refused = "the namespace enforces restricted, which refuses Argo's init and wait containers"
-    settings = _of_argo(cluster, namespace, "ConfigMap", _CONFIGURATION)
+    settings = _of_argo(cluster, "ConfigMap", _CONFIGURATION)
     if settings is None:
         raise ClusterForbidden(
             f"{refused} unless its controller is set up; this account does not see that", hint=hint
@@ -205,21 +205,21 @@ def _executor_security(settings: Object) -> Mapping[str, Any]:
         return {}
 
 
-def _account(cluster: Cluster, namespace: str, account: str, rights: frozenset[Right]) -> str:
-    _object(cluster, "ServiceAccount", namespace, account)
-    missing = lacking(_object(cluster, "Role", namespace, account), rights)
+def _account(cluster: Cluster, account: str, rights: frozenset[Right]) -> str:
+    _object(cluster, "ServiceAccount", account)
+    missing = lacking(_object(cluster, "Role", account), rights)
     if missing:
         raise ClusterMissing(f"the Role {account} lacks: {_words(missing)}", hint=APPLY)
-    binding = _object(cluster, "RoleBinding", namespace, account)
+    binding = _object(cluster, "RoleBinding", account)
     subjects = [
-        (one.get("kind"), one.get("name"), one.get("namespace", namespace))
+        (one.get("kind"), one.get("name"), one.get("namespace", cluster.namespace))
         for one in binding.get("subjects") or ()
     ]
     role = binding.get("roleRef") or {}
     if (role.get("kind"), role.get("name")) != ("Role", account) or (
         "ServiceAccount",
         account,
-        namespace,
+        cluster.namespace,
     ) not in subjects:
         raise ClusterMissing(
             f"the RoleBinding {account} does not give the account its Role", hint=APPLY
@@ -227,8 +227,8 @@ def _account(cluster: Cluster, namespace: str, account: str, rights: frozenset[R
     return f"has its {len(rights)} rights"
 
 
-def _repository(cluster: Cluster, namespace: str, store: ObjectAddress | None) -> str:
-    s3 = _s3_of(_object(cluster, "ConfigMap", namespace, names.REPOSITORIES))
+def _repository(cluster: Cluster, store: ObjectAddress | None) -> str:
+    s3 = _s3_of(_object(cluster, "ConfigMap", names.REPOSITORIES))
     wanted: dict[str, Any] = {
         **({"bucket": store.bucket} if store else {}),
         "accessKeySecret": {"name": names.STORE_SECRET, "key": names.ACCESS_KEY},
@@ -263,8 +263,8 @@ def _s3_of(configuration: Object) -> Mapping[str, Any]:
     return s3
 
 
-def _secret(cluster: Cluster, namespace: str, name: str, keys: tuple[str, ...]) -> str:
-    given = _object(cluster, "Secret", namespace, name).get("data") or {}
+def _secret(cluster: Cluster, name: str, keys: tuple[str, ...]) -> str:
+    given = _object(cluster, "Secret", name).get("data") or {}
     empty = [key for key in keys if not given.get(key)]
     if empty:
         raise ClusterMissing(
@@ -285,18 +285,18 @@ def _variables(settings: Settings) -> tuple[str, ...]:
     return tuple(sorted(named))
 
 
-def _own_rights(cluster: Cluster, namespace: str) -> str:
-    missing = [right for right in sorted(SUBMITTING) if not cluster.allows(namespace, *right)]
+def _own_rights(cluster: Cluster) -> str:
+    missing = [right for right in sorted(SUBMITTING) if not cluster.allows(*right)]
     if missing:
         raise DaintreeError(
             f"this account may not: {_words(missing)}",
             hint=f"whoever runs the cluster can bind the Role {names.SUBMITTER_ACCOUNT} to it",
         )
-    return f"this account may submit to {namespace}"
+    return f"this account may submit to {cluster.namespace}"
 
 
-def _object(cluster: Cluster, kind: str, namespace: str, name: str) -> Object:
-    item = cluster.find(kind, namespace, name)
+def _object(cluster: Cluster, kind: str, name: str) -> Object:
+    item = cluster.find(kind, name)
     if item is None:
         raise ClusterMissing(f"there is no {kind} {name}", hint=APPLY)
     return item

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib.util
 import json
 import os
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -52,14 +53,6 @@ class Kind(msgspec.Struct, frozen=True):
         """Its name as rules of roles have it, for people: `workflows.argoproj.io`."""
         return f"{self.plural}.{self.api.partition('/')[0]}" if "/" in self.api else self.plural
 
-    def path(self, namespace: str, name: str = "", **query: str) -> str:
-        """The path of the kind's objects, or of one; `NAME/log` is what an object has below it."""
-        parts = [*(["namespaces", namespace] if self.namespaced else []), self.plural]
-        path = "/".join(quote(part, safe="/") for part in (*parts, name) if part)
-        options = urlencode({key: value for key, value in query.items() if value})
-        root = "apis" if "/" in self.api else "api"
-        return f"/{root}/{self.api}/{path}" + (f"?{options}" if options else "")
-
 
 _ARGO, _ROLES = f"{ARGO}/v1alpha1", "rbac.authorization.k8s.io/v1"
 KINDS = {
@@ -68,9 +61,6 @@ KINDS = {
         Kind("Workflow", _ARGO, "workflows"),
         Kind("CronWorkflow", _ARGO, "cronworkflows"),
         Kind("WorkflowTemplate", _ARGO, "workflowtemplates"),
-        Kind("WorkflowEventBinding", _ARGO, "workfloweventbindings"),
-        Kind("EventSource", _ARGO, "eventsources"),
-        Kind("Sensor", _ARGO, "sensors"),
         Kind("ServiceAccount", "v1", "serviceaccounts"),
         Kind("ConfigMap", "v1", "configmaps"),
         Kind("Secret", "v1", "secrets"),
@@ -87,13 +77,15 @@ KINDS = {
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A request to the cluster at `address`, in words: `verb` is such as create."""
+    """A request to the cluster at `address`: `verb` is such as create, `below` the part of the object such as its log."""
 
     address: str
     verb: str
     kind: Kind
     namespace: str
-    name: str = ""
+    name: str
+    below: str
+    query: Mapping[str, str]
 
     @property
     def subject(self) -> str:
@@ -101,70 +93,84 @@ class Request(msgspec.Struct, frozen=True):
         named = f"the {self.kind.name} {self.name}" if self.name else f"{self.kind.name}s"
         return f"{named} in the namespace {self.namespace}" if self.kind.namespaced else named
 
+    @property
+    def method(self) -> str:
+        """The method of HTTP."""
+        return {"create": "POST", "patch": "PATCH"}.get(self.verb, "GET")
+
+    @property
+    def url(self) -> str:
+        """The URL of the object to get and patch it; else that of all of its kind."""
+        kind = self.kind
+        parts = [self.address, "apis" if "/" in kind.api else "api", kind.api]
+        parts += ["namespaces", self.namespace] if kind.namespaced else []
+        parts += [kind.plural, *((self.name, self.below) if self.verb in ("get", "patch") else ())]
+        query = f"?{urlencode(self.query)}" if self.query else ""
+        return "/".join(filter(None, parts)) + query
+
 
 class Cluster:
-    """A Kubernetes cluster. `kind` is such as Workflow, CronWorkflow, ServiceAccount or Secret.
+    """A namespace of a Kubernetes cluster. `kind` is such as Workflow, CronWorkflow, ServiceAccount or Secret.
 
     Every method raises ClusterError when the API cannot be reached or fails, ClusterForbidden when it refuses the
     account, ClusterMissing when it does not know the kind or the namespace.
     """
 
-    def __init__(self, configuration: Any, wait: Callable[[float], None] = time.sleep) -> None:
-        """`configuration` is the official client's; `wait` waits so many seconds."""
+    def __init__(
+        self, configuration: Any, namespace: str, wait: Callable[[float], None] = time.sleep
+    ) -> None:
+        """`configuration` is the official client's, with the `address` of the API; `wait` waits so many seconds."""
         from kubernetes.client.rest import RESTClientObject
 
+        self.address, self.namespace = str(configuration.host), namespace
         self._configuration = configuration
         # The client's own methods read a body whole, and differ between its versions; its pool has its TLS and proxies.
         self._pool = RESTClientObject(configuration).pool_manager
         self._wait = wait
 
-    @property
-    def address(self) -> str:
-        """Address of its API."""
-        return str(self._configuration.host)
+    def within(self, namespace: str) -> Cluster:
+        """Another namespace of the same cluster."""
+        other = copy.copy(self)
+        other.namespace = namespace
+        return other
 
-    def create(self, kind: str, namespace: str, manifest: Object) -> Object:
+    def create(self, kind: str, manifest: Object) -> Object:
         """Make an object; the object as the cluster has it. Raises ClusterConflict when there is one of that name."""
-        request = self._request("create", kind, namespace, manifest["metadata"]["name"])
-        return self._send("POST", request, request.kind.path(namespace), manifest)
+        return self._send(self._request("create", kind, manifest["metadata"]["name"]), manifest)
 
-    def find(self, kind: str, namespace: str, name: str) -> Object | None:
+    def find(self, kind: str, name: str) -> Object | None:
         """The object of that name; None where there is none."""
-        request = self._request("get", kind, namespace, name)
-        with self._response("GET", request.kind.path(namespace, name), request) as response:
+        request = self._request("get", kind, name)
+        with self._response(request) as response:
             body = response.read()
             # Another 404 says that the kind or the namespace is not there.
-            if response.status == 404 and name and _details(_parsed(body)).get("name") == name:
+            if response.status == 404 and _details(_parsed(body)).get("name") == name:
                 return None
             return _content(response.status, body, request)
 
-    def list(self, kind: str, namespace: str, *, labels: str = "") -> list[Object]:
+    def list(self, kind: str, *, labels: str = "") -> list[Object]:
         """The objects of a kind that have these labels (`a=b,c=d`), sorted by name."""
-        request = self._request("list", kind, namespace)
-        path = request.kind.path(namespace, labelSelector=labels)
-        items = self._send("GET", request, path).get("items") or []
+        items = self._send(self._request("list", kind, labelSelector=labels)).get("items") or []
         return sorted(items, key=lambda item: str(item["metadata"]["name"]))
 
-    def merge(self, kind: str, namespace: str, name: str, change: Object) -> Object:
+    def merge(self, kind: str, name: str, change: Object) -> Object:
         """Change an object by a JSON merge patch. Raises ClusterMissing where there is none."""
-        request = self._request("patch", kind, namespace, name)
-        return self._send("PATCH", request, request.kind.path(namespace, name), change)
+        return self._send(self._request("patch", kind, name), change)
 
-    def watch(self, kind: str, namespace: str, name: str) -> Iterator[Object]:
+    def watch(self, kind: str, name: str) -> Iterator[Object]:
         """The object as it is now, then each time it has changed, until it is gone.
 
         A connection that breaks, or a version that is too old, is taken up again. Raises the error that broke the watch when
         that cannot be done within PAUSES.
         """
-        request = self._request("watch", kind, namespace, name)
-        item = self.find(kind, namespace, name)
+        item = self.find(kind, name)
         failures = 0
         while item is not None:
             yield item
             version = _version(item)
             while version:
                 try:
-                    for event, changed in self._events(request, version):
+                    for event, changed in self._events(kind, name, version):
                         version, failures = _version(changed), 0
                         if event == "DELETED":
                             return
@@ -178,20 +184,19 @@ class Cluster:
                     self._wait(PAUSES[failures])
                     failures += 1
                     version = "" if isinstance(error, _TooOld) else version
-            item = self.find(kind, namespace, name)
+            item = self.find(kind, name)
 
-    def log(self, namespace: str, pod: str, container: str, *, follow: bool) -> Iterator[str]:
+    def log(self, pod: str, container: str, *, follow: bool) -> Iterator[str]:
         """The lines of a container's log, and, to `follow`, those it writes until it ends.
 
         A container that has not begun has none, and to `follow` it is to wait for its beginning. Raises ClusterError for one
         that will not begin.
         """
-        request = self._request("get", "Pod", namespace, pod)
-        options = {"container": container, "follow": "true" if follow else ""}
-        path = request.kind.path(namespace, f"{pod}/log", **options)
+        following = "true" if follow else "false"
+        request = self._request("get", "Pod", pod, "log", container=container, follow=following)
         seconds = None if follow else READ_SECONDS
         while True:
-            with self._response("GET", path, request, seconds=seconds) as response:
+            with self._response(request, seconds=seconds) as response:
                 if response.status == 200:
                     for line in _lines(response):
                         yield line.decode("utf-8", "replace")
@@ -204,39 +209,36 @@ class Cluster:
                 return
             self._wait(PAUSES[2])
 
-    def allows(self, namespace: str, verb: str, group: str, resource: str) -> bool:
+    def allows(self, verb: str, group: str, resource: str) -> bool:
         """True when this account has that right; `resource` may name a subresource: pods/log."""
         plural, _, below = resource.partition("/")
-        right = {"namespace": namespace, "verb": verb, "group": group, "resource": plural}
-        request = self._request("create", "SelfSubjectAccessReview", namespace)
+        right = {"namespace": self.namespace, "verb": verb, "group": group, "resource": plural}
+        request = self._request("create", "SelfSubjectAccessReview")
         review = {
             "apiVersion": request.kind.api,
             "kind": request.kind.name,
-            "spec": {"resourceAttributes": {**right, **({"subresource": below} if below else {})}},
+            "spec": {"resourceAttributes": {**right, "subresource": below}},
         }
-        answer = self._send("POST", request, request.kind.path(""), review)
-        return bool(answer.get("status", {}).get("allowed"))
+        return bool(self._send(request, review).get("status", {}).get("allowed"))
 
-    def _request(self, verb: str, kind: str, namespace: str, name: str = "") -> Request:
-        for text in filter(None, (namespace, name)):
-            if not _NAME.fullmatch(text):
+    def _request(
+        self, verb: str, kind: str, name: str | None = None, below: str = "", **query: str
+    ) -> Request:
+        for text in (self.namespace, name):
+            if text is not None and not _NAME.fullmatch(text):
                 raise ClusterMissing(
                     f"nothing in a cluster is called {text!r}",
                     hint="names there are of small letters, digits, `-` and `.`",
                 )
-        return Request(self.address, verb, KINDS[kind], namespace, name)
+        return Request(self.address, verb, KINDS[kind], self.namespace, name or "", below, query)
 
-    def _send(
-        self, method: str, request: Request, path: str, content: Object | None = None
-    ) -> dict[str, Any]:
-        with self._response(method, path, request, content) as response:
+    def _send(self, request: Request, content: Object | None = None) -> dict[str, Any]:
+        with self._response(request, content) as response:
             return _content(response.status, response.read(), request)
 
     @contextlib.contextmanager
     def _response(
         self,
-        method: str,
-        path: str,
         request: Request,
         content: Object | None = None,
         *,
@@ -249,24 +251,21 @@ class Cluster:
         from urllib3 import Timeout
         from urllib3.exceptions import HTTPError
 
-        response = None
         try:
             response = self._pool.request(
-                method,
-                self.address + path,
+                request.method,
+                request.url,
                 body=None if content is None else json.dumps(content).encode(),
-                headers=self._headers(method),
+                headers=self._headers(request.method),
                 timeout=Timeout(connect=CONNECT_SECONDS, read=seconds),
                 retries=False,
                 preload_content=False,
             )
-            yield response
-            response.release_conn()
+            with contextlib.closing(response):
+                yield response
+                response.release_conn()
         except HTTPError as error:
             raise _unreachable(error, request) from None
-        finally:
-            if response is not None:
-                response.close()
 
     def _headers(self, method: str) -> dict[str, str]:
         patch = "merge-patch+" if method == "PATCH" else ""
@@ -277,17 +276,19 @@ class Cluster:
             headers[setting["key"]] = setting["value"]
         return headers
 
-    def _events(self, request: Request, version: str) -> Iterator[tuple[str, Any]]:
+    def _events(self, kind: str, name: str, version: str) -> Iterator[tuple[str, Any]]:
         """Changes of an object from that version on, as (type, object), until the server ends it."""
-        path = request.kind.path(
-            request.namespace,
+        request = self._request(
+            "watch",
+            kind,
+            name,
             watch="true",
-            fieldSelector=f"metadata.name={request.name}",
+            fieldSelector=f"metadata.name={name}",
             resourceVersion=version,
             allowWatchBookmarks="true",
             timeoutSeconds=str(WATCH_SECONDS),
         )
-        with self._response("GET", path, request, seconds=WATCH_SECONDS + READ_SECONDS) as stream:
+        with self._response(request, seconds=WATCH_SECONDS + READ_SECONDS) as stream:
             if stream.status != 200:
                 raise _refusal(stream.status, stream.read(), request)
             for line in _lines(stream):
@@ -327,9 +328,11 @@ def require_client() -> None:
 
 
 def open_cluster(
-    environ: Mapping[str, str] | None = None, wait: Callable[[float], None] = time.sleep
+    namespace: str,
+    environ: Mapping[str, str] | None = None,
+    wait: Callable[[float], None] = time.sleep,
 ) -> Cluster:
-    """The cluster of the kubeconfig's current context, or of the pod that this is; no request is made yet.
+    """The namespace of the cluster of the kubeconfig's current context, or of the pod that this is; no request is made yet.
 
     Raises ClusterError where there is neither, and for a kubeconfig that cannot be used; UsageError where the client is missing.
     """
@@ -342,7 +345,7 @@ def open_cluster(
             f"no Kubernetes cluster is configured: there is no {' and no '.join(files)}, and this is no pod of one",
             hint="get a kubeconfig from whoever runs the cluster, and name it in KUBECONFIG",
         )
-    return Cluster(_configuration(os.pathsep.join(present)), wait)
+    return Cluster(_configuration(os.pathsep.join(present)), namespace, wait)
 
 
 def _configuration(files: str) -> Any:
@@ -447,9 +450,8 @@ def _missing(details: Object, request: Request) -> ClusterError:
             + (f" in the namespace {request.namespace}" if kind.namespaced else "")
         )
     if kind.api == _ARGO:
-        product = "Events" if kind.name in ("EventSource", "Sensor") else "Workflows"
         return ClusterMissing(
-            f"Argo {product} is not installed in {cluster}: it knows no {kind.resource}",
+            f"Argo Workflows is not installed in {cluster}: it knows no {kind.resource}",
             hint=f"is it the right cluster? deploy/argo/README.md says what it needs; {CHECK}",
         )
     return _no_api(request)

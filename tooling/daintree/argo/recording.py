@@ -328,13 +328,13 @@ def _as_measured(manifest: RunManifest, earlier: RunManifest) -> RunManifest:
 MOST_LOG_BYTES = 16 << 20
 
 
-def recording_of(cluster: Cluster, namespace: str, remote: RemoteRuns, name: str) -> Recording:
+def recording_of(cluster: Cluster, remote: RemoteRuns, name: str) -> Recording:
     """Recorder of the stages of the Workflow of this name; done twice, it does nothing twice.
 
     Raises UsageError while the Workflow's stages run, and for one that was not submitted from here; ClusterError and StoreError as
     asking for it and for its submission do.
     """
-    workflow = find_workflow(cluster, namespace, name, pipeline=False)
+    workflow = find_workflow(cluster, name, pipeline=False)
     status = workflow_status.read_status(workflow)
     if not status.settled:
         raise UsageError(
@@ -343,20 +343,20 @@ def recording_of(cluster: Cluster, namespace: str, remote: RemoteRuns, name: str
         )
     submission = submission_of(workflow, remote)
     remote.bucket.prove()
-    secrets = secret_values(cluster, namespace, workflow)
+    secrets = secret_values(cluster, workflow)
     return Recording(
         *(workflow, status, submission, remote),
-        log=lambda pod: None if secrets is None else _log(cluster, namespace, pod, secrets),
-        times=lambda pod: container_times(cluster, namespace, pod),
+        log=lambda pod: None if secrets is None else _log(cluster, pod, secrets),
+        times=lambda pod: container_times(cluster, pod),
     )
 
 
-def _log(cluster: Cluster, namespace: str, pod: str, secrets: Iterable[str]) -> bytes | None:
+def _log(cluster: Cluster, pod: str, secrets: Iterable[str]) -> bytes | None:
     """Log of a pod, without `secrets`; None where it is gone or this account may not read it."""
     lines: deque[bytes] = deque()
     size = 0
     try:
-        for line in stage_log(cluster, namespace, pod, follow=False, secrets=secrets):
+        for line in stage_log(cluster, pod, follow=False, secrets=secrets):
             lines.append(f"{line}\n".encode("utf-8", "replace"))
             size += len(lines[-1])
             while size > MOST_LOG_BYTES and len(lines) > 1:

@@ -60,7 +60,6 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True):
 
 def submit(
     cluster: Cluster,
-    namespace: str,
     submission: Submission,
     make_manifest: Callable[[int], Object],
     prepare: Callable[[], None],
@@ -74,18 +73,18 @@ def submit(
     """
     attempt, conflicts = 1, 0
     while True:
-        existing = cluster.find(KIND, namespace, submission.workflow(attempt))
+        existing = cluster.find(KIND, submission.workflow(attempt))
         # It will compute no more than it has, and lacks something.
         if existing is not None and (phase(existing) in FAILURES or is_stopped(existing)):
             attempt += 1
             continue
         if existing is not None:
-            name = _name(existing, submission, namespace)
+            name = _name(cluster, existing, submission)
             return Submitted(name=name, attached=True, attempt=attempt, phase=phase(existing))
-        _check_variables(cluster, namespace, submission)
+        _check_variables(cluster, submission)
         prepare()
         try:
-            made = cluster.create(KIND, namespace, make_manifest(attempt))
+            made = cluster.create(KIND, make_manifest(attempt))
         except ClusterConflict:
             # Somebody else has submitted the same plan in between.
             conflicts += 1
@@ -95,19 +94,19 @@ def submit(
         return Submitted(name=made["metadata"]["name"], attached=False, attempt=attempt)
 
 
-def _check_variables(cluster: Cluster, namespace: str, submission: Submission) -> None:
+def _check_variables(cluster: Cluster, submission: Submission) -> None:
     """Check that the Secret has what stages need, where this account may read it: a pod would wait for that without end."""
     variables = {name for stage in submission.stages for name in stage.env}
     if not variables:
         return
     try:
-        secret = cluster.find("Secret", namespace, submission.secret)
+        secret = cluster.find("Secret", submission.secret)
     except ClusterForbidden:
         return
     present = {key for key, value in ((secret or {}).get("data") or {}).items() if value}
     missing = ", ".join(sorted(variables - present))
     if missing:
-        place = f"the Secret {submission.secret} of the namespace {namespace}"
+        place = f"the Secret {submission.secret} of the namespace {cluster.namespace}"
         lack = f"{place} has no value for" if secret else f"{place} is not there; it has to hold"
         raise ClusterMissing(
             f"{lack} {missing}, which stages get", hint="whoever runs the cluster can put it there"
@@ -116,7 +115,6 @@ def _check_variables(cluster: Cluster, namespace: str, submission: Submission) -
 
 def follow(
     cluster: Cluster,
-    namespace: str,
     name: str,
     seen: Callable[[Object], None],
     untaken: Callable[[], None],
@@ -131,7 +129,7 @@ def follow(
     timer.daemon = True
     timer.start()
     try:
-        for workflow in cluster.watch(KIND, namespace, name):
+        for workflow in cluster.watch(KIND, name):
             if phase(workflow):
                 timer.cancel()
             seen(workflow)
@@ -140,56 +138,56 @@ def follow(
     finally:
         timer.cancel()
     raise ClusterMissing(
-        f"the Workflow {name} in the namespace {namespace} is gone: somebody has deleted it, or its time was over",
+        f"the Workflow {name} in the namespace {cluster.namespace} is gone: somebody has deleted it, or its time was over",
         hint="doit plan shows what of it was recorded",
     )
 
 
-def _name(workflow: Object, submission: Submission, namespace: str) -> str:
+def _name(cluster: Cluster, workflow: Object, submission: Submission) -> str:
     name = str(workflow["metadata"]["name"])
     if annotation(workflow, names.SUBMISSION) != submission.digest:
         raise ClusterConflict(
-            f"the Workflow {name} in the namespace {namespace} does not say that it computes this plan",
+            f"the Workflow {name} in the namespace {cluster.namespace} does not say that it computes this plan",
             hint="who made it by hand? Give it another name, or delete it",
         )
     return name
 
 
-def find_workflow(cluster: Cluster, namespace: str, name: str, *, pipeline: bool) -> Object:
+def find_workflow(cluster: Cluster, name: str, *, pipeline: bool) -> Object:
     """The Workflow of this name, or the newest of the `pipeline` of this name.
 
     Raises ClusterMissing where there is none, ClusterError as asking does.
     """
     if not pipeline:
-        existing = cluster.find(KIND, namespace, name)
+        existing = cluster.find(KIND, name)
         if existing is None:
             raise ClusterMissing(
-                f"there is no Workflow {name} in the namespace {namespace} of {cluster.address}",
+                f"there is no Workflow {name} in the namespace {cluster.namespace} of {cluster.address}",
                 hint="a Workflow is kept for some days; --namespace looks in another namespace",
             )
         return existing
-    workflows = workflows_of(cluster, namespace, name)
+    workflows = workflows_of(cluster, name)
     if not workflows:
         raise ClusterMissing(
-            f"there is no Workflow of {name} in the namespace {namespace} of {cluster.address}",
+            f"there is no Workflow of {name} in the namespace {cluster.namespace} of {cluster.address}",
             hint=f"doit submit {name} makes one; --namespace looks in another namespace",
         )
     return workflows[-1]
 
 
-def workflows_of(cluster: Cluster, namespace: str, pipeline: str) -> list[Object]:
+def workflows_of(cluster: Cluster, pipeline: str) -> list[Object]:
     """The Workflows that compute a pipeline, oldest first; those that only submit one are not among them."""
     label = f"{names.PIPELINE}={names.label_value(pipeline)}"
     existing = [
         workflow
-        for workflow in cluster.list(KIND, namespace, labels=label)
+        for workflow in cluster.list(KIND, labels=label)
         if annotation(workflow, names.PIPELINE) == pipeline
         and annotation(workflow, names.SUBMISSION)
     ]
     return sorted(existing, key=lambda one: str(one["metadata"].get("creationTimestamp", "")))
 
 
-def stop(cluster: Cluster, namespace: str, workflow: Object) -> None:
+def stop(cluster: Cluster, workflow: Object) -> None:
     """End a Workflow as Argo's *stop* does: its pods end, and its exit handler records what has succeeded.
 
     Raises UsageError for one that has ended.
@@ -201,7 +199,7 @@ def stop(cluster: Cluster, namespace: str, workflow: Object) -> None:
             hint="only one that runs can be stopped",
         )
     if not is_stopped(workflow):
-        cluster.merge(KIND, namespace, name, {"spec": {"shutdown": "Stop"}})
+        cluster.merge(KIND, name, {"spec": {"shutdown": "Stop"}})
 
 
 # Argo's own name for the container that does a pod's work.
@@ -217,10 +215,10 @@ _EXECUTOR_LINE = re.compile(
 Times: TypeAlias = tuple[datetime, datetime]
 
 
-def container_times(cluster: Cluster, namespace: str, pod: str) -> Times | None:
+def container_times(cluster: Cluster, pod: str) -> Times | None:
     """When a pod's container began and ended; None where the pod is gone or this account may not read it."""
     try:
-        status = (cluster.find("Pod", namespace, pod) or {}).get("status") or {}
+        status = (cluster.find("Pod", pod) or {}).get("status") or {}
     except ClusterError:
         return None
     for one in status.get("containerStatuses") or ():
@@ -232,17 +230,17 @@ def container_times(cluster: Cluster, namespace: str, pod: str) -> Times | None:
 
 
 def stage_log(
-    cluster: Cluster, namespace: str, pod: str, *, follow: bool, secrets: Iterable[str] = ()
+    cluster: Cluster, pod: str, *, follow: bool, secrets: Iterable[str] = ()
 ) -> Iterator[str]:
     """The lines of a stage's container, without `secrets` and those of Argo's executor. Raises ClusterError as asking does."""
     lines = Lines(secrets=secrets)
-    for line in cluster.log(namespace, pod, CONTAINER, follow=follow):
+    for line in cluster.log(pod, CONTAINER, follow=follow):
         if not _EXECUTOR_LINE.fullmatch(line):
             yield from lines.feed(f"{line}\n".encode())
     yield from lines.finish()
 
 
-def secret_values(cluster: Cluster, namespace: str, workflow: Object) -> list[str] | None:
+def secret_values(cluster: Cluster, workflow: Object) -> list[str] | None:
     """The values that a Workflow's stages get from Secrets, for its logs to be without them; None where this account cannot have them.
 
     The pod that records has them as variables.
@@ -260,7 +258,7 @@ def secret_values(cluster: Cluster, namespace: str, workflow: Object) -> list[st
                 continue
             value = os.environ.get(f"{names.MASKED}{key}")
             if value is None:
-                content = (cluster.find("Secret", namespace, name) or {}).get("data") or {}
+                content = (cluster.find("Secret", name) or {}).get("data") or {}
                 value = b64decode(content.get(key) or "").decode("utf-8", "surrogateescape")
             values.append(value)
     except ClusterForbidden:
@@ -302,7 +300,7 @@ def check_stage(workflow: Object, stage: str) -> None:
 
 
 def read_logs(
-    cluster: Cluster, namespace: str, workflow: Object, stage: str, show: Callable[[str, str], None]
+    cluster: Cluster, workflow: Object, stage: str, show: Callable[[str, str], None]
 ) -> None:
     """Give `show` each line that the stage has said, all stages for "", by stage and line.
 
@@ -314,10 +312,10 @@ def read_logs(
         raise ClusterMissing(
             f"{begun} in the Workflow {workflow['metadata']['name']}", hint="--follow waits for it"
         )
-    gone, secrets = 0, secret_values(cluster, namespace, workflow) or ()
+    gone, secrets = 0, secret_values(cluster, workflow) or ()
     for pod in chosen:
         try:
-            for line in stage_log(cluster, namespace, pod.pod, follow=False, secrets=secrets):
+            for line in stage_log(cluster, pod.pod, follow=False, secrets=secrets):
                 show(pod.stage, line)
         except ClusterMissing:
             gone += 1
@@ -328,9 +326,7 @@ def read_logs(
         )
 
 
-def follow_logs(
-    cluster: Cluster, namespace: str, name: str, stage: str, show: Callable[[str, str], None]
-) -> None:
+def follow_logs(cluster: Cluster, name: str, stage: str, show: Callable[[str, str], None]) -> None:
     """Give `show` what the stage says as it says it, all stages for "", until the Workflow has ended or the stage's pod has.
 
     `show` is called from several threads. Raises ClusterError as asking does.
@@ -340,15 +336,15 @@ def follow_logs(
 
     def follow(pod: StagePod, secrets: Iterable[str]) -> None:
         try:
-            for line in stage_log(cluster, namespace, pod.pod, follow=True, secrets=secrets):
+            for line in stage_log(cluster, pod.pod, follow=True, secrets=secrets):
                 show(pod.stage, line)
         except DaintreeError as error:
             failures.append(error)
 
-    for workflow in cluster.watch(KIND, namespace, name):
+    for workflow in cluster.watch(KIND, name):
         for pod in _chosen(workflow, stage):
             if pod.pod not in followers:
-                secrets = secret_values(cluster, namespace, workflow) or ()
+                secrets = secret_values(cluster, workflow) or ()
                 followers[pod.pod] = threading.Thread(
                     target=follow, args=[pod, secrets], daemon=True
                 )

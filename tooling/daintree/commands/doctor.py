@@ -404,11 +404,11 @@ def _cluster(settings: Settings, namespace: str) -> Iterator[Check]:
     if settings.store.startswith(SCHEME):
         yield checked("argo_endpoint", reachable)
     try:
-        cluster = open_cluster()
+        cluster = open_cluster(namespace)
     except DaintreeError as error:
         yield Check("cluster", "missing", error.message, error.hint)
         return
-    yield from check_cluster(cluster, namespace, settings, next(iter(stores), None))
+    yield from check_cluster(cluster, settings, next(iter(stores), None))
 
 
 def _table(checks: list[Check]) -> list[str]:

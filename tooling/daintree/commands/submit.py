@@ -36,20 +36,18 @@ if TYPE_CHECKING:
 class _ClusterCommand(DaintreeCommand):
     """Commands that ask the cluster."""
 
-    def _cluster(self) -> Cluster:
+    def _cluster(self, namespace: str) -> Cluster:
+        """The cluster at this namespace, "" for that of the settings."""
         from daintree.argo.cluster import open_cluster
 
-        return open_cluster()
+        return open_cluster(namespace or self.settings.argo_namespace)
 
-    def _namespace(self, typed: str) -> str:
-        return typed or self.settings.argo_namespace
-
-    def _workflow(self, cluster: Cluster, namespace: str, name: str) -> Object:
+    def _workflow(self, cluster: Cluster, name: str) -> Object:
         """The Workflow of this name, or the newest of the pipeline of this name."""
         from daintree.argo.workflows import find_workflow
 
         pipeline = name in pipeline_files(self.root)
-        return find_workflow(cluster, namespace, name, pipeline=pipeline)
+        return find_workflow(cluster, name, pipeline=pipeline)
 
 
 class Submit(_ClusterCommand):
@@ -74,31 +72,30 @@ class Submit(_ClusterCommand):
     names = (1, 1)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
-        cluster, namespace = self._cluster(), self._namespace(options["namespace"])
+        cluster = self._cluster(options["namespace"])
         planned = planned_submission(self.settings, request_of(names[0], options))
         say(submission_summary(planned))
         submitted = None
         if planned.submission.stages:
-            submitted = self._submit(cluster, namespace, planned)
-            say(submitted_line(names[0], submitted, namespace))
+            submitted = self._submit(cluster, planned)
+            say(submitted_line(names[0], submitted, cluster.namespace))
         if options["json"]:
-            description = submission_as_json(planned, namespace, "")
+            description = submission_as_json(planned, cluster.namespace, "")
             del description["file"]
-            print_json({**description, **submitted_as_json(submitted, namespace)})
+            print_json({**description, **submitted_as_json(submitted, cluster.namespace)})
             sys.stdout.flush()
         if submitted is None or not options["watch"]:
             return 0
-        return _watch(cluster, namespace, submitted.name, options["namespace"])
+        return _watch(cluster, submitted.name, options["namespace"])
 
-    def _submit(self, cluster: Cluster, namespace: str, planned: PlannedSubmission) -> Submitted:
+    def _submit(self, cluster: Cluster, planned: PlannedSubmission) -> Submitted:
         from daintree.argo.manifest import workflow_manifest
         from daintree.argo.submission import upload
         from daintree.argo.workflows import submit
 
-        access = access_of(self.settings, namespace)
+        access = access_of(self.settings, cluster.namespace)
         return submit(
             cluster,
-            namespace,
             planned.submission,
             lambda attempt: workflow_manifest(planned.submission, access, attempt),
             lambda: upload(planned),
@@ -123,17 +120,17 @@ class Logs(_ClusterCommand):
         """Print; 130 where Ctrl-C ended the following."""
         from daintree.argo.workflows import check_stage, follow_logs, read_logs
 
-        cluster, namespace = self._cluster(), self._namespace(options["namespace"])
+        cluster = self._cluster(options["namespace"])
         name, _, stage = names[0].partition(":")
-        workflow = self._workflow(cluster, namespace, name)
+        workflow = self._workflow(cluster, name)
         if stage:
             check_stage(workflow, stage)
         show = LogLines(workflow, alone=bool(stage)).show
         if not options["follow"]:
-            read_logs(cluster, namespace, workflow, stage, show)
+            read_logs(cluster, workflow, stage, show)
             return 0
         try:
-            follow_logs(cluster, namespace, workflow["metadata"]["name"], stage, show)
+            follow_logs(cluster, workflow["metadata"]["name"], stage, show)
         except KeyboardInterrupt as stopped:
             return _signalled(stopped)
         return 0
@@ -153,9 +150,9 @@ class Cancel(_ClusterCommand):
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         from daintree.argo.workflows import stop
 
-        cluster, namespace = self._cluster(), self._namespace(options["namespace"])
-        workflow = self._workflow(cluster, namespace, names[0])
-        stop(cluster, namespace, workflow)
+        cluster = self._cluster(options["namespace"])
+        workflow = self._workflow(cluster, names[0])
+        stop(cluster, workflow)
         say(f"stopping the Workflow {workflow['metadata']['name']}: what has succeeded is recorded")
 
 
@@ -176,8 +173,7 @@ class Record(_ClusterCommand):
         from daintree.argo.manifest import TEMPORARY_FAILURE
 
         try:
-            namespace = self._namespace(options["namespace"])
-            return self._record(names[0], namespace, as_json=options["json"])
+            return self._record(names[0], options["namespace"], as_json=options["json"])
         except (StoreUnavailable, ClusterUnavailable) as error:
             if os.environ.get(IN_CLUSTER):
                 error.exit_code = TEMPORARY_FAILURE
@@ -188,7 +184,8 @@ class Record(_ClusterCommand):
         from daintree.store.store import open_store
 
         runs = open_store(self.settings).published
-        recording = recording_of(self._cluster(), namespace, runs, workflow)
+        cluster = self._cluster(namespace)
+        recording = recording_of(cluster, runs, workflow)
         width = max(len(stage.name) for stage in recording.stages)
         reports = []
         for stage in recording.stages:
@@ -196,11 +193,11 @@ class Record(_ClusterCommand):
             if not as_json:
                 print(stage_line(reports[-1], width, sys.stdout), flush=True)
         if as_json:
-            print_json(record_as_json(workflow, namespace, reports))
+            print_json(record_as_json(workflow, cluster.namespace, reports))
         return 1 if any(report.status == "refused" for report in reports) else 0
 
 
-def _watch(cluster: Cluster, namespace: str, name: str, typed: str) -> int:
+def _watch(cluster: Cluster, name: str, typed: str) -> int:
     """Show the Workflow's stages to its end; 0, or 130 or 143 where a signal ended the watching alone. `typed` is the namespace as it was typed.
 
     Raises StageFailed where it did not succeed.
@@ -210,7 +207,7 @@ def _watch(cluster: Cluster, namespace: str, name: str, typed: str) -> int:
     progress = WorkflowProgress()
     try:
         workflow = follow(
-            cluster, namespace, name, progress.seen, lambda: say(untaken_line(name, namespace))
+            cluster, name, progress.seen, lambda: say(untaken_line(name, cluster.namespace))
         )
     except KeyboardInterrupt as stopped:
         _goes_on(name, typed)
