@@ -147,6 +147,18 @@ def test_nothing_stays_open(tmp_path: Path) -> None:
     assert sorted(os.listdir("/dev/fd")) == before
 
 
+def test_a_log_that_cannot_be_written_is_a_child_that_failed(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    with pytest.raises(child.ChildFailed, match=r"cannot write the log .*: Is a directory"):
+        run_child(
+            [sys.executable, "-c", "print(1)"],
+            env={},
+            cwd=tmp_path,
+            log=tmp_path / "log",
+            on_line=print,
+        )
+
+
 def test_the_log_is_added_to(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("before\n")
     run_child(

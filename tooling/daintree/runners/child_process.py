@@ -83,15 +83,19 @@ def _pieces(line: str) -> list[str]:
     return [line[start : start + LONGEST_LINE] for start in starts]
 
 
-class LogFailed(Exception):
+class ChildFailed(Exception):
+    """A child that could not be started."""
+
+
+class LogFailed(ChildFailed):
     """A log that could not be written."""
 
 
 class Log:
-    """A file that lines are added to, each at once; closed when the context is left. Raises LogFailed."""
+    """A file that lines are added to, each at once, and then given to `on_line`; closed when the context is left. Raises LogFailed."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, on_line: Callable[[str], None]) -> None:
+        self._path, self._on_line = path, on_line
 
     def __enter__(self) -> Log:
         try:
@@ -104,13 +108,15 @@ class Log:
         self._file.close()
 
     def add(self, texts: Sequence[str]) -> None:
-        """Add these lines. Raises LogFailed when they cannot be written."""
+        """Add these lines. Raises LogFailed when they cannot be written, and as `on_line` does."""
         rest = memoryview("".join(f"{text}\n" for text in texts).encode("utf-8"))
         try:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
             raise self._failed(error) from error
+        for text in texts:
+            self._on_line(text)
 
     def _failed(self, error: OSError) -> LogFailed:
         return LogFailed(f"cannot write the log {self._path}: {error.strerror}")
@@ -273,8 +279,23 @@ _CHUNK = 65_536
 _PIPE_CAPACITY = 1_048_576
 
 
-class ChildFailed(Exception):
-    """A child could not be started."""
+def ready(
+    selector: selectors.BaseSelector, cancelled: Callable[[], bool], look: Callable[[], None]
+) -> Iterator[set[int]]:
+    """The descriptors that have something to read, time after time; calls `look` soon, then several times a second.
+
+    Raises KeyboardInterrupt once `cancelled` is true.
+    """
+    pause = _FIRST_LOOK_SECONDS
+    due = time.monotonic() + pause
+    while True:
+        yield {key.fd for key, _ in selector.select(max(0.0, due - time.monotonic()))}
+        if time.monotonic() >= due:
+            if cancelled():
+                raise KeyboardInterrupt
+            look()
+            pause = min(2 * pause, _LOOK_SECONDS)
+            due = time.monotonic() + pause
 
 
 def run_child(
@@ -296,21 +317,15 @@ def run_child(
     this, but holds up nothing.
 
     May be called from any thread; installs no signal handler. Raises ChildFailed when the command
-    cannot be started, LogFailed when the log cannot be written, KeyboardInterrupt once `cancelled`
+    cannot be started, LogFailed, which is one, when the log cannot be written, KeyboardInterrupt once `cancelled`
     is true.
     """
     started = time.monotonic()
     lines = Lines(secrets=secrets)
-    with Log(log) as log_file, _Child(command, env, cwd) as child:
-
-        def say(texts: Sequence[str]) -> None:
-            log_file.add(texts)
-            for text in texts:
-                on_line(text)
-
+    with Log(log, on_line) as log_file, _Child(command, env, cwd) as child:
         for chunk in child.output(cancelled):
-            say(lines.feed(chunk))
-        say(lines.finish())
+            log_file.add(lines.feed(chunk))
+        log_file.add(lines.finish())
     return Outcome(child.exit_code, child.ended - started, child.memory.peak)
 
 
@@ -368,24 +383,15 @@ class _Child:
         """
         assert self._process is not None
         assert self._process.stdout is not None
-        pipe = self._process.stdout.fileno()
+        pipe, process = self._process.stdout.fileno(), self._process.pid
         os.set_blocking(pipe, False)
-        pause = _FIRST_LOOK_SECONDS
-        look = time.monotonic() + pause
         with selectors.DefaultSelector() as selector:
             selector.register(pipe, selectors.EVENT_READ)
             selector.register(self._done, selectors.EVENT_READ)
-            while True:
-                ready = {key.fd for key, _ in selector.select(max(0.0, look - time.monotonic()))}
-                if self._done in ready:
+            for descriptors in ready(selector, cancelled, lambda: self.memory.sample(process)):
+                if self._done in descriptors:
                     break
-                if time.monotonic() >= look:
-                    if cancelled():
-                        raise KeyboardInterrupt
-                    self.memory.sample(self._process.pid)
-                    pause = min(2 * pause, _LOOK_SECONDS)
-                    look = time.monotonic() + pause
-                if pipe in ready:
+                if pipe in descriptors:
                     chunk = os.read(pipe, _CHUNK)
                     if chunk:
                         yield chunk

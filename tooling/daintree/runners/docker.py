@@ -35,7 +35,7 @@ from daintree.images.registry import (
     repository_of,
     version_tag,
 )
-from daintree.runners.child_process import ContainerMemory
+from daintree.runners.child_process import ContainerMemory, Log, LogFailed, ready
 from daintree.runners.container import (
     APPLICATION,
     OUTPUT,
@@ -61,24 +61,10 @@ if TYPE_CHECKING:
 
     from daintree.spec.component import Resources
 
-_FIRST_LOOK_SECONDS = 0.01
-_LOOK_SECONDS = 0.1
 _WAIT_SECONDS = 1.0
 _CHUNK = 65_536
 # What the engine answers for a process that a signal has ended: 128 and the signal's number.
 _SIGNALS = range(129, 160)
-
-
-def run_container(
-    client: APIClient, container: Container, job: Job, say: Callable[[list[str]], None]
-) -> Outcome:
-    """Run a job's container to its end; `say` gets the lines as they come. It is gone afterwards, whatever happens.
-
-    Raises StageFailed when it cannot be started, KeyboardInterrupt when the job is cancelled, and as `say` and the
-    SDK do.
-    """
-    with _created(client, container, job):
-        return _follow(client, container, job, say)
 
 
 @contextmanager
@@ -147,10 +133,8 @@ def _starting(job: Job) -> Iterator[None]:
         raise StageFailed(f"stage {job.label}: cannot be started: {reason}", hint=hint) from error
 
 
-def _follow(
-    client: APIClient, container: Container, job: Job, say: Callable[[list[str]], None]
-) -> Outcome:
-    """Start the container and follow it to its end."""
+def _follow(client: APIClient, container: Container, job: Job, log: Log) -> Outcome:
+    """Start the container and follow it to its end; its lines go to the log as they come."""
     name, frames = container.name, Frames(secrets_of(container.variables, job.env))
     stream = client.attach_socket(name, {"stdout": 1, "stderr": 1, "stream": 1})
     with closing(stream):
@@ -159,8 +143,8 @@ def _follow(
             client.start(name)
         memory = ContainerMemory(client.inspect_container(name))
         for chunk in _output(stream, job.cancelled, memory.sample):
-            say(frames.feed(chunk))
-        say(frames.finish())
+            log.add(frames.feed(chunk))
+        log.add(frames.finish())
         code = _exit_code(client, name, job.cancelled)
         seconds = time.monotonic() - started
     killed = bool(code) and client.inspect_container(name)["State"].get("OOMKilled", False)
@@ -174,19 +158,10 @@ def _output(
 
     Raises KeyboardInterrupt once `cancelled` is true.
     """
-    pause = _FIRST_LOOK_SECONDS
-    due = time.monotonic() + pause
     with selectors.DefaultSelector() as selector:
         selector.register(stream, selectors.EVENT_READ)
-        while True:
-            ready = selector.select(max(0.0, due - time.monotonic()))
-            if time.monotonic() >= due:
-                if cancelled():
-                    raise KeyboardInterrupt
-                look()
-                pause = min(2 * pause, _LOOK_SECONDS)
-                due = time.monotonic() + pause
-            if ready:
+        for descriptors in ready(selector, cancelled, look):
+            if descriptors:
                 chunk = stream.read(_CHUNK)
                 if not chunk:
                     return
@@ -297,8 +272,6 @@ class DockerRunner:
         Raises StageFailed when it cannot be started or its log not be written, EngineError when the engine is
         lost, KeyboardInterrupt when the job is cancelled.
         """
-        from daintree.runners.child_process import Log, LogFailed
-
         container = self._container(job)
         # The engine would cut the argument there.
         if any("\0" in argument for argument in job.arguments):
@@ -307,14 +280,12 @@ class DockerRunner:
             )
         try:
             client = self._connected()
-            with Log(job.log) as log, engine_errors("run the stage"):
-
-                def say(texts: list[str]) -> None:
-                    log.add(texts)
-                    for text in texts:
-                        on_line(text)
-
-                return run_container(client, container, job, say)
+            with (
+                Log(job.log, on_line) as log,
+                engine_errors("run the stage"),
+                _created(client, container, job),
+            ):
+                return _follow(client, container, job, log)
         except LogFailed as error:
             raise StageFailed(f"stage {job.label}: {error}") from error
 

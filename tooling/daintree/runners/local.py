@@ -125,7 +125,7 @@ class LocalRunner:
                 )
 
     def execute(self, job: Job, on_line: Callable[[str], None]) -> Outcome:
-        from daintree.runners.child_process import ChildFailed, LogFailed, run_child
+        from daintree.runners.child_process import ChildFailed, run_child
         from daintree.runners.variables import secrets_of
 
         command, variables = self.command(job)
@@ -145,7 +145,7 @@ class LocalRunner:
                     secrets=secrets_of(variables, job.env),
                     cancelled=job.cancelled,
                 )
-        except (ChildFailed, LogFailed) as error:
+        except ChildFailed as error:
             raise StageFailed(f"stage {job.label}: {error}") from error
 
     def command(self, job: Job) -> tuple[list[str], Mapping[str, str]]:
