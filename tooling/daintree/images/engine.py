@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from daintree.errors import DaintreeError, EngineError, ImageError
+from daintree.errors import EngineError, ImageError
 from daintree.images import registry_auth
 from daintree.images.registry import Repository
 
@@ -162,26 +162,15 @@ def _ssh_socket(address: str) -> str:
 @contextmanager
 def engine_errors(action: str) -> Iterator[None]:
     """Raise EngineError for every error of the SDK in the block; `action` is what it does, as in "build the image"."""
-    try:
-        yield
-    except (DaintreeError, KeyboardInterrupt):
-        raise
-    except Exception as error:
-        translated = _translated(action, error)
-        if translated is None:
-            raise
-        raise translated from error
-
-
-def _translated(action: str, error: Exception) -> EngineError | None:
     import docker.errors
     import requests.exceptions
 
-    if isinstance(error, docker.errors.APIError):
-        return engine_refusal(action, str(error.explanation or error))
-    if isinstance(error, docker.errors.DockerException | requests.exceptions.RequestException):
-        return _unreachable(action, error)
-    return None
+    try:
+        yield
+    except docker.errors.APIError as error:
+        raise engine_refusal(action, str(error.explanation or error)) from error
+    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        raise _unreachable(action, error) from error
 
 
 def _unreachable(action: str, error: Exception) -> EngineError:
