@@ -41,7 +41,7 @@ def test_the_snapshot_with_pins_and_labels(monorepo: Monorepo, tmp_path: Path) -
     (snapshot / "__pycache__").mkdir()
     (snapshot / "__pycache__" / "main.pyc").touch()
 
-    build = build_input(version, snapshot, ("shop/rank:dev",), ORIGIN)
+    build = build_input(version, snapshot, "shop/rank:dev", ORIGIN)
 
     assert (build.platform, dict(build.build_args)) == ("linux/arm64", {"WHAT": "this"})
     with tarfile.open(fileobj=io.BytesIO(build.context)) as archive:

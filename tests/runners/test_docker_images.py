@@ -69,7 +69,7 @@ class Workshop:
             dockerfile=dockerfile,
             build_args={},
             labels={COMPONENT_LABEL: COMPONENT, VERSION_LABEL: labelled or self.digest},
-            references=(self.reference,),
+            reference=self.reference,
             platform="linux/amd64",
         )
         return ClassicBuilder().build(build, lambda line: None)

@@ -12,7 +12,7 @@ SCRATCH = "FROM scratch\nARG WHAT\nCOPY ${WHAT} /\n"
 
 
 def image_input(
-    directory: Path, nonce: str, dockerfile: str, *references: str, fresh: bool = False
+    directory: Path, nonce: str, dockerfile: str, reference: str = "", *, fresh: bool = False
 ) -> BuildInput:
     """A Dockerfile beside one file `content`, which holds the nonce, as the image's label does, and one of an unusual name."""
     (directory / "content").write_text(nonce)
@@ -26,7 +26,7 @@ def image_input(
         dockerfile=dockerfile.encode(),
         build_args={"WHAT": "content"},
         labels={LABEL: nonce},
-        references=references or (f"daintree-test/{nonce}:one",),
+        reference=reference or f"daintree-test/{nonce}:one",
         platform="linux/amd64",
         fresh=fresh,
     )

@@ -350,14 +350,12 @@ class _Build:
 
     def _made(self, candidate: Candidate, reasons: Reasons) -> Result:
         pushing = self.request.push
-        references: tuple[str, ...] = (candidate.image,)
-        if not pushing:
-            references += (candidate.repository.tagged(DEV),)
+        references = [candidate.image, *([] if pushing else [candidate.repository.tagged(DEV)])]
         image = self.local.get(candidate.version.digest)
         if image is None:
             assert self.builder is not None
             image_id = self.builder.build(
-                self._input(candidate, references),
+                self._input(candidate),
                 lambda line: self.listener.line(candidate.name, line),
             )
             self.engine.tag(image_id, references[1:])
@@ -367,13 +365,13 @@ class _Build:
         result = _result(candidate, "present" if image and not pushing else "built", reasons)
         return self._push(candidate, result) if pushing else result
 
-    def _input(self, candidate: Candidate, references: tuple[str, ...]) -> BuildInput:
+    def _input(self, candidate: Candidate) -> BuildInput:
         snapshot = make_snapshot(candidate.version, self.settings.snapshots)
         commit = self.commits.get(candidate.name, "")
         moment = self.committed if commit else datetime.now(UTC)
         origin = Origin(commit, self.source, moment.isoformat(timespec="seconds"))
         return build_input(
-            candidate.version, snapshot, references, origin, fresh=self.request.everything
+            candidate.version, snapshot, candidate.image, origin, fresh=self.request.everything
         )
 
     def _push(self, candidate: Candidate, result: Result) -> Result:

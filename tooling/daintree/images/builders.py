@@ -78,14 +78,14 @@ class BuildInput(msgspec.Struct, frozen=True, kw_only=True):
     dockerfile: bytes
     build_args: Mapping[str, str]
     labels: Mapping[str, str]
-    references: tuple[str, ...]
+    reference: str
     platform: str
     fresh: bool = False
 
     @property
     def action(self) -> str:
         """The build in the words of an error."""
-        return f"build {self.references[0]}"
+        return f"build {self.reference}"
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -102,7 +102,7 @@ class Origin(msgspec.Struct, frozen=True):
 def build_input(
     version: ComponentVersion,
     snapshot: Path,
-    references: tuple[str, ...],
+    reference: str,
     origin: Origin,
     *,
     fresh: bool = False,
@@ -124,7 +124,7 @@ def build_input(
         dockerfile=pinned,
         build_args=build_args,
         labels=image_labels(version, origin),
-        references=references,
+        reference=reference,
         platform=version.platform,
         fresh=fresh,
     )
@@ -214,7 +214,7 @@ class ImageBuilder(Protocol):
         ...
 
     def build(self, build: BuildInput, on_line: OnLine) -> str:
-        """Build an image and give it the first of its references; its id. `on_line` gets each line that the build prints.
+        """Build an image and give it its reference; its id. `on_line` gets each line that the build prints.
 
         Raises ImageError when the build fails, EngineError when the engine does not answer.
         """
@@ -262,7 +262,7 @@ def _events(client: APIClient, build: BuildInput) -> Iterator[Mapping[str, Any]]
             fileobj=io.BytesIO(build.context),
             custom_context=True,
             encoding="identity",
-            tag=build.references[0],
+            tag=build.reference,
             buildargs=dict(build.build_args),
             labels=dict(build.labels),
             platform=build.platform,
@@ -318,15 +318,14 @@ class BuildKitBuilder(msgspec.Struct, frozen=True):
             return id_file.read_text(encoding="ascii").strip()
 
     def _arguments(self, build: BuildInput) -> list[str]:
-        reference = build.references[0]
-        arguments = [self.program, "build", "--progress=plain", "--tag", reference]
+        arguments = [self.program, "build", "--progress=plain", "--tag", build.reference]
         arguments += ["--platform", build.platform, *(["--no-cache"] if build.fresh else [])]
         for name, value in build.build_args.items():
             arguments += ["--build-arg", f"{name}={value}"]
         for name, value in build.labels.items():
             arguments += ["--label", f"{name}={value}"]
         if self.inline_cache:
-            latest = f"{reference.rpartition(':')[0]}:latest"
+            latest = f"{build.reference.rpartition(':')[0]}:latest"
             arguments += ["--build-arg", "BUILDKIT_INLINE_CACHE=1", "--cache-from", latest]
         for secret in secret_ids(build.dockerfile):
             variable = self.secrets.get(secret, "")
@@ -366,7 +365,7 @@ def build_version(
     announce(f"building {reference} with {builder.description}, the first time only")
     created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     origin = Origin(commit="", source="", created=created)
-    return builder.build(build_input(version, snapshot, (reference,), origin), lambda line: None)
+    return builder.build(build_input(version, snapshot, reference, origin), lambda line: None)
 
 
 def build_failure(
