@@ -33,7 +33,7 @@ def test_digests_labels_and_tags(registry: Registry) -> None:
     here = Repository(registry.address, "test/labels")
     digest = push(registry, here.name, "one")
     assert client.digests([(here, "one"), (here, "two"), (here, digest)]) == [digest, "", digest]
-    assert client.labels(here, "one", "linux/amd64") == {"a": "b"}
+    assert client.config(here, "one", "linux/amd64").labels == {"a": "b"}
     client.tag(here, client.manifest(here, digest), "two")
     assert client.digests([(here, "two")]) == [digest]
     assert sorted(client.tags(here)) == ["one", "two"]
@@ -200,7 +200,7 @@ def test_a_manifest_or_blob_that_is_not_what_was_asked_for() -> None:
         with pytest.raises(RegistryError, match="another manifest"):
             client.manifest(here, digest_of(b"not that one"))
         with pytest.raises(RegistryError, match="another blob than sha256:"):
-            client.labels(here, "right", "linux/amd64")
+            client.config(here, "right", "linux/amd64")
 
 
 def test_an_index_has_an_image_for_each_platform() -> None:
@@ -217,9 +217,9 @@ def test_an_index_has_an_image_for_each_platform() -> None:
 
     with answering(script) as served:
         client, here = RegistryClient(served.address), Repository(served.address, "a")
-        assert client.labels(here, "1", "linux/arm64") == {"a": "b"}
+        assert client.config(here, "1", "linux/arm64").labels == {"a": "b"}
         with pytest.raises(RegistryError, match="has no image for linux/amd64"):
-            client.labels(here, "1", "linux/amd64")
+            client.config(here, "1", "linux/amd64")
 
 
 def test_tags_come_in_pages() -> None:

@@ -104,6 +104,6 @@ def test_a_redirect_to_another_host_takes_no_password_along(tmp_path: Path) -> N
         with answering(script) as served:
             log_in(tmp_path, served.address, {"auth": "YW5hOnA="})
             client = RegistryClient(served.address)
-            labels = client.labels(Repository(served.address, "a"), "1", "linux/amd64")
+            labels = client.config(Repository(served.address, "a"), "1", "linux/amd64").labels
         assert labels == {"a": "b"}
         assert other_host.requests == [("GET", "/blob", "")]

@@ -118,7 +118,8 @@ def _in_registry(stage: Stage, repository: Repository, settings: Settings) -> _I
         [digest] = registry.digests([(repository, version_tag(f"sha256:{stage.version}"))])
     if not digest:
         return None
-    return _Image(f"{repository}@{digest}", registry.labels(repository, digest, settings.platform))
+    config = registry.config(repository, digest, settings.platform)
+    return _Image(f"{repository}@{digest}", config.labels)
 
 
 def _in_engine(stage: Stage, repository: Repository) -> _Image | None:

@@ -14,7 +14,7 @@ import msgspec
 
 from daintree.concurrency import side_by_side
 from daintree.digest import short
-from daintree.errors import DaintreeError, ImageError, RegistryError, RegistryUnavailable
+from daintree.errors import ImageError, RegistryError, RegistryUnavailable
 from daintree.http_connection import TIMEOUT_SECONDS, Answer, Connections
 from daintree.images.registry_auth import Authorization
 
@@ -173,7 +173,8 @@ class RegistryClient:
 
     def manifest(self, repository: Repository, reference: str) -> Manifest:
         """The manifest that a tag or digest names. Raises RegistryError for an answer that is another one."""
-        answer = self._answer("GET", repository, f"manifests/{reference}", {"Accept": _ACCEPT})
+        answer = self._ask("GET", repository, f"manifests/{reference}", {"Accept": _ACCEPT})
+        self._check(answer, f"{repository} manifests/{reference}")
         digest = _digest_of(answer.body)
         claimed = answer.headers.get(_DIGEST_HEADER, digest)
         if claimed != digest or (":" in reference and reference != digest):
@@ -192,39 +193,35 @@ class RegistryClient:
                 raise RegistryError(f"{repository} {reference} has no image for {platform}")
             manifest = self.manifest(repository, inner)
         config = str(_json(manifest.body, self.host).get("config", {}).get("digest", ""))
-        body = self._answer("GET", repository, f"blobs/{config}", {}).body
-        if _digest_of(body) != config:
+        answer = self._ask("GET", repository, f"blobs/{config}")
+        self._check(answer, f"{repository} blobs/{config}")
+        if _digest_of(answer.body) != config:
             raise RegistryError(f"the registry {self.host} answers with another blob than {config}")
-        image = _json(body, self.host).get("config") or {}
+        image = _json(answer.body, self.host).get("config") or {}
         return ImageConfig(
             {str(name): str(value) for name, value in (image.get("Labels") or {}).items()},
             tuple(map(str, image.get("Entrypoint") or ())),
             tuple(map(str, image.get("Cmd") or ())),
         )
 
-    def labels(self, repository: Repository, reference: str, platform: str) -> dict[str, str]:
-        """The labels of an image, of its variant for `platform` where it has several. Raises RegistryError where there is none."""
-        return self.config(repository, reference, platform).labels
-
     def tags(self, repository: Repository) -> list[str]:
         """The tags of a repository; empty when there is no such repository."""
         tags: list[str] = []
-        url = f"{self._top}{repository.name}/tags/list"
-        while url:
-            answer = self._ask("GET", repository, url, {})
+        path = "tags/list"
+        while path:
+            answer = self._ask("GET", repository, path)
             if answer.status == 404:
                 break
             self._check(answer, f"the tags of {repository}")
             tags += _json(answer.body, self.host).get("tags") or []
             link = _LINK.search(answer.headers.get("link", ""))
-            url = urljoin(url, link[1]) if link else ""
+            path = urljoin(path, link[1]) if link else ""
         return tags
 
     def tag(self, repository: Repository, manifest: Manifest, tag: str) -> None:
         """Make a tag name an image that the repository has. Raises RegistryError unless the registry answers with its digest."""
-        url = f"{self._top}{repository.name}/manifests/{tag}"
         headers = {"Content-Type": manifest.media_type}
-        answer = self._ask("PUT", repository, url, headers, manifest.body)
+        answer = self._ask("PUT", repository, f"manifests/{tag}", headers, manifest.body)
         self._check(answer, repository.tagged(tag))
         if answer.headers.get(_DIGEST_HEADER) != manifest.digest:
             raise RegistryError(
@@ -233,8 +230,7 @@ class RegistryClient:
 
     def delete(self, repository: Repository, digest: str) -> None:
         """Delete an image with all tags that name it; one that is gone does not matter. Raises RegistryError where the registry refuses."""
-        url = f"{self._top}{repository.name}/manifests/{digest}"
-        answer = self._ask("DELETE", repository, url, {})
+        answer = self._ask("DELETE", repository, f"manifests/{digest}")
         if answer.status == 405:
             raise RegistryError(
                 f"the registry {self.host} allows nobody to delete images",
@@ -244,29 +240,23 @@ class RegistryClient:
             self._check(answer, f"the deletion of {repository}@{digest}")
 
     def _digest(self, repository: Repository, tag: str) -> str:
-        url = f"{self._top}{repository.name}/manifests/{tag}"
-        answer = self._ask("HEAD", repository, url, {"Accept": _ACCEPT})
+        answer = self._ask("HEAD", repository, f"manifests/{tag}", {"Accept": _ACCEPT})
         if answer.status == 404:
             return ""
         self._check(answer, repository.tagged(tag))
         # Some registries tell the digest only with the manifest.
         return answer.headers.get(_DIGEST_HEADER) or self.manifest(repository, tag).digest
 
-    def _answer(
-        self, method: str, repository: Repository, path: str, headers: Mapping[str, str]
-    ) -> Answer:
-        answer = self._ask(method, repository, f"{self._top}{repository.name}/{path}", headers)
-        self._check(answer, f"{repository} {path}")
-        return answer
-
     def _ask(
         self,
         method: str,
         repository: Repository,
-        url: str,
-        headers: Mapping[str, str],
+        path: str,
+        headers: Mapping[str, str] = {},
         body: bytes | None = None,
     ) -> Answer:
+        """The answer for what is at a path, or a whole URL, below the repository, with the authorization that it asks for."""
+        url = urljoin(f"{self._top}{repository.name}/", path)
         actions = {"PUT": "pull,push", "DELETE": "pull,delete"}.get(method, "pull")
         scope = f"repository:{repository.name}:{actions}"
         with self._connection_errors():
@@ -284,17 +274,14 @@ class RegistryClient:
     @contextmanager
     def _connection_errors(self) -> Iterator[None]:
         """Raise RegistryError for whatever a connection raises, and say which server it was of."""
+        from http.client import HTTPException
+
         try:
             yield
-        except DaintreeError:
-            raise
-        except Exception as error:
+        except (OSError, HTTPException) as error:
             server = self._connections.server
             other = "" if server == urlsplit(self._top).netloc else server
-            translated = _translated(self.host, error, other)
-            if translated is None:
-                raise
-            raise translated from error
+            raise _translated(self.host, error, other) from error
 
     def _check(self, answer: Answer, what: str) -> None:
         """Raise RegistryError for an answer that is an error."""
@@ -329,10 +316,9 @@ def is_loopback(host: str) -> bool:
     return name in ("localhost", "[::1]") or _LOOPBACK.fullmatch(name) is not None
 
 
-def _translated(host: str, error: Exception, other: str = "") -> RegistryError | None:
-    """The error of a connection to a registry, or to the `other` server that it leads to, translated; None for one that is no connection's."""
+def _translated(host: str, error: Exception, other: str) -> RegistryError:
+    """The error of a connection to a registry, or to the `other` server that it leads to, translated."""
     import ssl
-    from http.client import HTTPException
 
     place = f"{other}, where the registry {host} leads to," if other else f"the registry {host}"
     kind, hint = (RegistryError, _OTHER_SERVER) if other else (RegistryUnavailable, _SETTING)
@@ -350,9 +336,7 @@ def _translated(host: str, error: Exception, other: str = "") -> RegistryError |
         return kind(f"{place} does not answer", hint=hint)
     if isinstance(error, OSError):
         return kind(f"{place} cannot be reached: {error.strerror or error}", hint=hint)
-    if isinstance(error, HTTPException):
-        return RegistryError(f"{other or host} does not answer as a registry", hint=hint)
-    return None
+    return RegistryError(f"{other or host} does not answer as a registry", hint=hint)
 
 
 def _digest_of(body: bytes) -> str:

@@ -130,12 +130,12 @@ def tag_errors(
 
     def version_of(candidate: Candidate) -> str | ImageError:
         try:
-            labels = registry.labels(
+            config = registry.config(
                 candidate.repository, named[candidate.name], candidate.version.platform
             )
         except ImageError as error:
             return error
-        return labels.get(VERSION_LABEL, "")
+        return config.labels.get(VERSION_LABEL, "")
 
     answers = side_by_side(version_of, new, THREADS)
     read: dict[str, str] = {}
@@ -292,7 +292,7 @@ def _is_older(
 
     A clone that is behind does not know later commits; after a force push none knows those that were left out.
     """
-    labels = registry.labels(candidate.repository, latest, candidate.version.platform)
+    labels = registry.config(candidate.repository, latest, candidate.version.platform).labels
     if labels.get(REVISION_LABEL) not in unknown:
         return False
     try:
