@@ -32,6 +32,26 @@ def test_a_broken_file_is_one_message(tmp_path: Path, content: bytes, reason: st
     assert lines[1].startswith("hint: mend the file")
 
 
+@pytest.mark.parametrize("module", ["doit.doit_cmd", "daintree.commands.run"])
+def test_an_interrupt_while_modules_are_imported_is_one_message(module: str) -> None:
+    interrupt = f"""
+import sys, importlib.abc
+class Interrupted(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{interrupt}{PROGRAM.replace('list', 'run')}"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    message = "error: interrupted; nothing half-made was kept\n"
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", message)
+
+
 def test_the_program_is_this_one() -> None:
     values = [entry.value for entry in entry_points(group="console_scripts", name="doit")]
     assert "daintree.commands.main:main" in values

@@ -110,6 +110,11 @@ def test_what_cannot_be_read_is_told(
         (["run", "words", "diamond", "--set", "count.top=1"], ["--set with several names"]),
         (["run", "words:count", "--only", "clean"], ["contradict each other"]),
         (["run", "words", "--only", "count", "--force", "load"], ["contradict each other"]),
+        (
+            ["run", "words:clean", "--output", "x"],
+            ["for a whole pipeline", "doit pull words:clean"],
+        ),
+        (["run", "words", "--only", "clean", "--output", "x"], ["for a whole pipeline"]),
     ],
 )
 def test_what_does_not_exist_is_told(

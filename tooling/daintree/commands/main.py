@@ -14,7 +14,16 @@ started_tree: WorkingTree | None = None
 
 
 def main() -> None:
-    """Run doit on the command line; exit code 1 and one message where it cannot read pyproject.toml or doit.cfg.
+    """Run doit on the command line; exit code 130 and one message on an interrupt, also while modules are imported."""
+    try:
+        _run()
+    except KeyboardInterrupt:
+        print("error: interrupted; nothing half-made was kept", file=sys.stderr)
+        sys.exit(130)
+
+
+def _run() -> None:
+    """Run doit; exit code 1 and one message where it cannot read pyproject.toml or doit.cfg.
 
     Outside of a project too, --version tells both versions.
     """

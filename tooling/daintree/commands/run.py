@@ -419,6 +419,11 @@ def _check_target(made: Planned, stage: str) -> None:
         )
     if stage and only and only != stage:
         raise UsageError(f"--only {only} and {plan.pipeline.name}:{stage} contradict each other")
+    if plan.request.output and (stage or only):
+        raise UsageError(
+            f"--output is for a whole pipeline, and this run is of the stage {stage or only} alone",
+            hint=f"doit pull {plan.pipeline.name}:{stage or only} --to DIR copies what a stage has put out",
+        )
     others = [name for name in plan.request.force if only and name != only]
     if others:
         raise UsageError(
