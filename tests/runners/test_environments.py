@@ -354,6 +354,20 @@ def test_a_killed_maker_leaves_nothing_that_is_used(
     assert not list(environments.directory.glob("*.partial"))
 
 
+def test_one_that_is_removed_while_it_is_made_is_one_message(
+    environments: Environments, wheels: Wheels, tmp_path: Path
+) -> None:
+    requirements = write(tmp_path / "requirements.txt", wheels.add("alpha", "1.0"))
+
+    def announce(line: str) -> None:
+        if line.startswith("installed "):
+            [partial] = environments.directory.glob("*.partial")
+            shutil.rmtree(partial)
+
+    with pytest.raises(EnvironmentFailed, match=r"cannot write to .*: No such file or directory"):
+        environments.ensure(requirements, announce)
+
+
 def test_what_is_left_of_a_killed_maker_is_thrown_away(
     environments: Environments, wheels: Wheels, tmp_path: Path
 ) -> None:

@@ -246,17 +246,14 @@ class Environments:
 
     def remove(self, environment: Path) -> bool:
         """Remove an environment with its lock file; False while it is being made. Raises OSError."""
-        with contextlib.ExitStack() as stack:
-            path = _beside(environment, ".lock")
-            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            stack.callback(os.close, lock)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-            _remove(_beside(environment, ".partial"))
-            _remove(environment)
-            path.unlink(missing_ok=True)
+        path = _beside(environment, ".lock")
+        try:
+            with _locked(path):
+                _remove(_beside(environment, ".partial"))
+                _remove(environment)
+                path.unlink(missing_ok=True)
+        except BlockingIOError:
+            return False
         return True
 
     def broken(self) -> tuple[int, list[str]]:
@@ -298,7 +295,8 @@ class _Installation:
         """Make the environment, unless another process makes it meanwhile. Raises EnvironmentFailed."""
         with _translate_errors(environment):
             environment.parent.mkdir(parents=True, exist_ok=True)
-            with self._locked_file(_beside(environment, ".lock")) as lock:
+            waiting = f"the environment for {self._owner} is being made already; waiting"
+            with _locked(_beside(environment, ".lock"), lambda: self._announce(waiting)) as lock:
                 if not _is_whole(environment):
                     self._replace(environment, lock)
 
@@ -351,29 +349,33 @@ class _Installation:
         size = self._locked.size or "size not recorded"
         return f"installing {packages} ({size}) for {self._owner}, the first time only"
 
-    @contextlib.contextmanager
-    def _locked_file(self, path: Path) -> Iterator[int]:
-        """Hold the lock file; yields its descriptor. Its holder's death frees it."""
-        announced = False
-        while True:
-            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+@contextlib.contextmanager
+def _locked(path: Path, wait: Callable[[], None] | None = None) -> Iterator[int]:
+    """Hold a lock file, which its holder's death frees; yields its descriptor.
+
+    Calls `wait` before it waits for another holder; without it, raises BlockingIOError.
+    """
+    while True:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
             try:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    if not announced:
-                        announced = True
-                        self._announce(
-                            f"the environment for {self._owner} is being made already; waiting"
-                        )
-                    fcntl.flock(lock, fcntl.LOCK_EX)
-                # Whoever removes an environment removes its lock file, too.
-                with contextlib.suppress(FileNotFoundError):
-                    if os.path.samestat(os.stat(path), os.fstat(lock)):
-                        yield lock
-                        return
-            finally:
-                os.close(lock)
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if wait is None:
+                    raise
+                wait()
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            # Whoever removes an environment removes its lock file, too.
+            try:
+                is_there = os.path.samestat(os.stat(path), os.fstat(lock))
+            except FileNotFoundError:
+                is_there = False
+            if is_there:
+                yield lock
+                return
+        finally:
+            os.close(lock)
 
 
 @contextlib.contextmanager
