@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from daintree.argo.submission import location, location_template, run_id
+from daintree.argo.submission import POD_NAME, WORKFLOW_UID, location, run_id
 from tests.argo.conftest import PREFIX, make_submission, submitted_stage
 from tests.services.argo_expansion import UID, replace_tags, workflow_scope
 
@@ -28,7 +28,7 @@ def test_the_location_that_argo_fills_in_is_the_run_s(prefix: str, pod: str) -> 
     stage = submitted_stage("count")
     submission = make_submission(stage, prefix=prefix, planned=PLANNED)
     scope = {**workflow_scope(METADATA, CREATED), "pod.name": pod}
-    filled = replace_tags(location_template(submission, stage), scope)
+    filled = replace_tags(location(submission, stage, WORKFLOW_UID, POD_NAME), scope)
     assert filled == location(submission, stage, UID, pod)
 
 

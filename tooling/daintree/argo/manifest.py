@@ -14,11 +14,13 @@ import msgspec
 from daintree.argo import names
 from daintree.argo.submission import (
     PIPELINE_TEMPLATE,
+    POD_NAME,
     RECORD_TEMPLATE,
+    WORKFLOW_UID,
     Submission,
     SubmittedSource,
     SubmittedStage,
-    location_template,
+    location,
     pod_address,
 )
 from daintree.digest import short
@@ -375,7 +377,8 @@ def _stage_template(
     """The template of a stage and of those that share it."""
     parameters = _template_parameters(stage)
     arguments = _arguments(stage, parameters)
-    location = location_template(submission, stage)
+    # The same for every stage that shares the template.
+    place = location(submission, stage, WORKFLOW_UID, POD_NAME)
     inputs, empty = input_paths(submission, stage).values(), empty_paths(stage)
     names_of_inputs = (names.STAGE_PARAMETER, names.STAGE_KEY_PARAMETER, *parameters.values())
     return {
@@ -392,7 +395,7 @@ def _stage_template(
                     "path": OUTPUT,
                     "archive": {"none": {}},
                     **({"optional": True} if stage.receipt else {}),
-                    "s3": {"key": store.below(f"{location}/output").key},
+                    "s3": {"key": store.below(f"{place}/output").key},
                 }
             ]
         },
@@ -419,7 +422,7 @@ def _stage_template(
 def stage_variables(texts: Iterable[str]) -> dict[str, str]:
     """The container's variables, as in every runner; `texts` are its escaped command and arguments."""
     variables = container_variables({}, home=TEMPORARY, scratch=SCRATCH, network=False)
-    return {**variables, **(names.BRACE_VARIABLES if names.needs_brace(tuple(texts)) else {})}
+    return {**variables, **(names.BRACE_VARIABLES if names.needs_brace(texts) else {})}
 
 
 def _arguments(stage: SubmittedStage, parameters: Mapping[str, str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 
 from daintree.digest import digest_record, short
 from daintree.errors import UsageError
@@ -51,12 +51,12 @@ _DIGITS = 8
 def kubernetes_name(text: str, longest: int) -> str:
     """`text` as small letters, digits and single dashes, at most so long; one that had to be cut ends in digits of its digest."""
     name = _OTHER.sub("-", text.lower()).strip("-") or "x"
-    if len(name) <= longest:
-        return name
-    return f"{name[: longest - _DIGITS - 1].rstrip('-')}-{_digits(text)}"
+    return name if len(name) <= longest else _with_digits(name, text, longest)
 
 
-def distinct_names(texts: Iterable[str], longest: int, taken: Iterable[str] = ()) -> dict[str, str]:
+def distinct_names(
+    texts: Iterable[str], longest: int, taken: Collection[str] = ()
+) -> dict[str, str]:
     """A name of its own for each text, none of `taken`.
 
     Where several texts come to the same name, each of them but one that has that very name ends in digits of its
@@ -67,7 +67,7 @@ def distinct_names(texts: Iterable[str], longest: int, taken: Iterable[str] = ()
     return {
         text: name
         if used.count(name) == 1 or (name == text and name not in taken)
-        else _apart(text, longest)
+        else _with_digits(name, text, longest)
         for text, name in wanted.items()
     }
 
@@ -76,17 +76,14 @@ def label_value(text: str) -> str:
     """`text` as a label takes it: at most 63 letters, digits, `.`, `_` and `-`; `/` and others become `.`."""
     value = _LABEL.sub(".", text)
     if len(value) > LONGEST_LABEL:
-        value = f"{value[: LONGEST_LABEL - _DIGITS - 1]}-{_digits(text)}"
+        value = _with_digits(value, text, LONGEST_LABEL)
     return value.strip("._-")
 
 
-def _apart(text: str, longest: int) -> str:
-    stem = _OTHER.sub("-", text.lower()).strip("-")[: longest - _DIGITS - 1].strip("-") or "x"
-    return f"{stem}-{_digits(text)}"
-
-
-def _digits(text: str) -> str:
-    return short(digest_record("name", 1, text), _DIGITS)
+def _with_digits(name: str, text: str, longest: int) -> str:
+    """The name with digits of the text's digest behind it, cut to be at most so long."""
+    digits = short(digest_record("name", 1, text), _DIGITS)
+    return f"{name[: longest - _DIGITS - 1].rstrip('-')}-{digits}"
 
 
 # A variable of the container that holds a brace: `{{` is written with it, and only the kubelet puts it back.
@@ -114,7 +111,7 @@ def escape(text: str) -> str:
     return text.replace("{", f"$({BRACE})") if "{{" in text else text
 
 
-def needs_brace(texts: Mapping[str, str] | tuple[str, ...]) -> bool:
+def needs_brace(texts: Iterable[str]) -> bool:
     """True when the container of these escaped texts needs BRACE_VARIABLES."""
     return any(f"$({BRACE})" in text for text in texts)
 

@@ -415,6 +415,7 @@ def _is_time(text: str) -> bool:
 
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
+# The `uid` and the `pod` of a location in Argo's words.
 WORKFLOW_UID, POD_NAME = "{{workflow.uid}}", "{{pod.name}}"
 
 
@@ -431,11 +432,6 @@ def location(submission: Submission, stage: SubmittedStage, uid: str, pod: str) 
     planned = datetime.strptime(submission.planned, _TIME)
     run = run_id(submission.planned, uid, pod)
     return run_location(submission.prefix, stage.component, stage.version, planned, run)
-
-
-def location_template(submission: Submission, stage: SubmittedStage) -> str:
-    """`location` in Argo's words, for every stage that shares the template of this one."""
-    return location(submission, stage, WORKFLOW_UID, POD_NAME)
 
 
 def share_hits(session: Session, plan: Plan) -> bool:
