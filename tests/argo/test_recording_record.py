@@ -85,6 +85,24 @@ def test_a_run_has_its_container_s_own_seconds_and_its_pod_s_beside_them(
     assert shop.runs()["load"] == run
 
 
+LOST = {"reason": "ContainerStatusUnknown", "exitCode": 137, "startedAt": None, "finishedAt": None}
+
+
+def test_a_container_without_times_has_its_pod_s_seconds(
+    shop: Shop, kubernetes: KubernetesServer, config: str
+) -> None:
+    workflow = shop.run(ALONE)
+    kubernetes.put("Workflow", workflow)
+    containers = [{"name": "main", "state": {"terminated": LOST}}]
+    kubernetes.put(
+        "Pod",
+        {"metadata": {"name": pod_of(workflow)}, "status": {"containerStatuses": containers}},
+    )
+    [report] = recorded(shop, config, workflow["metadata"]["name"])
+    run = shop.runs()["load"]
+    assert (report.status, run.seconds) == ("recorded", run.pod_seconds)
+
+
 def test_without_a_pod_a_run_has_its_pod_s_seconds(
     shop: Shop, kubernetes: KubernetesServer, config: str
 ) -> None:

@@ -123,8 +123,9 @@ def test_addresses_in_the_users_uv_toml_are_passed_on_and_nothing_else(tmp_path:
     assert uv_file_settings({"XDG_CONFIG_HOME": str(tmp_path)}) == expected
     assert uv_file_settings({"UV_CONFIG_FILE": str(file)}) == expected
     assert uv_file_settings({"UV_CONFIG_FILE": str(file), "UV_NO_CONFIG": "1"}) == {}
-    file.write_text("no TOML")
-    assert uv_file_settings({"UV_CONFIG_FILE": str(file)}) == {}
+    for nonsense in ("no TOML", "index = 5", "pip = 5"):
+        file.write_text(nonsense)
+        assert uv_file_settings({"UV_CONFIG_FILE": str(file)}) == {}
 
 
 def test_no_file_of_uvs_is_read() -> None:

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from daintree.argo import workflow_status
+from daintree.argo import names, workflow_status
 from daintree.argo.cluster import Cluster, Object
 from daintree.argo.drift import Drift
 from daintree.argo.submission import (
+    TIME,
     Submission,
     SubmittedSource,
     SubmittedStage,
     location,
     run_id,
-    submission_of,
 )
 from daintree.argo.workflows import Times, container_times, find_workflow, secret_values, stage_log
 from daintree.errors import (
@@ -31,6 +31,7 @@ from daintree.errors import (
     ClusterError,
     DaintreeError,
     SourceError,
+    StoreError,
     StoreForbidden,
     StoreUnavailable,
     UsageError,
@@ -38,7 +39,7 @@ from daintree.errors import (
 from daintree.pipeline.keys import RECEIPT, content_key, receipt
 from daintree.pipeline.sources.bucket import BucketSource
 from daintree.store.index import publish_result
-from daintree.store.layout import OUTPUT, source_location, timestamp
+from daintree.store.layout import OUTPUT, is_digest, source_location, timestamp
 from daintree.store.records import Artifact, InputRecord, Keys, RunManifest, index_record_of
 from daintree.store.remote import RemoteRuns
 from daintree.store.s3 import object_address
@@ -349,6 +350,42 @@ def recording_of(cluster: Cluster, remote: RemoteRuns, name: str) -> Recording:
         log=lambda pod: None if secrets is None else _log(cluster, pod, secrets),
         times=lambda pod: container_times(cluster, pod),
     )
+
+
+def submission_of(workflow: Object, runs: RemoteRuns) -> Submission:
+    """The submission of a Workflow, whole, with the Workflow's own time of planning.
+
+    Raises UsageError for a Workflow that has none, StoreError where the store does not have it, or not as it was submitted.
+    """
+    name = workflow["metadata"]["name"]
+    digest, planned = (
+        workflow_status.annotation(workflow, key) for key in (names.SUBMISSION, names.PLANNED)
+    )
+    if not is_digest(digest):
+        raise UsageError(
+            f"the Workflow {name} was not written by `doit argo`: it has no annotation {names.SUBMISSION}",
+            hint="only what was planned and submitted can be recorded under its keys",
+        )
+    submission = runs.read_submission(digest, Submission)
+    if submission.digest != digest:
+        raise StoreError(
+            f"the submission {digest} in {runs.url} cannot be used: it is not what its digest says",
+            hint="submit the pipeline again: what is missing is computed anew",
+        )
+    if not _is_time(planned):
+        raise UsageError(
+            f"the Workflow {name} has no time in its annotation {names.PLANNED}: {planned!r}",
+            hint="it was edited, or made by an older version: submit the pipeline again",
+        )
+    # Whoever submitted the same plan first has put it there, with another time.
+    return msgspec.structs.replace(submission, planned=planned)
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return f"{datetime.strptime(text, TIME):{TIME}}" == text
+    except ValueError:
+        return False
 
 
 def _log(cluster: Cluster, pod: str, secrets: Iterable[str]) -> bytes | None:

@@ -7,7 +7,6 @@ carries the digest. So the manifest stays readable, and whoever records needs th
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,9 +15,8 @@ import msgspec
 
 from daintree import __version__
 from daintree.argo import names
-from daintree.argo.cluster import Object
 from daintree.digest import Plain, digest_record, short
-from daintree.errors import ImageError, SettingsError, SourceError, StoreError, UsageError
+from daintree.errors import ImageError, SettingsError, SourceError
 from daintree.images.build import uncommitted
 from daintree.images.image_versions import ComponentImage, component_images
 from daintree.pipeline.decisions import BoundStage, Hit, Miss, SourceIdentity, inputs_of
@@ -32,7 +30,6 @@ from daintree.spec.component import Resources, Scalar
 from daintree.store.integrity import hash_artifact
 from daintree.store.layout import run_location
 from daintree.store.records import SCHEMA, Keys, current_user
-from daintree.store.remote import RemoteRuns
 from daintree.store.s3 import (
     DEFAULT_REGION,
     ObjectAddress,
@@ -230,7 +227,7 @@ def plan_submission(session: Session, plan: Plan) -> PlannedSubmission:
         user=current_user(),
         tooling=__version__,
         project=session.settings.project,
-        planned=f"{datetime.now(UTC):{_TIME}}",
+        planned=f"{datetime.now(UTC):{TIME}}",
         secret=secret,
     )
     return PlannedSubmission(session=session, plan=plan, submission=submission)
@@ -373,48 +370,8 @@ def pod_address(url: str, settings: Settings, access: S3Access) -> ObjectAddress
     return object_address(url, settings.argo_endpoint or access.endpoint, region)
 
 
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-
-
-def submission_of(workflow: Object, runs: RemoteRuns) -> Submission:
-    """The submission of a Workflow, whole, with the Workflow's own time of planning.
-
-    Raises UsageError for a Workflow that has none, StoreError where the store does not have it, or not as it was submitted.
-    """
-    metadata = workflow["metadata"]
-    annotations = metadata.get("annotations") or {}
-    digest, planned = (
-        str(annotations.get(names.SUBMISSION, "")),
-        str(annotations.get(names.PLANNED, "")),
-    )
-    if not _DIGEST.fullmatch(digest):
-        raise UsageError(
-            f"the Workflow {metadata['name']} was not written by `doit argo`: it has no annotation {names.SUBMISSION}",
-            hint="only what was planned and submitted can be recorded under its keys",
-        )
-    submission = runs.read_submission(digest, Submission)
-    if submission.digest != digest:
-        raise StoreError(
-            f"the submission {digest} in {runs.url} cannot be used: it is not what its digest says",
-            hint="submit the pipeline again: what is missing is computed anew",
-        )
-    if not _is_time(planned):
-        raise UsageError(
-            f"the Workflow {metadata['name']} has no time in its annotation {names.PLANNED}: {planned!r}",
-            hint="it was edited, or made by an older version: submit the pipeline again",
-        )
-    # Whoever submitted the same plan first has put it there, with another time.
-    return msgspec.structs.replace(submission, planned=planned)
-
-
-def _is_time(text: str) -> bool:
-    try:
-        return f"{datetime.strptime(text, _TIME):{_TIME}}" == text
-    except ValueError:
-        return False
-
-
-_TIME = "%Y-%m-%dT%H:%M:%SZ"
+# The form of the time of planning.
+TIME = "%Y-%m-%dT%H:%M:%SZ"
 # The `uid` and the `pod` of a location in Argo's words.
 WORKFLOW_UID, POD_NAME = "{{workflow.uid}}", "{{pod.name}}"
 
@@ -424,12 +381,12 @@ def run_id(planned: str, uid: str, pod: str) -> str:
 
     No two pods have the same: a Workflow of the same name has another uid, and each attempt of each node another pod.
     """
-    return f"{datetime.strptime(planned, _TIME):%Y%m%dT%H%M%S}000Z-{uid}-{pod}"
+    return f"{datetime.strptime(planned, TIME):%Y%m%dT%H%M%S}000Z-{uid}-{pod}"
 
 
 def location(submission: Submission, stage: SubmittedStage, uid: str, pod: str) -> str:
     """The run's directory in the store, by the setting `prefix`."""
-    planned = datetime.strptime(submission.planned, _TIME)
+    planned = datetime.strptime(submission.planned, TIME)
     run = run_id(submission.planned, uid, pod)
     return run_location(submission.prefix, stage.component, stage.version, planned, run)
 

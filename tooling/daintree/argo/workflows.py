@@ -216,16 +216,17 @@ Times: TypeAlias = tuple[datetime, datetime]
 
 
 def container_times(cluster: Cluster, pod: str) -> Times | None:
-    """When a pod's container began and ended; None where the pod is gone or this account may not read it."""
+    """When a pod's container began and ended; None where that is not known, the pod is gone, or this account may not read it."""
     try:
         status = (cluster.find("Pod", pod) or {}).get("status") or {}
     except ClusterError:
         return None
     for one in status.get("containerStatuses") or ():
-        ended = (one.get("state") or {}).get("terminated")
-        if one.get("name") == CONTAINER and ended:
-            read = datetime.fromisoformat
-            return read(ended["startedAt"]), read(ended["finishedAt"])
+        ended = (one.get("state") or {}).get("terminated") or {}
+        # Of a container that was lost with its node, the cluster knows no times.
+        began, finished = ended.get("startedAt"), ended.get("finishedAt")
+        if one.get("name") == CONTAINER and began and finished:
+            return datetime.fromisoformat(began), datetime.fromisoformat(finished)
     return None
 
 

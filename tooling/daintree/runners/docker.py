@@ -300,7 +300,7 @@ class DockerRunner:
         container = self._container(job)
         with engine_errors("read the image"):
             config = self._connected().inspect_image(container.image)["Config"]
-        program = list(config["Entrypoint"] or ())
+        program = list(config.get("Entrypoint") or ())
         for links in job.working_tree[:1]:
             # A link's target is what tracebacks are to name.
             places = [links / word.removeprefix(f"{APPLICATION}/") for word in program]
@@ -433,7 +433,7 @@ def _named(
         announce(f"pulling {version.image}, the first time only")
         pull_image(client, repository_of(version.image), digest, settings.platform)
         image = client.inspect_image(version.image)
-    if (image["Config"]["Labels"] or {}).get(VERSION_LABEL) != version.digest:
+    if (image["Config"].get("Labels") or {}).get(VERSION_LABEL) != version.digest:
         raise ImageError(f"the image {version.image} is not {version.name} at {version.digest}")
     return Prepared(image=image["Id"], digest=digest)
 

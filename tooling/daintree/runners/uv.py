@@ -199,7 +199,8 @@ def uv_file_settings(environ: Mapping[str, str]) -> dict[str, str]:
             if value is not False:
                 joined = ("," if name == "find-links" else " ").join(words)
                 settings[variable] = "1" if value is True else joined
-        for index in table.get("index", ()):
+        indexes = table.get("index")
+        for index in indexes if isinstance(indexes, list) else ():
             if isinstance(index, dict) and index.get("url"):
                 named = f"{index['name']}={index['url']}" if index.get("name") else index["url"]
                 if index.get("default"):

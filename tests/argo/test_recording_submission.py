@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from daintree.argo.names import PLANNED, SUBMISSION
-from daintree.argo.submission import Submission, submission_of
+from daintree.argo.recording import submission_of
+from daintree.argo.submission import Submission
 from daintree.errors import StoreError, UsageError
 from daintree.store.bucket import Bucket
 from daintree.store.layout import submission_path
