@@ -72,6 +72,21 @@ def test_a_failed_stage_is_told_with_its_log_and_not_cached(
     assert project.executed("odd") == ["fail", "load"]
 
 
+def test_a_stage_that_fails_in_silence_is_opened_by_hand(project: Project) -> None:
+    project.component("odd/fail", "Path('metrics.csv').write_text('beside the point')")
+    project.pipeline("odd", "text/load", "odd/fail")
+
+    complaint = project.doit("run", "odd").complaint()
+
+    why = "wrote nothing (a stage must leave at least one file in --output)"
+    assert f"error: stage odd:fail {why}\n" in complaint
+    match = re.search(r"^hint: it has printed nothing; `doit (shell \w{8})` runs", complaint, re.M)
+    assert match
+    opened = project.doit(*match[1].split())
+    assert opened.code == 0, opened.stderr
+    assert "odd:fail in its environment" in opened.stderr
+
+
 def log_of(complaint: str) -> Path:
     match = re.search(r"^hint: the whole log is (.+)$", complaint, re.MULTILINE)
     assert match

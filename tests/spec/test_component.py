@@ -94,10 +94,19 @@ def test_a_component_may_say_nothing(text: str) -> None:
         ("outputs: [../x]\n", ":1: '../x' is not a path inside the output"),
         ("outputs: [/etc/passwd]\n", ":1: '/etc/passwd' is not a path inside the output"),
         ("outputs: ['']\n", ":1: '' is not a path inside the output"),
-        ("params:\n  a: {type: int, default: x}\n", ":2: expected int, got str 'x'"),
-        ("params:\n  a: {type: str, default: 1.0}\n", ":2: expected str, got float 1.0, quote it"),
-        ("params:\n  a: {type: int, choices: [1, x]}\n", ":2: expected int, got str 'x'"),
-        ("params:\n  a: {type: int, default: 3, choices: [1, 2]}\n", ":2: 3 is none of 1, 2"),
+        ("params:\n  a: {type: int, default: x}\n", ":2: parameter 'a': expected int, got str 'x'"),
+        (
+            "params:\n  a: {type: str, default: 1.0}\n",
+            ":2: parameter 'a': expected str, got float 1.0, quote it",
+        ),
+        (
+            "params:\n  a: {type: int, choices: [1, x]}\n",
+            ":2: parameter 'a': expected int, got str 'x'",
+        ),
+        (
+            "params:\n  a: {type: int, default: 3, choices: [1, 2]}\n",
+            ":2: parameter 'a': 3 is none of 1, 2",
+        ),
     ],
 )
 def test_an_error_names_file_line_and_key(text: str, message: str) -> None:
@@ -115,6 +124,18 @@ def test_an_error_names_file_line_and_key(text: str, message: str) -> None:
     ],
 )
 def test_an_unknown_key_gets_the_nearest_one(text: str, hint: str) -> None:
+    assert complaint(text).hint == hint
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("outputs: metrics.json\n", "a list stands in brackets: outputs: [metrics.json]"),
+        ("uses: lib/stageio\n", "a list stands in brackets: uses: [lib/stageio]"),
+        ("env: {DB_PASSWORD: x}\n", ""),
+    ],
+)
+def test_text_in_the_place_of_a_list_gets_brackets(text: str, hint: str) -> None:
     assert complaint(text).hint == hint
 
 

@@ -66,13 +66,14 @@ def test_any_text_is_a_value_or_a_value_error(kind: ParamType, text: str) -> Non
 @pytest.mark.parametrize(
     ("kind", "value", "problem"),
     [
-        ("int", "20", "expected int, got str '20'"),
+        ("int", "20", "expected int, got str '20', leave out the quotes"),
+        ("int", "x", "expected int, got str 'x'"),
         ("int", True, "expected int, got bool True"),
         ("int", 1.0, "expected int, got float 1.0"),
         ("float", "x", "expected float, got str 'x'"),
         ("float", False, "expected float, got bool False"),
-        ("bool", "no", "expected bool, got str 'no'"),
-        ("bool", 1, "expected bool, got int 1"),
+        ("bool", "no", "expected bool, got str 'no', write true or false"),
+        ("bool", 1, "expected bool, got int 1, write true or false"),
         ("str", 12, "expected str, got int 12, quote it"),
         ("str", True, "expected str, got bool True, quote it"),
         ("float", float("nan"), "nan is not a finite number"),

@@ -239,6 +239,9 @@ stages:
     assert error.message == (
         "pipelines/x.yaml:6: the stages' needs go round in a circle: two → one → three → two"
     )
+    assert (
+        error.hint == "a stage needs only what is computed before it: take one of these needs out"
+    )
     assert "circle: a → a" in complaint("source: s\nstages: [{component: a, needs: [a]}]\n").message
 
 

@@ -43,7 +43,11 @@ def test_a_stage_without_a_source_says_how_long_its_output_stays_good(refresh: s
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        ("stages: [a/one]", ":1: the pipeline's 'source' is missing, and the stage", "refresh: 1h"),
+        (
+            "stages: [a/one]",
+            ":1: the pipeline's 'source' is missing, and the stage",
+            "`source: PATH`",
+        ),
         (
             "sources: {r: x}\nstages: [a/one]",
             ":2: the stage reads none of the sources",

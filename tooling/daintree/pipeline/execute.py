@@ -327,13 +327,13 @@ class StageExecution:
 
     def _failed(self, manifest: records.RunManifest) -> StageFailed:
         """The error of a run that failed; its last lines have been shown already, and are in the log."""
-        log = f"the whole log is {self._store.log_path(manifest.location)}"
         spec, lines = self._stage.spec, list(self._last_lines)
         advice = failure_hint(self._stage.component, lines, spec.env, os.environ)
-        silent = "" if lines else ", and has written nothing"
+        log = f"the whole log is {self._store.log_path(manifest.location)}"
+        if not lines:
+            log = f"it has printed nothing; `doit shell {records.short_run(manifest.run)}` runs it by hand"
         return StageFailed(
-            f"stage {self._label} {manifest.failure}{silent}",
-            hint=f"{advice}; {log}" if advice else log,
+            f"stage {self._label} {manifest.failure}", hint=f"{advice}; {log}" if advice else log
         )
 
     def _wait(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import suppress
 from typing import Literal
 
 import msgspec
@@ -92,8 +93,7 @@ def value_problem(value: Scalar, param: Param) -> str:
     """
     kind = type(value)
     if kind is not _TYPES[param.type] and not (param.type == "float" and kind is int):
-        hint = ", quote it" if param.type == "str" else ""
-        return f"expected {param.type}, got {kind.__name__} {value!r}{hint}"
+        return f"expected {param.type}, got {kind.__name__} {value!r}{_advice(value, param)}"
     if isinstance(value, float) and not math.isfinite(value):
         return f"{value!r} is not a finite number"
     if isinstance(value, int) and abs(value) > MAX_INT:
@@ -104,6 +104,19 @@ def value_problem(value: Scalar, param: Param) -> str:
         return f"{value!r} is not UTF-8 text"
     if param.choices and value not in param.choices:
         return f"{value!r} is none of {', '.join(str(choice) for choice in param.choices)}"
+    return ""
+
+
+def _advice(value: Scalar, param: Param) -> str:
+    """A remedy for a value of another type than the parameter's, after a comma; "" for none known."""
+    if param.type == "str":
+        return ", quote it"
+    if param.type == "bool":
+        return ", write true or false"
+    with suppress(ValueError):
+        if isinstance(value, str):
+            parse_value(value, param)
+            return ", leave out the quotes"
     return ""
 
 
@@ -213,4 +226,4 @@ def _check_param(name: str, param: Param, document: Document) -> None:
     for value in (*param.choices, *(() if param.default is None else (param.default,))):
         problem = value_problem(value, param)
         if problem:
-            raise SpecError(f"{place}: {problem}")
+            raise SpecError(f"{place}: parameter {name!r}: {problem}")

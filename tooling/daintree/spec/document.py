@@ -136,9 +136,17 @@ def convert(document: Document, kind: type[_Spec]) -> _Spec:
             hint = f"a {path[-1]} is one of: {', '.join(_allowed(kind, path))}"
         elif path == ("python",):
             hint = 'in quotes, since 3.10 is the number 3.1: python: "3.12"'
+        elif re.match(r"Expected `array.*, got `str`", text) and isinstance(path[-1], str):
+            hint = f"a list stands in brackets: {path[-1]}: [{_value_at(value, path)}]"
         place = document.place(path)
         key = f" (at {dotted(path)})" if path and document.lines else ""
         raise SpecError(f"{place}: {_plain(text)}{key}", hint=hint) from None
+
+
+def _value_at(value: Any, path: KeyPath) -> Any:
+    for part in path:
+        value = value[part]
+    return value
 
 
 def _keys(kind: type[msgspec.Struct], path: KeyPath) -> list[str]:
@@ -190,10 +198,7 @@ def _culprit(
     error: msgspec.ValidationError, value: Any, path: KeyPath, kind: type[msgspec.Struct]
 ) -> str:
     """The first key of the mapping at `path` that leads to the same error by itself."""
-    table = value
-    for part in path:
-        table = table[part]
-    for key in table:
+    for key in _value_at(value, path):
         try:
             msgspec.convert(_with_only(value, path, key), type=kind)
         except msgspec.ValidationError as same:

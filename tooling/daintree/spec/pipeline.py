@@ -295,8 +295,8 @@ def _reads(
             f"{place}: the stage reads none of the sources, and does not say `refresh`"
             if names
             else f"{place}: the pipeline's 'source' is missing, and the stage does not say `refresh`",
-            hint=(f"name what it reads: `needs: [{names}]`; or " if names else "")
-            + "say how long its output stays good: `refresh: 1h`, 1d, 7d, always or never",
+            hint=(f"name what it reads: `needs: [{names}]`" if names else "write `source: PATH`")
+            + "; or say how long its output stays good: `refresh: 1h`, 1d, 7d, always or never",
         )
     return stages, named
 
@@ -411,7 +411,10 @@ def _ordered(stages: Sequence[Stage]) -> list[Stage]:
         if ready is None:
             circle = _circle(waiting)
             names = " → ".join(stage.name for stage in (*circle, circle[0]))
-            raise SpecError(f"{circle[0].place}: the stages' needs go round in a circle: {names}")
+            raise SpecError(
+                f"{circle[0].place}: the stages' needs go round in a circle: {names}",
+                hint="a stage needs only what is computed before it: take one of these needs out",
+            )
         ordered.append(ready)
         done.add(ready.name)
         waiting.remove(ready)
