@@ -89,6 +89,16 @@ def test_images_that_files_are_copied_from() -> None:
             "ARG V=python\nFROM \\\n  # why\n  python@sha256:1 \\\n  AS x\nRUN <<A\nFROM python\nA\nFROM python@sha256:1\n",
         ),
         ("FROM a\nARG V=python\nFROM $V\n", "FROM a\nARG V=python\nFROM $V\n"),
+        # Its name goes on in the next line.
+        ("FROM pyt\\\nhon\nRUN true\n", "\nFROM python@sha256:1\nRUN true\n"),
+        (
+            "# escape=`\r\nFROM pyt`\r\nhon AS x\r\nRUN true\r\n",
+            "# escape=`\r\n\nFROM python@sha256:1 AS x\r\nRUN true\r\n",
+        ),
+        (
+            "FROM a\nRUN --mount=from=py\\\nth\\\non,target=/x <<A\ncat\nA\n",
+            "FROM a\n\n\nRUN --mount=from=python@sha256:1,target=/x <<A\ncat\nA\n",
+        ),
     ],
 )
 def test_pins_are_written_into_what_a_dockerfile_starts_from(

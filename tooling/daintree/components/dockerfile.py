@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -16,6 +16,8 @@ _HEREDOC = re.compile(r"\d*<<(-?)([^<]*)")
 _DECLARATION = re.compile(r"(\w+)(?:=(.*))?", re.DOTALL)
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?:(:?[-+?])((?:[^{}]|\{[^{}]*\})*))?\})")
 _TARGET = "TARGET"
+# The end of a line that goes on in the next, where there is one.
+_CONTINUED = r"(?:[\\`][ \t\r]*\n)?"
 _INSTRUCTIONS = frozenset(
     re.findall(
         "[A-Z]+",
@@ -188,20 +190,16 @@ def base_images(content: bytes, build_args: Mapping[str, str]) -> BaseImages:
     Arguments declared before the first FROM are filled in, `build_args` first, then their defaults; a reference with an
     unknown one stays as it is written.
     """
-    images: dict[str, set[str]] = {"FROM": set(), "COPY": set()}
-
-    def note(instruction: Instruction, reference: str, written: str) -> str:
-        images["FROM" if instruction.name == "FROM" else "COPY"].add(reference)
-        return ""
-
-    warnings = _walk(content, build_args, note)
+    images, warnings = _named_images(content, build_args)
+    built_on = {image.reference for image in images if image.instruction.name == "FROM"}
+    copied_from = {image.reference for image in images if image.instruction.name != "FROM"}
     lines = _lines(content)
     # What reads it is looked for behind a line such as #!/usr/bin/env, too.
     shebang = bool(lines) and lines[0].startswith("#!")
     syntax = build_args.get("BUILDKIT_SYNTAX") or _directives(lines[shebang:]).get("syntax", "")
     if syntax and not re.fullmatch(_OWN_FRONTEND, syntax):
         warnings.append(f"it is read by {syntax}, so images that it names may be missed")
-    return BaseImages(tuple(sorted(images["FROM"])), tuple(sorted(images["COPY"])), tuple(warnings))
+    return BaseImages(tuple(sorted(built_on)), tuple(sorted(copied_from)), tuple(warnings))
 
 
 def with_platform(build_args: Mapping[str, str], platform: str) -> dict[str, str]:
@@ -232,42 +230,47 @@ def with_pins(content: bytes, build_args: Mapping[str, str], pins: Mapping[str, 
     Everything else stays as it is written; without such an image, every byte.
     """
     lines = content.decode("utf-8", "surrogateescape").split("\n")
-
-    def replace(instruction: Instruction, reference: str, written: str) -> str:
-        pinned = pins.get(reference, reference)
-        if pinned != reference:
-            for number in range(instruction.start, instruction.body):
-                at = _place(lines[number], written, instruction.name)
-                if at >= 0:
-                    line = lines[number]
-                    lines[number] = line[:at] + pinned + line[at + len(written) :]
-                    return ""
-            return (
-                f"{instruction.name} names {reference} over several lines, so its pin is not used"
-            )
-        return ""
-
-    _walk(content, build_args, replace)
+    for image in _named_images(content, build_args)[0]:
+        pinned = pins.get(image.reference, image.reference)
+        if pinned != image.reference:
+            _write(lines, image, pinned)
     return "\n".join(lines).encode("utf-8", "surrogateescape")
 
 
-def _place(line: str, written: str, name: str) -> int:
-    """The place of a reference in a line: a word of its own, or the value of from=; -1 where it is not there."""
-    before = r"(?:^|\s)" if name == "FROM" else r"(?i:from=)"
-    after = r"(?=\s|$)" if name == "FROM" else r"(?=[\s,\"']|$)"
-    if line.lstrip().startswith("#"):
-        return -1
-    match = re.search(rf"{before}[\"']?({re.escape(written)})[\"']?{after}", line)
-    return match.start(1) if match else -1
+def _write(lines: list[str], image: _NamedImage, pinned: str) -> None:
+    """Write a reference in the place of an image's, where that is a word of its own, or the value of from=."""
+    start, end = image.instruction.start, image.instruction.body
+    is_from = image.instruction.name == "FROM"
+    before = r"(?:^|\s)" if is_from else r"(?i:from=)"
+    after = r"(?=\s|$)" if is_from else r"(?=[\s,\"']|$)"
+    for number, line in enumerate(lines[start:end], start):
+        match = re.search(rf"{before}[\"']?({re.escape(image.written)})[\"']?{after}", line)
+        if match and not line.lstrip().startswith("#"):
+            lines[number] = line[: match.start(1)] + pinned + line[match.end(1) :]
+            return
+    # Its letters are spread over several lines, which become one; no other line moves.
+    spread = _CONTINUED.join(map(re.escape, image.written))
+    text = re.sub(f"(?<=[\\s=\"']){spread}", lambda _: pinned, "\n".join(lines[start:end]), count=1)
+    fewer = text.split("\n")
+    lines[start:end] = [""] * (end - start - len(fewer)) + fewer
 
 
-def _walk(
-    content: bytes, build_args: Mapping[str, str], visit: Callable[[Instruction, str, str], str]
-) -> list[str]:
-    """Call `visit` with each image that is no stage: the instruction, the reference and its written form; the warnings."""
+class _NamedImage(NamedTuple):
+    """An image that an instruction names, and the form in which it is written there."""
+
+    instruction: Instruction
+    reference: str
+    written: str
+
+
+def _named_images(
+    content: bytes, build_args: Mapping[str, str]
+) -> tuple[list[_NamedImage], list[str]]:
+    """The images that are no stages, in order, and warnings."""
     # These need no ARG.
     arguments = {name: value for name, value in build_args.items() if name.startswith(_TARGET)}
     stages: set[str] = set()
+    images: list[_NamedImage] = []
     warnings: list[str] = []
     for instruction in read_instructions(content):
         line = f"line {instruction.start + 1}"
@@ -282,7 +285,7 @@ def _walk(
             if reference.lower() not in {*stages, "scratch", ""}:
                 if "$" in reference:
                     warnings.append(f"{line}: FROM {reference}: an argument without a value")
-                warnings.append(visit(instruction, reference, written))
+                images.append(_NamedImage(instruction, reference, written))
             named = len(words) > 2 and words[1].lower() == "as"
             stages.add(words[2].lower() if named else f"stage {len(stages)}")
         elif instruction.name in ("COPY", "RUN", "ONBUILD"):
@@ -293,10 +296,10 @@ def _walk(
                     warnings.append(
                         f"{line}: {instruction.name} from {source}: Docker fills in nothing"
                     )
-                warnings.append(visit(instruction, source, source))
+                images.append(_NamedImage(instruction, source, source))
         elif instruction.name not in _INSTRUCTIONS:
             warnings.append(f"{line}: there is no instruction {instruction.name}")
-    return [warning for warning in warnings if warning]
+    return images, warnings
 
 
 def _sources(instruction: Instruction) -> list[str]:
