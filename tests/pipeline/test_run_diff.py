@@ -143,6 +143,24 @@ def test_a_run_that_failed_has_deleted_nothing(store: Store) -> None:
         assert not diff.metrics
 
 
+def test_without_git_the_files_of_snapshots_are_compared(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = []
+    for digit, text in ((1, "one\n"), (2, "two\n")):
+        version = f"sha256:{digit:064x}"
+        directory = tmp_path / "snapshots" / version.removeprefix("sha256:")
+        directory.mkdir(parents=True)
+        (directory / "main.py").write_text(text)
+        files = {"main.py": f"100644 {digit:040x}"}
+        runs.append(changed(run=run_id(digit), version=version, version_files=files))
+    settings = read_settings(tmp_path, {"DAINTREE_SNAPSHOTS": str(tmp_path / "snapshots")})
+    assert "-one" in difference(store, settings, *runs).files[0].patch
+    monkeypatch.setenv("PATH", str(tmp_path))
+    [change] = difference(store, settings, *runs).files
+    assert (change.path, change.change, change.patch) == ("main.py", "changed", ())
+
+
 def test_outputs_with_rows_and_columns_and_metrics(store: Store, tmp_path: Path) -> None:
     first = publish(
         store,

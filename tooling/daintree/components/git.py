@@ -393,14 +393,17 @@ class Blobs:
     """Reads blobs through one `git cat-file` process, which lives as long as this."""
 
     def __init__(self, root: Path, variables: Mapping[str, str]) -> None:
-        command = ["git", "-C", os.fspath(root), *FLAGS, "cat-file", "--batch"]
-        self._process = subprocess.Popen(
-            command,
-            env=environment(root, variables),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
+        """Start it. Raises GitError when git is missing."""
+        try:
+            self._process = subprocess.Popen(
+                _command(root, (*FLAGS, "cat-file", "--batch")),
+                env=environment(root, variables),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+        except FileNotFoundError:
+            raise _no_git() from None
         self._contents: dict[str, bytes] = {}
         self._lock = threading.Lock()
         weakref.finalize(self, _end, self._process)

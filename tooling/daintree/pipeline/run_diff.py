@@ -300,12 +300,14 @@ def _library_names(texts: Mapping[str, str]) -> set[str]:
 def _component_texts(run: RunManifest, settings: Settings, paths: Iterable[str]) -> dict[str, str]:
     """The texts of a run's component files, from git by their ids, else from the snapshot; of those that are there and no larger than is read."""
     snapshot = settings.snapshots / run.version.removeprefix("sha256:")
-    blobs = Blobs(settings.root, {})
+    blobs = None
+    with suppress(GitError):
+        blobs = Blobs(settings.root, {})
     texts: dict[str, str] = {}
     for path in run.version_files.keys() & set(paths):
         content = None
-        with suppress(KeyError, OSError, ValueError, DaintreeError):
-            content = blobs.read(run.version_files[path].split()[1])
+        with suppress(KeyError, ValueError):
+            content = blobs.read(run.version_files[path].split()[1]) if blobs else None
         if content is None:
             with suppress(OSError, ValueError):
                 file = snapshot / path
