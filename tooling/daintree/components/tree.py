@@ -365,21 +365,6 @@ class WorkingTree:
             raise GitError(f"git's index cannot be read: {error.strerror}") from None
         os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
-    def _index_before(self) -> str:
-        """Give the copy a second name: git writes a new file in place of the first, and leaves this one as it is."""
-        index = self._variables["GIT_INDEX_FILE"]
-        before = f"{index}.before"
-        Path(before).unlink(missing_ok=True)
-        if os.path.exists(index):
-            try:
-                os.link(index, before)
-            except OSError:
-                # A file system without hard links.
-                import shutil
-
-                shutil.copy2(index, before)
-        return before
-
     def _git(self, *arguments: str, stdin: bytes | None = None) -> bytes:
         return git(self.root, *FLAGS, *arguments, stdin=stdin, env=self._variables)
 

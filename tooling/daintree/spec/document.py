@@ -20,12 +20,12 @@ _Value = TypeVar("_Value")
 KeyPath: TypeAlias = tuple[str | int, ...]
 
 
-class Document(msgspec.Struct, frozen=True):
-    """A parsed file: its plain value and the line (from 1) where the value at each path begins."""
+class Document(msgspec.Struct, frozen=True, array_like=True):
+    """A parsed file: its plain value and the line (from 1) where the value at each path begins; `where` names it."""
 
-    where: str
     value: Any
     lines: dict[KeyPath, int]
+    where: str = ""
 
     def place(self, path: KeyPath) -> str:
         """`file:line` of the nearest value known at or above `path`; `file (at key)` where no line is known."""
@@ -46,13 +46,6 @@ def dotted(path: KeyPath) -> str:
 # Part of every hash: raised when the same bytes come to mean another document, or a Dockerfile other images.
 _SYNTAX_VERSION = b"2"
 _cache: Path | None = None
-
-
-class _Cached(msgspec.Struct, frozen=True, array_like=True):
-    """The content of a document's file in the cache."""
-
-    value: Any
-    lines: list[tuple[KeyPath, int]]
 
 
 def cache_documents(directory: Path | None) -> None:
@@ -91,16 +84,15 @@ def parse_document(content: bytes, where: str) -> Document:
     Raises SpecError, with the line, for anything that is not exactly one well-formed document.
     """
 
-    def parse() -> _Cached:
+    def parse() -> Document:
         # Imported here: what is remembered is not parsed.
         from daintree.spec import yaml
 
-        value, lines = yaml.parse(content, where)
-        return _Cached(value, list(lines.items()))
+        return Document(*yaml.parse(content, where))
 
     syntax = b"json" if where.endswith(".json") else b"yaml"
-    document = remembered(b"%s\0%s" % (syntax, content), _Cached, parse)
-    return Document(where, document.value, dict(document.lines))
+    document = remembered(b"%s\0%s" % (syntax, content), Document, parse)
+    return msgspec.structs.replace(document, where=where)
 
 
 _COMPLAINT = r"(?s)(.*?)(?: - at `(\$.*)`)?\Z"

@@ -62,29 +62,25 @@ def _parse_json(text: str, where: str) -> tuple[Any, Lines]:
         table: dict[str, Any] = {}
         for key, value in pairs:
             if key in table:
-                raise SpecError(f"{where}: the key {key!r} stands twice in one object")
+                raise ValueError(f"the key {key!r} stands twice in one object")
             table[key] = value
         return table
 
     def constant(name: str) -> Any:
-        raise SpecError(f"{where}: {name} is not JSON")
-
-    def number(text: str) -> int | float:
-        try:
-            return _number(text)
-        except ValueError as error:
-            raise SpecError(f"{where}: {error}") from None
+        raise ValueError(f"{name} is not JSON")
 
     try:
         value = json.loads(
             text,
             object_pairs_hook=unique,
             parse_constant=constant,
-            parse_int=number,
-            parse_float=number,
+            parse_int=_number,
+            parse_float=_number,
         )
     except json.JSONDecodeError as error:
         raise SpecError(f"{where}:{error.lineno}: not JSON: {error.msg}") from None
+    except ValueError as error:
+        raise SpecError(f"{where}: {error}") from None
     except RecursionError:
         raise SpecError(f"{where}: nested deeper than {MAX_DEPTH} levels") from None
     _check_json(value, (), where)
