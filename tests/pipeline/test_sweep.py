@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import pytest
 
 from daintree.errors import UsageError
-from daintree.pipeline.decisions import BoundStage, Hit, SourceIdentity, inputs_of
+from daintree.pipeline.decisions import BoundStage, Combination, Hit, SourceIdentity, inputs_of
 from daintree.pipeline.plan import bind
-from daintree.pipeline.sweep import Sweep, parse_axes, sweep
+from daintree.pipeline.sweep import parse_axes, sweep
 from daintree.spec.component import ComponentSpec, Param, Scalar
 from daintree.spec.pipeline import Pipeline, plain_stage, read_pipeline
 from daintree.store.records import IndexRecord
@@ -40,32 +40,35 @@ VERSIONS = {
 }
 
 
-def swept(*words: str, large: bool = False) -> Sweep:
+def swept(*words: str, large: bool = False) -> tuple[Pipeline, dict[str, Combination]]:
     return sweep(PIPELINE, parse_axes(PIPELINE, words, VERSIONS), large=large)
 
 
 def test_what_no_value_reaches_is_shared() -> None:
-    made = swept("train.epochs=[1, 2]", "train.mode=a,b")
-    names = [stage.name for stage in made.pipeline.stages]
+    pipeline, combinations = swept("train.epochs=[1, 2]", "train.mode=a,b")
+    names = [stage.name for stage in pipeline.stages]
     assert names[:2] == ["load", "clean"]
     assert sum(name.startswith("train[") for name in names) == 4
     assert sum(name.startswith("evaluate[") for name in names) == 4
     assert len(names) == 10
     assert [plain_stage(name) for name in names[:3]] == ["load", "clean", "train"]
-    one = made.pipeline.stage("train[epochs=1,mode=b]")
+    one = pipeline.stage("train[epochs=1,mode=b]")
     assert one.params == {"epochs": 1, "mode": "b"}
     assert one.needs == ("clean",)
-    assert made.pipeline.stage("evaluate[epochs=1,mode=b]").needs == ("train[epochs=1,mode=b]",)
-    assert made.combinations["epochs=1,mode=b"] == {
-        "load": "load",
-        "clean": "clean",
-        "train": "train[epochs=1,mode=b]",
-        "evaluate": "evaluate[epochs=1,mode=b]",
-    }
+    assert pipeline.stage("evaluate[epochs=1,mode=b]").needs == ("train[epochs=1,mode=b]",)
+    assert combinations["epochs=1,mode=b"] == Combination(
+        {
+            "load": "load",
+            "clean": "clean",
+            "train": "train[epochs=1,mode=b]",
+            "evaluate": "evaluate[epochs=1,mode=b]",
+        },
+        {"train.epochs": 1, "train.mode": "b"},
+    )
 
 
 def test_a_stage_has_a_copy_for_the_values_before_it_alone() -> None:
-    names = [stage.name for stage in swept("clean.epochs=1,2", "train.epochs=3,4").pipeline.stages]
+    names = [stage.name for stage in swept("clean.epochs=1,2", "train.epochs=3,4")[0].stages]
     assert [name for name in names if name.startswith("clean")] == [
         "clean[clean.epochs=1]",
         "clean[clean.epochs=2]",
@@ -73,7 +76,7 @@ def test_a_stage_has_a_copy_for_the_values_before_it_alone() -> None:
     assert len([name for name in names if name.startswith("train")]) == 4
     for name in names:
         before = names[: names.index(name)]
-        assert set(swept("clean.epochs=1,2", "train.epochs=3,4").pipeline.stage(name).needs) <= set(
+        assert set(swept("clean.epochs=1,2", "train.epochs=3,4")[0].stage(name).needs) <= set(
             before
         )
 
@@ -118,8 +121,10 @@ def test_what_is_wrong_is_said(words: list[str], message: str) -> None:
 
 
 def test_names_are_safe_and_different() -> None:
-    made = swept("train.text=[a/b, 'a:b', '../x', '*', '" + "y" * 90 + "']", "train.rate=1,2")
-    names = list(made.combinations)
+    combinations = swept(
+        "train.text=[a/b, 'a:b', '../x', '*', '" + "y" * 90 + "']", "train.rate=1,2"
+    )[1]
+    names = list(combinations)
     assert len({name.casefold() for name in names}) == 10
     for name in names:
         assert re.fullmatch(r"[A-Za-z0-9.+_=,-]{1,120}", name)
@@ -130,7 +135,7 @@ def test_a_large_sweep_has_to_be_wanted() -> None:
     words = ("load.epochs=" + ",".join(map(str, range(200))),)
     with pytest.raises(UsageError, match="the sweep has 800 stages"):
         swept(*words)
-    assert len(swept(*words, large=True).pipeline.stages) == 800
+    assert len(swept(*words, large=True)[0].stages) == 800
     with pytest.raises(UsageError, match="stages"):
         swept(
             *(f"{s}.epochs=" + ",".join(map(str, range(900))) for s in ("load", "clean", "train"))
@@ -156,16 +161,16 @@ def bound(pipeline: Pipeline, epochs: Mapping[str, str]) -> dict[str, BoundStage
 
 
 def test_a_combination_is_the_run_that_its_values_alone_would_be() -> None:
-    made = sweep(JOINED, parse_axes(JOINED, ["train.epochs=[3, 4]"], VERSIONS), large=False)
-    alone, combined = bound(JOINED, {"epochs": "4"}), bound(made.pipeline, {})
+    pipeline, _ = sweep(JOINED, parse_axes(JOINED, ["train.epochs=[3, 4]"], VERSIONS), large=False)
+    alone, combined = bound(JOINED, {"epochs": "4"}), bound(pipeline, {})
     for name in ("train", "evaluate"):
         assert combined[f"{name}[epochs=4]"].recipe == alone[name].recipe
         assert combined[f"{name}[epochs=3]"].recipe != alone[name].recipe
 
 
 def test_a_stage_finds_its_inputs_under_the_names_of_the_pipeline() -> None:
-    made = sweep(JOINED, parse_axes(JOINED, ["train.epochs=[3, 4]"], VERSIONS), large=False)
-    stage = bound(made.pipeline, {})["evaluate[epochs=4]"]
+    pipeline, _ = sweep(JOINED, parse_axes(JOINED, ["train.epochs=[3, 4]"], VERSIONS), large=False)
+    stage = bound(pipeline, {})["evaluate[epochs=4]"]
     record = IndexRecord(
         run="r",
         location="l",

@@ -186,8 +186,9 @@ def print_sweep(run: PipelineRun, metrics: Sequence[str], *, lowest: bool) -> No
         from daintree.commands.metrics import sweep_table
 
         records = [result.record for result in run.results.values()]
+        swept = [*next(iter(run.plan.combinations.values())).values]
         rows = sweep_table(
-            *(records, run.session.store, run.missing_outputs(), run.swept, metrics), lowest=lowest
+            *(records, run.session.store, run.missing_outputs(), swept, metrics), lowest=lowest
         )
         print(*rows, sep="\n", end="\n" * bool(rows))
 

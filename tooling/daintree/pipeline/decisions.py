@@ -78,7 +78,8 @@ class BoundStage(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def effective_parameters(self) -> dict[str, Scalar]:
         """The parameters that are part of the keys."""
-        return effective(self.parameters, self.spec)
+        parameters, declared = self.parameters, self.spec.params
+        return {name: v for name, v in parameters.items() if declared[name].affects_output}
 
     def content(self, inputs: Mapping[str, str]) -> str:
         """The content key of this stage on these input digests, by need and source."""
@@ -91,9 +92,11 @@ class BoundStage(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def effective(parameters: Mapping[str, Scalar], spec: ComponentSpec) -> dict[str, Scalar]:
-    """The parameters whose values affect the output."""
-    return {name: value for name, value in parameters.items() if spec.params[name].affects_output}
+class Combination(msgspec.Struct, frozen=True):
+    """Combination of a sweep: its stages by those of the pipeline itself, and its values by `stage.parameter`."""
+
+    stages: dict[str, str]
+    values: dict[str, Scalar]
 
 
 def with_recipe(
@@ -203,7 +206,7 @@ def decide(
     # A record of another content key was put there by nobody who computed this.
     if record is None or record.content != content:
         return damage or Miss()
-    if damage is not None and damage.damaged is not None and record.run == damage.damaged.run:
+    if damage and recipe_record and record.run == recipe_record.run:
         return damage
     return _damage(record, check) or Hit(record, adopt=True)
 

@@ -26,7 +26,16 @@ from daintree.errors import (
     check_writable,
     from_os_error,
 )
-from daintree.pipeline.decisions import FORCED, BoundStage, Decision, Hit, Miss, Pending, Result
+from daintree.pipeline.decisions import (
+    FORCED,
+    BoundStage,
+    Combination,
+    Decision,
+    Hit,
+    Miss,
+    Pending,
+    Result,
+)
 from daintree.pipeline.plan import Plan, Planned, refusals
 from daintree.pipeline.session import check_outputs
 from daintree.settings import expand_home
@@ -128,10 +137,12 @@ class PipelineRun:
             Task(
                 _task_name(pipeline.name, f"output[{name}]"),
                 [RunAction(self, f"copy the output {name}", partial(self.publish_output, name))],
-                task_dep=[_task_name(pipeline.name, stage) for stage in stages.values()],
+                task_dep=[
+                    _task_name(pipeline.name, stage) for stage in combination.stages.values()
+                ],
                 subtask_of=pipeline.name,
             )
-            for name, stages in self.plan.combinations.items()
+            for name, combination in self.plan.combinations.items()
             if self._directory
         ]
         publish = RunAction(self, f"copy the output of {pipeline.name}", self.publish_output)
@@ -195,8 +206,9 @@ class PipelineRun:
         assert directory is not None
         wanted = _wanted_output(self.plan)
         store, root = self.session.store, self.session.settings.root
-        outputs, place = self._output_stages(combination), directory / combination
-        values = self._values_of(combination)
+        combined = self.plan.combinations.get(combination, Combination({}, {}))
+        outputs, place = self._output_stages(combined), directory / combination
+        values = combined.values
         try:
             try:
                 publish_output(place, self._records(outputs), store, root, values)
@@ -265,41 +277,22 @@ class PipelineRun:
                 hint=f"doit run {self.plan.pipeline.name}:{plain_stage(missing[0])} first, or leave --only out",
             )
 
-    def _output_stages(self, combination: str) -> dict[str, str]:
+    def _output_stages(self, combination: Combination) -> dict[str, str]:
         """The stages whose outputs are wanted, by subdirectory."""
         pipeline = self.plan.pipeline
-        names = self.plan.combinations.get(combination, {})
         return {
-            name if pipeline.output_split else "": names.get(name, name)
+            name if pipeline.output_split else "": combination.stages.get(name, name)
             for name in pipeline.output_stages
         }
-
-    @property
-    def swept(self) -> list[str]:
-        """The swept parameters, as `stage.parameter`."""
-        from daintree.pipeline.sweep import swept_parameters
-
-        return swept_parameters(self.plan.request.sweep)
 
     def missing_outputs(self) -> list[tuple[str, dict[str, Scalar]]]:
         """Each combination of a sweep that lacks an output: the first stage without one, and its swept values."""
         missing = self._wanted() - self.results.keys()
         return [
-            (next(stage for stage, own in names.items() if own in missing), self._values_of(name))
-            for name, names in self.plan.combinations.items()
-            if missing & {*names.values()}
+            (next(stage for stage, own in c.stages.items() if own in missing), c.values)
+            for c in self.plan.combinations.values()
+            if missing & {*c.stages.values()}
         ]
-
-    def _values_of(self, combination: str) -> dict[str, Scalar]:
-        """The values that a sweep's combination has, by `stage.parameter`."""
-        if not combination:
-            return {}
-        names = self.plan.combinations[combination]
-        swept = {name: name.partition(".") for name in self.swept}
-        return {
-            name: self._stages[names[stage]].parameters[parameter]
-            for name, (stage, _, parameter) in swept.items()
-        }
 
     def _records(self, stages: Mapping[str, str]) -> dict[str, IndexRecord]:
         return {name: self.results[stage].record for name, stage in stages.items()}

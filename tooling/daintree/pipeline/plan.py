@@ -21,6 +21,7 @@ from daintree.errors import (
 from daintree.pipeline.decisions import (
     BoundStage,
     Check,
+    Combination,
     Decision,
     Hit,
     Lookup,
@@ -47,7 +48,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A pipeline bound and decided: data alone, which says what would run.
 
     `versions` are by what names a stage's code; `identities` by source ("" for the one `source`); `decisions` by stage; `recipe_records` are what the store held
-    under each stage's recipe key. `combinations` are those of a sweep by name: its stages by the pipeline's own.
+    under each stage's recipe key. `combinations` are those of a sweep by name.
     """
 
     request: Request
@@ -58,7 +59,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     stages: tuple[BoundStage, ...]
     recipe_records: Mapping[str, IndexRecord | None]
     decisions: Mapping[str, Decision]
-    combinations: Mapping[str, Mapping[str, str]] = {}
+    combinations: Mapping[str, Combination] = {}
 
     def stage(self, name: str) -> BoundStage:
         """The stage of this name. Raises UsageError, with the nearest name, where there is none."""
@@ -95,7 +96,7 @@ def make_plan(session: Session, *, fetch: bool) -> Plan:
     """
     pipeline, request = session.pipeline, session.request
     versions = versions_of(session.settings, pipeline)
-    combinations: Mapping[str, Mapping[str, str]] = {}
+    combinations: Mapping[str, Combination] = {}
     if request.sweep:
         from daintree.pipeline.sweep import parse_axes, sweep
 
@@ -103,7 +104,7 @@ def make_plan(session: Session, *, fetch: bool) -> Plan:
         both = [axis for axis in axes if axis.parameter in session.overrides.get(axis.stage, {})]
         if both:
             raise UsageError(f"--set and --sweep both give {both[0].stage}.{both[0].parameter}")
-        pipeline, combinations = msgspec.structs.astuple(sweep(pipeline, axes, large=request.large))
+        pipeline, combinations = sweep(pipeline, axes, large=request.large)
     identities = session.identify_sources(fetch=fetch)
     environment_class = session.runner.environment_class
     tokens = refresh_tokens(*moment_of(request))

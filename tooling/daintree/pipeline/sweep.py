@@ -12,6 +12,7 @@ import msgspec
 from daintree.components import ComponentVersion
 from daintree.digest import digest_record, short
 from daintree.errors import UsageError, nearest
+from daintree.pipeline.decisions import Combination
 from daintree.spec.component import (
     Param,
     Scalar,
@@ -69,12 +70,6 @@ def parse_axes(
     return tuple(axes.values())
 
 
-def swept_parameters(words: Sequence[str]) -> list[str]:
-    """The `stage.parameter` of each axis among the words of a --sweep that `parse_axes` has read."""
-    targets = (word.partition("=")[0].partition(".") for word in words)
-    return [f"{stage}.{parameter.replace('-', '_')}" for stage, _, parameter in targets]
-
-
 def _values(target: str, text: str, param: Param) -> tuple[Scalar, ...]:
     if text.lstrip().startswith("["):
         given = parse(f"values: {text}".encode(), target)[0]["values"]
@@ -103,15 +98,10 @@ def _texts(values: Sequence[Scalar]) -> tuple[str, ...]:
     return tuple(f"{text}-{place + 1}" for place, text in enumerate(texts))
 
 
-class Sweep(msgspec.Struct, frozen=True):
-    """A pipeline of all combinations, and by each combination's name its stages by those of the pipeline itself."""
-
-    pipeline: Pipeline
-    combinations: Mapping[str, Mapping[str, str]]
-
-
-def sweep(pipeline: Pipeline, axes: Sequence[Axis], *, large: bool) -> Sweep:
-    """The pipeline with a copy of each stage for every combination of the values that it, or one before it, depends on.
+def sweep(
+    pipeline: Pipeline, axes: Sequence[Axis], *, large: bool
+) -> tuple[Pipeline, dict[str, Combination]]:
+    """The pipeline with a copy of each stage for every combination of the values that it, or one before it, depends on; and the combinations by name.
 
     Raises UsageError for more than MOST_STAGES stages, unless it may be `large`.
     """
@@ -122,7 +112,7 @@ def sweep(pipeline: Pipeline, axes: Sequence[Axis], *, large: bool) -> Sweep:
             f"the sweep has {total:,} stages", hint="--yes runs it; or give fewer values"
         )
     stages: dict[str, Stage] = {}
-    combinations: dict[str, dict[str, str]] = {}
+    combinations: dict[str, Combination] = {}
     for chosen in itertools.product(*(range(len(axis.values)) for axis in axes)):
         names: dict[str, str] = {}
         for stage in pipeline.stages:
@@ -140,8 +130,13 @@ def sweep(pipeline: Pipeline, axes: Sequence[Axis], *, large: bool) -> Sweep:
                 params=stage.params | own,
                 needs=tuple(names[need] for need in stage.needs),
             )
-        combinations[_label(axes, chosen, range(len(axes)))] = names
-    return Sweep(msgspec.structs.replace(pipeline, stages=tuple(stages.values())), combinations)
+        values = {
+            f"{axis.stage}.{axis.parameter}": axis.values[place]
+            for axis, place in zip(axes, chosen, strict=True)
+        }
+        label = _label(axes, chosen, range(len(axes)))
+        combinations[label] = Combination(names, values)
+    return msgspec.structs.replace(pipeline, stages=tuple(stages.values())), combinations
 
 
 def _dependencies(pipeline: Pipeline, axes: Sequence[Axis]) -> dict[str, list[int]]:
