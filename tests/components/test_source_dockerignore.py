@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daintree.components.source import Dockerignore
+from daintree.components.source import Dockerignore, excluding_patterns
 from daintree.errors import VersionError
 
 
@@ -164,3 +164,11 @@ def test_a_malformed_pattern_is_an_error_with_its_line(pattern: str) -> None:
         f"components/a/.dockerignore:2: {pattern!r} is not a pattern Docker understands: "
     )
     assert caught.value.hint
+
+
+def test_git_is_spared_no_file_that_docker_copies() -> None:
+    # For Docker only a newline ends a line.
+    content = b"# once there was\rmodel\nlogs\x0cdata\n"
+    assert not ignores(content, "model")
+    assert not ignores(content, "data")
+    assert excluding_patterns(content, counted=()) == []

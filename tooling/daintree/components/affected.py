@@ -81,21 +81,15 @@ def _own_files(version: ComponentVersion) -> Files:
     """The files that come from no library, by their path in the component's directory where they lie there."""
     directory = f"{directory_of(version.name)}/"
     libraries = tuple(f"{TOP}/{library}/" for library in version.libraries)
-    return {
-        file.origin.removeprefix(directory): file
-        for file in version.files
-        if not file.origin.startswith(libraries)
-    }
+    own = (file for file in version.files if not file.origin.startswith(libraries))
+    return {file.origin.removeprefix(directory): file for file in own}
 
 
 def _files_in(version: ComponentVersion, name: str) -> Files:
     """The files that come from a library's directory, by their path in it."""
     directory = f"{TOP}/{name}/"
-    return {
-        file.origin.removeprefix(directory): file
-        for file in version.files
-        if file.origin.startswith(directory)
-    }
+    own = (file for file in version.files if file.origin.startswith(directory))
+    return {file.origin.removeprefix(directory): file for file in own}
 
 
 def _file_changes(
@@ -105,17 +99,17 @@ def _file_changes(
     changes: dict[str, str] = {}
     for path in sorted(before.keys() | after.keys()):
         old, new = before.get(path), after.get(path)
-        if old is None and new is not None:
+        if new is None:
+            stayed = before[path].origin in present[1]
+            changes[path] = "is now left out by .dockerignore" if stayed else "deleted"
+        elif old is None:
             came = new.origin in present[0]
             changes[path] = "is no longer left out by .dockerignore" if came else "added"
-        elif new is None and old is not None:
-            stayed = old.origin in present[1]
-            changes[path] = "is now left out by .dockerignore" if stayed else "deleted"
-        elif old and new and old.blob != new.blob:
+        elif old.blob != new.blob:
             changes[path] = "changed"
-        elif old and new and old.conversion != new.conversion:
+        elif old.conversion != new.conversion:
             changes[path] = "is checked out otherwise (.gitattributes)"
-        elif old and new and old.mode != new.mode:
+        elif old.mode != new.mode:
             changes[path] = "mode changed"
     return changes
 
@@ -244,7 +238,6 @@ class CommitTree:
 
     @property
     def root(self) -> Path:
-        """The project's root on disk."""
         return self._tree.root
 
     @property
@@ -258,7 +251,6 @@ class CommitTree:
         return any(path.rpartition("/")[2] == ATTRIBUTES for path in self.differences)
 
     def files(self, directory: str) -> list[Entry]:
-        """Return the files at or below `directory`, sorted by path."""
         entries = self._tree.files(directory)
         differences = self.differences
         if self._ordered[0] != self._tree.readings:
@@ -275,11 +267,9 @@ class CommitTree:
         return [files_by_path[path] for path in sorted(files_by_path)]
 
     def content(self, entry: Entry) -> bytes:
-        """Return the blob of a file of this tree (of a symbolic link: its target)."""
         return self._tree.content(entry)
 
     def conversions(self, paths: Iterable[str]) -> Mapping[str, str]:
-        """Return what a checkout does to these files by their attributes, where it writes other bytes than the blob's."""
         return self._tree.conversions(paths, self._commit if self.attributes_differ else "")
 
 

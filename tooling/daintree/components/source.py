@@ -346,7 +346,7 @@ def excluding_patterns(content: bytes, *, counted: Iterable[str]) -> list[str]:
 
     What spares one of the `counted` names is left to `Dockerignore`, and so is everything where a line takes back.
     """
-    lines = content.decode("utf-8", "replace").splitlines()
+    lines = content.decode("utf-8", "replace").split("\n")
     if any(line.lstrip().startswith("!") for line in lines):
         return []
     plain = [line.strip().strip("/") for line in lines if re.fullmatch(_PLAIN, line.strip())]

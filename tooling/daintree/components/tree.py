@@ -139,7 +139,6 @@ class WorkingTree:
         self._loaded = set()
 
     def files(self, directory: str) -> list[Entry]:
-        """Return the files at or below `directory`, sorted by path."""
         self._ensure(directory)
         entries = [self._entry(record) for record in self._at(directory)]
         nested = [
@@ -148,7 +147,6 @@ class WorkingTree:
         return sorted([*entries, *nested], key=lambda entry: entry.path) if nested else entries
 
     def content(self, entry: Entry) -> bytes:
-        """Return the blob of a file of this tree (of a symbolic link: its target). Raises GitError when the repository lacks it."""
         try:
             return self._blobs.read(entry.blob)
         except KeyError:

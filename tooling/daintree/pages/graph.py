@@ -11,6 +11,7 @@ from daintree.pages.project import PipelineView
 WIDTH, HEIGHT = 132, 48
 ACROSS, DOWN = 28, 20
 MARGIN = 12
+LINE_WIDTH, LINE_HEIGHT = 96, 20
 # The library's distance between two layers.
 _UNIT = 72.0
 
@@ -124,14 +125,14 @@ def _path(route: Sequence[Point]) -> str:
     return "".join(words)
 
 
-def sparkline(values: Sequence[float], width: int = 96, height: int = 20) -> str:
+def sparkline(values: Sequence[float]) -> str:
     """The points of a small line, for SVG's polyline, oldest value first; "" for fewer than two values."""
     if len(values) < 2:
         return ""
     low, high = min(values), max(values)
     span = (high - low) or 1.0
-    step = (width - 4) / (len(values) - 1)
+    step = (LINE_WIDTH - 4) / (len(values) - 1)
     return " ".join(
-        f"{2 + place * step:.1f},{height - 3 - (value - low) / span * (height - 6):.1f}"
+        f"{2 + place * step:.1f},{LINE_HEIGHT - 3 - (value - low) / span * (LINE_HEIGHT - 6):.1f}"
         for place, value in enumerate(values)
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -58,10 +58,9 @@ Query = Mapping[str, Sequence[str]]
 class Site:
     """The project's pages. `live` pages follow what runs; `included` says which pages there are, of a report (None: all)."""
 
-    def __init__(
-        self, project: Project, *, live: bool, included: Callable[[str], bool] | None = None
-    ) -> None:
-        self.project, self.live, self.included = project, live, included
+    def __init__(self, project: Project, *, live: bool) -> None:
+        self.project, self.live = project, live
+        self.included: Collection[str] | None = None
         self.images: Mapping[str, str] | None = None
         self.pipelines: Sequence[str] | None = None
         self._environment = _environment()
@@ -263,7 +262,8 @@ class Site:
             # The store's runs may be of pipelines of another project.
             if segments[0] == "pipelines" and segments[1] not in pipelines:
                 return ""
-            if self.included and not target.startswith("static/") and not self.included(target):
+            is_page = not target.startswith("static/")
+            if is_page and self.included is not None and target not in self.included:
                 return ""
             return up + "/".join(quote(segment, safe="") for segment in target.split("/"))
 
@@ -282,7 +282,7 @@ def write_report(project: Project, pipelines: Sequence[str], directory: Path) ->
     _check_directory(directory)
     site = Site(project, live=False)
     paths = _included_pages(site, pipelines)
-    site.pipelines, site.included = pipelines, frozenset(paths).__contains__
+    site.pipelines, site.included = pipelines, frozenset(paths)
     # Without an engine or a registry the pages say so.
     with suppress(DaintreeError):
         site.images = project.images()

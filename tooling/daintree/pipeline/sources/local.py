@@ -197,13 +197,14 @@ class LocalSource:
         for above in _prefixes(name):
             self._scattered.add(above)
             if above:
+                self._check_link(above)
                 real = (*real, self._entered(above, real))
         return real
 
     def _below(self, name: str, above: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
         """The files at and below a path in the source; `above` are the real paths of the directories that it lies in."""
         path = self._path / name
-        if name and path.is_symlink():
+        if name:
             self._check_link(name)
         mode = os.stat(path).st_mode
         if stat.S_ISREG(mode):
@@ -225,10 +226,7 @@ class LocalSource:
 
     def _entered(self, name: str, above: tuple[str, ...]) -> str:
         """The real path of a directory of the source. Raises SourceError where it is one of those that it lies in."""
-        path = self._path / name
-        if name and path.is_symlink():
-            self._check_link(name)
-        real = os.path.realpath(path)
+        real = os.path.realpath(self._path / name)
         if real in above:
             raise self._refused(
                 name,
@@ -240,8 +238,10 @@ class LocalSource:
     def _check_link(self, name: str) -> None:
         """Raise SourceError for a link that leads nowhere, or where it may not be followed."""
         path = self._path / name
+        if not path.is_symlink():
+            return
         try:
-            real = Path(path).resolve(strict=True)
+            real = path.resolve(strict=True)
         except FileNotFoundError:
             raise self._refused(name, f"is a broken link to {os.readlink(path)!r}") from None
         except (RuntimeError, OSError):
