@@ -31,7 +31,9 @@ def connection_to(url: SplitResult, seconds: float) -> http.client.HTTPConnectio
     if not proxy:
         return kind(host, url.port, timeout=seconds)
     connection = kind(proxy.hostname or "", proxy.port, timeout=seconds)
-    connection.set_tunnel(host, url.port, _proxy_headers(proxy))
+    authorization = basic_authorization(proxy)
+    headers = {"Proxy-Authorization": authorization} if authorization else {}
+    connection.set_tunnel(host, url.port, headers)
     return connection
 
 
@@ -55,14 +57,15 @@ def proxy_for(url: SplitResult) -> SplitResult | None:
     return urlsplit(named if "://" in named else f"http://{named}")
 
 
-def _proxy_headers(proxy: SplitResult) -> dict[str, str]:
-    if not proxy.username:
-        return {}
+def basic_authorization(url: SplitResult) -> str:
+    """Value of the header that carries the user name and the password in a URL; "" where there are none."""
+    if url.username is None:
+        return ""
     import base64
     from urllib.parse import unquote
 
-    pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-    return {"Proxy-Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+    pair = f"{unquote(url.username)}:{unquote(url.password or '')}"
+    return "Basic " + base64.b64encode(pair.encode("utf-8", "surrogateescape")).decode("ascii")
 
 
 def retry_after(text: str) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import errno
 import hashlib
 import http.client
@@ -16,6 +15,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from daintree.digest import digest_record
 from daintree.errors import ArtifactRejected, SourceError
+from daintree.http_connection import basic_authorization
 from daintree.pipeline.decisions import SourceIdentity
 from daintree.pipeline.sources import web_client
 from daintree.store.layout import check_names
@@ -46,7 +46,7 @@ class HttpSource:
             "",
         )
         self._client = web_client.WebClient(
-            urlunsplit(address), self._origin, _authorization(parts), limits
+            urlunsplit(address), self._origin, basic_authorization(parts), limits
         )
         self._has_query = bool(parts.query)
         self._name = _file_name(parts.path)
@@ -298,14 +298,6 @@ def _split(url: str) -> SplitResult:
             hint="write http://host[:port]/path or https://host[:port]/path",
         ) from None
     return parts
-
-
-def _authorization(parts: SplitResult) -> str:
-    """The header that carries the user name and the password in the URL; "" when there are none."""
-    if parts.username is None:
-        return ""
-    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return "Basic " + base64.b64encode(pair.encode("utf-8", "surrogateescape")).decode("ascii")
 
 
 def _file_name(path: str) -> str:
