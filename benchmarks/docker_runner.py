@@ -12,8 +12,9 @@ from contenders import variables, workspace
 from projects import COMPONENT, PIPELINE, chain
 from timing import parser, race, ratio, row
 
+from daintree.pipeline.execute import job_of
 from daintree.pipeline.plan import Planned, make_plan
-from daintree.pipeline.session import Request, Session, job_of
+from daintree.pipeline.session import Request, Session
 from daintree.runners.runner import Job
 from daintree.settings import read_settings
 from daintree.store.directory import Staging

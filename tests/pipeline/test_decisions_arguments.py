@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from daintree.pipeline.decisions import BoundStage
-from daintree.pipeline.session import arguments_of
+from daintree.spec.component import ComponentSpec, Resources
 
 
 def stage(**parameters: Any) -> BoundStage:
     """A stage of which only the parameters matter."""
-    return cast(BoundStage, SimpleNamespace(parameters=parameters))
+    return BoundStage(
+        name="train",
+        component="c/train",
+        version="",
+        files={},
+        spec=ComponentSpec(),
+        parameters=parameters,
+        needs=(),
+        resources=Resources(),
+        environment="",
+        recipe="",
+    )
 
 
 @pytest.mark.parametrize(
@@ -34,4 +44,4 @@ def stage(**parameters: Any) -> BoundStage:
 def test_parameters_become_arguments(
     parameters: dict[str, Any], arguments: tuple[str, ...]
 ) -> None:
-    assert arguments_of(stage(**parameters)) == arguments
+    assert stage(**parameters).arguments == arguments

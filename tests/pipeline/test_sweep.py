@@ -8,11 +8,11 @@ from collections.abc import Mapping
 import pytest
 
 from daintree.errors import UsageError
-from daintree.pipeline.decisions import BoundStage, Combination, Hit, SourceIdentity, inputs_of
+from daintree.pipeline.decisions import BoundStage, Hit, SourceIdentity, inputs_of
 from daintree.pipeline.plan import bind
 from daintree.pipeline.sweep import parse_axes, sweep
 from daintree.spec.component import ComponentSpec, Param, Scalar
-from daintree.spec.pipeline import Pipeline, plain_stage, read_pipeline
+from daintree.spec.pipeline import Combination, Pipeline, plain_stage, read_pipeline
 from daintree.store.records import IndexRecord
 from tests.component_version import component_version
 

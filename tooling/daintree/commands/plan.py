@@ -22,20 +22,14 @@ from daintree.commands.command import (
 from daintree.errors import DaintreeError, SourceError, StoreError, UsageError
 from daintree.pipeline.decisions import BoundStage, Decision, Hit, Pending
 from daintree.pipeline.engine import check_start
-from daintree.pipeline.plan import (
-    Plan,
-    Planned,
-    cautions,
-    read_last_runs,
-    refusals,
-    results_of_other_runner,
-)
+from daintree.pipeline.plan import Plan, Planned, cautions, read_last_runs, refusals
 from daintree.pipeline.reasons import (
     Link,
     chain_of_causes,
     nearest_runs,
     origins_of_changes,
     reason,
+    results_of_other_runner,
 )
 from daintree.pipeline.session import Request, Session
 from daintree.runners import CLUSTERS

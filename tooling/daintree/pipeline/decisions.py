@@ -12,7 +12,7 @@ import msgspec
 
 from daintree.errors import ArtifactDamaged
 from daintree.pipeline.keys import content_key, recipe_key
-from daintree.spec.component import ComponentSpec, Resources, Scalar
+from daintree.spec.component import ComponentSpec, Resources, Scalar, as_argument
 from daintree.spec.pipeline import plain_stage
 from daintree.store.records import IndexRecord
 
@@ -81,6 +81,18 @@ class BoundStage(msgspec.Struct, frozen=True, kw_only=True):
         parameters, declared = self.parameters, self.spec.params
         return {name: v for name, v in parameters.items() if declared[name].affects_output}
 
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The parameters as the component's command line takes them, sorted by name.
+
+        A value that begins with a dash is joined to its flag, so that no parser takes it for a flag of its own.
+        """
+        arguments: list[str] = []
+        for name, value in sorted(self.parameters.items()):
+            flag, text = "--" + name.replace("_", "-"), as_argument(value)
+            arguments += [f"{flag}={text}"] if text.startswith("-") else [flag, text]
+        return tuple(arguments)
+
     def content(self, inputs: Mapping[str, str]) -> str:
         """The content key of this stage on these input digests, by need and source."""
         return content_key(
@@ -90,13 +102,6 @@ class BoundStage(msgspec.Struct, frozen=True, kw_only=True):
             inputs=inputs,
             refresh=self.refresh,
         )
-
-
-class Combination(msgspec.Struct, frozen=True):
-    """Combination of a sweep: its stages by those of the pipeline itself, and its values by `stage.parameter`."""
-
-    stages: dict[str, str]
-    values: dict[str, Scalar]
 
 
 def with_recipe(

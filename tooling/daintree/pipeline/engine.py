@@ -26,16 +26,7 @@ from daintree.errors import (
     check_writable,
     from_os_error,
 )
-from daintree.pipeline.decisions import (
-    FORCED,
-    BoundStage,
-    Combination,
-    Decision,
-    Hit,
-    Miss,
-    Pending,
-    Result,
-)
+from daintree.pipeline.decisions import FORCED, BoundStage, Decision, Hit, Miss, Pending, Result
 from daintree.pipeline.plan import Plan, Planned, refusals
 from daintree.pipeline.session import check_outputs
 from daintree.settings import expand_home
@@ -206,9 +197,9 @@ class PipelineRun:
         assert directory is not None
         wanted = _wanted_output(self.plan)
         store, root = self.session.store, self.session.settings.root
-        combined = self.plan.combinations.get(combination, Combination({}, {}))
-        outputs, place = self._output_stages(combined), directory / combination
-        values = combined.values
+        combined = self.plan.combinations.get(combination)
+        outputs = self._output_stages(combined.stages if combined else {})
+        place, values = directory / combination, combined.values if combined else {}
         try:
             try:
                 publish_output(place, self._records(outputs), store, root, values)
@@ -277,11 +268,11 @@ class PipelineRun:
                 hint=f"doit run {self.plan.pipeline.name}:{plain_stage(missing[0])} first, or leave --only out",
             )
 
-    def _output_stages(self, combination: Combination) -> dict[str, str]:
-        """The stages whose outputs are wanted, by subdirectory."""
+    def _output_stages(self, combined: Mapping[str, str]) -> dict[str, str]:
+        """The stages whose outputs are wanted, by subdirectory; `combined` are those of a sweep's combination, by the pipeline's own."""
         pipeline = self.plan.pipeline
         return {
-            name if pipeline.output_split else "": combination.stages.get(name, name)
+            name if pipeline.output_split else "": combined.get(name, name)
             for name in pipeline.output_stages
         }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -16,18 +16,12 @@ from daintree import __version__
 from daintree.components import ComponentVersion
 from daintree.components.git import head
 from daintree.concurrency import Cancellation
-from daintree.errors import (
-    ArtifactDamaged,
-    ArtifactRejected,
-    DaintreeError,
-    SourceError,
-    StageFailed,
-)
+from daintree.errors import ArtifactDamaged, ArtifactRejected, GitError, SourceError, StageFailed
 from daintree.pipeline.decisions import FORCED, BoundStage, Decision, Hit, Miss, Pending, Result
 from daintree.pipeline.keys import RECEIPT, receipt
 from daintree.pipeline.plan import Planned, decide_stage
-from daintree.pipeline.session import job_of
-from daintree.runners.runner import Outcome, Prepared
+from daintree.pipeline.session import Session
+from daintree.runners.runner import Job, Outcome, Prepared
 from daintree.runners.variables import environment_for, failure_hint, masked, secrets_of
 from daintree.store import records
 from daintree.store.directory import Staging
@@ -392,5 +386,95 @@ def _commit(root: Path, version: ComponentVersion) -> tuple[str, bool]:
     paths = [f"components/{n}" for n in (version.name, *version.libraries)]
     try:
         return head(root, paths)
-    except DaintreeError:
+    except GitError:
         return "", False
+
+
+def job_of(
+    session: Session,
+    stage: BoundStage,
+    run: str,
+    prepared: Prepared,
+    needs: Mapping[str, records.IndexRecord],
+    place: Staging,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Job:
+    """The stage as a job that reads the outputs of these runs and the sources that it names.
+
+    `place` has the directories for its output, its temporary files and its log; the input is laid out beside
+    its `scratch`.
+    """
+    url = _url_of(session, stage)
+    directory, places = (
+        (url, {}) if url else _lay_out(session, stage, needs, place.scratch.with_name("input"))
+    )
+    return Job(
+        label=f"{session.pipeline.name}:{stage.name}",
+        component=stage.component,
+        version=stage.version,
+        run=run,
+        prepared=prepared,
+        arguments=stage.arguments,
+        input=str(directory),
+        places=places,
+        output=place.output,
+        scratch=place.scratch,
+        log=place.log,
+        # Whoever reads a URL needs the network for it.
+        network=stage.spec.network or bool(url),
+        env=stage.spec.env,
+        object_store=url.startswith("s3://"),
+        resources=stage.resources,
+        cancelled=cancelled,
+    )
+
+
+def _url_of(session: Session, stage: BoundStage) -> str:
+    """URL that the stage reads by itself: that of its one input, where that is a source in a bucket; else ""."""
+    alone = len(stage.sources) == 1 and not stage.needs
+    return session.sources[stage.sources[0]].url if alone else ""
+
+
+def _lay_out(
+    session: Session, stage: BoundStage, needs: Mapping[str, records.IndexRecord], directory: Path
+) -> tuple[Path, Mapping[str, Path]]:
+    """The directory the stage reads, and where its parts really are.
+
+    A single need's output is read in place; else `directory` is made, with one subdirectory for each of several inputs, where
+    each file is a link. It is empty for a stage that reads nothing, and for a need without output: a receipt counts in the keys
+    alone.
+    """
+    empty = directory.with_name("empty")
+    if stage.empty_needs:
+        empty.mkdir()
+    outputs = {
+        name: empty if name in stage.empty_needs else session.store.output_path(record)
+        for name, record in needs.items()
+    }
+    if len(outputs) == 1 and not stage.sources:
+        [output] = outputs.values()
+        return output, {"": output}
+    directory.mkdir()
+    places = dict(outputs)
+    for name, output in outputs.items():
+        _link_files(output, directory / name)
+    alone = len(stage.sources) == 1 and not needs
+    for name in stage.sources:
+        target = directory if alone else directory / name
+        target.mkdir(exist_ok=True)
+        below = "" if alone else f"{name}/"
+        for part, place in session.sources[name].files(target).items():
+            places[f"{below}{part}".rstrip("/")] = place
+    return directory, places or {"": directory}
+
+
+def _link_files(output: Path, directory: Path) -> None:
+    """Make `directory` as `output` is, with a link for each file.
+
+    A program that walks its input passes over links to directories, and has to find the same as in a container.
+    """
+    for path, _, files in os.walk(output):
+        below = directory / os.path.relpath(path, output)
+        below.mkdir()
+        for name in files:
+            (below / name).symlink_to(os.path.join(path, name))

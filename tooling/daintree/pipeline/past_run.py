@@ -22,8 +22,9 @@ from daintree.components.source import specification
 from daintree.errors import ArtifactDamaged, EnvironmentFailed, SourceError, StoreError, UsageError
 from daintree.pipeline.addresses import is_named
 from daintree.pipeline.decisions import BoundStage
+from daintree.pipeline.execute import job_of
 from daintree.pipeline.keys import RECEIPT, receipt
-from daintree.pipeline.session import Request, Session, job_of
+from daintree.pipeline.session import Request, Session
 from daintree.runners.runner import Job, Prepared
 from daintree.settings import Settings
 from daintree.spec.pipeline import Pipeline, SourceSpec, Stage

@@ -10,22 +10,13 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from daintree.components import TOP, ComponentVersion, is_component, read_versions
-from daintree.errors import (
-    ArtifactDamaged,
-    DaintreeError,
-    EnvironmentFailed,
-    SpecError,
-    UsageError,
-    nearest,
-)
+from daintree.errors import ArtifactDamaged, DaintreeError, SpecError, UsageError, nearest
 from daintree.pipeline.decisions import (
     BoundStage,
     Check,
-    Combination,
     Decision,
     Hit,
     Lookup,
-    Miss,
     SourceIdentity,
     decide,
     decide_all,
@@ -33,10 +24,10 @@ from daintree.pipeline.decisions import (
     words_of,
 )
 from daintree.pipeline.session import Request, Session
-from daintree.runners import open_runner, with_python
+from daintree.runners import with_python
 from daintree.settings import Settings
 from daintree.spec.component import ComponentSpec, Scalar, canonical, parse_value, value_problem
-from daintree.spec.pipeline import Pipeline, Stage, plain_stage
+from daintree.spec.pipeline import Combination, Pipeline, Stage, plain_stage
 from daintree.store.layout import run_id
 from daintree.store.records import IndexRecord
 from daintree.store.store import Store
@@ -272,39 +263,6 @@ def versions_of(settings: Settings, pipeline: Pipeline) -> dict[str, ComponentVe
         raise
 
 
-# By runner: the runner whose results are of the other kind of environment, and their name.
-OTHERS = {
-    "local": ("docker", "an image result"),
-    "docker": ("local", "a result without an image"),
-    "argo": ("local", "a result without an image"),
-}
-
-
-def results_of_other_runner(session: Session, plan: Plan) -> dict[str, str]:
-    """A sentence for each stage that misses, but whose output another runner has.
-
-    The store is asked only where there is a miss. The results are never taken: a bare environment's must not
-    pass for a container's. Raises StoreError.
-    """
-    missed = [name for name, decision in plan.decisions.items() if isinstance(decision, Miss)]
-    if not missed or plan.runner not in OTHERS:
-        return {}
-    runner, what = OTHERS[plan.runner]
-    try:
-        environment_class = open_runner(runner, session.settings).environment_class
-        stages = bound_to(
-            plan, {stage.name: environment_class(stage.spec) for stage in plan.stages}
-        )
-    except EnvironmentFailed:
-        return {}
-    decisions = decided(session.store, stages, plan.identities)[1]
-    return {
-        name: f"{what} exists: --runner {runner}"
-        for name in missed
-        if isinstance(decisions[name], Hit)
-    }
-
-
 def locations_reached(store: Store, plan: Plan, environments: Iterable[str]) -> set[str]:
     """The runs that the plan's recipe keys lead to, or that are hits, here and on machines of these environment classes.
 
@@ -427,10 +385,6 @@ def _override(stage: Stage, name: str, text: str, version: ComponentVersion) -> 
             hint=nearest(name, list(spec.params)) or "it takes no parameters",
         )
     try:
-        value = parse_value(text, spec.params[name])
+        return parse_value(text, spec.params[name])
     except ValueError as error:
         raise UsageError(f"{target}: {error}", hint=spec.params[name].help) from None
-    problem = value_problem(value, spec.params[name])
-    if problem:
-        raise UsageError(f"{target}: {problem}", hint=spec.params[name].help)
-    return value

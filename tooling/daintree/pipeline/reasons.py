@@ -1,4 +1,4 @@
-"""Reasons in words: why a stage would run or has run, from its last run, the nearest run of anyone, and the stages before it.
+"""Reasons in words: why a stage would run or has run, from its last run, the nearest run of anyone, and the stages before it; and what another runner has.
 
 Differences are never guessed: they are between what is known now and what a run has recorded.
 """
@@ -12,9 +12,11 @@ import msgspec
 
 from daintree.concurrency import side_by_side
 from daintree.digest import short
+from daintree.errors import EnvironmentFailed
 from daintree.pipeline.decisions import BoundStage, Decision, Hit, Miss, Pending, inputs_of
-from daintree.pipeline.plan import Plan
+from daintree.pipeline.plan import Plan, bound_to, decided
 from daintree.pipeline.session import AT_ONCE, Session
+from daintree.runners import open_runner
 from daintree.spec.component import Scalar, word
 from daintree.store.layout import differences, sketch_in, sketch_of
 from daintree.store.records import InputRecord, RunManifest, short_run
@@ -118,6 +120,39 @@ def _changed_inputs(
         for name in sorted(inputs)
         if before[name] != inputs[name]
     ]
+
+
+# By runner: the runner whose results are of the other kind of environment, and their name.
+OTHERS = {
+    "local": ("docker", "an image result"),
+    "docker": ("local", "a result without an image"),
+    "argo": ("local", "a result without an image"),
+}
+
+
+def results_of_other_runner(session: Session, plan: Plan) -> dict[str, str]:
+    """A sentence for each stage that misses, but whose output another runner has.
+
+    The store is asked only where there is a miss. The results are never taken: a bare environment's must not
+    pass for a container's. Raises StoreError.
+    """
+    missed = [name for name, decision in plan.decisions.items() if isinstance(decision, Miss)]
+    if not missed or plan.runner not in OTHERS:
+        return {}
+    runner, what = OTHERS[plan.runner]
+    try:
+        environment_class = open_runner(runner, session.settings).environment_class
+        stages = bound_to(
+            plan, {stage.name: environment_class(stage.spec) for stage in plan.stages}
+        )
+    except EnvironmentFailed:
+        return {}
+    decisions = decided(session.store, stages, plan.identities)[1]
+    return {
+        name: f"{what} exists: --runner {runner}"
+        for name in missed
+        if isinstance(decisions[name], Hit)
+    }
 
 
 class Link(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,20 +12,18 @@ import msgspec
 
 from daintree.concurrency import side_by_side
 from daintree.errors import DaintreeError, SourceError, SpecError, UsageError, nearest
-from daintree.pipeline.decisions import BoundStage, SourceIdentity
+from daintree.pipeline.decisions import SourceIdentity
 from daintree.pipeline.sources import Source, open_source
 from daintree.runners import open_runner
-from daintree.runners.runner import Job, Prepared
+from daintree.runners.runner import Prepared
 from daintree.settings import Settings, expand_home
-from daintree.spec.component import as_argument
 from daintree.spec.document import cache_documents
 from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files, plain_stage
-from daintree.store.records import IndexRecord, RunManifest
+from daintree.store.records import RunManifest
 from daintree.store.store import Store, open_store
 
 if TYPE_CHECKING:
     from daintree.components import ComponentVersion
-    from daintree.store.directory import Staging
 
 # Histories read side by side.
 AT_ONCE = 16
@@ -208,105 +206,3 @@ def parse_overrides(pipeline: Pipeline, settings: Sequence[str]) -> dict[str, di
             )
         overrides.setdefault(stage, {})[parameter.replace("-", "_")] = value
     return overrides
-
-
-def job_of(
-    session: Session,
-    stage: BoundStage,
-    run: str,
-    prepared: Prepared,
-    needs: Mapping[str, IndexRecord],
-    place: Staging,
-    cancelled: Callable[[], bool] = lambda: False,
-) -> Job:
-    """The stage as a job that reads the outputs of these runs and the sources that it names.
-
-    `place` has the directories for its output, its temporary files and its log; the input is laid out beside
-    its `scratch`.
-    """
-    url = _url_of(session, stage)
-    directory, places = (
-        (url, {}) if url else _lay_out(session, stage, needs, place.scratch.with_name("input"))
-    )
-    return Job(
-        label=f"{session.pipeline.name}:{stage.name}",
-        component=stage.component,
-        version=stage.version,
-        run=run,
-        prepared=prepared,
-        arguments=arguments_of(stage),
-        input=str(directory),
-        places=places,
-        output=place.output,
-        scratch=place.scratch,
-        log=place.log,
-        # Whoever reads a URL needs the network for it.
-        network=stage.spec.network or bool(url),
-        env=stage.spec.env,
-        object_store=url.startswith("s3://"),
-        resources=stage.resources,
-        cancelled=cancelled,
-    )
-
-
-def arguments_of(stage: BoundStage) -> tuple[str, ...]:
-    """The parameters as the component's command line takes them, sorted by name.
-
-    A value that begins with a dash is joined to its flag, so that no parser takes it for a flag of its own.
-    """
-    arguments: list[str] = []
-    for name, value in sorted(stage.parameters.items()):
-        flag, text = "--" + name.replace("_", "-"), as_argument(value)
-        arguments += [f"{flag}={text}"] if text.startswith("-") else [flag, text]
-    return tuple(arguments)
-
-
-def _url_of(session: Session, stage: BoundStage) -> str:
-    """URL that the stage reads by itself: that of its one input, where that is a source in a bucket; else ""."""
-    alone = len(stage.sources) == 1 and not stage.needs
-    return session.sources[stage.sources[0]].url if alone else ""
-
-
-def _lay_out(
-    session: Session, stage: BoundStage, needs: Mapping[str, IndexRecord], directory: Path
-) -> tuple[Path, Mapping[str, Path]]:
-    """The directory the stage reads, and where its parts really are.
-
-    A single need's output is read in place; else `directory` is made, with one subdirectory for each of several inputs, where
-    each file is a link. It is empty for a stage that reads nothing, and for a need without output: a receipt counts in the keys
-    alone.
-    """
-    empty = directory.with_name("empty")
-    if stage.empty_needs:
-        empty.mkdir()
-    outputs = {
-        name: empty if name in stage.empty_needs else session.store.output_path(record)
-        for name, record in needs.items()
-    }
-    if len(outputs) == 1 and not stage.sources:
-        [output] = outputs.values()
-        return output, {"": output}
-    directory.mkdir()
-    places = dict(outputs)
-    for name, output in outputs.items():
-        _link_files(output, directory / name)
-    alone = len(stage.sources) == 1 and not needs
-    for name in stage.sources:
-        target = directory if alone else directory / name
-        target.mkdir(exist_ok=True)
-        below = "" if alone else f"{name}/"
-        for part, place in session.sources[name].files(target).items():
-            places[f"{below}{part}".rstrip("/")] = place
-    return directory, places or {"": directory}
-
-
-def _link_files(output: Path, directory: Path) -> None:
-    """Make `directory` as `output` is, with a link for each file.
-
-    A program that walks its input passes over links to directories, and has to find the same as in a container.
-    """
-    for path, _, files in os.walk(output):
-        below = directory / os.path.relpath(path, output)
-        below.mkdir()
-        for name in files:
-            (below / name).symlink_to(os.path.join(path, name))

@@ -12,16 +12,8 @@ import msgspec
 from daintree.components import ComponentVersion
 from daintree.digest import digest_record, short
 from daintree.errors import UsageError, nearest
-from daintree.pipeline.decisions import Combination
-from daintree.spec.component import (
-    Param,
-    Scalar,
-    as_argument,
-    canonical,
-    parse_value,
-    value_problem,
-)
-from daintree.spec.pipeline import Pipeline, Stage
+from daintree.spec.component import Param, Scalar, as_argument, fitting, parse_value
+from daintree.spec.pipeline import Combination, Pipeline, Stage
 from daintree.spec.yaml import parse
 
 # Stages of a sweep that need no --yes, and letters of a combination's name, which is a directory's.
@@ -71,21 +63,16 @@ def parse_axes(
 
 
 def _values(target: str, text: str, param: Param) -> tuple[Scalar, ...]:
-    if text.lstrip().startswith("["):
-        given = parse(f"values: {text}".encode(), target)[0]["values"]
-    elif param.type == "str" and not param.choices:
-        raise UsageError(f"{target}: texts need a list", hint=f"{target}='[…, …]'")
-    else:
-        try:
-            given = [parse_value(part.strip(), param) for part in text.split(",")]
-        except ValueError as error:
-            raise UsageError(f"{target}: {error}", hint=param.help) from None
-    values: list[Scalar] = []
-    for value in given if isinstance(given, list) else []:
-        problem = value_problem(value, param)
-        if problem:
-            raise UsageError(f"{target}: {problem}", hint=param.help)
-        values.append(canonical(value, param))
+    try:
+        if text.lstrip().startswith("["):
+            given = parse(f"values: {text}".encode(), target)[0]["values"]
+            values = [fitting(value, param) for value in given]
+        elif param.type == "str" and not param.choices:
+            raise UsageError(f"{target}: texts need a list", hint=f"{target}='[…, …]'")
+        else:
+            values = [parse_value(part.strip(), param) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"{target}: {error}", hint=param.help) from None
     if not values:
         raise UsageError(f"{target}: the list is empty", hint=f"{target}='[…, …]'")
     return tuple(dict.fromkeys(values))

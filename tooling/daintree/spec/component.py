@@ -125,22 +125,30 @@ def canonical(value: Scalar, param: Param) -> Scalar:
     return float(value) if param.type == "float" else value
 
 
+def fitting(value: Scalar, param: Param) -> Scalar:
+    """The value in its one form. Raises ValueError, its text saying why it does not fit the parameter."""
+    if problem := value_problem(value, param):
+        raise ValueError(problem)
+    return canonical(value, param)
+
+
 def parse_value(text: str, param: Param) -> Scalar:
-    """The value that `text` from a command line means for this parameter.
+    """The value that `text` from a command line means for this parameter, and that fits it.
 
     Raises ValueError, its text saying what was expected.
     """
+    value: Scalar = text
     if param.type == "bool":
         if text.lower() not in ("true", "false"):
             raise ValueError(f"expected true or false, got {text!r}")
-        return text.lower() == "true"
-    if param.type == "str":
-        return text
-    try:
-        return int(text) if param.type == "int" else float(text)
-    except ValueError:
-        kind = "a whole number" if param.type == "int" else "a number"
-        raise ValueError(f"expected {kind}, got {text!r}") from None
+        value = text.lower() == "true"
+    elif param.type != "str":
+        try:
+            value = int(text) if param.type == "int" else float(text)
+        except ValueError:
+            kind = "a whole number" if param.type == "int" else "a number"
+            raise ValueError(f"expected {kind}, got {text!r}") from None
+    return fitting(value, param)
 
 
 def as_argument(value: Scalar) -> str:

@@ -152,6 +152,13 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return typed
 
 
+class Combination(msgspec.Struct, frozen=True):
+    """Combination of a sweep: its stages by those of the pipeline itself, and its values by `stage.parameter`."""
+
+    stages: dict[str, str]
+    values: dict[str, Scalar]
+
+
 def plain_stage(name: str) -> str:
     """A stage's name without the combination of a sweep, `train` of `train[epochs=10]`: no name has a bracket otherwise."""
     return name.partition("[")[0]

@@ -76,9 +76,8 @@ def open_source(
         return HttpSource(location, spec.sha256, store, limits)
     if scheme.lower() == "s3":
         from daintree.pipeline.sources.bucket import BucketSource
-        from daintree.store.s3 import read_s3_access
 
-        return BucketSource(location, spec.sha256, read_s3_access())
+        return BucketSource(location, spec.sha256)
     if scheme.lower() == "file":
         from urllib.parse import unquote
 

@@ -12,7 +12,14 @@ from daintree.digest import digest_record
 from daintree.errors import SourceError, StoreError, StoreUnavailable
 from daintree.pipeline.decisions import SourceIdentity
 from daintree.store.bucket import Bucket
-from daintree.store.s3 import ENDPOINT_VARIABLES, NO_KEYS_HERE, SCHEME, S3Access, is_plain
+from daintree.store.s3 import (
+    ENDPOINT_VARIABLES,
+    NO_KEYS_HERE,
+    SCHEME,
+    S3Access,
+    is_plain,
+    read_s3_access,
+)
 from daintree.store.transfer import download_listed
 
 if TYPE_CHECKING:
@@ -25,8 +32,8 @@ class BucketSource:
     Its identity is the digest of what a listing says of each: key, size, ETag and version id.
     """
 
-    def __init__(self, url: str, sha256: str, access: S3Access) -> None:
-        """Raises SourceError for a URL that is no plain s3://bucket/prefix, and for a declared sha256, which no listing can tell."""
+    def __init__(self, url: str, sha256: str, access: S3Access | None = None) -> None:
+        """`access` is that of the environment unless it is given. Raises SourceError for a URL that is no plain s3://bucket/prefix, and for a declared sha256, which no listing can tell."""
         name, _, prefix = url.partition("://")[2].partition("/")
         if not is_plain(name, prefix):
             raise SourceError(
@@ -39,7 +46,7 @@ class BucketSource:
                 f"the source {self._origin} is known by its listing: sha256 cannot be declared of it",
                 hint="leave sha256 out",
             )
-        self._bucket = Bucket(f"{SCHEME}{name}", access)
+        self._bucket = Bucket(f"{SCHEME}{name}", access or read_s3_access())
         self._known: SourceIdentity | None = None
 
     @property
