@@ -30,7 +30,7 @@ def test_outside_a_project_the_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as failure:
         find_project(tmp_path)
     assert failure.value.message == f"there is no dodo.py in {tmp_path} or above it"
-    assert failure.value.hint == "change into a project first"
+    assert failure.value.hint == "change into a project, or make one: doit new project DIR"
 
 
 @pytest.mark.parametrize(

@@ -437,7 +437,8 @@ def find_project(start: Path) -> Path:
         if (directory / "dodo.py").is_file():
             return directory
     raise UsageError(
-        f"there is no dodo.py in {start} or above it", hint="change into a project first"
+        f"there is no dodo.py in {start} or above it",
+        hint="change into a project, or make one: doit new project DIR",
     )
 
 

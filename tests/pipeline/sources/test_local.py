@@ -221,6 +221,19 @@ def test_a_missing_source_is_said_with_where_it_was_looked_for(
     )
 
 
+@pytest.mark.parametrize("name", ["k\udce4ufe.json", "k\udce4ufe"])
+def test_a_path_that_is_not_utf8_is_refused(name: str, store: Store, tmp_path: Path) -> None:
+    path = tmp_path / name
+    if name.endswith(".json"):
+        path.write_text("{}")
+    else:
+        path.mkdir()
+        (path / "a.json").write_text("{}")
+    error = complaint(opened(name, tmp_path, store))
+    assert error.message == f"the source {name}: its path is not valid UTF-8"
+    assert error.hint == "give it another name"
+
+
 def test_a_path_below_a_file_does_not_exist(file: Path, store: Store) -> None:
     assert complaint(at(file / "x", store)).message == f"the source {file}/x does not exist"
 

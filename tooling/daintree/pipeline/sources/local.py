@@ -157,6 +157,10 @@ class LocalSource:
             ) from None
         except OSError as error:
             raise _unreadable(self._origin, error) from None
+        if any("\udc80" <= letter <= "\udcff" for letter in self._origin):
+            # A record could not name it.
+            fault = f"the source {self._origin}: its path is not valid UTF-8"
+            raise SourceError(fault, hint="give it another name")
         if stat.S_ISREG(mode) and not self._pattern:
             return {self._path.name: self._path}
         if not stat.S_ISDIR(mode):
