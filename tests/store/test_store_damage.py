@@ -11,8 +11,9 @@ import pytest
 
 from daintree.errors import ArtifactDamaged
 from daintree.store.bucket import Bucket
+from daintree.store.integrity import StoredArtifact, write_stamp
 from daintree.store.layout import index_path, run_path
-from daintree.store.records import encode, index_record_of
+from daintree.store.records import IndexRecord, encode, index_record_of
 from daintree.store.store import Store, directory_store, shared_store
 from tests.contract.runs import FILES, OTHER_RUN, contents, fetched, key_of, publish_indexed
 from tests.services.minio import Minio
@@ -76,6 +77,51 @@ def test_verifying_hashes_what_the_stamp_vouches_for(root: Path, store: Store) -
             careful.check_all([record])
     assert len(read) == len(FILES)
     assert careful.check_all([record]) == [None]
+
+
+def rot(store: Store, record: IndexRecord) -> None:
+    """Change one byte of a file so that nothing but its bytes shows it: the stamp vouches for it, as for one that a disk has changed."""
+    directory = Path(store.local.path(record.location)).parent
+    stored = StoredArtifact(str(directory), "run.json")
+    manifest = store.local.records.read_run(record.location)
+    assert manifest is not None
+    assert manifest.output is not None
+    flip(directory / "output/a.csv")
+    write_stamp(stored, manifest.output, record.record)
+    later = (directory / "stamp.json").stat().st_mtime_ns + 10**9
+    os.utime(directory / "stamp.json", ns=(later, later))
+    assert store.local.damage(record) is None
+
+
+def test_a_rotten_file_of_the_cache_is_fetched_again_by_a_thorough_check(
+    shared: Callable[[str], Store],
+) -> None:
+    store = shared("ours")
+    _, record = publish_indexed(store)
+    rot(store, record)
+    store.check(record, thorough=True)
+    assert contents(store.output_path(record)) == FILES
+
+
+def test_a_rotten_file_of_the_cache_is_fetched_again_by_who_verifies(
+    minio: Minio, tmp_path: Path
+) -> None:
+    url = f"s3://{minio.bucket()}"
+    store = shared_store(url, minio.access, tmp_path, verify=True)
+    _, record = publish_indexed(store)
+    rot(store, record)
+    assert store.check_all([record]) == [None]
+    assert contents(store.output_path(record)) == FILES
+
+
+def test_a_file_that_was_found_rotten_is_not_handed_out_by_who_verifies_less(
+    root: Path, store: Store
+) -> None:
+    _, record = publish_indexed(store)
+    rot(store, record)
+    for reader in (directory_store(root, verify=True), directory_store(root)):
+        with pytest.raises(ArtifactDamaged, match=r"a\.csv is damaged"):
+            reader.output_path(record)
 
 
 def test_every_flipped_byte_of_a_run_record_in_a_bucket_is_found_and_repaired(

@@ -194,7 +194,8 @@ def verify(
 ) -> None:
     """Raise ArtifactDamaged unless the files are those of `expected`, whose digest must be `digest`.
 
-    Files that the stamp does not vouch for are hashed; with `thorough`, all are. Renews the stamp where it can.
+    Files that the stamp does not vouch for are hashed; with `thorough`, all are. Renews the stamp where it can, so that it
+    does not vouch for a file that was found wrong.
     `expected` is None when the record cannot be read, `record` its SHA-256 where something else tells it. Raises OSError.
     """
     record_file = _record_signature(stored)
@@ -212,12 +213,24 @@ def verify(
     doubtful = [
         entry for entry in expected.files if right.get(entry.path) != signatures[entry.path]
     ]
-    _hash(stored, doubtful)
+    try:
+        _hash(stored, doubtful)
+    except ArtifactDamaged as damage:
+        if stamp and stamp.files.get(damage.file) == signatures[damage.file]:
+            _distrust(stored, stamp, damage.file)
+        raise
     fresh = Stamp(records.SCHEMA, digest, record, record_file, _newest(signatures), signatures)
     if doubtful or not stamp or msgspec.structs.replace(stamp, newest_ns=fresh.newest_ns) != fresh:
         # Only time is lost without: a store that cannot be written still serves what it holds.
         with suppress(OSError):
             _write(stored, fresh)
+
+
+def _distrust(stored: StoredArtifact, stamp: Stamp, file: str) -> None:
+    """Let the stamp say nothing of a file: whoever looks next reads it."""
+    others = {path: signature for path, signature in stamp.files.items() if path != file}
+    with suppress(OSError):
+        _write(stored, msgspec.structs.replace(stamp, files=others))
 
 
 def write_stamp(stored: StoredArtifact, artifact: records.Artifact, record: str = "") -> None:
