@@ -87,25 +87,51 @@ def test_a_server_that_is_away_is_an_error_unless_it_may_be_done_without(
     assert warnings == ["warning: it is away; going on with the cache alone"]
 
 
+def test_what_a_server_that_ignored_conditions_has_left_says_nothing_of_the_next(
+    bucket: Bucket,
+) -> None:
+    for content in (b"1", b"2"):
+        bucket.put(PROBE, content)
+        bucket.prove()
+
+
 class Careless(BaseHTTPRequestHandler):
     """A server that takes every PUT, whatever its conditions."""
+
+    honoured = ""
 
     def do_PUT(self) -> None:
         """Take it."""
         self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(200)
+        self.send_response(412 if self.honoured in self.headers else 200)
         self.send_header("ETag", '"0"')
         self.send_header("Content-Length", "0")
         self.end_headers()
+
+    def do_GET(self) -> None:
+        """An object that is another's."""
+        self.send_response(200)
+        self.send_header("ETag", '"0"')
+        self.send_header("Last-Modified", "Sat, 28 Nov 2026 12:00:00 GMT")
+        self.send_header("Content-Length", "1")
+        self.end_headers()
+        self.wfile.write(b"0")
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Nothing."""
 
 
+class Creating(Careless):
+    """A server that creates no object twice, and replaces any."""
+
+    honoured = "If-None-Match"
+
+
 @pytest.fixture
-def careless() -> Iterator[Bucket]:
-    """A bucket on it."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Careless) as server:
+def careless(condition: str) -> Iterator[Bucket]:
+    """A bucket on one that ignores this condition."""
+    handler = Creating if condition == "If-Match" else Careless
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         endpoint = f"http://127.0.0.1:{server.server_port}"
         access = S3Access(endpoint=endpoint, region="r", access_key="a", secret_key="s")
@@ -113,10 +139,11 @@ def careless() -> Iterator[Bucket]:
         server.shutdown()
 
 
+@pytest.mark.parametrize("condition", ["If-None-Match", "If-Match"])
 def test_a_server_that_ignores_conditions_is_refused_before_anything_is_published(
-    careless: Bucket, cache: LocalRuns, warnings: list[str]
+    careless: Bucket, cache: LocalRuns, warnings: list[str], condition: str
 ) -> None:
     availability = Availability(careless, cache, False, warnings.append)
-    with pytest.raises(StoreError, match="ignores If-None-Match") as raised:
+    with pytest.raises(StoreError, match=f"ignores {condition}:") as raised:
         availability.write(pytest.fail, lambda: "kept")
     assert raised.value.hint.startswith("use a server that honours conditional writes")

@@ -6,6 +6,7 @@ the server did, and how often. A file has this time for each ENOUGH_BYTES of it,
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import threading
@@ -132,13 +133,26 @@ class Bucket:
         return s3.object_address(self.url, self.access.endpoint, self.access.region)
 
     def prove(self) -> None:
-        """Have the server refuse to create an object that exists. Raises StoreError where it does not."""
+        """Have the server refuse to create an object that exists, and to replace one that is another. Raises StoreError where it does not."""
+        import obstore
+        from obstore.exceptions import PreconditionError
+
+        # Never the same: a server that ignored conditions may have left its own there.
+        content = os.urandom(8)
         self.create(PROBE, b"1")
-        if self.create(PROBE, b"2"):
-            raise StoreError(
-                f"{self.access.server} ignores If-None-Match: two that publish at once would overwrite each other",
-                hint="use a server that honours conditional writes (MinIO, AWS S3), or a key that may only read",
-            )
+        if self.create(PROBE, content):
+            raise self._careless("If-None-Match")
+        try:
+            self.request(lambda s: obstore.put(s, PROBE, content, mode={"e_tag": '"another"'}))
+        except PreconditionError:
+            return
+        raise self._careless("If-Match")
+
+    def _careless(self, condition: str) -> StoreError:
+        return StoreError(
+            f"{self.access.server} ignores {condition}: two that publish at once would overwrite each other",
+            hint="use a server that honours conditional writes (MinIO, AWS S3), or a key that may only read",
+        )
 
     def key(self, path: str) -> str:
         """The key in the bucket of an object of the store."""
