@@ -20,12 +20,13 @@ PATH = "_leases/key"
 
 
 class Server(Directory):
-    """A backend that can be out of reach; `answered` is set once it has replaced a record."""
+    """A backend that can be out of reach, before or after it has replaced a record: `answered` and `lost` are set then."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        self.is_away = False
+        self.is_away = self.loses_answers = False
         self.requested, self.answered = threading.Event(), threading.Event()
+        self.lost = threading.Event()
 
     def get_many(self, paths: Sequence[str], limit: int = MAX_RECORD_BYTES) -> list[Content]:
         self._request()
@@ -35,6 +36,10 @@ class Server(Directory):
         self._request()
         replaced = super().replace(path, old, new)
         self.answered.set()
+        if self.loses_answers:
+            self.is_away = True
+            self.lost.set()
+            self._request()
         return replaced
 
     def _request(self) -> None:
@@ -182,3 +187,18 @@ def test_who_waits_may_give_up(server: Server) -> None:
         with pytest.raises(TimeoutError), bucket_lease(server, PATH, "ours", 5, waiting):
             pass
         assert lease.still_ours()
+
+
+def test_a_renewal_whose_answer_is_lost_loses_no_lease(server: Server) -> None:
+    with bucket_lease(server, PATH, "ours", 0.04, pytest.fail) as lease:
+        server.loses_answers = True
+        assert server.lost.wait(60)
+        server.loses_answers = False
+        for _ in range(2):
+            server.answered.clear()
+            server.is_away = False
+            assert server.answered.wait(60)
+        assert lease.still_ours()
+    record = decode(LeaseRecord, server.get_many([PATH])[0], PATH)
+    assert isinstance(record, LeaseRecord)
+    assert record.seconds == 0, "it is given back"

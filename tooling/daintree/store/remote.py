@@ -354,22 +354,27 @@ class BucketLease:
         self._ended.set()
         self._renewer.join()
         with suppress(StoreError):
-            free = msgspec.structs.replace(self._record, seconds=0.0)
-            self._backend.replace(
-                self._path, encode(self._record, self._path), encode(free, self._path)
-            )
+            self._write(seconds=0.0)
 
     def _renew(self) -> None:
         while not self._lost and not self._ended.wait(self._record.seconds / 4):
-            fresh = msgspec.structs.replace(self._record, renewal=self._record.renewal + 1)
             # What the server cannot take now it may take at the next turn.
             with suppress(StoreError):
-                if self._backend.replace(
-                    self._path, encode(self._record, self._path), encode(fresh, self._path)
-                ):
-                    self._record = fresh
-                else:
-                    self._lost = True
+                self._lost = not self._write(renewal=self._record.renewal + 1)
+
+    def _write(self, **changes: float) -> bool:
+        """Write the record with changes; False when another's stands there. Raises StoreError."""
+        while True:
+            changed = msgspec.structs.replace(self._record, **changes)
+            old, new = (encode(record, self._path) for record in (self._record, changed))
+            if self._backend.replace(self._path, old, new):
+                self._record = changed
+                return True
+            current = _read(self._backend, self._path)[1]
+            if current is None or current.nonce != self._record.nonce:
+                return False
+            # A renewal whose answer was lost.
+            self._record = current
 
 
 @contextmanager
