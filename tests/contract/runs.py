@@ -144,11 +144,16 @@ def nothing_published(store: Store) -> bool:
 
 
 def collect(
-    store: Store, *, grace: float = 0, later: float = 0, roots: Iterable[str] = ()
+    store: Store,
+    *,
+    grace: float = 0,
+    later: float = 0,
+    roots: Iterable[str] = (),
+    cache: bool = False,
 ) -> list[str]:
-    """Collect everything but the runs at these locations, so many seconds from now; what became of each."""
+    """Collect everything but the runs at these locations, so many seconds from now, in the store or its cache; what became of each."""
     now = NOW + later
-    part = GarbageCollection(store)
+    part = GarbageCollection(store, cache=cache)
     policy = Policy(older_than=0, grace=grace)
     doomed = select(part.survey(), Roots(frozenset(roots)), policy, now)
     return [str(outcome) for outcome in part.collect(doomed, grace, now, "ana@laptop")]

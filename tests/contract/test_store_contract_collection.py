@@ -165,6 +165,14 @@ class TestReaders:
         assert fetched(store, record) == FILES
         assert store.source_path(digest) is not None
 
+    def test_a_copy_that_a_thorough_check_has_fetched_stays(self, tmp_path: Path) -> None:
+        place = BucketPlace.make(tmp_path)
+        _, record = publish_indexed(place.other_machine().open())
+        store = place.open()
+        store.check(record, thorough=True)
+        assert collect(place.open(), cache=True) == ["in use"]
+        assert fetched(store, record) == FILES
+
     def test_a_reader_that_is_done_leaves_nothing(self, tmp_path: Path) -> None:
         place = DirectoryPlace.make(tmp_path)
         reader, store = place.open(), place.open()

@@ -148,6 +148,7 @@ class Store:
                 raise damage from None
             if thorough:
                 self.shared.copies.fetch(record)
+                self.local.hold(record.location)
 
     def check_all(self, records: Sequence[IndexRecord]) -> list[ArtifactDamaged | None]:
         """The damage that `check` finds of each record, in order, in one parallel round; None: it agrees."""
