@@ -57,6 +57,13 @@ def test_odd_names_are_taken(path: str) -> None:
     assert check_location(path) == path
 
 
+@pytest.mark.parametrize("paths", [["a", "a/b"], ["a/b/c", "a/b", "d"]])
+def test_a_file_that_is_a_directory_too_is_refused(paths: list[str]) -> None:
+    with pytest.raises(ArtifactRejected, match="is a directory's too") as raised:
+        check_names(paths)
+    assert raised.value.hint == "give one of them another name: only a bucket can hold both"
+
+
 @given(segments, segments)
 def test_letters_of_every_alphabet_are_taken(one: str, two: str) -> None:
     check_names([f"{one}/{two}"])

@@ -91,8 +91,9 @@ def seconds_of(moment: str) -> float:
 
 def check_names(paths: Iterable[str]) -> None:
     """Raise ArtifactRejected, naming the file, unless an artifact may hold files of these paths together."""
+    files = dict.fromkeys(paths)
     folded: dict[str, str] = {}
-    for path in paths:
+    for path in files:
         for segment in path.split("/"):
             reason = _refusal(segment)
             if reason:
@@ -100,6 +101,15 @@ def check_names(paths: Iterable[str]) -> None:
                     f"the file name {path!r} {reason}", hint="give the file another name"
                 )
         _check_clash(path, folded)
+    directories = {path.rpartition("/")[0] for path in files}
+    while directories:
+        both = sorted(files.keys() & directories)
+        if both:
+            raise ArtifactRejected(
+                f"the file name {both[0]!r} is a directory's too",
+                hint="give one of them another name: only a bucket can hold both",
+            )
+        directories = {path.rpartition("/")[0] for path in directories} - {""}
 
 
 def check_location(location: str) -> str:
