@@ -98,29 +98,12 @@ class LocalRuns:
         Returns its record as it was written, with the log's digest. Raises ArtifactRejected when the staged files are not `manifest.output`,
         StoreError when there is a run at that location.
         """
-        self._own(staging)
-        location = layout.check_location(manifest.location)
         # A run that no history could keep is refused before it is published.
         layout.history_path(manifest.pipeline, manifest.stage, manifest.run, manifest.started)
         with translate_errors(self.root):
             manifest = _with_log(staging, manifest)
-            if manifest.output is None:
-                # A stage that failed may have removed its output directory.
-                if os.path.lexists(staging.output):
-                    os.rename(staging.output, staging.directory / "unpublished")
-                self._write(
-                    staging, layout.RUN_RECORD, records.encode(manifest, layout.run_path(location))
-                )
-            else:
-                content = records.encode(manifest, layout.run_path(location))
-                self._finalize(staging, manifest.output, layout.RUN_RECORD, content)
-            if origin is not None:
-                self._write(
-                    staging, layout.ORIGIN, records.encode(origin, f"{location}/{layout.ORIGIN}")
-                )
-            entry = records.history_entry_of(manifest, metrics_in(staging.output, manifest))
-            self._enter(staging.run, location)
-        self.records.add_history(entry)
+        content = records.encode(manifest, layout.run_path(manifest.location))
+        self._publish(staging, manifest, content, origin)
         return manifest
 
     def keep_copy(
@@ -134,26 +117,12 @@ class LocalRuns:
 
         Raises ArtifactRejected when the staged files are not the run's.
         """
-        self._own(staging)
-        assert manifest.output is not None
-        location = layout.check_location(manifest.location)
-        with translate_errors(self.root):
-            self._finalize(staging, manifest.output, layout.RUN_RECORD, content)
-            self._write(
-                staging, layout.ORIGIN, records.encode(origin, f"{location}/{layout.ORIGIN}")
-            )
-            entry = records.history_entry_of(manifest, metrics_in(staging.output, manifest))
-            if os.path.lexists(f"{self.root}/{location}"):
-                os.rename(f"{self.root}/{location}", staging.directory / "replaced")
-            self._enter(staging.run, location)
-        self.records.add_history(entry)
+        self._publish(staging, manifest, content, origin, replaces=True)
 
     def origin(self, location: str) -> records.OriginRecord | None:
         """Origin of a run of a cache; None where that is not known."""
         path = f"{layout.check_location(location)}/{layout.ORIGIN}"
-        return records.readable(
-            records.decode(records.OriginRecord, self.directory.get_many([path], 1 << 16)[0], path)
-        )
+        return self.records.read(records.OriginRecord, path)
 
     def log_fault(self, manifest: records.RunManifest, path: Path) -> str:
         """Reason that the file at `path` is not the log of a run; "" where it is."""
@@ -222,6 +191,35 @@ class LocalRuns:
                 self._enter(staging.run, place)
                 self.hold(place)
         return Path(self.root, place, layout.OUTPUT)
+
+    def _publish(
+        self,
+        staging: Staging,
+        manifest: records.RunManifest,
+        content: bytes,
+        origin: records.OriginRecord | None,
+        *,
+        replaces: bool = False,
+    ) -> None:
+        """Publish a staged run with the `content` of its run record; `replaces` what stands at its place."""
+        self._own(staging)
+        location = layout.check_location(manifest.location)
+        with translate_errors(self.root):
+            if manifest.output:
+                self._finalize(staging, manifest.output, layout.RUN_RECORD, content)
+            else:
+                # A stage that failed may have removed its output directory.
+                if os.path.lexists(staging.output):
+                    os.rename(staging.output, staging.directory / "unpublished")
+                self._write(staging, layout.RUN_RECORD, content)
+            if origin:
+                path = f"{location}/{layout.ORIGIN}"
+                self._write(staging, layout.ORIGIN, records.encode(origin, path))
+            entry = records.history_entry_of(manifest, metrics_in(staging.output, manifest))
+            if replaces and os.path.lexists(f"{self.root}/{location}"):
+                os.rename(f"{self.root}/{location}", staging.directory / "replaced")
+            self._enter(staging.run, location)
+        self.records.add_history(entry)
 
     def _own(self, staging: Staging) -> None:
         if staging.directory.parent != Path(self.root, layout.STAGING):
