@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from daintree.errors import StoreError
+from daintree.store.backend import translate_errors
 from daintree.store.store import directory_store
 from tests.contract.runs import FILES, OTHER_RUN, RUN, fetched, key_of, publish, publish_indexed
 from tests.services.availability import unavailable
@@ -91,9 +93,9 @@ def test_a_directory_of_one_user_says_to_the_other_how_to_share_it(shared: Path)
 
 
 def test_a_missing_right_has_the_hint_to_share(tmp_path: Path) -> None:
-    from daintree.store.backend import store_error
-
-    error = store_error("/store", 13, "", "/store/_leases/x")
+    with pytest.raises(StoreError) as raised, translate_errors("/store"):
+        raise PermissionError(errno.EACCES, "Permission denied", "/store/_leases/x")
+    error = raised.value
     assert error.message == "no permission for /store/_leases/x in the artifact store /store"
     assert "chgrp -R GROUP DIR; chmod -R g+rwX DIR" in error.hint
 
@@ -101,7 +103,6 @@ def test_a_missing_right_has_the_hint_to_share(tmp_path: Path) -> None:
 def test_a_file_system_without_locks_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import errno
     import fcntl
 
     def no_locks(descriptor: object, operation: int) -> None:

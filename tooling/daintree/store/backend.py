@@ -113,25 +113,22 @@ def translate_errors(store: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        path = os.fsdecode(error.filename) if error.filename else ""
-        raise store_error(store, error.errno, str(error.strerror or error), path) from error
+        raise _store_error(store, error) from error
 
 
-def store_error(store: str, number: int | None, text: str, path: str = "") -> StoreError:
-    """The StoreError for error `number` (errno) that happened to `path` in the store at `store`."""
-    place = path or "a file"
-    if number in _FULL:
+def _store_error(store: str, error: OSError) -> StoreError:
+    path = os.fsdecode(error.filename) if error.filename else ""
+    if error.errno in _FULL:
         return StoreError(
-            _FULL[number].format(store=store),
+            _FULL[error.errno].format(store=store),
             hint="free some disk space; `doit gc` removes outputs that no pipeline reaches",
         )
-    if number in _REFUSED:
-        message, advice = _REFUSED[number]
-        return StoreError(message.format(store=store, path=place), hint=advice + OWN_DIRECTORY)
-    return StoreError(
-        f"the artifact store {store} failed: {text}" + (f": {path}" if path else ""),
-        hint=OWN_DIRECTORY,
-    )
+    if error.errno in _REFUSED:
+        message, advice = _REFUSED[error.errno]
+        text = message.format(store=store, path=path or "a file")
+        return StoreError(text, hint=advice + OWN_DIRECTORY)
+    text = f"the artifact store {store} failed: {error.strerror or error}"
+    return StoreError(f"{text}: {path}" if path else text, hint=OWN_DIRECTORY)
 
 
 _IRREGULAR = "is no regular file"
@@ -141,11 +138,11 @@ def read_regular(path: str, limit: int) -> Content:
     """The content of a regular file; never waits for a FIFO, follows no link, reads no more than `limit` bytes. Raises OSError."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENOTDIR):
-            return None if error.errno == errno.ENOTDIR else Unreadable("irregular", _IRREGULAR)
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            return Unreadable("irregular", _IRREGULAR)
         raise
     try:
         status = os.fstat(descriptor)
