@@ -14,7 +14,7 @@ from daintree.errors import ArtifactDamaged, StoreError, StoreUnavailable
 from daintree.store import bucket as bucket_module
 from daintree.store.bucket import LARGE_BYTES, MOST_RETRIES, Bucket
 from daintree.store.records import FileEntry
-from daintree.store.transfer import PIECE_BYTES, download, progress, upload
+from daintree.store.transfer import PIECE_BYTES, Progress, download, upload
 from tests.services.minio import Minio
 from tests.services.proxy import (
     Exchange,
@@ -217,7 +217,7 @@ def test_a_file_passes_in_spite_of_faults(
     (tmp_path / "to").mkdir()
     sent = way.when("partNumber=2", busy if fault is cut else fault, times=1)
     got = way.when("^GET .*/file", fault, times=1)
-    with progress("a test", 1, entry.size) as shown:
+    with Progress("a test", 1, entry.size) as shown:
         upload(bucket, tmp_path / "from", "x", [entry], shown)
         download(bucket, "x", [entry], tmp_path / "to", shown)
     assert (sent.times, got.times) == (0, 0)
@@ -231,7 +231,7 @@ def test_a_file_whose_parts_do_not_pass_is_no_object(
 ) -> None:
     entry = file_of(tmp_path / "from", 3 * LARGE_BYTES)
     way.when("partNumber=2", fault)
-    with progress("a test", 1, entry.size) as shown, pytest.raises(StoreUnavailable):
+    with Progress("a test", 1, entry.size) as shown, pytest.raises(StoreUnavailable):
         upload(bucket, tmp_path / "from", "x", [entry], shown)
     assert straight.sizes() == {"a": 1}
 
@@ -243,7 +243,7 @@ def test_a_part_of_which_enough_came_goes_on_where_it_was(
     monkeypatch.setattr(bucket_module, "LARGE", {"read": 1, "answer": 60, "total": 60})
     entry = file_of(tmp_path / "from", 4 * LARGE_BYTES)
     (tmp_path / "to").mkdir()
-    with progress("a test", 1, entry.size) as shown:
+    with Progress("a test", 1, entry.size) as shown:
         upload(straight, tmp_path / "from", "x", [entry], shown)
         way.when("^GET .*/file$", dry_up(LARGE_BYTES + PIECE_BYTES))
         download(bucket, "x", [entry], tmp_path / "to", shown)
@@ -259,7 +259,7 @@ def test_a_part_of_which_too_little_comes_is_given_up(
     entry = file_of(tmp_path / "from", 3 * LARGE_BYTES)
     (tmp_path / "to").mkdir()
     way.when("^GET .*/file", dry_up(LARGE_BYTES // 2))
-    with progress("a test", 1, entry.size) as shown:
+    with Progress("a test", 1, entry.size) as shown:
         upload(straight, tmp_path / "from", "x", [entry], shown)
         with pytest.raises(StoreUnavailable):
             download(bucket, "x", [entry], tmp_path / "to", shown)
@@ -271,7 +271,7 @@ def test_a_large_file_that_is_not_what_its_entry_says_is_damaged(
     entry = file_of(tmp_path / "from", 3 * LARGE_BYTES)
     (tmp_path / "to").mkdir()
     other = FileEntry("file", entry.size, "0" * 64)
-    with progress("a test", 1, entry.size) as shown:
+    with Progress("a test", 1, entry.size) as shown:
         upload(straight, tmp_path / "from", "x", [entry], shown)
         with pytest.raises(ArtifactDamaged, match="file is damaged in the store"):
             download(straight, "x", [other], tmp_path / "to", shown)
@@ -288,7 +288,7 @@ def test_a_large_file_whose_object_is_replaced_while_it_is_read_is_damaged(
         exchange.answer(*exchange.ask())
 
     replaced = way.when("^GET .*/file", replace, times=1)
-    with progress("a test", 1, entry.size) as shown:
+    with Progress("a test", 1, entry.size) as shown:
         upload(straight, tmp_path / "from", "x", [entry], shown)
         with pytest.raises(ArtifactDamaged, match="file is damaged in the store"):
             download(bucket, "x", [entry], tmp_path / "to", shown)

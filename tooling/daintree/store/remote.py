@@ -46,7 +46,7 @@ from daintree.store.records import (
     readable,
 )
 from daintree.store.s3 import ObjectAddress
-from daintree.store.transfer import download, hash_objects, progress, upload
+from daintree.store.transfer import Progress, download, hash_objects, upload
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -302,7 +302,7 @@ class RemoteRuns:
     def _upload(
         self, directory: Path, location: str, files: Sequence[FileEntry], title: str
     ) -> None:
-        with progress(title, len(files), sum(entry.size for entry in files)) as shown:
+        with Progress(title, len(files), sum(entry.size for entry in files)) as shown:
             upload(
                 self.bucket, directory / layout.OUTPUT, f"{location}/{layout.OUTPUT}", files, shown
             )
@@ -317,7 +317,7 @@ class RemoteRuns:
             ) from None
         if artifact_of(artifact.files).digest != artifact.digest:
             raise ArtifactDamaged.damaged(layout.RUN_RECORD, "record")
-        with progress(title, len(artifact.files), artifact.bytes) as shown:
+        with Progress(title, len(artifact.files), artifact.bytes) as shown:
             download(self.bucket, place, artifact.files, directory, shown)
 
 

@@ -8,8 +8,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +42,7 @@ LONG_SECONDS = 5.0
 
 
 class Progress:
-    """Counts the files and bytes of a transfer; any thread may add to it. Shows nothing before it has taken a moment."""
+    """Counts the files and bytes of a transfer, in a `with` block; any thread may add to it. Shows nothing before it has taken a moment."""
 
     def __init__(self, title: str, files: int, size: int) -> None:
         self._title, self._files, self._size = title, files, size
@@ -65,7 +64,10 @@ class Progress:
         with self._lock:
             self._files_passed += 1
 
-    def end(self) -> None:
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
         """Leave the terminal's line empty."""
         with self._lock:
             if self._terminal and self._shown:
@@ -84,16 +86,6 @@ class Progress:
         else:
             say(f"{self._title}: {part} …")
             self._next = float("inf")
-
-
-@contextmanager
-def progress(title: str, files: int, size: int) -> Iterator[Progress]:
-    """Progress of a transfer of `files` files, `size` bytes in all, which ends with the block."""
-    made = Progress(title, files, size)
-    try:
-        yield made
-    finally:
-        made.end()
 
 
 def upload(
@@ -157,7 +149,7 @@ def download_listed(bucket: Bucket, entries: Mapping[str, ObjectMeta], directory
     check_names(sorted(entries))
     for parent in {os.path.dirname(path) for path in entries}:
         (directory / parent).mkdir(parents=True, exist_ok=True)
-    with progress("downloading", len(entries), sum(e["size"] for e in entries.values())) as shown:
+    with Progress("downloading", len(entries), sum(e["size"] for e in entries.values())) as shown:
 
         def get(path: str) -> None:
             with open(directory / path, "wb") as file:
@@ -179,12 +171,13 @@ def hash_objects(bucket: Bucket, place: str, entries: Sequence[ObjectMeta], titl
             "wrote nothing", hint="a stage must leave at least one file in --output"
         )
     check_names(sorted(objects))
-    with progress(title, len(objects), sum(entry["size"] for entry in objects.values())) as shown:
+    with Progress(title, len(objects), sum(entry["size"] for entry in objects.values())) as shown:
 
         def hashed(path: str) -> FileEntry:
-            digest = _digest(bucket, objects[path], shown)
+            digest = hashlib.sha256()
+            _read_listed(bucket, objects[path], digest.update, shown)
             shown.file()
-            return FileEntry(path, objects[path]["size"], digest)
+            return FileEntry(path, objects[path]["size"], digest.hexdigest())
 
         return artifact_of(side_by_side(hashed, objects, PARTS_AT_ONCE))
 
@@ -305,13 +298,6 @@ class _Arrivals:
         with self._changed:
             self._changed.wait_for(lambda: self._given_up or self._ends.get(start, 0) >= wanted)
             return self._ends.get(start, 0) >= wanted
-
-
-def _digest(bucket: Bucket, entry: ObjectMeta, shown: Progress) -> str:
-    """The SHA-256 of exactly the object that was listed."""
-    digest = hashlib.sha256()
-    _read_listed(bucket, entry, digest.update, shown)
-    return digest.hexdigest()
 
 
 def _read_listed(
