@@ -8,8 +8,8 @@ or done without.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -251,7 +251,8 @@ def _connect(file: Path | None) -> sqlite3.Connection:
     try:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
-        with _transaction(database):
+        with database:
+            database.execute("BEGIN IMMEDIATE")
             [version] = database.execute("PRAGMA user_version").fetchone()
             if version != VERSION:
                 for (name,) in database.execute(_TABLES).fetchall():
@@ -268,18 +269,6 @@ def _connect(file: Path | None) -> sqlite3.Connection:
 _TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
 
 
-@contextmanager
-def _transaction(database: sqlite3.Connection) -> Iterator[None]:
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        with suppress(sqlite3.DatabaseError):
-            database.execute("ROLLBACK")
-        raise
-    database.execute("COMMIT")
-
-
 def _throw_away(file: Path) -> None:
     for suffix in ("", "-wal", "-shm"):
         with suppress(OSError):
@@ -294,7 +283,8 @@ def _paths(database: sqlite3.Connection, pipeline: str, stage: str) -> list[str]
 def _remove(database: sqlite3.Connection, paths: Iterable[str]) -> None:
     rows = [(path,) for path in paths]
     if rows:
-        with _transaction(database):
+        with database:
+            database.execute("BEGIN IMMEDIATE")
             for table in ("runs", "entries", "facts"):
                 database.executemany(f"DELETE FROM {table} WHERE path = ?", rows)
 
@@ -315,7 +305,8 @@ def _add(database: sqlite3.Connection, entries: Sequence[HistoryEntry]) -> None:
         for kind, values in (("metric", entry.metrics), ("parameter", entry.parameters))
         for name, value in values.items()
     ]
-    with _transaction(database):
+    with database:
+        database.execute("BEGIN IMMEDIATE")
         marks = ", ".join("?" * 11)
         database.executemany(f"INSERT OR REPLACE INTO runs VALUES ({marks})", rows)
         database.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?)", contents)
