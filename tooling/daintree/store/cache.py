@@ -230,7 +230,7 @@ class Copies:
 
         Each comes with its damage in the cache, which stands where the bucket cannot be asked or has nothing of the run.
         """
-        marks = [self._marked(record) for record, _ in doubtful]
+        marks = [self.mark(record) for record, _ in doubtful]
         unmarked = [record for (record, _), mark in zip(doubtful, marks, strict=True) if not mark]
         checked = self._availability.read(lambda: self._remote.check_all(unmarked), None)
         remote = iter(checked or [])
@@ -243,10 +243,6 @@ class Copies:
             absent = damage and (damage.file, damage.kind) == (RUN_RECORD, "missing")
             answers.append(local if absent and local else damage)
         return answers
-
-    def is_marked(self, record: records.IndexRecord) -> bool:
-        """True for a run that was found damaged when it was fetched."""
-        return self._marked(record) is not None
 
     def fetch(self, record: records.IndexRecord) -> None:
         """Make the cache hold the run of an index record whole, in place of what it has of it.
@@ -323,17 +319,13 @@ class Copies:
             self._cache.keep_copy(staging, manifest, content, origin)
 
     def _mark(self, record: records.IndexRecord, damage: ArtifactDamaged) -> None:
-        name = _mark_of(record.location)
-        record_of_damage = records.DamageRecord(file=damage.file, problem=damage.kind)  # type: ignore[arg-type]
-        self._cache.directory.put(
-            note_path(name), records.encode(record_of_damage, note_path(name))
-        )
+        path = _mark_path(record.location)
+        mark = records.DamageRecord(file=damage.file, problem=damage.kind)  # type: ignore[arg-type]
+        self._cache.directory.put(path, records.encode(mark, path))
 
-    def _marked(self, record: records.IndexRecord) -> ArtifactDamaged | None:
-        path = note_path(_mark_of(record.location))
-        mark = records.readable(
-            records.decode(records.DamageRecord, self._cache.directory.get_many([path])[0], path)
-        )
+    def mark(self, record: records.IndexRecord) -> ArtifactDamaged | None:
+        """The damage of a run that was found when it was fetched."""
+        mark = self._cache.records.read(records.DamageRecord, _mark_path(record.location))
         if mark is None:
             return None
         subject = "record" if mark.file == RUN_RECORD else "output file"
@@ -359,7 +351,7 @@ class Shared:
         nothing: list[records.IndexRecord | None] = [None for _ in keys]
         published = self.availability.read(lambda: self.remote.records.lookup(keys), nothing)
         return [
-            record if record and not self.copies.is_marked(record) else self._cached(key, record)
+            record if record and not self.copies.mark(record) else self._cached(key, record)
             for key, record in zip(keys, published, strict=True)
         ]
 
@@ -383,10 +375,8 @@ class Shared:
         self, content_key: str, waiting: Callable[[], None], holder: records.Holder | None
     ) -> AbstractContextManager[Lease]:
         """Hold the lease of a content key in the bucket, as `Store.lease`."""
-        return bucket_lease(
-            *(self.remote.bucket, lease_path(content_key), self._machine()),
-            *(self.lease_seconds, waiting, holder),
-        )
+        bucket, path = self.remote.bucket, lease_path(content_key)
+        return bucket_lease(bucket, path, self._machine(), self.lease_seconds, waiting, holder)
 
     def _cached(self, key: str, remote: records.IndexRecord | None) -> records.IndexRecord | None:
         """The cache's own record of a key for which the bucket has none or, as far as is known, a damaged one."""
@@ -413,5 +403,5 @@ def fingerprint(location: str) -> str:
     return hashlib.sha256(location.encode()).hexdigest()
 
 
-def _mark_of(location: str) -> str:
-    return f"damaged/{fingerprint(location)}"
+def _mark_path(location: str) -> str:
+    return note_path(f"damaged/{fingerprint(location)}")

@@ -40,9 +40,7 @@ from daintree.store.records import (
     Keys,
     NameRecord,
     RunManifest,
-    decode,
     index_record_of,
-    readable,
 )
 from daintree.terminal import say, size
 
@@ -104,8 +102,7 @@ class Store:
 
     def fault(self, key: str) -> str:
         """Reason that the last `lookup` found no record under a key although something stands there; "" otherwise."""
-        records = self.shared.remote.records if self.shared else self.local.records
-        return records.fault(key)
+        return self._own_records.fault(key)
 
     def publish_index(
         self, key: str, record: IndexRecord, *, replacing: IndexRecord | None = None
@@ -212,8 +209,7 @@ class Store:
 
     def collected(self, location: str) -> CollectedRecord | None:
         """The record that the output of the run at a location was collected; None where it was not."""
-        path = collected_path(location)
-        return readable(decode(CollectedRecord, self.backend.get_many([path])[0], path))
+        return self._own_records.read(CollectedRecord, collected_path(location))
 
     def address(self, location: str, part: str = OUTPUT) -> str:
         """The place of a part of the run (`output`, `log.txt`) now, for people: a whole local copy's path, else a URL; fetches nothing."""
@@ -375,6 +371,11 @@ class Store:
         empty(self.backend)
         if self.shared:
             empty(self.local.directory)
+
+    @property
+    def _own_records(self) -> Records:
+        """The records of the store itself, without the cache's."""
+        return self.shared.remote.records if self.shared else self.local.records
 
     def _is_here(self, run: RunManifest) -> bool:
         """True when the output lies on this machine, or should: the embedded store's, or one that the cache holds whole."""
