@@ -13,8 +13,8 @@ from daintree.store.layout import (
     check_identifier,
     check_location,
     check_names,
-    check_note,
     hexadecimal,
+    note_path,
 )
 
 REFUSED = [
@@ -124,13 +124,13 @@ def test_identifiers_of_pipelines_stages_and_runs_are_taken(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["a", "url/0123", "a.b-c_d", "...", "_cache/x"])
 def test_notes_may_lie_in_directories(name: str) -> None:
-    assert check_note(name) == name
+    assert note_path(name) == f"_notes/{name}"
 
 
 @pytest.mark.parametrize("name", ["", "/", "a/", "../a", "a/../b", "A", "a#1", "a b", "a\n"])
 def test_a_note_is_a_safe_path(name: str) -> None:
     with pytest.raises(StoreError, match="cannot name a note in the store"):
-        check_note(name)
+        note_path(name)
 
 
 @pytest.mark.parametrize(

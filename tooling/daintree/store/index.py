@@ -41,7 +41,6 @@ MOST_TOGETHER = 32
 _DAY = re.compile(r"\d{8}")
 # What file managers leave in a directory has another form.
 _HISTORY_ENTRY = re.compile(rf"{layout.HISTORY}/[^/]+/[^/]+/\d{{8}}/\d{{9}}(,[0-9a-f]+)?-[^/]+")
-_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class Records:
@@ -291,7 +290,7 @@ class Records:
                 yield entry.path
 
     def _names(self, prefix: str) -> list[str]:
-        return [name for name in self.backend.children(prefix) if _SEGMENT.fullmatch(name)]
+        return [name for name in self.backend.children(prefix) if layout.is_identifier(name)]
 
 
 class Index(Protocol):

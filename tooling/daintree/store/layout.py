@@ -143,13 +143,6 @@ def is_identifier(name: str) -> bool:
     return bool(_IDENTIFIER.fullmatch(name)) and len(name) <= MOST_BYTES
 
 
-def check_note(name: str) -> str:
-    """The name of a note. Raises StoreError for one that is no safe path."""
-    if not re.fullmatch(_NOTE, name) or any(_refusal(segment) for segment in name.split("/")):
-        raise StoreError(f"{name!r} cannot name a note in the store")
-    return name
-
-
 def hexadecimal(digest: str) -> str:
     """The 64 hex digits of a digest, for a path. Raises StoreError for anything else."""
     if not _DIGEST.fullmatch(digest):
@@ -184,7 +177,9 @@ def source_location(digest: str) -> str:
 
 def note_path(name: str) -> str:
     """Path of a note. Raises StoreError for a name that is no safe path."""
-    return f"{NOTES}/{check_note(name)}"
+    if not re.fullmatch(_NOTE, name) or any(_refusal(segment) for segment in name.split("/")):
+        raise StoreError(f"{name!r} cannot name a note in the store")
+    return f"{NOTES}/{name}"
 
 
 def execution_note(pipeline: str) -> str:
