@@ -386,9 +386,11 @@ class GarbageCollection:
         paths = [f"{layout.SOURCES}/{name}/{layout.SOURCE_RECORD}" for name in sizes]
         return [
             KeptSource(
-                digest := f"sha256:{name}",
-                *(sizes[name], modified[name], retired),
-                tuple(sorted(readers.get(digest, ()))),
+                f"sha256:{name}",
+                sizes[name],
+                modified[name],
+                retired,
+                tuple(sorted(readers.get(f"sha256:{name}", ()))),
             )
             for name, retired in zip(sizes, self._retired(paths), strict=True)
         ]

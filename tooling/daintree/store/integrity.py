@@ -352,21 +352,19 @@ def finalize(
         raise _changed(name)
     for directory, _, _ in os.walk(output):
         os.chmod(directory, mode)
-    doubtful = [entry for entry in artifact.files if not _is_hashed(statuses[entry.path], entry)]
+    doubtful = []
     for entry in artifact.files:
-        if statuses[entry.path].st_nlink > 1:
+        has_links = statuses[entry.path].st_nlink > 1
+        if has_links:
             _copy(output / entry.path, scratch)
+        if not hashed_as(statuses[entry.path], entry.sha256) or has_links:
+            doubtful.append(entry)
     paths = [output / entry.path for entry in doubtful]
     for entry, path, sha256 in zip(doubtful, paths, digest_files(paths), strict=True):
         if (path.stat().st_size, sha256) != (entry.size, entry.sha256):
             raise _changed(entry.path)
     for entry in artifact.files:
         os.chmod(output / entry.path, FILE_MODE)
-
-
-def _is_hashed(status: os.stat_result, entry: records.FileEntry) -> bool:
-    """A copy is made of what has other links, and must be hashed."""
-    return hashed_as(status, entry.sha256) and status.st_nlink == 1
 
 
 def _copy(path: Path, scratch: Path) -> None:
