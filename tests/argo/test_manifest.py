@@ -163,6 +163,14 @@ def test_strange_values_arrive_in_the_container_as_they_are() -> None:
     assert got[-len(STRANGE) :] == [f"--{name}={value}" for name, value in STRANGE.items()]
 
 
+def test_a_strange_entrypoint_arrives_as_it_is() -> None:
+    command = ("sh", "-c", "echo {{workflow.name}} $HOME", "$(HOME)")
+    manifest = workflow_manifest(
+        make_submission(submitted_stage("load", command=command)), cluster()
+    )
+    assert arguments_received(manifest, "load")[: len(command)] == [*command]
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(submissions())
 def test_any_pipeline_is_a_workflow_that_argo_takes(submission: Submission) -> None:

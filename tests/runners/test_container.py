@@ -16,6 +16,7 @@ from daintree.runners.container import (
     bytes_of,
     command_line,
     container_of,
+    container_variables,
 )
 from daintree.runners.runner import Job, Prepared
 from daintree.settings import read_settings
@@ -80,6 +81,18 @@ def test_each_of_several_inputs_is_mounted_where_it_is() -> None:
         ("/store/l", "/application/data/input/left", False),
         ("/store/r", "/application/data/input/right", False),
     ]
+
+
+def test_in_a_container_nothing_of_the_user_is_there_but_the_name() -> None:
+    outside = dict.fromkeys(("PATH", "HOME", "OMP_NUM_THREADS", "HF_TOKEN"), "outside")
+    variables = container_variables({**outside, "LOGNAME": "ana"}, network=True)
+    assert "outside" not in variables.values()
+    assert (variables["HOME"], variables["USER"], variables["TMPDIR"], variables["TZ"]) == (
+        "/tmp",
+        "ana",
+        "/application/data/scratch",
+        "UTC",
+    )
 
 
 def test_it_has_no_network_and_no_credentials() -> None:

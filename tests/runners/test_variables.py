@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from daintree.runners.variables import (
-    container_variables,
     failure_hint,
     missing_variables,
     stage_variables,
@@ -135,17 +134,3 @@ def test_the_environments_programs_come_first(outside: dict[str, str], path: str
 def test_bytecode_goes_to_the_environment() -> None:
     variables = stage_variables({}, PYTHON, SCRATCH)
     assert variables["PYTHONPYCACHEPREFIX"] == "/environments/one/bytecode"
-
-
-def test_in_a_container_nothing_of_the_user_is_there_but_the_name() -> None:
-    outside = dict.fromkeys(("PATH", "HOME", "OMP_NUM_THREADS", "HF_TOKEN"), "outside")
-    variables = container_variables(
-        {**outside, "LOGNAME": "ana"}, home="/tmp", scratch="/s", network=True
-    )
-    assert "outside" not in variables.values()
-    assert (variables["HOME"], variables["USER"], variables["TMPDIR"], variables["TZ"]) == (
-        "/tmp",
-        "ana",
-        "/s",
-        "UTC",
-    )

@@ -27,8 +27,13 @@ from daintree.digest import short
 from daintree.errors import SettingsError, SourceError
 from daintree.images.registry import is_loopback
 from daintree.pipeline.decisions import words_of
-from daintree.runners.container import INPUT, OUTPUT, SCRATCH, TEMPORARY
-from daintree.runners.variables import container_variables
+from daintree.runners.container import (
+    INPUT,
+    OUTPUT,
+    SCRATCH,
+    TEMPORARY,
+    container_variables,
+)
 from daintree.settings import Settings
 from daintree.spec.component import Resources, as_argument
 from daintree.store.layout import source_location
@@ -376,7 +381,7 @@ def _stage_template(
 ) -> Manifest:
     """The template of a stage and of those that share it."""
     parameters = _template_parameters(stage)
-    arguments = _arguments(stage, parameters)
+    command, arguments = [names.escape(w) for w in stage.command], _arguments(stage, parameters)
     # The same for every stage that shares the template.
     place = location(submission, stage, WORKFLOW_UID, POD_NAME)
     inputs, empty = input_paths(submission, stage).values(), empty_paths(stage)
@@ -403,10 +408,10 @@ def _stage_template(
         **({"volumes": empty_volumes([EMPTY_VOLUME])} if empty else {}),
         "container": {
             "image": stage.image,
-            "command": [names.escape(word) for word in stage.command],
+            "command": command,
             "args": arguments,
             "env": [
-                *environment(stage_variables((*stage.command, *arguments))),
+                *environment(stage_variables((*command, *arguments))),
                 *secret_environment(submission.secret, {name: name for name in stage.env}),
             ],
             **resource_requirements(stage.resources),
@@ -421,7 +426,7 @@ def _stage_template(
 
 def stage_variables(texts: Iterable[str]) -> dict[str, str]:
     """The container's variables, as in every runner; `texts` are its escaped command and arguments."""
-    variables = container_variables({}, home=TEMPORARY, scratch=SCRATCH, network=False)
+    variables = container_variables({}, network=False)
     return {**variables, **(names.BRACE_VARIABLES if names.needs_brace(texts) else {})}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from daintree.images.registry import COMPONENT_LABEL, RUN_LABEL, VERSION_LABEL
+from daintree.images.registry import COMPONENT_LABEL, RUN_LABEL, VERSION_LABEL, is_loopback
 from daintree.runners.child_process import Lines
 from daintree.runners.runner import Job
-from daintree.runners.variables import container_variables
+from daintree.runners.variables import PROXIES
 from daintree.settings import Settings
+from daintree.spec.component import FIXED_VARIABLES
 from daintree.store.s3 import S3Access, read_s3_access
 
 APPLICATION = "/application"
@@ -30,7 +30,6 @@ TEMPORARY = "/tmp"
 TEMPORARY_OPTIONS = "rw,exec,nosuid,nodev,mode=1777"
 
 _UNITS = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
-_LOOPBACK = re.compile(r"localhost|127\.[0-9.]+|::1")
 
 
 @dataclass(frozen=True)
@@ -103,8 +102,6 @@ def container_of(
         command=("--input", job.input if remote else INPUT, "--output", OUTPUT, *job.arguments),
         variables=container_variables(
             outside,
-            home=TEMPORARY,
-            scratch=SCRATCH,
             network=network,
             names=job.env,
             access=access,
@@ -127,6 +124,31 @@ def container_of(
         temporary=settings.docker_tmp or (memory or capacity.memory) // 4,
         labels={COMPONENT_LABEL: job.component, VERSION_LABEL: job.version, RUN_LABEL: job.run},
     )
+
+
+def container_variables(
+    outside: Mapping[str, str],
+    *,
+    network: bool,
+    names: Collection[str] = (),
+    access: S3Access | None = None,
+    ca_bundle: str = "",
+) -> dict[str, str]:
+    """The variables of a stage in a container, where `ca_bundle` is a path.
+
+    Of `outside` pass the user's name, the `names` that the component declares, with a `network` the proxies that lead out of
+    it, and for a stage that reads an object store its `access`. The result may hold credentials: never to be shown or recorded.
+    """
+    passed = {
+        name: value
+        for name, value in outside.items()
+        if (network and name.lower() in PROXIES) or name in names
+    }
+    if access is not None:
+        passed |= access.variables(outside, ca_bundle)
+    user = outside.get("USER") or outside.get("LOGNAME") or "stage"
+    own = {"HOME": TEMPORARY, "USER": user, "LOGNAME": user, "TMPDIR": SCRATCH}
+    return {**passed, **FIXED_VARIABLES, **own}
 
 
 def bytes_of(memory: str) -> int:
@@ -172,8 +194,7 @@ def _read_only(job: Job) -> list[Mount]:
 
 def _network(access: S3Access) -> str:
     """The network that reaches an object store: one that listens on this machine alone needs this machine's."""
-    host = urlsplit(access.endpoint).hostname or ""
-    return "host" if _LOOPBACK.fullmatch(host) else "bridge"
+    return "host" if is_loopback(urlsplit(access.endpoint).netloc.lower()) else "bridge"
 
 
 def _mount_option(mount: Mount) -> str:

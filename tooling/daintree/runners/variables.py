@@ -1,4 +1,4 @@
-"""The environment of a stage: its variables, as a process of this machine and in a container, and a shell in it."""
+"""The environment of a stage: its variables on this machine, their secrets, and a shell in it."""
 
 from __future__ import annotations
 
@@ -7,22 +7,18 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from daintree.errors import EnvironmentFailed
 from daintree.runners.runner import Job, bytecode_directory
 from daintree.spec.component import FIXED_VARIABLES
 
-if TYPE_CHECKING:
-    from daintree.store.s3 import S3Access
-
-_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
+PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
 # The base that every stage on this machine gets: how to use the machine and its network, never what to compute.
 BASE_VARIABLES = frozenset(
     (
         *("PATH", "HOME", "USER", "LOGNAME"),
-        *_PROXIES,
-        *(name.upper() for name in _PROXIES),
+        *PROXIES,
+        *(name.upper() for name in PROXIES),
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
         *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH"),
         *("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"),
@@ -77,33 +73,6 @@ def stage_variables(
         # down.
         "PYTHONPYCACHEPREFIX": str(bytecode_directory(python)),
     }
-
-
-def container_variables(
-    outside: Mapping[str, str],
-    *,
-    home: str,
-    scratch: str,
-    network: bool,
-    names: Collection[str] = (),
-    access: S3Access | None = None,
-    ca_bundle: str = "",
-) -> dict[str, str]:
-    """The variables of a stage in a container, whose paths `home`, `scratch` and `ca_bundle` are.
-
-    Of `outside` pass the user's name, the `names` that the component declares, with a `network` the proxies that lead out of
-    it, and for a stage that reads an object store its `access`. The result may hold credentials: never to be shown or recorded.
-    """
-    passed = {
-        name: value
-        for name, value in outside.items()
-        if (network and name.lower() in _PROXIES) or name in names
-    }
-    if access is not None:
-        passed |= access.variables(outside, ca_bundle)
-    user = outside.get("USER") or outside.get("LOGNAME") or "stage"
-    own = {"HOME": home, "USER": user, "LOGNAME": user, "TMPDIR": scratch}
-    return {**passed, **FIXED_VARIABLES, **own}
 
 
 def environment_for(root: Path, names: Collection[str]) -> Mapping[str, str]:
