@@ -376,8 +376,7 @@ class _Build:
 
     def _push(self, candidate: Candidate, result: Result) -> Result:
         assert self.registry is not None
-        tag = (candidate.repository, candidate.tag)
-        [digest] = self.registry.digests([tag])
+        digest = self.registry.digest(candidate.repository, candidate.tag)
         if digest:
             reasons = (*result.reasons, NOT_OVERWRITTEN)
             return msgspec.structs.replace(result, digest=digest, reasons=reasons)
@@ -385,7 +384,7 @@ class _Build:
             pushed = self.engine.push(
                 candidate.image, lambda line: self.listener.line(candidate.name, line)
             )
-        [digest] = self.registry.digests([tag])
+        digest = self.registry.digest(candidate.repository, candidate.tag)
         if digest != pushed:
             raise ImageError(
                 f"{candidate.image} was pushed as {pushed}, but the registry"

@@ -115,7 +115,7 @@ def _in_registry(stage: Stage, repository: Repository, settings: Settings) -> _I
     registry = _registry(repository.host, settings)
     digest = stage.image.partition("@")[2]
     if not digest:
-        [digest] = registry.digests([(repository, version_tag(f"sha256:{stage.version}"))])
+        digest = registry.digest(repository, version_tag(f"sha256:{stage.version}"))
     if not digest:
         return None
     config = registry.config(repository, digest, settings.platform)
@@ -213,9 +213,7 @@ def component_images(
     registries = {host: _registry(host, settings) for host in {r.host for r in repositories}}
     tags = [version.image.partition("@")[2] or version_tag(version.digest) for version in versions]
     images = list(zip(repositories, tags, strict=True))
-    digests = side_by_side(
-        lambda image: registries[image[0].host].digests([image])[0], images, _THREADS
-    )
+    digests = side_by_side(lambda image: registries[image[0].host].digest(*image), images, _THREADS)
     missing = [i for i, digest in enumerate(digests) if not digest]
     if missing:
         names = " ".join(dict.fromkeys(versions[i].name for i in missing))
@@ -249,7 +247,7 @@ def published_digest(version: ComponentVersion, settings: Settings) -> str:
         return ""
     repository = component_repository(settings.registry, version.name)
     registry = _registry(repository.host, settings)
-    [digest] = registry.digests([(repository, version_tag(version.digest))])
+    digest = registry.digest(repository, version_tag(version.digest))
     if digest:
         _config_of(registry, repository, digest, version, settings.platform)
     return digest
@@ -334,7 +332,7 @@ def _configured_image(settings: Settings) -> str:
             hint="such as registry.example/ml/daintree/tooling:latest",
         )
     if not digest:
-        [digest] = _registry(host, settings).digests([(repository, tag)])
+        digest = _registry(host, settings).digest(repository, tag)
     if not digest:
         raise RegistryError(
             f"the registry {host} has no {repository.tagged(tag)}",

@@ -138,9 +138,18 @@ class RegistryClient:
         self._connections = Connections(seconds)
         self._authorization = Authorization(host, self._connections, plain_http=plain)
 
+    def digest(self, repository: Repository, tag: str) -> str:
+        """The digest of the image that a tag, or a digest, names; "" for none."""
+        answer = self._ask("HEAD", repository, f"manifests/{tag}", {"Accept": _ACCEPT})
+        if answer.status == 404:
+            return ""
+        self._check(answer, repository.tagged(tag))
+        # Some registries tell the digest only with the manifest.
+        return answer.headers.get(_DIGEST_HEADER) or self.manifest(repository, tag).digest
+
     def digests(self, images: Sequence[tuple[Repository, str]]) -> list[str]:
         """The image digest that each (repository, tag) names, "" for none; asked for in one parallel round."""
-        return side_by_side(lambda image: self._digest(*image), images, THREADS)
+        return side_by_side(lambda image: self.digest(*image), images, THREADS)
 
     def each_digest(self, images: Sequence[tuple[Repository, str]]) -> list[str | RegistryError]:
         """The same, with the error of each image that the registry does not tell of. Raises RegistryUnavailable where it answers for none.
@@ -154,7 +163,7 @@ class RegistryClient:
             if silent and not answered.is_set():
                 return silent[0]
             try:
-                digest = self._digest(*image)
+                digest = self.digest(*image)
             except RegistryUnavailable as error:
                 silent.extend([error] if isinstance(error.__cause__, TimeoutError) else [])
                 return error
@@ -238,14 +247,6 @@ class RegistryClient:
             )
         if answer.status != 404:
             self._check(answer, f"the deletion of {repository}@{digest}")
-
-    def _digest(self, repository: Repository, tag: str) -> str:
-        answer = self._ask("HEAD", repository, f"manifests/{tag}", {"Accept": _ACCEPT})
-        if answer.status == 404:
-            return ""
-        self._check(answer, repository.tagged(tag))
-        # Some registries tell the digest only with the manifest.
-        return answer.headers.get(_DIGEST_HEADER) or self.manifest(repository, tag).digest
 
     def _ask(
         self,
