@@ -16,7 +16,7 @@ import pytest
 from daintree.errors import EngineError, StageFailed
 from daintree.images.registry import OWNER_LABEL, RUN_LABEL
 from daintree.runners.container import Capacity, container_of, this_process, write_owner
-from daintree.runners.docker import DockerRunner, _capacity, _created, remove_orphans
+from daintree.runners.docker import DockerRunner, _capacity, _created, _exit_code, remove_orphans
 from daintree.runners.runner import Job, Prepared
 from daintree.settings import read_settings
 from daintree.spec.component import Resources
@@ -77,6 +77,35 @@ def test_an_image_without_a_program_is_said_and_leaves_no_container(
     assert "exec --input failed: No such file or directory" in lines[0]
     named = engine.containers(all=True, filters={"label": f"{RUN_LABEL}={made.run}"})
     assert named == []
+
+
+def test_a_container_that_takes_long_to_end_is_waited_for(engine: APIClient) -> None:
+    made = engine.create_container(BASE_IMAGE, ["sleep", "600"], labels=[TEST_LABEL])
+    calls: list[bool] = []
+
+    def cancelled() -> bool:
+        """Once it was waited for in vain, the container is made to end."""
+        if not calls:
+            engine.kill(made["Id"])
+        calls.append(True)
+        return False
+
+    try:
+        engine.start(made["Id"])
+        assert _exit_code(engine, made["Id"], cancelled) == 137
+        assert calls
+    finally:
+        engine.remove_container(made["Id"], force=True)
+
+
+def test_waiting_for_a_container_ends_when_it_is_cancelled(engine: APIClient) -> None:
+    made = engine.create_container(BASE_IMAGE, ["sleep", "600"], labels=[TEST_LABEL])
+    try:
+        engine.start(made["Id"])
+        with pytest.raises(KeyboardInterrupt):
+            _exit_code(engine, made["Id"], lambda: True)
+    finally:
+        engine.remove_container(made["Id"], force=True)
 
 
 def test_a_gpu_is_asked_of_the_engine(engine: APIClient, tmp_path: Path) -> None:

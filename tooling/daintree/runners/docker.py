@@ -170,12 +170,16 @@ def _output(
 
 def _exit_code(client: APIClient, name: str, cancelled: Callable[[], bool]) -> int:
     """The container's exit code, once it has ended. Raises KeyboardInterrupt once `cancelled` is true."""
-    from requests.exceptions import ReadTimeout
+    from requests.exceptions import RequestException
+    from urllib3.exceptions import ReadTimeoutError
 
     while True:
         try:
             return int(client.wait(name, timeout=_WAIT_SECONDS)["StatusCode"])
-        except ReadTimeout:
+        except RequestException as error:
+            # The engine sends the head of its answer at once: then no error of the SDK's own stands for the timeout.
+            if not any(isinstance(cause, ReadTimeoutError) for cause in error.args):
+                raise
             if cancelled():
                 raise KeyboardInterrupt from None
 
