@@ -148,9 +148,8 @@ def test_a_set_of_a_wrong_value_is_said(text: str, message: str) -> None:
 
 
 def test_the_help_of_a_parameter_is_the_hint_for_its_value() -> None:
-    assert (
-        complaint(UsageError, "- c/train\n", "train.epochs=x").hint == "passes over the sequences"
-    )
+    error = complaint(UsageError, "- c/train\n", "train.epochs=x")
+    assert error.hint == "epochs: passes over the sequences"
 
 
 def test_an_unknown_parameter_in_the_file_is_said_with_its_place() -> None:

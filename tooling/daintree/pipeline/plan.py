@@ -387,4 +387,5 @@ def _override(stage: Stage, name: str, text: str, version: ComponentVersion) -> 
     try:
         return parse_value(text, spec.params[name])
     except ValueError as error:
-        raise UsageError(f"{target}: {error}", hint=spec.params[name].help) from None
+        help = spec.params[name].help
+        raise UsageError(f"{target}: {error}", hint=f"{name}: {help}" if help else "") from None

@@ -72,7 +72,9 @@ def _values(target: str, text: str, param: Param) -> tuple[Scalar, ...]:
         else:
             values = [parse_value(part.strip(), param) for part in text.split(",")]
     except ValueError as error:
-        raise UsageError(f"{target}: {error}", hint=param.help) from None
+        name = target.rpartition(".")[2]
+        hint = f"{name}: {param.help}" if param.help else ""
+        raise UsageError(f"{target}: {error}", hint=hint) from None
     if not values:
         raise UsageError(f"{target}: the list is empty", hint=f"{target}='[…, …]'")
     return tuple(dict.fromkeys(values))
