@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from daintree.components import ComponentVersion, read_versions
-from daintree.components.snapshot import changed_snapshots, make_snapshot, make_snapshots
+from daintree.components.snapshot import (
+    changed_snapshots,
+    check_place,
+    make_snapshot,
+    make_snapshots,
+    unused_snapshots,
+)
 from daintree.errors import VersionError
 
 if TYPE_CHECKING:
@@ -88,9 +94,38 @@ def test_what_is_there_is_used_as_it_is(project: Monorepo, into: Path) -> None:
     component = version(project)
     before = make_snapshot(component, into).stat().st_ino
     project.write("components/a/main.py", "print(2)\n")
+    os.utime(into / component.digest.removeprefix("sha256:"), (1, 1))
     made = make_snapshot(component, into)
     assert made.stat().st_ino == before
     assert contents(made) == EXPECTED
+    assert unused_snapshots(into, before=2) == [], "it was used just now"
+
+
+def test_the_default_dockerfile_is_among_them(project: Monorepo, into: Path) -> None:
+    (project.root / "components/a/Dockerfile").unlink()
+    made = contents(make_snapshot(version(project), into))
+    assert made.keys() == EXPECTED.keys()
+    assert b"ENTRYPOINT" in bytes(made["Dockerfile"])
+
+
+def test_snapshots_that_nobody_has_used_since_a_time(into: Path) -> None:
+    names = ["b" * 64, "a" * 64, "c" * 64, "f" * 63, "a" * 64 + ".converted"]
+    for name in names:
+        (into / name).mkdir(parents=True)
+        os.utime(into / name, (10, 10))
+    os.utime(into / ("c" * 64), (20, 20))
+    assert unused_snapshots(into, before=20) == [into / ("a" * 64), into / ("b" * 64)]
+
+
+def test_a_place_where_none_could_be_made_is_said_before(project: Monorepo, into: Path) -> None:
+    component = version(project)
+    check_place(component, into)
+    assert not into.exists()
+    make_snapshot(component, into)
+    check_place(component, into)
+    project.write("components/a/main.py", "print(2)\n")
+    with pytest.raises(VersionError, match=r"no snapshot can be made in .*/file: "):
+        check_place(version(project), project.write("file", ""))
 
 
 def test_another_version_is_another_snapshot(project: Monorepo, into: Path) -> None:
@@ -213,6 +248,42 @@ def test_attributes_count_and_settings_and_programs_of_the_user_do_not(
     assert contents(make_snapshot(component, into))['[x] "y".txt'] == expected
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("GIT_CONFIG_GLOBAL", "{config}"),
+        ("GIT_CONFIG_PARAMETERS", "'filter.upper.smudge'='tr a-z A-Z'"),
+        ("GIT_CONFIG_COUNT", "1"),
+    ],
+)
+def test_variables_of_the_user_do_not_count(
+    project: Monorepo,
+    into: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    value: str,
+) -> None:
+    project.write(".gitattributes", "*.txt filter=upper\n")
+    project.write("components/a/x.txt", "Ab\n")
+    component = version(project)
+    config = tmp_path / "config"
+    config.write_text('[filter "upper"]\nsmudge = tr a-z A-Z\n')
+    monkeypatch.setenv(variable, value.format(config=config))
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "filter.upper.smudge")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "tr a-z A-Z")
+    assert contents(make_snapshot(component, into))["x.txt"] == b"Ab\n"
+
+
+def test_settings_of_the_private_git_directory_do_not_count(project: Monorepo, into: Path) -> None:
+    """git makes some where the file system of the machine lacks something."""
+    project.write(".gitattributes", "* text\n")
+    component = version(project)
+    for setting in ("core.autocrlf true", "core.eol crlf", "core.symlinks false"):
+        project.git("--git-dir", component.objects, "config", *setting.split())
+    assert contents(make_snapshot(component, into)) == EXPECTED
+
+
 def test_a_changed_attribute_is_another_version(project: Monorepo, into: Path) -> None:
     project.write(".gitattributes", "main.py eol=lf\n")
     first = make_snapshot(version(project), into)
@@ -222,7 +293,10 @@ def test_a_changed_attribute_is_another_version(project: Monorepo, into: Path) -
     assert contents(second) == {**EXPECTED, "main.py": b"print(1)\r\n"}
 
 
-def test_large_files_and_their_pointers(project: Monorepo, into: Path, tmp_path: Path) -> None:
+def test_large_files_and_their_pointers(
+    project: Monorepo, into: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_LFS_SKIP_SMUDGE", "1")
     project.git("lfs", "install", "--local")
     project.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n")
     project.write("components/a/model.bin", "weights\n")
@@ -255,7 +329,7 @@ def test_large_files_and_their_pointers(project: Monorepo, into: Path, tmp_path:
     assert list((tmp_path / "3").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["Main.py", "IN/other"])
+@pytest.mark.parametrize("name", ["Main.py", "IN/other", "GRÖSSE 1"])
 def test_names_that_differ_by_case_alone(project: Monorepo, into: Path, name: str) -> None:
     project.write(f"components/a/{name}", "")
     with pytest.raises(VersionError, match="are the same name on systems without case"):
@@ -277,10 +351,11 @@ def test_a_disk_that_is_full(project: Monorepo, into: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
     try:
-        with pytest.raises(VersionError, match="git cannot check out a"):
+        with pytest.raises(VersionError, match="git cannot check out a") as raised:
             make_snapshot(component, into)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert raised.value.hint == "run it again", "no disk is full in truth"
     assert list(into.iterdir()) == []
 
 
@@ -343,6 +418,7 @@ def test_snapshots_that_were_changed_are_named(monorepo: Monorepo, tmp_path: Pat
     monorepo.component("a")
     monorepo.component("b", {"words.txt": "b"})
     versions = read_versions(monorepo.root, ["a", "b"], platform="linux/amd64", bases={})
+    assert changed_snapshots([*versions.values()], tmp_path) == [], "there is none yet"
     made = {name: make_snapshot(component, tmp_path) for name, component in versions.items()}
     assert changed_snapshots([*versions.values()], tmp_path) == []
     (made["b"] / "main.py").chmod(0o644)

@@ -44,9 +44,7 @@ _CHECKOUT = (
     "core.autocrlf=false",
     "core.eol=lf",
     "core.symlinks=true",
-    "core.filemode=true",
     # Works without a network: the private git directory has no remote.
-    "filter.lfs.smudge=git-lfs smudge -- %f",
     "filter.lfs.process=git-lfs filter-process",
 )
 
