@@ -95,6 +95,11 @@ def test_a_proxy_needs_no_scheme(
     assert tunnels == [("server.example:80", "")]
 
 
+def test_a_proxy_without_a_port_has_that_of_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.example")
+    assert connection_to(urlsplit("https://server.example"), 3).port == 80
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 def test_hosts_without_a_proxy_are_asked_straight(
     port: int, monkeypatch: pytest.MonkeyPatch, host: str

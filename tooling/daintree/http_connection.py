@@ -30,7 +30,8 @@ def connection_to(url: SplitResult, seconds: float) -> http.client.HTTPConnectio
     proxy = proxy_for(url)
     if not proxy:
         return kind(host, url.port, timeout=seconds)
-    connection = kind(proxy.hostname or "", proxy.port, timeout=seconds)
+    # Also for https, which goes through it, the proxy itself speaks http.
+    connection = kind(proxy.hostname or "", proxy.port or http.client.HTTP_PORT, timeout=seconds)
     authorization = basic_authorization(proxy)
     headers = {"Proxy-Authorization": authorization} if authorization else {}
     connection.set_tunnel(host, url.port, headers)
