@@ -50,25 +50,22 @@ def side_by_side(
     return [results[place] for place in sorted(results)]
 
 
-T = TypeVar("T")
-
-
-class Background(Generic[T]):
+class Background(Generic[Result]):
     """A call that runs in a thread of its own from the moment this is made."""
 
-    def __init__(self, call: Callable[[], T]) -> None:
-        self._returned: list[T] = []
+    def __init__(self, call: Callable[[], Result]) -> None:
+        self._returned: list[Result] = []
         self._raised: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(call,), daemon=True)
         self._thread.start()
 
-    def _run(self, call: Callable[[], T]) -> None:
+    def _run(self, call: Callable[[], Result]) -> None:
         try:
             self._returned.append(call())
         except BaseException as error:
             self._raised = error
 
-    def result(self) -> T:
+    def result(self) -> Result:
         """Wait for the call; return its result, or raise its exception."""
         self._thread.join()
         if self._raised is not None:

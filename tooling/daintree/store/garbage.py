@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -136,6 +136,9 @@ class Doomed(msgspec.Struct, frozen=True):
 
     item: Output | KeptSource
     why: str
+
+
+Outcome: TypeAlias = Literal["removed", "retired", "in use"]
 
 
 class _InUse(Exception):
@@ -297,14 +300,12 @@ class GarbageCollection:
             sum(entry.size for entry in entries),
         )
 
-    def collect(
-        self, doomed: Sequence[Doomed], grace: float, now: float, by: str
-    ) -> list[Literal["removed", "retired", "in use"]]:
+    def collect(self, doomed: Sequence[Doomed], grace: float, now: float, by: str) -> list[Outcome]:
         """Outcome of each: its files are removed; its keys are retired, and its files go later; somebody uses it, so it stays."""
         when = timestamp(datetime.fromtimestamp(now, UTC))
         tombstone = CollectedRecord(when=when, by=by)
 
-        def one(doomed: Doomed) -> Literal["removed", "retired", "in use"]:
+        def one(doomed: Doomed) -> Outcome:
             item = doomed.item
             try:
                 if isinstance(item, KeptSource):
@@ -317,7 +318,7 @@ class GarbageCollection:
 
     def _collect(
         self, output: Output, grace: float, now: float, tombstone: CollectedRecord
-    ) -> Literal["removed", "retired"]:
+    ) -> Outcome:
         with self._lease(output.content):
             for key in output.keys:
                 self._retire(key, output.location, tombstone)
@@ -354,7 +355,7 @@ class GarbageCollection:
 
     def _collect_source(
         self, source: KeptSource, grace: float, now: float, tombstone: CollectedRecord
-    ) -> Literal["removed", "retired"]:
+    ) -> Outcome:
         """Remove a source: first its record, so that whoever needs it fetches it again."""
         place = layout.source_location(source.digest)
         path = f"{place}/{layout.SOURCE_RECORD}"
