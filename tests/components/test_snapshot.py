@@ -103,9 +103,9 @@ def test_what_is_there_is_used_as_it_is(project: Monorepo, into: Path) -> None:
 
 def test_the_default_dockerfile_is_among_them(project: Monorepo, into: Path) -> None:
     (project.root / "components/a/Dockerfile").unlink()
-    made = contents(make_snapshot(version(project), into))
-    assert made.keys() == EXPECTED.keys()
-    assert b"ENTRYPOINT" in bytes(made["Dockerfile"])
+    made = make_snapshot(version(project), into)
+    assert contents(made).keys() == EXPECTED.keys()
+    assert b"ENTRYPOINT" in (made / "Dockerfile").read_bytes()
 
 
 def test_snapshots_that_nobody_has_used_since_a_time(into: Path) -> None:
@@ -252,7 +252,7 @@ def test_attributes_count_and_settings_and_programs_of_the_user_do_not(
     ("variable", "value"),
     [
         ("GIT_CONFIG_GLOBAL", "{config}"),
-        ("GIT_CONFIG_PARAMETERS", "'filter.upper.smudge'='tr a-z A-Z'"),
+        ("GIT_CONFIG_PARAMETERS", "'filter.lfs.required'='true'"),
         ("GIT_CONFIG_COUNT", "1"),
     ],
 )
@@ -264,15 +264,18 @@ def test_variables_of_the_user_do_not_count(
     variable: str,
     value: str,
 ) -> None:
-    project.write(".gitattributes", "*.txt filter=upper\n")
-    project.write("components/a/x.txt", "Ab\n")
+    """Where a filter is required, git itself refuses a pointer without content."""
+    project.write(".gitattributes", "*.bin filter=lfs\n")
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 8\n"
+    project.write("components/a/model.bin", pointer)
     component = version(project)
     config = tmp_path / "config"
-    config.write_text('[filter "upper"]\nsmudge = tr a-z A-Z\n')
+    config.write_text('[filter "lfs"]\nrequired = true\n')
     monkeypatch.setenv(variable, value.format(config=config))
-    monkeypatch.setenv("GIT_CONFIG_KEY_0", "filter.upper.smudge")
-    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "tr a-z A-Z")
-    assert contents(make_snapshot(component, into))["x.txt"] == b"Ab\n"
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "filter.lfs.required")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "true")
+    with pytest.raises(VersionError, match=r"model\.bin is a pointer of git-lfs"):
+        make_snapshot(component, into)
 
 
 def test_settings_of_the_private_git_directory_do_not_count(project: Monorepo, into: Path) -> None:
