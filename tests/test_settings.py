@@ -25,7 +25,7 @@ def test_every_setting_has_a_default(tmp_path: Path) -> None:
     assert settings.prefix == "{component}/{version}/{year}/{month}/{day}/{timestamp}"
     assert (settings.runner, settings.platform, settings.bases) == ("local", "linux/amd64", {})
     assert settings.jobs >= 1
-    assert settings.origins == {setting.name: "default" for setting in SETTINGS}
+    assert settings.origins == dict.fromkeys(SETTINGS, "default")
 
 
 def test_pyproject_says_more_than_the_default_and_the_environment_more_than_both(
@@ -40,7 +40,7 @@ def test_pyproject_says_more_than_the_default_and_the_environment_more_than_both
     assert settings.origins["store"] == "environment (DAINTREE_STORE)"
     assert settings.origins["jobs"] == "pyproject.toml"
     assert settings.origins["platform"] == "default"
-    assert settings.value("store") == "/mine"
+    assert settings.store == "/mine"
 
 
 def test_an_empty_variable_says_nothing(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_pyproject_that_cannot_be_read_is_said(tmp_path: Path) -> None:
         read_settings(tmp_path, HOME)
 
 
-NAMES = st.sampled_from([setting.name for setting in SETTINGS])
+NAMES = st.sampled_from(list(SETTINGS))
 
 
 @given(st.dictionaries(NAMES, st.text(st.characters(exclude_categories=["Cs"]))))
@@ -144,10 +144,10 @@ def test_any_environment_gives_settings_or_one_error_that_names_a_variable(
         assert error.message.startswith("DAINTREE_")
         assert error.hint
         return
-    for setting in SETTINGS:
-        given_here = bool(values.get(setting.name))
-        assert settings.origins[setting.name].startswith("environment" if given_here else "default")
-        assert _well_typed(setting.name, settings.value(setting.name))
+    for name in SETTINGS:
+        given_here = bool(values.get(name))
+        assert settings.origins[name].startswith("environment" if given_here else "default")
+        assert _well_typed(name, getattr(settings, name))
 
 
 def _well_typed(name: str, value: Any) -> bool:

@@ -63,7 +63,7 @@ def test_a_wrong_value_is_said_with_its_key(tmp_path: Path, text: str, message: 
     error = complaint(tmp_path, text)
     assert error.message == "pyproject.toml: " + message
     name = message.partition(":")[0]
-    assert error.hint == next(setting.help for setting in SETTINGS if setting.name == name)
+    assert error.hint == SETTINGS[name].help
 
 
 def test_a_wrong_value_in_the_environment_is_said_with_its_variable(tmp_path: Path) -> None:

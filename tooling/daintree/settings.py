@@ -12,7 +12,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 from daintree import __version__
@@ -211,68 +211,21 @@ def read_hosts(value: Any, base: Path) -> tuple[str, ...]:
 ENVIRONMENT_PREFIX = "DAINTREE_"
 
 
-class Setting(NamedTuple):
-    """One setting: its name in pyproject.toml, its default (of the environment, where it is called), how it is read, its help."""
+def variable(name: str) -> str:
+    """The environment variable of a setting, which wins over pyproject.toml."""
+    return ENVIRONMENT_PREFIX + name.upper()
 
-    name: str
+
+class Setting(NamedTuple):
+    """Description of a setting: its default (of the environment, where it is called), how it is read, its help."""
+
     default: Any
     read: Read
     help: str
 
-    @property
-    def variable(self) -> str:
-        """The environment variable that wins over pyproject.toml."""
-        return ENVIRONMENT_PREFIX + self.name.upper()
-
     def default_value(self, environ: Mapping[str, str]) -> Any:
         """The value of a setting that nobody has set. Raises SettingsError where it lies in a home directory and there is none."""
         return self.default(environ) if callable(self.default) else self.default
-
-
-class Settings(NamedTuple):
-    """The settings in force for one project; `origins` names where each came from."""
-
-    root: Path
-    project: str
-    store: str
-    cache: Path
-    when_unavailable: str
-    environments: Path
-    snapshots: Path
-    images: Path
-    prefix: str
-    runner: str
-    platform: str
-    bases: Mapping[str, str]
-    registry: str
-    registry_plain_http: bool
-    jobs: int
-    source_max_size: int
-    source_timeout: int
-    source_redirects: tuple[str, ...]
-    format_components: bool
-    builder: str
-    inline_cache: bool
-    build_secrets: Mapping[str, str]
-    docker_pids: int
-    docker_tmp: int
-    argo_namespace: str
-    argo_endpoint: str
-    argo_image: str
-    argo_pull_secret: str
-    argo_env_secret: str
-    argo_node_selector: Mapping[str, str]
-    argo_deadline: int
-    origins: Mapping[str, str]
-
-    @property
-    def documents(self) -> Path:
-        """The directory of parsed specification files; beside the snapshots, as easily made again."""
-        return self.snapshots / "_documents"
-
-    def value(self, name: str) -> Any:
-        """The value of the setting of this name. Raises AttributeError."""
-        return getattr(self, name)
 
 
 def cache_directory(environ: Mapping[str, str]) -> Path:
@@ -284,74 +237,89 @@ def cache_directory(environ: Mapping[str, str]) -> Path:
     return home_directory(environ) / caches / "daintree"
 
 
-def _cached(name: str) -> Callable[[Mapping[str, str]], Path]:
-    return lambda environ: cache_directory(environ) / name
+def _cached(name: str, kind: type = Path) -> Callable[[Mapping[str, str]], Any]:
+    return lambda environ: kind(cache_directory(environ) / name)
 
 
 # fmt: off
-SETTINGS: tuple[Setting, ...] = (
-    Setting("project", "", read_project,
-            "the project's name in the records of its runs, of which `doit gc` removes no other's (default: the name in [project], else the directory's)"),
-    Setting("store", lambda environ: str(_cached("store")(environ)), read_store,
-            "where runs are kept: a directory (a leading ~ is your home), or s3://bucket[/prefix] to share them"),
-    Setting("cache", _cached("caches"), read_directory,
-            "the directory of the caches of stores in buckets, one for each address; what was fetched and computed here is kept there"),
-    Setting("when_unavailable", "fail", one_of("fail", "local"),
-            "when the server of a store in a bucket cannot be reached: fail, or local to go on with the cache alone"),
-    Setting("environments", _cached("environments"), read_directory,
-            "where the local runner keeps its virtual environments"),
-    Setting("snapshots", _cached("snapshots"), read_directory,
-            "where copies of exactly a version's files are kept"),
-    Setting("images", _cached("images"), read_directory,
-            "where it is remembered which images of the registry are the versions their tags say"),
-    Setting("prefix", "{component}/{version}/{year}/{month}/{day}/{timestamp}", read_prefix,
-            "where in the store a run is put; runs written under another prefix are still found"),
-    Setting("runner", "local", read_text,
-            "what executes stages unless --runner says otherwise"),
-    Setting("platform", "linux/amd64", read_platform,
-            "the one platform images are built for"),
-    Setting("bases", {}, read_bases,
-            "base images' pins: image reference = sha256 digest"),
-    Setting("registry", "", read_registry,
-            "where images are pushed to and looked for, such as registry.example/ml; none: the Docker engine alone"),
-    Setting("registry_plain_http", False, read_switch,
-            "speak plain HTTP to a registry that is not on this machine"),
-    Setting("jobs", lambda environ: os.cpu_count() or 1, whole_number(1, 999, "a whole number from 1 to 999"),
-            "how many stages or builds that do not depend on each other run side by side"),
-    Setting("source_max_size", 1 << 40, read_size,
-            "the most bytes that a source behind a URL may have, such as 20Gi"),
-    Setting("source_timeout", 4 * 60 * 60, whole_number(1, 10**15, "a whole number of seconds"),
-            "seconds that the download of a source behind a URL may take, with all attempts"),
-    Setting("source_redirects", (), read_hosts,
-            "hosts that a source's server may redirect to though they are not public, or `any`"),
-    Setting("format_components", False, read_switch,
-            "doit lint checks the format of components and pipelines too, not of the tooling alone"),
-    Setting("builder", "auto", one_of("auto", "buildkit", "classic"),
-            "what builds images: buildkit (through the docker command), classic (the engine's API), auto for the better that is here"),
-    Setting("inline_cache", False, read_switch,
-            "BuildKit keeps the cache of a build in its image, and reads that of :latest"),
-    Setting("build_secrets", {}, table_of("id", "VARIABLE"),
-            "secrets that Dockerfiles mount (RUN --mount=type=secret): id = the environment variable that holds it"),
-    Setting("docker_pids", 4096, whole_number(16, 10**15, "a whole number from 16 on"),
-            "how many processes and threads a stage's container may have"),
-    Setting("docker_tmp", 0, read_size,
-            "how much /tmp of a stage's container may hold, which is memory (default: a quarter of the stage's memory)"),
-    Setting("argo_namespace", "daintree", read_kubernetes_name,
-            "the Kubernetes namespace in which Workflows run"),
-    Setting("argo_endpoint", "", read_endpoint,
-            "the store's server as pods reach it, such as http://minio.minio:9000 (default: as this machine does)"),
-    Setting("argo_image", "", read_text,
-            "the tooling's own image, which records and retrains in the cluster (default: the one that doit build pushes)"),
-    Setting("argo_pull_secret", "", read_kubernetes_name,
-            "the secret with which pods pull images (default: none)"),
-    Setting("argo_env_secret", "", read_kubernetes_name,
-            "the secret with the variables that components name in env, a key each (default: none)"),
-    Setting("argo_node_selector", {}, table_of("label", "text"),
-            "labels of the nodes on which pods run: label = value"),
-    Setting("argo_deadline", 24 * 60 * 60, whole_number(1, 10**15, "a whole number of seconds"),
-            "seconds after which a Workflow that still runs is ended"),
-)
+class Settings(NamedTuple):
+    """The settings in force for one project; `origins` names where each came from."""
+
+    root: Path
+    origins: Mapping[str, str]
+    project: Annotated[str, Setting("", read_project,
+        "the project's name in the records of its runs, of which `doit gc` removes no other's (default: the name in [project], else the directory's)")]
+    store: Annotated[str, Setting(_cached("store", str), read_store,
+        "where runs are kept: a directory (a leading ~ is your home), or s3://bucket[/prefix] to share them")]
+    cache: Annotated[Path, Setting(_cached("caches"), read_directory,
+        "the directory of the caches of stores in buckets, one for each address; what was fetched and computed here is kept there")]
+    when_unavailable: Annotated[str, Setting("fail", one_of("fail", "local"),
+        "when the server of a store in a bucket cannot be reached: fail, or local to go on with the cache alone")]
+    environments: Annotated[Path, Setting(_cached("environments"), read_directory,
+        "where the local runner keeps its virtual environments")]
+    snapshots: Annotated[Path, Setting(_cached("snapshots"), read_directory,
+        "where copies of exactly a version's files are kept")]
+    images: Annotated[Path, Setting(_cached("images"), read_directory,
+        "where it is remembered which images of the registry are the versions their tags say")]
+    prefix: Annotated[str, Setting("{component}/{version}/{year}/{month}/{day}/{timestamp}", read_prefix,
+        "where in the store a run is put; runs written under another prefix are still found")]
+    runner: Annotated[str, Setting("local", read_text,
+        "what executes stages unless --runner says otherwise")]
+    platform: Annotated[str, Setting("linux/amd64", read_platform,
+        "the one platform images are built for")]
+    bases: Annotated[Mapping[str, str], Setting({}, read_bases,
+        "base images' pins: image reference = sha256 digest")]
+    registry: Annotated[str, Setting("", read_registry,
+        "where images are pushed to and looked for, such as registry.example/ml; none: the Docker engine alone")]
+    registry_plain_http: Annotated[bool, Setting(False, read_switch,
+        "speak plain HTTP to a registry that is not on this machine")]
+    jobs: Annotated[int, Setting(os.cpu_count() or 1, whole_number(1, 999, "a whole number from 1 to 999"),
+        "how many stages or builds that do not depend on each other run side by side")]
+    source_max_size: Annotated[int, Setting(1 << 40, read_size,
+        "the most bytes that a source behind a URL may have, such as 20Gi")]
+    source_timeout: Annotated[int, Setting(4 * 60 * 60, whole_number(1, 10**15, "a whole number of seconds"),
+        "seconds that the download of a source behind a URL may take, with all attempts")]
+    source_redirects: Annotated[tuple[str, ...], Setting((), read_hosts,
+        "hosts that a source's server may redirect to though they are not public, or `any`")]
+    format_components: Annotated[bool, Setting(False, read_switch,
+        "doit lint checks the format of components and pipelines too, not of the tooling alone")]
+    builder: Annotated[str, Setting("auto", one_of("auto", "buildkit", "classic"),
+        "what builds images: buildkit (through the docker command), classic (the engine's API), auto for the better that is here")]
+    inline_cache: Annotated[bool, Setting(False, read_switch,
+        "BuildKit keeps the cache of a build in its image, and reads that of :latest")]
+    build_secrets: Annotated[Mapping[str, str], Setting({}, table_of("id", "VARIABLE"),
+        "secrets that Dockerfiles mount (RUN --mount=type=secret): id = the environment variable that holds it")]
+    docker_pids: Annotated[int, Setting(4096, whole_number(16, 10**15, "a whole number from 16 on"),
+        "how many processes and threads a stage's container may have")]
+    docker_tmp: Annotated[int, Setting(0, read_size,
+        "how much /tmp of a stage's container may hold, which is memory (default: a quarter of the stage's memory)")]
+    argo_namespace: Annotated[str, Setting("daintree", read_kubernetes_name,
+        "the Kubernetes namespace in which Workflows run")]
+    argo_endpoint: Annotated[str, Setting("", read_endpoint,
+        "the store's server as pods reach it, such as http://minio.minio:9000 (default: as this machine does)")]
+    argo_image: Annotated[str, Setting("", read_text,
+        "the tooling's own image, which records and retrains in the cluster (default: the one that doit build pushes)")]
+    argo_pull_secret: Annotated[str, Setting("", read_kubernetes_name,
+        "the secret with which pods pull images (default: none)")]
+    argo_env_secret: Annotated[str, Setting("", read_kubernetes_name,
+        "the secret with the variables that components name in env, a key each (default: none)")]
+    argo_node_selector: Annotated[Mapping[str, str], Setting({}, table_of("label", "text"),
+        "labels of the nodes on which pods run: label = value")]
+    argo_deadline: Annotated[int, Setting(24 * 60 * 60, whole_number(1, 10**15, "a whole number of seconds"),
+        "seconds after which a Workflow that still runs is ended")]
 # fmt: on
+
+    @property
+    def documents(self) -> Path:
+        """The directory of parsed specification files; beside the snapshots, as easily made again."""
+        return self.snapshots / "_documents"
+
+
+SETTINGS: dict[str, Setting] = {
+    name: hint.__metadata__[0]
+    for name, hint in get_type_hints(Settings, include_extras=True).items()
+    if get_origin(hint) is Annotated
+}
 
 
 def read_settings(root: Path, environ: Mapping[str, str] | None = None) -> Settings:
@@ -363,17 +331,16 @@ def read_settings(root: Path, environ: Mapping[str, str] | None = None) -> Setti
     environ = os.environ if environ is None else environ
     document = _read_pyproject(root)
     table = _daintree_table(document)
-    names = [setting.name for setting in SETTINGS]
     for name in table:
-        if name not in names:
+        if name not in SETTINGS:
             raise SettingsError(
                 f"pyproject.toml: [tool.daintree] has no setting {name!r}",
-                hint=nearest(name, names),
+                hint=nearest(name, list(SETTINGS)),
             )
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for setting in SETTINGS:
-        values[setting.name], origins[setting.name] = _value_of(setting, table, environ, root)
+    for name in SETTINGS:
+        values[name], origins[name] = _value_of(name, table, environ, root)
     values["project"] = values["project"] or _default_project(document, root)
     return Settings(root=root, origins=origins, **values)
 
@@ -389,15 +356,15 @@ def _default_project(document: Mapping[str, Any], root: Path) -> str:
 
 
 def _value_of(
-    setting: Setting, table: Mapping[str, Any], environ: Mapping[str, str], root: Path
+    name: str, table: Mapping[str, Any], environ: Mapping[str, str], root: Path
 ) -> tuple[Any, str]:
-    """The setting's value, and where it came from."""
-    if environ.get(setting.variable):
-        given, base, place = environ[setting.variable], Path.cwd(), setting.variable
-        origin = f"environment ({setting.variable})"
-    elif setting.name in table:
-        given, base, place = table[setting.name], root, f"pyproject.toml: {setting.name}"
-        origin = "pyproject.toml"
+    """The value of a setting, and where it came from."""
+    setting, place = SETTINGS[name], variable(name)
+    if environ.get(place):
+        given, base, origin = environ[place], Path.cwd(), f"environment ({place})"
+    elif name in table:
+        given, base, origin = table[name], root, "pyproject.toml"
+        place = f"pyproject.toml: {name}"
     else:
         return setting.default_value(environ), "default"
     try:

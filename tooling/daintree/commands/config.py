@@ -7,7 +7,7 @@ from typing import Any
 
 from daintree.commands.command import DaintreeCommand, option, print_json, shared
 from daintree.errors import UsageError
-from daintree.settings import SETTINGS
+from daintree.settings import SETTINGS, variable
 from daintree.store.store import Store as ArtifactStore
 from daintree.store.store import open_store
 from daintree.terminal import columns, count, size
@@ -23,12 +23,12 @@ class Config(DaintreeCommand):
         settings = self.settings
         rows = [
             {
-                "name": setting.name,
-                "value": _plain(settings.value(setting.name)),
-                "origin": settings.origins[setting.name],
-                "variable": setting.variable,
+                "name": name,
+                "value": _plain(getattr(settings, name)),
+                "origin": settings.origins[name],
+                "variable": variable(name),
             }
-            for setting in SETTINGS
+            for name in SETTINGS
         ]
         if options["json"]:
             print_json({"root": str(self.root), "settings": rows})

@@ -106,8 +106,7 @@ class Push(DaintreeCommand):
 
 def embedded(settings: Settings) -> Path:
     """The directory of the embedded store, which is used where nobody sets another. Raises SettingsError without a home directory."""
-    [setting] = [setting for setting in SETTINGS if setting.name == "store"]
-    return Path(setting.default_value(os.environ))
+    return Path(SETTINGS["store"].default_value(os.environ))
 
 
 class _Push:

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 
 from daintree.commands.command import COMMANDS
-from daintree.settings import SETTINGS
+from daintree.settings import SETTINGS, variable
 from daintree.spec import pipeline
 from daintree.spec.component import ComponentSpec, Param, Resources
 from daintree.store.records import Artifact, FileEntry, IndexRecord, InputRecord, Keys, RunManifest
@@ -135,13 +135,12 @@ def _settings() -> str:
         "|---|---|---|---|",
     ]
     environ = {"XDG_CACHE_HOME": "/CACHE"}
-    for setting in SETTINGS:
+    for name, setting in SETTINGS.items():
         default = _word(setting.default_value(environ)).replace("/CACHE", "~/.cache")
-        if setting.name == "jobs":
+        default = f"`{default}`" if default else "none"
+        if name == "jobs":
             default = "the number of cores"
-        else:
-            default = f"`{default}`" if default else "none"
-        lines.append(f"| `{setting.name}` | `{setting.variable}` | {default} | {setting.help} |")
+        lines.append(f"| `{name}` | `{variable(name)}` | {default} | {setting.help} |")
     return "\n".join(lines) + "\n"
 
 
