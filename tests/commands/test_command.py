@@ -57,6 +57,10 @@ def test_a_command_takes_so_many_names(
     )
 
 
+def test_doits_settings_give_an_options_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert Greet(config={"greet": {"json": True}}).parse_execute(["a"]) == 7
+
+
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_every_command_has_help(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert Greet().parse_execute([flag]) == 0

@@ -165,7 +165,7 @@ def build_summary(results: Sequence[Result]) -> str:
     return ", ".join([*counted, *more]) or "no component to build"
 
 
-def complaints(results: Sequence[Result], stream: TextIO = sys.stderr) -> list[str]:
+def complaints(results: Sequence[Result]) -> list[str]:
     """Each error's message once, as they stand at the end of a build, and after those with one hint that hint."""
     messages: dict[str, dict[str, None]] = {}
     for error in (result.error for result in results if result.error is not None):

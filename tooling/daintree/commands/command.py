@@ -11,6 +11,7 @@ import getopt
 import io
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from doit.cmd_base import Command
-from doit.cmdparse import CmdParse
+from doit.cmdparse import CmdOption, CmdParse
 
 from daintree.errors import DaintreeError, UsageError, from_os_error, nearest
 from daintree.settings import Settings, find_project, read_settings
@@ -167,7 +168,6 @@ def guarded(action: Callable[[], int | None]) -> int:
 
     141 when whoever reads the command's output has gone away, as the shell has it for other programs.
     """
-    import signal
 
     def terminate(number: int, frame: object) -> None:
         raise Terminated(number)
@@ -179,20 +179,16 @@ def guarded(action: Callable[[], int | None]) -> int:
         sys.stdout.flush()
         return code
     except DaintreeError as error:
-        complain(error)
-        return error.exit_code
+        return complain(error)
     except BrokenPipeError:
         _drop_output()
         return 128 + signal.SIGPIPE
-    except Terminated as signalled:
-        print("error: terminated; nothing half-made was kept", file=sys.stderr)
-        return 128 + signalled.number
-    except KeyboardInterrupt:
-        print("error: interrupted; nothing half-made was kept", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stopped:
+        what = "terminated" if isinstance(stopped, Terminated) else "interrupted"
+        print(f"error: {what}; nothing half-made was kept", file=sys.stderr)
+        return exit_code_of(stopped)
     except OSError as error:
-        complain(from_os_error(error))
-        return 1
+        return complain(from_os_error(error))
     except Exception:
         import traceback
 
@@ -244,15 +240,47 @@ class Terminated(KeyboardInterrupt):
         self.number = number
 
 
+def exit_code_of(stopped: KeyboardInterrupt) -> int:
+    """The exit code of a command that a signal ended, as shells have it: 130, or 143 for SIGTERM."""
+    return 128 + (stopped.number if isinstance(stopped, Terminated) else signal.SIGINT)
+
+
 def complain(error: DaintreeError) -> int:
-    """One message and its hint on stderr; the exit code for it."""
+    """Print an error and its hint on stderr; its exit code."""
     print(f"error: {error.message}", file=sys.stderr)
     if error.hint:
         print(f"hint: {error.hint}", file=sys.stderr)
-    return 1
+    return error.exit_code
 
 
-class DaintreeCommand(Command):  # type: ignore[misc]
+class Guarded:
+    """Stands before one of doit's command classes: arguments in any order, `--help`, one boundary for errors."""
+
+    def get_options(self) -> list[Any]:
+        return [*super().get_options(), CmdOption(HELP_OPTION)]  # type: ignore[misc]
+
+    @cached_property
+    def cmdparser(self) -> AnyOrderParse:
+        """The parser of this command's options; doit's settings give its defaults."""
+        parser = AnyOrderParse(self.get_options())
+        parser.overwrite_defaults(self.config_vals)  # type: ignore[attr-defined]
+        return parser
+
+    def parse_execute(self, in_args: Sequence[str]) -> int:
+        """Called by doit with the words after the command's name; returns the exit code."""
+        return guarded(lambda: self._parse_and_execute(typed_arguments(in_args, sys.argv[1:])))
+
+    def _parse_and_execute(self, arguments: Sequence[str]) -> int | None:
+        params, names = self.cmdparser.parse(arguments)
+        params.update(self.opt_vals)  # type: ignore[attr-defined]
+        if params["help"]:
+            print(self.help())  # type: ignore[attr-defined]
+            return 0
+        code: int | None = self.execute(params, names)  # type: ignore[attr-defined]
+        return code
+
+
+class DaintreeCommand(Guarded, Command):  # type: ignore[misc]
     """A command that runs no doit tasks. Subclasses set doit's `doc_*` and `cmd_options` and define `work`."""
 
     # How many names the command takes: at least, at most (None: any number).
@@ -262,31 +290,19 @@ class DaintreeCommand(Command):  # type: ignore[misc]
         """Give the command its line of help."""
         cls.doc_purpose = COMMANDS.get(cls.get_name(), "")
 
-    def get_options(self) -> list[Any]:
-        from doit.cmdparse import CmdOption
-
-        return [CmdOption(described) for described in (*self.cmd_options, HELP_OPTION)]
-
-    @cached_property
-    def cmdparser(self) -> AnyOrderParse:
-        return AnyOrderParse(self.get_options())
-
-    def parse_execute(self, in_args: Sequence[str]) -> int:
-        """Called by doit with the words after the command's name; returns the exit code."""
-        return guarded(lambda: self._parse_and_work(in_args))
-
-    def _parse_and_work(self, in_args: Sequence[str]) -> int | None:
-        options, names = self.cmdparser.parse(typed_arguments(in_args, sys.argv[1:]))
-        if options["help"]:
-            print(self.help())
-            return 0
+    def execute(self, params: Mapping[str, Any], names: list[str]) -> int | None:
+        """Do the command's work. Raises UsageError for too few names or too many."""
         fewest, most = self.names
-        if len(names) < fewest or (most is not None and len(names) > most):
-            what = "too few names" if len(names) < fewest else f"{names[-1]!r} is one name too many"
-            raise UsageError(
-                f"doit {self.name}: {what}", hint=f"doit {self.name} {self.doc_usage}".rstrip()
-            )
-        return self.work(options, names)
+        if len(names) < fewest:
+            raise self.misused("too few names")
+        if most is not None and len(names) > most:
+            raise self.misused(f"{names[-1]!r} is one name too many")
+        return self.work(params, names)
+
+    def misused(self, problem: str) -> UsageError:
+        """The error for names that the command does not take, with its usage as the hint."""
+        usage = f"doit {self.name} {self.doc_usage}".rstrip()
+        return UsageError(f"doit {self.name}: {problem}", hint=usage)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int | None:
         """Do the command's work; return its exit code (None: 0). Raises DaintreeError for all that is wrong with what was typed, or there."""

@@ -12,7 +12,6 @@ import gc
 import re
 import sys
 from collections.abc import Callable, Container, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +33,8 @@ from doit.task import Task
 
 from daintree.commands.command import (
     COMMANDS,
-    HELP_OPTION,
-    AnyOrderParse,
+    Guarded,
     complain,
-    guarded,
-    typed_arguments,
 )
 from daintree.errors import DaintreeError, UsageError, nearest
 from daintree.settings import find_project, is_daintree
@@ -79,37 +75,13 @@ def _spare_the_collector() -> None:
 DODO = "dodo.py"
 
 
-class AtProject:
+class AtProject(Guarded):
     """Stands before one of doit's command classes and makes it work on the project around the current directory."""
 
     needs_project = True
 
     def __init__(self, config: Mapping[str, Any] | None = None, **more: Any) -> None:
         super().__init__(config=_project_config(config or {}), **more)  # type: ignore[call-arg]
-
-    def get_options(self) -> list[Any]:
-        from doit.cmdparse import CmdOption
-
-        return [*super().get_options(), CmdOption(HELP_OPTION)]  # type: ignore[misc]
-
-    @cached_property
-    def cmdparser(self) -> AnyOrderParse:
-        """The parser of this command's options; doit's settings give its defaults."""
-        parser = AnyOrderParse(self.get_options())
-        parser.overwrite_defaults(self.config_vals)  # type: ignore[attr-defined]
-        return parser
-
-    def parse_execute(self, in_args: Sequence[str]) -> int:
-        """Called by doit with the words after the command's name; returns the exit code."""
-        return guarded(lambda: self._parse_and_execute(typed_arguments(in_args, sys.argv[1:])))
-
-    def _parse_and_execute(self, arguments: Sequence[str]) -> int:
-        params, names = self.cmdparser.parse(arguments)
-        params.update(self.opt_vals)  # type: ignore[attr-defined]
-        if params["help"]:
-            print(self.help())  # type: ignore[attr-defined]
-            return 0
-        return int(self.execute(params, names) or 0)
 
     def execute(self, params: Any, names: Sequence[str]) -> Any:
         """Run doit's own command with the project's dodo.py and database. Raises UsageError for what doit refuses."""

@@ -151,15 +151,16 @@ class History(DaintreeCommand):
     doc_usage = "[PIPELINE[:STAGE]] [--limit N] [--json]"
     doc_description = "Newest first. A stage that was a hit has not run, so it is not listed again."
     cmd_options = (
-        option("limit", f"how many runs at most (default {LIMIT}, 0: all)", type=int, short="l"),
+        option(
+            "limit",
+            f"how many runs at most (default {LIMIT}, 0: all)",
+            type=int,
+            short="l",
+            default=LIMIT,
+        ),
         *shared("json"),
     )
     names = (0, 1)
-
-    def get_options(self) -> list[Any]:
-        options = super().get_options()
-        options[0].set_default(LIMIT)
-        return options
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         limit = options["limit"]

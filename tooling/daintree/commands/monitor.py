@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from daintree.commands.command import DaintreeCommand, option, shared
+from daintree.commands.command import DaintreeCommand, exit_code_of, option, shared
 from daintree.components import discover_components, read_description, read_versions
 from daintree.components.snapshot import make_snapshot
 from daintree.errors import (
@@ -72,7 +71,7 @@ class Serve(DaintreeCommand):
             outcome = run_attached(self.settings, service.component, served, output, arguments)
         except KeyboardInterrupt as stopped:
             say("stopped")
-            return 128 + getattr(stopped, "number", signal.SIGINT)
+            return exit_code_of(stopped)
         return outcome.exit_code if outcome.exit_code >= 0 else 128 - outcome.exit_code
 
 

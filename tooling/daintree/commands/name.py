@@ -67,9 +67,7 @@ class Name(DaintreeCommand):
             self._list(store, names, options["json"])
             return
         if len(names) != 2:
-            raise UsageError(
-                "doit name: give what to name, and the name", hint=f"doit name {self.doc_usage}"
-            )
+            raise self.misused("give what to name, and the name")
         address = addresses.parse_address(names[0], self.root)
         name = addresses.check_name(names[1].removeprefix("@"))
         pipeline = address.subject

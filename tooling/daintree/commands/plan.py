@@ -19,7 +19,7 @@ from daintree.commands.command import (
     reserved_names,
     shared,
 )
-from daintree.errors import DaintreeError, SourceError, StoreError, UsageError
+from daintree.errors import DaintreeError, SourceError, StoreError
 from daintree.pipeline.decisions import BoundStage, Decision, Hit, Pending
 from daintree.pipeline.engine import check_start
 from daintree.pipeline.plan import Plan, Planned, cautions, read_last_runs, refusals
@@ -176,9 +176,7 @@ class PlanCommand(DaintreeCommand):
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         pipeline, *words = names
         if words and not (options["set"] or options["force"]):
-            raise UsageError(
-                f"doit plan: {words[0]!r} is one name too many", hint=f"doit plan {self.doc_usage}"
-            )
+            raise self.misused(f"{words[0]!r} is one name too many")
         pipeline, _, stage = pipeline.partition(":")
         request = request_of(pipeline, options, [word for word in words if "=" in word])
         forced = (*request.force, *(word for word in words if "=" not in word))

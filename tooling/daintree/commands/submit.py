@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -22,7 +21,14 @@ from daintree.commands.argo import (
     submission_as_json,
     submission_summary,
 )
-from daintree.commands.command import DaintreeCommand, option, print_json, request_of, shared
+from daintree.commands.command import (
+    DaintreeCommand,
+    exit_code_of,
+    option,
+    print_json,
+    request_of,
+    shared,
+)
 from daintree.errors import ClusterError, ClusterMissing, ClusterUnavailable, StoreUnavailable
 from daintree.spec.pipeline import pipeline_files
 from daintree.terminal import colour, count, duration, say, size
@@ -132,7 +138,7 @@ class Logs(_ClusterCommand):
         try:
             follow_logs(cluster, workflow["metadata"]["name"], stage, show)
         except KeyboardInterrupt as stopped:
-            return _signalled(stopped)
+            return exit_code_of(stopped)
         return 0
 
 
@@ -211,7 +217,7 @@ def _watch(cluster: Cluster, name: str, typed: str) -> int:
         )
     except KeyboardInterrupt as stopped:
         _goes_on(name, typed)
-        return _signalled(stopped)
+        return exit_code_of(stopped)
     except ClusterMissing:
         raise
     except ClusterError:
@@ -228,10 +234,6 @@ def _goes_on(name: str, typed: str) -> None:
     say(f"the Workflow {name} goes on without being watched")
     say(f"to come back: {shlex.join(['doit', *sys.argv[1:]])}")
     say(f"to stop it: doit cancel {name}{there}")
-
-
-def _signalled(stopped: KeyboardInterrupt) -> int:
-    return 128 + int(getattr(stopped, "number", signal.SIGINT))
 
 
 _SHADES = {

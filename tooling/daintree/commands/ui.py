@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import sys
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from daintree.commands.command import DaintreeCommand, option, reserved_names
+from daintree.commands.command import DaintreeCommand, exit_code_of, option, reserved_names
 from daintree.errors import EnvironmentFailed, UsageError
 from daintree.settings import install_command
 from daintree.spec.document import cache_documents
@@ -80,16 +79,16 @@ class Ui(_PagesCommand):
         "Needs the extra `ui`."
     )
     cmd_options = (
-        option("port", f"the port (default {PORT}, or the next that is free; 0: any)", type=int),
+        option(
+            "port",
+            f"the port (default {PORT}, or the next that is free; 0: any)",
+            type=int,
+            default=-1,
+        ),
         option("no_browser", "print the address and open no browser", type=bool),
     )
     names = (0, 1)
     brief = True
-
-    def get_options(self) -> list[Any]:
-        options = super().get_options()
-        options[0].set_default(-1)
-        return options
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> int:
         project = self.open_project()
@@ -126,8 +125,8 @@ def _serve(server: Any, listener: socket.socket) -> int:
     thread.start()
     try:
         thread.join()
-    except KeyboardInterrupt as signalled:
-        return 128 + getattr(signalled, "number", signal.SIGINT)
+    except KeyboardInterrupt as stopped:
+        return exit_code_of(stopped)
     finally:
         server.should_exit = True
         thread.join(LAST_SECONDS)

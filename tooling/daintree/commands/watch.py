@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from daintree.commands.command import (
     DaintreeCommand,
+    exit_code_of,
     option,
     plan_request,
     request_of,
@@ -293,10 +294,7 @@ class WatchCommand(DaintreeCommand):
         pipeline, *words = names
         for word in words:
             if "=" not in word:
-                raise UsageError(
-                    f"doit watch: {word!r} is one name too many",
-                    hint=f"doit watch {self.doc_usage}",
-                )
+                raise self.misused(f"{word!r} is one name too many")
         request = request_of(pipeline, options, words)
         report: WatchReport = (
             WatchEvents(partial(print, flush=True)) if options["json"] else WatchLines()
@@ -316,10 +314,10 @@ def until_stopped(look: Callable[[], None], interval: float) -> int:
     with _Signals() as signals:
         while True:
             look()
-            number = signals.wait(interval)
-            if number:
+            code = signals.wait(interval)
+            if code:
                 say("stopped")
-                return 128 + number
+                return code
 
 
 class _Signals:
@@ -345,10 +343,10 @@ class _Signals:
         os.close(self._writer)
 
     def wait(self, seconds: float) -> int | None:
-        """Wait for a signal, so many seconds at most; its number if it is one to stop."""
+        """Wait for a signal, so many seconds at most; the exit code if it is one to stop."""
         try:
             ready, _, _ = select.select([self._numbers], [], [], seconds)
             numbers = os.read(self._numbers, 4096) if ready else b""
         except KeyboardInterrupt as stopped:
-            return int(getattr(stopped, "number", signal.SIGINT))
-        return next((number for number in numbers if number in _STOPS), None)
+            return exit_code_of(stopped)
+        return next((128 + number for number in numbers if number in _STOPS), None)
