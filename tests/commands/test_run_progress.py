@@ -20,7 +20,7 @@ def test_every_event_is_a_line_with_its_stage(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     record = hit("r1", 1.5).record
-    progress = Progress(planned(DECISIONS), began=0.0)
+    progress = Progress(planned(DECISIONS))
     progress.hit("load", record)
     progress.starting("left", "no run recorded", None)
     progress.note("left", "installing 3 packages, 12.0 MB")
@@ -42,22 +42,15 @@ def test_every_event_is_a_line_with_its_stage(
 def test_an_image_that_may_change_is_no_matter_of_a_virtual_environment(
     planned: Callable[..., Planned], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Progress(planned(DECISIONS, warnings=("the base image has no pin",)), began=0.0)
+    Progress(planned(DECISIONS, warnings=("the base image has no pin",)))
     assert capsys.readouterr().err == ""
-
-
-def test_the_seconds_are_those_since_the_command_began(planned: Callable[..., Planned]) -> None:
-    import time
-
-    began = time.perf_counter() - 100
-    assert Progress(planned(DECISIONS), began).seconds() >= 100
 
 
 def test_a_silent_stage_shows_elapsed_and_expected_time(
     planned: Callable[..., Planned], capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = 0.0
-    progress = Progress(planned(DECISIONS), began=0.0, clock=lambda: now)
+    progress = Progress(planned(DECISIONS), clock=lambda: now)
     progress.starting("left", "no run recorded", 90.0)
     progress.starting("right", "no run recorded", None)
     shown = {}

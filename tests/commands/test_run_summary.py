@@ -15,7 +15,7 @@ from daintree.pipeline.plan import Planned
 def run(planned: Callable[..., Planned], hit: Callable[[str, float], Hit]) -> PipelineRun:
     """A run of which `load` was a hit and `left` was computed."""
     made = planned({name: Miss() for name in ("load", "left", "right", "join")})
-    run = PipelineRun(made, Progress(made, began=0.0))
+    run = PipelineRun(made, Progress(made))
     run.results["load"] = Result("hit", hit("r1", 60.0).record)
     run.results["left"] = Result("run", hit("r2", 2.0).record)
     return run

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from daintree.commands.watch import Watch, WatchedPipeline, WatchLines, failed_before
+from daintree.commands.watch import Watch, WatchedPipeline, WatchReport, failed_before
 from daintree.errors import DaintreeError, SourceError, SpecError, StageFailed, StoreUnavailable
 from daintree.pipeline.decisions import Decision, Hit, Miss, SourceIdentity
 from daintree.pipeline.engine import PipelineRun
@@ -20,7 +20,7 @@ GONE = SourceError("the source corpus.txt does not exist")
 FAILED = StageFailed("stage words:train ended with exit code 1")
 
 
-class Bench(WatchedPipeline, WatchLines):
+class Bench(WatchedPipeline, WatchReport):
     """A source, a store's answer and a runner as the test wants them; `told` and `runs` are what came of it."""
 
     def __init__(self, *, there: bool = False, last: RunManifest | None = None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from daintree.commands.run import Progress
-from daintree.commands.watch import WatchEvents, WatchLines, WatchReport
+from daintree.commands.watch import WatchReport
 from daintree.errors import SourceError, StageFailed
 from daintree.pipeline.decisions import Miss
 from daintree.pipeline.engine import PipelineRun
@@ -34,7 +34,7 @@ def tell_all(report: WatchReport, made: Planned, failed: RunManifest) -> None:
     report.unchanged(made.plan)
     report.failed_before(made.plan, failed)
     report.starting(made.plan)
-    run = PipelineRun(made, Progress(made, began=0.0))
+    run = PipelineRun(made, Progress(made))
     run.output = "out"
     report.ran(run, 1.5)
     report.failed(StageFailed("stage x:load failed", hint="the whole log is there"))
@@ -45,7 +45,7 @@ def tell_all(report: WatchReport, made: Planned, failed: RunManifest) -> None:
 def test_people_get_lines_with_the_time(
     made: Planned, failed: RunManifest, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tell_all(WatchLines(), made, failed)
+    tell_all(WatchReport(), made, failed)
     out, err = capsys.readouterr()
     assert out == "x: 0 hits, 0 runs, 1.50 s spent, 0.00 s saved\noutput in out\n"
     assert TIME.sub("now", err).splitlines() == [
@@ -66,11 +66,10 @@ def test_people_get_lines_with_the_time(
 def test_programs_get_an_event_a_line(
     made: Planned, failed: RunManifest, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines: list[str] = []
-    tell_all(WatchEvents(lines.append), made, failed)
-    events = [json.loads(line) for line in lines]
+    tell_all(WatchReport(as_json=True), made, failed)
+    out, err = capsys.readouterr()
+    events = [json.loads(line) for line in out.splitlines()]
     assert all(TIME.fullmatch(event.pop("time")) for event in events)
-    assert not any("\n" in line for line in lines)
     ran = {"seconds": 1.5, "output": "out", "pipeline": "x", "runner": "local", "stages": []}
     assert events == [
         {"event": "watching", "pipeline": "x", "interval": 60.0},
@@ -88,4 +87,4 @@ def test_programs_get_an_event_a_line(
         {"event": "away", "message": "the source is gone", "hint": None},
         {"event": "back"},
     ]
-    assert capsys.readouterr() == ("", "")
+    assert err == ""

@@ -54,6 +54,12 @@ def test_a_run_is_recorded_and_found_again(computed: Project) -> None:
     assert [row["status"] for row in daintree.plan("words:count", set={"count.top": 2})] == ["miss"]
 
 
+def test_a_name_leads_to_what_a_notebook_ran_last(computed: Project) -> None:
+    done = daintree.run("words", set={"count.top": 1})
+    computed.doit("name", "words", "best")
+    assert daintree.output("words@best") == done[-1]["output"]
+
+
 def test_a_run_is_found_by_its_id_whatever_the_pipeline_says(computed: Project) -> None:
     first = daintree.output("words:count")
     run = daintree.runs("words:count", limit=1)[0]["run"]

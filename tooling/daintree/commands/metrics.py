@@ -291,12 +291,7 @@ class MetricsCommand(DaintreeCommand):
     names = (1, 1)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
-        rows = measured_runs(self.settings, *names[0].partition(":")[::2])
-        if not rows:
-            raise UsageError(
-                f"no run of {names[0]} has metrics",
-                hint=f"a stage's metrics are a file {METRICS_FILE} in its output: one JSON object",
-            )
+        rows = measured_runs(self.settings, names[0])
         chosen = chosen_metrics(rows, options["metric"])
         rows = best_first(rows, chosen, lowest=options["lowest"])
         if options["csv"]:
@@ -307,11 +302,12 @@ class MetricsCommand(DaintreeCommand):
             print("\n".join(metrics_table(rows, chosen, screen_width())))
 
 
-def measured_runs(settings: Settings, pipeline: str, stage: str) -> list[Measured]:
-    """The runs that have metrics, newest first, with them. Raises UsageError for a pipeline or stage without a run."""
+def measured_runs(settings: Settings, target: str) -> list[Measured]:
+    """The runs of a pipeline or stage that have metrics, newest first, with them. Raises UsageError where there are none."""
     from daintree.store.run_index import Query, opened
 
     store = open_store(settings)
+    pipeline, _, stage = target.partition(":")
     check_recorded(store, pipeline, stage)
     with opened(store, settings.cache) as index:
         index.refresh(pipeline)
@@ -319,9 +315,15 @@ def measured_runs(settings: Settings, pipeline: str, stage: str) -> list[Measure
         if index.is_lost:
             say(f"note: the index of runs cannot be written below {settings.cache}")
         read = [(run, _read(run, store)) for run in chosen.runs]
-        return measured(
+        rows = measured(
             [(run, numbers) for run, numbers in read if numbers is not None], store, index
         )
+    if not rows:
+        raise UsageError(
+            f"no run of {target} has metrics",
+            hint=f"a stage's metrics are a file {METRICS_FILE} in its output: one JSON object",
+        )
+    return rows
 
 
 def _read(run: HistoryEntry, store: Store) -> Metrics | None:

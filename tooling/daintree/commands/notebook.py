@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import html
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -167,9 +166,7 @@ def metrics(target: str, *, by: str = "", lowest: bool = False) -> Table:
     """
     from daintree.commands.metrics import best_first, chosen_metrics, measured_runs, varied_facts
 
-    rows = measured_runs(_settings(), *_names(target))
-    if not rows:
-        raise UsageError(f"no run of {target} has metrics", hint=f'daintree.run("{target}")')
+    rows = measured_runs(_settings(), target)
     chosen = chosen_metrics(rows, [by] if by else [])
     first, rows = chosen[0], best_first(rows, chosen, lowest=lowest)
     facts = varied_facts(rows)
@@ -234,19 +231,13 @@ def run(
     Returns each stage with its status, run and output. Its lines go to stderr. Raises StageFailed when a stage fails, and
     as planning does.
     """
-    from daintree.commands.doit_adapter import RunOptions, run_stages
-    from daintree.commands.run import Progress
-    from daintree.pipeline.engine import PipelineRun
+    from daintree.commands.run import run_plan
 
     name, stage = _names(target)
     planned = _planned(name, set, source, runner=runner, always=force)
     if stage:
         planned.plan.stage(stage)
-    pipeline_run = PipelineRun(planned, Progress(planned, time.perf_counter()), stage=stage)
-    try:
-        run_stages([pipeline_run], RunOptions())
-    finally:
-        pipeline_run.events.end()
+    pipeline_run = run_plan(planned, stage=stage)
     store = planned.session.store
     table = [
         {

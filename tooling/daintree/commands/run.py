@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +63,10 @@ class _Running:
 class Progress:
     """The events that people see. Lines carry their stage's name, since stages run side by side."""
 
-    def __init__(
-        self, planned: Planned, began: float, clock: Callable[[], float] = time.perf_counter
-    ) -> None:
-        """`began` is the value of `clock` when the command began."""
+    def __init__(self, planned: Planned, clock: Callable[[], float] = time.perf_counter) -> None:
         session, plan = planned
         self._plan = plan
         self._settings = session.settings
-        self._began = began
         self._clock = clock
         self._width = max(len(stage.name) for stage in plan.stages)
         self._running: dict[str, _Running] = {}
@@ -83,9 +80,6 @@ class Progress:
             warnings = {w for version in plan.versions.values() for w in version.warnings}
             for warning in gathered(sorted(warnings)):
                 say(colour("warning: ", "yellow", sys.stderr) + warning)
-
-    def seconds(self) -> float:
-        return self._clock() - self._began
 
     def hit(self, stage: str, record: IndexRecord) -> None:
         self._print(stage, "hit", "green", f"saves {duration(record.seconds)}")
@@ -158,6 +152,21 @@ class Progress:
 
     def _print(self, stage: str, status: str, shade: str, text: str) -> None:
         say(f"{stage.ljust(self._width)}  {colour(status.ljust(4), shade, sys.stderr)}  {text}")
+
+
+def run_plan(planned: Planned, *, stage: str = "") -> PipelineRun:
+    """Run a plan, or its `stage` and what that needs, with no other task beside it; progress goes to stderr.
+
+    Raises as `PipelineRun` does, and the error of a stage that failed.
+    """
+    progress = Progress(planned)
+    try:
+        run = PipelineRun(planned, progress, stage=stage)
+        doit_adapter.run_stages([run], doit_adapter.RunOptions())
+        run.remember()
+    finally:
+        progress.end()
+    return run
 
 
 def run_summary(run: PipelineRun, seconds: float) -> str:
@@ -268,13 +277,13 @@ class Run(doit_adapter.AtProject, DoitRun):  # type: ignore[misc]
     def _run_together(self, wanted: _Wanted, params: Any, complete: set[str]) -> int:
         """Run these as one doit run, and print what came of each pipeline whose stages all have their output; its name goes to `complete`."""
         began = time.perf_counter()
-        runs = [_start(wanted, target, began) for target in wanted.targets]
+        runs = [_start(wanted, target) for target in wanted.targets]
         code = 0
         try:
             if wanted.tasks:
                 self.place(params)
                 self.loader: TaskLoader2 = doit_adapter.StageLoader(
-                    runs, self.loader, lambda name: _start(wanted, name, began)
+                    runs, self.loader, partial(_start, wanted)
                 )
                 names = [*(run.target for run in runs), *wanted.tasks]
                 code = doit_adapter.execute_runs(
@@ -352,14 +361,14 @@ def _read(root: Path, params: Any, names: Sequence[str]) -> _Wanted:
     return wanted
 
 
-def _start(wanted: _Wanted, target: str, began: float) -> PipelineRun:
+def _start(wanted: _Wanted, target: str) -> PipelineRun:
     """The run of a pipeline, or of one of its stages, planned as it is wanted."""
     name, _, stage = target.partition(":")
     only = wanted.request.only or (_single(target) if wanted.single else "")
     request = msgspec.structs.replace(wanted.request, pipeline=name, only=only)
     made = plan_request(wanted.settings, request, fetch=True)
     _check_target(made, stage)
-    return PipelineRun(made, Progress(made, began), stage=stage)
+    return PipelineRun(made, Progress(made), stage=stage)
 
 
 def _debug(wanted: _Wanted) -> int:

@@ -8,8 +8,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 from daintree.commands.command import (
     DaintreeCommand,
@@ -20,8 +19,7 @@ from daintree.commands.command import (
     reserved_names,
     shared,
 )
-from daintree.commands.doit_adapter import RunOptions, run_stages
-from daintree.commands.run import Progress, run_as_json, run_summary
+from daintree.commands.run import run_as_json, run_plan, run_summary
 from daintree.errors import DaintreeError, SourceError, StoreUnavailable, UsageError, from_os_error
 from daintree.pipeline.decisions import Hit, Miss, inputs_of
 from daintree.pipeline.engine import PipelineRun
@@ -36,96 +34,74 @@ from daintree.terminal import count, say
 AWAY = (SourceError, StoreUnavailable)
 
 
-class WatchLines:
-    """Each event as a line on stderr, with its time; how a run ended on stdout, as `doit run` prints it."""
+class WatchReport:
+    """Each event as a line with its time: on stderr for people, or as JSON on stdout for programs."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self._as_json = as_json
 
     def watching(self, pipeline: str, interval: float) -> None:
         """The watch begins; it looks every `interval` seconds."""
-        _say(f"watching the source of {pipeline}, every {interval:g} s")
+        text = f"watching the source of {pipeline}, every {interval:g} s"
+        self._tell("watching", text, pipeline=pipeline, interval=interval)
 
     def unchanged(self, plan: Plan) -> None:
         """At the first look, all of the plan is in the store: nothing is run."""
         stages = count(len(plan.stages), "stage")
-        _say(f"nothing to run: the store has all of {plan.pipeline.name} ({stages})")
+        text = f"nothing to run: the store has all of {plan.pipeline.name} ({stages})"
+        self._tell("unchanged", text, source=plan.origins)
 
     def failed_before(self, plan: Plan, run: RunManifest) -> None:
         """At the first look, what is missing has failed on these inputs already: nothing is run."""
-        _say(
-            f"not run: {run.pipeline}:{run.stage} {run.failure} on the same source before (run {run.run})"
-        )
-        say(f"hint: doit run {run.pipeline} tries it again")
+        stage = f"{run.pipeline}:{run.stage}"
+        text = f"not run: {stage} {run.failure} on the same source before (run {run.run})"
+        facts = {"stage": run.stage, "run": run.run, "failure": run.failure}
+        hint = f"hint: doit run {run.pipeline} tries it again"
+        self._tell("failed-before", text, hint, source=plan.origins, **facts)
 
     def starting(self, plan: Plan) -> None:
         """The plan is about to be run."""
-        _say(f"running {plan.pipeline.name} on {plan.origins}")
+        text = f"running {plan.pipeline.name} on {plan.origins}"
+        self._tell("starting", text, source=plan.origins)
 
     def ran(self, run: PipelineRun, seconds: float) -> None:
-        """A run went well."""
-        print(run_summary(run, seconds), flush=True)
+        """A run went well: for people it is told on stdout, as `doit run` does."""
+        if self._as_json:
+            facts = {"seconds": round(seconds, 3), "output": run.output or None}
+            self._tell("ran", **facts, **run_as_json(run))
+        else:
+            print(run_summary(run, seconds), flush=True)
 
     def failed(self, error: DaintreeError) -> None:
         """The run failed, and is not tried again until the source changes."""
-        _say(f"failed: {error.message}")
-        _hint(error)
-        say("the watch goes on: it runs again when the source changes")
+        self._tell_error(
+            "failed", error, "the watch goes on: it runs again when the source changes"
+        )
 
     def away(self, error: DaintreeError) -> None:
         """The pipeline cannot be planned or run now; the watch goes on. Told once until `back`."""
-        _say(f"away: {error.message}")
-        _hint(error)
-        say("the watch goes on")
+        self._tell_error("away", error, "the watch goes on")
 
     def back(self) -> None:
         """A source or server that was away is there again."""
-        _say("back: what was away is there again")
+        self._tell("back", "back: what was away is there again")
 
+    def _tell_error(self, event: str, error: DaintreeError, last: str) -> None:
+        hints = [f"hint: {error.hint}"] if error.hint else []
+        facts = {"message": error.message, "hint": error.hint or None}
+        self._tell(event, f"{event}: {error.message}", *hints, last, **facts)
 
-class WatchEvents:
-    """Each event as one line of JSON with `event` and `time`, written at once."""
-
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self._write = write
-
-    def watching(self, pipeline: str, interval: float) -> None:
-        self._tell("watching", pipeline=pipeline, interval=interval)
-
-    def unchanged(self, plan: Plan) -> None:
-        self._tell("unchanged", source=plan.origins)
-
-    def failed_before(self, plan: Plan, run: RunManifest) -> None:
-        self._tell(
-            "failed-before", source=plan.origins, stage=run.stage, run=run.run, failure=run.failure
-        )
-
-    def starting(self, plan: Plan) -> None:
-        self._tell("starting", source=plan.origins)
-
-    def ran(self, run: PipelineRun, seconds: float) -> None:
-        self._tell("ran", seconds=round(seconds, 3), output=run.output or None, **run_as_json(run))
-
-    def failed(self, error: DaintreeError) -> None:
-        self._tell("failed", message=error.message, hint=error.hint or None)
-
-    def away(self, error: DaintreeError) -> None:
-        self._tell("away", message=error.message, hint=error.hint or None)
-
-    def back(self) -> None:
-        self._tell("back")
-
-    def _tell(self, event: str, **more: Any) -> None:
-        self._write(json.dumps({"event": event, "time": timestamp(), **more}, ensure_ascii=False))
-
-
-WatchReport: TypeAlias = WatchLines | WatchEvents
-
-
-def _say(text: str) -> None:
-    say(f"{timestamp()}  {text}")
-
-
-def _hint(error: DaintreeError) -> None:
-    if error.hint:
-        say(f"hint: {error.hint}")
+    def _tell(self, event: str, *lines: str, **facts: Any) -> None:
+        """Print the lines, or the event with these facts."""
+        now = timestamp()
+        if self._as_json:
+            line = json.dumps({"event": event, "time": now, **facts}, ensure_ascii=False)
+            print(line, flush=True)
+            return
+        first, *more = lines
+        say(f"{now}  {first}")
+        for line in more:
+            say(line)
 
 
 class WatchedPipeline:
@@ -145,16 +121,12 @@ class WatchedPipeline:
 
     def run(self, planned: Planned) -> None:
         """Run a plan. Raises what the run raises."""
-        progress = Progress(planned, time.perf_counter())
+        began = time.perf_counter()
         try:
-            run = PipelineRun(planned, progress)
-            run_stages([run], RunOptions())
-            run.remember()
+            run = run_plan(planned)
         except OSError as error:
             raise from_os_error(error) from None
-        finally:
-            progress.end()
-        self._report.ran(run, progress.seconds())
+        self._report.ran(run, time.perf_counter() - began)
 
 
 class Watch:
@@ -296,9 +268,7 @@ class WatchCommand(DaintreeCommand):
             if "=" not in word:
                 raise self.misused(f"{word!r} is one name too many")
         request = request_of(pipeline, options, words)
-        report: WatchReport = (
-            WatchEvents(partial(print, flush=True)) if options["json"] else WatchLines()
-        )
+        report = WatchReport(as_json=options["json"])
         watch = Watch(WatchedPipeline(self.settings, request, report), report)
         if options["once"]:
             return 0 if watch.once() else 1
