@@ -7,7 +7,6 @@ import difflib
 import json
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
@@ -44,15 +43,9 @@ _PART = r"[a-z0-9]+(?:[-_][a-z0-9]+)*"
 _COMPONENT_NAME = re.compile(rf"{_PART}/{_PART}\Z")
 
 TEMPLATES = Path(__file__).with_name("templates")
-# A component's files and their templates: under names of their own, none of these is taken for
-# source or test of the tooling itself.
-_COMPONENT_FILES = {
-    "component.yaml": "component.yaml",
-    "main.py": "main.py",
-    "requirements.in": "requirements.in",
-    "tests/test_main.py": "test_main.py",
-}
-_COMMON = ("requirements.in",)
+_SUFFIX = ".template"
+# Their templates have names of their own: none of these is taken for source or test of the tooling itself.
+_COMPONENT_FILES = ("component.yaml", "main.py", "requirements.in", "tests/test_main.py")
 
 
 def new_component(root: Path, name: str, *, dockerfile: bool = False) -> list[Path]:
@@ -64,10 +57,7 @@ def new_component(root: Path, name: str, *, dockerfile: bool = False) -> list[Pa
     if dockerfile and is_component(root / TOP / name):
         return [_write_dockerfile(root, name)]
     _check_component(root, name)
-    contents = {
-        path: _template(f"component/{template}", COMPONENT_NAME=name)
-        for path, template in _COMPONENT_FILES.items()
-    }
+    contents = {path: _component_file(path, name) for path in _COMPONENT_FILES}
     contents["requirements.txt"] = library_lock(root, LIBRARY, name, contents["requirements.in"])
     if dockerfile:
         contents[DOCKERFILE] = default_dockerfile("", has_requirements=True).decode()
@@ -83,17 +73,13 @@ def new_component(root: Path, name: str, *, dockerfile: bool = False) -> list[Pa
 
 
 def _write_dockerfile(root: Path, name: str) -> Path:
-    directory = root / TOP / name
+    directory, path = root / TOP / name, f"{TOP}/{name}/{DOCKERFILE}"
     python = read_description(root, name).python
-    path = directory / DOCKERFILE
-    try:
-        with open(path, "xb") as file:
-            file.write(default_dockerfile(python, (directory / REQUIREMENTS).exists()))
-    except FileExistsError:
-        raise UsageError(f"{TOP}/{name}/{DOCKERFILE} exists already", hint="change it") from None
-    except OSError as error:
-        raise UsageError(f"{TOP}/{name}/{DOCKERFILE} cannot be written: {error.strerror}") from None
-    return path
+    if os.path.lexists(root / path):
+        raise UsageError(f"{path} exists already", hint="change it")
+    with _written(path), open(root / path, "xb") as file:
+        file.write(default_dockerfile(python, (directory / REQUIREMENTS).exists()))
+    return root / path
 
 
 def new_pipeline(
@@ -120,8 +106,8 @@ def new_pipeline(
         if component not in known:
             raise UsageError(f"there is no component {component!r}", hint=nearest(component, known))
     listing = "\n".join(f"  - {component}" for component in stages)
-    content = _template(
-        "pipeline/pipeline.yaml",
+    content = _filled(
+        TEMPLATES / "pipeline" / f"pipeline.yaml{_SUFFIX}",
         PIPELINE_NAME=name,
         SOURCE=_sample(root, connected),
         STAGES=listing,
@@ -194,37 +180,32 @@ def _proposal(name: str) -> str:
     return "/".join(["shop", *named][-2:] if named else ["shop", "rank"])
 
 
-def common_files(name: str) -> dict[str, str]:
-    """The files of the component `name` that hold nothing of its own, by their paths in it."""
-    return {
-        path: _template(f"component/{_COMPONENT_FILES[path]}", COMPONENT_NAME=name)
-        for path in _COMMON
-    }
+def _component_file(path: str, name: str) -> str:
+    """A file of a new component, by its path in it."""
+    template = TEMPLATES / "component" / f"{os.path.basename(path)}{_SUFFIX}"
+    return _filled(template, COMPONENT_NAME=name)
 
 
-def filled(text: str, **values: str) -> str:
+def _filled(template: Path, **values: str) -> str:
     """A template's text with its placeholders replaced."""
+    text = template.read_text(encoding="utf-8")
     for placeholder, value in values.items():
         text = text.replace(placeholder, value)
     return text
 
 
-def _template(name: str, **values: str) -> str:
-    return filled((TEMPLATES / f"{name}.template").read_text(encoding="utf-8"), **values)
-
-
 @contextlib.contextmanager
 def _scratch(root: Path) -> Iterator[Path]:
     """A directory on the project's file system, outside of what holds components and pipelines."""
-    directory = Path(tempfile.mkdtemp(prefix=".doit-new-", dir=root))
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    with tempfile.TemporaryDirectory(
+        prefix=".doit-new-", dir=root, ignore_cleanup_errors=True
+    ) as directory:
+        yield Path(directory)
 
 
 @contextlib.contextmanager
 def _written(what: str) -> Iterator[None]:
+    """Raise UsageError where the block cannot write."""
     try:
         yield
     except OSError as error:
@@ -235,7 +216,6 @@ SAMPLE = "churn"
 _PROJECT = TEMPLATES / "project"
 # A name that begins with a dot begins with this in the templates: packages leave hidden files out.
 _DOT = "dot-"
-_SUFFIX = ".template"
 # A shared library's tests are the business of this repository.
 _LEFT_OUT = re.compile(r"(^|/)(__pycache__|tests|\.[^/]*)(/|$)")
 
@@ -260,26 +240,20 @@ def new_project(directory: Path) -> Written:
     """
     project = _Project(directory)
     project.check()
-    if os.path.lexists(directory):
-        written = project.write(directory)
-        commit, reason = ("", "") if _is_in_repository(directory) else _commit(directory, written)
-        different = sorted(project.texts(directory).keys() - {*written})
-        different = [path for path in different if project.differs(path)]
-        return Written(files=written, different=different, commit=commit, without_commit=reason)
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        place = Path(tempfile.mkdtemp(prefix=".doit-new-", dir=directory.parent))
-    except OSError as error:
-        raise _refused(directory, error) from None
-    try:
-        made = place / directory.name
-        made.mkdir()
-        written = project.write(made)
-        commit, reason = ("", "") if _is_in_repository(directory.parent) else _commit(made, written)
-        os.rename(made, directory)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-    return Written(files=written, different=[], commit=commit, without_commit=reason)
+    different = project.different()
+    with _written(str(directory)):
+        if os.path.lexists(directory):
+            written = project.write(directory)
+            commit, reason = _commit(directory, written)
+        else:
+            directory.parent.mkdir(parents=True, exist_ok=True)
+            with _scratch(directory.parent) as place:
+                made = place / directory.name
+                made.mkdir()
+                written = project.write(made)
+                commit, reason = _commit(made, written)
+                os.rename(made, directory)
+    return Written(files=written, different=different, commit=commit, without_commit=reason)
 
 
 def project_difference(directory: Path) -> list[str]:
@@ -334,25 +308,23 @@ class _Project:
             return {**self.tooling, "README.md": self._templates["README.md"]}
         return {**self.tooling, **self._templates, **self._sample_components}
 
-    def differs(self, path: str) -> bool:
-        """True for a file of the tooling that is there with another content."""
-        there = _read(self._directory / path)
-        return path in self.tooling and there != _completed(path, self.tooling[path], there)
+    def different(self) -> list[str]:
+        """The files of the tooling that are there with another content, sorted."""
+        paths = [p for p in sorted(self.tooling) if os.path.lexists(self._directory / p)]
+        there = {path: _read(self._directory / path) for path in paths}
+        return [p for p in paths if there[p] != _completed(p, self.tooling[p], there[p])]
 
     def write(self, target: Path) -> list[str]:
-        """Write the files that are missing in `target`; their paths, sorted. Raises UsageError where it cannot be written."""
+        """Write the files that are missing in `target`; their paths, sorted. Raises OSError."""
         written = []
-        try:
-            for path, text in sorted(self.texts(target).items()):
-                file = target / path
-                if os.path.lexists(file):
-                    continue
-                file.parent.mkdir(parents=True, exist_ok=True)
-                with open(file, "x", encoding="utf-8", newline="") as stream:
-                    stream.write(text)
-                written.append(path)
-        except OSError as error:
-            raise _refused(target, error) from None
+        for path, text in sorted(self.texts(target).items()):
+            file = target / path
+            if os.path.lexists(file):
+                continue
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with open(file, "x", encoding="utf-8", newline="") as stream:
+                stream.write(text)
+            written.append(path)
         return written
 
     @cached_property
@@ -373,20 +345,20 @@ class _Project:
             parts = [
                 ("." * part.startswith(_DOT)) + part.removeprefix(_DOT) for part in path.split("/")
             ]
-            texts["/".join(parts)] = filled(template.read_text(encoding="utf-8"), **self._values)
+            texts["/".join(parts)] = _filled(template, **self._values)
         return texts
 
     @cached_property
     def _sample_components(self) -> dict[str, str]:
-        """The files of the sample's components that every new component has."""
+        """The requirements of the sample's components, which are those of every new component."""
         texts: dict[str, str] = {}
         for path in self._templates:
             if path.endswith("/component.yaml"):
                 name = path.removeprefix(f"{TOP}/").removesuffix("/component.yaml")
-                files = common_files(name)
-                lock = library_lock(_shared(), LIBRARY, name, files["requirements.in"])
-                files["requirements.txt"] = lock
-                texts |= {f"{TOP}/{name}/{file}": text for file, text in files.items()}
+                required = _component_file("requirements.in", name)
+                texts[f"{TOP}/{name}/requirements.in"] = required
+                lock = library_lock(_shared(), LIBRARY, name, required)
+                texts[f"{TOP}/{name}/requirements.txt"] = lock
         return texts
 
 
@@ -428,12 +400,10 @@ def _read(path: Path) -> str | None:
         raise from_os_error(error) from None
 
 
-def _is_in_repository(directory: Path) -> bool:
-    return attempt(directory, "rev-parse", "--is-inside-work-tree").code == 0
-
-
 def _commit(root: Path, files: list[str]) -> tuple[str, str]:
-    """Make `root` a repository with a commit of these files; the commit, or "" and the reason why there is none."""
+    """Make `root` a repository with a commit of these files, unless it lies in one; the commit, or "" and the reason why there is none."""
+    if attempt(root, "rev-parse", "--is-inside-work-tree").code == 0:
+        return "", ""
     default = attempt(root, "config", "init.defaultBranch").stdout.strip()
     git(root, "init", "--quiet", *([] if default else ["--initial-branch=main"]))
     try:
@@ -448,7 +418,3 @@ def _commit(root: Path, files: list[str]) -> tuple[str, str]:
     except GitError as error:
         return "", error.message.strip().splitlines()[-1]
     return git(root, "rev-parse", "--short", "HEAD").decode().strip(), ""
-
-
-def _refused(directory: Path, error: OSError) -> UsageError:
-    return UsageError(f"{directory} cannot be written: {error.strerror}")
