@@ -31,6 +31,6 @@ def test_doits_own_options_stand_apart() -> None:
 def test_a_page_that_is_not_what_the_code_says_is_named_and_renewed(tmp_path: Path) -> None:
     assert sorted(write_pages(tmp_path)) == sorted(pages())
     (tmp_path / DIRECTORY / "settings.md").write_text("old\n", encoding="utf-8")
-    assert outdated_pages(tmp_path) == [DIRECTORY / "settings.md"]
+    assert [*outdated_pages(tmp_path)] == [DIRECTORY / "settings.md"]
     write_pages(tmp_path)
-    assert outdated_pages(tmp_path) == []
+    assert outdated_pages(tmp_path) == {}

@@ -26,6 +26,7 @@ from daintree.settings import Settings, find_project, read_settings
 from daintree.terminal import Screen, json_safe
 
 if TYPE_CHECKING:
+    from daintree.pipeline.addresses import Address
     from daintree.pipeline.plan import Planned
     from daintree.pipeline.session import Request
 
@@ -354,6 +355,25 @@ def request_of(pipeline: str, options: Mapping[str, Any], words: Iterable[str] =
         as_of=options.get("as_of", ""),
         verify=options.get("verify", False),
     )
+
+
+def fixed_address(root: Path, target: str, request: Request, mark: str = "--") -> Address | None:
+    """The address of a run, or PIPELINE[:STAGE]@NAME, that was typed; None for PIPELINE[:STAGE], which is planned.
+
+    Such runs are what they are: raises UsageError for an option of planning beside it, which is named with its `mark`.
+    """
+    # Imported here: half of the commands take no address.
+    from daintree.pipeline.addresses import is_run, parse_address
+
+    if "@" not in target and not is_run(root, target):
+        return None
+    given = {"source": request.sources, "set": request.set, "runner": request.runner}
+    for name in filter(given.get, given):
+        raise UsageError(
+            f"{target} is a run that was made: {mark}{name} cannot change it",
+            hint="leave one of them out",
+        )
+    return parse_address(target, root)
 
 
 def plan_request(settings: Settings, request: Request, *, fetch: bool = False) -> Planned:

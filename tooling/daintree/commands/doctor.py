@@ -150,7 +150,7 @@ def _services_table(services: Mapping[str, Check]) -> list[str]:
     for line, check in zip(columns(rows, indent=""), services.values(), strict=True):
         shown.append(line)
         if check.state != OK:
-            shown += [f"  {check.what}", f"  hint: {check.hint}"]
+            shown += [f"  {check.what}", *([f"  hint: {check.hint}"] if check.hint else [])]
     return shown
 
 

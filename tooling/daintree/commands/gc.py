@@ -185,11 +185,6 @@ class Report(msgspec.Struct, frozen=True):
             if isinstance(d.item, garbage.Output) and d.item.keys
         )
 
-    def freed(self, outcome: str) -> int:
-        """The bytes of what had this outcome."""
-        pairs = zip(self.doomed, self.outcomes, strict=True)
-        return sum(doomed.item.bytes for doomed, became in pairs if became == outcome)
-
 
 def policy_of(options: Mapping[str, Any], is_bucket: bool) -> garbage.Policy:
     """The policy that the options say. Raises UsageError."""
@@ -387,7 +382,7 @@ def page(
 
 
 def _report_lines(report: Report, done: bool) -> list[str]:
-    items = [(d, o) for d, o in zip(report.doomed, report.outcomes, strict=True)]
+    items = [*zip(report.doomed, report.outcomes, strict=True)]
     goes = sum(d.item.bytes for d in report.doomed)
     number = count(len(items), "output")
     rest = f"of {report.outputs} ({size(goes)} of {size(report.bytes)})"
@@ -395,8 +390,9 @@ def _report_lines(report: Report, done: bool) -> list[str]:
         cost = f"computing them again would take {duration(report.seconds)}" if items else ""
         lines = [f"{report.url}: {number} {rest} would go" + (f"; {cost}" if cost else "")]
     else:
-        gone = sum(1 for _, outcome in items if outcome == "removed")
-        lines = [f"{report.url}: removed {count(gone, 'output')} ({size(report.freed('removed'))})"]
+        removed = [d.item.bytes for d, outcome in items if outcome == "removed"]
+        what = f"{count(len(removed), 'output')} ({size(sum(removed))})"
+        lines = [f"{report.url}: removed {what}"]
         for outcome, text in (
             ("retired", "retired: its files go with a later collection"),
             ("in use", "in use now, so it stays"),

@@ -11,6 +11,7 @@ import msgspec
 
 from daintree.commands.command import (
     DaintreeCommand,
+    fixed_address,
     option,
     plan_request,
     print_json,
@@ -18,7 +19,6 @@ from daintree.commands.command import (
     request_of,
     shared,
 )
-from daintree.commands.name import fixed_address
 from daintree.errors import UsageError, nearest
 from daintree.pipeline.addresses import find_output, find_run, parse_address, pipeline_of
 from daintree.pipeline.decisions import Hit

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,7 +18,6 @@ from daintree.commands.command import (
 )
 from daintree.errors import UsageError
 from daintree.pipeline import addresses
-from daintree.pipeline.session import Request
 from daintree.spec.pipeline import load_pipeline
 from daintree.store.backend import SMALL_RECORD_BYTES
 from daintree.store.layout import name_path, timestamp
@@ -127,24 +125,6 @@ class Name(DaintreeCommand):
             print("\n".join(_history_lines(records[0])))
         else:
             print("\n".join(_table(records)))
-
-
-def fixed_address(
-    root: Path, target: str, request: Request, mark: str = "--"
-) -> addresses.Address | None:
-    """The address of a run, or PIPELINE[:STAGE]@NAME, that was typed; None for PIPELINE[:STAGE], which is planned.
-
-    Such runs are what they are: raises UsageError for an option of planning beside it, which is named with its `mark`.
-    """
-    if "@" not in target and not addresses.is_run(root, target):
-        return None
-    given = {"source": request.sources, "set": request.set, "runner": request.runner}
-    for name in filter(given.get, given):
-        raise UsageError(
-            f"{target} is a run that was made: {mark}{name} cannot change it",
-            hint="leave one of them out",
-        )
-    return addresses.parse_address(target, root)
 
 
 def _note(text: str) -> str:

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from daintree.commands.command import plan_request
+from daintree.commands.command import fixed_address, plan_request
 from daintree.errors import DaintreeError, UsageError, nearest
 from daintree.pipeline.decisions import Hit
 from daintree.pipeline.plan import Planned
@@ -110,8 +110,6 @@ def output(target: str, *, set: Mapping[str, Any] | None = None, source: str = "
     compute has none: UsageError says why, and what to run. Raises as planning does for anything else.
     `PIPELINE[:STAGE]@NAME` is the output of the run that has the name, or whose id begins so, whatever the plan says; a run's id that of this run.
     """
-    from daintree.commands.name import fixed_address
-
     name, stage = _names(target)
     settings, request = _settings(), _request(name, set, source)
     if address := fixed_address(settings.root, target, request, mark=""):

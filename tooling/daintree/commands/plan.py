@@ -212,7 +212,8 @@ def _warn_of_start(planned: Planned, *, whole: bool) -> None:
     except DaintreeError as error:
         warning = colour("warning: ", "yellow", sys.stderr)
         say(f"{warning}doit {command} would refuse: {error.message}")
-        say(f"hint: {error.hint}")
+        if error.hint:
+            say(f"hint: {error.hint}")
 
 
 def _up_to(plan: Plan, name: str) -> Plan:

@@ -44,8 +44,8 @@ LINTERS: dict[str, list[str]] = {
     "locks": ["doit", "lock", "--check"],
 }
 
-# A program whose table in pyproject.toml has another name; a project without the table does without the check.
-CONFIGURED_BY = {"lint-imports": "importlinter"}
+# A program whose module, and table in pyproject.toml, has another name; a project without the table does without the check.
+MODULES = {"lint-imports": "importlinter"}
 
 
 def task_test() -> Iterator[dict[str, Any]]:
@@ -78,13 +78,11 @@ def task_lint() -> Iterator[dict[str, Any]]:
         }
     configured = _configured_tools(root)
     for name, (program, *arguments) in LINTERS.items():
-        if CONFIGURED_BY.get(program, program) not in {*configured, "doit"}:
+        if MODULES.get(program, program) not in {*configured, "doit"}:
             continue
         if name == "format":
-            arguments += [
-                ".",
-                *([] if settings.format_components else ["--exclude", "components,pipelines"]),
-            ]
+            left_out = [] if settings.format_components else ["--exclude", "components,pipelines"]
+            arguments += [".", *left_out]
         yield {
             "name": name,
             "doc": " ".join((program, *arguments)),
@@ -124,7 +122,11 @@ def task_pipelines() -> Iterator[dict[str, Any]]:
             yield from _pipeline_tasks(load_pipeline(root, name, reserved))
             yield {**task, "doc": f"run {name}", "actions": None, "task_dep": [name]}
         except DaintreeError as error:
-            yield {**task, "doc": f"BROKEN: {error.message}", "actions": [[*_doit(), "run", name]]}
+            yield {
+                **task,
+                "doc": f"BROKEN: {error.message}",
+                "actions": [_tool("doit", "run", name)],
+            }
 
 
 def _pipeline_tasks(pipeline: Pipeline) -> Iterator[dict[str, Any]]:
@@ -138,26 +140,15 @@ def _pipeline_tasks(pipeline: Pipeline) -> Iterator[dict[str, Any]]:
             "name": stage.name,
             "doc": stage.code,
             "task_dep": [f"{pipeline.name}:{need}" for need in stage.needs],
-            "actions": [[*_doit(), "run", target]],
+            "actions": [_tool("doit", "run", target)],
             "meta": meta,
             "verbosity": 2,
         }
 
 
-def _doit() -> list[str]:
-    return [sys.executable, "-m", "doit"]
-
-
 def _tool(program: str, *arguments: str) -> list[str] | tuple[Any, list[Any]]:
     """A development tool of this environment as an action; when it is not installed, an error that says how."""
-    modules = {
-        "pytest": "pytest",
-        "ruff": "ruff",
-        "mypy": "mypy",
-        "lint-imports": "importlinter",
-        "doit": "doit",
-    }
-    if importlib.util.find_spec(modules[program]) is None:
+    if importlib.util.find_spec(MODULES.get(program, program)) is None:
         return (_not_installed, [program])
     if program == "lint-imports":
         start = "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
@@ -176,10 +167,10 @@ def _write_reference() -> None:
 
 
 def _check_reference() -> bool:
-    for path in outdated_pages(find_project(Path.cwd())):
+    outdated = outdated_pages(find_project(Path.cwd()))
+    for path in outdated:
         complain(DaintreeError(f"{path} is not what the code says", hint="doit reference"))
-        return False
-    return True
+    return not outdated
 
 
 def _component_tests(name: str) -> bool:

@@ -25,7 +25,7 @@ from daintree.errors import (
     UsageError,
     nearest,
 )
-from daintree.settings import SETTINGS, Settings, install_command, read_directory
+from daintree.settings import SETTINGS, install_command, read_directory
 from daintree.spec.component import as_argument
 from daintree.spec.pipeline import pipeline_files
 from daintree.store.index import publish_result
@@ -95,18 +95,14 @@ class Push(DaintreeCommand):
         return 1 if any(result.status == "refused" for result in results) else 0
 
     def _sources(self, directory: str, store: Store) -> Iterator[LocalRuns]:
-        """The embedded store, then the cache."""
-        chosen = read_directory(directory, Path.cwd()) if directory else embedded(self.settings)
+        """The embedded store, which is used where nobody sets another, then the cache."""
+        text = directory or SETTINGS["store"].default_value(os.environ)
+        chosen = read_directory(text, Path.cwd())
         if directory and not chosen.is_dir():
             raise UsageError(f"--from {directory}: there is no such directory")
         if chosen.is_dir():
             yield LocalRuns(chosen, say)
         yield store.local
-
-
-def embedded(settings: Settings) -> Path:
-    """The directory of the embedded store, which is used where nobody sets another. Raises SettingsError without a home directory."""
-    return Path(SETTINGS["store"].default_value(os.environ))
 
 
 class _Push:

@@ -63,19 +63,19 @@ def pages() -> dict[Path, str]:
 def write_pages(root: Path) -> list[Path]:
     """Write the pages that differ; return their paths."""
     changed = outdated_pages(root)
-    for path in changed:
+    for path, text in changed.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(pages()[path], encoding="utf-8")
-    return changed
+        (root / path).write_text(text, encoding="utf-8")
+    return [*changed]
 
 
-def outdated_pages(root: Path) -> list[Path]:
-    """The pages that are not what the code says."""
-    return [
-        path
+def outdated_pages(root: Path) -> dict[Path, str]:
+    """The pages that are not what the code says, with what it says."""
+    return {
+        path: text
         for path, text in pages().items()
         if not (root / path).is_file() or (root / path).read_text(encoding="utf-8") != text
-    ]
+    }
 
 
 def _commands() -> str:
@@ -187,12 +187,11 @@ def _fields(kind: type[msgspec.Struct]) -> list[str]:
     hints = get_type_hints(kind)
     rows = ["| key | type | default |", "|---|---|---|"]
     for field in msgspec.structs.fields(kind):
-        if field.required:
-            default = "required"
-        elif field.default is not msgspec.NODEFAULT:
-            default = f"`{json.dumps(msgspec.to_builtins(field.default))}`"
-        else:
-            default = f"`{json.dumps(msgspec.to_builtins(field.default_factory()))}`"
+        default = "required"
+        if not field.required:
+            made = field.default_factory is not msgspec.NODEFAULT
+            value = field.default_factory() if made else field.default
+            default = f"`{json.dumps(msgspec.to_builtins(value))}`"
         rows.append(f"| `{field.encode_name}` | {_type(hints[field.name])} | {default} |")
     return rows
 

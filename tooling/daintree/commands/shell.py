@@ -13,8 +13,14 @@ from typing import Any
 
 import msgspec
 
-from daintree.commands.command import DaintreeCommand, option, plan_request, request_of, shared
-from daintree.commands.name import fixed_address
+from daintree.commands.command import (
+    DaintreeCommand,
+    fixed_address,
+    option,
+    plan_request,
+    request_of,
+    shared,
+)
 from daintree.components import ComponentVersion, directory_of
 from daintree.concurrency import side_by_side
 from daintree.errors import SourceError, UsageError
@@ -235,8 +241,8 @@ def last_data(session: Session, plan: Plan, name: str) -> StageData:
     return StageData(stage, needs, index_record_of(last) if last and same else None)
 
 
-def copy_data(session: Session, plan: Plan, cached: StageData, directory: Path) -> bool:
-    """Make `directory/input` and `directory/output` verified copies, both at once; True if anything was copied.
+def copy_data(session: Session, plan: Plan, cached: StageData, directory: Path) -> None:
+    """Make `directory/input` and `directory/output` verified copies, both at once.
 
     The input is laid out as the stage reads it. Raises as `publish_copy` does, SourceError for a source that
     has changed.
@@ -249,7 +255,7 @@ def copy_data(session: Session, plan: Plan, cached: StageData, directory: Path) 
     }
     if cached.output:
         contents["output"] = copy_of(cached.output, session.store)
-    return publish_copy(directory, contents, session.store, session.settings.root, option="--to")
+    publish_copy(directory, contents, session.store, session.settings.root, option="--to")
 
 
 def outputs_in_store(plan: Plan) -> dict[str, IndexRecord]:
