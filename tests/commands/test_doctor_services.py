@@ -8,8 +8,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from daintree.commands.doctor import START, _make_bucket, ask_engine, ask_registry, ask_store
-from daintree.errors import DaintreeError
+from daintree.commands.doctor import (
+    START,
+    _make_bucket,
+    ask_engine,
+    ask_registry,
+    ask_store,
+    services_table,
+)
+from daintree.errors import Check, DaintreeError
 from daintree.settings import Settings, read_settings
 from tests.services.minio import Minio, variables
 from tests.web_server import web_server
@@ -88,6 +95,18 @@ def test_a_registry_that_is_not_there_is_to_be_started_and_one_that_refuses_want
         server.serve("/v2/ml/services/manifests/none", status=401, headers=challenge)
         assert hint(server.address) == f"docker login {server.address}"
     assert hint(server.address) == "to start one: docker compose up -d registry"
+
+
+def test_what_is_wrong_stands_below_its_row_with_a_hint_where_there_is_one() -> None:
+    gone, broken = (Check("store", "missing", "it is gone"), Check("engine", "missing", "no", "x"))
+    assert services_table({"s3://b": gone, "": broken, "r": Check("registry", "ok", "r")}) == [
+        "store     -   s3://b",
+        "  it is gone",
+        "engine    -   -",
+        "  no",
+        "  hint: x",
+        "registry  ok  r",
+    ]
 
 
 def test_a_directory_needs_no_service(tmp_path: Path) -> None:

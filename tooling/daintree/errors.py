@@ -168,7 +168,7 @@ class Interrupted(DaintreeError):
         self.exit_code = 128 + signal_number
 
 
-OK, MISSING, UNKNOWN = "ok", "missing", "unknown"
+OK, MISSING = "ok", "missing"
 
 
 class Check(NamedTuple):

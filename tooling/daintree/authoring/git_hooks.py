@@ -90,13 +90,13 @@ def after_commit(root: Path, commit: str) -> tuple[int, str]:
 
 
 def _summary(results: Sequence[Result]) -> tuple[int, str]:
-    failed = [result for result in results if result.error is not None]
+    errors = [result.error for result in results if result.error is not None]
     pushed = [result.name for result in results if result.pushed]
     built = [result.name for result in results if result.action == "built" and not result.pushed]
     parts = [f"pushed {', '.join(pushed)}"] if pushed else []
     parts += [f"built {', '.join(built)}"] if built else []
-    parts += [_complaint(result.error) for result in failed if result.error is not None]
-    return (1 if failed else 0), "; ".join(parts) or "no image to build"
+    parts += map(_complaint, errors)
+    return (1 if errors else 0), "; ".join(parts) or "no image to build"
 
 
 def _complaint(error: DaintreeError) -> str:

@@ -38,13 +38,9 @@ class Config(DaintreeCommand):
 
 
 def _plain(value: Any) -> Any:
-    return (
-        value
-        if isinstance(value, int | str)
-        else dict(value)
-        if isinstance(value, Mapping)
-        else str(value)
-    )
+    if isinstance(value, Mapping):
+        return dict(value)
+    return value if isinstance(value, int | str) else str(value)
 
 
 def _word(value: Any) -> str:
@@ -93,9 +89,10 @@ class Store(DaintreeCommand):
             _clear_up(store, remove=options["yes"], as_json=options["json"])
             return
         runs, held = store.usage()
+        what = f"{count(runs, 'run')} ({size(held)})"
         if options["empty"] and not options["yes"]:
             raise UsageError(
-                f"this would remove {count(runs, 'run')} ({size(held)}) from {store.url}",
+                f"this would remove {what} from {store.url}",
                 hint="`doit gc` frees space and keeps what pipelines reach; to remove all: doit store --empty --yes",
             )
         if options["empty"]:
@@ -105,7 +102,7 @@ class Store(DaintreeCommand):
             left = (0, 0) if options["empty"] else (runs, held)
             print_json({"store": store.url, "origin": origin, "runs": left[0], "bytes": left[1]})
         elif options["empty"]:
-            print(f"removed {count(runs, 'run')} ({size(held)}) from {store.url}")
+            print(f"removed {what} from {store.url}")
         else:
             print(f"{store.url}: {count(runs, 'run')}, {size(held)} (set by: {origin})")
 

@@ -70,7 +70,7 @@ class Services(DaintreeCommand):
         print_result(
             options["json"],
             lambda: {"services": _services_as_json(services)},
-            lambda: _services_table(services),
+            lambda: services_table(services),
         )
         return 0 if all(check.state == OK for check in needed) else 1
 
@@ -141,7 +141,8 @@ def _make_bucket(settings: Settings) -> None:
     make_bucket(Bucket(settings.store, read_s3_access()))
 
 
-def _services_table(services: Mapping[str, Check]) -> list[str]:
+def services_table(services: Mapping[str, Check]) -> list[str]:
+    """A row for each service, by its address, with what is wrong below it."""
     rows = [
         [check.name, "ok" if check.state == OK else "-", address or "-"]
         for address, check in services.items()

@@ -120,6 +120,12 @@ class AtProject(Guarded):
         return UsageError(f"there is no pipeline, task or command {name!r}", hint=hint)
 
 
+def daintree_project(params: Any) -> Path | None:
+    """The root of the project that a command works on; None for an ordinary doit project, or a dodo.py that was named."""
+    root = find_project(Path.cwd()) if params["dodoFile"] == DODO else None
+    return root if root and is_daintree(root) else None
+
+
 class ProjectTask(Task):  # type: ignore[misc]
     """A project's own task, which may be named more than once: doit itself passes over all names after the second one."""
 

@@ -244,16 +244,12 @@ def all_roots(
     return roots
 
 
+_OWN = ("project", "store", "cache", "when_unavailable", "environments", "snapshots", "images")
+
+
 def settings_at(root: Path, settings: Settings) -> Settings:
     """The settings of another checkout, with the directories and the store of this one. Raises SettingsError."""
-    own = {
-        name: getattr(settings, name)
-        for name in (
-            *("project", "store", "cache", "when_unavailable"),
-            *("environments", "snapshots", "images"),
-        )
-    }
-    return read_settings(root)._replace(**own)
+    return read_settings(root)._replace(**{name: getattr(settings, name) for name in _OWN})
 
 
 def reached(

@@ -9,7 +9,7 @@ from typing import Any
 from doit.cmd_list import List as DoitList
 
 from daintree.commands.command import COMMANDS, print_json, reserved_names, shared
-from daintree.commands.doit_adapter import DODO, AtProject
+from daintree.commands.doit_adapter import AtProject, daintree_project
 from daintree.components import (
     NAMED_FILES,
     directory_of,
@@ -21,7 +21,6 @@ from daintree.components import (
 from daintree.components.git import ignored_paths
 from daintree.errors import DaintreeError, SpecError
 from daintree.pipeline.plan import check_parameters
-from daintree.settings import find_project, is_daintree
 from daintree.spec.pipeline import Stage, load_pipeline, pipeline_files
 from daintree.terminal import columns
 
@@ -107,10 +106,8 @@ class List(AtProject, DoitList):  # type: ignore[misc]
     cmd_options = (*DoitList.cmd_options, *shared("json"))
 
     def execute(self, params: Any, names: Sequence[str]) -> int:
-        if params["dodoFile"] != DODO or names or params._non_default_keys - {"subtasks", "json"}:
-            return int(super().execute(params, names) or 0)
-        root = find_project(Path.cwd())
-        if not is_daintree(root):
+        root = daintree_project(params)
+        if root is None or names or params._non_default_keys - {"subtasks", "json"}:
             return int(super().execute(params, names) or 0)
         sections = self._sections(root, params["subtasks"])
         if params["json"]:

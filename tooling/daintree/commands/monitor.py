@@ -20,7 +20,7 @@ from daintree.errors import (
     UsageError,
     nearest,
 )
-from daintree.pipeline.addresses import Address, check_name, find_run, named_run
+from daintree.pipeline.addresses import Address, check_name, find_run
 from daintree.runners import open_runner
 from daintree.runners.runner import Job, Outcome
 from daintree.settings import Settings, expand_home
@@ -64,8 +64,7 @@ class Serve(DaintreeCommand):
         store = open_store(self.settings)
         model = model_run(store, service, options["run"], name)
         # A reload looks up PIPELINE:STAGE[@NAME] anew.
-        served = str(Address(service.pipeline, service.stage, name))
-        served = model.run if options["run"] else served
+        served = model.run if options["run"] else str(service.address("", name))
         arguments = ["--store", store.url, *arguments]
         try:
             outcome = run_attached(self.settings, service.component, served, output, arguments)
@@ -146,7 +145,9 @@ class Monitor(DaintreeCommand):
             *assignments((*options["set"], *names[1:])),
         ]
         store = open_store(self.settings)
-        model = _monitored_run(store, monitored, options["run"], name)
+        address = monitored.address(options["run"], name)
+        # Of PIPELINE:STAGE it takes the run that answered last.
+        model = find_run(store, address).run if options["run"] or name else str(address)
         arguments = ["--store", store.url, *arguments]
         with tempfile.TemporaryDirectory(prefix="daintree-") as scratch:
             output = Path(_path(options["output"]) if options["output"] else scratch)
@@ -161,14 +162,6 @@ class Monitor(DaintreeCommand):
             reports = [_report(monitored, output / name) for name in (REPORT_TEXT, REPORT_JSON)]
         print(reports[options["json"]].rstrip("\n"))
         return code
-
-
-def _monitored_run(store: Store, monitored: Attached, run: str, name: str) -> str:
-    """The id of the run, or of that which has the `name`, else PIPELINE:STAGE: the run that answered last."""
-    if not name and not run:
-        return f"{monitored.pipeline}:{monitored.stage}"
-    address = Address(monitored.pipeline, monitored.stage, name) if name else Address(run)
-    return find_run(store, address).run
 
 
 def _report(monitored: Attached, file: Path) -> str:
@@ -200,6 +193,10 @@ class Attached(msgspec.Struct, frozen=True):
     component: str
     pipeline: str
     stage: str
+
+    def address(self, run: str = "", name: str = "") -> Address:
+        """The address of this run, or of the stage's that has the `name`; without either of the stage's latest."""
+        return Address(run) if run else Address(self.pipeline, self.stage, name)
 
 
 def attached(root: Path, role: Role) -> list[Attached]:
@@ -274,18 +271,10 @@ def model_run(store: Store, service: Attached, run: str, name: str = "") -> RunM
 
     Raises UsageError where there is none that succeeded, StoreError for one that is not whole.
     """
-    stage = f"{service.pipeline}:{service.stage}"
-    if name:
-        model: RunManifest | None = named_run(store, Address(service.pipeline, service.stage, name))
-    else:
-        model = (
-            store.records.find_run(run)
-            if run
-            else store.latest_run(service.pipeline, service.stage)
-        )
-    if model is None:
-        what = f"there is no run {run!r}" if run else f"no run of {stage} is recorded"
-        raise UsageError(what, hint=f"doit run {service.pipeline}")
+    stage = service.address()
+    if not (run or name) and store.latest_run(service.pipeline, service.stage) is None:
+        raise UsageError(f"no run of {stage} is recorded", hint=f"doit run {service.pipeline}")
+    model = find_run(store, service.address(run, name))
     if model.result != "succeeded":
         raise UsageError(
             f"run {model.run} of {stage} failed: {model.failure}",

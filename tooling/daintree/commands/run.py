@@ -32,7 +32,7 @@ from daintree.errors import DaintreeError, UsageError
 from daintree.pipeline.engine import PipelineRun
 from daintree.pipeline.plan import Planned
 from daintree.pipeline.session import Request
-from daintree.settings import Settings, find_project, is_daintree, read_settings
+from daintree.settings import Settings, read_settings
 from daintree.spec.pipeline import load_pipeline, pipeline_files
 from daintree.store.records import IndexRecord, short_run
 from daintree.terminal import colour, columns, count, duration, say, size, streamed
@@ -50,14 +50,13 @@ FIRST_SILENCE, LONGEST_SILENCE = 20.0, 300.0
 _FRAME = r'^\s*File "(/[^"]+)", line \d'
 
 
-class _Running:
+class _Running(msgspec.Struct):
     """A stage that is being computed: since when, what its last run took, and when it is next said to be running."""
 
-    def __init__(self, now: float, expected: float | None) -> None:
-        self.began = now
-        self.expected = expected
-        self.silence = FIRST_SILENCE
-        self.due = now + self.silence
+    began: float
+    expected: float | None
+    due: float
+    silence: float = FIRST_SILENCE
 
 
 class Progress:
@@ -87,8 +86,9 @@ class Progress:
     def starting(self, stage: str, reason: str, expected: float | None) -> None:
         """Print why a stage is computed; while it is silent, its elapsed and expected time is printed now and then."""
         self._print(stage, "run", "yellow", reason)
+        now = self._clock()
         with self._lock:
-            self._running[stage] = _Running(self._clock(), expected)
+            self._running[stage] = _Running(now, expected, due=now + FIRST_SILENCE)
             if self._watchdog is None:
                 self._watchdog = threading.Thread(target=self._watch, daemon=True)
                 self._watchdog.start()
@@ -242,8 +242,8 @@ class Run(doit_adapter.AtProject, DoitRun):  # type: ignore[misc]
 
     def execute(self, params: Any, names: Sequence[str]) -> int:
         """Run pipelines and tasks; returns the exit code. Without names, an overview."""
-        root = find_project(Path.cwd()) if params["dodoFile"] == doit_adapter.DODO else None
-        if root is None or not is_daintree(root):
+        root = doit_adapter.daintree_project(params)
+        if root is None:
             return 1 if super().execute(params, names) else 0
         if not names:
             from daintree.commands.list import print_overview
