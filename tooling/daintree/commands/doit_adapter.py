@@ -31,11 +31,7 @@ from doit.exceptions import InvalidCommand, InvalidDodoFile, InvalidTask
 from doit.reporter import ConsoleReporter, ZeroReporter
 from doit.task import Task
 
-from daintree.commands.command import (
-    COMMANDS,
-    Guarded,
-    complain,
-)
+from daintree.commands.command import COMMANDS, Guarded, complain
 from daintree.errors import DaintreeError, UsageError, nearest
 from daintree.settings import find_project, is_daintree
 from daintree.terminal import columns
