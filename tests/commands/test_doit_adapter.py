@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from doit.cmd_base import DodoTaskLoader
+from doit.dependency import JSONCodec, SqliteDB
 
-from daintree.commands.doit_adapter import ProjectLoader
+from daintree.commands.doit_adapter import ProjectLoader, StageDatabase
+from daintree.commands.run import Run
 
 # Handlers of the exit run last to first: this one runs after the loader's own.
 AT_EXIT = """
@@ -37,3 +41,27 @@ def test_an_empty_word_is_refused_with_a_hint(
     assert capsys.readouterr().err == (
         "error: there is an empty word on the command line\nhint: is a variable in it not set?\n"
     )
+
+
+def test_k_keeps_going_where_doits_own_loader_stands_in() -> None:
+    option, _ = Run(task_loader=DodoTaskLoader()).cmdparser.get_option("-k")
+    assert option.name == "keep_going"
+
+
+def test_a_failed_task_keeps_no_other_process_from_writing(tmp_path: Path) -> None:
+    """Until the run that it failed in ends, which may take hours."""
+
+    def database() -> StageDatabase:
+        return StageDatabase(SqliteDB(str(tmp_path / "doit.db"), JSONCodec()))
+
+    before = database()
+    before.set("failing", "result:", 1)
+    before.dump()
+    running, other = database(), database()
+    running.remove("failing")
+    other.set("lint", "result:", 2)
+    other.dump()
+    assert (running.in_("failing"), running.get("failing", "result:")) == (False, None)
+    running.dump()
+    after = database()
+    assert (after.in_("failing"), after.get("lint", "result:")) == (False, 2)

@@ -43,9 +43,6 @@ if TYPE_CHECKING:
 class ProjectLoader(DodoTaskLoader):  # type: ignore[misc]
     """doit's own loader, which refuses an empty word: doit itself ends in a traceback over it."""
 
-    # Commands look for the project's dodo.py themselves; -k is the run command's.
-    cmd_options = (*DodoTaskLoader.cmd_options[:2], {**DodoTaskLoader.cmd_options[2], "short": ""})
-
     def __init__(self) -> None:
         """Raises SystemExit for a command line with an empty word in it."""
         super().__init__()
@@ -78,6 +75,14 @@ class AtProject(Guarded):
 
     def __init__(self, config: Mapping[str, Any] | None = None, **more: Any) -> None:
         super().__init__(config=_project_config(config or {}), **more)  # type: ignore[call-arg]
+
+    def get_options(self) -> list[Any]:
+        """The options, where -k is the run command's: commands look for the project's dodo.py themselves."""
+        options = super().get_options()
+        for option in options:
+            if option.name == "seek_file":
+                option.short = ""
+        return options
 
     def execute(self, params: Any, names: Sequence[str]) -> Any:
         """Run doit's own command with the project's dodo.py and database. Raises UsageError for what doit refuses."""
@@ -149,11 +154,13 @@ class StageDatabase:
         self.name = ":memory:" if tasks is None else tasks.name
         self._tasks, self._stages = tasks, stages
         self._memory: dict[str, dict[str, Any]] = {}
+        # Removed in the end: from then on, no other process could write to the database.
+        self._removed: set[str] = set()
 
     def get(self, task: str, key: str) -> Any:
         if self._is_stage(task):
             return self._memory.get(task, {}).get(key)
-        return self._tasks.get(task, key)
+        return None if task in self._removed else self._tasks.get(task, key)
 
     def set(self, task: str, key: str, value: Any) -> None:
         if self._is_stage(task):
@@ -162,19 +169,23 @@ class StageDatabase:
             self._tasks.set(task, key, value)
 
     def in_(self, task: str) -> bool:
-        return task in self._memory if self._is_stage(task) else bool(self._tasks.in_(task))
+        if self._is_stage(task):
+            return task in self._memory
+        return task not in self._removed and bool(self._tasks.in_(task))
 
     def remove(self, task: str) -> None:
         if self._is_stage(task):
             self._memory.pop(task, None)
         else:
-            self._tasks.remove(task)
+            self._removed.add(task)
 
     def remove_all(self) -> None:
         self._memory.clear()
 
     def dump(self) -> None:
         if self._tasks is not None:
+            for task in self._removed:
+                self._tasks.remove(task)
             self._tasks.dump()
 
     def _is_stage(self, task: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+import shlex
 import sys
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -372,7 +373,7 @@ def page(
     if left[0]:
         lines.append(f"{count(left[0], 'interrupted run or file')} ({size(left[1])}): {verb}")
     if not options["yes"] and (any(r.doomed for r in reports) or any(unused.values()) or left[0]):
-        words = " ".join(sys.argv[1:]) if sys.argv[1:2] == ["gc"] else "gc"
+        words = shlex.join(sys.argv[1:]) if sys.argv[1:2] == ["gc"] else "gc"
         lines.append(f"nothing was removed; to do it: doit {words} --yes")
     return lines
 
