@@ -45,13 +45,19 @@ def test_commands_work_from_any_directory(greeting: Project, arguments: list[str
     assert finished.stdout == greeting.doit(*arguments).stdout
 
 
-@pytest.mark.parametrize("command", ["forget", "clean", "ignore", "info", "list", "run"])
+@pytest.mark.parametrize("command", ["forget", "clean", "help", "ignore", "info", "list", "run"])
 def test_a_name_that_is_no_task_is_told(greeting: Project, command: str) -> None:
     complaint = greeting.doit(command, "greeet").complaint()
 
     assert "there is no pipeline, task or command 'greeet'" in complaint
     assert "did you mean 'greet'?" in complaint
     assert "`doit list --all` shows all" in greeting.doit(command, "zzz").complaint()
+
+
+def test_the_help_of_a_task_and_of_a_pipeline_is_printed(greeting: Project) -> None:
+    assert greeting.doit("help", "greet").stdout.startswith("greet")
+    assert greeting.doit("help", "words").stdout.startswith("words")
+    assert "did you mean 'run'?" in greeting.doit("help", "rnu").complaint()
 
 
 def test_a_dodo_py_of_ones_own_is_told_the_line_that_brings_the_tests(project: Project) -> None:

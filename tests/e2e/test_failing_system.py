@@ -151,6 +151,20 @@ def test_a_broken_database_of_doit_is_made_anew(project: Project, content: bytes
     assert project.run("words")["load"] == "run"
 
 
+def test_a_checkout_that_may_not_be_written_runs_tasks(
+    project: Project, unprivileged: tuple[str, ...]
+) -> None:
+    project.write("dodo.py", "def task_hello():\n    return {'actions': ['echo hello']}\n")
+    os.chmod(project.root, 0o555)
+    try:
+        done = project.doit("run", "hello", prefix=unprivileged)
+    finally:
+        os.chmod(project.root, 0o755)
+
+    assert (done.code, done.stdout) == (0, ".  hello\n"), done.stderr
+    assert f"note: {project.root / '.doit.db'} cannot be written" in done.stderr
+
+
 def test_a_pipe_closed_by_its_reader_is_no_error(ran: Project) -> None:
     process = ran.start("list", "--all")
     assert process.stdout is not None

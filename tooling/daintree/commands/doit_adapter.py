@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import fnmatch
 import gc
+import os
 import re
 import sys
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -34,7 +35,7 @@ from doit.task import Task
 from daintree.commands.command import COMMANDS, Guarded, complain
 from daintree.errors import DaintreeError, UsageError, nearest
 from daintree.settings import find_project, is_daintree
-from daintree.terminal import columns
+from daintree.terminal import columns, say
 
 if TYPE_CHECKING:
     from daintree.pipeline.engine import PipelineRun
@@ -102,8 +103,8 @@ class AtProject(Guarded):
             root = find_project(Path.cwd())
             params["dodoFile"] = str(root / DODO)
             params["dep_file"] = str(root / params["dep_file"])
-        if params["backend"] == "sqlite3":
-            _renew_database(Path(params["dep_file"]))
+        if params["backend"] == "sqlite3" and params["dep_file"] != ":memory:":
+            params["dep_file"] = _usable_database(Path(params["dep_file"]))
 
     def _refusal(self, message: str, names: Sequence[str], root: Path) -> UsageError:
         """Error for a refusal of doit's, which is mostly of a name that is no task."""
@@ -420,11 +421,17 @@ class Help(AtProject, DoitHelp):  # type: ignore[misc]
         ]
         for title, rows in {"Commands": own, "Commands of doit itself": others}.items():
             print("\n".join([title, *columns(rows), ""]))
-        print("Help")
-        print("\n".join(columns([["doit help COMMAND", "options of a command"], *_HELP])))
+        print("\n".join(["Help", *columns(_HELP)]))
+
+    def _execute(self, pos_args: Sequence[str]) -> bool:
+        """Print the help of a task. Raises UsageError for what is neither a task nor a command."""
+        if not super()._execute(pos_args):
+            raise self._refusal("", pos_args, Path.cwd())
+        return True
 
 
 _HELP = [
+    ["doit help COMMAND", "options of a command"],
     ["doit help TASK", "options of a task"],
     ["doit help task", "fields of a task in dodo.py"],
     ["doit --version", "versions of daintree and doit"],
@@ -471,14 +478,17 @@ def _project_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**config, "GLOBAL": {"backend": "sqlite3", **config.get("GLOBAL", {})}}
 
 
-def _renew_database(path: Path) -> None:
-    """Remove doit's database when it is unreadable: it only remembers what can be found out again."""
+def _usable_database(path: Path) -> str:
+    """doit's database, made anew when it is unreadable, and kept in memory where it cannot be written: it only remembers what can be found out again."""
     import sqlite3
 
-    if not path.is_file():
-        return
+    if not all(os.access(place, os.W_OK) for place in (path.parent, path) if place.exists()):
+        say(f"note: {path} cannot be written, so that doit remembers no task of this run")
+        return ":memory:"
     try:
-        with sqlite3.connect(path) as connection:
-            connection.execute("pragma schema_version").fetchone()
+        if path.is_file():
+            with sqlite3.connect(path) as connection:
+                connection.execute("pragma schema_version").fetchone()
     except sqlite3.DatabaseError:
         path.unlink()
+    return str(path)

@@ -14,7 +14,7 @@ from daintree.authoring.git_hooks import after_commit, install, remove
 from daintree.authoring.lock_requirements import lock
 from daintree.commands.command import DaintreeCommand, option, reserved_names
 from daintree.components import discover_images, discover_libraries
-from daintree.errors import UsageError
+from daintree.errors import UsageError, nearest
 from daintree.settings import installed_from
 from daintree.terminal import count, say
 
@@ -42,9 +42,13 @@ class New(DaintreeCommand):
             type=bool,
         ),
     )
-    names = (2, None)
+    names = (1, None)
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
+        if names[0] not in KINDS:
+            raise UsageError(f"doit new makes no {names[0]!r}", hint=nearest(names[0], KINDS))
+        if len(names) < 2:
+            raise self.misused("too few names")
         kind, name, *components = names
         if kind == "project" and not components:
             self._project(Path(os.path.abspath(name)), name, only_difference=options["diff"])
@@ -58,9 +62,7 @@ class New(DaintreeCommand):
                 self.root, name, components, reserved=reserved_names(self.root)
             )
         else:
-            raise UsageError(
-                f"doit new {' '.join(names)}: cannot be read", hint=f"doit new {self.doc_usage}"
-            )
+            raise self.misused(f"{names[-1]!r} is one name too many")
         for path in written:
             print(path.relative_to(self.root))
         next_step = f"doit test:{name}" if kind == "component" else f"doit run {name}"
@@ -102,6 +104,7 @@ class New(DaintreeCommand):
         say(f"next: {change}{sample}")
 
 
+KINDS = ("component", "pipeline", "project")
 WORKFLOW = ".github/workflows/daintree.yml"
 
 
