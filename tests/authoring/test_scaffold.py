@@ -187,7 +187,10 @@ def test_a_new_pipeline_loads_and_cleans_the_sample(project: Path) -> None:
 
 def test_a_new_pipeline_runs_the_components_named(project: Path) -> None:
     new_component(project, "shop/rank")
+    [written] = new_pipeline(project, "STAGES", ["shop/rank"])
+    assert load_pipeline(project, "STAGES", ()).output == "output/STAGES"
     new_pipeline(project, "rank", ["shop/rank"])
+    assert "{name: variant, component: shop/rank, params: " in written.read_text()
     new_pipeline(project, "whole", ["common/load-jsonl", "shop/rank", "common/clean-csv"])
     stages = [stage.component for stage in load_pipeline(project, "rank", ()).stages]
     assert stages == ["common/load-jsonl", "shop/rank"]

@@ -110,6 +110,7 @@ def new_pipeline(
         TEMPLATES / "pipeline" / f"pipeline.yaml{_SUFFIX}",
         PIPELINE_NAME=name,
         SOURCE=_sample(root, connected),
+        COMPONENT=stages[-1],
         STAGES=listing,
     )
     path = root / DIRECTORY / f"{name}.yaml"
@@ -189,9 +190,7 @@ def _component_file(path: str, name: str) -> str:
 def _filled(template: Path, **values: str) -> str:
     """A template's text with its placeholders replaced."""
     text = template.read_text(encoding="utf-8")
-    for placeholder, value in values.items():
-        text = text.replace(placeholder, value)
-    return text
+    return re.sub("|".join(values), lambda found: values[found[0]], text)
 
 
 @contextlib.contextmanager
