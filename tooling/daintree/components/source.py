@@ -203,24 +203,24 @@ def read_source(tree: Tree, name: str) -> Source | None:
             f"{directory} is a link or a git repository of its own, not a plain directory",
             hint="put its files into the project",
         )
-    special = {known: _regular(present, f"{directory}/{known}") for known in READ_WHOLE}
+    entries = {entry.path: entry for entry in present}
+    special = {known: _regular(entries.get(f"{directory}/{known}")) for known in READ_WHOLE}
     ignore_file, spec_file = special[IGNORE], special[SPEC]
     ignore = Dockerignore(tree.content(ignore_file), ignore_file.path) if ignore_file else None
     spec = specification(tree.content(spec_file), spec_file.path) if spec_file else ComponentSpec()
     source = Source(name, directory, tuple(present), (), spec, special[DOCKERFILE])
     counted = tuple(e for e in present if _counts(source.within(e), e.mode, ignore))
-    source = _with_dockerfile(msgspec.structs.replace(source, counted=counted))
+    source = msgspec.structs.replace(source, counted=counted)
+    entrypoint = entries.get(f"{directory}/{ENTRYPOINT}")
+    if entrypoint and not source.dockerfile:
+        source = _with_dockerfile(source, entrypoint)
     _check_entries(source)
     _check_links(tree, source)
     return source
 
 
-def _with_dockerfile(source: Source) -> Source:
-    """Return the source with the default Dockerfile where it is a component that has none."""
-    place = f"{source.directory}/{ENTRYPOINT}"
-    entrypoint = next((entry for entry in source.present if entry.path == place), None)
-    if source.dockerfile or entrypoint is None:
-        return source
+def _with_dockerfile(source: Source, entrypoint: Entry) -> Source:
+    """Return the source of a component that has no Dockerfile, with the default one."""
     has_requirements = any(source.within(entry) == REQUIREMENTS for entry in source.counted)
     content = default_dockerfile(source.spec.python, has_requirements)
     blob = blob_id(content, like=entrypoint.blob)
@@ -229,15 +229,12 @@ def _with_dockerfile(source: Source) -> Source:
     return msgspec.structs.replace(source, counted=counted, dockerfile=entry, default=content)
 
 
-def _regular(entries: Sequence[Entry], path: str) -> Entry | None:
-    for entry in entries:
-        if entry.path == path and entry.mode in (SYMLINK, SUBMODULE):
-            raise VersionError(
-                f"{path} must be a file, not a link", hint="put the file itself there"
-            )
-        if entry.path == path:
-            return entry
-    return None
+def _regular(entry: Entry | None) -> Entry | None:
+    if entry and entry.mode in (SYMLINK, SUBMODULE):
+        raise VersionError(
+            f"{entry.path} must be a file, not a link", hint="put the file itself there"
+        )
+    return entry
 
 
 def _counts(path: str, mode: str, ignore: Dockerignore | None) -> bool:

@@ -322,16 +322,13 @@ def _base_images(
     where = component.directory if component.default else component.dockerfile.path
     content = component.default or tree.content(component.dockerfile)
     built_on, copied_from, doubts = _images(content, component.spec.build_args, platform)
-    pins = [(reference, _pinned(reference, bases)) for reference in built_on]
-    copied = [(reference, _pinned(reference, bases)) for reference in copied_from]
-    hint = "has no pin, so it may change unnoticed (set its digest in [tool.daintree.bases])"
+    pins = {reference: _pinned(reference, bases) for reference in (*built_on, *copied_from)}
+    named = {f"the base image {reference}": reference for reference in built_on}
+    named |= {f"the image {image} that files are copied from": image for image in copied_from}
     warnings = [
-        f"{where}: the base image {reference} {hint}" for reference, pin in pins if "@" not in pin
-    ]
-    warnings += [
-        f"{where}: the image {reference} that files are copied from {hint}"
-        for reference, pin in copied
-        if "@" not in pin
+        f"{where}: {words} has no pin, so it may change unnoticed (set its digest in [tool.daintree.bases])"
+        for words, reference in named.items()
+        if "@" not in pins[reference]
     ]
     warnings += [f"{where}: {doubt}" for doubt in doubts]
     if python := component.spec.python:
@@ -342,7 +339,7 @@ def _base_images(
             for reference in built_on
             if python_of_image(reference) not in ("", python)
         ]
-    return sorted({*pins, *copied}), warnings
+    return sorted(pins.items()), warnings
 
 
 def _images(content: bytes, build_args: Mapping[str, str], platform: str) -> _Images:
