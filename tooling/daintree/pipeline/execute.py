@@ -130,15 +130,13 @@ class StageExecution:
         with self._store.lease(
             self._keys.content,
             waiting=self._wait,
-            holder=(
-                records.Holder(
-                    pipeline=self._plan.pipeline.name,
-                    stage=self._stage.name,
-                    key=self._keys.content,
-                    user=records.current_user(),
-                    host=platform.node(),
-                    since=timestamp(),
-                )
+            holder=records.Holder(
+                pipeline=self._plan.pipeline.name,
+                stage=self._stage.name,
+                key=self._keys.content,
+                user=records.current_user(),
+                host=platform.node(),
+                since=timestamp(),
             ),
         ) as lease:
             decision = self._look_again(decision)

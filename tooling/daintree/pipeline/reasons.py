@@ -85,13 +85,21 @@ def _own_differences(
     return words
 
 
+def differing(before: Mapping[str, Scalar], now: Mapping[str, Scalar]) -> list[str]:
+    """The names whose values differ, be it by type alone, sorted."""
+    return [
+        name
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name) or type(before.get(name)) is not type(now.get(name))
+    ]
+
+
 def changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     """The files that differ, e.g. "main.py, notes.txt added"; "" when none does."""
     words = []
-    for path in sorted(before.keys() | now.keys()):
-        if before.get(path) != now.get(path):
-            change = " added" if path not in before else " deleted" if path not in now else ""
-            words.append(path + change)
+    for path in differing(before, now):
+        change = " added" if path not in before else " deleted" if path not in now else ""
+        words.append(path + change)
     more = f" and {len(words) - MOST_FILES} more" if len(words) > MOST_FILES else ""
     return ", ".join(words[:MOST_FILES]) + more
 
@@ -100,8 +108,7 @@ def _changed_values(before: Mapping[str, Scalar], now: Mapping[str, Scalar]) -> 
     """One phrase for each value that differs, e.g. "params.epochs 50 → 20"."""
     return [
         f"params.{name} {word(before.get(name))} → {word(now.get(name))}"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name) or type(before.get(name)) is not type(now.get(name))
+        for name in differing(before, now)
     ]
 
 

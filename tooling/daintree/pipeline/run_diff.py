@@ -17,7 +17,7 @@ import msgspec
 
 from daintree.components.git import Blobs, attempt
 from daintree.errors import DaintreeError, GitError
-from daintree.pipeline.reasons import first_causes
+from daintree.pipeline.reasons import differing, first_causes
 from daintree.settings import Settings
 from daintree.spec.component import Scalar, read_component
 from daintree.store.records import METRICS, FileEntry, RunManifest, numbers_in
@@ -155,10 +155,8 @@ def difference(
 ) -> RunDifference:
     """All in which two runs of the store differ. What cannot be read is compared by its digest alone; of outputs in a bucket single files are fetched."""
     before, after = first.version_files, second.version_files
-    paths = before.keys() | after.keys()
-    compared = {
-        p for p in paths if before.get(p) != after.get(p) or PurePath(p).name == "component.yaml"
-    }
+    described = {p for p in (*before, *after) if PurePath(p).name == "component.yaml"}
+    compared = described.union(differing(before, after))
     texts = (
         _component_texts(first, settings, compared),
         _component_texts(second, settings, compared),
@@ -190,10 +188,7 @@ def number(value: float, sign: str = "") -> str:
 
 def _changes(before: Mapping[str, Scalar], after: Mapping[str, Scalar]) -> tuple[Change, ...]:
     return tuple(
-        Change(name, before.get(name), after.get(name))
-        for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name)
-        or type(before.get(name)) is not type(after.get(name))
+        Change(name, before.get(name), after.get(name)) for name in differing(before, after)
     )
 
 
@@ -213,8 +208,7 @@ def _source_changes(
         FileChange(
             path=path, change=_change(path in before, path in after), patch=patches.get(path, ())
         )
-        for path in sorted(before.keys() | after.keys())
-        if before.get(path) != after.get(path)
+        for path in differing(before, after)
     ]
 
 
@@ -224,7 +218,7 @@ def _change(was: bool, stays: bool) -> str:
 
 def patches_of(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """git's difference of each file (path → text) that differs, line by line, bounded; nothing where git is missing."""
-    paths = sorted(p for p in before.keys() | after.keys() if before.get(p) != after.get(p))
+    paths = differing(before, after)
     with tempfile.TemporaryDirectory(prefix="daintree-") as name:
         for side, texts in (("a", before), ("b", after)):
             directory = Path(name, side)
