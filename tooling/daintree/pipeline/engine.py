@@ -28,7 +28,6 @@ from daintree.errors import (
 )
 from daintree.pipeline.decisions import FORCED, BoundStage, Decision, Hit, Miss, Pending, Result
 from daintree.pipeline.plan import Plan, Planned, refusals
-from daintree.pipeline.session import check_outputs
 from daintree.settings import expand_home
 from daintree.spec.component import Scalar
 from daintree.spec.pipeline import plain_stage
@@ -304,7 +303,7 @@ def check_start(planned: Planned, wanted: Iterable[str], *, whole: bool) -> Path
     request, root = plan.request, session.settings.root
     if not whole or not (request.output or plan.pipeline.output):
         return None
-    from daintree.pipeline.output_directory import check_place
+    from daintree.pipeline.output_directory import check_outputs, check_place
 
     directory = request.directory if request.output else root
     directory /= expand_home(_wanted_output(plan))

@@ -18,8 +18,10 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from daintree.errors import ArtifactDamaged, UsageError
+from daintree.errors import ArtifactDamaged, DaintreeError, SpecError, UsageError
+from daintree.settings import expand_home
 from daintree.spec.component import Scalar
+from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files
 from daintree.store.integrity import walk
 from daintree.store.layout import check_names
 from daintree.store.records import FileEntry, IndexRecord
@@ -157,6 +159,26 @@ def check_place(directory: Path, store: Store, root: Path) -> None:
     directory = Path(os.path.realpath(directory))
     _refuse_dangerous(directory, root, store)
     _replaceable(directory, _read(_marker(directory)), "--output")
+
+
+def check_outputs(root: Path, pipeline: Pipeline) -> None:
+    """Raise SpecError where another pipeline's output is the same directory as this one's, or one is inside the other.
+
+    Files that cannot be read are passed over: they are errors of their own pipelines.
+    """
+    mine = Path(os.path.realpath(root / expand_home(pipeline.output)))
+    for name in pipeline_files(root).keys() - {pipeline.name}:
+        try:
+            other = load_pipeline(root, name, ())
+        except DaintreeError:
+            continue
+        theirs = Path(os.path.realpath(root / expand_home(other.output)))
+        if other.output and (mine.is_relative_to(theirs) or theirs.is_relative_to(mine)):
+            raise SpecError(
+                f"{pipeline.file}: the output {pipeline.output} and that of {other.file}, {other.output}, "
+                + ("are one directory" if mine == theirs else "lie one in the other"),
+                hint="each run would replace the other's: give each pipeline a directory of its own",
+            )
 
 
 def origins_of(directory: Path) -> tuple[dict[str, Origin], bool]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,14 +10,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from daintree.concurrency import side_by_side
-from daintree.errors import DaintreeError, SourceError, SpecError, UsageError, nearest
+from daintree.errors import SourceError, UsageError, nearest
 from daintree.pipeline.decisions import SourceIdentity
 from daintree.pipeline.sources import Source, open_source
 from daintree.runners import open_runner
 from daintree.runners.runner import Prepared
-from daintree.settings import Settings, expand_home
+from daintree.settings import Settings
 from daintree.spec.document import cache_documents
-from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files, plain_stage
+from daintree.spec.pipeline import Pipeline, load_pipeline, plain_stage
 from daintree.store.records import RunManifest
 from daintree.store.store import Store, open_store
 
@@ -162,26 +161,6 @@ class Session:
             place = "--source" if source in self._typed else self.pipeline.file
             named = f"{place}: source {source}" if source else place
             raise SourceError(f"{named}: {error.message}", hint=error.hint) from None
-
-
-def check_outputs(root: Path, pipeline: Pipeline) -> None:
-    """Raise SpecError where another pipeline's output is the same directory as this one's, or one is inside the other.
-
-    Files that cannot be read are passed over: they are errors of their own pipelines.
-    """
-    mine = Path(os.path.realpath(root / expand_home(pipeline.output)))
-    for name in pipeline_files(root).keys() - {pipeline.name}:
-        try:
-            other = load_pipeline(root, name, ())
-        except DaintreeError:
-            continue
-        theirs = Path(os.path.realpath(root / expand_home(other.output)))
-        if other.output and (mine.is_relative_to(theirs) or theirs.is_relative_to(mine)):
-            raise SpecError(
-                f"{pipeline.file}: the output {pipeline.output} and that of {other.file}, {other.output}, "
-                + ("are one directory" if mine == theirs else "lie one in the other"),
-                hint="each run would replace the other's: give each pipeline a directory of its own",
-            )
 
 
 def parse_overrides(pipeline: Pipeline, settings: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -1,4 +1,4 @@
-"""The open project: outputs that several pipelines would write."""
+"""Output directories: those that several pipelines would write."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from daintree.errors import SpecError
-from daintree.pipeline.session import check_outputs
+from daintree.pipeline.output_directory import check_outputs
 from daintree.spec.pipeline import load_pipeline
 
 
