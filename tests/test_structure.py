@@ -22,14 +22,14 @@ PACKAGE = TESTS.parent / "tooling" / "daintree"
 LIMITS: dict[str, float] = {
     "modules": 124,
     # For information: a guarantee may cost lines.
-    "lines": 36240,
+    "lines": 36150,
     "lines of the longest module": 500,
     # 864 edges in all, 92 fewer than with 153 modules: small modules had few of their own.
     "import edges a module": 6.66,
     "modules in import cycles": 0,
-    "modules with a single importer, % of lines": 6.73,
+    "modules with a single importer, % of lines": 6.25,
     "modules with a single importer": 7,
-    "import lines, %": 6.96,
+    "import lines, %": 6.95,
     "top-level modules and packages": 17,
     "functions of more than 50 lines": 0,
     "lines of a function, 90th percentile": 22,
@@ -41,7 +41,7 @@ LIMITS: dict[str, float] = {
     "docstrings that name no subject": 0,
     "public functions that raise and do not say so, %": 0,
     "public functions that raise and do not say so": 0,
-    "patches, % of tests": 0.93,
+    "patches, % of tests": 0.92,
     "tests that assert nothing": 0,
 }
 

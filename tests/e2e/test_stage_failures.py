@@ -72,7 +72,7 @@ def test_a_failed_stage_is_told_with_its_log_and_not_cached(
     assert project.executed("odd") == ["fail", "load"]
 
 
-def test_a_stage_that_fails_in_silence_is_opened_by_hand(project: Project) -> None:
+def test_a_stage_that_fails_in_silence_is_opened_in_a_shell(project: Project) -> None:
     project.component("odd/fail", "Path('metrics.csv').write_text('beside the point')")
     project.pipeline("odd", "text/load", "odd/fail")
 
