@@ -280,11 +280,13 @@ def test_variables_of_the_user_do_not_count(
 
 def test_settings_of_the_private_git_directory_do_not_count(project: Monorepo, into: Path) -> None:
     """git makes some where the file system of the machine lacks something."""
-    project.write(".gitattributes", "* text\n")
+    project.write(".gitattributes", "*.txt text working-tree-encoding=UTF-16LE\n")
+    text = "é\n".encode("utf-16-le")
+    project.write("components/a/x.txt", text)
     component = version(project)
     for setting in ("core.autocrlf true", "core.eol crlf", "core.symlinks false"):
         project.git("--git-dir", component.objects, "config", *setting.split())
-    assert contents(make_snapshot(component, into)) == EXPECTED
+    assert contents(make_snapshot(component, into)) == {**EXPECTED, "x.txt": text}
 
 
 def test_a_changed_attribute_is_another_version(project: Monorepo, into: Path) -> None:

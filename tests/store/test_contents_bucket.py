@@ -17,10 +17,12 @@ from daintree.store.contents import (
     orphans,
     unfinished_uploads,
 )
-from daintree.store.records import encode
+from daintree.store.layout import lease_path
+from daintree.store.records import LeaseRecord, encode
+from daintree.store.remote import bucket_lease
 from daintree.store.s3 import S3Access
 from daintree.store.transfer import UP_BYTES
-from tests.contract.runs import OTHER_RUN, RUN, location_of, manifest_of
+from tests.contract.runs import OTHER_RUN, RUN, key_of, location_of, manifest_of
 from tests.services.minio import Minio
 from tests.services.proxy import Exchange, passes, proxy, stall
 
@@ -40,6 +42,18 @@ def test_an_interrupted_upload_is_found_and_removed_when_asked_for(bucket: Bucke
     for remove in (False, True):
         assert orphans(bucket, remove=remove, safe=AT_ONCE) == (1, 8)
     assert bucket.sizes() == {}
+
+
+def test_the_lease_of_a_killed_holder_is_given_back_a_day_later(bucket: Bucket) -> None:
+    path = lease_path(key_of("content"))
+    record = LeaseRecord(nonce="dead", machine="theirs", seconds=20)
+    bucket.put(path, encode(record, path))
+    orphans(bucket, remove=True)
+    orphans(bucket, remove=False, safe=AT_ONCE)
+    assert bucket.get_many([path]) == [encode(record, path)]
+    orphans(bucket, remove=True, safe=AT_ONCE)
+    with bucket_lease(bucket, path, "ours", 20, pytest.fail) as lease:
+        assert lease.still_ours()
 
 
 def test_markers_of_directories_are_no_interrupted_upload(bucket: Bucket) -> None:

@@ -11,6 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from daintree.errors import StoreError
 from daintree.store import layout
 from daintree.store.backend import SMALL_RECORD_BYTES, Backend, Entry, Unreadable, translate_errors
@@ -18,7 +20,7 @@ from daintree.store.bucket import Bucket
 from daintree.store.directory import MARKER, Directory, Staging, dead, reap
 from daintree.store.integrity import StoredArtifact, read_stamp
 from daintree.store.leases import held_locks, remove_idle_locks
-from daintree.store.records import Holder, LeaseRecord, RunManifest, decode, readable
+from daintree.store.records import Holder, LeaseRecord, RunManifest, decode, encode, readable
 from daintree.store.s3 import CHECK_KEYS, DEFAULT_REGION, S3Access, access_error
 
 # No upload is that long without an object that is done. A clock that is off by more than minutes gets no answer.
@@ -72,8 +74,8 @@ def orphans(backend: Backend, *, remove: bool, safe: timedelta = SAFE) -> tuple[
     """(runs, bytes) that were begun and never published, and that nobody writes any more; `remove` takes them away.
 
     In a directory the staging directories of dead processes. In a bucket files of runs without a `run.json`, none younger than `safe`; those
-    of a Workflow are left alone for SAFE_IN_A_CLUSTER beyond that. With `remove` also lock files that nobody holds and unfinished uploads
-    (counted as runs). What is written anew meanwhile, as by a cache that publishes its run again, stays. Raises StoreError.
+    of a Workflow are left alone for SAFE_IN_A_CLUSTER beyond that. With `remove` also lock files that nobody holds, unfinished uploads
+    (counted as runs), and leases of dead holders. What is written anew meanwhile, as by a cache that publishes its run again, stays. Raises StoreError.
     """
     if isinstance(backend, Directory):
         with translate_errors(backend.root):
@@ -98,6 +100,7 @@ def orphans(backend: Backend, *, remove: bool, safe: timedelta = SAFE) -> tuple[
         backend.delete([entry.path for files in left.values() for entry in files])
         if isinstance(backend, Bucket):
             abort_uploads(backend, uploads)
+            _free_abandoned(backend, now - safe.total_seconds())
     size = sum(entry.size for files in left.values() for entry in files)
     return len(left) + len(uploads), size
 
@@ -245,6 +248,19 @@ def _clear(backend: Backend) -> None:
     ]
     free = [p for p, record in zip(paths, records, strict=True) if record and not record.seconds]
     backend.delete(free)
+
+
+def _free_abandoned(bucket: Bucket, before: float) -> None:
+    """Give back the leases that nobody has renewed since a time: else what their keys lead to counts as in use for ever."""
+    paths = [entry.path for entry in bucket.list(layout.LEASES) if entry.modified < before]
+    contents = dict(zip(paths, bucket.get_many(paths, SMALL_RECORD_BYTES), strict=True))
+    for entry in bucket.list(layout.LEASES):
+        # What was read is still there, or the replacement fails.
+        content = contents.get(entry.path) if entry.modified < before else None
+        record = readable(decode(LeaseRecord, content, entry.path))
+        if record and record.seconds:
+            free = msgspec.structs.replace(record, seconds=0.0)
+            bucket.replace(entry.path, content, encode(free, entry.path))
 
 
 def _unpublished(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
