@@ -190,7 +190,7 @@ def _component_file(path: str, name: str) -> str:
 def _filled(template: Path, **values: str) -> str:
     """A template's text with its placeholders replaced."""
     text = template.read_text(encoding="utf-8")
-    return re.sub("|".join(values), lambda found: values[found[0]], text)
+    return re.sub("|".join(values), lambda match: values[match[0]], text)
 
 
 @contextlib.contextmanager
