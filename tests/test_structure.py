@@ -41,7 +41,7 @@ LIMITS: dict[str, float] = {
     "docstrings that name no subject": 0,
     "public functions that raise and do not say so, %": 0,
     "public functions that raise and do not say so": 0,
-    "patches, % of tests": 0.92,
+    "patches, % of tests": 0.93,
     "tests that assert nothing": 0,
 }
 
