@@ -9,8 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from daintree.commands.history import run_page
 from daintree.errors import ArtifactDamaged
+from daintree.pages.runs import read_log
+from daintree.store.backend import Unreadable
 from daintree.store.bucket import Bucket
+from daintree.store.contents import holders
 from daintree.store.integrity import StoredArtifact, write_stamp
 from daintree.store.layout import index_path, run_path
 from daintree.store.records import IndexRecord, encode, index_record_of
@@ -176,6 +180,59 @@ def test_a_damaged_log_is_said(root: Path, store: Store) -> None:
     assert store.log_fault(manifest) == "its log is damaged in the store"
     store.log_path(manifest.location).unlink()
     assert store.log_fault(manifest) == "its log is missing"
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "directory"])
+def test_a_log_that_is_no_file_is_said_and_never_waited_for(
+    root: Path, store: Store, kind: str
+) -> None:
+    manifest, _ = publish_indexed(store)
+    path = store.log_path(manifest.location)
+    path.unlink()
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "link":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    assert isinstance(store.read_log(manifest.location), Unreadable)
+    assert store.log_fault(manifest).startswith("its log is ")
+    assert run_page(manifest, store)[-1] == f"log (unreadable: {path})"
+    assert read_log(store, manifest).fault.startswith("its log.txt is ")
+
+
+@pytest.mark.parametrize("kind", ["missing", "other bytes", "fifo", "link"])
+def test_a_log_that_is_not_the_run_s_any_more_is_not_published_and_holds_up_no_result(
+    store: Store, shared: Callable[[str], Store], warnings: list[str], tmp_path: Path, kind: str
+) -> None:
+    manifest, record = publish_indexed(store)
+    log = store.log_path(manifest.location)
+    log.unlink()
+    if kind == "other bytes":
+        log.write_bytes(b"SAID\n")
+    elif kind == "fifo":
+        os.mkfifo(log)
+    elif kind == "link":
+        (tmp_path / "log").write_bytes(b"said\nand more\n")
+        log.symlink_to(tmp_path / "log")
+    theirs = shared("theirs")
+    theirs.published.publish(log.parent, manifest, lambda: None)
+    [warning] = warnings
+    assert f"its log in {log.parent} is missing or damaged" in warning
+    assert theirs.published.read_log(manifest.location) is None
+    assert fetched(theirs, record) == FILES
+
+
+def test_a_lock_that_is_no_file_is_waited_for_by_nobody(root: Path, store: Store) -> None:
+    _, record = publish_indexed(store)
+    (root / "_lock").unlink(missing_ok=True)
+    os.mkfifo(root / "_lock")
+    (root / "_leases").mkdir(exist_ok=True)
+    os.mkfifo(root / "_leases/pipe")
+    assert holders(store.backend) == []
+    key = key_of("content")
+    fresh = msgspec.structs.replace(record, seconds=record.seconds + 1)
+    assert store.publish_index(key, fresh, replacing=record) == fresh
 
 
 def test_a_damaged_log_of_a_bucket_is_said_and_its_output_is_whole(

@@ -92,7 +92,7 @@ class ArtifactDamaged(StoreError):
     """A stored output does not agree with its record; `kind` is "missing" or "damaged", `file` the file at fault."""
 
     def __init__(self, message: str, *, file: str, kind: str, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, hint=hint or "`doit run PIPELINE` computes or fetches it again")
         self.file = file
         self.kind = kind
 

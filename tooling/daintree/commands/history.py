@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -130,12 +131,12 @@ def run_page(run: RunManifest, store: Store) -> list[str]:
 def _log(run: RunManifest, store: Store) -> list[str]:
     path = store.log_path(run.location)
     fault = store.log_fault(run)
-    if fault and path.exists():
+    if fault and os.path.lexists(path):
         say(f"warning: run {run.run}: {fault}")
-    try:
-        lines_written = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return [f"log (missing: {path})"]
+    content = store.read_log(run.location)
+    if not isinstance(content, bytes):
+        return [f"log ({'unreadable' if content else 'missing'}: {path})"]
+    lines_written = content.decode(errors="replace").splitlines()
     lines = [f"log {path}"]
     if len(lines_written) > MOST_LOG_LINES:
         lines.append(f"  … {len(lines_written) - MOST_LOG_LINES} lines before these")

@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BufferedReader
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from daintree.errors import StoreError
@@ -135,25 +136,37 @@ _IRREGULAR = "is no regular file"
 
 
 def read_regular(path: str, limit: int) -> Content:
-    """The content of a regular file; never waits for a FIFO, follows no link, reads no more than `limit` bytes. Raises OSError."""
+    """The content of a regular file, of no more than `limit` bytes; see `open_regular`. Raises OSError."""
+    with open_regular(path) as file:
+        if file is None or isinstance(file, Unreadable):
+            return file
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            return Unreadable("irregular", f"is {size} bytes large, which no record is")
+        content = file.read(limit + 1)
+        return content if len(content) <= limit else Unreadable("irregular", "grows")
+
+
+@contextmanager
+def open_regular(path: str) -> Iterator[BufferedReader | Unreadable | None]:
+    """A regular file, open for reading; never waits for a FIFO, follows no link. None where there is none. Raises OSError."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        yield None
+        return
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):
-            return Unreadable("irregular", _IRREGULAR)
-        raise
-    try:
-        status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
-            return Unreadable("directory", "is a directory, and should be a file")
-        if not stat.S_ISREG(status.st_mode):
-            return Unreadable("irregular", _IRREGULAR)
-        if status.st_size > limit:
-            return Unreadable("irregular", f"is {status.st_size} bytes large, which no record is")
-        with open(descriptor, "rb", closefd=False) as file:
-            content = file.read(limit + 1)
-        return content if len(content) <= limit else Unreadable("irregular", "grows")
-    finally:
-        os.close(descriptor)
+        if error.errno not in (errno.ELOOP, errno.ENXIO):
+            raise
+        yield Unreadable("irregular", _IRREGULAR)
+        return
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        with open(descriptor, "rb") as file:
+            yield file
+        return
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        yield Unreadable("directory", "is a directory, and should be a file")
+    else:
+        yield Unreadable("irregular", _IRREGULAR)

@@ -15,7 +15,14 @@ import msgspec
 
 from daintree.errors import StoreError
 from daintree.store import layout
-from daintree.store.backend import SMALL_RECORD_BYTES, Backend, Entry, Unreadable, translate_errors
+from daintree.store.backend import (
+    SMALL_RECORD_BYTES,
+    Backend,
+    Entry,
+    Unreadable,
+    read_regular,
+    translate_errors,
+)
 from daintree.store.bucket import Bucket
 from daintree.store.directory import MARKER, Directory, Staging, dead, reap
 from daintree.store.integrity import StoredArtifact, read_stamp
@@ -190,7 +197,7 @@ def _is_run(backend: Backend, place: str, content: bytes | Unreadable | None) ->
 
 
 def read_all(backend: Backend, directory: str, kind: Any, since: float = 0.0) -> list[Any]:
-    """The records of this kind in a directory that were written since a time (seconds since 1970).
+    """The records of this kind in a directory, or below, that were written since a time (seconds since 1970).
 
     Raises StoreError where one cannot be read, unless it is an older version's: what it keeps is not known.
     """
@@ -198,13 +205,23 @@ def read_all(backend: Backend, directory: str, kind: Any, since: float = 0.0) ->
     records = []
     for path, content in zip(paths, backend.get_many(paths, SMALL_RECORD_BYTES), strict=True):
         record = decode(kind, content, path)
-        if isinstance(record, Unreadable) and record.reason in ("damaged", "newer"):
-            raise StoreError(
-                f"{path} in {backend.url} {record.text}: what it keeps is not known, so nothing is collected",
-                hint="use the newest version of the tooling; remove the record if it is damaged",
-            )
+        if isinstance(record, Unreadable) and record.reason != "older":
+            raise _not_known(backend, path, record.text)
         records.append(readable(record))
     return [record for record in records if record is not None]
+
+
+def refuse_directories(backend: Backend, directory: str) -> None:
+    """Raise StoreError for a directory among records, in the place of one: what that keeps is not known."""
+    for name in backend.children(directory):
+        raise _not_known(backend, f"{directory}/{name}", "is a directory, and should be a file")
+
+
+def _not_known(backend: Backend, path: str, fault: str) -> StoreError:
+    return StoreError(
+        f"{path} in {backend.url} {fault}: what it keeps is not known, so nothing is collected",
+        hint="use the newest version of the tooling; remove the record if it is damaged",
+    )
 
 
 def holders(backend: Backend) -> list[Holder]:
@@ -230,7 +247,9 @@ def growing_logs(directory: Path) -> dict[str, Path]:
     for place in sorted((directory / layout.STAGING).glob("*/")):
         staging = Staging(place)
         with suppress(OSError, UnicodeDecodeError):
-            logs[staging.key.read_text(encoding="ascii")] = staging.log
+            key = read_regular(str(staging.key), SMALL_RECORD_BYTES)
+            if isinstance(key, bytes):
+                logs[key.decode("ascii")] = staging.log
     return logs
 
 

@@ -74,12 +74,11 @@ class Directory:
         """Under the store's lock file, by a rename. Creating needs no lock: it never touches what stands."""
         import fcntl
 
-        from daintree.store.leases import share
+        from daintree.store.leases import open_lock
 
         with translate_errors(self.root):
             self.prepare()
-            with open(f"{self.root}/{REPLACEMENTS}", "ab") as lock:
-                share(self.root, lock.fileno())
+            with open(open_lock(f"{self.root}/{REPLACEMENTS}"), "rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if old is None or self.get_many([path], SMALL_RECORD_BYTES)[0] != old:
                     return False
@@ -97,7 +96,7 @@ class Directory:
                     for e in scanned
                     if not e.name.startswith(_TEMPORARY)
                 )
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return
         except OSError as error:
             with translate_errors(self.root):
@@ -115,7 +114,7 @@ class Directory:
             try:
                 with os.scandir(f"{self.root}/{prefix}") as scanned:
                     return sorted(e.name for e in scanned if e.is_dir(follow_symlinks=False))
-            except (FileNotFoundError, NotADirectoryError):
+            except FileNotFoundError:
                 return []
 
     def delete(self, paths: Sequence[str]) -> None:

@@ -11,11 +11,12 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from typing import Protocol
 
 import msgspec
 
-from daintree.store.backend import translate_errors
+from daintree.store.backend import open_regular, translate_errors
 from daintree.store.records import Holder
 
 FIRST_PAUSE_SECONDS = 0.005
@@ -90,7 +91,7 @@ def _lock(path: str, operation: int) -> HeldLock:
     import fcntl
 
     while True:
-        descriptor = _open(path)
+        descriptor = open_lock(path)
         try:
             fcntl.flock(descriptor, operation)
         except OSError:
@@ -149,7 +150,9 @@ def held_locks(directory: str) -> list[Holder]:
 
     holders = []
     for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else ():
-        with suppress(FileNotFoundError), open(f"{directory}/{name}", "rb") as file:
+        with open_regular(f"{directory}/{name}") as file:
+            if not isinstance(file, BufferedReader):
+                continue
             try:
                 # A file without a holder is some other lock: it is left alone.
                 holder = msgspec.json.decode(file.read(MOST_HOLDER_BYTES), type=Holder)
@@ -174,7 +177,8 @@ def remove_idle_locks(directory: str) -> int:
     return removed
 
 
-def _open(path: str) -> int:
+def open_lock(path: str) -> int:
+    """A descriptor of a lock file, which is made where it is not there; never waits for a FIFO, follows no link. Raises OSError."""
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         descriptor = os.open(path, flags, 0o666)

@@ -25,7 +25,14 @@ import msgspec
 from daintree.concurrency import side_by_side
 from daintree.errors import ArtifactDamaged, ArtifactRejected, StoreError
 from daintree.store import layout
-from daintree.store.backend import SMALL_RECORD_BYTES, Backend, Content, Unreadable
+from daintree.store.backend import (
+    SMALL_RECORD_BYTES,
+    Backend,
+    Content,
+    Unreadable,
+    read_regular,
+    translate_errors,
+)
 from daintree.store.bucket import AT_ONCE, Bucket
 from daintree.store.index import MAX_METRICS_BYTES, Records, metrics_in, metrics_of
 from daintree.store.leases import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
@@ -93,14 +100,26 @@ class RemoteRuns:
             files = manifest.output.files if manifest.output else ()
             self._upload(directory, location, files, f"{manifest.stage}: publishing")
             unchanged()
-            if manifest.log:
-                self.bucket.put(f"{location}/{layout.LOG}", (directory / layout.LOG).read_bytes())
+            self._publish_log(directory, manifest)
             if present is None:
                 self._create_record(manifest)
             else:
                 self.bucket.delete([layout.collected_path(location)])
         metrics = metrics_in(directory / layout.OUTPUT, manifest)
         self.records.add_history(history_entry_of(manifest, metrics))
+
+    def _publish_log(self, directory: Path, manifest: RunManifest) -> None:
+        """Put the log in `directory` beside the run; one that is not the run's any more is said, and keeps no result from being shared."""
+        if manifest.log is None:
+            return
+        with translate_errors(str(directory)):
+            log = read_regular(str(directory / layout.LOG), manifest.log.size)
+        if isinstance(log, bytes) and log_entry(log) == manifest.log:
+            self.bucket.put(f"{manifest.location}/{layout.LOG}", log)
+        else:
+            self._warn(
+                f"warning: run {manifest.run}: its log in {directory} is missing or damaged, and is not published"
+            )
 
     def adopt(self, manifest: RunManifest, log: Callable[[], bytes | None]) -> RunManifest:
         """Make a run of the files that lie at its location already; nothing where it is one. Several may do so at once.

@@ -25,11 +25,11 @@ from daintree.errors import (
     StoreUnavailable,
     UsageError,
 )
-from daintree.store.backend import Backend
+from daintree.store.backend import Backend, Content, read_regular, translate_errors
 from daintree.store.directory import Staging
 from daintree.store.index import Records
 from daintree.store.layout import LOG, OUTPUT, collected_path
-from daintree.store.local import LocalRuns
+from daintree.store.local import MAX_LOG_BYTES, LocalRuns
 from daintree.store.records import (
     Artifact,
     CollectedRecord,
@@ -233,6 +233,11 @@ class Store:
         fetched = f"_logs/{fingerprint(location)}"
         self.local.directory.put(fetched, content)
         return Path(self.local.root, fetched)
+
+    def read_log(self, location: str) -> Content:
+        """The run's log; None where it is missing, Unreadable for what is no regular file or too large."""
+        with translate_errors(self.local.root):
+            return read_regular(str(self.log_path(location)), MAX_LOG_BYTES)
 
     def log_fault(self, manifest: RunManifest) -> str:
         """Reason that the log at `log_path` is not the run's; "" where it is."""
