@@ -11,6 +11,8 @@ import pytest
 from daintree.store.records import short_run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from daintree.store.bucket import Bucket
     from tests.e2e.fifos import Channel, Gate
     from tests.e2e.projects import Project
@@ -132,6 +134,7 @@ def test_the_environment_of_a_stage_that_runs_for_weeks_stays(
         (("--older-than", "30"), "--older-than '30': expected a duration"),
         (("--max-size", "large"), "--max-size 'large': expected a size"),
         (("--keep-last", "-1"), "--keep-last '-1': expected a whole number"),
+        (("--keep-last", "9" * 5000), "9': expected a whole number"),
         (("--cache",), "is in no bucket, so it has no cache"),
     ],
 )
@@ -139,6 +142,31 @@ def test_what_cannot_be_read_is_said(
     project: Project, arguments: tuple[str, ...], message: str
 ) -> None:
     assert message in project.doit("gc", *arguments).complaint()
+
+
+@pytest.mark.parametrize("place", ["_names/words/best", "_names/words", "_names"])
+@pytest.mark.parametrize("kind", ["fifo", "link", "directory", "large", "file"])
+def test_a_name_that_cannot_be_read_ends_the_collection(
+    tried: Project, kind: str, place: str, tmp_path: Path
+) -> None:
+    store = Path(tried.environ["DAINTREE_STORE"])
+    assert tried.doit("name", "words:count", "best").code == 0
+    damaged = store / place
+    damaged.rename(tmp_path / "taken")
+    make: dict[str, Callable[[], object]] = {
+        "fifo": lambda: os.mkfifo(damaged),
+        "link": lambda: damaged.symlink_to(tmp_path / "taken"),
+        "directory": lambda: (store / "_names/words/best").mkdir(parents=True),
+        "large": lambda: damaged.write_bytes(b" " * (2 << 20)),
+        "file": lambda: damaged.write_bytes(b"{}"),
+    }
+    make[kind]()
+    if (kind, place) == ("link", "_names"):
+        # A directory that lies elsewhere.
+        assert goes(tried, *ALL) == []
+        return
+    assert "hint: " in tried.doit("gc", *ALL, "--yes").complaint()
+    assert tried.plan("words", *OTHER)["count"] == "hit"
 
 
 def test_what_was_not_used_for_long_goes_from_this_machine(tried: Project) -> None:

@@ -76,6 +76,11 @@ def test_all_but_the_last_of_each_stage_go() -> None:
     assert gone(survey(*outputs), Policy(keep_last=2)) == ["run-3"]
 
 
+def test_the_last_of_a_stage_are_those_of_its_project() -> None:
+    outputs = [output(1, age=5, project="mine"), output(2, age=1, project="theirs")]
+    assert gone(survey(*outputs), Policy(keep_last=1)) == []
+
+
 def test_an_output_that_nothing_leads_to_is_not_among_the_last() -> None:
     surveyed = survey(output(1, age=1, keys=()), output(2, age=2))
     assert gone(surveyed, Policy(keep_last=1)) == ["run-1"]

@@ -75,7 +75,10 @@ class Collect(DaintreeCommand):
             return
         store = open_store(self.settings)
         if options["cache"] and store.shared is None:
-            raise UsageError(f"--cache: the store {store.url} is in no bucket, so it has no cache")
+            raise UsageError(
+                f"--cache: the store {store.url} is in no bucket, so it has no cache",
+                hint="leave --cache out",
+            )
         parts = [] if options["cache"] else [garbage.GarbageCollection(store)]
         parts += [garbage.GarbageCollection(store, cache=True)] if store.shared else []
         now = time.time()
@@ -190,8 +193,8 @@ class Report(msgspec.Struct, frozen=True):
 def policy_of(options: Mapping[str, Any], is_bucket: bool) -> garbage.Policy:
     """The policy that the options say. Raises UsageError."""
     older, last, largest = options["older_than"], options["keep_last"], options["max_size"]
-    if last and not last.isdecimal():
-        raise UsageError(f"--keep-last {last!r}: expected a whole number")
+    if last and not re.fullmatch(r"\d{1,9}", last):
+        raise UsageError(f"--keep-last {last!r}: expected a whole number", hint="such as 5")
     default = garbage.GRACE_SECONDS if is_bucket else 0.0
     return garbage.Policy(
         older_than=seconds_in("--older-than", older) if older else None,

@@ -20,7 +20,14 @@ from daintree.concurrency import side_by_side
 from daintree.errors import StoreUnavailable
 from daintree.store import layout
 from daintree.store.backend import SMALL_RECORD_BYTES, Backend, Entry, translate_errors
-from daintree.store.contents import SAFE, SAFE_IN_A_CLUSTER, is_in_run, read_all, runs_in
+from daintree.store.contents import (
+    SAFE,
+    SAFE_IN_A_CLUSTER,
+    is_in_run,
+    read_all,
+    refuse_directories,
+    runs_in,
+)
 from daintree.store.index import Records
 from daintree.store.layout import seconds_of, timestamp
 from daintree.store.leases import try_lock
@@ -185,9 +192,10 @@ def select(survey: Survey, roots: Roots, policy: Policy, now: float) -> list[Doo
 def _ranks(outputs: Iterable[Output]) -> dict[str, int]:
     """For each location how many runs of its stage are newer; those that nothing leads to come last."""
     ranks: dict[str, int] = {}
-    counts: dict[tuple[str, str], int] = {}
+    counts: dict[tuple[str, str, str], int] = {}
     for output in sorted(outputs, key=lambda one: (bool(one.keys), one.finished), reverse=True):
-        stage = (output.pipeline, output.stage)
+        # Another project's pipeline of the same name is another pipeline.
+        stage = (output.project, output.pipeline, output.stage)
         ranks[output.location] = counts.get(stage, 0)
         counts[stage] = ranks[output.location] + 1
     return ranks
@@ -225,12 +233,15 @@ def _worth(item: Output | KeptSource) -> tuple[float, float]:
 
 def named(backend: Backend) -> Roots:
     """The runs that have a name. Raises StoreError where a name cannot be read: its runs would not be known."""
+    for pipeline in backend.children(layout.NAMES):
+        refuse_directories(backend, f"{layout.NAMES}/{pipeline}")
     records = read_all(backend, layout.NAMES, NameRecord)
     return Roots(frozenset(run.location for record in records for run in record.runs.values()))
 
 
 def submitted(backend: Backend, kind: Any, now: float) -> Roots:
     """The inputs of submissions (records of this `kind`) whose Workflows may still run. Raises StoreError where one cannot be read."""
+    refuse_directories(backend, layout.SUBMISSIONS)
     youngest = now - (SAFE + SAFE_IN_A_CLUSTER).total_seconds()
     records = read_all(backend, layout.SUBMISSIONS, kind, since=youngest)
     locations = (hit.location for record in records for hit in record.hits)
