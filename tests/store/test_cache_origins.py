@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 
 from daintree.errors import StoreUnavailable
 from daintree.store.bucket import Bucket
-from daintree.store.cache import Availability, cache_directory
+from daintree.store.cache import Availability, address_of, cache_directory
 from daintree.store.local import LocalRuns
 from daintree.store.records import Keys, OriginRecord
 from daintree.store.s3 import S3Access
@@ -40,6 +41,19 @@ def test_a_result_of_one_bucket_is_nothing_in_another(minio: Minio, caches: Path
     assert victim.share(Keys(RECIPE, key), record) == record
     assert Bucket(high, minio.access).sizes() == {}
     assert list(victim.history()) == []
+
+
+def test_a_cache_that_was_copied_to_another_address_counts_for_nothing_there(
+    minio: Minio, caches: Path
+) -> None:
+    low, high = (Bucket(f"s3://{minio.bucket()}", minio.access) for _ in range(2))
+    manifest, record = publish_indexed(opened(low.url, minio.access, caches))
+    shutil.copytree(cache_directory(caches, low), cache_directory(caches, high))
+    key = manifest.keys.content
+    victim = opened(high.url, minio.access, caches)
+    assert victim.lookup([key]) == [None]
+    assert victim.share(Keys(RECIPE, key), record) == record
+    assert not [path for path in high.sizes() if "run.json" in path]
 
 
 def test_neither_is_one_of_another_prefix_or_server(minio: Minio, caches: Path) -> None:
@@ -137,9 +151,14 @@ def test_the_origin_decides(
     bucket = Bucket("s3://some-bucket", minio.access)
     availability = Availability(bucket, LocalRuns(caches, pytest.fail), False, pytest.fail)
     own = availability.origin(computed=True).key
-    if origin and origin.key == "same":
-        origin = msgspec.structs.replace(origin, key=own)
+    if origin:
+        key = own if origin.key == "same" else origin.key
+        origin = msgspec.structs.replace(origin, key=key, address=address_of(bucket))
     assert availability.may_publish(origin) is published
+    for address in (address_of(Bucket("s3://another-bucket", minio.access)), msgspec.UNSET):
+        moved = origin and msgspec.structs.replace(origin, address=address)
+        assert not availability.may_publish(moved)
+        assert not availability.may_use(moved)
     nobody = Bucket(bucket.url, msgspec.structs.replace(minio.access, access_key="", role=True))
     role = Availability(nobody, LocalRuns(caches, pytest.fail), False, pytest.fail)
     assert role.origin(computed=True).key == ""

@@ -29,7 +29,7 @@ from daintree.settings import SETTINGS, install_command, read_directory
 from daintree.spec.component import as_argument
 from daintree.spec.pipeline import pipeline_files
 from daintree.store.index import publish_result
-from daintree.store.layout import seconds_of
+from daintree.store.layout import ORIGIN, seconds_of
 from daintree.store.local import LocalRuns
 from daintree.store.records import HistoryEntry, IndexRecord, RunManifest, short_run
 from daintree.store.store import Store, open_store
@@ -167,16 +167,16 @@ class _Push:
 
     def _reason_against(self, source: LocalRuns, entry: HistoryEntry) -> str:
         """Reason that a run is not this machine's to publish; "" where it is."""
-        origin = source.origin(entry.location)
-        if source is self._store.local:
-            if origin is None or not origin.computed:
-                return "it came from the shared store, which does not have it any more"
-            if not self._shared.availability.may_publish(origin):
-                return "it was computed with a key that may only read, or that is not known"
-        elif origin is not None and not origin.computed:
-            return "it came from another store"
-        elif entry.host != platform.node():
-            return f"it was computed on {entry.host}"
+        if not os.path.lexists(source.path(entry.location, ORIGIN)):
+            # An embedded store has no origins.
+            return "" if entry.host == platform.node() else f"it was computed on {entry.host}"
+        origin, availability = source.origin(entry.location), self._shared.availability
+        if origin is None or not availability.is_here(origin):
+            return "it is of another store"
+        if not origin.computed:
+            return "it came from the shared store, which does not have it any more"
+        if not availability.may_publish(origin):
+            return "it was computed with a key that may only read, or that is not known"
         return ""
 
     def _publish(

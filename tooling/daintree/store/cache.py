@@ -1,7 +1,8 @@
 """The directory in front of a bucket: what may go from one to the other, and what is done without a server.
 
-A cache belongs to one address: server, bucket and prefix. Each run in it knows its origin. Only what this machine computed for this
-address, by a process that may write there, is published; what was downloaded, or computed by one that may only read, never.
+A cache belongs to one address: server, bucket and prefix. Each run in it knows its origin, with the address: a cache that was moved or
+copied to another address's place counts for nothing there. Only what this machine computed for this address, by a process that may write
+there, is published; what was downloaded, or computed by one that may only read, never.
 """
 
 from __future__ import annotations
@@ -32,10 +33,14 @@ Result = TypeVar("Result")
 
 def cache_directory(caches: Path, bucket: Bucket) -> Path:
     """The directory of the cache of an address, below that of all caches."""
-    address = digest_record(
+    return caches / f"{bucket.name}-{short(address_of(bucket), 16)}"
+
+
+def address_of(bucket: Bucket) -> str:
+    """The digest of server, bucket and prefix."""
+    return digest_record(
         "cache", 1, [bucket.access.endpoint.rstrip("/"), bucket.name, bucket.prefix]
     )
-    return caches / f"{bucket.name}-{short(address, 16)}"
 
 
 class Availability:
@@ -52,6 +57,7 @@ class Availability:
         self._alone_allowed = alone_allowed
         self._alone = self._read_only = self._proved = self._wrote = False
         self._lock = threading.Lock()
+        self._address = address_of(bucket)
         access = bucket.access
         identity = digest_record("access key", 1, [access.endpoint, bucket.url, access.access_key])
         # The machine's role may change from process to process: it has no fingerprint.
@@ -92,15 +98,24 @@ class Availability:
         """The origin of a run that enters the cache now."""
         right: Literal["writer", "reader", "unknown"] = "writer" if self._wrote else "unknown"
         return records.OriginRecord(
-            computed=computed, right="reader" if self._read_only else right, key=self._key
+            computed=computed,
+            right="reader" if self._read_only else right,
+            key=self._key,
+            address=self._address,
         )
+
+    def is_here(self, origin: records.OriginRecord) -> bool:
+        """True for a run that entered the cache of this very address."""
+        return origin.address == self._address
 
     def may_publish(self, origin: records.OriginRecord | None) -> bool:
         """True for a run that this machine computed for this address in a process that may write there.
 
         One that could not tell, since the server was away, counts where it had the key of this process.
         """
-        if origin is None or not origin.computed or origin.right == "reader":
+        if origin is None or not self.is_here(origin):
+            return False
+        if not origin.computed or origin.right == "reader":
             return False
         return origin.right == "writer" or self._has_key(origin)
 
@@ -109,7 +124,7 @@ class Availability:
 
         That is one to be published, one that this very key computed, and without a server whatever came from it, and what a role computed.
         """
-        if origin is None:
+        if origin is None or not self.is_here(origin):
             return False
         own = origin.computed and self._has_key(origin)
         without_server = not origin.computed or origin.key == self._key

@@ -294,14 +294,15 @@ class LeaseRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
 class OriginRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="origin"):
     """`origin.json` in a cache: where a run came from.
 
-    `computed` here for the cache's address; by a `writer` of it, by a `reader`, or by who could not tell. `key` is the fingerprint of the
-    access key in use, "" for a role's.
+    `computed` here for the `address` (the digest of server, bucket and prefix); by a `writer` of it, by a `reader`, or by who could not tell.
+    `key` is the fingerprint of the access key in use, "" for a role's.
     """
 
     schema: int = SCHEMA
     computed: bool
     right: Literal["writer", "reader", "unknown"]
     key: str
+    address: str | msgspec.UnsetType = msgspec.UNSET
 
 
 _NONCE = r"\d{8}T\d+Z-([0-9a-f]{8})"
