@@ -29,6 +29,7 @@ def test_a_refusal_is_said_with_its_status(
     url = server.serve("/a.json", status=status)
     error = complaint(url, store)
     assert error.message == f"the source {url} cannot be read: the server answers {words}"
+    assert error.hint
 
 
 @pytest.mark.parametrize("status", [403, 405, 501])
@@ -64,6 +65,13 @@ def test_a_chunked_download_that_breaks_off_is_not_kept(server: Server, store: S
     assert error.message.startswith(f"the source {url} broke off after ")
     assert store.usage()[0] == 0
     assert at(url, store).identify().digest is None
+
+
+def test_a_file_with_two_lengths_is_not_cut_at_the_first(server: Server, store: Store) -> None:
+    # A header that begins anew in the value of another.
+    headers = {"X-Other": "1\r\nContent-Length: 4"}
+    url = server.serve("/a.json", CONTENT, headers=headers)
+    assert complaint(url, store).message.endswith("the server gives it two lengths")
 
 
 def test_a_length_that_is_no_number_is_passed_over(server: Server, store: Store) -> None:

@@ -130,6 +130,7 @@ def test_a_server_inside_a_network_may_be_named() -> None:
     [
         *(("8.8.8.8", True), ("2606:4700::1", True), ("::ffff:8.8.8.8", True)),
         *(("127.0.0.1", False), ("::1", False), ("fe80::1%eth0", False), ("fec0::1", False)),
+        *(("::7f00:1", False), ("::ffff:0:7f00:1", False), ("64:ff9b:1::808:808", False)),
         *(("2002:7f00:1::", False), ("64:ff9b::a00:1", False), ("255.255.255.255", False)),
     ],
 )

@@ -32,7 +32,9 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 ANY_HOST = "any"
 # What a URL's path and query may hold as it is.
 SAFE = "/%:@!$&'()*+,;=~-._?"
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Networks whose addresses end in an IPv4 address: compatible, translated, NAT64.
+_OF_IPV4 = [ipaddress.ip_network(text) for text in ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96")]
+_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
 _HINTS = {
     401: "give a user name and a password in the URL, as https://USER:PASSWORD@host/…",
     403: "check the right to read it, or whether a signed URL has expired",
@@ -66,7 +68,7 @@ class ServerRefused(SourceError):
         fault = "the server has a fault: run again later" if status >= 500 else ""
         super().__init__(
             f"the source {origin} cannot be read: the server answers {status} {phrase}".rstrip(),
-            hint=_HINTS.get(status, fault),
+            hint=_HINTS.get(status, fault or "check the URL"),
         )
         self.status = status
 
@@ -280,6 +282,11 @@ class WebClient:
     def _check_status(self, response: http.client.HTTPResponse) -> None:
         status = response.status
         if 200 <= status < 300 or status == 416:
+            if len({*response.headers.get_all("Content-Length", ())}) > 1:
+                raise SourceError(
+                    f"the source {self._origin} cannot be read: the server gives it two lengths",
+                    hint="report it to whoever runs the server",
+                )
             return
         refused = ServerRefused(self._origin, status)
         if status in (408, 425, 429) or (status >= 500 and status not in (501, 505, 511)):
@@ -317,11 +324,11 @@ def is_public(address: str) -> bool:
     parsed = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(parsed, ipaddress.IPv6Address):
         inner = parsed.ipv4_mapped or parsed.sixtofour or (parsed.teredo or (None, None))[1]
-        if parsed in _NAT64:
+        if any(parsed in network for network in _OF_IPV4):
             inner = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
-        if parsed.is_site_local:
+        if parsed.is_site_local or parsed in _LOCAL_NAT64:
             return False
     return parsed.is_global and not parsed.is_multicast
 
