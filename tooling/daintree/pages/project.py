@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from io import BufferedReader
 from pathlib import Path
 
 import msgspec
@@ -27,7 +26,6 @@ from daintree.pipeline.session import Request, Session
 from daintree.settings import Settings
 from daintree.spec.component import Scalar
 from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files
-from daintree.store.backend import open_regular
 from daintree.store.contents import growing_logs, holders
 from daintree.store.records import HistoryEntry, IndexRecord, NameRecord, RunManifest
 from daintree.store.run_index import RunIndex, opened
@@ -321,9 +319,7 @@ def _view(
 def _tail(log: Path) -> tuple[str, ...]:
     """The last whole lines of a log that may be growing."""
     try:
-        with open_regular(str(log)) as file:
-            if not isinstance(file, BufferedReader):
-                return ()
+        with open(log, "rb") as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - TAIL_BYTES))
             content = file.read()

@@ -14,7 +14,6 @@ from typing import Literal
 import msgspec
 
 from daintree.spec.component import word
-from daintree.store.backend import open_regular
 from daintree.store.records import FileEntry, HistoryEntry, RunManifest, short_run
 from daintree.store.run_index import Condition, Query, RunIndex
 from daintree.store.store import Store
@@ -111,7 +110,7 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
 def read_log(store: Store, run: RunManifest) -> Log:
     """The log of a run, bounded."""
     try:
-        with open_regular(str(store.log_path(run.location))) as file:
+        with store.open_log(run.location) as file:
             if not isinstance(file, io.BufferedReader):
                 return Log(fault=f"its log.txt {file.text if file else 'is missing'}")
             length = file.seek(0, 2)

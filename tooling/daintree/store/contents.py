@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import time
 from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
@@ -15,14 +16,7 @@ import msgspec
 
 from daintree.errors import StoreError
 from daintree.store import layout
-from daintree.store.backend import (
-    SMALL_RECORD_BYTES,
-    Backend,
-    Entry,
-    Unreadable,
-    read_regular,
-    translate_errors,
-)
+from daintree.store.backend import SMALL_RECORD_BYTES, Backend, Entry, Unreadable, translate_errors
 from daintree.store.bucket import Bucket
 from daintree.store.directory import MARKER, Directory, Staging, dead, reap
 from daintree.store.integrity import StoredArtifact, read_stamp
@@ -196,11 +190,17 @@ def _is_run(backend: Backend, place: str, content: bytes | Unreadable | None) ->
     )
 
 
-def read_all(backend: Backend, directory: str, kind: Any, since: float = 0.0) -> list[Any]:
-    """The records of this kind in a directory, or below, that were written since a time (seconds since 1970).
+def read_all(
+    backend: Backend, directory: str, kind: Any, since: float = 0.0, *, nested: bool = False
+) -> list[Any]:
+    """The records of this kind in a directory, or `nested` in directories there, that were written since a time (seconds since 1970).
 
     Raises StoreError where one cannot be read, unless it is an older version's: what it keeps is not known.
     """
+    parents = [f"{directory}/{name}" for name in backend.children(directory)] if nested else []
+    for parent in parents or [directory]:
+        for name in backend.children(parent):
+            raise _not_known(backend, f"{parent}/{name}", "is a directory, and should be a file")
     paths = [entry.path for entry in backend.list(directory) if entry.modified > since]
     records = []
     for path, content in zip(paths, backend.get_many(paths, SMALL_RECORD_BYTES), strict=True):
@@ -209,12 +209,6 @@ def read_all(backend: Backend, directory: str, kind: Any, since: float = 0.0) ->
             raise _not_known(backend, path, record.text)
         records.append(readable(record))
     return [record for record in records if record is not None]
-
-
-def refuse_directories(backend: Backend, directory: str) -> None:
-    """Raise StoreError for a directory among records, in the place of one: what that keeps is not known."""
-    for name in backend.children(directory):
-        raise _not_known(backend, f"{directory}/{name}", "is a directory, and should be a file")
 
 
 def _not_known(backend: Backend, path: str, fault: str) -> StoreError:
@@ -247,8 +241,8 @@ def growing_logs(directory: Path) -> dict[str, Path]:
     for place in sorted((directory / layout.STAGING).glob("*/")):
         staging = Staging(place)
         with suppress(OSError, UnicodeDecodeError):
-            key = read_regular(str(staging.key), SMALL_RECORD_BYTES)
-            if isinstance(key, bytes):
+            [key] = Directory(place).get_many([staging.key.name], SMALL_RECORD_BYTES)
+            if isinstance(key, bytes) and stat.S_ISREG(os.lstat(staging.log).st_mode):
                 logs[key.decode("ascii")] = staging.log
     return logs
 

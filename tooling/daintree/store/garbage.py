@@ -20,14 +20,7 @@ from daintree.concurrency import side_by_side
 from daintree.errors import StoreUnavailable
 from daintree.store import layout
 from daintree.store.backend import SMALL_RECORD_BYTES, Backend, Entry, translate_errors
-from daintree.store.contents import (
-    SAFE,
-    SAFE_IN_A_CLUSTER,
-    is_in_run,
-    read_all,
-    refuse_directories,
-    runs_in,
-)
+from daintree.store.contents import SAFE, SAFE_IN_A_CLUSTER, is_in_run, read_all, runs_in
 from daintree.store.index import Records
 from daintree.store.layout import seconds_of, timestamp
 from daintree.store.leases import try_lock
@@ -233,15 +226,12 @@ def _worth(item: Output | KeptSource) -> tuple[float, float]:
 
 def named(backend: Backend) -> Roots:
     """The runs that have a name. Raises StoreError where a name cannot be read: its runs would not be known."""
-    for pipeline in backend.children(layout.NAMES):
-        refuse_directories(backend, f"{layout.NAMES}/{pipeline}")
-    records = read_all(backend, layout.NAMES, NameRecord)
+    records = read_all(backend, layout.NAMES, NameRecord, nested=True)
     return Roots(frozenset(run.location for record in records for run in record.runs.values()))
 
 
 def submitted(backend: Backend, kind: Any, now: float) -> Roots:
     """The inputs of submissions (records of this `kind`) whose Workflows may still run. Raises StoreError where one cannot be read."""
-    refuse_directories(backend, layout.SUBMISSIONS)
     youngest = now - (SAFE + SAFE_IN_A_CLUSTER).total_seconds()
     records = read_all(backend, layout.SUBMISSIONS, kind, since=youngest)
     locations = (hit.location for record in records for hit in record.hits)

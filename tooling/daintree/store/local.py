@@ -14,7 +14,7 @@ import msgspec
 
 from daintree.errors import ArtifactDamaged, StoreError
 from daintree.store import layout, records
-from daintree.store.backend import Unreadable, read_regular, translate_errors
+from daintree.store.backend import Content, Unreadable, read_regular, translate_errors
 from daintree.store.directory import Directory, Staging
 from daintree.store.index import Records, metrics_in
 from daintree.store.integrity import StoredArtifact, looks_whole, verify, write_stamp
@@ -124,10 +124,14 @@ class LocalRuns:
         path = f"{layout.check_location(location)}/{layout.ORIGIN}"
         return self.records.read(records.OriginRecord, path)
 
+    def read_log(self, path: Path) -> Content:
+        """The log at `path`; None where it is missing, Unreadable for what is no regular file or too large."""
+        with translate_errors(self.root):
+            return read_regular(str(path), MAX_LOG_BYTES)
+
     def log_fault(self, manifest: records.RunManifest, path: Path) -> str:
         """Reason that the file at `path` is not the log of a run; "" where it is."""
-        with translate_errors(self.root):
-            content = read_regular(str(path), MAX_LOG_BYTES)
+        content = self.read_log(path)
         if content is None:
             return "its log is missing" if manifest.log else ""
         if isinstance(content, Unreadable):

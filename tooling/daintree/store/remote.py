@@ -25,14 +25,7 @@ import msgspec
 from daintree.concurrency import side_by_side
 from daintree.errors import ArtifactDamaged, ArtifactRejected, StoreError
 from daintree.store import layout
-from daintree.store.backend import (
-    SMALL_RECORD_BYTES,
-    Backend,
-    Content,
-    Unreadable,
-    read_regular,
-    translate_errors,
-)
+from daintree.store.backend import SMALL_RECORD_BYTES, Backend, Content, Unreadable, read_regular
 from daintree.store.bucket import AT_ONCE, Bucket
 from daintree.store.index import MAX_METRICS_BYTES, Records, metrics_in, metrics_of
 from daintree.store.leases import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
@@ -112,7 +105,8 @@ class RemoteRuns:
         """Put the log in `directory` beside the run; one that is not the run's any more is said, and keeps no result from being shared."""
         if manifest.log is None:
             return
-        with translate_errors(str(directory)):
+        log: Content = None
+        with suppress(OSError):
             log = read_regular(str(directory / layout.LOG), manifest.log.size)
         if isinstance(log, bytes) and log_entry(log) == manifest.log:
             self.bucket.put(f"{manifest.location}/{layout.LOG}", log)

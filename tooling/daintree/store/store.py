@@ -14,6 +14,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from io import BufferedReader
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -25,11 +26,11 @@ from daintree.errors import (
     StoreUnavailable,
     UsageError,
 )
-from daintree.store.backend import Backend, Content, read_regular, translate_errors
+from daintree.store.backend import Backend, Content, Unreadable, open_regular
 from daintree.store.directory import Staging
 from daintree.store.index import Records
 from daintree.store.layout import LOG, OUTPUT, collected_path
-from daintree.store.local import MAX_LOG_BYTES, LocalRuns
+from daintree.store.local import LocalRuns
 from daintree.store.records import (
     Artifact,
     CollectedRecord,
@@ -236,8 +237,11 @@ class Store:
 
     def read_log(self, location: str) -> Content:
         """The run's log; None where it is missing, Unreadable for what is no regular file or too large."""
-        with translate_errors(self.local.root):
-            return read_regular(str(self.log_path(location)), MAX_LOG_BYTES)
+        return self.local.read_log(self.log_path(location))
+
+    def open_log(self, location: str) -> AbstractContextManager[BufferedReader | Unreadable | None]:
+        """The run's log, open for reading, as `open_regular`. Raises OSError."""
+        return open_regular(str(self.log_path(location)))
 
     def log_fault(self, manifest: RunManifest) -> str:
         """Reason that the log at `log_path` is not the run's; "" where it is."""
