@@ -224,9 +224,36 @@ def test_a_hostile_branch_runs_nothing_when_it_is_checked_out_merged_or_rebased(
     project.git("rebase", "--quiet", "hostile")
     project.git("checkout", "--quiet", "-b", "pulled", "main")
     project.git("pull", "--quiet", "--rebase", ".", "hostile")
+    project.git("checkout", "--quiet", "-b", "picked", "main")
+    project.git("cherry-pick", "main..hostile")
     project.git("worktree", "add", "--quiet", "../tree", "hostile")
     project.git("stash", "--quiet", "--include-untracked")
     assert not mark.exists(), mark.read_text()
+
+
+@pytest.mark.parametrize("layout", ["git directory elsewhere", "tree in a bare repository"])
+def test_a_working_tree_is_known_wherever_its_git_directory_is(
+    project: Project, tmp_path: Path, layout: str
+) -> None:
+    mark = tmp_path / "mark"
+    if layout == "tree in a bare repository":
+        project.git("clone", "--quiet", "--bare", project.root, tmp_path / "bare")
+        project.at(tmp_path / "bare").git("worktree", "add", "--quiet", "tree", "-b", "own")
+        project = project.at(tmp_path / "bare/tree")
+    else:
+        project.git("init", "--quiet", "--separate-git-dir", tmp_path / "elsewhere")
+    hook(project, "hooks/post-checkout", "exit 0")
+    project.commit()
+    project.git("config", "core.hooksPath", "hooks")
+    done = project.doit("hooks")
+    assert "as files of the working tree: for your own commits and pushes alone" in done.stdout
+    off = project.at(project.root, DAINTREE_HOOKS="off")
+    off.git("checkout", "--quiet", "-b", "hostile")
+    hook(off, "hooks/post-checkout", f'echo post-checkout >>"{mark}"')
+    off.commit()
+    off.git("checkout", "--quiet", "-")
+    off.git("checkout", "--quiet", "hostile")
+    assert not mark.exists()
 
 
 def test_hooks_of_the_working_tree_are_called_for_a_commit_of_ones_own(

@@ -153,10 +153,9 @@ def _chained(repository: Repository) -> list[str]:
     )
     called = [name for name in present if name in _hooks()]
     missed = [name for name in present if name not in called]
-    common = repository.common_directory.resolve()
-    tracked = directory.resolve().is_relative_to(top) and not directory.resolve().is_relative_to(
-        common
-    )
+    common, resolved = repository.common_directory.resolve(), directory.resolve()
+    in_git = common.is_relative_to(top) and resolved.is_relative_to(common)
+    tracked = resolved.is_relative_to(top) and not in_git
     lines = [f"called as before: {', '.join(called)}"] if called else []
     if tracked and called:
         lines += ["of these, as files of the working tree: for your own commits and pushes alone"]
