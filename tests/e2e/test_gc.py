@@ -92,6 +92,26 @@ def test_the_runs_of_a_pipeline_that_cannot_be_planned_stay(tried: Project) -> N
     assert ": 0 outputs of 4 " in finished.stdout
 
 
+def test_what_the_commit_reaches_stays_when_the_working_tree_differs(tried: Project) -> None:
+    main = tried.root / "components/text/clean/main.py"
+    text = main.read_text()
+    main.write_text(text + "# not committed\n")
+    assert goes(tried, *ALL, "--yes") == ["count"]
+    main.write_text(text)
+    assert set(tried.plan("words").values()) == {"hit"}
+
+
+def test_the_runs_of_a_branch_whose_settings_cannot_be_read_stay(tried: Project) -> None:
+    tried.git("checkout", "--quiet", "-b", "broken")
+    tried.write("pyproject.toml", "[tool.daintree\n")
+    tried.commit()
+    tried.git("checkout", "--quiet", "main")
+    assert goes(tried, *ALL) == ["count"]
+    done = tried.doit("gc", *ALL, "--all-branches")
+    assert "can be planned, so all their runs stay: pyproject.toml is not TOML" in done.stderr
+    assert goes(tried, *ALL, "--all-branches") == []
+
+
 def test_the_last_of_a_stage_and_a_size(tried: Project) -> None:
     tried.run("words", "--set", "count.top=1")
     assert goes(tried, "--keep-last", "1") == ["count"]

@@ -8,6 +8,7 @@ import shlex
 import sys
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import msgspec
 
 from daintree.commands.command import DaintreeCommand, option, print_result, reserved_names, shared
-from daintree.errors import DaintreeError, StoreError, UsageError
+from daintree.errors import DaintreeError, GitError, SettingsError, StoreError, UsageError
 from daintree.settings import Settings, read_settings
 from daintree.spec.pipeline import Pipeline, load_pipeline, pipeline_files
 from daintree.store import garbage
@@ -234,18 +235,35 @@ def all_roots(
 
     roots = garbage.named(store.backend) | garbage.submitted(store.backend, Submission, now)
     roots |= reached(settings, store, environments, "")
+    for commit in _commits(settings.root, options):
+        from daintree.components.history import checked_out
+
+        with checked_out(settings.root, commit) as root:
+            place = f" of {commit[:8]}"
+            try:
+                there = settings_at(root, settings)
+                roots |= reached(there, store, environments, place, settings.root)
+            except SettingsError as error:
+                say(f"warning: no pipeline{place} can be planned, so all their runs stay: {error}")
+                roots |= garbage.Roots(pipelines=frozenset(pipeline_files(root)))
+    return roots
+
+
+def _commits(root: Path, options: Mapping[str, Any]) -> list[str]:
+    """The commits whose pipelines count beside those of the working tree: its own, where it differs from that, and what the options say."""
+    from daintree.components.git import head
+    from daintree.components.history import commits_of
+
     places = [
         *(["refs/heads", "refs/remotes"] if options["all_branches"] else []),
         *(["refs/tags"] if options["all_tags"] else []),
     ]
-    if places:
-        from daintree.components.history import checked_out, commits_of
-
-        for commit in commits_of(settings.root, places):
-            with checked_out(settings.root, commit) as root:
-                there = settings_at(root, settings)
-                roots |= reached(there, store, environments, f" of {commit[:8]}", settings.root)
-    return roots
+    commits = commits_of(root, places) if places else []
+    # What is in no repository has no commit.
+    with suppress(GitError):
+        commit, is_changed = head(root, ["."])
+        commits += [commit] if is_changed and commit and commit not in commits else []
+    return commits
 
 
 _OWN = ("project", "store", "cache", "when_unavailable", "environments", "snapshots", "images")
