@@ -15,14 +15,22 @@ from daintree.errors import ArtifactDamaged, StoreError
 from daintree.settings import read_settings
 from daintree.store.integrity import hash_artifact
 from daintree.store.layout import run_path
-from daintree.store.records import encode, history_entry_of, index_record_of
+from daintree.store.records import (
+    NameRecord,
+    encode,
+    history_entry_of,
+    index_record_of,
+    named_run_of,
+)
 from daintree.store.store import Store, directory_store, open_store
 from tests.contract.runs import (
     FILES,
     OTHER_RUN,
     RUN,
     add_source,
+    collect,
     contents,
+    fetched,
     fill,
     key_of,
     location_of,
@@ -233,3 +241,13 @@ def test_finding_a_whole_run_imports_nothing_heavy(root: Path, store: Store) -> 
         check=True,
     )
     assert finished.stdout == "\n"
+
+
+def test_a_run_that_was_named_after_the_roots_were_found_is_not_collected(tmp_path: Path) -> None:
+    store = directory_store(tmp_path / "store")
+    manifest, record = publish_indexed(store)
+    runs = {manifest.stage: named_run_of(manifest)}
+    name = NameRecord(pipeline=manifest.pipeline, name="best", runs=runs)
+    assert store.write_name(name, None)
+    assert collect(store) == ["in use"]
+    assert fetched(store, record) == FILES

@@ -78,6 +78,7 @@ class Name(DaintreeCommand):
             pipeline, runs = self._runs(store, address)
             old = store.records.read_name(pipeline, name)
             for run in runs.values():
+                store.local.hold(run.location)
                 # What this machine alone still has is nothing that a name can lead others to.
                 addresses.refuse_collected(store, run)
         whole = not (address.stage or address.name or pipeline != address.subject)

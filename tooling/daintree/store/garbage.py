@@ -349,6 +349,9 @@ class GarbageCollection:
         """Remove the files of an output; the record of it comes first, so that nobody wonders at half of them."""
         path = layout.collected_path(location)
         with self._unread(location):
+            # Whoever names a run holds its output before: one named since the roots were found is seen here.
+            if self._root and location in named(self._backend).locations:
+                raise _InUse
             self._backend.put(path, encode(tombstone, path))
             if self._root:
                 self._backend.delete([f"{location}/{layout.STAMP}"])
