@@ -22,10 +22,10 @@ PACKAGE = TESTS.parent / "tooling" / "daintree"
 LIMITS: dict[str, float] = {
     "modules": 124,
     # For information: a guarantee may cost lines.
-    "lines": 36150,
+    "lines": 36030,
     "lines of the longest module": 500,
-    # 864 edges in all, 92 fewer than with 153 modules: small modules had few of their own.
-    "import edges a module": 6.66,
+    # 818 edges in all, 138 fewer than with 153 modules: small modules had few of their own.
+    "import edges a module": 6.61,
     "modules in import cycles": 0,
     "modules with a single importer, % of lines": 6.25,
     "modules with a single importer": 7,
