@@ -21,7 +21,7 @@ from daintree.commands.command import (
     shared,
 )
 from daintree.errors import UsageError, nearest
-from daintree.pipeline.addresses import find_output, find_run, parse_address, pipeline_of
+from daintree.pipeline.addresses import Address, find_output, find_run, parse_address, pipeline_of
 from daintree.pipeline.decisions import Hit
 from daintree.pipeline.output_directory import Origin, origins_of
 from daintree.pipeline.reasons import reason
@@ -391,9 +391,11 @@ class Diff(DaintreeCommand):
 
     def work(self, options: Mapping[str, Any], names: list[str]) -> None:
         store = open_store(self.settings)
-        first, second = (
-            self._last_two(store, names[0]) if len(names) == 1 else self._both(store, names)
-        )
+        addresses = [parse_address(text, self.root) for text in names]
+        if len(addresses) == 1:
+            first, second = self._last_two(store, addresses[0])
+        else:
+            first, second = (find_run(store, a, pipeline_of(self.root, a)) for a in addresses)
         diff = difference(store, self.settings, first, second)
         print_result(
             options["json"],
@@ -401,22 +403,18 @@ class Diff(DaintreeCommand):
             lambda: diff_lines(diff, patches=options["patch"]),
         )
 
-    def _both(self, store: Store, names: list[str]) -> list[RunManifest]:
-        addresses = [parse_address(text, self.root) for text in names]
-        return [find_run(store, each, pipeline_of(self.root, each)) for each in addresses]
-
-    def _last_two(self, store: Store, text: str) -> list[RunManifest]:
-        address = parse_address(text, self.root)
+    def _last_two(self, store: Store, address: Address) -> list[RunManifest]:
         if not address.stage or address.name:
             raise UsageError(
-                f"doit diff {text}: with which run?",
-                hint=f"doit diff {text} RUN, or PIPELINE:STAGE for its last two",
+                f"doit diff {address}: with which run?",
+                hint=f"doit diff {address} RUN, or PIPELINE:STAGE for its last two",
             )
         entries = islice(store.history(address.subject, address.stage), 2)
         runs = [store.read_run(entry.location) for entry in entries]
         last_two = [run for run in reversed(runs) if run is not None]
         if len(last_two) < 2:
             raise UsageError(
-                f"{text} has no two runs to compare", hint=f"doit history {text} lists its runs"
+                f"{address} has no two runs to compare",
+                hint=f"doit history {address} lists its runs",
             )
         return last_two

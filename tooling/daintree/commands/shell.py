@@ -84,11 +84,20 @@ class Pull(DaintreeCommand):
     def _pull_outputs(self, request: Request, to: str) -> None:
         session, plan = plan_request(self.settings, request, fetch=True)
         pipeline, directory = request.pipeline, self._directory(to, request.pipeline)
-        outputs = outputs_in_store(plan)
-        copy_outputs(session, outputs, directory)
+        outputs = {name: d.record for name, d in plan.decisions.items() if isinstance(d, Hit)}
+        if not outputs:
+            raise UsageError(
+                f"the store has no output of {pipeline} as it is now", hint=f"doit run {pipeline}"
+            )
+        # Those that the cache lacks are fetched together; what has the same bytes lies in one place.
+        records = {record.location: record for record in outputs.values()}
+        side_by_side(session.store.output_path, records.values(), FETCHED_TOGETHER)
         for stage in plan.stages:
             if stage.name in outputs:
-                print(f"{directory / stage.name / 'output'}  {_what(outputs[stage.name])}")
+                target, record = directory / stage.name, outputs[stage.name]
+                content = {"output": copy_of(record, session.store)}
+                publish_copy(target, content, session.store, self.root, option="--to")
+                print(f"{target / 'output'}  {_what(record)}")
             else:
                 say(f"{pipeline}:{stage.name} has no output in the store: doit run {pipeline}")
 
@@ -256,29 +265,6 @@ def copy_data(session: Session, plan: Plan, cached: StageData, directory: Path) 
     if cached.output:
         contents["output"] = copy_of(cached.output, session.store)
     publish_copy(directory, contents, session.store, session.settings.root, option="--to")
-
-
-def outputs_in_store(plan: Plan) -> dict[str, IndexRecord]:
-    """The output of each stage that a run would not compute, by stage. Raises UsageError where there is none at all."""
-    outputs = {name: d.record for name, d in plan.decisions.items() if isinstance(d, Hit)}
-    if not outputs:
-        raise UsageError(
-            f"the store has no output of {plan.pipeline.name} as it is now",
-            hint=f"doit run {plan.pipeline.name}",
-        )
-    return outputs
-
-
-def copy_outputs(session: Session, outputs: Mapping[str, IndexRecord], directory: Path) -> None:
-    """Make `directory/<stage>/output` a verified copy of each output; those the cache lacks are fetched together.
-
-    Raises ArtifactDamaged where one is not whole in the store, and as `publish_copy` does.
-    """
-    records = {record.location: record for record in outputs.values()}
-    side_by_side(session.store.output_path, records.values(), FETCHED_TOGETHER)
-    for name, record in outputs.items():
-        content = {"output": copy_of(record, session.store)}
-        publish_copy(directory / name, content, session.store, session.settings.root, option="--to")
 
 
 def copy_run(store: Store, root: Path, run: RunManifest, directory: Path) -> list[Path]:
