@@ -117,6 +117,8 @@ def test_the_last_of_a_stage_and_a_size(tried: Project) -> None:
     assert goes(tried, "--keep-last", "1") == ["count"]
     assert goes(tried, "--max-size", "0B") == ["count", "count"]
     assert goes(tried, "--max-size", "1GB") == []
+    shown = tried.doit("gc", "--max-size", "0 B").stdout
+    assert shown.endswith("to do it: doit gc --max-size '0 B' --yes\n")
 
 
 def test_what_another_project_has_computed_stays_unless_it_is_asked_for(ran: Project) -> None:
