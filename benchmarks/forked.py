@@ -20,9 +20,12 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 _IMPORTED = (
-    *("oracle", "hypothesis.stateful", "tomllib", "doit.doit_cmd"),
-    *(f"daintree.commands.{name}" for name in ("diff", "gc", "history", "main", "plan", "run")),
-    *("daintree.runners.local", "daintree.store.directory", "daintree.store.s3"),
+    *("oracle", "hypothesis.stateful", "tomllib", "doit.doit_cmd", "yaml"),
+    *("boto3.session", "boto3.s3.transfer", "botocore.retries.standard", "obstore.store"),
+    *(f"daintree.commands.{name}" for name in ("gc", "history", "main", "plan", "run")),
+    *("daintree.argo.submission", "daintree.images.builders", "daintree.images.image_versions"),
+    *("daintree.components.snapshot", "daintree.pipeline.execute", "daintree.runners.local"),
+    *(f"daintree.store.{name}" for name in ("cache", "directory", "remote", "s3")),
 )
 _LOCK = threading.Lock()
 # doit reads six times a command what is installed; here it stays the same.

@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,7 @@ class Place:
     def contents(self) -> dict[str, bytes]:
         """All that is stored, by name."""
         if self._server:
-            client, bucket = self._client(), self._bucket
+            client, bucket = self._client, self._bucket
             names = [e["Key"] for e in client.list_objects_v2(Bucket=bucket).get("Contents", ())]
             return {n: client.get_object(Bucket=bucket, Key=n)["Body"].read() for n in names}
         files = [path for path in Path(self.store).rglob("*") if path.is_file()]
@@ -182,7 +183,7 @@ class Place:
     def write(self, name: str, content: bytes) -> None:
         """Put this in the place of what is stored under a name."""
         if self._server:
-            self._client().put_object(Bucket=self._bucket, Key=name, Body=content)
+            self._client.put_object(Bucket=self._bucket, Key=name, Body=content)
         else:
             overwrite(Path(self.store, name), content)
 
@@ -190,7 +191,7 @@ class Place:
         """Bring back what was stored, and nothing else."""
         for name in self.contents().keys() - contents.keys():
             if self._server:
-                self._client().delete_object(Bucket=self._bucket, Key=name)
+                self._client.delete_object(Bucket=self._bucket, Key=name)
             else:
                 Path(self.store, name).parent.chmod(0o755)
                 Path(self.store, name).unlink()
@@ -200,6 +201,7 @@ class Place:
         for name in contents.keys() - self.contents().keys():
             self.write(name, contents[name])
 
+    @cached_property
     def _client(self) -> Any:
         import boto3
 

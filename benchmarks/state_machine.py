@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -30,6 +31,8 @@ class Histories(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         TALLY.add("histories")
+        if TALLY.counts["histories"] % 10 == 0:
+            print(f"{TALLY.counts['histories']} histories", file=sys.stderr, flush=True)
         self._directory = tempfile.TemporaryDirectory(prefix="state-machine-")
         top, server = Path(self._directory.name), running_server()
         self._places = [Place(top / "one", server), Place(top / "other", server)]
