@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import subprocess
@@ -31,11 +32,17 @@ def attack(place: Place, kills: int, numbers: random.Random) -> bool:
     clone.run(tally)
     whole = time.monotonic() - started
     complete: dict[Values, list[str]] = {}
-    for number in range(kills):
+    killed = 0
+    for number in itertools.count():
+        if killed == kills:
+            break
         clone.edit(random_values(numbers, STAGES))
         collects = number % 4 == 2
-        killed = interrupt(clone, COLLECT if collects else ("run", PIPELINE), numbers, whole)
-        tally.add(("collections " if collects else "runs ") + ("killed" if killed else "ended"))
+        if interrupt(clone, COLLECT if collects else ("run", PIPELINE), numbers, whole):
+            killed += 1
+            tally.add("collections killed" if collects else "runs killed")
+        else:
+            tally.add("collections ended" if collects else "runs ended")
         if collects:
             # What the pipeline does not reach now may be gone.
             complete = {clone.values: complete[clone.values]} if clone.values in complete else {}
