@@ -128,7 +128,9 @@ class Histories(RuleBasedStateMachine):
         TALLY.add("damage in a cache")
         numbers = random.Random(seed)
         directory = Path(self._clones[clone].environment["DAINTREE_CACHE"])
-        files = [p for p in sorted(directory.rglob("*")) if p.is_file() and p.stat().st_size]
+        # A run that was killed may have left a link to the pipeline's source, which no cache answers for.
+        found = (path for path in sorted(directory.rglob("*")) if not path.is_symlink())
+        files = [path for path in found if path.is_file() and path.stat().st_size]
         if files:
             path = numbers.choice(files)
             overwrite(path, flip(path.read_bytes(), numbers))
