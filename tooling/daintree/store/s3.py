@@ -125,8 +125,6 @@ class S3Access(msgspec.Struct, frozen=True, kw_only=True):
             *_TOKEN_VARIABLES,
             *unwanted,
             "AWS_CA_BUNDLE",
-            "MINIO_ACCESS_KEY",
-            "MINIO_SECRET_KEY",
         ):
             passed.pop(name, None)
         resolved = {
@@ -145,6 +143,9 @@ class S3Access(msgspec.Struct, frozen=True, kw_only=True):
         }
         for name in ("AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION"):
             resolved[name] = environ.get(name) or self.checksums
+        if self.session_token:
+            passed.pop("MINIO_ACCESS_KEY", None)
+            passed.pop("MINIO_SECRET_KEY", None)
         return {**passed, **{name: value for name, value in resolved.items() if value}}
 
 
