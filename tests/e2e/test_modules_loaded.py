@@ -23,8 +23,8 @@ def write():
         json.dump({name: path for name, path in loaded.items() if path}, file)
 """
 # Whoever makes one smaller lowers its limit; 8,500 lines are the aim.
-COMPUTING = (48, 12_850)
-NOTHING_TO_DO = (42, 10_600)
+COMPUTING = (48, 12_860)
+NOTHING_TO_DO = (42, 10_630)
 
 
 def loaded(project: Project, *options: str) -> tuple[int, int]:

@@ -96,9 +96,9 @@ class Directory:
                     for e in scanned
                     if not e.name.startswith(_TEMPORARY)
                 )
-        except FileNotFoundError:
-            return
         except OSError as error:
+            if self._is_absent(error):
+                return
             with translate_errors(self.root):
                 raise error
         for name, entry in entries:
@@ -114,8 +114,16 @@ class Directory:
             try:
                 with os.scandir(f"{self.root}/{prefix}") as scanned:
                     return sorted(e.name for e in scanned if e.is_dir(follow_symlinks=False))
-            except FileNotFoundError:
-                return []
+            except OSError as error:
+                if self._is_absent(error):
+                    return []
+                raise
+
+    def _is_absent(self, error: OSError) -> bool:
+        """True of a directory that is not there; of a store that cannot be made there, too, which its first write says."""
+        if isinstance(error, NotADirectoryError):
+            return not os.path.isdir(self.root)
+        return isinstance(error, FileNotFoundError)
 
     def delete(self, paths: Sequence[str]) -> None:
         with translate_errors(self.root):
