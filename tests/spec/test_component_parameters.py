@@ -60,7 +60,8 @@ def test_any_text_is_a_value_or_a_value_error(kind: ParamType, text: str) -> Non
     try:
         value = parse_value(text, PARAMS[kind])
     except ValueError as error:
-        assert re.search("^expected |^a number beyond|^a NUL|is not a finite number", str(error))
+        reasons = "^expected |^a number beyond|^a NUL|is not a finite number|is not UTF-8 text"
+        assert re.search(reasons, str(error))
     else:
         assert type(value).__name__ == kind
 
