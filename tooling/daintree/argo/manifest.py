@@ -27,13 +27,7 @@ from daintree.digest import short
 from daintree.errors import SettingsError, SourceError
 from daintree.images.registry import is_loopback
 from daintree.pipeline.decisions import words_of
-from daintree.runners.container import (
-    INPUT,
-    OUTPUT,
-    SCRATCH,
-    TEMPORARY,
-    container_variables,
-)
+from daintree.runners.container import INPUT, OUTPUT, SCRATCH, TEMPORARY, container_variables
 from daintree.settings import Settings
 from daintree.spec.component import Resources, as_argument
 from daintree.store.layout import source_location

@@ -232,12 +232,11 @@ def all_roots(
 ) -> garbage.Roots:
     """Roots of a collection: what the pipelines reach, named runs, submissions. Raises StoreError, GitError."""
     from daintree.argo.submission import Submission
+    from daintree.components.history import checked_out
 
     roots = garbage.named(store.backend) | garbage.submitted(store.backend, Submission, now)
     roots |= reached(settings, store, environments, "")
     for commit in _commits(settings.root, options):
-        from daintree.components.history import checked_out
-
         with checked_out(settings.root, commit) as root:
             place = f" of {commit[:8]}"
             try:

@@ -267,8 +267,8 @@ def _free_abandoned(bucket: Bucket, before: float) -> None:
     """Give back the leases that nobody has renewed since a time: else what their keys lead to counts as in use for ever."""
     paths = [entry.path for entry in bucket.list(layout.LEASES) if entry.modified < before]
     contents = dict(zip(paths, bucket.get_many(paths, SMALL_RECORD_BYTES), strict=True))
+    # Listed again: what was renewed before it was read is young by now. What is renewed later, the replacement does not touch.
     for entry in bucket.list(layout.LEASES):
-        # What was read is still there, or the replacement fails.
         content = contents.get(entry.path) if entry.modified < before else None
         record = readable(decode(LeaseRecord, content, entry.path))
         if record and record.seconds:
