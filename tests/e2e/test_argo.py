@@ -12,6 +12,8 @@ import pytest
 
 from daintree.argo.workflow_status import read_status
 from daintree.store.bucket import Bucket
+from daintree.store.layout import lease_path
+from daintree.store.leases import try_lock
 from tests.e2e.projects import BUILD_SECONDS, Project
 from tests.services.argo_check import faults, read_documents
 from tests.services.kubernetes_objects import KubernetesServer
@@ -255,6 +257,28 @@ def test_a_hit_that_only_this_machine_has_is_published_first(
     bucket.delete(list(bucket.sizes()))
     described = pushed.doit("argo", "words", "--out", "words.yaml", "--json").json()
     assert described["hits"] == ["load"]
+    assert any("/output/lines.txt" in path for path in bucket.sizes())
+
+
+def test_a_hit_is_published_under_the_lease_that_a_collection_takes(
+    pushed: Project, bucket: Bucket
+) -> None:
+    pushed.run("words:load", "--runner", "docker")
+    bucket.delete(list(bucket.sizes()))
+    place = pushed.output("words:load", "--runner", "docker")
+    manifest = json.loads((place.parent / "run.json").read_bytes())
+    bucket.delete(list(bucket.sizes()))
+    cache = next(parent for parent in place.parents if (parent / "_leases").is_dir())
+    held = try_lock(str(cache / lease_path(manifest["keys"]["content"])))
+    assert held is not None
+    process = pushed.start("argo", "words", "--out", "words.yaml", "--json")
+    assert process.stderr is not None
+    said = iter(process.stderr.readline, "")
+    assert any(line.startswith("load: waiting for whoever ") for line in said)
+    assert not any("/output/" in path for path in bucket.sizes())
+    held.release()
+    printed, _ = process.communicate()
+    assert json.loads(printed)["hits"] == ["load"]
     assert any("/output/lines.txt" in path for path in bucket.sizes())
 
 

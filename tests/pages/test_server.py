@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email.message import Message
 from http.client import HTTPConnection
-from socket import create_server
+from socket import create_connection, create_server
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 from threading import Thread
 from typing import NamedTuple
@@ -14,8 +14,9 @@ from typing import NamedTuple
 import pytest
 import uvicorn
 
+from daintree.pages import server as server_module
 from daintree.pages.project import Project
-from daintree.pages.server import application
+from daintree.pages.server import HeadDeadline, application
 from tests.conftest import Monorepo
 from tests.contract.runs import RUN, publish
 from tests.pages.conftest import PIPELINE, project_of
@@ -52,7 +53,9 @@ class Client(NamedTuple):
 @contextmanager
 def served(open_project: Callable[[], Project]) -> Iterator[Client]:
     listener = create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(application(open_project), log_level="warning"))
+    server = uvicorn.Server(
+        uvicorn.Config(application(open_project), http=HeadDeadline, log_level="warning")
+    )
     thread = Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
@@ -169,3 +172,14 @@ def test_a_bucket_that_is_away_gives_a_page_that_says_so(
     # Of a store that is not read nothing is known.
     assert "Never run" not in answer.text
     assert "to run" not in answer.text
+
+
+@pytest.mark.parametrize("whole", [[], ["GET /nowhere HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"]])
+def test_half_a_head_is_not_waited_for(
+    whole: list[str], client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "HEAD_SECONDS", 0.05)
+    with create_connection(("127.0.0.1", client.port), timeout=30) as connection:
+        connection.sendall("".join([*whole, "GET / HTTP/1.1\r\nHost: 127."]).encode())
+        answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+    assert answer.count(b"HTTP/1.1 ") == len(whole)

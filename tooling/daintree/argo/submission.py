@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -402,9 +402,24 @@ def share_hits(session: Session, plan: Plan) -> bool:
         if isinstance(decision, Hit) and not session.store.holds(decision.record):
             inputs = inputs_of(stage, plan.decisions, plan.identities)
             assert inputs is not None
-            session.store.share(Keys(stage.recipe, stage.content(inputs)), decision.record)
+            keys = Keys(stage.recipe, stage.content(inputs))
+            # Under the lease no collection removes what is published here.
+            with session.store.lease(keys.content, waiting=_waiting(stage.name)):
+                session.store.share(keys, decision.record)
             shared = True
     return shared
+
+
+def _waiting(stage: str) -> Callable[[], None]:
+    """Say once that a stage's lease is held by somebody else."""
+    said: list[str] = []
+
+    def wait() -> None:
+        if not said:
+            said.append(stage)
+            say(f"{stage}: waiting for whoever computes, publishes or collects the same")
+
+    return wait
 
 
 def upload(planned: PlannedSubmission) -> None:

@@ -98,13 +98,14 @@ class Ui(_PagesCommand):
             page = f"pipelines/{names[0]}/index.html"
         import uvicorn
 
-        from daintree.pages.server import ADDRESS, application
+        from daintree.pages.server import ADDRESS, HeadDeadline, application
 
         listener = _listener(ADDRESS, options["port"])
         address = f"http://{ADDRESS}:{listener.getsockname()[1]}/{page}"
         server = uvicorn.Server(
             uvicorn.Config(
                 application(self.open_project),
+                http=HeadDeadline,
                 log_level="warning",
                 access_log=False,
                 ws="none",

@@ -25,6 +25,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.responses import StreamingResponse as Stream
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from daintree.errors import DaintreeError, StoreError, UsageError, from_os_error
 from daintree.pages.project import Project
@@ -47,6 +48,27 @@ EVENT_SECONDS = 0.5
 # A browser that hears nothing takes the connection for lost.
 SILENT_SECONDS = 15.0
 IMAGES_SECONDS = 60.0
+HEAD_SECONDS = 30.0
+
+
+class HeadDeadline(H11Protocol):
+    """One connection, which is closed where no whole head of a request comes for `HEAD_SECONDS`: uvicorn waits for the rest of one for ever."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._await_head()
+
+    def _await_head(self) -> None:
+        self.loop.call_later(HEAD_SECONDS, self._close_unless_asked, self.cycle)
+
+    def _close_unless_asked(self, answered: object) -> None:
+        # Each request has a cycle of its own, made once its head is there.
+        if self.cycle is answered:
+            self.transport.close()
 
 
 def application(open_project: Callable[[], Project]) -> Starlette:
