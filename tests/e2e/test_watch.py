@@ -266,6 +266,7 @@ def test_once_tries_no_source_again_that_has_failed(project: Project) -> None:
         (["words", "--interval", "0"], "--interval 0: out of range"),
         (["words", "--interval", "nan"], "--interval nan: out of range"),
         (["words", "--interval", "often"], "--interval 'often': expected float"),
+        (["wrods"], "there is no pipeline 'wrods'"),
         (["words", "more"], "doit watch: 'more' is one name too many"),
         (["words", "--set", "count.tops=1"], "has no parameter 'tops'"),
         (["words", "--once", "--source", "none.txt"], "the source none.txt does not exist"),

@@ -14,7 +14,6 @@ from typing import NamedTuple
 import pytest
 import uvicorn
 
-from daintree.pages import server as server_module
 from daintree.pages.project import Project
 from daintree.pages.server import HeadDeadline, application
 from tests.conftest import Monorepo
@@ -51,10 +50,12 @@ class Client(NamedTuple):
 
 
 @contextmanager
-def served(open_project: Callable[[], Project]) -> Iterator[Client]:
+def served(
+    open_project: Callable[[], Project], protocol: type[HeadDeadline] = HeadDeadline
+) -> Iterator[Client]:
     listener = create_server(("127.0.0.1", 0))
     server = uvicorn.Server(
-        uvicorn.Config(application(open_project), http=HeadDeadline, log_level="warning")
+        uvicorn.Config(application(open_project), http=protocol, log_level="warning")
     )
     thread = Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -175,11 +176,14 @@ def test_a_bucket_that_is_away_gives_a_page_that_says_so(
 
 
 @pytest.mark.parametrize("whole", [[], ["GET /nowhere HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"]])
-def test_half_a_head_is_not_waited_for(
-    whole: list[str], client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(server_module, "HEAD_SECONDS", 0.05)
-    with create_connection(("127.0.0.1", client.port), timeout=30) as connection:
+def test_half_a_head_is_not_waited_for(whole: list[str], project: Project) -> None:
+    class Brief(HeadDeadline):
+        seconds = 0.05
+
+    with (
+        served(lambda: project, Brief) as client,
+        create_connection(("127.0.0.1", client.port), timeout=30) as connection,
+    ):
         connection.sendall("".join([*whole, "GET / HTTP/1.1\r\nHost: 127."]).encode())
         answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))
     assert answer.count(b"HTTP/1.1 ") == len(whole)

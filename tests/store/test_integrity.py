@@ -13,7 +13,14 @@ import pytest
 from daintree.digest import digest_files
 from daintree.errors import ArtifactDamaged
 from daintree.store import integrity as stamp_module
-from daintree.store.integrity import StoredArtifact, hash_artifact, looks_whole, verify, write_stamp
+from daintree.store.integrity import (
+    StoredArtifact,
+    hash_artifact,
+    looks_whole,
+    signatures_of,
+    verify,
+    write_stamp,
+)
 from daintree.store.layout import STAMP
 from daintree.store.records import SCHEMA, Artifact
 from tests.contract.runs import FILES, fill
@@ -60,7 +67,7 @@ def settle(stored: StoredArtifact) -> None:
 
 
 def stamped(stored: StoredArtifact, artifact: Artifact) -> None:
-    write_stamp(stored, artifact)
+    write_stamp(stored, artifact, "", signatures_of(stored))
     settle(stored)
 
 
@@ -110,7 +117,7 @@ def test_any_change_is_seen(
 
 
 def test_the_stamp_says_what_it_always_said(stored: StoredArtifact, artifact: Artifact) -> None:
-    write_stamp(stored, artifact)
+    write_stamp(stored, artifact, "", signatures_of(stored))
     stamp = msgspec.json.decode(stamp_of(stored).read_bytes())
     files = {path: Path(stored.output, path).stat() for path in FILES}
     signatures = {
@@ -163,7 +170,7 @@ def test_a_stamp_as_old_as_the_last_change_proves_nothing(
 ) -> None:
     # As if it had been altered after its signature was taken, in the same tick of the clock.
     alter(stored, "a.csv", b"x\n2\n")
-    write_stamp(stored, artifact)
+    write_stamp(stored, artifact, "", signatures_of(stored))
     newest = Path(stored.output, "a.csv").stat().st_ctime_ns
     os.utime(stamp_of(stored), ns=(newest, newest))
     assert not looks_whole(stored, artifact.digest)
@@ -306,5 +313,5 @@ def test_a_large_artifact_is_not_read_again_by_the_first_to_look(tmp_path: Path)
     (tmp_path / "run.json").touch()
     stored = StoredArtifact(str(tmp_path), "run.json")
     artifact = hash_artifact(tmp_path / "output")
-    write_stamp(stored, artifact)
+    write_stamp(stored, artifact, "", signatures_of(stored))
     assert looks_whole(stored, artifact.digest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,13 +31,15 @@ def finalize_it(output: Path, artifact: Artifact) -> None:
     finalize(output, artifact, output.parent / "scratch")
 
 
-def read_again(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the files that `finalize` reads, in the end."""
+def read_again(monkeypatch: pytest.MonkeyPatch, then: Callable[[], object] = list) -> list[str]:
+    """The names of the files that `finalize` reads, in the end; `then` is done right after it has read them."""
     read: list[str] = []
 
     def noted(paths: list[Path]) -> list[str]:
         read.extend(path.name for path in paths)
-        return digest_files(paths)
+        digests = digest_files(paths)
+        then()
+        return digests
 
     monkeypatch.setattr(integrity, "digest_files", noted)
     return read
@@ -107,3 +110,14 @@ def test_a_link_in_the_directorys_place_is_refused(output: Path, tmp_path: Path)
     with pytest.raises(ArtifactRejected, match="is no directory any more"):
         finalize_it(output, artifact)
     assert stat.S_IMODE((tmp_path / "moved/a.csv").stat().st_mode) != FILE_MODE
+
+
+def test_what_is_written_after_it_was_hashed_is_refused(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = hash_artifact(output)
+    os.utime(output / "a.csv", (0, 0))
+    with open(output / "a.csv", "r+b", buffering=0) as still_open:
+        read_again(monkeypatch, lambda: still_open.write(b"x"))
+        with pytest.raises(ArtifactRejected, match=r"'a\.csv' changed after it was hashed"):
+            finalize_it(output, artifact)

@@ -15,7 +15,7 @@ from daintree.pages.runs import read_log
 from daintree.store.backend import Unreadable
 from daintree.store.bucket import Bucket
 from daintree.store.contents import holders
-from daintree.store.integrity import StoredArtifact, write_stamp
+from daintree.store.integrity import StoredArtifact, signatures_of, write_stamp
 from daintree.store.layout import index_path, run_path
 from daintree.store.records import IndexRecord, encode, index_record_of
 from daintree.store.store import Store, directory_store, shared_store
@@ -91,7 +91,7 @@ def rot(store: Store, record: IndexRecord) -> None:
     assert manifest is not None
     assert manifest.output is not None
     flip(directory / "output/a.csv")
-    write_stamp(stored, manifest.output, record.record)
+    write_stamp(stored, manifest.output, record.record, signatures_of(stored))
     later = (directory / "stamp.json").stat().st_mtime_ns + 10**9
     os.utime(directory / "stamp.json", ns=(later, later))
     assert store.local.damage(record) is None

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache, partial
 
 import msgspec
 
@@ -403,23 +404,12 @@ def share_hits(session: Session, plan: Plan) -> bool:
             inputs = inputs_of(stage, plan.decisions, plan.identities)
             assert inputs is not None
             keys = Keys(stage.recipe, stage.content(inputs))
-            # Under the lease no collection removes what is published here.
-            with session.store.lease(keys.content, waiting=_waiting(stage.name)):
+            text = f"{stage.name}: waiting for whoever computes, publishes or collects the same"
+            # Under the lease no collection removes what is published here. Waiting is said once, however often it is called.
+            with session.store.lease(keys.content, waiting=cache(partial(say, text))):
                 session.store.share(keys, decision.record)
             shared = True
     return shared
-
-
-def _waiting(stage: str) -> Callable[[], None]:
-    """Say once that a stage's lease is held by somebody else."""
-    said: list[str] = []
-
-    def wait() -> None:
-        if not said:
-            said.append(stage)
-            say(f"{stage}: waiting for whoever computes, publishes or collects the same")
-
-    return wait
 
 
 def upload(planned: PlannedSubmission) -> None:

@@ -482,13 +482,19 @@ def _usable_database(path: Path) -> str:
     """doit's database, made anew when it is unreadable, and kept in memory where it cannot be written: it only remembers what can be found out again."""
     import sqlite3
 
-    if not all(os.access(place, os.W_OK) for place in (path.parent, path) if place.exists()):
-        say(f"note: {path} cannot be written, so that doit remembers no task of this run")
-        return ":memory:"
-    try:
-        if path.is_file():
-            with sqlite3.connect(path) as connection:
-                connection.execute("pragma schema_version").fetchone()
-    except sqlite3.DatabaseError:
-        path.unlink()
-    return str(path)
+    is_there = os.path.lexists(path)
+    writable = all(os.access(place, os.W_OK) for place in [path.parent, *[path] * is_there])
+    if writable and path.is_file() == is_there:
+        try:
+            if is_there:
+                with sqlite3.connect(path) as connection:
+                    connection.execute("pragma schema_version").fetchone()
+            return str(path)
+        except sqlite3.OperationalError:
+            # Locked or on a failing disk: others may need what is in it.
+            pass
+        except sqlite3.DatabaseError:
+            path.unlink()
+            return str(path)
+    say(f"note: {path} cannot be written, so that doit remembers no task of this run")
+    return ":memory:"

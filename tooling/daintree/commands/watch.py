@@ -26,6 +26,7 @@ from daintree.pipeline.engine import PipelineRun
 from daintree.pipeline.plan import Plan, Planned
 from daintree.pipeline.session import Request, Session
 from daintree.settings import Settings
+from daintree.spec.pipeline import load_pipeline
 from daintree.store.layout import timestamp
 from daintree.store.records import RunManifest
 from daintree.terminal import count, say
@@ -268,6 +269,7 @@ class WatchCommand(DaintreeCommand):
             if "=" not in word:
                 raise self.misused(f"{word!r} is one name too many")
         request = request_of(pipeline, options, words)
+        load_pipeline(self.root, pipeline, reserved_names(self.root))
         report = WatchReport(as_json=options["json"])
         watch = Watch(WatchedPipeline(self.settings, request, report), report)
         if options["once"]:

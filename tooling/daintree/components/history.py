@@ -171,10 +171,15 @@ def _read_event(path: str) -> dict[str, Any]:
     return event if isinstance(event, dict) else {}
 
 
-def unknown_revision(root: Path, revision: str) -> UsageError:
+def unknown_revision(root: Path, revision: str) -> UsageError | GitError:
     """Return the error for a revision that names no commit, with the nearest branch or tag as its hint."""
     with _history(root) as repository:
         names = sorted(reference.name for reference in repository.references)
+    if revision in names:
+        return GitError(
+            f"the commit of {revision!r} is not in this clone",
+            hint="git fsck names what is missing; git fetch may bring it back",
+        )
     if not read_repository(root).is_shallow:
         return UsageError(f"git knows no commit {revision!r}", hint=nearest(revision, names))
     return UsageError(

@@ -48,11 +48,12 @@ EVENT_SECONDS = 0.5
 # A browser that hears nothing takes the connection for lost.
 SILENT_SECONDS = 15.0
 IMAGES_SECONDS = 60.0
-HEAD_SECONDS = 30.0
 
 
 class HeadDeadline(H11Protocol):
-    """One connection, which is closed where no whole head of a request comes for `HEAD_SECONDS`: uvicorn waits for the rest of one for ever."""
+    """One connection, which is closed where no whole head of a request comes for so many seconds: uvicorn waits for the rest of one for ever."""
+
+    seconds = 30.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -63,7 +64,7 @@ class HeadDeadline(H11Protocol):
         self._await_head()
 
     def _await_head(self) -> None:
-        self.loop.call_later(HEAD_SECONDS, self._close_unless_asked, self.cycle)
+        self.loop.call_later(self.seconds, self._close_unless_asked, self.cycle)
 
     def _close_unless_asked(self, answered: object) -> None:
         # Each request has a cycle of its own, made once its head is there.

@@ -180,7 +180,7 @@ def looks_whole(stored: StoredArtifact, digest: str, record: str = "") -> bool:
         stamp is not None
         and (stamp.digest, stamp.record) == (digest, record)
         and stamp.record_file == _record_signature(stored)
-        and stamp.files == _listing(stored)
+        and stamp.files == signatures_of(stored)
     )
 
 
@@ -206,7 +206,7 @@ def verify(
         or not expected.digest == records.artifact_of(expected.files).digest == digest
     ):
         raise ArtifactDamaged.damaged(stored.record, "record")
-    signatures = _listing(stored)
+    signatures = signatures_of(stored)
     _compare(expected.files, signatures)
     stamp = read_stamp(stored)
     right = stamp.files if stamp and not thorough else {}
@@ -233,9 +233,13 @@ def _distrust(stored: StoredArtifact, stamp: Stamp, file: str) -> None:
         _write(stored, msgspec.structs.replace(stamp, files=others))
 
 
-def write_stamp(stored: StoredArtifact, artifact: records.Artifact, record: str = "") -> None:
-    """Stamp files that were found to be `artifact` a moment ago. Raises OSError."""
-    signatures = _listing(stored)
+def write_stamp(
+    stored: StoredArtifact,
+    artifact: records.Artifact,
+    record: str,
+    signatures: dict[str, Signature],
+) -> None:
+    """Stamp files that are `artifact` while they have these signatures. Raises OSError."""
     newest_ns = _newest(signatures)
     record_file = _record_signature(stored)
     _write(
@@ -279,7 +283,9 @@ def _hash(stored: StoredArtifact, entries: list[records.FileEntry]) -> None:
             raise ArtifactDamaged.damaged(entry.path)
 
 
-def _listing(stored: StoredArtifact) -> dict[str, Signature]:
+def signatures_of(stored: StoredArtifact) -> dict[str, Signature]:
+    """Signatures of an artifact's files; none where its directory is gone."""
+
     def signatures() -> Iterator[tuple[str, Signature]]:
         for path, status in walk(stored.output):
             regular = stat.S_ISREG(status.st_mode)
@@ -338,12 +344,12 @@ DIRECTORY_MODE = 0o755
 
 def finalize(
     output: Path, artifact: records.Artifact, scratch: Path, mode: int = DIRECTORY_MODE
-) -> None:
+) -> dict[str, Signature]:
     """Make the files in `output` read-only, and its directories of this mode, having made sure that they are those of `artifact`.
 
-    Files that this process has hashed, and that have not changed since, are not read again; files with
-    further hard links are replaced by copies. Raises ArtifactRejected when the files are not the artifact's,
-    OSError as changing them does.
+    Returns the files' signatures. Files that this process has hashed, and that have not changed since, are not read again; files
+    with further hard links are replaced by copies. Raises ArtifactRejected when the files are not the artifact's, OSError as
+    changing them does.
     """
     if not stat.S_ISDIR(os.lstat(output).st_mode):
         raise ArtifactRejected("its output directory is no directory any more")
@@ -354,17 +360,28 @@ def finalize(
         os.chmod(directory, mode)
     doubtful = []
     for entry in artifact.files:
+        path = output / entry.path
+        is_known = hashed_as(statuses[entry.path], entry.sha256)
         has_links = statuses[entry.path].st_nlink > 1
         if has_links:
-            _copy(output / entry.path, scratch)
-        if not hashed_as(statuses[entry.path], entry.sha256) or has_links:
+            _copy(path, scratch)
+            statuses[entry.path] = os.lstat(path)
+        if not is_known or has_links:
             doubtful.append(entry)
     paths = [output / entry.path for entry in doubtful]
     for entry, path, sha256 in zip(doubtful, paths, digest_files(paths), strict=True):
         if (path.stat().st_size, sha256) != (entry.size, entry.sha256):
             raise _changed(entry.path)
+    signatures = {}
     for entry in artifact.files:
-        os.chmod(output / entry.path, FILE_MODE)
+        path = output / entry.path
+        os.chmod(path, FILE_MODE)
+        status = os.lstat(path)
+        # Through a descriptor that was open before, it could be written to while it was hashed.
+        if status.st_mtime_ns != statuses[entry.path].st_mtime_ns:
+            raise _changed(entry.path)
+        signatures[entry.path] = signature_of(status)
+    return signatures
 
 
 def _copy(path: Path, scratch: Path) -> None:

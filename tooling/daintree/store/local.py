@@ -237,10 +237,10 @@ class LocalRuns:
         from daintree.store.integrity import DIRECTORY_MODE, finalize
 
         mode = DIRECTORY_MODE | (os.stat(self.root).st_mode & 0o2022)
-        finalize(staging.output, artifact, staging.directory, mode)
+        signatures = finalize(staging.output, artifact, staging.directory, mode)
         self._write(staging, name, content)
         record = hashlib.sha256(content).hexdigest() if name == layout.RUN_RECORD else ""
-        write_stamp(StoredArtifact(str(staging.run), name), artifact, record)
+        write_stamp(StoredArtifact(str(staging.run), name), artifact, record, signatures)
 
     def _write(self, staging: Staging, name: str, content: bytes) -> None:
         (staging.run / name).write_bytes(content)
