@@ -24,7 +24,7 @@ def write():
 """
 # Whoever makes one smaller lowers its limit; 8,500 lines are the aim.
 COMPUTING = (48, 12_880)
-NOTHING_TO_DO = (42, 10_630)
+NOTHING_TO_DO = (42, 10_650)
 
 
 def loaded(project: Project, *options: str) -> tuple[int, int]:
