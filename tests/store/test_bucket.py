@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 
@@ -103,11 +105,20 @@ def test_a_server_that_is_another_kind_of_server_is_said(bucket: Bucket) -> None
         assert "\n" not in caught.value.message
 
 
-def test_a_key_that_may_not_remove_is_told_apart(bucket: Bucket, minio: Minio) -> None:
+def test_what_a_key_may_not_do_is_named(bucket: Bucket, minio: Minio) -> None:
     bucket.put("a", b"1")
     reader = Bucket(bucket.url, minio.key(read_only(bucket.name)))
-    with pytest.raises(StoreForbidden, match="the key may not do this"):
-        reader.delete(["a"])
+    stranger = Bucket(bucket.url, minio.key(read_only("another-bucket")))
+    refused: dict[str, Callable[[], object]] = {
+        "delete in": lambda: reader.delete(["a"]),
+        "write to": lambda: reader.put("a", b"2"),
+        "read in": lambda: stranger.get_many(["a"]),
+        "list what is in": lambda: list(stranger.list()),
+    }
+    for action, ask in refused.items():
+        with pytest.raises(StoreForbidden) as caught:
+            ask()
+        assert caught.value.message == f"the key may not {action} {bucket.url} (AccessDenied)"
 
 
 def test_markers_of_directories_are_told_from_empty_objects(bucket: Bucket, minio: Minio) -> None:

@@ -46,7 +46,7 @@ def answer(status: str, code: str, text: str = "said") -> Exception:
         (
             answer("403 Forbidden", "AccessDenied"),
             StoreForbidden,
-            "the key may not do this in s3://ml-artifacts/team (AccessDenied)",
+            "the key may not read in s3://ml-artifacts/team (AccessDenied)",
             "ask whoever manages the bucket",
         ),
         (
@@ -78,7 +78,7 @@ def answer(status: str, code: str, text: str = "said") -> Exception:
         (
             RuntimeError("Generic S3 error: DeleteObjects request failed: (code: AccessDenied)"),
             StoreForbidden,
-            "the key may not do this in s3://ml-artifacts/team (AccessDenied)",
+            "the key may not delete in s3://ml-artifacts/team (AccessDenied)",
             "ask whoever manages the bucket",
         ),
         (

@@ -453,7 +453,7 @@ def bucket_error(url: str, access: s3.S3Access, error: Exception) -> StoreError:
         return StoreError(f"{access.server} does not accept the key ({code})", hint=s3.CHECK_KEYS)
     if code == "AccessDenied" or status == "403":
         return StoreForbidden(
-            f"the key may not do this in {url} ({code or 'access denied'})",
+            f"the key may not {s3.refused_action(text)} {url} ({code or 'access denied'})",
             hint="ask whoever manages the bucket for the right, or use another key",
         )
     if code in _FULL or status == "507":

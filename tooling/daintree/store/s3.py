@@ -422,10 +422,16 @@ _KEY_FAULTS = {
     )
     for code in codes.split()
 }
+_ACTIONS = {"list request": "list what is in", "DeleteObjects": "delete in", "performing D": "delete in", "performing P": "write to", "performing ": "read in"}
 _REGION_CODES = frozenset((
     "PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "InvalidRegion",
 ))
 # fmt: on
+
+
+def refused_action(text: str) -> str:
+    """Words, before the bucket's address, for what a key may not do, by what obstore said of the request."""
+    return next((words for sign, words in _ACTIONS.items() if sign in text), "do this in")
 
 
 def access_error(access: S3Access, url: str, code: str, text: str) -> StoreError | None:
