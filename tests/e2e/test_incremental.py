@@ -217,6 +217,21 @@ def test_what_no_image_would_hold_changes_nothing(
     assert ran.run("words") == ALL_HITS
 
 
+def test_a_large_new_file_is_said_by_each_command_that_hashes_it(ran: Project) -> None:
+    with open(ran.root / "components/text/clean/large.bin", "wb") as file:
+        file.truncate(100_000_000)
+    expected = (
+        "warning: components/text/clean/large.bin: a new file of 100 MB is hashed by every command"
+    )
+    for command in ("plan", "run"):
+        assert ran.doit(command, "words").stderr.count(expected) == 1
+    assert expected in ran.doit("affected").stderr
+
+    ran.write("components/text/clean/.dockerignore", "large.bin\n")
+
+    assert "large.bin" not in ran.doit("plan", "words").stderr
+
+
 def test_an_untracked_file_counts(ran: Project) -> None:
     ran.write("components/text/clean/stopwords.txt", "the\n")
 

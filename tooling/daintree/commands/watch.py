@@ -26,7 +26,6 @@ from daintree.pipeline.engine import PipelineRun
 from daintree.pipeline.plan import Plan, Planned
 from daintree.pipeline.session import Request, Session
 from daintree.settings import Settings
-from daintree.spec.pipeline import load_pipeline
 from daintree.store.layout import timestamp
 from daintree.store.records import RunManifest
 from daintree.terminal import count, say
@@ -269,7 +268,8 @@ class WatchCommand(DaintreeCommand):
             if "=" not in word:
                 raise self.misused(f"{word!r} is one name too many")
         request = request_of(pipeline, options, words)
-        load_pipeline(self.root, pipeline, reserved_names(self.root))
+        # What is no pipeline is said before anything is watched.
+        Session(self.settings, request, reserved_names(self.root))
         report = WatchReport(as_json=options["json"])
         watch = Watch(WatchedPipeline(self.settings, request, report), report)
         if options["once"]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import weakref
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -20,6 +21,7 @@ from typing import NamedTuple
 
 from daintree.components.entries import (
     ATTRIBUTES,
+    IGNORE,
     STATUS,
     SUBMODULE,
     TOP,
@@ -46,8 +48,11 @@ from daintree.components.git import (
 )
 from daintree.errors import GitError
 from daintree.process import Finished, Running
+from daintree.terminal import colour, say
 
+# A new file from so many bytes on takes a command a moment that is noticed.
 LARGE = 100_000_000
+_announced: set[str] = set()
 
 _MOST_PATHS = 30
 _MOST_CHANGES = 200
@@ -92,9 +97,8 @@ class WorkingTree:
         self._started: _Started | None = None
         # Counts how often git has looked at the files.
         self.readings = 0
-        # Paths that were in conflict, and new files with their sizes from LARGE on.
+        # Paths that were in conflict.
         self.conflicts: set[str] = set()
-        self.large: dict[str, int] = {}
 
     @cached_property
     def repository(self) -> Repository:
@@ -411,13 +415,18 @@ class WorkingTree:
         return path.removeprefix(os.fsdecode(self.repository.prefix))
 
     def _measure(self, output: bytes) -> None:
-        """Note the new files that every command has to hash again."""
+        """Warn of the new files that every command has to hash again, of each once a process: else nobody knew what takes so long."""
         for name in re.findall(rb"(?m)^add '(.+)'$", output):
             path = self._below_root(os.fsdecode(name))
             with suppress(OSError):
                 size = os.lstat(self.root / path).st_size
-                if size >= LARGE:
-                    self.large[path] = size
+                if size >= LARGE and path not in _announced:
+                    _announced.add(path)
+                    warning = colour("warning: ", "yellow", sys.stderr)
+                    say(
+                        f"{warning}{path}: a new file of {size // 10**6} MB is hashed by every command"
+                        f" until it is committed or left out in {IGNORE} (above {LARGE // 10**6} MB)"
+                    )
 
     def _list(self, paths: Sequence[str]) -> None:
         again = self._list_once(paths)

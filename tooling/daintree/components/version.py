@@ -42,7 +42,7 @@ from daintree.components.source import (
     read_source,
     specification,
 )
-from daintree.components.tree import LARGE, WorkingTree
+from daintree.components.tree import WorkingTree
 from daintree.digest import Plain, digest_record
 from daintree.errors import DaintreeError, SpecError, UsageError, VersionError, nearest
 from daintree.spec.component import ComponentSpec
@@ -188,8 +188,6 @@ class Sources:
         counted = (entry.path for source in (component, *used) for entry in source.counted)
         files = _files(component, used, tree.conversions(counted))
         pins, warnings = _base_images(tree, component, self.platform, self.bases)
-        if isinstance(tree, WorkingTree):
-            warnings += _large_files(tree, files)
         record: Plain = {
             "files": [
                 [f.mode, f.path, _counted(tree, name, f), *filter(None, [f.conversion])]
@@ -358,15 +356,6 @@ def _images(content: bytes, build_args: Mapping[str, str], platform: str) -> _Im
 def _pinned(reference: str, bases: Mapping[str, str]) -> str:
     pin = bases.get(reference)
     return f"{reference}@sha256:{pin.removeprefix('sha256:')}" if pin else reference
-
-
-def _large_files(tree: WorkingTree, files: Iterable[VersionedFile]) -> list[str]:
-    return [
-        f"{file.origin}: a new file of {tree.large[file.origin] // 10**6} MB is hashed by every command"
-        f" until it is committed or left out in {IGNORE} (above {LARGE // 10**6} MB)"
-        for file in files
-        if file.origin in tree.large
-    ]
 
 
 def gathered(warnings: Iterable[str]) -> list[str]:
