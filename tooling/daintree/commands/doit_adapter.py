@@ -483,8 +483,8 @@ def _usable_database(path: Path) -> str:
     import sqlite3
 
     is_there = os.path.lexists(path)
-    writable = all(os.access(place, os.W_OK) for place in [path.parent, *[path] * is_there])
-    if writable and path.is_file() == is_there:
+    places = [path.parent, path] if is_there else [path.parent]
+    if path.is_file() == is_there and all(os.access(place, os.W_OK) for place in places):
         try:
             if is_there:
                 with sqlite3.connect(path) as connection:

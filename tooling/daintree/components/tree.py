@@ -52,7 +52,7 @@ from daintree.terminal import colour, say
 
 # A new file from so many bytes on takes a command a moment that is noticed.
 LARGE = 100_000_000
-_announced: set[str] = set()
+_announced: set[Path] = set()
 
 _MOST_PATHS = 30
 _MOST_CHANGES = 200
@@ -420,8 +420,8 @@ class WorkingTree:
             path = self._below_root(os.fsdecode(name))
             with suppress(OSError):
                 size = os.lstat(self.root / path).st_size
-                if size >= LARGE and path not in _announced:
-                    _announced.add(path)
+                if size >= LARGE and self.root / path not in _announced:
+                    _announced.add(self.root / path)
                     warning = colour("warning: ", "yellow", sys.stderr)
                     say(
                         f"{warning}{path}: a new file of {size // 10**6} MB is hashed by every command"
